@@ -1,0 +1,165 @@
+//! The table of capabilities: one row a feature, with every name it is served under.
+//!
+//! A feature may have several names (a draft's old name, a vendor's). A connection's state is the
+//! set of names it asked for; what the server does depends on the features those names stand for.
+
+use std::ops::{BitAnd, BitOr, BitOrAssign};
+
+macro_rules! capabilities {
+    ($($(#[$doc:meta])* $feature:ident = [$($name:literal),+];)+) => {
+        /// A feature that a client may negotiate.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum Cap { $($(#[$doc])* $feature,)+ }
+
+        impl Cap {
+            /// All features, in the order in which they are offered: what an old client, that gets
+            /// one line only, must see first stands first.
+            pub const ALL: &'static [Cap] = &[$(Cap::$feature,)+];
+
+            /// The names of the feature, the preferred one first.
+            pub const fn names(self) -> &'static [&'static str] {
+                match self { $(Cap::$feature => &[$($name),+],)+ }
+            }
+        }
+    };
+}
+
+capabilities! {
+    /// <https://ircv3.net/specs/extensions/sasl-3.2>
+    Sasl = ["sasl"];
+    /// <https://ircv3.net/specs/extensions/message-tags>
+    MessageTags = ["message-tags"];
+    /// <https://ircv3.net/specs/extensions/server-time>
+    ServerTime = ["server-time"];
+    /// <https://ircv3.net/specs/extensions/batch>
+    Batch = ["batch"];
+    /// <https://ircv3.net/specs/extensions/multi-prefix>
+    MultiPrefix = ["multi-prefix"];
+    /// <https://ircv3.net/specs/extensions/echo-message>
+    EchoMessage = ["echo-message"];
+    /// <https://ircv3.net/specs/extensions/account-notify>
+    AccountNotify = ["account-notify"];
+    /// <https://ircv3.net/specs/extensions/extended-join>
+    ExtendedJoin = ["extended-join"];
+    /// <https://ircv3.net/specs/extensions/away-notify>
+    AwayNotify = ["away-notify"];
+    /// <https://ircv3.net/specs/extensions/account-tag>
+    AccountTag = ["account-tag"];
+    /// <https://ircv3.net/specs/extensions/chghost>
+    Chghost = ["chghost"];
+    /// <https://ircv3.net/specs/extensions/invite-notify>
+    InviteNotify = ["invite-notify"];
+    /// <https://ircv3.net/specs/extensions/setname>
+    Setname = ["setname"];
+    /// <https://ircv3.net/specs/extensions/userhost-in-names>
+    UserhostInNames = ["userhost-in-names"];
+    /// <https://ircv3.net/specs/extensions/capability-negotiation#cap-notify>
+    CapNotify = ["cap-notify"];
+    /// <https://ircv3.net/specs/extensions/labeled-response>
+    LabeledResponse = ["labeled-response"];
+    /// <https://ircv3.net/specs/extensions/standard-replies>
+    StandardReplies = ["standard-replies"];
+    /// <https://ircv3.net/specs/extensions/chathistory>
+    Chathistory = ["draft/chathistory"];
+    /// <https://ircv3.net/specs/extensions/chathistory>
+    EventPlayback = ["draft/event-playback"];
+    /// <https://ircv3.net/specs/extensions/account-registration>
+    AccountRegistration = ["draft/account-registration"];
+}
+
+impl Cap {
+    /// The feature that a client means by `name`; names are case-sensitive.
+    pub fn by_name(name: &str) -> Option<Cap> {
+        Cap::ALL.iter().copied().find(|cap| cap.names().contains(&name))
+    }
+
+    const fn bit(self) -> u64 {
+        1 << self as u8
+    }
+}
+
+/// A set of features.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct CapSet(u64);
+
+impl CapSet {
+    /// No feature at all.
+    pub const EMPTY: CapSet = CapSet(0);
+
+    /// The set of `caps`.
+    pub const fn of(caps: &[Cap]) -> CapSet {
+        let mut bits = 0;
+        let mut at = 0;
+        while at < caps.len() {
+            bits |= caps[at].bit();
+            at += 1;
+        }
+        CapSet(bits)
+    }
+
+    /// Whether `cap` is in the set.
+    pub const fn has(self, cap: Cap) -> bool {
+        self.0 & cap.bit() != 0
+    }
+
+    /// Whether every feature of `other` is in the set.
+    pub const fn has_all(self, other: CapSet) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether any feature of `other` is in the set.
+    pub const fn has_any(self, other: CapSet) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Puts `cap` in.
+    pub const fn insert(&mut self, cap: Cap) {
+        self.0 |= cap.bit();
+    }
+
+    /// Takes `cap` out.
+    pub const fn remove(&mut self, cap: Cap) {
+        self.0 &= !cap.bit();
+    }
+
+    /// Whether the set is empty.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The features, in the order of [`Cap::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Cap> {
+        Cap::ALL.iter().copied().filter(move |cap| self.has(*cap))
+    }
+}
+
+impl BitOr for CapSet {
+    type Output = CapSet;
+    fn bitor(self, other: CapSet) -> CapSet {
+        CapSet(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for CapSet {
+    fn bitor_assign(&mut self, other: CapSet) {
+        self.0 |= other.0;
+    }
+}
+
+impl BitAnd for CapSet {
+    type Output = CapSet;
+    fn bitand(self, other: CapSet) -> CapSet {
+        CapSet(self.0 & other.0)
+    }
+}
+
+impl FromIterator<Cap> for CapSet {
+    fn from_iter<T: IntoIterator<Item = Cap>>(caps: T) -> CapSet {
+        let mut set = CapSet::EMPTY;
+        for cap in caps {
+            set.insert(cap);
+        }
+        set
+    }
+}

@@ -1,0 +1,74 @@
+//! Message tags: the grammar and escaping of <https://ircv3.net/specs/extensions/message-tags>.
+
+use std::borrow::Cow;
+
+/// The tags of one line, read from their raw text. Malformed keys are kept: a key is opaque.
+#[derive(Clone, Copy, Debug)]
+pub struct Tags<'a> {
+    raw: &'a str,
+}
+
+impl<'a> Tags<'a> {
+    /// Tags from the text between `@` and the space.
+    pub fn new(raw: &'a str) -> Self {
+        Tags { raw }
+    }
+
+    /// Every tag with a key, in order, as `(key, raw value)`; a missing value is `""`.
+    pub fn iter(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.raw.split(';').filter(|tag| !tag.is_empty()).map(|tag| tag.split_once('=').unwrap_or((tag, "")))
+    }
+
+    /// The unescaped value of `key`; where the key stands twice, the last counts.
+    pub fn get(self, key: &str) -> Option<Cow<'a, str>> {
+        self.iter().filter(|(name, _)| *name == key).last().map(|(_, value)| unescape(value))
+    }
+
+    /// Whether there is any client-only tag (a key that begins with `+`).
+    pub fn has_client_only(self) -> bool {
+        self.iter().any(|(key, _)| key.starts_with('+'))
+    }
+}
+
+/// The value of a tag as it was meant. An unknown escape drops its backslash, as does a lone final one.
+pub fn unescape(raw: &str) -> Cow<'_, str> {
+    if !raw.contains('\\') {
+        return Cow::Borrowed(raw);
+    }
+    let mut value = String::with_capacity(raw.len());
+    let mut chars = raw.chars();
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            value.push(c);
+            continue;
+        }
+        match chars.next() {
+            Some(':') => value.push(';'),
+            Some('s') => value.push(' '),
+            Some('r') => value.push('\r'),
+            Some('n') => value.push('\n'),
+            Some(other) => value.push(other),
+            None => {}
+        }
+    }
+    Cow::Owned(value)
+}
+
+/// The value of a tag as it goes on the wire.
+pub fn escape(value: &str) -> Cow<'_, str> {
+    if !value.contains([';', ' ', '\\', '\r', '\n']) {
+        return Cow::Borrowed(value);
+    }
+    let mut raw = String::with_capacity(value.len() + 8);
+    for c in value.chars() {
+        match c {
+            ';' => raw.push_str("\\:"),
+            ' ' => raw.push_str("\\s"),
+            '\\' => raw.push_str("\\\\"),
+            '\r' => raw.push_str("\\r"),
+            '\n' => raw.push_str("\\n"),
+            other => raw.push(other),
+        }
+    }
+    Cow::Owned(raw)
+}

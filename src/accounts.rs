@@ -1,0 +1,1 @@
+//! Hashing and login off the server thread.

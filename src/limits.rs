@@ -1,0 +1,50 @@
+//! Every bound, with the reason for its size. What an operator may choose is in `conf/roost.toml`
+//! instead; what is here is what the protocol or the machine asks for.
+
+/// Lines that wait in one session while a call is under way, before its socket is paused:
+/// a phone pipelines about 25 lines in its first write.
+pub const PARKED_LINES: usize = 32;
+/// Events that wait for the server thread, over all workers, before workers stop reading.
+pub const WAITING_EVENTS: usize = 4096;
+/// Bytes of one connection's answers that may lie in its send queue before a long answer (LIST,
+/// WHO, history) waits for the reader; about what one read of a slow client takes.
+pub const BULK_BYTES: usize = 64 * 1024;
+/// Rows that the store writes in one transaction: past a thousand the cost per row is flat.
+pub const STORE_BATCH: usize = 1000;
+/// Records that wait for the store before connections that write are paused.
+pub const WAITING_RECORDS: usize = 65_536;
+/// Bytes of SASL response, before base64 is taken off, that are put together from chunks of 400.
+pub const SASL_RESPONSE_BYTES: usize = 8192;
+/// Lines that one connection may send before it has registered: 3 for each capability, and room.
+pub const LINES_BEFORE_REGISTRATION: u32 = 400;
+
+/// NICKLEN: long enough for `[m]` bridges, short enough for a source of 512 bytes.
+pub const NICK_LEN: usize = 32;
+/// USERLEN.
+pub const USER_LEN: usize = 10;
+/// HOSTLEN: the longest name of a host (RFC 1035), or of a cloak.
+pub const HOST_LEN: usize = 63;
+/// NAMELEN.
+pub const REALNAME_LEN: usize = 150;
+/// CHANNELLEN.
+pub const CHANNEL_LEN: usize = 64;
+/// TOPICLEN: with the longest source and channel it still fits into 512 bytes.
+pub const TOPIC_LEN: usize = 300;
+/// KICKLEN: as TOPICLEN, with the nick.
+pub const KICK_LEN: usize = 255;
+/// AWAYLEN.
+pub const AWAY_LEN: usize = 200;
+/// The longest QUIT and PART reason.
+pub const REASON_LEN: usize = 300;
+/// KEYLEN.
+pub const KEY_LEN: usize = 32;
+/// MODES: parameters in one MODE.
+pub const MODES: usize = 20;
+/// The longest label (labeled-response).
+pub const LABEL_LEN: usize = 64;
+/// Nicks and channels in one PRIVMSG, NOTICE or TAGMSG.
+pub const MESSAGE_TARGETS: usize = 4;
+/// Former users that WHOWAS remembers.
+pub const WHOWAS_ENTRIES: usize = 1000;
+/// The longest password, in bytes: it is hashed before bcrypt, so all of it counts.
+pub const PASSWORD_LEN: usize = 600;

@@ -1,0 +1,132 @@
+//! Everything the server can ask for: a closed set, sorted by who carries it out.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ircv3::CapSet;
+
+use crate::server::event::CallId;
+use crate::server::frame::Frame;
+use crate::server::record::{HistoryQuery, Record, Seq};
+
+/// No connection: the `except` of a fan-out that leaves nobody out.
+pub const NOBODY: u32 = u32::MAX;
+
+/// What one worker is to do. Actions are done in order; one whose `after` is past the durable mark
+/// waits, and so does every later one for the same connection.
+#[derive(Debug, Clone)]
+pub enum NetAction {
+    /// Whole lines for one connection.
+    Send {
+        /// The connection.
+        slot: u32,
+        /// Goes out once everything up to here is durable; 0 never waits.
+        after: Seq,
+        /// The lines, each with its CR LF.
+        bytes: Bytes,
+    },
+    /// One message for many connections of this worker, each in the form its capabilities ask for.
+    Fanout {
+        /// The message; its `after` says when it may go out.
+        frame: Arc<Frame>,
+        /// The connections. The same `Arc` as last time where the audience is the same.
+        audience: Arc<[u32]>,
+        /// One of them that does not get it, or [`NOBODY`].
+        except: u32,
+    },
+    /// The connection's capabilities from here on.
+    SetCaps {
+        /// The connection.
+        slot: u32,
+        /// All that are on.
+        caps: CapSet,
+    },
+    /// The connection has registered: the flood window and send queue of a user hold from now on.
+    Registered {
+        /// The connection.
+        slot: u32,
+    },
+    /// Do not read from the connection: it has as many lines waiting as it may.
+    Pause {
+        /// The connection.
+        slot: u32,
+    },
+    /// Read again.
+    Resume {
+        /// The connection.
+        slot: u32,
+    },
+    /// Send these last lines, then close; then comes `Event::Closed`.
+    Close {
+        /// The connection.
+        slot: u32,
+        /// As for `Send`.
+        after: Seq,
+        /// The last lines; may be empty.
+        bytes: Bytes,
+    },
+    /// The server has forgotten a closed connection: its slot may be used again.
+    Release {
+        /// The slot.
+        slot: u32,
+    },
+}
+
+/// Slow work, done elsewhere; comes back as `Event::Returned`.
+#[derive(Debug, Clone)]
+pub enum Call {
+    /// Hash a new password.
+    Hash {
+        /// The password, whole.
+        password: Box<str>,
+    },
+    /// Compare a password with a hash; takes as long where there is no such account.
+    Verify {
+        /// The password, whole.
+        password: Box<str>,
+        /// The hash; `None` burns the same time and says no.
+        hash: Option<Box<str>>,
+    },
+    /// Read history and render it.
+    History(Box<HistoryQuery>),
+}
+
+/// A line for the operator's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// Whether someone should look at it.
+    pub warning: bool,
+    /// What happened.
+    pub text: String,
+}
+
+/// What came of one or more events.
+#[derive(Debug, Default)]
+pub struct Actions {
+    /// By worker.
+    pub net: Vec<Vec<NetAction>>,
+    /// In the order of their numbers.
+    pub store: Vec<(Seq, Record)>,
+    /// For the pool.
+    pub calls: Vec<(CallId, Call)>,
+    /// For the log.
+    pub log: Vec<LogLine>,
+    /// The server has said its last word: once the queues are empty, end.
+    pub ended: bool,
+}
+
+impl Actions {
+    /// Nothing to do, for so many workers.
+    pub fn new(workers: usize) -> Actions {
+        Actions { net: (0..workers).map(|_| Vec::new()).collect(), ..Actions::default() }
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.net.iter().all(Vec::is_empty)
+            && self.store.is_empty()
+            && self.calls.is_empty()
+            && self.log.is_empty()
+            && !self.ended
+    }
+}

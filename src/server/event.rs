@@ -1,0 +1,121 @@
+//! Everything that can happen to the server: a closed set.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ircv3::Message;
+
+use crate::server::record::{HistoryPage, Seq};
+use crate::server::settings::Settings;
+
+/// What time it is; handed in, never asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds since 1970 in UTC. An operator may set it back or forth.
+    pub unix_ms: u64,
+    /// Milliseconds of a clock that never goes back; every deadline is in it.
+    pub mono_ms: u64,
+}
+
+/// A connection: a worker's slot. A slot is used again only after [`Release`].
+///
+/// [`Release`]: crate::server::action::NetAction::Release
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId {
+    /// Which network worker.
+    pub worker: u16,
+    /// Which of the worker's connections.
+    pub slot: u32,
+}
+
+/// A call under way: whose it is, and its number, so that a late answer finds nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId {
+    /// The connection whose lines wait.
+    pub conn: ConnId,
+    /// The number of the call.
+    pub serial: u64,
+}
+
+/// Who is at the other end of a new connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The address that limits, bans and the host name go by (IPv4-mapped IPv6 is IPv4 already).
+    pub ip: IpAddr,
+    /// The port at the other end.
+    pub port: u16,
+    /// Whether TLS protects the connection.
+    pub tls: bool,
+    /// Whether it came as a WebSocket.
+    pub websocket: bool,
+    /// SHA-256 of the client's certificate, in lower-case hex.
+    pub certfp: Option<Box<str>>,
+}
+
+/// A line that is not a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BadLine {
+    /// The line or its tags are over their budget: 417.
+    TooLong,
+    /// Bytes that are not UTF-8, in a line with this command (upper case; `*` where none is to be seen).
+    NotUtf8(Box<str>),
+    /// A CR, LF or NUL inside.
+    ForbiddenByte,
+}
+
+/// Why a connection is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CloseCause {
+    /// The other side closed.
+    Eof,
+    /// The system reported this.
+    Error(Box<str>),
+    /// It did not read what it was sent.
+    SendQueue,
+    /// It sent more than any client would.
+    Flood,
+    /// The server asked for it and it is done.
+    Asked,
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Event {
+    /// A connection is open (and its TLS and WebSocket handshakes done).
+    Opened(ConnId, Box<Peer>),
+    /// A line came.
+    Line(ConnId, Message),
+    /// A line came that is not a message.
+    BadLine(ConnId, BadLine),
+    /// A connection is gone; nothing more comes from it. Answered with `Release`.
+    Closed(ConnId, CloseCause),
+    /// The connection's send queue, that held more than [`crate::limits::BULK_BYTES`], is nearly empty.
+    Drained(ConnId),
+    /// Everything up to this number is on disk.
+    Committed(Seq),
+    /// The store cannot write, for this reason; it tries again.
+    StoreFailed(Box<str>),
+    /// The store writes again.
+    StoreRecovered,
+    /// A call is done.
+    Returned(CallId, Returned),
+    /// Time has passed; comes about four times a second.
+    Tick,
+    /// The configuration was read again.
+    Reload(Arc<Settings>),
+    /// The server is to end; the reason goes to every client.
+    Shutdown(Box<str>),
+}
+
+/// What a call came back with.
+#[derive(Debug, Clone)]
+pub enum Returned {
+    /// The hash of a new password.
+    Hashed(Box<str>),
+    /// Whether the password fits the hash.
+    Verified(bool),
+    /// A page of history, rendered for whoever asked.
+    History(HistoryPage),
+    /// It could not be done now; the reason is for the log, not for the client.
+    Failed(Box<str>),
+}

@@ -1,0 +1,323 @@
+//! What is kept: the records that go to the store, and the questions that are put to it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ircv3::CapSet;
+
+/// The number of a change. One order for everything: `boot << 40 | counter`, where `boot` counts
+/// the starts of this database, so no number is ever used twice. 0 is before everything.
+pub type Seq = u64;
+
+/// Bits of a [`Seq`] that count within one start of the server.
+pub const SEQ_COUNTER_BITS: u32 = 40;
+
+/// The id of a message: the database's epoch and the number of the change.
+///
+/// On the wire it is 20 characters of base 32: seven of the epoch, thirteen of the number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MsgId {
+    /// Chosen at random when the database was made.
+    pub epoch: u32,
+    /// The number of the change.
+    pub seq: Seq,
+}
+
+const BASE32: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+impl MsgId {
+    /// Appends the id.
+    pub fn put(self, out: &mut Vec<u8>) {
+        for place in (0..7).rev() {
+            out.push(BASE32[(u64::from(self.epoch) >> (5 * place) & 31) as usize]);
+        }
+        for place in (0..13).rev() {
+            out.push(BASE32[(self.seq >> (5 * place) & 31) as usize]);
+        }
+    }
+
+    /// The id that `text` stands for; `None` where this form was never given out.
+    pub fn parse(text: &str) -> Option<MsgId> {
+        let bytes = text.as_bytes();
+        if bytes.len() != 20 {
+            return None;
+        }
+        let number = |part: &[u8]| -> Option<u64> {
+            part.iter().try_fold(0u64, |n, byte| {
+                let digit = BASE32.iter().position(|b| b == byte)? as u64;
+                n.checked_mul(32).and_then(|n| n.checked_add(digit))
+            })
+        };
+        Some(MsgId { epoch: u32::try_from(number(&bytes[..7])?).ok()?, seq: number(&bytes[7..])? })
+    }
+}
+
+impl std::fmt::Display for MsgId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = Vec::with_capacity(20);
+        self.put(&mut text);
+        f.write_str(&String::from_utf8_lossy(&text))
+    }
+}
+
+/// A conversation, as the store numbers them: a channel, or two people.
+pub type ConversationId = u64;
+/// An account, as the store numbers them.
+pub type AccountId = u64;
+
+/// What kind of message a row holds. The numbers are in the database: never change one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// `text` is what was said.
+    Privmsg = 0,
+    /// As `Privmsg`.
+    Notice = 1,
+    /// Tags alone.
+    Tagmsg = 2,
+    /// `text` is the real name.
+    Join = 3,
+    /// `text` is the reason.
+    Part = 4,
+    /// `text` is the reason.
+    Quit = 5,
+    /// `argument` is the nick of the one kicked, `text` the reason.
+    Kick = 6,
+    /// `argument` is the modes and their parameters.
+    Mode = 7,
+    /// `text` is the topic.
+    Topic = 8,
+    /// `text` is the new nick.
+    Nick = 9,
+}
+
+impl Kind {
+    /// The kind with this number.
+    pub fn from_number(number: u8) -> Option<Kind> {
+        use Kind::*;
+        [Privmsg, Notice, Tagmsg, Join, Part, Quit, Kick, Mode, Topic, Nick].get(usize::from(number)).copied()
+    }
+
+    /// Whether a client without `draft/event-playback` gets it.
+    pub fn is_text(self) -> bool {
+        matches!(self, Kind::Privmsg | Kind::Notice)
+    }
+}
+
+/// One message of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageRow {
+    /// Which conversation.
+    pub conversation: ConversationId,
+    /// `time`, in milliseconds since 1970; rises by at least 1 within a conversation.
+    pub time: u64,
+    /// What it is.
+    pub kind: Kind,
+    /// `nick!user@host`, as it was then.
+    pub source: Arc<str>,
+    /// The source's account.
+    pub account: Option<Arc<str>>,
+    /// Whether the source was a bot.
+    pub bot: bool,
+    /// To whom, as it was written: a channel or a nick, with its STATUSMSG prefix.
+    pub target: Box<str>,
+    /// Client-only tags, as they came.
+    pub tags: Option<Box<str>>,
+    /// See [`Kind`].
+    pub argument: Option<Box<str>>,
+    /// See [`Kind`].
+    pub text: Box<str>,
+}
+
+/// A person's account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountRow {
+    /// Its number.
+    pub id: AccountId,
+    /// As it was registered.
+    pub name: Arc<str>,
+    /// As it is compared.
+    pub folded: Box<str>,
+    /// bcrypt of the prehashed password.
+    pub password: Box<str>,
+    /// When, in milliseconds since 1970.
+    pub registered: u64,
+    /// What was missed is replayed at login to clients that cannot ask for it.
+    pub autoreplay_missed: bool,
+}
+
+/// A registered channel with everything that outlives its members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelRow {
+    /// As it is compared; the key.
+    pub folded: Box<str>,
+    /// As it was registered.
+    pub name: Arc<str>,
+    /// Whose it is.
+    pub founder: AccountId,
+    /// When it was registered, in milliseconds since 1970.
+    pub registered: u64,
+    /// When it was made, in seconds since 1970.
+    pub created: u64,
+    /// The topic, who set it and when (seconds since 1970).
+    pub topic: Option<(Box<str>, Box<str>, u64)>,
+    /// The letters of its modes without parameters.
+    pub modes: Box<str>,
+    /// `k`
+    pub key: Option<Box<str>>,
+    /// `l`
+    pub limit: Option<u32>,
+}
+
+/// An entry of a list mode of a registered channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListRow {
+    /// The channel, folded.
+    pub channel: Box<str>,
+    /// `b`, `e` or `I`.
+    pub mode: char,
+    /// The mask.
+    pub mask: Box<str>,
+    /// Who set it.
+    pub setter: Box<str>,
+    /// When, in seconds since 1970.
+    pub set_at: u64,
+}
+
+/// How far an account has read along on a device, for replay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenRow {
+    /// Whose.
+    pub account: AccountId,
+    /// Which device; empty without a name.
+    pub device: Box<str>,
+    /// Everything up to here was sent to it; `None` while it is connected.
+    pub seq: Option<Seq>,
+}
+
+/// Something to keep. Each knows its rows; a batch of them is one transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// A new conversation and its key (see [`ConversationRow`]).
+    Conversation(ConversationRow),
+    /// A message.
+    Message(Box<MessageRow>),
+    /// A new or changed account.
+    Account(Box<AccountRow>),
+    /// An account that is no more.
+    AccountGone(AccountId),
+    /// A new or changed registered channel (not its lists).
+    Channel(Box<ChannelRow>),
+    /// A channel that is no longer registered, with its lists; by folded name.
+    ChannelGone(Box<str>),
+    /// An entry that was put on a list.
+    ListEntry(Box<ListRow>),
+    /// An entry that was taken off a list: channel (folded), mode, mask.
+    ListEntryGone(Box<str>, char, Box<str>),
+    /// A device that came or went.
+    Seen(SeenRow),
+}
+
+/// A conversation. The key is a folded channel name, or `a b` for two people in the order of their
+/// names: an account is `$` and its number, a guest `~` and the folded nick.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConversationRow {
+    /// Its number.
+    pub id: ConversationId,
+    /// Its key.
+    pub key: Box<str>,
+}
+
+/// Everything that the state is rebuilt from at start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The database's epoch, for [`MsgId`].
+    pub epoch: u32,
+    /// How often this database was started, this time included.
+    pub boot: u32,
+    /// The highest number that any row has.
+    pub last_seq: Seq,
+    /// The accounts.
+    pub accounts: Vec<AccountRow>,
+    /// The registered channels.
+    pub channels: Vec<ChannelRow>,
+    /// Their lists.
+    pub lists: Vec<ListRow>,
+    /// The conversations, each with the time of its last row and of its last text (0: none).
+    pub conversations: Vec<(ConversationRow, u64, u64)>,
+    /// Where each device stands. Devices that were connected when the server died have been given
+    /// `last_seq` already.
+    pub seen: Vec<SeenRow>,
+}
+
+/// A border of a history query. Exclusive, but for `AROUND`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Border {
+    /// A message, by its number.
+    Seq(Seq),
+    /// A moment, in milliseconds since 1970.
+    Time(u64),
+}
+
+/// Which messages of a conversation (CHATHISTORY's subcommands); all are answered in ascending order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Range {
+    /// The newest, and only those after the border if there is one.
+    Latest(Option<Border>),
+    /// The newest of those before.
+    Before(Border),
+    /// The oldest of those after.
+    After(Border),
+    /// Half before, half after; a stored message that is the border itself is there too.
+    Around(Border),
+    /// Those between, counted from the first border (so a first border that is later takes the newest).
+    Between(Border, Border),
+}
+
+/// For whom history is rendered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reader {
+    /// Its capabilities.
+    pub caps: CapSet,
+    /// The server's name, for BATCH lines.
+    pub server: Arc<str>,
+    /// The label of the command, escaped, for the first line.
+    pub label: Option<Box<str>>,
+    /// The reference of the batch; `None` where the client has no `batch`.
+    pub batch: Option<Box<str>>,
+    /// What the batch is named after: the channel, or the peer's nick.
+    pub target: Box<str>,
+    /// The database's epoch.
+    pub epoch: u32,
+    /// In a private conversation: the reader's own current nick, and its identity as in
+    /// [`ConversationRow::key`] is not needed: rows keep their own targets.
+    pub nick: Box<str>,
+}
+
+/// A question about one or more conversations. Rows are filtered before they are counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryQuery {
+    /// Which conversation.
+    pub conversation: ConversationId,
+    /// Which messages of it.
+    pub range: Range,
+    /// At most so many.
+    pub limit: u32,
+    /// Whether rows that are not text are wanted (`draft/event-playback`).
+    pub events: bool,
+    /// Only rows after this number: what the reader may see.
+    pub floor: Seq,
+    /// For whom to render.
+    pub reader: Reader,
+}
+
+/// The answer: whole lines, in pieces of about 16 KiB.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HistoryPage {
+    /// The lines, in order, with the BATCH lines round them where the reader has a batch reference.
+    pub chunks: Vec<Bytes>,
+    /// How many messages are in it.
+    pub messages: u32,
+    /// The number of the last of them; 0 without any.
+    pub last: Seq,
+}

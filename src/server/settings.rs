@@ -1,0 +1,114 @@
+//! What the operator chose, as the state machine needs it. `config` makes one; a reload makes the next.
+
+use std::sync::Arc;
+
+/// Settings of the state machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The server's name, in every numeric.
+    pub server_name: Arc<str>,
+    /// NETWORK.
+    pub network: Arc<str>,
+    /// The message of the day, line by line; `None` answers 422.
+    pub motd: Option<Vec<String>>,
+    /// ADMIN and INFO lines.
+    pub admin: Vec<String>,
+    /// The password that every connection must give, as a bcrypt hash; `None` asks for none.
+    pub password: Option<Box<str>>,
+    /// Milliseconds that a connection has to register.
+    pub registration_ms: u64,
+    /// Milliseconds of silence before the server sends PING, and again until it gives up.
+    pub ping_ms: u64,
+    /// Channels that one user may be in.
+    pub channels_per_user: usize,
+    /// Entries of all lists of one channel.
+    pub list_entries: usize,
+    /// Whether history is kept at all.
+    pub history: bool,
+    /// Messages in one CHATHISTORY answer, at most.
+    pub chathistory_limit: u32,
+    /// Messages that are replayed to a client without chathistory, for each conversation.
+    pub autoreplay_limit: u32,
+    /// Whether live messages wait for the store (`history.ack = "stored"`).
+    pub wait_for_store: bool,
+    /// Whether messages pass while the store fails (`relay`) or are refused (`refuse`).
+    pub relay_when_store_fails: bool,
+    /// Whether accounts may be registered.
+    pub registration: bool,
+    /// Whether accounts may be registered before the connection is.
+    pub register_before_connect: bool,
+    /// Whether channels may be registered by their operators.
+    pub channel_registration: bool,
+    /// Limits and throttles by address and account.
+    pub throttle: Option<Throttle>,
+    /// Operators.
+    pub opers: Vec<Oper>,
+    /// Client-only tags that are taken off (`CLIENTTAGDENY`), without `+`.
+    pub client_tag_deny: Vec<String>,
+    /// User modes of a new user, such as `i`.
+    pub default_user_modes: String,
+}
+
+/// Limits by address and account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Throttle {
+    /// Connections at once from one IPv4 address or IPv6 /64.
+    pub connections: u32,
+    /// New connections from one of them in a minute.
+    pub connections_per_minute: u32,
+    /// Failed logins from one of them in a minute, and for one account.
+    pub login_failures_per_minute: u32,
+    /// Accounts registered from one of them in an hour.
+    pub registrations_per_hour: u32,
+    /// Whether loopback is exempt.
+    pub exempt_loopback: bool,
+}
+
+/// An operator.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Oper {
+    /// The name given to OPER.
+    pub name: Box<str>,
+    /// bcrypt of the prehashed password.
+    pub password: Box<str>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            server_name: "roost.local".into(),
+            network: "Roost".into(),
+            motd: None,
+            admin: Vec::new(),
+            password: None,
+            registration_ms: 60_000,
+            ping_ms: 90_000,
+            channels_per_user: 100,
+            list_entries: 100,
+            history: true,
+            chathistory_limit: 1000,
+            autoreplay_limit: 500,
+            wait_for_store: true,
+            relay_when_store_fails: false,
+            registration: true,
+            register_before_connect: true,
+            channel_registration: true,
+            throttle: Some(Throttle::default()),
+            opers: Vec::new(),
+            client_tag_deny: Vec::new(),
+            default_user_modes: "i".into(),
+        }
+    }
+}
+
+impl Default for Throttle {
+    fn default() -> Throttle {
+        Throttle {
+            connections: 64,
+            connections_per_minute: 64,
+            login_failures_per_minute: 10,
+            registrations_per_hour: 10,
+            exempt_loopback: true,
+        }
+    }
+}
