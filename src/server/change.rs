@@ -1,8 +1,10 @@
 //! Changes that more than one command makes: members, kept events, kept rows. Everything that alters
 //! the shared state takes a number first, and what is kept goes to the store under that number.
 
+use ircv3::mode::Ranks;
+
 use crate::server::Server;
-use crate::server::channel::{Channel, Ranks};
+use crate::server::channel::Channel;
 use crate::server::network::{ChannelId, UserId};
 use crate::server::record::{Kind, MessageRow, Record, Seq};
 
@@ -12,8 +14,9 @@ impl Server {
         let there = &mut self.network.channels[channel];
         there.members.insert(user, ranks);
         there.audience = Vec::new();
+        let serial = there.serial;
         self.network.users[user].channels.push(channel);
-        self.network.users[user].invites.retain(|(invited, _)| *invited != channel);
+        self.network.users[user].invites.retain(|(invited, _)| *invited != serial);
     }
 
     /// Takes a user out of a channel; an empty channel that is not registered is no more.
@@ -22,15 +25,7 @@ impl Server {
         there.members.shift_remove(&user);
         there.audience = Vec::new();
         self.network.users[user].channels.retain(|other| *other != channel);
-        if there.members.is_empty() && there.founder.is_none() {
-            // A channel of the same name is another one: nobody is invited to that.
-            for (_, user) in &mut self.network.users {
-                if !user.invites.is_empty() {
-                    user.invites.retain(|(invited, _)| *invited != channel);
-                }
-            }
-            self.network.drop_channel_if_empty(channel);
-        }
+        self.network.drop_channel_if_empty(channel);
     }
 
     /// Keeps a message of a conversation under `seq`; its time, which rises within the conversation,

@@ -3,68 +3,12 @@
 use std::sync::Arc;
 
 use indexmap::IndexMap;
+use ircv3::mode::Ranks;
 use ircv3::{Casemapping, Folded};
 
 use crate::server::network::UserId;
 use crate::server::record::{AccountId, ChannelRow, ListRow, Seq};
 use crate::server::user::Letters;
-
-/// A member's ranks: the letters of its prefix modes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ranks(u8);
-
-/// Prefix modes and their prefixes, the highest first (PREFIX).
-pub const PREFIXES: [(char, char); 5] = [('q', '~'), ('a', '&'), ('o', '@'), ('h', '%'), ('v', '+')];
-
-impl Ranks {
-    /// A channel's operator.
-    pub const OP: Ranks = Ranks(1 << 2);
-    /// A registered channel's founder, who is an operator too.
-    pub const FOUNDER: Ranks = Ranks(1 | 1 << 2);
-
-    /// Puts a rank in or takes it out; whether that changed anything. Unknown letters change nothing.
-    pub fn set(&mut self, letter: char, on: bool) -> bool {
-        let was = self.0;
-        if let Some(place) = PREFIXES.iter().position(|(mode, _)| *mode == letter) {
-            if on {
-                self.0 |= 1 << place;
-            } else {
-                self.0 &= !(1 << place);
-            }
-        }
-        self.0 != was
-    }
-
-    /// Whether the member has this rank.
-    pub fn has(self, letter: char) -> bool {
-        PREFIXES.iter().position(|(mode, _)| *mode == letter).is_some_and(|place| self.0 & 1 << place != 0)
-    }
-
-    /// Whether the member has this rank or a higher one.
-    pub fn at_least(self, letter: char) -> bool {
-        match PREFIXES.iter().position(|(mode, _)| *mode == letter) {
-            Some(place) => self.0 & ((1 << (place + 1)) - 1) != 0,
-            None => false,
-        }
-    }
-
-    /// The place of the highest rank, 0 being the highest; 5 without any.
-    pub fn highest(self) -> u32 {
-        if self.0 == 0 { 5 } else { self.0.trailing_zeros() }
-    }
-
-    /// The prefixes: all of them with multi-prefix, else the highest.
-    pub fn put_prefixes(self, all: bool, out: &mut String) {
-        for (place, (_, prefix)) in PREFIXES.iter().enumerate() {
-            if self.0 & 1 << place != 0 {
-                out.push(*prefix);
-                if !all {
-                    return;
-                }
-            }
-        }
-    }
-}
 
 /// An entry of a list mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +37,8 @@ pub struct Topic {
 pub struct Channel {
     /// The name.
     pub name: Arc<str>,
+    /// Told apart from an earlier channel of the same name; never used again within one start.
+    pub serial: u64,
     /// The name as it is compared.
     pub folded: Folded,
     /// When it was made, in seconds since 1970.
@@ -128,6 +74,7 @@ impl Channel {
     pub fn new(name: &str, casemapping: Casemapping, created: u64) -> Channel {
         Channel {
             name: name.into(),
+            serial: 0,
             folded: casemapping.fold(name),
             created,
             topic: None,

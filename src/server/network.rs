@@ -34,6 +34,7 @@ pub struct Network {
     accounts: AHashMap<AccountId, AccountRow>,
     account_names: AHashMap<Folded, AccountId>,
     next_account: AccountId,
+    next_channel: u64,
     conversations: AHashMap<Box<str>, Conversation>,
     peers: AHashMap<AccountId, Vec<Box<str>>>,
     next_conversation: ConversationId,
@@ -134,6 +135,7 @@ impl Network {
             accounts: AHashMap::new(),
             account_names: AHashMap::new(),
             next_account: 1,
+            next_channel: 0,
             conversations: AHashMap::new(),
             peers: AHashMap::new(),
             next_conversation: 1,
@@ -239,7 +241,9 @@ impl Network {
     }
 
     /// Makes a channel known.
-    pub fn insert_channel(&mut self, channel: Channel) -> ChannelId {
+    pub fn insert_channel(&mut self, mut channel: Channel) -> ChannelId {
+        self.next_channel += 1;
+        channel.serial = self.next_channel;
         let folded = channel.folded.clone();
         let id = self.channels.insert(channel);
         self.channel_names.insert(folded, id);

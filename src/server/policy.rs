@@ -1,8 +1,9 @@
 //! Who may do what: pure questions about the state.
 
 use ircv3::mask;
+use ircv3::mode::{Rank, Ranks};
 
-use crate::server::channel::{Channel, ListEntry, Ranks};
+use crate::server::channel::{Channel, ListEntry};
 use crate::server::network::{ChannelId, Network, UserId};
 use crate::server::record::AccountId;
 
@@ -37,7 +38,7 @@ pub fn may_join(network: &Network, user: UserId, id: ChannelId, key: Option<&str
     if channel.founder.is_some() && channel.founder == there.account {
         return Ok(());
     }
-    if there.invites.iter().any(|(invited, until)| *invited == id && *until > now) {
+    if there.invites.iter().any(|(invited, until)| *invited == channel.serial && *until > now) {
         return Ok(());
     }
     if channel.modes.has('i') && !listed(network, user, &channel.invexes) {
@@ -83,7 +84,7 @@ pub fn may_speak(network: &Network, user: UserId, channel: &Channel) -> Result<(
     if ranks.is_none() && channel.modes.has('n') {
         return Err(SpeechRefused::NotThere);
     }
-    if ranks.is_some_and(|ranks| ranks.at_least('v')) {
+    if ranks.is_some_and(|ranks| ranks.at_least(Rank::Voice)) {
         return Ok(());
     }
     if channel.modes.has('m') {
@@ -113,15 +114,15 @@ pub fn sees_channel(network: &Network, user: UserId, channel: &Channel) -> bool 
 
 /// The rank that a member needs to change a mode: founders and protected are made by founders, operators
 /// and halfops by operators, voice by halfops.
-pub fn rank_for_mode(letter: char) -> char {
+pub fn rank_for_mode(letter: char) -> Rank {
     match letter {
-        'q' | 'a' => 'q',
-        'v' | 'b' | 'e' | 'I' | 't' | 'n' | 'i' | 'm' => 'h',
-        _ => 'o',
+        'q' | 'a' => Rank::Founder,
+        'v' | 'b' | 'e' | 'I' | 't' | 'n' | 'i' | 'm' => Rank::Halfop,
+        _ => Rank::Op,
     }
 }
 
 /// Whether a member may kick another: from halfop on, and nobody of a higher rank.
 pub fn may_kick(kicker: Ranks, kicked: Ranks) -> bool {
-    kicker.at_least('h') && kicker.highest() <= kicked.highest()
+    kicker.at_least(Rank::Halfop) && kicker.highest() >= kicked.highest()
 }

@@ -405,9 +405,9 @@ impl Server {
         let mut line = Vec::with_capacity(128);
         let there = &self.network.users[user];
         write_line(&mut line, &there.source, "QUIT", &[], Some(reason));
-        let seq = self.number();
         let kept = there.account.is_some();
         let channels = there.channels.clone();
+        let seq = self.number();
         let mut frame = self.frame_from(user, line);
         if kept {
             for channel in &channels {

@@ -78,8 +78,9 @@ pub struct User {
     pub channels: SmallVec<[ChannelId; 4]>,
     /// Its connections, the oldest first.
     pub sessions: SmallVec<[ConnId; 1]>,
-    /// Channels it was invited to, with the moment (mono) the invitation ends.
-    pub invites: Vec<(ChannelId, u64)>,
+    /// Channels it was invited to, by their serial, each with the moment (on the monotonic clock) at
+    /// which the invitation ends.
+    pub invites: Vec<(u64, u64)>,
     /// When it came, in seconds since 1970.
     pub signon: u64,
     /// When it last said something, on the monotonic clock.
