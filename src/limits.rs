@@ -69,3 +69,5 @@ pub const SHUTDOWN_MS: u64 = 3_000;
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Fan-outs to one audience that are joined into one queue entry, at most.
 pub const JOINED_FRAMES: usize = 512;
+/// Passwords that wait to be hashed: at 60 ms each and two cores, ten seconds of them.
+pub const HASHES_WAITING: usize = 320;

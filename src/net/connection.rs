@@ -125,8 +125,6 @@ pub struct Connection {
     pub flood: Option<Box<Bucket>>,
     /// Who it is, until the server is told.
     pub peer: Option<Box<Peer>>,
-    /// Bytes of answers since the server was last told that they are gone.
-    pub answered: usize,
     /// Tells this connection from others that had its slot.
     pub serial: u32,
     /// How far it has come.
@@ -137,6 +135,8 @@ pub struct Connection {
     pub paused: bool,
     /// Flood control does not want to hear of it before a timer has run.
     pub delayed: bool,
+    /// The server asked to be told when it has read nearly all.
+    pub drain_asked: bool,
     /// It has lines whose turn comes without its socket saying so.
     pub hungry: bool,
     /// It is on the list of those that are to be written.
@@ -154,12 +154,12 @@ impl Connection {
             codec: LineCodec::default(),
             flood,
             peer,
-            answered: 0,
             serial,
             phase: Phase::Handshake,
             registered: false,
             paused: false,
             delayed: false,
+            drain_asked: false,
             hungry: false,
             dirty: false,
         }

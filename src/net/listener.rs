@@ -15,18 +15,13 @@ use crate::net::queue::{Accepted, AcceptedSocket, Inbox, Wire};
 #[derive(Debug, Error)]
 pub enum BindError {
     /// Someone else is there.
-    #[error("{key}: the address {address} is in use; end the program that listens there (`ss -ltnp` shows it), or choose another port")]
-    InUse {
-        /// The key of the configuration.
-        key: &'static str,
-        /// The address.
-        address: SocketAddr,
-    },
+    #[error(
+        "\"{0}\" is in use; end the program that listens there (`ss -ltnp` shows it), or choose another port"
+    )]
+    InUse(SocketAddr),
     /// Anything else.
-    #[error("{key}: cannot listen on {address}: {error}")]
+    #[error("cannot listen on \"{address}\": {error}; give an address of this machine and a port that this user may use")]
     Other {
-        /// The key of the configuration.
-        key: &'static str,
         /// The address.
         address: SocketAddr,
         /// Why.
@@ -42,12 +37,12 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens on `address`, which stands under `key`; what comes speaks `wire`.
-    pub fn bind(key: &'static str, address: SocketAddr, wire: Wire) -> Result<Listener, BindError> {
+    /// Listens on `address`; what comes speaks `wire`.
+    pub fn bind(address: SocketAddr, wire: Wire) -> Result<Listener, BindError> {
         match bind(address) {
             Ok(socket) => Ok(Listener { socket, wire }),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(BindError::InUse { key, address }),
-            Err(error) => Err(BindError::Other { key, address, error }),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(BindError::InUse(address)),
+            Err(error) => Err(BindError::Other { address, error }),
         }
     }
 
@@ -121,10 +116,10 @@ mod tests {
     use crate::net::queue::Wire;
 
     #[test]
-    fn a_port_in_use_is_named_with_its_key() {
-        let first = Listener::bind("listen.plain", "127.0.0.1:0".parse().unwrap(), Wire::default()).unwrap();
+    fn a_port_in_use_is_named() {
+        let first = Listener::bind("127.0.0.1:0".parse().unwrap(), Wire::default()).unwrap();
         let address = first.local_addr().unwrap();
-        let error = Listener::bind("listen.plain", address, Wire::default()).unwrap_err().to_string();
-        assert!(error.contains("listen.plain") && error.contains(&address.to_string()), "{error}");
+        let error = Listener::bind(address, Wire::default()).unwrap_err().to_string();
+        assert!(error.contains(&address.to_string()) && error.contains("in use"), "{error}");
     }
 }

@@ -379,7 +379,7 @@ impl Worker {
                     return self.hold_back(after, &[slot], NOBODY, action);
                 }
             }
-            NetAction::SetCaps { slot, .. } | NetAction::Release { slot } => {
+            NetAction::SetCaps { slot, .. } | NetAction::WhenDrained { slot } | NetAction::Release { slot } => {
                 let slot = *slot;
                 if self.is_held(slot) {
                     return self.hold_back(0, &[slot], NOBODY, action);
@@ -442,6 +442,13 @@ impl Worker {
                 self.let_pass(slot);
                 if let Some(connection) = self.connection(slot) {
                     connection.caps = caps;
+                }
+            }
+            NetAction::WhenDrained { slot } => {
+                self.let_pass(slot);
+                if let Some(connection) = self.connection(slot) {
+                    connection.drain_asked = true;
+                    self.soil(slot);
                 }
             }
             NetAction::Close { slot, bytes, .. } => {
@@ -507,14 +514,20 @@ impl Worker {
         if !connection.takes_lines() {
             return;
         }
-        connection.answered += bytes.len();
         connection.out.push(bytes);
+        let full = connection.out.len() > sendq(connection, options);
+        self.soil(slot);
+        if full {
+            self.relieve(slot);
+        }
+    }
+
+    /// Puts a connection on the list of those that are to be written.
+    fn soil(&mut self, slot: u32) {
+        let Some(Some(connection)) = self.connections.get_mut(slot as usize) else { return };
         if !connection.dirty {
             connection.dirty = true;
             self.dirty.push(slot);
-        }
-        if connection.out.len() > sendq(connection, options) {
-            self.relieve(slot);
         }
     }
 
@@ -539,10 +552,7 @@ impl Worker {
         connection.phase = Phase::Closing;
         connection.input = Vec::new();
         self.timers.push(Reverse((deadline, slot, connection.serial)));
-        if !connection.dirty {
-            connection.dirty = true;
-            self.dirty.push(slot);
-        }
+        self.soil(slot);
     }
 
     // Queues to sockets.
@@ -568,8 +578,8 @@ impl Worker {
                 return self.finish(slot, if asked { CloseCause::Asked } else { cause_of(&error) });
             }
         }
-        if connection.answered > BULK_BYTES && connection.out.len() < BULK_BYTES / 4 {
-            connection.answered = 0;
+        if connection.drain_asked && connection.out.len() < BULK_BYTES / 4 {
+            connection.drain_asked = false;
             self.events.push(Event::Drained(ConnId { worker: self.index, slot }));
         }
         if connection.phase == Phase::Closing && !connection.has_output() {
