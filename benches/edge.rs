@@ -21,7 +21,8 @@ fn connections(kinds: u32) -> Vec<Option<Box<Connection>>> {
         let mut connection = Connection::new(Transport::None, 0, None, None);
         connection.phase = Phase::Open;
         let bits = at % kinds;
-        connection.caps = tags.iter().enumerate().filter(|(bit, _)| bits >> bit & 1 == 1).map(|(_, cap)| *cap).collect::<CapSet>();
+        connection.caps =
+            tags.iter().enumerate().filter(|(bit, _)| bits >> bit & 1 == 1).map(|(_, cap)| *cap).collect::<CapSet>();
         Some(Box::new(connection))
     };
     (0..MEMBERS).map(one).collect()

@@ -828,3 +828,594 @@ impl Wake for ConnectionWaker {
         self.ready.push(self.slot);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::{Shutdown, SocketAddr, TcpStream};
+    use std::sync::Arc;
+    use std::thread::JoinHandle;
+    use std::time::{Duration, Instant};
+
+    use bytes::Bytes;
+    use ircv3::{Cap, CapSet};
+    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+    use rustls::crypto::aws_lc_rs;
+    use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+    use rustls_pki_types::pem::PemObject;
+    use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+    use sha2::{Digest, Sha256};
+    use tungstenite::client::IntoClientRequest;
+    use tungstenite::{Message as WebSocketMessage, client};
+
+    use super::Worker;
+    use crate::limits::LINES_A_TURN;
+    use crate::net::{
+        Durable, EventQueue, FloodOptions, Listener, Options, Origins, TlsSetup, Wire, ensure_certificate,
+    };
+    use crate::server::action::{NOBODY, NetAction};
+    use crate::server::event::{BadLine, CloseCause, Event, Peer};
+    use crate::server::frame::Frame;
+    use crate::server::record::Seq;
+
+    /// A worker on a thread of its own. The test is the server thread.
+    struct Rig {
+        events: Arc<EventQueue>,
+        durable: Arc<Durable>,
+        address: SocketAddr,
+        waiting: std::collections::VecDeque<Event>,
+        thread: Option<JoinHandle<()>>,
+    }
+
+    const OPTIONS: Options = Options { flood: None, sendq: 1 << 20 };
+
+    impl Rig {
+        fn new(options: Options, wire: Wire) -> Rig {
+            let events = Arc::new(EventQueue::default());
+            let durable = Arc::new(Durable::new(0, 1));
+            let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), wire).unwrap();
+            let address = listener.local_addr().unwrap();
+            let inboxes: Arc<[_]> = durable.workers().into();
+            let worker = Worker::new(0, options, events.clone(), inboxes[0].clone());
+            let thread = std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(async {
+                    tokio::spawn(listener.accept(inboxes));
+                    tokio::spawn(tokio::task::unconstrained(worker)).await.unwrap();
+                });
+            });
+            Rig { events, durable, address, waiting: Default::default(), thread: Some(thread) }
+        }
+
+        fn plain() -> Rig {
+            Rig::new(OPTIONS, Wire::default())
+        }
+
+        /// The next event; a test that waits in vain fails.
+        fn event(&mut self) -> Event {
+            let deadline = Instant::now() + Duration::from_secs(10);
+            loop {
+                if let Some(event) = self.waiting.pop_front() {
+                    return event;
+                }
+                assert!(Instant::now() < deadline, "no event");
+                let mut batch = Vec::new();
+                self.events.take(&mut batch, deadline);
+                self.waiting.extend(batch);
+            }
+        }
+
+        fn opened(&mut self) -> (u32, Box<Peer>) {
+            match self.event() {
+                Event::Opened(id, peer) => (id.slot, peer),
+                other => panic!("{other:?}"),
+            }
+        }
+
+        fn line(&mut self) -> (u32, String) {
+            match self.event() {
+                Event::Line(id, message) => (id.slot, message.as_str().to_owned()),
+                other => panic!("{other:?}"),
+            }
+        }
+
+        fn closed(&mut self) -> (u32, CloseCause) {
+            match self.event() {
+                Event::Closed(id, cause) => (id.slot, cause),
+                other => panic!("{other:?}"),
+            }
+        }
+
+        fn connect(&mut self) -> (u32, Client) {
+            let client = Client::new(TcpStream::connect(self.address).unwrap());
+            (self.opened().0, client)
+        }
+
+        fn act(&self, mut actions: Vec<NetAction>) {
+            self.durable.workers()[0].deliver(&mut actions);
+        }
+    }
+
+    impl Drop for Rig {
+        fn drop(&mut self) {
+            self.durable.workers()[0].end();
+            let ended = self.thread.take().map(JoinHandle::join);
+            assert!(matches!(ended, Some(Ok(()))) || std::thread::panicking());
+        }
+    }
+
+    /// The other end, blocking; it waits for ten seconds at most.
+    struct Client {
+        read: BufReader<TcpStream>,
+    }
+
+    impl Client {
+        fn new(stream: TcpStream) -> Client {
+            stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            Client { read: BufReader::new(stream) }
+        }
+
+        fn say(&mut self, text: &str) {
+            self.read.get_mut().write_all(text.as_bytes()).unwrap();
+        }
+
+        fn hear(&mut self) -> String {
+            let mut line = String::new();
+            self.read.read_line(&mut line).unwrap();
+            line.trim_end().to_owned()
+        }
+
+        fn hear_all(&mut self) -> String {
+            let mut text = String::new();
+            self.read.read_to_string(&mut text).unwrap();
+            text
+        }
+    }
+
+    fn send(slot: u32, after: Seq, text: &str) -> NetAction {
+        NetAction::Send { slot, after, bytes: Bytes::from(format!("{text}\r\n")) }
+    }
+
+    fn fan_out(audience: &Arc<[u32]>, except: u32, after: Seq, text: &str) -> NetAction {
+        let mut frame = Frame::plain(1_700_000_000_000, Bytes::from(format!("{text}\r\n")));
+        frame.after = after;
+        NetAction::Fanout { frame: Arc::new(frame), audience: audience.clone(), except }
+    }
+
+    #[test]
+    fn lines_come_in_order_and_answers_go_back() {
+        let mut rig = Rig::plain();
+        let (slot, mut client) = rig.connect();
+        client.say("NICK ann\r\nUSER ann 0 * :Ann\nPI");
+        assert_eq!(rig.line(), (slot, "NICK ann".into()));
+        assert_eq!(rig.line(), (slot, "USER ann 0 * :Ann".into()));
+        client.say("NG x\r\nNOTICE \0\r\n");
+        assert_eq!(rig.line(), (slot, "PING x".into()));
+        assert!(matches!(rig.event(), Event::BadLine(_, BadLine::ForbiddenByte)));
+        rig.act(vec![send(slot, 0, "one"), send(slot, 0, "two")]);
+        assert_eq!((client.hear(), client.hear()), ("one".into(), "two".into()));
+        drop(client);
+        assert_eq!(rig.closed(), (slot, CloseCause::Eof));
+    }
+
+    #[test]
+    fn what_is_not_durable_waits_and_what_follows_it_waits_behind() {
+        let mut rig = Rig::plain();
+        let ((a, mut ann), (b, mut ben), (c, mut cat)) = (rig.connect(), rig.connect(), rig.connect());
+        let audience: Arc<[u32]> = Arc::from([a, b]);
+        rig.act(vec![
+            fan_out(&audience, a, 7, "held for ben"),
+            send(b, 0, "behind it"),
+            NetAction::SetCaps { slot: b, caps: CapSet::of(&[Cap::ServerTime]) },
+            fan_out(&Arc::from([a, b, c]), NOBODY, 0, "at once for ann and cat"),
+            send(a, 0, "PONG for ann"),
+        ]);
+        // Those for whom nothing is held never wait for the disk.
+        assert_eq!(ann.hear(), "at once for ann and cat");
+        assert_eq!(ann.hear(), "PONG for ann");
+        assert_eq!(cat.hear(), "at once for ann and cat");
+        // A mark that is not far enough releases nothing.
+        rig.durable.advance(6);
+        rig.act(vec![send(b, 5, "durable, but behind"), send(c, 5, "durable")]);
+        assert_eq!(cat.hear(), "durable");
+        ben.read.get_ref().set_nonblocking(true).unwrap();
+        assert!(ben.read.fill_buf().is_err(), "ben has got something that is not on disk");
+        ben.read.get_ref().set_nonblocking(false).unwrap();
+        rig.durable.advance(7);
+        assert_eq!(ben.hear(), "held for ben");
+        assert_eq!(ben.hear(), "behind it");
+        assert_eq!(ben.hear(), "@time=2023-11-14T22:13:20.000Z at once for ann and cat");
+        assert_eq!(ben.hear(), "durable, but behind");
+    }
+
+    #[test]
+    fn held_messages_leave_in_order_with_the_answers_between_them() {
+        let mut rig = Rig::plain();
+        let ((a, mut ann), (b, mut ben)) = (rig.connect(), rig.connect());
+        let audience: Arc<[u32]> = Arc::from([a, b]);
+        let (mut actions, mut of_ann, mut of_ben) = (Vec::new(), Vec::new(), Vec::new());
+        for n in 1..=50u64 {
+            let (sender, own, others) =
+                if n % 3 == 0 { (b, &mut of_ben, &mut of_ann) } else { (a, &mut of_ann, &mut of_ben) };
+            actions.push(fan_out(&audience, sender, n, &format!("message {n}")));
+            actions.push(send(sender, n, &format!("echo {n}")));
+            own.push(format!("echo {n}"));
+            others.push(format!("message {n}"));
+        }
+        rig.act(actions);
+        for mark in [3, 4, 30, 50] {
+            rig.durable.advance(mark);
+        }
+        for line in of_ann {
+            assert_eq!(ann.hear(), line);
+        }
+        for line in of_ben {
+            assert_eq!(ben.hear(), line);
+        }
+    }
+
+    #[test]
+    fn nothing_held_for_one_who_left_reaches_the_next_in_its_slot() {
+        let mut rig = Rig::plain();
+        let (slot, client) = rig.connect();
+        rig.act(vec![send(slot, 9, "secret")]);
+        drop(client);
+        assert_eq!(rig.closed(), (slot, CloseCause::Eof));
+        rig.act(vec![NetAction::Release { slot }]);
+        let (other, _other_client) = rig.connect();
+        assert_ne!(other, slot, "the slot was given away while something was held for it");
+        rig.durable.advance(9);
+        rig.act(vec![send(other, 0, "x")]);
+        let (again, mut next) = rig.connect();
+        rig.act(vec![send(again, 0, "first")]);
+        assert_eq!(next.hear(), "first");
+    }
+
+    #[test]
+    fn one_who_does_not_read_is_closed_and_told_why() {
+        let mut rig = Rig::plain();
+        let (slot, mut client) = rig.connect();
+        rig.act(vec![NetAction::Registered { slot }]);
+        let line = format!("{}\r\n", "x".repeat(60_000));
+        for _ in 0..400 {
+            rig.act(vec![NetAction::Send { slot, after: 0, bytes: line.clone().into() }]);
+        }
+        assert_eq!(rig.closed(), (slot, CloseCause::SendQueue));
+        // What the system had taken is whole up to where it was cut.
+        let mut taken = 0;
+        let mut buffer = vec![0; 1 << 16];
+        while let Ok(n) = client.read.read(&mut buffer) {
+            if n == 0 {
+                break;
+            }
+            taken += n;
+        }
+        assert!(taken > 0 && taken < 400 * line.len());
+    }
+
+    #[test]
+    fn a_queue_may_be_asked_about_and_answers_once_it_is_drained() {
+        let mut rig = Rig::new(Options { sendq: 64 << 20, ..OPTIONS }, Wire::default());
+        let (slot, mut client) = rig.connect();
+        rig.act(vec![NetAction::Registered { slot }, NetAction::WhenDrained { slot }]);
+        assert!(matches!(rig.event(), Event::Drained(id) if id.slot == slot));
+        let line = format!("{}\r\n", "x".repeat(60_000));
+        let mut actions: Vec<_> = (0..400)
+            .map(|_| NetAction::Send { slot, after: 0, bytes: line.clone().into() })
+            .collect();
+        actions.push(NetAction::WhenDrained { slot });
+        rig.act(actions);
+        // The worker goes on meanwhile; that it has not been drained shows in the order of events.
+        let (other, mut another) = rig.connect();
+        another.say("PING x\r\n");
+        assert_eq!(rig.line(), (other, "PING x".into()));
+        let mut rest = vec![0; 400 * line.len()];
+        client.read.read_exact(&mut rest).unwrap();
+        assert!(matches!(rig.event(), Event::Drained(id) if id.slot == slot));
+    }
+
+    #[test]
+    fn the_last_lines_are_read_before_the_end() {
+        let mut rig = Rig::plain();
+        let (slot, mut client) = rig.connect();
+        // Input that nobody has read must not turn the end into a reset.
+        client.say(&"PRIVMSG x :y\r\n".repeat(50));
+        rig.line();
+        rig.act(vec![
+            send(slot, 0, "one"),
+            NetAction::Close { slot, after: 4, bytes: "ERROR :bye\r\n".into() },
+            send(slot, 0, "never"),
+        ]);
+        client.say("QUIT\r\n");
+        rig.durable.advance(4);
+        assert_eq!(client.hear_all(), "one\r\nERROR :bye\r\n");
+        drop(client);
+        loop {
+            match rig.event() {
+                Event::Line(..) => {}
+                Event::Closed(id, cause) => break assert_eq!((id.slot, cause), (slot, CloseCause::Asked)),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn one_who_says_much_does_not_keep_others_waiting() {
+        let mut rig = Rig::plain();
+        let ((a, mut ann), (b, mut ben)) = (rig.connect(), rig.connect());
+        // Both are read in the same round: nothing is taken before both have spoken.
+        rig.act(vec![NetAction::Pause { slot: a }, NetAction::Pause { slot: b }, send(a, 0, "go"), send(b, 0, "go")]);
+        assert_eq!((ann.hear(), ben.hear()), ("go".into(), "go".into()));
+        ann.say(&"PING a\r\n".repeat(1000));
+        ben.say("PING b\r\n");
+        rig.act(vec![NetAction::Resume { slot: a }, NetAction::Resume { slot: b }]);
+        let order: Vec<u32> = (0..1001).map(|_| rig.line().0).collect();
+        let place = order.iter().position(|slot| *slot == b).unwrap();
+        assert!(place <= 2 * LINES_A_TURN, "ben's line came after {place} of ann's");
+    }
+
+    #[test]
+    fn flood_control_delays_and_loses_nothing() {
+        let flood = Some(FloodOptions { burst: 5, per_second: 100.0 });
+        let mut rig = Rig::new(Options { flood, ..OPTIONS }, Wire::default());
+        let (slot, mut client) = rig.connect();
+        rig.act(vec![NetAction::Registered { slot }, send(slot, 0, "go")]);
+        assert_eq!(client.hear(), "go");
+        let started = Instant::now();
+        client.say(&"PRIVMSG #a :b\r\n".repeat(35));
+        for _ in 0..35 {
+            rig.line();
+        }
+        assert!(started.elapsed() >= Duration::from_millis(280), "{:?}", started.elapsed());
+    }
+
+    #[test]
+    fn an_endless_line_closes() {
+        let mut rig = Rig::plain();
+        let (slot, mut client) = rig.connect();
+        // The other side may have closed before all is said.
+        let _ = client.read.get_mut().write_all(&vec![b'x'; 200_000]);
+        assert!(matches!(rig.event(), Event::BadLine(id, BadLine::TooLong) if id.slot == slot));
+        assert_eq!(rig.closed(), (slot, CloseCause::Flood));
+    }
+
+    #[test]
+    fn a_worker_waits_for_the_server_without_losing_a_line() {
+        let mut rig = Rig::plain();
+        let (_, mut client) = rig.connect();
+        let writer = std::thread::spawn(move || {
+            for n in 0..30_000 {
+                client.say(&format!("PING {n}\r\n"));
+            }
+            client.read.get_ref().shutdown(Shutdown::Write).unwrap();
+            client
+        });
+        // Nobody takes events until the writer stands still or has ended.
+        for n in 0..30_000 {
+            assert_eq!(rig.line().1, format!("PING {n}"));
+        }
+        assert_eq!(rig.closed().1, CloseCause::Eof);
+        drop(writer.join().unwrap());
+    }
+
+    #[test]
+    fn the_end_leaves_nothing_unsaid() {
+        let mut rig = Rig::plain();
+        let (slot, mut client) = rig.connect();
+        rig.act(vec![NetAction::Close { slot, after: 3, bytes: "ERROR :down\r\n".into() }]);
+        rig.durable.workers()[0].end();
+        rig.durable.advance(3);
+        assert_eq!(client.hear_all(), "ERROR :down\r\n");
+    }
+
+    /// Takes any server.
+    #[derive(Debug)]
+    struct Trusting;
+
+    impl ServerCertVerifier for Trusting {
+        fn verify_server_cert(
+            &self,
+            _: &CertificateDer<'_>,
+            _: &[CertificateDer<'_>],
+            _: &ServerName<'_>,
+            _: &[u8],
+            _: UnixTime,
+        ) -> Result<ServerCertVerified, rustls::Error> {
+            Ok(ServerCertVerified::assertion())
+        }
+
+        fn verify_tls12_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, rustls::Error> {
+            Ok(HandshakeSignatureValid::assertion())
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, rustls::Error> {
+            Ok(HandshakeSignatureValid::assertion())
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
+        }
+    }
+
+    struct Certificates {
+        setup: TlsSetup,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    }
+
+    fn certificates() -> Certificates {
+        let dir = tempfile::tempdir().unwrap();
+        let (certificate, key) = ensure_certificate(dir.path(), "irc.example.org").unwrap();
+        Certificates {
+            setup: TlsSetup::load(&certificate, &key).unwrap(),
+            chain: CertificateDer::pem_file_iter(&certificate).unwrap().map(Result::unwrap).collect(),
+            key: PrivateKeyDer::from_pem_file(&key).unwrap(),
+        }
+    }
+
+    fn tls_client(
+        rig: &Rig,
+        version: &'static rustls::SupportedProtocolVersion,
+        identity: Option<Certificates>,
+    ) -> StreamOwned<ClientConnection, TcpStream> {
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Trusting));
+        let config = match identity {
+            Some(own) => config.with_client_auth_cert(own.chain, own.key).unwrap(),
+            None => config.with_no_client_auth(),
+        };
+        let tls = ClientConnection::new(Arc::new(config), "irc.example.org".try_into().unwrap()).unwrap();
+        let socket = TcpStream::connect(rig.address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        StreamOwned::new(tls, socket)
+    }
+
+    #[test]
+    fn lines_pass_through_tls_and_the_clients_certificate_is_known() {
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            let own = certificates();
+            let fingerprint: String = Sha256::digest(&own.chain[0]).iter().map(|byte| format!("{byte:02x}")).collect();
+            let mut rig = Rig::new(OPTIONS, Wire { tls: Some(certificates().setup), websocket: None });
+            for (identity, expected) in [(None, None), (Some(own), Some(fingerprint))] {
+                let mut client = BufReader::new(tls_client(&rig, version, identity));
+                client.get_mut().write_all(b"NICK ann\r\n").unwrap();
+                let (slot, peer) = rig.opened();
+                assert!(peer.tls && !peer.websocket);
+                assert_eq!(peer.certfp.as_deref(), expected.as_deref());
+                assert_eq!(rig.line(), (slot, "NICK ann".into()));
+                // More than one record, and more than the socket takes at once.
+                let long = "x".repeat(3_000_000);
+                rig.act(vec![NetAction::Registered { slot }]);
+                for piece in long.as_bytes().chunks(100_000) {
+                    rig.act(vec![NetAction::Send { slot, after: 0, bytes: Bytes::copy_from_slice(piece) }]);
+                    let mut part = vec![0; piece.len()];
+                    client.read_exact(&mut part).unwrap();
+                    assert_eq!(part, piece);
+                }
+                rig.act(vec![NetAction::Close { slot, after: 0, bytes: "ERROR :bye\r\n".into() }]);
+                let mut rest = String::new();
+                // A close_notify, or this would be an error.
+                client.read_to_string(&mut rest).unwrap();
+                assert_eq!(rest, "ERROR :bye\r\n");
+                drop(client);
+                assert_eq!(rig.closed(), (slot, CloseCause::Asked));
+                rig.act(vec![NetAction::Release { slot }]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_handshake_that_is_none_is_never_heard_of() {
+        let mut rig = Rig::new(OPTIONS, Wire { tls: Some(certificates().setup), websocket: None });
+        let mut plain = Client::new(TcpStream::connect(rig.address).unwrap());
+        plain.say("NICK ann\r\nUSER ann 0 * :Ann\r\n");
+        let mut alert = Vec::new();
+        let _ = plain.read.read_to_end(&mut alert);
+        let _silent = TcpStream::connect(rig.address).unwrap();
+        let mut client = tls_client(&rig, &rustls::version::TLS13, None);
+        client.write_all(b"NICK ben\r\n").unwrap();
+        rig.opened();
+        assert_eq!(rig.line().1, "NICK ben");
+    }
+
+    fn websocket_request(rig: &Rig, protocols: &str, origin: Option<&str>) -> tungstenite::http::Request<()> {
+        let mut request = format!("ws://{}/", rig.address).into_client_request().unwrap();
+        if !protocols.is_empty() {
+            request.headers_mut().insert("Sec-WebSocket-Protocol", protocols.parse().unwrap());
+        }
+        if let Some(origin) = origin {
+            request.headers_mut().insert("Origin", origin.parse().unwrap());
+        }
+        request
+    }
+
+    #[test]
+    fn websocket_has_one_line_a_message_in_the_form_that_was_agreed() {
+        let wire = Wire { tls: None, websocket: Some(Arc::new(Origins(vec!["https://chat.example".into()]))) };
+        let mut rig = Rig::new(OPTIONS, wire);
+        let cases = [
+            ("text.ircv3.net, binary.ircv3.net", "text.ircv3.net"),
+            ("mqtt, binary.ircv3.net, text.ircv3.net", "binary.ircv3.net"),
+            ("", ""),
+        ];
+        for (offered, chosen) in cases {
+            let socket = TcpStream::connect(rig.address).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            let request = websocket_request(&rig, offered, Some("https://chat.example"));
+            let (mut client, response) = client(request, socket).unwrap();
+            let agreed = response.headers().get("Sec-WebSocket-Protocol").map_or("", |name| name.to_str().unwrap());
+            assert_eq!(agreed, chosen);
+            let (slot, peer) = rig.opened();
+            assert!(peer.websocket);
+            client.send(WebSocketMessage::text("NICK ann")).unwrap();
+            client.send(WebSocketMessage::binary(b"USER ann 0 * :Ann\r\n".to_vec())).unwrap();
+            client.send(WebSocketMessage::binary(b"PRIVMSG a :\xff".to_vec())).unwrap();
+            client.send(WebSocketMessage::Ping(Bytes::from_static(b"hello"))).unwrap();
+            assert_eq!(rig.line(), (slot, "NICK ann".into()));
+            assert_eq!(rig.line(), (slot, "USER ann 0 * :Ann".into()));
+            assert!(matches!(rig.event(), Event::BadLine(_, BadLine::NotUtf8(command)) if &*command == "PRIVMSG"));
+            assert_eq!(client.read().unwrap(), WebSocketMessage::Pong(Bytes::from_static(b"hello")));
+            rig.act(vec![NetAction::Send { slot, after: 0, bytes: "one\r\ntwo \u{e9}\r\n".into() }]);
+            for line in ["one", "two \u{e9}"] {
+                let expected = if chosen == "binary.ircv3.net" {
+                    WebSocketMessage::binary(line.as_bytes().to_vec())
+                } else {
+                    WebSocketMessage::text(line)
+                };
+                assert_eq!(client.read().unwrap(), expected);
+            }
+            // Bytes that are no text are mended where the frame must be text.
+            rig.act(vec![NetAction::Send { slot, after: 0, bytes: Bytes::from_static(b"\xff\r\n") }]);
+            match client.read().unwrap() {
+                WebSocketMessage::Text(text) => assert_eq!(text.as_str(), "\u{fffd}"),
+                other => assert_eq!(other, WebSocketMessage::binary(b"\xff".to_vec())),
+            }
+            rig.act(vec![NetAction::Close { slot, after: 0, bytes: "ERROR :bye\r\n".into() }]);
+            assert!(client.read().unwrap().into_data().starts_with(b"ERROR"));
+            assert!(matches!(client.read().unwrap(), WebSocketMessage::Close(Some(_))));
+            while client.read().is_ok() {}
+            drop(client);
+            assert_eq!(rig.closed(), (slot, CloseCause::Asked));
+            rig.act(vec![NetAction::Release { slot }]);
+        }
+    }
+
+    #[test]
+    fn a_page_that_may_not_connect_is_refused() {
+        let wire = Wire { tls: None, websocket: Some(Arc::new(Origins(vec!["https://chat.example".into()]))) };
+        let rig = Rig::new(OPTIONS, wire);
+        let request = websocket_request(&rig, "text.ircv3.net", Some("https://evil.example"));
+        let error = client(request, TcpStream::connect(rig.address).unwrap()).unwrap_err();
+        assert!(error.to_string().contains("403"), "{error}");
+    }
+
+    #[test]
+    fn websocket_runs_through_tls_and_the_client_may_leave() {
+        let wire = Wire { tls: Some(certificates().setup), websocket: Some(Arc::default()) };
+        let mut rig = Rig::new(OPTIONS, wire);
+        let stream = tls_client(&rig, &rustls::version::TLS13, None);
+        let (mut client, _) = client(websocket_request(&rig, "binary.ircv3.net", None), stream).unwrap();
+        let (slot, peer) = rig.opened();
+        assert!(peer.tls && peer.websocket);
+        client.send(WebSocketMessage::binary(b"NICK ann".to_vec())).unwrap();
+        assert_eq!(rig.line(), (slot, "NICK ann".into()));
+        client.close(None).unwrap();
+        client.flush().unwrap();
+        assert_eq!(rig.closed(), (slot, CloseCause::Eof));
+    }
+}
