@@ -126,9 +126,7 @@ fn deliver(events: &Arc<EventQueue>, durable: &Arc<Durable>) -> Arc<dyn Fn(Event
 fn net_options(config: &Config) -> net::Options {
     let flood = &config.flood;
     net::Options {
-        flood: flood
-            .enabled
-            .then_some(FloodOptions { burst: flood.burst.max(1), per_second: flood.per_second as f32 }),
+        flood: flood.enabled.then_some(FloodOptions { burst: flood.burst.max(1), per_second: flood.per_second as f32 }),
         sendq: config.connection.sendq,
     }
 }
@@ -151,10 +149,8 @@ fn tls_setup(config: &Config) -> Result<Option<TlsSetup>, RunError> {
 fn listen(config: &Config, tls: Option<&TlsSetup>) -> Result<Vec<Listener>, ConfigError> {
     let origins = Arc::new(Origins(config.listen.websocket_origins.clone()));
     let bind = |listener: config::Listener| {
-        let wire = Wire {
-            tls: tls.filter(|_| listener.tls).cloned(),
-            websocket: listener.websocket.then(|| origins.clone()),
-        };
+        let wire =
+            Wire { tls: tls.filter(|_| listener.tls).cloned(), websocket: listener.websocket.then(|| origins.clone()) };
         Listener::bind(listener.address, wire).map_err(|error| config.fault(listener.key, &error.to_string()))
     };
     config.listeners().into_iter().map(bind).collect()

@@ -72,9 +72,8 @@ impl Run {
         mut queued: impl FnMut(u32, &mut Connection),
     ) {
         let Some(audience) = self.audience.take() else { return };
-        let matters = self.frames.iter().flat_map(|frame| &frame.forms).fold(TAG_CAPS, |set, form| {
-            set | form.needs | form.lacks
-        });
+        let matters =
+            self.frames.iter().flat_map(|frame| &frame.forms).fold(TAG_CAPS, |set, form| set | form.needs | form.lacks);
         self.excepted.clear();
         if !self.one_except {
             self.excepted.extend(self.except.iter().filter(|slot| **slot != NOBODY));
@@ -180,7 +179,8 @@ mod tests {
         let line = |text: &str| smallvec![Bytes::from(format!("{text}\r\n"))];
         let mut out = Vec::new();
         for at in 0..6u32 {
-            let mut frame = Frame::plain(1_700_000_000_000 + u64::from(at), Bytes::from(format!("PRIVMSG #a :{at}\r\n")));
+            let mut frame =
+                Frame::plain(1_700_000_000_000 + u64::from(at), Bytes::from(format!("PRIVMSG #a :{at}\r\n")));
             frame.msgid = (at != 1).then_some(MsgId { epoch: 7, seq: u64::from(at) });
             frame.account = (at % 2 == 0).then(|| "ann".into());
             frame.client_tags = (at == 3).then(|| "+typing=active".into());

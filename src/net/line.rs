@@ -182,10 +182,7 @@ mod tests {
     fn bytes_that_are_not_utf8_name_their_command() {
         assert_eq!(
             decode(&[b"@a=b :me privmsg #a :\xe9t\xe9\r\n\xff\xff x\r\n"]),
-            [
-                format!("{:?}", BadLine::NotUtf8("PRIVMSG".into())),
-                format!("{:?}", BadLine::NotUtf8("*".into()))
-            ]
+            [format!("{:?}", BadLine::NotUtf8("PRIVMSG".into())), format!("{:?}", BadLine::NotUtf8("*".into()))]
         );
     }
 }

@@ -15,12 +15,12 @@ use crate::net::queue::{Accepted, AcceptedSocket, Inbox, Wire};
 #[derive(Debug, Error)]
 pub enum BindError {
     /// Someone else is there.
-    #[error(
-        "\"{0}\" is in use; end the program that listens there (`ss -ltnp` shows it), or choose another port"
-    )]
+    #[error("\"{0}\" is in use; end the program that listens there (`ss -ltnp` shows it), or choose another port")]
     InUse(SocketAddr),
     /// Anything else.
-    #[error("cannot listen on \"{address}\": {error}; give an address of this machine and a port that this user may use")]
+    #[error(
+        "cannot listen on \"{address}\": {error}; give an address of this machine and a port that this user may use"
+    )]
     Other {
         /// The address.
         address: SocketAddr,

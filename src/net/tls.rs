@@ -94,8 +94,7 @@ fn load(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
         return Err(TlsError::NoCertificate(certificate.into()));
     }
     let secret = PrivateKeyDer::from_pem_file(key).map_err(unreadable(key))?;
-    let unusable =
-        |error| TlsError::Unusable { certificate: certificate.to_owned(), key: key.to_owned(), error };
+    let unusable = |error| TlsError::Unusable { certificate: certificate.to_owned(), key: key.to_owned(), error };
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()

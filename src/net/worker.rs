@@ -13,9 +13,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::Sleep;
 use tokio_util::codec::Decoder;
 
-use crate::limits::{
-    BULK_BYTES, HANDSHAKE_MS, LINES_A_TURN, LINGER_MS, SENDQ_BEFORE_REGISTRATION, SHUTDOWN_MS,
-};
+use crate::limits::{BULK_BYTES, HANDSHAKE_MS, LINES_A_TURN, LINGER_MS, SENDQ_BEFORE_REGISTRATION, SHUTDOWN_MS};
 use crate::net::Options;
 use crate::net::connection::{Connection, Phase, Transport};
 use crate::net::fanout::Run;
@@ -420,7 +418,8 @@ impl Worker {
         } else if now.is_empty() {
             self.hold_back(0, audience, except, action);
         } else if let NetAction::Fanout { frame, .. } = action {
-            let part = |slots: &[u32]| NetAction::Fanout { frame: frame.clone(), audience: slots.into(), except: NOBODY };
+            let part =
+                |slots: &[u32]| NetAction::Fanout { frame: frame.clone(), audience: slots.into(), except: NOBODY };
             self.apply(part(&now));
             self.hold_back(0, &later, NOBODY, part(&later));
         }
@@ -1102,9 +1101,8 @@ mod tests {
         rig.act(vec![NetAction::Registered { slot }, NetAction::WhenDrained { slot }]);
         assert!(matches!(rig.event(), Event::Drained(id) if id.slot == slot));
         let line = format!("{}\r\n", "x".repeat(60_000));
-        let mut actions: Vec<_> = (0..400)
-            .map(|_| NetAction::Send { slot, after: 0, bytes: line.clone().into() })
-            .collect();
+        let mut actions: Vec<_> =
+            (0..400).map(|_| NetAction::Send { slot, after: 0, bytes: line.clone().into() }).collect();
         actions.push(NetAction::WhenDrained { slot });
         rig.act(actions);
         // The worker goes on meanwhile; that it has not been drained shows in the order of events.
