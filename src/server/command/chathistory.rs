@@ -265,6 +265,9 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, joined: Option<&[ChannelId]>) 
         }
     }
     let until = server.last_seq() + 1;
+    let Some(session) = server.session_mut(ctx.conn) else { return };
+    left.retain(|(conversation, _)| !session.replayed.contains(conversation));
+    session.replayed.extend(left.iter().map(|(conversation, _)| *conversation));
     next(server, ctx, Replay { after, until, left });
 }
 
