@@ -624,10 +624,10 @@ impl Server {
             }
         }
         for session in self.sessions.iter().flatten().flatten() {
-            if let Some(user) = session.user {
-                if !self.network.users.get(user).is_some_and(|user| user.sessions.contains(&session.conn)) {
-                    return Err(format!("{:?} has a user that does not know it", session.conn));
-                }
+            if let Some(user) = session.user
+                && !self.network.users.get(user).is_some_and(|user| user.sessions.contains(&session.conn))
+            {
+                return Err(format!("{:?} has a user that does not know it", session.conn));
             }
         }
         Ok(())
