@@ -203,3 +203,168 @@ fn put_batch_name(reader: &Reader, sign: u8, reference: &str, out: &mut Vec<u8>)
     out.push(sign);
     put(out, reference);
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use ircv3::{Cap, CapSet};
+
+    use super::{CHUNK_BYTES, render, select};
+    use crate::server::record::{Border, HistoryPage, Kind, MessageRow, Range, Reader, Seq};
+
+    fn row(time: u64, kind: Kind, text: &str) -> MessageRow {
+        MessageRow {
+            conversation: 1,
+            time,
+            kind,
+            source: "al!a@host".into(),
+            account: None,
+            bot: false,
+            target: "#r".into(),
+            tags: None,
+            argument: None,
+            text: text.into(),
+        }
+    }
+
+    fn reader(caps: &[Cap]) -> Reader {
+        Reader {
+            caps: CapSet::of(caps),
+            server: "roost.local".into(),
+            label: None,
+            batch: None,
+            target: "#r".into(),
+            epoch: 1,
+            nick: "al".into(),
+        }
+    }
+
+    fn text(page: &HistoryPage) -> String {
+        page.chunks.iter().map(|chunk| std::str::from_utf8(chunk).unwrap()).collect()
+    }
+
+    fn one_of_each() -> Vec<(Seq, MessageRow)> {
+        let argued = |argument: &str, row| MessageRow { argument: Some(argument.into()), ..row };
+        let known = |row| MessageRow { account: Some("Al".into()), bot: true, tags: Some("+a=b;+c".into()), ..row };
+        let rows = [
+            known(row(1, Kind::Privmsg, "hi: there")),
+            row(2, Kind::Notice, ""),
+            row(3, Kind::Tagmsg, ""),
+            row(4, Kind::Join, "Al Real"),
+            MessageRow { account: Some("Al".into()), ..row(5, Kind::Join, "Al Real") },
+            row(6, Kind::Part, "bye"),
+            row(7, Kind::Part, ""),
+            row(8, Kind::Quit, "Quit: so"),
+            argued("bob", row(9, Kind::Kick, "out")),
+            argued("+ov al bob", row(10, Kind::Mode, "")),
+            row(11, Kind::Topic, "on topic"),
+            row(12, Kind::Nick, "new"),
+        ];
+        (1..).zip(rows).collect()
+    }
+
+    #[test]
+    fn a_reader_without_capabilities_gets_plain_lines() {
+        let page = render(&reader(&[]), &one_of_each(), true);
+        let expected = ":al!a@host PRIVMSG #r :hi: there\r\n\
+                        :al!a@host NOTICE #r :\r\n\
+                        :al!a@host JOIN #r\r\n\
+                        :al!a@host JOIN #r\r\n\
+                        :al!a@host PART #r :bye\r\n\
+                        :al!a@host PART #r\r\n\
+                        :al!a@host QUIT :Quit: so\r\n\
+                        :al!a@host KICK #r bob :out\r\n\
+                        :al!a@host MODE #r +ov al bob\r\n\
+                        :al!a@host TOPIC #r :on topic\r\n\
+                        :al!a@host NICK new\r\n";
+        assert_eq!(text(&page), expected);
+        assert_eq!((page.messages, page.last), (11, 12));
+    }
+
+    #[test]
+    fn a_reader_with_everything_gets_tags_forms_and_a_batch() {
+        let caps = [Cap::MessageTags, Cap::ServerTime, Cap::AccountTag, Cap::Batch, Cap::ExtendedJoin];
+        let all = Reader { label: Some("l1".into()), batch: Some("7".into()), ..reader(&caps) };
+        let rows = one_of_each();
+        let expected = "@label=l1;draft/chathistory-end :roost.local BATCH +7 chathistory #r\r\n\
+             @batch=7;time=1970-01-01T00:00:00.001Z;msgid=00000010000000000001;account=Al;bot;+a=b;+c :al!a@host PRIVMSG #r :hi: there\r\n\
+             @batch=7;time=1970-01-01T00:00:00.002Z;msgid=00000010000000000002 :al!a@host NOTICE #r :\r\n\
+             @batch=7;time=1970-01-01T00:00:00.003Z;msgid=00000010000000000003 :al!a@host TAGMSG #r\r\n\
+             @batch=7;time=1970-01-01T00:00:00.004Z;msgid=00000010000000000004 :al!a@host JOIN #r * :Al Real\r\n\
+             @batch=7;time=1970-01-01T00:00:00.005Z;msgid=00000010000000000005;account=Al :al!a@host JOIN #r Al :Al Real\r\n\
+             :roost.local BATCH -7\r\n";
+        let page = render(&all, &rows[..5], true);
+        assert_eq!(text(&page), expected);
+        assert_eq!((page.messages, page.last), (5, 5));
+        let unfinished = text(&render(&all, &rows[..5], false));
+        assert!(unfinished.starts_with("@label=l1 :roost.local BATCH +7 chathistory #r\r\n"));
+    }
+
+    #[test]
+    fn each_tag_comes_only_to_those_who_asked() {
+        let rows = &one_of_each()[..1];
+        let line =
+            |caps: &[Cap]| text(&render(&reader(caps), rows, true)).replace(":al!a@host PRIVMSG #r :hi: there\r\n", "");
+        assert_eq!(line(&[Cap::ServerTime]), "@time=1970-01-01T00:00:00.001Z ");
+        assert_eq!(line(&[Cap::AccountTag]), "@account=Al ");
+        assert_eq!(line(&[Cap::MessageTags]), "@msgid=00000010000000000001;bot;+a=b;+c ");
+    }
+
+    #[test]
+    fn an_empty_page_is_an_empty_batch_or_nothing() {
+        let batched = Reader { batch: Some("7".into()), ..reader(&[Cap::Batch]) };
+        let empty = ":roost.local BATCH +7 chathistory #r\r\n:roost.local BATCH -7\r\n";
+        assert_eq!(text(&render(&batched, &[], true)), empty);
+        assert_eq!(render(&reader(&[Cap::Batch]), &[], true), HistoryPage::default());
+    }
+
+    #[test]
+    fn pieces_hold_whole_lines() {
+        let rows: Vec<_> = (1..=1000).map(|n| (n, row(n, Kind::Privmsg, &"x".repeat(400)))).collect();
+        let page = render(&reader(&[Cap::ServerTime]), &rows, true);
+        assert!(page.chunks.len() > 20);
+        for chunk in &page.chunks {
+            assert!(chunk.ends_with(b"\r\n") && chunk.starts_with(b"@time=") && chunk.len() < CHUNK_BYTES + 512);
+        }
+        assert_eq!(text(&page).lines().count(), 1000);
+    }
+
+    #[test]
+    fn ranges_mean_what_chathistory_says() {
+        // Numbers 10, 20, ... 90 at the times 100, 200, ... 900; 50 is a join.
+        let kind = |n| if n == 5 { Kind::Join } else { Kind::Privmsg };
+        let rows: Vec<_> = (1..10).map(|n| (n * 10, row(n * 100, kind(n), ""))).collect();
+        let answer = |range, limit, events, floor| {
+            let (rows, end) = select(rows.iter().map(|(n, row)| (*n, row)), range, limit, events, floor);
+            (rows.iter().map(|(n, _)| n / 10).collect::<Vec<_>>(), end)
+        };
+        let ask = |range, limit| answer(range, limit, true, 0);
+        let (seq, time) = (Border::Seq, Border::Time);
+        assert_eq!(ask(Range::Latest(None), 3), (vec![7, 8, 9], false));
+        assert_eq!(ask(Range::Latest(None), 9).1, true);
+        assert_eq!(ask(Range::Latest(Some(seq(60))), 2), (vec![8, 9], false));
+        assert_eq!(ask(Range::Latest(Some(time(700))), 5), (vec![8, 9], true));
+        assert_eq!(ask(Range::Before(seq(40)), 2), (vec![2, 3], false));
+        assert_eq!(ask(Range::Before(seq(41)), 2), (vec![3, 4], false));
+        assert_eq!(ask(Range::Before(time(300)), 5), (vec![1, 2], true));
+        assert_eq!(ask(Range::After(seq(70)), 1), (vec![8], false));
+        assert_eq!(ask(Range::After(time(699)), 2), (vec![7, 8], false));
+        assert_eq!(ask(Range::Between(seq(20), time(600)), 2), (vec![3, 4], false));
+        assert_eq!(ask(Range::Between(time(600), seq(20)), 2), (vec![4, 5], false));
+        assert_eq!(ask(Range::Between(time(600), seq(20)), 3), (vec![3, 4, 5], true));
+        assert_eq!(ask(Range::Between(seq(20), seq(20)), 3), (vec![], true));
+        assert_eq!(ask(Range::Around(seq(50)), 1), (vec![5], false));
+        assert_eq!(ask(Range::Around(seq(50)), 3), (vec![4, 5, 6], false));
+        assert_eq!(ask(Range::Around(time(500)), 3), (vec![4, 5, 6], false));
+        assert_eq!(ask(Range::Around(seq(55)), 4), (vec![4, 5, 6, 7], false));
+        // Short on one side: the other fills the page.
+        assert_eq!(ask(Range::Around(seq(90)), 5), (vec![5, 6, 7, 8, 9], false));
+        assert_eq!(ask(Range::Around(seq(10)), 4), (vec![1, 2, 3, 4], false));
+        assert_eq!(ask(Range::Around(seq(50)), 9).1, true);
+        // Text only, and only after the floor, before anything is counted.
+        assert_eq!(answer(Range::After(seq(30)), 2, false, 0), (vec![4, 6], false));
+        assert_eq!(answer(Range::Latest(None), 9, true, 70), (vec![8, 9], true));
+        assert_eq!(answer(Range::After(time(0)), 1, true, 70), (vec![8], false));
+    }
+}
