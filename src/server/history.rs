@@ -342,7 +342,7 @@ mod tests {
         let ask = |range, limit| answer(range, limit, true, 0);
         let (seq, time) = (Border::Seq, Border::Time);
         assert_eq!(ask(Range::Latest(None), 3), (vec![7, 8, 9], false));
-        assert_eq!(ask(Range::Latest(None), 9).1, true);
+        assert!(ask(Range::Latest(None), 9).1);
         assert_eq!(ask(Range::Latest(Some(seq(60))), 2), (vec![8, 9], false));
         assert_eq!(ask(Range::Latest(Some(time(700))), 5), (vec![8, 9], true));
         assert_eq!(ask(Range::Before(seq(40)), 2), (vec![2, 3], false));
@@ -361,7 +361,7 @@ mod tests {
         // Short on one side: the other fills the page.
         assert_eq!(ask(Range::Around(seq(90)), 5), (vec![5, 6, 7, 8, 9], false));
         assert_eq!(ask(Range::Around(seq(10)), 4), (vec![1, 2, 3, 4], false));
-        assert_eq!(ask(Range::Around(seq(50)), 9).1, true);
+        assert!(ask(Range::Around(seq(50)), 9).1);
         // Text only, and only after the floor, before anything is counted.
         assert_eq!(answer(Range::After(seq(30)), 2, false, 0), (vec![4, 6], false));
         assert_eq!(answer(Range::Latest(None), 9, true, 70), (vec![8, 9], true));

@@ -449,3 +449,65 @@ fn message(row: &SqliteRow) -> Result<(Seq, MessageRow), Error> {
     };
     Ok((seq, row))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+
+    use sqlx::{AssertSqlSafe, ConnectOptions, Row};
+    use tempfile::TempDir;
+    use tokio::runtime::{Builder, Runtime};
+
+    use super::{COLUMNS, Database};
+    use crate::store::{Options, StoreError, Sync, open};
+
+    fn runtime() -> Runtime {
+        Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    #[test]
+    fn every_question_seeks_in_an_index_and_sorts_nothing() {
+        let dir = TempDir::new().unwrap();
+        let database = Database::new(dir.path().join("roost.db"), Sync::Normal);
+        runtime().block_on(async {
+            let (_writer, _) = database.open().await.unwrap();
+            let mut source = database.source().await.unwrap();
+            for sql in source.scans.clone().iter().chain(&source.probes.clone()).flatten() {
+                let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));
+                let plan = plan.fetch_all(&mut source.connection).await.unwrap();
+                let steps: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+                for step in &steps {
+                    let seeks = step.contains("message_place (conversation=? AND <expr>=? AND time>? AND time<?)");
+                    assert!(seeks || ["LEFT", "RIGHT", "MERGE (UNION ALL)"].contains(&&**step), "{sql}: {steps:?}");
+                }
+                let covered = steps.iter().any(|step| step.contains("COVERING"));
+                assert_eq!(covered, !sql.contains(COLUMNS), "{sql}: {steps:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_database_of_a_newer_version_and_a_file_that_is_none_are_refused_by_name() {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("roost.db");
+        let try_open = || open(Options { url: path.display().to_string(), sync: Sync::Full }, Arc::new(|_| {}));
+        try_open().unwrap().0.close().unwrap();
+        runtime().block_on(async {
+            let mut connection = Database::new(path.clone(), Sync::Full).options().connect().await.unwrap();
+            let newer = "INSERT INTO _sqlx_migrations VALUES (9999, 'later', '', 1, x'00', 0)";
+            sqlx::query(newer).execute(&mut connection).await.unwrap();
+        });
+        let error = try_open().err().unwrap();
+        assert!(matches!(error, StoreError::Migrate { .. }) && error.to_string().contains("newer Roost"), "{error}");
+        std::fs::remove_file(dir.path().join("roost.db-wal")).ok();
+        std::fs::write(
+            &path,
+            "no database at all, but a letter to a friend, of more than a hundred bytes, so that it has a header",
+        )
+        .unwrap();
+        let error = try_open().err().unwrap();
+        assert!(matches!(error, StoreError::Open { .. }) && error.to_string().contains("roost.db"), "{error}");
+    }
+}

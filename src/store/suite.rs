@@ -381,6 +381,34 @@ fn a_store_that_cannot_write_says_so_once_and_loses_nothing() {
 }
 
 #[test]
+fn a_store_that_fails_until_the_end_says_how_much_was_lost() {
+    for bed in Bed::all() {
+        let running = bed.open();
+        running.store.append(vec![said(1, "kept")]);
+        running.committed(1);
+        let hold = bed.hold();
+        running.store.append(vec![said(2, "a"), said(3, "b")]);
+        assert!(matches!(running.next(), Event::StoreFailed(_)));
+        running.store.append(vec![said(4, "c")]);
+        let error = running.store.close().unwrap_err();
+        assert!(matches!(error, StoreError::Unwritten { records: 3, .. }), "{error}");
+        hold.release();
+        assert_eq!(bed.open().snapshot.last_seq, 1);
+    }
+}
+
+#[test]
+fn a_record_that_comes_twice_is_kept_once() {
+    for bed in Bed::all() {
+        let running = bed.open();
+        running.store.append(vec![said(1, "once"), said(2, "more")]);
+        running.store.append(vec![said(1, "once"), said(2, "more"), said(3, "new")]);
+        running.committed(3);
+        assert_eq!(running.page(latest(1, 10)).messages, 3);
+    }
+}
+
+#[test]
 fn text_comes_back_as_it_was() {
     let odd = [
         "",
@@ -405,7 +433,7 @@ fn text_comes_back_as_it_was() {
 }
 
 #[test]
-fn a_reader_of_text_does_not_walk_over_events() {
+fn a_page_of_text_is_full_however_many_events_lie_between() {
     for bed in Bed::all() {
         let running = bed.open();
         // C44: most rows are not text, and the page is full all the same.

@@ -17,7 +17,7 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 /// The longest wait.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
 /// For how long a store that fails is tried once nothing more will come.
-const PATIENCE_AT_END: Duration = Duration::from_secs(10);
+const PATIENCE_AT_END: Duration = Duration::from_secs(5);
 
 /// How far the writer is.
 #[derive(Clone, Copy, Debug, Default)]
