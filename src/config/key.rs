@@ -280,13 +280,11 @@ fn store_url(text: &str) -> Result<(), String> {
 }
 
 fn default_modes(text: &str) -> Result<(), String> {
-    // Those of the user modes that mean something for everyone; `conf/MODES.md` has them all.
-    if text.chars().all(|letter| "iw".contains(letter)) {
+    // `i` is the only user mode that is for everyone; `conf/MODES.md` has them all.
+    if matches!(text, "" | "i") {
         Ok(())
     } else {
-        Err(format!(
-            "{text:?} has a mode that a new user cannot have; give \"\" or letters out of \"iw\", such as \"i\""
-        ))
+        Err(format!("{text:?} has a mode that a new user cannot have; give \"i\" (invisible) or \"\""))
     }
 }
 
