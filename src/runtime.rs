@@ -27,7 +27,7 @@ const TICK: Duration = Duration::from_millis(250);
 const EVENTS_AT_ONCE: usize = 512;
 
 /// Reads the configuration again (SIGHUP).
-pub type Reload = Box<dyn FnMut() -> Result<Config, ConfigError>>;
+pub type Reload = Box<dyn Fn() -> Result<Config, ConfigError> + Send>;
 
 /// Why the server did not start, or did not end well.
 #[derive(Debug, Error)]
@@ -294,7 +294,7 @@ fn watch_signals(
     events: &EventQueue,
     mut end: oneshot::Receiver<()>,
     mut config: Config,
-    mut reload: Reload,
+    reload: Reload,
     tls: Option<TlsSetup>,
 ) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -310,7 +310,7 @@ fn watch_signals(
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
                 _ = hangup.recv() => {
-                    read_again(events, &mut config, &mut reload, tls.as_ref());
+                    read_again(events, &mut config, &reload, tls.as_ref());
                     continue;
                 }
             }
@@ -326,7 +326,7 @@ fn watch_signals(
 }
 
 /// SIGHUP. Whatever is wrong with the new configuration, the old one stays.
-fn read_again(events: &EventQueue, config: &mut Config, reload: &mut Reload, tls: Option<&TlsSetup>) {
+fn read_again(events: &EventQueue, config: &mut Config, reload: &Reload, tls: Option<&TlsSetup>) {
     if let Some(Err(error)) = tls.map(TlsSetup::reload) {
         tracing::warn!("the certificate stays as it was: {error}");
     }
