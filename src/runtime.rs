@@ -118,8 +118,10 @@ fn deliver(events: &Arc<EventQueue>, durable: &Arc<Durable>) -> Arc<dyn Fn(Event
     Arc::new(move |event| {
         if let Event::Committed(seq) = event {
             durable.advance(seq);
+            events.committed(seq);
+        } else {
+            events.push(event);
         }
-        events.push(event);
     })
 }
 

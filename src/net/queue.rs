@@ -25,6 +25,8 @@ pub struct EventQueue {
 #[derive(Debug, Default)]
 struct Waiting {
     events: Vec<Event>,
+    /// The durable mark that the server has not been told of.
+    committed: Option<Seq>,
     /// Workers that stopped reading because their batch did not fit.
     stalled: Vec<Arc<Inbox>>,
 }
@@ -37,6 +39,13 @@ impl EventQueue {
         if waiting.events.len() == 1 {
             self.came.notify_one();
         }
+    }
+
+    /// Puts in the news that everything up to `seq` is on disk. Workers have it already, so the server
+    /// is not woken for it: it comes with the next event.
+    pub fn committed(&self, seq: Seq) {
+        let mut waiting = lock(&self.waiting);
+        waiting.committed = waiting.committed.max(Some(seq));
     }
 
     /// Puts in a worker's batch and empties it; or, where too many events wait already, leaves it
@@ -67,11 +76,12 @@ impl EventQueue {
         while waiting.events.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return;
+                break;
             }
             waiting = self.came.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         std::mem::swap(&mut waiting.events, batch);
+        batch.extend(waiting.committed.take().map(Event::Committed));
         let stalled = std::mem::take(&mut waiting.stalled);
         drop(waiting);
         for worker in stalled {
@@ -271,4 +281,97 @@ impl Durable {
 /// A thread that panicked aborts the process, so what it left behind is never half done.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Wake, Waker};
+    use std::time::{Duration, Instant};
+
+    use super::{Durable, EventQueue};
+    use crate::limits::WAITING_EVENTS;
+    use crate::server::action::NetAction;
+    use crate::server::event::Event;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn at_once() -> Instant {
+        Instant::now()
+    }
+
+    #[test]
+    fn a_batch_that_does_not_fit_stays_and_its_worker_is_woken_when_it_does() {
+        let (queue, durable) = (EventQueue::default(), Durable::new(0, 1));
+        let (inbox, count) = (&durable.workers()[0], Arc::new(Count::default()));
+        inbox.take(&mut Vec::new(), &mut Vec::new(), &Waker::from(count.clone()));
+        let mut batch: Vec<Event> = (0..WAITING_EVENTS).map(|_| Event::Tick).collect();
+        assert!(queue.push_batch(&mut batch, inbox) && batch.is_empty());
+        batch.push(Event::Tick);
+        assert!(!queue.push_batch(&mut batch, inbox) && batch.len() == 1);
+        // What must not be held up is not.
+        queue.push(Event::StoreRecovered);
+        assert_eq!(count.0.load(Ordering::SeqCst), 0);
+        let mut taken = Vec::new();
+        queue.take(&mut taken, at_once());
+        assert_eq!(taken.len(), WAITING_EVENTS + 1);
+        assert_eq!(count.0.load(Ordering::SeqCst), 1);
+        assert!(queue.push_batch(&mut batch, inbox));
+    }
+
+    #[test]
+    fn a_commit_comes_with_the_next_event_and_only_the_last_counts() {
+        let queue = EventQueue::default();
+        queue.committed(4);
+        queue.committed(9);
+        queue.push(Event::Tick);
+        let mut taken = Vec::new();
+        queue.take(&mut taken, at_once() + Duration::from_secs(10));
+        assert!(matches!(taken[..], [Event::Tick, Event::Committed(9)]));
+        taken.clear();
+        queue.take(&mut taken, at_once());
+        assert!(taken.is_empty());
+    }
+
+    #[test]
+    fn only_a_worker_that_holds_something_is_told_that_the_mark_moved_and_only_once() {
+        let durable = Durable::new(0, 2);
+        let counts = [Arc::new(Count::default()), Arc::new(Count::default())];
+        for (inbox, count) in durable.workers().iter().zip(&counts) {
+            inbox.take(&mut Vec::new(), &mut Vec::new(), &Waker::from(count.clone()));
+        }
+        durable.workers()[1].set_holding(true);
+        for seq in 1..5 {
+            durable.advance(seq);
+        }
+        // A late answer never takes the mark back.
+        durable.advance(2);
+        assert_eq!(counts.map(|count| count.0.load(Ordering::SeqCst)), [0, 1]);
+        assert_eq!(durable.workers()[0].durable(), 4);
+    }
+
+    #[test]
+    fn actions_keep_their_order_over_several_deliveries() {
+        let durable = Durable::new(0, 1);
+        let inbox = &durable.workers()[0];
+        let mut actions = vec![NetAction::Pause { slot: 1 }, NetAction::Pause { slot: 2 }];
+        inbox.deliver(&mut actions);
+        assert!(actions.is_empty());
+        inbox.deliver(&mut vec![NetAction::Pause { slot: 3 }]);
+        let mut taken = Vec::new();
+        inbox.take(&mut taken, &mut Vec::new(), Waker::noop());
+        let slots: Vec<u32> =
+            taken.iter().map(|action| if let NetAction::Pause { slot } = action { *slot } else { 0 }).collect();
+        assert_eq!(slots, [1, 2, 3]);
+    }
 }

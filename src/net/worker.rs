@@ -34,7 +34,7 @@ const GATHERED_EVENTS: usize = 512;
 /// Turns that such a connection gets before new input of others is looked at.
 const ROUNDS_OF_TURNS: usize = 8;
 /// Milliseconds that the other sides have to close once everything is said and the server ends.
-const LAST_LINGER_MS: u64 = 200;
+const LAST_LINGER_MS: u64 = 50;
 
 /// A worker: a future that never ends before [`Inbox::end`], to be spawned on a runtime of its own thread.
 ///
