@@ -56,6 +56,8 @@ pub struct Worker {
     connections: Vec<Option<Box<Connection>>>,
     /// By slot: up to which number something is held back for it.
     held_until: Vec<Seq>,
+    /// By slot: whether it belongs to a connection, or to one that the server has not forgotten yet.
+    taken: Vec<bool>,
     free: Vec<u32>,
     open: usize,
     serial: u32,
@@ -95,6 +97,7 @@ impl Worker {
             ready: Arc::default(),
             connections: Vec::new(),
             held_until: Vec::new(),
+            taken: Vec::new(),
             free: Vec::new(),
             open: 0,
             serial: 0,
@@ -191,6 +194,7 @@ impl Worker {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.connections.push(None);
             self.held_until.push(0);
+            self.taken.push(false);
             (self.connections.len() - 1) as u32
         });
         let waker = Waker::from(Arc::new(ConnectionWaker { ready: self.ready.clone(), slot }));
@@ -220,6 +224,7 @@ impl Worker {
         let transport = Transport::Greeting(link, websocket);
         self.connections[slot as usize] =
             Some(Box::new(Connection::new(transport, self.serial, flood, Some(Box::new(peer)))));
+        self.taken[slot as usize] = true;
         self.open += 1;
         if shakes_hands {
             self.timers.push(Reverse((self.now_ms + HANDSHAKE_MS, slot, self.serial)));
@@ -277,16 +282,16 @@ impl Worker {
     fn forget(&mut self, slot: u32) {
         if self.connections[slot as usize].take().is_some() {
             self.open -= 1;
+            self.taken[slot as usize] = false;
             self.free.push(slot);
         }
     }
 
     fn feed_later(&mut self, slot: u32) {
-        if let Some(connection) = self.connection(slot) {
-            if !connection.hungry {
-                connection.hungry = true;
-                self.hungry.push(slot);
-            }
+        let Some(connection) = self.connection(slot) else { return };
+        if !connection.hungry {
+            connection.hungry = true;
+            self.hungry.push(slot);
         }
     }
 
@@ -400,10 +405,11 @@ impl Worker {
     fn hold_back(&mut self, after: Seq, slots: &[u32], except: u32, action: NetAction) {
         let release = self.held.back().map_or(after, |(last, _)| after.max(*last));
         for slot in slots {
-            if *slot != except {
-                if let Some(until) = self.held_until.get_mut(*slot as usize) {
-                    *until = release;
-                }
+            if *slot == except {
+                continue;
+            }
+            if let Some(until) = self.held_until.get_mut(*slot as usize) {
+                *until = release;
             }
         }
         self.held.push_back((release, action));
@@ -457,8 +463,10 @@ impl Worker {
             }
             NetAction::Release { slot } => {
                 self.let_pass(slot);
-                // A slot that is still in use would be the server's mistake, and everyone's secret.
-                if self.connections.get(slot as usize).is_some_and(Option::is_none) {
+                // A slot that is in use, or released twice, would be the server's mistake: it must not
+                // show one person what was meant for another.
+                let gone = self.connections.get(slot as usize).is_some_and(Option::is_none);
+                if gone && std::mem::take(&mut self.taken[slot as usize]) {
                     self.free.push(slot);
                 }
             }
@@ -1070,6 +1078,18 @@ mod tests {
         let (again, mut next) = rig.connect();
         rig.act(vec![send(again, 0, "first")]);
         assert_eq!(next.hear(), "first");
+    }
+
+    #[test]
+    fn a_slot_that_is_released_twice_is_given_away_once() {
+        let mut rig = Rig::plain();
+        let (slot, client) = rig.connect();
+        rig.act(vec![NetAction::Release { slot }]);
+        drop(client);
+        rig.closed();
+        rig.act(vec![NetAction::Release { slot }, NetAction::Release { slot }]);
+        let ((a, _ann), (b, _ben)) = (rig.connect(), rig.connect());
+        assert_ne!(a, b);
     }
 
     #[test]
