@@ -6,7 +6,7 @@
 use smallvec::SmallVec;
 use thiserror::Error;
 
-use crate::tags::Tags;
+use crate::tags::{Tags, escape};
 
 /// The most parameters a line may have; what follows the fourteenth is one parameter.
 pub const MAX_PARAMS: usize = 15;
@@ -171,6 +171,73 @@ impl Message {
     pub fn param_count(&self) -> usize {
         self.params.len()
     }
+
+    /// Appends the message to `out` in its canonical form: one space between the parts, a colon
+    /// before the last parameter only where it needs one, tags as they came, CR LF.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        if !self.tags_raw().is_empty() {
+            out.push(b'@');
+            put(out, self.tags_raw());
+            out.push(b' ');
+        }
+        write_parts(out, self.source(), self.command(), self.params());
+    }
+}
+
+/// Appends one line with tags to `out`, the values escaped, with a colon before the last parameter
+/// only where it needs one. A tag whose key cannot stand on the wire is left out, and a parameter
+/// before the last is made a [`middle`], so that nothing moves.
+pub fn write_message<'a>(
+    out: &mut Vec<u8>,
+    tags: impl IntoIterator<Item = (&'a str, &'a str)>,
+    source: Option<&str>,
+    command: &str,
+    params: &[&str],
+) {
+    let mut before = b'@';
+    for (key, value) in tags {
+        if key.is_empty() || key.contains([' ', ';', '=', '\r', '\n', '\0']) {
+            continue;
+        }
+        out.push(before);
+        before = b';';
+        put(out, key);
+        if !value.is_empty() {
+            out.push(b'=');
+            put(out, &escape(value));
+        }
+    }
+    if before == b';' {
+        out.push(b' ');
+    }
+    write_parts(out, source, command, params.iter().copied());
+}
+
+fn write_parts<'a>(
+    out: &mut Vec<u8>,
+    source: Option<&str>,
+    command: &str,
+    params: impl ExactSizeIterator<Item = &'a str>,
+) {
+    if let Some(source) = source {
+        out.push(b':');
+        put(out, source);
+        out.push(b' ');
+    }
+    put(out, command);
+    let count = params.len();
+    for (at, param) in params.enumerate() {
+        out.push(b' ');
+        if at + 1 < count {
+            put(out, middle(param));
+            continue;
+        }
+        if param.is_empty() || param.starts_with(':') || param.contains(' ') {
+            out.push(b':');
+        }
+        put(out, param);
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Appends one line to `out`: `:source COMMAND middles :trailing` CR LF.
