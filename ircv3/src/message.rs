@@ -175,7 +175,7 @@ impl Message {
     /// Appends the message to `out` in its canonical form: one space between the parts, a colon
     /// before the last parameter only where it needs one, tags as they came, CR LF.
     pub fn write(&self, out: &mut Vec<u8>) {
-        if !self.tags_raw().is_empty() {
+        if self.tags != Span::default() {
             out.push(b'@');
             put(out, self.tags_raw());
             out.push(b' ');
