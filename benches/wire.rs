@@ -56,7 +56,13 @@ fn encode_parts(c: &mut Criterion) {
         let mut out = Vec::with_capacity(1024);
         bencher.iter(|| {
             out.clear();
-            write_line(&mut out, black_box("alice!~alice@user/alice"), "PRIVMSG", &[black_box("#rust")], Some("hi all"));
+            write_line(
+                &mut out,
+                black_box("alice!~alice@user/alice"),
+                "PRIVMSG",
+                &[black_box("#rust")],
+                Some("hi all"),
+            );
             out.len()
         });
     });
