@@ -33,6 +33,7 @@ impl Numeric {
     }
 }
 
+/// By number, for names differ: irc-proto's `RPL_INVITELIST` is 346, Modern IRC's is 336.
 impl From<Response> for Numeric {
     fn from(response: Response) -> Numeric {
         Numeric(response as u16)
