@@ -493,7 +493,7 @@ pub fn plain(account: &str, password: &str) -> String {
 pub fn chunks(base64: &str) -> Vec<String> {
     let mut chunks: Vec<String> =
         base64.as_bytes().chunks(400).map(|chunk| String::from_utf8_lossy(chunk).into_owned()).collect();
-    if base64.len() % 400 == 0 {
+    if base64.len().is_multiple_of(400) {
         chunks.push("+".to_owned());
     }
     chunks

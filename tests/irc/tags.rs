@@ -74,7 +74,7 @@ fn c08_escapes_duplicates_and_leaks() {
             .into_iter()
             .map(|tag| tag.split_once('=').unwrap_or((tag, "")))
             .filter(|(k, _)| *k == key)
-            .last();
+            .next_back();
         raw.map(|(_, value)| ircv3::tags::unescape(value).into_owned())
     };
     assert_eq!(meant("+n").as_deref(), Some(r"a;b \cq"), "{line:?}");
