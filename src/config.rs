@@ -1,1 +1,986 @@
-//! The configuration.
+//! The configuration: `conf/roost.toml`, with values from the environment on top, checked whole
+//! before anything starts.
+//!
+//! Every fault is one line with the file and line (or the variable), the key, the value and what
+//! would be right. `key.rs` has the table of keys; `conf/roost.toml` describes each.
+
+mod greeting;
+mod key;
+mod source;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use self::source::Source;
+use crate::accounts;
+use crate::server::settings::{self, Settings};
+
+pub use self::greeting::greeting;
+pub use self::source::Place;
+
+/// The file that is read when none is named and it is there.
+pub const DEFAULT_PATH: &str = "conf/roost.toml";
+/// What holds when there is no file: `conf/roost.toml` as it was when Roost was built.
+pub const BUILT_IN: &str = include_str!("../conf/roost.toml");
+
+/// Every key of the configuration; `conf/roost.toml` says what each means.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct Config {
+    pub data: PathBuf,
+    pub server: ServerSection,
+    pub listen: ListenSection,
+    pub tls: TlsSection,
+    pub store: StoreSection,
+    pub history: HistorySection,
+    pub accounts: AccountsSection,
+    pub channels: ChannelsSection,
+    pub connection: ConnectionSection,
+    pub users: UsersSection,
+    pub flood: FloodSection,
+    pub throttle: ThrottleSection,
+    pub client_tags: ClientTagsSection,
+    pub oper: Vec<OperSection>,
+    /// Where each value was written that is not the default of the program.
+    #[serde(skip)]
+    places: BTreeMap<String, Place>,
+}
+
+macro_rules! sections {
+    ($($name:ident { $($key:ident: $kind:ty = $default:expr,)* })*) => {
+        $(
+            #[doc = concat!("Keys of `", stringify!($name), "` in `conf/roost.toml`.")]
+            #[derive(Clone, Debug, Deserialize, Serialize)]
+            #[serde(deny_unknown_fields, default)]
+            #[allow(missing_docs)]
+            pub struct $name { $(pub $key: $kind,)* }
+
+            impl Default for $name {
+                fn default() -> $name {
+                    $name { $($key: $default,)* }
+                }
+            }
+        )*
+    };
+}
+
+sections! {
+    ServerSection {
+        name: String = "roost.local".to_owned(),
+        network: String = "Roost".to_owned(),
+        motd: String = String::new(),
+        admin: Vec<String> = Vec::new(),
+        workers: usize = 0,
+    }
+    ListenSection {
+        plain: Vec<SocketAddr> = addresses(&["127.0.0.1:6667", "[::1]:6667"]),
+        tls: Vec<SocketAddr> = addresses(&["0.0.0.0:6697", "[::]:6697"]),
+        websocket: Vec<SocketAddr> = addresses(&["127.0.0.1:8097"]),
+        websocket_tls: Vec<SocketAddr> = Vec::new(),
+        websocket_origins: Vec<String> = Vec::new(),
+    }
+    TlsSection {
+        certificate: String = String::new(),
+        key: String = String::new(),
+    }
+    StoreSection {
+        url: String = String::new(),
+        sync: Sync = Sync::Full,
+    }
+    HistorySection {
+        enabled: bool = true,
+        chathistory_limit: u32 = 1000,
+        autoreplay_limit: u32 = 500,
+        ack: Ack = Ack::Stored,
+        when_store_fails: WhenStoreFails = WhenStoreFails::Refuse,
+    }
+    AccountsSection {
+        registration: bool = true,
+        register_before_connect: bool = true,
+        bcrypt_cost: u32 = accounts::DEFAULT_COST,
+    }
+    ChannelsSection {
+        registration: bool = true,
+        per_user: usize = 100,
+        list_entries: usize = 100,
+    }
+    ConnectionSection {
+        password: String = String::new(),
+        registration_timeout: u64 = 60,
+        ping_interval: u64 = 90,
+        sendq: usize = 4_194_304,
+    }
+    UsersSection {
+        default_modes: String = "i".to_owned(),
+    }
+    FloodSection {
+        enabled: bool = true,
+        burst: u32 = 20,
+        per_second: f64 = 2.0,
+    }
+    ThrottleSection {
+        enabled: bool = true,
+        connections: u32 = 64,
+        connections_per_minute: u32 = 64,
+        login_failures_per_minute: u32 = 10,
+        registrations_per_hour: u32 = 10,
+        exempt_loopback: bool = true,
+    }
+    ClientTagsSection {
+        deny: Vec<String> = Vec::new(),
+    }
+    OperSection {
+        name: String = String::new(),
+        password: String = String::new(),
+    }
+}
+
+/// `store.sync`: what "on disk" means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sync {
+    /// Survives a power cut.
+    Full,
+    /// Survives the end of the process.
+    Normal,
+}
+
+/// `history.ack`: when a message is passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ack {
+    /// Once it is stored.
+    Stored,
+    /// At once.
+    Relayed,
+}
+
+/// `history.when_store_fails`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenStoreFails {
+    /// Messages are refused.
+    Refuse,
+    /// Messages pass, without history.
+    Relay,
+}
+
+/// An address to listen at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// The key that it stands in, for [`Config::fault`].
+    pub key: &'static str,
+    /// The address; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Whether connections begin with TLS.
+    pub tls: bool,
+    /// Whether they speak WebSocket.
+    pub websocket: bool,
+}
+
+/// The files of the TLS certificate, PEM both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, and any between it and its authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// Whether Roost makes both where they are missing.
+    pub self_made: bool,
+}
+
+/// What is wrong with the configuration, in one line.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ConfigError {
+    /// The file is not to be had.
+    #[error("{file}: cannot be read: {cause}; name another file with --config, or make this one readable")]
+    Unreadable {
+        /// Its path.
+        file: Arc<str>,
+        /// What the system says.
+        cause: Box<str>,
+    },
+    /// The file is not TOML.
+    #[error("{place}: not TOML: {problem}")]
+    Syntax {
+        /// Where.
+        place: Place,
+        /// What the parser says.
+        problem: Box<str>,
+    },
+    /// There is no such key.
+    #[error("{place}: {key}: no such key; did you mean {nearest}?")]
+    Unknown {
+        /// Where.
+        place: Place,
+        /// The key.
+        key: Box<str>,
+        /// The key that is written most like it.
+        nearest: &'static str,
+    },
+    /// The value of a key will not do.
+    #[error("{}{key}: {problem}", .place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default())]
+    Value {
+        /// Where; `None` where the default will not do.
+        place: Option<Place>,
+        /// The key.
+        key: Box<str>,
+        /// What is wrong, with the value, and what would be right.
+        problem: Box<str>,
+    },
+}
+
+impl Config {
+    /// Reads `path`, or [`DEFAULT_PATH`] where it is there, or else what is built in; then lets
+    /// variables `ROOST__SECTION__KEY` of `environment` replace values.
+    ///
+    /// # Errors
+    /// The first fault.
+    pub fn load(
+        path: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Config, ConfigError> {
+        let mut source = match path {
+            Some(path) => Source::file(path)?,
+            None if Path::new(DEFAULT_PATH).try_exists().unwrap_or(true) => Source::file(Path::new(DEFAULT_PATH))?,
+            None => Source::text(BUILT_IN, format!("{DEFAULT_PATH} (built in)").into())?,
+        };
+        source.override_from(environment)?;
+        Config::from_source(source)
+    }
+
+    /// The configuration in `text`, for which errors say that it is `file`.
+    ///
+    /// # Errors
+    /// The first fault.
+    pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
+        Config::from_source(Source::text(text, file.into())?)
+    }
+
+    fn from_source(source: Source) -> Result<Config, ConfigError> {
+        let mut tree = Table::new();
+        let mut opers: BTreeMap<usize, Table> = BTreeMap::new();
+        let mut places = BTreeMap::new();
+        for (path, (value, place)) in source.values {
+            match path.split('.').collect::<Vec<_>>()[..] {
+                ["oper", index, key] => {
+                    opers.entry(index.parse().unwrap_or(0)).or_default().insert(key.to_owned(), value);
+                }
+                [section, key] => {
+                    if let Value::Table(table) =
+                        tree.entry(section.to_owned()).or_insert_with(|| Value::Table(Table::new()))
+                    {
+                        table.insert(key.to_owned(), value);
+                    }
+                }
+                _ => {
+                    tree.insert(path.clone(), value);
+                }
+            }
+            places.insert(path, place);
+        }
+        for (at, index) in opers.keys().enumerate() {
+            if at != *index {
+                let (path, place) = first_of_oper(&places, *index);
+                let problem = format!("there is no oper.{at}; operators are numbered from 0 without a gap");
+                return Err(ConfigError::Value { place, key: path, problem: problem.into() });
+            }
+        }
+        if !opers.is_empty() {
+            tree.insert("oper".to_owned(), Value::Array(opers.into_values().map(Value::Table).collect()));
+        }
+        let mut config: Config = tree.try_into().map_err(ConfigError::from_serde)?;
+        config.places = places;
+        config.check_together()?;
+        Ok(config)
+    }
+
+    /// Checks what no key can check alone.
+    fn check_together(&self) -> Result<(), ConfigError> {
+        let listeners = self.listeners();
+        if listeners.is_empty() {
+            return Err(
+                self.fault("listen.plain", "there is no address to listen at; give at least one under [listen]")
+            );
+        }
+        for (at, listener) in listeners.iter().enumerate() {
+            let before = listeners[..at].iter().find(|other| other.address == listener.address);
+            if let (Some(before), false) = (before, listener.address.port() == 0) {
+                let problem = format!("\"{}\" is in {} already; take it out of one", listener.address, before.key);
+                return Err(self.fault(listener.key, &problem));
+            }
+        }
+        match (self.tls.certificate.is_empty(), self.tls.key.is_empty()) {
+            (false, true) => {
+                return Err(self.fault("tls.certificate", "has no private key to it; give tls.key as well"));
+            }
+            (true, false) => {
+                return Err(self.fault("tls.key", "has no certificate to it; give tls.certificate as well"));
+            }
+            _ => {}
+        }
+        for (at, oper) in self.oper.iter().enumerate() {
+            if oper.name.is_empty() || oper.password.is_empty() {
+                let missing = if oper.name.is_empty() { "name" } else { "password" };
+                let (path, place) = first_of_oper(&self.places, at);
+                let problem = format!("this operator has no {missing}; each has a name and a password");
+                return Err(ConfigError::Value { place, key: path, problem: problem.into() });
+            }
+            if self.oper[..at].iter().any(|other| other.name == oper.name) {
+                let problem = format!("\"{}\" is there twice; give each operator a name of their own", oper.name);
+                return Err(self.fault(&format!("oper.{at}.name"), &problem));
+            }
+        }
+        Ok(())
+    }
+
+    /// An error about the value of `key`, with the place where it was written: for what shows only
+    /// on use, such as a port that is taken.
+    pub fn fault(&self, key: &str, problem: &str) -> ConfigError {
+        ConfigError::Value { place: self.places.get(key).cloned(), key: key.into(), problem: problem.into() }
+    }
+
+    /// What the state machine needs of it. Reads the MOTD, and hashes passwords that stand in the
+    /// file as plain text.
+    ///
+    /// # Errors
+    /// The MOTD is not to be read, or a line of it is too long.
+    pub fn settings(&self) -> Result<Settings, ConfigError> {
+        let mut opers = Vec::new();
+        for (at, oper) in self.oper.iter().enumerate() {
+            let password = self.hashed(&format!("oper.{at}.password"), &oper.password)?;
+            opers.push(settings::Oper { name: oper.name.as_str().into(), password });
+        }
+        let password = match self.connection.password.as_str() {
+            "" => None,
+            password => Some(self.hashed("connection.password", password)?),
+        };
+        let throttle = &self.throttle;
+        Ok(Settings {
+            server_name: self.server.name.as_str().into(),
+            network: self.server.network.as_str().into(),
+            motd: Some(self.motd()?),
+            admin: self.server.admin.clone(),
+            password,
+            registration_ms: self.connection.registration_timeout * 1000,
+            ping_ms: self.connection.ping_interval * 1000,
+            channels_per_user: self.channels.per_user,
+            list_entries: self.channels.list_entries,
+            history: self.history.enabled,
+            chathistory_limit: self.history.chathistory_limit,
+            autoreplay_limit: self.history.autoreplay_limit,
+            wait_for_store: self.history.ack == Ack::Stored,
+            relay_when_store_fails: self.history.when_store_fails == WhenStoreFails::Relay,
+            registration: self.accounts.registration,
+            register_before_connect: self.accounts.register_before_connect,
+            channel_registration: self.channels.registration,
+            throttle: throttle.enabled.then_some(settings::Throttle {
+                connections: throttle.connections,
+                connections_per_minute: throttle.connections_per_minute,
+                login_failures_per_minute: throttle.login_failures_per_minute,
+                registrations_per_hour: throttle.registrations_per_hour,
+                exempt_loopback: throttle.exempt_loopback,
+            }),
+            opers,
+            client_tag_deny: self.client_tags.deny.clone(),
+            default_user_modes: self.users.default_modes.clone(),
+        })
+    }
+
+    fn motd(&self) -> Result<Vec<String>, ConfigError> {
+        if self.server.motd.is_empty() {
+            return Ok(greeting::motd(self));
+        }
+        let quoted = &self.server.motd;
+        let text = std::fs::read_to_string(quoted).map_err(|error| {
+            let problem = format!("\"{quoted}\" cannot be read: {error}; give the path of a text file, or \"\"");
+            self.fault("server.motd", &problem)
+        })?;
+        let mut lines = Vec::new();
+        for (at, text) in text.lines().enumerate() {
+            key::line(text).map_err(|problem| {
+                self.fault("server.motd", &format!("line {} of \"{quoted}\" will not do: {problem}", at + 1))
+            })?;
+            lines.push(text.to_owned());
+        }
+        Ok(lines)
+    }
+
+    /// The lowest cost will do for a password in plain text: the hash stays in memory, and whoever
+    /// reads the file has the password anyway.
+    fn hashed(&self, key: &str, password: &str) -> Result<Box<str>, ConfigError> {
+        if accounts::is_hash(password) {
+            return Ok(password.into());
+        }
+        match accounts::hash(password, accounts::LOWEST_COST) {
+            Ok(hash) => Ok(hash.into()),
+            Err(error) => Err(self.fault(key, &format!("the password cannot be hashed: {error}; try again"))),
+        }
+    }
+
+    /// What is allowed but should be looked at, a line each.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let passwords = std::iter::once(("connection.password".to_owned(), &self.connection.password))
+            .chain(self.oper.iter().enumerate().map(|(at, oper)| (format!("oper.{at}.password"), &oper.password)));
+        for (key, password) in passwords {
+            if !password.is_empty() && !accounts::is_hash(password) {
+                let problem = "the password stands there as plain text; put in the line that `roost passwd` prints";
+                warnings.push(self.fault(&key, problem).to_string());
+            }
+        }
+        for listener in self.listeners() {
+            if !listener.tls && !listener.websocket && !listener.address.ip().to_canonical().is_loopback() {
+                let problem = format!(
+                    "\"{}\" takes connections from outside without TLS: passwords and messages can be read on the way",
+                    listener.address
+                );
+                warnings.push(self.fault(listener.key, &problem).to_string());
+            }
+        }
+        warnings
+    }
+
+    /// Every address to listen at, in the order of the keys.
+    pub fn listeners(&self) -> Vec<Listener> {
+        let listen = &self.listen;
+        let kinds = [
+            ("listen.plain", &listen.plain, false, false),
+            ("listen.tls", &listen.tls, true, false),
+            ("listen.websocket", &listen.websocket, false, true),
+            ("listen.websocket_tls", &listen.websocket_tls, true, true),
+        ];
+        let mut listeners = Vec::new();
+        for (key, addresses, tls, websocket) in kinds {
+            listeners.extend(addresses.iter().map(|address| Listener { key, address: *address, tls, websocket }));
+        }
+        listeners
+    }
+
+    /// The directory of everything that Roost keeps.
+    pub fn data_dir(&self) -> &Path {
+        &self.data
+    }
+
+    /// Where the store is, as sqlx takes it: `sqlite:…`.
+    pub fn store_url(&self) -> String {
+        if !self.store.url.is_empty() {
+            return self.store.url.clone();
+        }
+        // sqlx takes parameters from `?` on, and decodes `%`.
+        let path = self.data.join("roost.db").display().to_string().replace('%', "%25").replace('?', "%3F");
+        format!("sqlite://{path}")
+    }
+
+    /// The certificate and its key.
+    pub fn tls_files(&self) -> TlsFiles {
+        let (certificate, key) = (&self.tls.certificate, &self.tls.key);
+        if certificate.is_empty() {
+            let own = self.data.join("tls");
+            TlsFiles { certificate: own.join("certificate.pem"), key: own.join("key.pem"), self_made: true }
+        } else {
+            TlsFiles { certificate: certificate.into(), key: key.into(), self_made: false }
+        }
+    }
+
+    /// How many network workers to run: what was asked for, or one for every core but the server's.
+    pub fn workers(&self) -> usize {
+        match self.server.workers {
+            0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1)).max(1),
+            asked => asked,
+        }
+    }
+
+    /// The keys in which `next` differs and that a reload does not change, but a new start does.
+    pub fn needs_restart(&self, next: &Config) -> Vec<&'static str> {
+        let (old, new) = (self.tree(), next.tree());
+        let at =
+            |tree: &Value, path: &str| path.split('.').try_fold(tree.clone(), |tree, name| tree.get(name).cloned());
+        let keys = key::KEYS.iter().filter(|key| !key.reload);
+        keys.filter(|key| at(&old, key.path) != at(&new, key.path)).map(|key| key.path).collect()
+    }
+
+    /// All values as TOML has them.
+    fn tree(&self) -> Value {
+        Value::try_from(self).unwrap_or(Value::Table(Table::new()))
+    }
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            data: "data".into(),
+            server: ServerSection::default(),
+            listen: ListenSection::default(),
+            tls: TlsSection::default(),
+            store: StoreSection::default(),
+            history: HistorySection::default(),
+            accounts: AccountsSection::default(),
+            channels: ChannelsSection::default(),
+            connection: ConnectionSection::default(),
+            users: UsersSection::default(),
+            flood: FloodSection::default(),
+            throttle: ThrottleSection::default(),
+            client_tags: ClientTagsSection::default(),
+            oper: Vec::new(),
+            places: BTreeMap::new(),
+        }
+    }
+}
+
+impl ConfigError {
+    fn unknown(place: Place, key: &str) -> ConfigError {
+        ConfigError::Unknown { place, key: key.into(), nearest: key::nearest(key) }
+    }
+
+    fn key(place: Place, key: &str, problem: &str) -> ConfigError {
+        ConfigError::Value { place: Some(place), key: key.into(), problem: problem.into() }
+    }
+
+    /// The table of keys has checked every value before serde sees it, so this is not met in
+    /// practice; still it is one line and no panic.
+    fn from_serde(error: toml::de::Error) -> ConfigError {
+        let problem = error.message().lines().collect::<Vec<_>>().join("; ");
+        ConfigError::Value { place: None, key: "configuration".into(), problem: problem.into() }
+    }
+}
+
+/// The first key that was written for an operator, and where.
+fn first_of_oper(places: &BTreeMap<String, Place>, index: usize) -> (Box<str>, Option<Place>) {
+    let own = format!("oper.{index}.");
+    match places.iter().find(|(path, _)| path.starts_with(&own)) {
+        Some((path, place)) => (path.as_str().into(), Some(place.clone())),
+        None => (format!("oper.{index}").into(), None),
+    }
+}
+
+fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+    texts.iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::path::Path;
+
+    use toml::Value;
+
+    use super::{BUILT_IN, Config, OperSection, greeting, key};
+    use crate::accounts;
+    use crate::server::settings::Settings;
+
+    fn parse(text: &str) -> Config {
+        Config::parse(text, "roost.toml").unwrap()
+    }
+
+    fn fault(text: &str) -> String {
+        one_line(Config::parse(text, "roost.toml").unwrap_err().to_string())
+    }
+
+    fn one_line(error: String) -> String {
+        assert!(!error.contains('\n'), "{error}");
+        error
+    }
+
+    fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("roost.toml");
+        std::fs::write(&path, text).unwrap();
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Config::load(Some(&path), environment).map_err(|error| one_line(error.to_string()))
+    }
+
+    fn env(name: &str, value: &str) -> Config {
+        load("", &[(name, value)]).unwrap()
+    }
+
+    fn env_fault(name: &str, value: &str) -> String {
+        load("", &[(name, value)]).unwrap_err()
+    }
+
+    /// Every path below `value`, as the table of keys writes them.
+    fn paths(value: &Value, prefix: &str, into: &mut Vec<String>) {
+        for (name, value) in value.as_table().unwrap() {
+            match value {
+                Value::Table(_) => paths(value, &format!("{prefix}{name}."), into),
+                Value::Array(items) if items.first().is_some_and(Value::is_table) => {
+                    paths(&items[0], &format!("{prefix}{name}."), into);
+                }
+                _ => into.push(format!("{prefix}{name}")),
+            }
+        }
+    }
+
+    fn all_paths() -> Vec<String> {
+        let mut found = Vec::new();
+        paths(&Config { oper: vec![OperSection::default()], ..Config::default() }.tree(), "", &mut found);
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn the_table_of_keys_and_the_type_agree() {
+        let mut table: Vec<_> = key::KEYS.iter().map(|key| key.path.to_owned()).collect();
+        table.sort();
+        assert_eq!(table, all_paths());
+    }
+
+    #[test]
+    fn the_documented_file_is_the_default() {
+        let documented = Config::parse(BUILT_IN, "conf/roost.toml").unwrap();
+        assert_eq!(documented.tree(), Config::default().tree());
+        // The file in the repository is what is built in.
+        let file = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/conf/roost.toml")).unwrap();
+        assert_eq!(file, BUILT_IN);
+    }
+
+    #[test]
+    fn the_documented_file_describes_every_key_and_no_other() {
+        let mut described = Vec::new();
+        let mut section = String::new();
+        let mut before = "";
+        for line in BUILT_IN.lines() {
+            let bare = line.trim_start_matches("# ");
+            if let Some(name) = bare.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+                section = format!("{}.", name.trim_matches(['[', ']']));
+            } else if let Some((name, value)) = bare.split_once(" = ") {
+                let is_key = !name.contains(' ') && toml::from_str::<toml::Table>(bare).is_ok();
+                if is_key {
+                    let comment = before.strip_prefix("# ").unwrap_or_default();
+                    assert!(comment.len() > 10, "{section}{name} = {value} has no comment above it");
+                    described.push(format!("{section}{name}"));
+                }
+            }
+            before = line;
+        }
+        described.sort();
+        assert_eq!(described, all_paths());
+    }
+
+    #[test]
+    fn whether_a_reload_is_enough_is_documented() {
+        let mut section = String::new();
+        let mut comment = String::new();
+        for line in BUILT_IN.lines() {
+            let bare = line.trim_start_matches("# ");
+            if let Some(name) = bare.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+                section = format!("{}.", name.trim_matches(['[', ']']));
+                comment.clear();
+            } else if let Some(key) = bare
+                .split_once(" = ")
+                .and_then(|(name, _)| key::KEYS.iter().find(|key| key.path == format!("{section}{name}")))
+            {
+                assert_eq!(comment.contains("(reload"), key.reload, "{}", key.path);
+                comment.clear();
+            } else {
+                comment.push_str(line);
+            }
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_the_state_machines_defaults() {
+        let settings = Config::default().settings().unwrap();
+        assert!(settings.motd.as_ref().is_some_and(|lines| lines.len() >= 3));
+        assert_eq!(Settings { motd: None, ..settings }, Settings::default());
+    }
+
+    #[test]
+    fn an_empty_file_is_the_default() {
+        assert_eq!(parse("").tree(), Config::default().tree());
+    }
+
+    #[test]
+    fn every_value_reaches_the_state_machine() {
+        let config = parse(
+            r#"
+            [server]
+            name = "irc.example.org"
+            network = "Example"
+            admin = ["Alice"]
+            [history]
+            enabled = false
+            chathistory_limit = 7
+            autoreplay_limit = 0
+            ack = "relayed"
+            when_store_fails = "relay"
+            [accounts]
+            registration = false
+            register_before_connect = false
+            [channels]
+            registration = false
+            per_user = 3
+            list_entries = 4
+            [connection]
+            registration_timeout = 5
+            ping_interval = 6
+            [users]
+            default_modes = ""
+            [throttle]
+            enabled = false
+            [client_tags]
+            deny = ["*", "-typing"]
+            "#,
+        );
+        let settings = config.settings().unwrap();
+        let expected = Settings {
+            server_name: "irc.example.org".into(),
+            network: "Example".into(),
+            motd: settings.motd.clone(),
+            admin: vec!["Alice".into()],
+            password: None,
+            registration_ms: 5000,
+            ping_ms: 6000,
+            channels_per_user: 3,
+            list_entries: 4,
+            history: false,
+            chathistory_limit: 7,
+            autoreplay_limit: 0,
+            wait_for_store: false,
+            relay_when_store_fails: true,
+            registration: false,
+            register_before_connect: false,
+            channel_registration: false,
+            throttle: None,
+            opers: Vec::new(),
+            client_tag_deny: vec!["*".into(), "-typing".into()],
+            default_user_modes: String::new(),
+        };
+        assert_eq!(settings, expected);
+    }
+
+    #[test]
+    fn a_fault_names_file_line_key_value_and_what_would_be_right() {
+        for (text, expected) in [
+            (
+                "\n[connection]\nping_interval = 0",
+                "roost.toml:3: connection.ping_interval: 0 is out of range; give a whole number from 1 to 3600",
+            ),
+            (
+                "[server]\nworkers = \"2\"",
+                "roost.toml:2: server.workers: \"2\" is not a whole number; give one from 0 to 256",
+            ),
+            (
+                "[flood]\nenabled = \"yes\"",
+                "roost.toml:2: flood.enabled: \"yes\" is not true or false (without quotes)",
+            ),
+            (
+                "[flood]\nper_second = 0.0",
+                "roost.toml:2: flood.per_second: 0 is out of range; give a number from 0.1 to 10000",
+            ),
+            ("data = 3", "roost.toml:1: data: 3 is not a string; put it in quotes"),
+            (
+                "[listen]\n\n\nplain = [\n\"localhost:6667\"]",
+                "roost.toml:4: listen.plain: \"localhost:6667\" is not an address and port; write \"127.0.0.1:6667\", \
+                 \"[::1]:6667\" or, for every interface, \"0.0.0.0:6667\"",
+            ),
+            ("[listen]\ntls = \"[::]:1\"", "roost.toml:2: listen.tls: \"[::]:1\" is not a list; write [\"…\", \"…\"]"),
+            (
+                "[store]\nsync = \"fast\"",
+                "roost.toml:2: store.sync: \"fast\" is not possible; choose \"full\" or \"normal\"",
+            ),
+            (
+                "[server]\nname = \"my server\"",
+                "roost.toml:2: server.name: \"my server\" is not a server name; give letters, digits and - with a dot, \
+                 such as \"irc.example.org\"",
+            ),
+            ("[listen]\nplian = []", "roost.toml:2: listen.plian: no such key; did you mean listen.plain?"),
+            ("[sever]\nname = \"a.b\"", "roost.toml:1: sever.name: no such key; did you mean server.name?"),
+            ("[oper]\nname = \"a\"", "roost.toml:1: oper: is not a list; write [[oper]] above each operator"),
+            ("server = 1", "roost.toml:1: server: is a section; write [server] and its keys below"),
+            (
+                "[tls]\ncertificate = \"a.pem\"",
+                "roost.toml:2: tls.certificate: has no private key to it; give tls.key as well",
+            ),
+            (
+                "[listen]\nplain = [\"127.0.0.1:1\"]\ntls = [\"127.0.0.1:1\"]",
+                "roost.toml:3: listen.tls: \"127.0.0.1:1\" is in listen.plain already; take it out of one",
+            ),
+            (
+                "[[oper]]\nname = \"alice\"",
+                "roost.toml:2: oper.0.name: this operator has no password; each has a name and a password",
+            ),
+            (
+                "[[oper]]\nname = \"a\"\npassword = \"x\"\n[[oper]]\nname = \"a\"\npassword = \"y\"",
+                "roost.toml:5: oper.1.name: \"a\" is there twice; give each operator a name of their own",
+            ),
+        ] {
+            assert_eq!(fault(text), expected);
+        }
+        let syntax = fault("[server]\nname = irc.example.org");
+        assert!(syntax.starts_with("roost.toml:2: not TOML: "), "{syntax}");
+    }
+
+    #[test]
+    fn names_that_no_client_could_take_are_refused() {
+        for name in ["", "nodot", "a b.c", "a..b", ".a", "a.", "-a.b", "ä.example", &format!("{}.org", "a".repeat(60))]
+        {
+            assert!(fault(&format!("[server]\nname = \"{name}\"")).contains("server.name"), "{name}");
+        }
+        for name in ["", "two words", "a=b", "a\\\\b", "a\\tb"] {
+            assert!(fault(&format!("[server]\nnetwork = \"{name}\"")).contains("server.network"), "{name}");
+        }
+        assert_eq!(parse("[server]\nname = \"My.Little.Server\"").server.name, "My.Little.Server");
+    }
+
+    #[test]
+    fn listening_nowhere_is_a_fault() {
+        let nowhere = "[listen]\nplain = []\ntls = []\nwebsocket = []";
+        assert!(fault(nowhere).starts_with("roost.toml:2: listen.plain: there is no address"));
+    }
+
+    #[test]
+    fn several_listeners_may_each_take_a_free_port() {
+        let config = parse("[listen]\nplain = [\"127.0.0.1:0\", \"127.0.0.1:0\"]\ntls = []\nwebsocket = []");
+        assert_eq!(config.listeners().len(), 2);
+    }
+
+    #[test]
+    fn the_environment_overrides_every_kind_of_key() {
+        assert_eq!(env("ROOST__DATA", "/srv/roost").data, Path::new("/srv/roost"));
+        assert_eq!(env("ROOST__SERVER__NAME", "a.b").server.name, "a.b");
+        assert_eq!(env("ROOST__SERVER__WORKERS", "3").server.workers, 3);
+        assert!(!env("ROOST__FLOOD__ENABLED", "false").flood.enabled);
+        assert!(!env("ROOST__THROTTLE__ENABLED", "false").throttle.enabled);
+        assert_eq!(env("ROOST__FLOOD__PER_SECOND", "5").flood.per_second, 5.0);
+        assert_eq!(env("ROOST__STORE__SYNC", "normal").store.sync, super::Sync::Normal);
+        assert_eq!(env("ROOST__STORE__URL", "sqlite:///x/y.db").store_url(), "sqlite:///x/y.db");
+        let both = ["127.0.0.1:1".parse().unwrap(), "[::1]:2".parse().unwrap()];
+        assert_eq!(env("ROOST__LISTEN__PLAIN", "127.0.0.1:1,[::1]:2").listen.plain, both);
+        assert_eq!(env("ROOST__LISTEN__PLAIN", r#"["127.0.0.1:1", "[::1]:2"]"#).listen.plain, both);
+        assert_eq!(env("ROOST__LISTEN__PLAIN", "[::1]:2").listen.plain, both[1..]);
+        assert!(env("ROOST__LISTEN__TLS", "").listen.tls.is_empty());
+        assert!(env("ROOST__LISTEN__TLS", "[]").listen.tls.is_empty());
+        assert_eq!(env("HOME", "/root").tree(), Config::default().tree());
+    }
+
+    #[test]
+    fn the_environment_comes_before_the_file() {
+        let file = "[server]\nname = \"file.example\"\nnetwork = \"File\"";
+        let config = load(file, &[("ROOST__SERVER__NAME", "env.example")]).unwrap();
+        assert_eq!((&*config.server.name, &*config.server.network), ("env.example", "File"));
+    }
+
+    #[test]
+    fn the_environment_can_name_operators() {
+        let file = "[[oper]]\nname = \"a\"\npassword = \"x\"";
+        let one = [("ROOST__OPER__0__NAME", "b")];
+        assert_eq!(load(file, &one).unwrap().oper[0].name, "b");
+        let second = [("ROOST__OPER__1__NAME", "b"), ("ROOST__OPER__1__PASSWORD", "y")];
+        assert_eq!(load(file, &second).unwrap().oper.len(), 2);
+        let all = [("ROOST__OPER", r#"[{name = "c", password = "z"}]"#)];
+        let config = load(file, &all).unwrap();
+        assert_eq!((config.oper.len(), &*config.oper[0].name), (1, "c"));
+        assert!(load(file, &[("ROOST__OPER", "[]")]).unwrap().oper.is_empty());
+        assert_eq!(
+            env_fault("ROOST__OPER__1__NAME", "b"),
+            "ROOST__OPER__1__NAME: oper.1.name: there is no oper.0; operators are numbered from 0 without a gap"
+        );
+        assert!(env_fault("ROOST__OPER", "alice").starts_with("ROOST__OPER: oper: is not a list of operators"));
+    }
+
+    #[test]
+    fn a_fault_in_the_environment_names_the_variable() {
+        for (name, value, expected) in [
+            (
+                "ROOST__LISTEN__PLIAN",
+                "x",
+                "ROOST__LISTEN__PLIAN: listen.plian: no such key; did you mean listen.plain?",
+            ),
+            ("ROOST__Server__Name", "a.b", "ROOST__Server__Name: server.name: no such key; did you mean server.name?"),
+            (
+                "ROOST__FLOOD__BURST",
+                "many",
+                "ROOST__FLOOD__BURST: flood.burst: \"many\" is not a whole number; give one from 1 to 10000",
+            ),
+            ("ROOST__FLOOD__ENABLED", "1", "ROOST__FLOOD__ENABLED: flood.enabled: \"1\" is not true or false"),
+        ] {
+            assert_eq!(env_fault(name, value), expected);
+        }
+    }
+
+    #[test]
+    fn a_missing_file_that_was_named_is_a_fault() {
+        let error = Config::load(Some(Path::new("/nowhere/roost.toml")), std::iter::empty()).unwrap_err().to_string();
+        assert!(one_line(error).starts_with("/nowhere/roost.toml: cannot be read: "));
+    }
+
+    #[test]
+    fn passwords_in_plain_text_work_with_a_warning_that_does_not_show_them() {
+        let config =
+            parse("[connection]\npassword = \"hunter2\"\n[[oper]]\nname = \"alice\"\npassword = \"correct horse\"");
+        let settings = config.settings().unwrap();
+        let password = settings.password.unwrap();
+        assert!(accounts::is_hash(&password) && accounts::verify("hunter2", Some(&password), 4));
+        assert!(accounts::verify("correct horse", Some(&settings.opers[0].password), 4));
+        let warnings = config.warnings().join("\n");
+        assert!(warnings.contains("roost.toml:2: connection.password:"), "{warnings}");
+        assert!(warnings.contains("roost.toml:5: oper.0.password:"), "{warnings}");
+        assert!(!warnings.contains("hunter2") && !warnings.contains("horse"));
+    }
+
+    #[test]
+    fn a_hashed_password_is_taken_as_it_is() {
+        let hash = accounts::hash("hunter2", 4).unwrap();
+        let config = parse(&format!("[connection]\npassword = \"{hash}\""));
+        assert_eq!(config.settings().unwrap().password.as_deref(), Some(&*hash));
+        assert!(config.warnings().is_empty());
+        let cut = fault(&format!("[connection]\npassword = \"{}\"", &hash[..59]));
+        assert!(cut.contains("begins like a bcrypt hash but is none (it has 59 bytes"), "{cut}");
+        assert!(!cut.contains(&hash[..20]));
+    }
+
+    #[test]
+    fn the_motd_is_read_from_its_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("motd.txt");
+        std::fs::write(&path, "one\r\n\ntwo\n").unwrap();
+        let config = env("ROOST__SERVER__MOTD", path.to_str().unwrap());
+        assert_eq!(config.settings().unwrap().motd.unwrap(), ["one", "", "two"]);
+        std::fs::write(&path, format!("one\n{}\n", "x".repeat(401))).unwrap();
+        let error = one_line(config.settings().unwrap_err().to_string());
+        assert!(error.starts_with("ROOST__SERVER__MOTD: server.motd: line 2 of "), "{error}");
+        std::fs::remove_file(&path).unwrap();
+        let error = one_line(config.settings().unwrap_err().to_string());
+        assert!(error.contains("motd.txt\" cannot be read: "), "{error}");
+    }
+
+    #[test]
+    fn paths_with_odd_letters_stay_whole_in_the_url_of_the_store() {
+        assert_eq!(Config::default().store_url(), "sqlite://data/roost.db");
+        assert_eq!(env("ROOST__DATA", "/a b/100%?").store_url(), "sqlite:///a b/100%25%3F/roost.db");
+    }
+
+    #[test]
+    fn a_reload_names_the_keys_that_need_a_new_start() {
+        let old = Config::default();
+        let next = parse("data = \"x\"\n[server]\nnetwork = \"Other\"\n[listen]\ntls = []");
+        assert_eq!(old.needs_restart(&next), ["data", "listen.tls"]);
+        assert!(old.needs_restart(&old).is_empty());
+    }
+
+    #[test]
+    fn the_greeting_says_where_and_how() {
+        let text = greeting(&Config::default());
+        for part in [
+            "127.0.0.1:6667 (plain)",
+            "0.0.0.0:6697 (TLS)",
+            "127.0.0.1:8097 (WebSocket)",
+            "/connect 127.0.0.1 6667",
+            "/connect -tls -notls_verify 127.0.0.1 6697",
+            "/msg NickServ REGISTER",
+            "roost passwd",
+            "sqlite://data/roost.db",
+        ] {
+            assert!(text.contains(part), "{part} is not in:\n{text}");
+        }
+        assert!(text.lines().count() <= 12, "{text}");
+    }
+}

@@ -24,25 +24,23 @@ impl Casemapping {
 
     /// The form of `name` that equals the form of every other spelling of it.
     pub fn fold(self, name: &str) -> Folded {
-        let mut folded = name.to_ascii_lowercase();
-        if self == Casemapping::Rfc1459 {
-            folded = folded
-                .chars()
-                .map(|c| match c {
-                    '[' => '{',
-                    ']' => '}',
-                    '\\' => '|',
-                    '~' => '^',
-                    other => other,
-                })
-                .collect();
-        }
-        Folded(folded.into_boxed_str())
+        Folded(name.chars().map(|c| if c.is_ascii() { char::from(self.fold_byte(c as u8)) } else { c }).collect())
     }
 
     /// Whether two names are the same.
     pub fn same(self, a: &str, b: &str) -> bool {
-        self.fold(a) == self.fold(b)
+        a.len() == b.len() && a.bytes().zip(b.bytes()).all(|(a, b)| self.fold_byte(a) == self.fold_byte(b))
+    }
+
+    /// The folded form of one byte of a name; bytes past ASCII stay what they are.
+    pub const fn fold_byte(self, byte: u8) -> u8 {
+        match (self, byte) {
+            (Casemapping::Rfc1459, b'[') => b'{',
+            (Casemapping::Rfc1459, b']') => b'}',
+            (Casemapping::Rfc1459, b'\\') => b'|',
+            (Casemapping::Rfc1459, b'~') => b'^',
+            (_, byte) => byte.to_ascii_lowercase(),
+        }
     }
 }
 

@@ -1,10 +1,34 @@
 //! The IRCv3 protocol as a library: no I/O, no clock, no server.
+//!
+//! | module | what it knows |
+//! | --- | --- |
+//! | [`message`], [`tags`] | one line of IRC and its tags |
+//! | [`name`], [`casemapping`], [`mask`] | which texts are names, which names are the same, which masks match |
+//! | [`mode`] | the table of modes, and MODE's parameters |
+//! | [`numeric`], [`isupport`], [`standard_reply`] | what a server answers |
+//! | [`capability`], [`negotiation`] | the table of capabilities, and CAP |
+//! | [`sasl`] | AUTHENTICATE's chunks and PLAIN |
+//! | [`batch`], [`chathistory`], [`time`] | batches, CHATHISTORY's parameters, timestamps |
 
+pub mod batch;
 pub mod capability;
 pub mod casemapping;
+pub mod chathistory;
+pub mod isupport;
+pub mod mask;
 pub mod message;
+pub mod mode;
+pub mod name;
+pub mod negotiation;
+pub mod numeric;
+pub mod sasl;
+pub mod standard_reply;
 pub mod tags;
+pub mod time;
 
 pub use capability::{Cap, CapSet};
 pub use casemapping::{Casemapping, Folded};
 pub use message::Message;
+pub use mode::Rank;
+pub use negotiation::Negotiation;
+pub use numeric::Numeric;

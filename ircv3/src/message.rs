@@ -195,6 +195,13 @@ pub fn write_line(out: &mut Vec<u8>, source: &str, command: &str, middles: &[&st
     out.extend_from_slice(b"\r\n");
 }
 
+/// `text` as it may stand in the middle of a line, where a client's own words are repeated to it:
+/// up to its first space, CR, LF or NUL; `*` where it is empty or begins with a colon.
+pub fn middle(text: &str) -> &str {
+    let word = text.split([' ', '\r', '\n', '\0']).next().unwrap_or_default();
+    if word.is_empty() || word.starts_with(':') { "*" } else { word }
+}
+
 /// Appends `part` without any CR, LF or NUL.
 pub fn put(out: &mut Vec<u8>, part: &str) {
     let bytes = part.as_bytes();

@@ -16,7 +16,10 @@ impl<'a> Tags<'a> {
 
     /// Every tag with a key, in order, as `(key, raw value)`; a missing value is `""`.
     pub fn iter(self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.raw.split(';').filter(|tag| !tag.is_empty()).map(|tag| tag.split_once('=').unwrap_or((tag, "")))
+        self.raw
+            .split(';')
+            .map(|tag| tag.split_once('=').unwrap_or((tag, "")))
+            .filter(|(key, _)| !matches!(*key, "" | "+"))
     }
 
     /// The unescaped value of `key`; where the key stands twice, the last counts.
@@ -24,10 +27,36 @@ impl<'a> Tags<'a> {
         self.iter().filter(|(name, _)| *name == key).last().map(|(_, value)| unescape(value))
     }
 
+    /// The client-only tags whose key (without its `+`) `allowed` lets pass, byte for byte as they
+    /// came, `;` between them: what a server relays. Of tags with the same key only the last is
+    /// kept. `None` where nothing is left.
+    pub fn client_only(self, allowed: impl Fn(&str) -> bool) -> Option<Box<str>> {
+        let mut relayed = String::new();
+        let mut rest = self.raw;
+        while !rest.is_empty() {
+            let (tag, after) = rest.split_once(';').unwrap_or((rest, ""));
+            rest = after;
+            let key = key_of(tag);
+            let Some(bare) = key.strip_prefix('+').filter(|bare| !bare.is_empty()) else { continue };
+            if !allowed(bare) || Tags::new(rest).iter().any(|(later, _)| later == key) {
+                continue;
+            }
+            if !relayed.is_empty() {
+                relayed.push(';');
+            }
+            relayed.push_str(tag);
+        }
+        (!relayed.is_empty()).then(|| relayed.into_boxed_str())
+    }
+
     /// Whether there is any client-only tag (a key that begins with `+`).
     pub fn has_client_only(self) -> bool {
         self.iter().any(|(key, _)| key.starts_with('+'))
     }
+}
+
+fn key_of(tag: &str) -> &str {
+    tag.split_once('=').map_or(tag, |(key, _)| key)
 }
 
 /// The value of a tag as it was meant. An unknown escape drops its backslash, as does a lone final one.

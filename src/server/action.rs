@@ -56,6 +56,12 @@ pub enum NetAction {
         /// The connection.
         slot: u32,
     },
+    /// Report `Event::Drained` once the connection's send queue holds less than a quarter of
+    /// [`crate::limits::BULK_BYTES`]; at once if it does already. This is how the reader paces LIST and WHO.
+    WhenDrained {
+        /// The connection.
+        slot: u32,
+    },
     /// Send these last lines, then close; then comes `Event::Closed`.
     Close {
         /// The connection.

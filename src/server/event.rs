@@ -89,7 +89,7 @@ pub enum Event {
     BadLine(ConnId, BadLine),
     /// A connection is gone; nothing more comes from it. Answered with `Release`.
     Closed(ConnId, CloseCause),
-    /// The connection's send queue, that held more than [`crate::limits::BULK_BYTES`], is nearly empty.
+    /// The answer to `NetAction::WhenDrained`: the reader has caught up.
     Drained(ConnId),
     /// Everything up to this number is on disk.
     Committed(Seq),

@@ -1,34 +1,638 @@
-//! The state machine.
+//! The state machine: everything that can happen comes in as an [`Event`], everything that is to be
+//! done goes out as [`Actions`]. No clock, randomness, lock, I/O or await in here.
 
 pub mod action;
+pub mod change;
+pub mod channel;
+pub mod command;
 pub mod event;
 pub mod frame;
 pub mod history;
+pub mod network;
+pub mod policy;
 pub mod record;
+pub mod registration;
+pub mod reply;
+pub mod session;
 pub mod settings;
+pub mod throttle;
+pub mod timer;
+pub mod user;
 
 use std::sync::Arc;
 
-use self::action::Actions;
-use self::event::{Event, Now};
-use self::record::Snapshot;
+use bytes::Bytes;
+use ircv3::{Cap, CapSet, Casemapping, Message};
+
+use self::action::{Actions, Call, LogLine, NOBODY, NetAction};
+use self::command::Pending;
+use self::command::bulk;
+use self::event::{BadLine, CallId, CloseCause, ConnId, Event, Now, Returned};
+use self::frame::{Frame, OwnTags};
+use self::network::{ChannelId, Network, UserId};
+use self::record::{MsgId, Record, SEQ_COUNTER_BITS, Seq, Snapshot};
+use self::reply::Reply;
+use self::session::{Input, Session, Waiting};
 use self::settings::Settings;
+use self::throttle::Throttles;
+use self::timer::Timers;
+use crate::limits;
 
 /// The server: all shared state and every session, owned by one thread.
 pub struct Server {
-    #[allow(dead_code)]
-    settings: Arc<Settings>,
+    /// What the operator chose.
+    pub settings: Arc<Settings>,
+    /// The shared state.
+    pub network: Network,
+    sessions: Vec<Vec<Option<Box<Session>>>>,
+    session_count: usize,
+    unregistered: usize,
+    next_serial: u64,
+    timers: Timers,
+    throttles: Throttles,
+    now: Now,
+    /// Wall time that never goes back.
+    clock: u64,
+    epoch: u32,
+    last_seq: Seq,
+    first_seq: Seq,
+    durable: Seq,
+    store_failing: Option<Box<str>>,
+    started_unix_ms: u64,
+    isupport: Arc<Vec<String>>,
+    ending: bool,
+    out: Actions,
+}
+
+/// What a command works with: who sent it, and where its answers go.
+pub struct Ctx {
+    /// The connection.
+    pub conn: ConnId,
+    /// Its user, once registered.
+    pub user: Option<UserId>,
+    /// The answers.
+    pub reply: Reply,
+}
+
+impl Ctx {
+    /// The sending user. Commands that are for users only are never run without one.
+    pub fn me(&self) -> UserId {
+        self.user.unwrap_or(usize::MAX)
+    }
 }
 
 impl Server {
     /// A server with the state of `snapshot`, for `workers` network workers.
     pub fn new(settings: Arc<Settings>, snapshot: Snapshot, workers: usize, now: Now) -> Server {
-        let _ = (snapshot, workers, now);
-        Server { settings }
+        let first_seq = u64::from(snapshot.boot) << SEQ_COUNTER_BITS;
+        let last_time = snapshot.conversations.iter().map(|(_, last, _)| *last).max().unwrap_or(0);
+        let epoch = snapshot.epoch;
+        let isupport = Arc::new(registration::isupport(&settings, Casemapping::Ascii));
+        Server {
+            network: Network::new(Casemapping::Ascii, snapshot),
+            sessions: (0..workers).map(|_| Vec::new()).collect(),
+            session_count: 0,
+            unregistered: 0,
+            next_serial: 1,
+            timers: Timers::default(),
+            throttles: Throttles::default(),
+            now,
+            // A clock that was ahead yesterday must not hide today's messages: only so far that no
+            // row of the past is passed by, and never by more than a day.
+            clock: now.unix_ms.max(last_time.min(now.unix_ms + 86_400_000)),
+            epoch,
+            last_seq: first_seq,
+            first_seq,
+            durable: first_seq,
+            store_failing: None,
+            started_unix_ms: now.unix_ms,
+            isupport,
+            ending: false,
+            out: Actions::new(workers),
+            settings,
+        }
     }
 
     /// Takes one event and appends what is to be done to `actions`.
     pub fn handle(&mut self, now: Now, event: Event, actions: &mut Actions) {
-        let _ = (now, event, actions);
+        std::mem::swap(&mut self.out, actions);
+        self.now = now;
+        self.clock = self.clock.max(now.unix_ms);
+        match event {
+            Event::Opened(conn, peer) => self.opened(conn, peer),
+            Event::Line(conn, line) => self.input(conn, Input::Line(line)),
+            Event::BadLine(conn, bad) => self.input(conn, Input::Bad(bad)),
+            Event::Closed(conn, cause) => self.closed(conn, cause),
+            Event::Drained(conn) => self.drained(conn),
+            Event::Committed(seq) => self.durable = self.durable.max(seq),
+            Event::StoreFailed(reason) => self.store_failed(reason),
+            Event::StoreRecovered => self.store_recovered(),
+            Event::Returned(id, returned) => self.returned(id, returned),
+            Event::Tick => self.tick(),
+            Event::Reload(settings) => self.reload(settings),
+            Event::Shutdown(reason) => self.shutdown(&reason),
+        }
+        std::mem::swap(&mut self.out, actions);
+    }
+
+    // Sessions.
+
+    /// The session of a connection.
+    pub fn session(&self, conn: ConnId) -> Option<&Session> {
+        self.sessions.get(usize::from(conn.worker))?.get(conn.slot as usize)?.as_deref()
+    }
+
+    /// The session of a connection.
+    pub fn session_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
+        self.sessions.get_mut(usize::from(conn.worker))?.get_mut(conn.slot as usize)?.as_deref_mut()
+    }
+
+    fn put_session(&mut self, session: Session) {
+        let conn = session.conn;
+        let Some(slots) = self.sessions.get_mut(usize::from(conn.worker)) else { return };
+        if slots.len() <= conn.slot as usize {
+            slots.resize_with(conn.slot as usize + 1, || None);
+        }
+        slots[conn.slot as usize] = Some(Box::new(session));
+        self.session_count += 1;
+    }
+
+    fn take_session(&mut self, conn: ConnId) -> Option<Box<Session>> {
+        let session = self.sessions.get_mut(usize::from(conn.worker))?.get_mut(conn.slot as usize)?.take();
+        self.session_count -= usize::from(session.is_some());
+        session
+    }
+
+    /// How many connections there are, and how many of them have not registered.
+    pub fn session_counts(&self) -> (usize, usize) {
+        (self.session_count, self.unregistered)
+    }
+
+    fn input(&mut self, conn: ConnId, input: Input) {
+        let (mono, seq) = (self.now.mono_ms, self.last_seq);
+        let Some(session) = self.session_mut(conn) else { return };
+        if session.closing {
+            return;
+        }
+        session.heard = mono;
+        session.heard_seq = seq;
+        session.pinged = false;
+        if session.is_busy() || !session.parked.is_empty() {
+            session.parked.push_back(input);
+            if session.parked.len() >= limits::PARKED_LINES / 2 && !session.paused {
+                session.paused = true;
+                self.act(conn, |slot| NetAction::Pause { slot });
+            }
+            return;
+        }
+        self.run(conn, input);
+    }
+
+    /// Runs lines that had to wait, until one has to wait again.
+    fn run_parked(&mut self, conn: ConnId) {
+        loop {
+            let Some(session) = self.session_mut(conn) else { return };
+            if session.closing || session.is_busy() {
+                return;
+            }
+            let Some(input) = session.parked.pop_front() else { break };
+            self.run(conn, input);
+        }
+        let Some(session) = self.session_mut(conn) else { return };
+        session.parked = std::collections::VecDeque::new();
+        if session.paused {
+            session.paused = false;
+            self.act(conn, |slot| NetAction::Resume { slot });
+        }
+    }
+
+    fn run(&mut self, conn: ConnId, input: Input) {
+        let Some(session) = self.session_mut(conn) else { return };
+        if let Some(registration) = &mut session.registration {
+            registration.lines += 1;
+            if registration.lines > limits::LINES_BEFORE_REGISTRATION {
+                self.close(conn, "Too many lines before registration");
+                return;
+            }
+        }
+        match input {
+            Input::Line(line) => {
+                let label = self.label_of(conn, &line);
+                let mut ctx = self.ctx(conn, label);
+                command::run(self, &mut ctx, &line);
+                self.finish(ctx);
+            }
+            Input::Bad(bad) => {
+                let mut ctx = self.ctx(conn, None);
+                match bad {
+                    BadLine::TooLong => {
+                        ctx.reply.numeric(
+                            ircv3::numeric::Numeric::ERR_INPUTTOOLONG,
+                            &[],
+                            Some("Input line was too long"),
+                        );
+                    }
+                    BadLine::NotUtf8(command) if &*command == "QUIT" => {
+                        self.close(conn, "Quit");
+                        return;
+                    }
+                    BadLine::NotUtf8(command) => {
+                        ctx.reply.fail(
+                            &command,
+                            "INVALID_UTF8",
+                            &[],
+                            "Message rejected: its bytes are not UTF-8, and this server takes UTF-8 only",
+                        );
+                    }
+                    BadLine::ForbiddenByte => {
+                        ctx.reply.fail(
+                            "*",
+                            "INVALID_BYTES",
+                            &[],
+                            "Message rejected: it has a CR or NUL inside, which no line may have",
+                        );
+                    }
+                }
+                self.finish(ctx);
+            }
+        }
+    }
+
+    fn label_of(&self, conn: ConnId, line: &Message) -> Option<Box<str>> {
+        if line.tags_raw().is_empty() {
+            return None;
+        }
+        let caps = self.session(conn)?.caps;
+        if !caps.has_all(CapSet::of(&[Cap::LabeledResponse, Cap::Batch])) {
+            return None;
+        }
+        let label = line.tags().get("label")?;
+        if label.is_empty() || label.len() > limits::LABEL_LEN {
+            return None;
+        }
+        Some(ircv3::tags::escape(&label).into())
+    }
+
+    /// A context for a connection's next answers.
+    pub fn ctx(&self, conn: ConnId, label: Option<Box<str>>) -> Ctx {
+        let session = self.session(conn);
+        let user = session.and_then(|session| session.user);
+        let nick = match user {
+            Some(user) => self.network.users[user].nick.clone(),
+            None => session
+                .and_then(|session| session.registration.as_ref()?.nick.as_deref())
+                .map_or_else(|| Arc::from("*"), Arc::from),
+        };
+        let caps = session.map_or(CapSet::EMPTY, |session| session.caps);
+        Ctx {
+            conn,
+            user,
+            reply: Reply::new(conn, caps, nick, self.settings.server_name.clone(), self.clock, label),
+        }
+    }
+
+    /// Sends what a command answered.
+    pub fn finish(&mut self, ctx: Ctx) {
+        let conn = ctx.conn;
+        let after = ctx.reply.after;
+        let Some(session) = self.session_mut(conn) else { return };
+        if session.closing {
+            return;
+        }
+        if let Some(bytes) = ctx.reply.finish(|| session.new_batch()) {
+            self.act(conn, |slot| NetAction::Send { slot, after, bytes });
+        }
+    }
+
+    /// Sends what was answered so far and goes on with an empty reply, its label taken along.
+    pub fn act(&mut self, conn: ConnId, action: impl FnOnce(u32) -> NetAction) {
+        if let Some(actions) = self.out.net.get_mut(usize::from(conn.worker)) {
+            actions.push(action(conn.slot));
+        }
+    }
+
+    /// Ends a connection with `ERROR`, and its user's stay if it was the last.
+    pub fn close(&mut self, conn: ConnId, reason: &str) {
+        self.close_labelled(conn, reason, reason, None);
+    }
+
+    /// As [`Server::close`]; `quit` is what others see, `label` is that of the command that asked.
+    pub fn close_labelled(&mut self, conn: ConnId, reason: &str, quit: &str, label: Option<Box<str>>) {
+        let Some(session) = self.session_mut(conn) else { return };
+        if session.closing {
+            return;
+        }
+        session.closing = true;
+        session.parked.clear();
+        session.waiting = None;
+        session.bulk = None;
+        let host = session.peer.ip;
+        let mut ctx = self.ctx(conn, label);
+        ctx.reply.line_from("", "ERROR", &[], Some(&format!("Closing Link: {host} ({reason})")));
+        let batch = || Box::from("0");
+        let bytes = ctx.reply.finish(batch).unwrap_or_default();
+        self.leave(conn, quit, self.last_seq);
+        self.act(conn, |slot| NetAction::Close { slot, after: 0, bytes });
+    }
+
+    fn closed(&mut self, conn: ConnId, cause: CloseCause) {
+        let Some(session) = self.session(conn) else { return };
+        if !session.closing {
+            let (reason, seen) = match &cause {
+                CloseCause::Eof => ("Remote host closed the connection", self.last_seq),
+                CloseCause::Error(error) => (&**error, session.heard_seq),
+                CloseCause::SendQueue => ("SendQ exceeded", session.heard_seq),
+                CloseCause::Flood => ("Excess flood", self.last_seq),
+                CloseCause::Asked => ("Closed", self.last_seq),
+            };
+            let reason = reason.to_owned();
+            self.leave(conn, &reason, seen);
+        }
+        self.take_session(conn);
+        self.act(conn, |slot| NetAction::Release { slot });
+    }
+
+    // Calls.
+
+    /// Asks for slow work on behalf of a command; the connection's later lines wait for it.
+    pub fn call(&mut self, ctx: &mut Ctx, call: Call, pending: Pending) {
+        let label = ctx.reply.take_label();
+        self.call_for(ctx.conn, call, pending, label);
+    }
+
+    /// As [`Server::call`], with the label given.
+    pub fn call_for(&mut self, conn: ConnId, call: Call, pending: Pending, label: Option<Box<str>>) {
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        let Some(session) = self.session_mut(conn) else { return };
+        session.waiting = Some(Box::new(Waiting { serial, pending, label }));
+        self.out.calls.push((CallId { conn, serial }, call));
+    }
+
+    fn returned(&mut self, id: CallId, returned: Returned) {
+        let Some(session) = self.session_mut(id.conn) else { return };
+        if session.waiting.as_ref().is_none_or(|waiting| waiting.serial != id.serial) {
+            return;
+        }
+        let Some(waiting) = session.waiting.take() else { return };
+        let mut ctx = self.ctx(id.conn, waiting.label);
+        command::resume(self, &mut ctx, waiting.pending, returned);
+        self.finish(ctx);
+        self.run_parked(id.conn);
+    }
+
+    fn drained(&mut self, conn: ConnId) {
+        bulk::next_page(self, conn);
+        self.run_parked(conn);
+    }
+
+    // Numbers and times.
+
+    /// The number of the next change.
+    pub fn number(&mut self) -> Seq {
+        self.last_seq += 1;
+        self.last_seq
+    }
+
+    /// The number of the last change.
+    pub fn last_seq(&self) -> Seq {
+        self.last_seq
+    }
+
+    /// The id of the message with this number.
+    pub fn msgid(&self, seq: Seq) -> MsgId {
+        MsgId { epoch: self.epoch, seq }
+    }
+
+    /// The database's epoch.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// Wall time that never goes back, in milliseconds since 1970.
+    pub fn clock(&self) -> u64 {
+        self.clock
+    }
+
+    /// The time of this event.
+    pub fn now(&self) -> Now {
+        self.now
+    }
+
+    /// When this server started, in milliseconds since 1970.
+    pub fn started(&self) -> u64 {
+        self.started_unix_ms
+    }
+
+    // The store.
+
+    /// Gives a record to the store. Nothing that shows it may go out before it is durable.
+    pub fn keep(&mut self, seq: Seq, record: Record) {
+        self.out.store.push((seq, record));
+    }
+
+    /// What output waits for that shows the kept change `seq`.
+    pub fn wait_for(&self, seq: Seq) -> Seq {
+        if self.settings.wait_for_store && !(self.store_failing.is_some() && self.settings.relay_when_store_fails) {
+            seq
+        } else {
+            0
+        }
+    }
+
+    /// Whether what must be kept has to be refused now; the reason.
+    pub fn store_refuses(&self) -> bool {
+        self.store_failing.is_some() && !self.settings.relay_when_store_fails
+    }
+
+    fn store_failed(&mut self, reason: Box<str>) {
+        self.log(true, format!("the store cannot write: {reason}"));
+        self.tell_opers(&format!("The history store cannot write: {reason}. It tries again by itself."));
+        self.store_failing = Some(reason);
+    }
+
+    fn store_recovered(&mut self) {
+        self.log(false, "the store writes again".into());
+        self.tell_opers("The history store writes again.");
+        self.store_failing = None;
+    }
+
+    fn tell_opers(&mut self, text: &str) {
+        let opers: Vec<UserId> =
+            self.network.users.iter().filter(|(_, user)| user.is_oper()).map(|(id, _)| id).collect();
+        for id in opers {
+            let user = &self.network.users[id];
+            let mut line = Vec::new();
+            ircv3::message::write_line(
+                &mut line,
+                &self.settings.server_name,
+                "NOTICE",
+                &[&user.nick],
+                Some(&format!("*** {text}")),
+            );
+            let frame = Frame::plain(self.clock, Bytes::from(line));
+            self.frame_to_user(id, &frame, None);
+        }
+    }
+
+    /// A line for the operator's log.
+    pub fn log(&mut self, warning: bool, text: String) {
+        self.out.log.push(LogLine { warning, text });
+    }
+
+    // Sending.
+
+    /// A frame with a line from a user, and its account and bot tags.
+    pub fn frame_from(&self, user: UserId, line: Vec<u8>) -> Frame {
+        let user = &self.network.users[user];
+        let mut frame = Frame::plain(self.clock, Bytes::from(line));
+        frame.account = user.account_name.clone();
+        frame.bot = user.is_bot();
+        frame
+    }
+
+    /// Sends a frame to one connection.
+    pub fn frame_to(&mut self, conn: ConnId, frame: &Frame) {
+        let Some(session) = self.session(conn) else { return };
+        let Some(variant) = frame.variant(session.caps) else { return };
+        let mut bytes = Vec::with_capacity(256);
+        frame.render(variant, OwnTags::default(), &mut bytes);
+        let (bytes, after) = (Bytes::from(bytes), frame.after);
+        self.act(conn, |slot| NetAction::Send { slot, after, bytes });
+    }
+
+    /// Sends a frame to every connection of a user but one.
+    pub fn frame_to_user(&mut self, user: UserId, frame: &Frame, except: Option<ConnId>) {
+        let sessions = self.network.users[user].sessions.clone();
+        for conn in sessions {
+            if Some(conn) != except {
+                self.frame_to(conn, frame);
+            }
+        }
+    }
+
+    /// Sends a frame to every connection of a channel's members but one.
+    pub fn frame_to_channel(&mut self, channel: ChannelId, frame: Arc<Frame>, except: Option<ConnId>) {
+        self.refresh_audience(channel);
+        let audience = &self.network.channels[channel].audience;
+        for (worker, slots) in audience.iter().enumerate() {
+            if slots.is_empty() {
+                continue;
+            }
+            let except = except.filter(|conn| usize::from(conn.worker) == worker).map_or(NOBODY, |conn| conn.slot);
+            self.out.net[worker].push(NetAction::Fanout { frame: frame.clone(), audience: slots.clone(), except });
+        }
+    }
+
+    /// Sends a frame to every connection of these users but one.
+    pub fn frame_to_users(&mut self, users: &[UserId], frame: Arc<Frame>, except: Option<ConnId>) {
+        let mut slots: Vec<Vec<u32>> = vec![Vec::new(); self.out.net.len()];
+        for user in users {
+            for conn in &self.network.users[*user].sessions {
+                if Some(*conn) != except {
+                    slots[usize::from(conn.worker)].push(conn.slot);
+                }
+            }
+        }
+        for (worker, slots) in slots.into_iter().enumerate() {
+            if !slots.is_empty() {
+                self.out.net[worker].push(NetAction::Fanout {
+                    frame: frame.clone(),
+                    audience: slots.into(),
+                    except: NOBODY,
+                });
+            }
+        }
+    }
+
+    fn refresh_audience(&mut self, channel: ChannelId) {
+        let workers = self.out.net.len();
+        let channel = &mut self.network.channels[channel];
+        if !channel.audience.is_empty() {
+            return;
+        }
+        let mut slots: Vec<Vec<u32>> = vec![Vec::new(); workers];
+        for user in channel.members.keys() {
+            for conn in &self.network.users[*user].sessions {
+                slots[usize::from(conn.worker)].push(conn.slot);
+            }
+        }
+        channel.audience = slots.into_iter().map(Arc::from).collect();
+    }
+
+    /// Forgets the audiences of a user's channels: its sessions have changed.
+    pub fn sessions_changed(&mut self, user: UserId) {
+        for channel in &self.network.users[user].channels {
+            self.network.channels[*channel].audience = Vec::new();
+        }
+    }
+
+    // Time and the operator.
+
+    fn tick(&mut self) {
+        timer::tick(self);
+        self.throttles.forget(self.now.mono_ms);
+    }
+
+    fn reload(&mut self, settings: Arc<Settings>) {
+        self.settings = settings;
+        self.isupport = Arc::new(registration::isupport(&self.settings, self.network.casemapping));
+        self.log(false, "the configuration was read again".into());
+    }
+
+    /// The tokens of 005.
+    pub fn isupport(&self) -> Arc<Vec<String>> {
+        self.isupport.clone()
+    }
+
+    fn shutdown(&mut self, reason: &str) {
+        self.ending = true;
+        let conns: Vec<ConnId> =
+            self.sessions.iter().flatten().flatten().map(|session| session.conn).collect();
+        for conn in conns {
+            self.close(conn, reason);
+        }
+        self.out.ended = true;
+    }
+
+    /// Checks that ids lead where they should; a fault is described. For tests.
+    pub fn check(&self) -> Result<(), String> {
+        for (id, user) in &self.network.users {
+            if self.network.user_by_nick(&user.nick) != Some(id) {
+                return Err(format!("{} is not found by its nick", user.nick));
+            }
+            for conn in &user.sessions {
+                if self.session(*conn).and_then(|session| session.user) != Some(id) {
+                    return Err(format!("{} has a session {conn:?} that is not its own", user.nick));
+                }
+            }
+            for channel in &user.channels {
+                let there = self.network.channels.get(*channel);
+                if !there.is_some_and(|channel| channel.members.contains_key(&id)) {
+                    return Err(format!("{} is in a channel that does not know it", user.nick));
+                }
+            }
+            if user.sessions.is_empty() {
+                return Err(format!("{} was left behind without a session", user.nick));
+            }
+        }
+        for (id, channel) in &self.network.channels {
+            if channel.members.is_empty() && channel.founder.is_none() {
+                return Err(format!("{} was left behind empty", channel.name));
+            }
+            for member in channel.members.keys() {
+                if !self.network.users.get(*member).is_some_and(|user| user.channels.contains(&id)) {
+                    return Err(format!("{} has a member that does not know it", channel.name));
+                }
+            }
+        }
+        for session in self.sessions.iter().flatten().flatten() {
+            if let Some(user) = session.user {
+                if !self.network.users.get(user).is_some_and(|user| user.sessions.contains(&session.conn)) {
+                    return Err(format!("{:?} has a user that does not know it", session.conn));
+                }
+            }
+        }
+        Ok(())
     }
 }

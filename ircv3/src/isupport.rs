@@ -1,0 +1,57 @@
+//! RPL_ISUPPORT (005): tokens, their escaping, and their lines (Modern IRC, "RPL_ISUPPORT").
+
+use std::borrow::Cow;
+
+use crate::message::MAX_BODY_BYTES;
+
+/// The most tokens on a line: fifteen parameters, less the client and the text.
+pub const TOKENS_A_LINE: usize = 13;
+/// The text at the end of each line.
+pub const TEXT: &str = "are supported by this server";
+
+/// A value as it stands in a token: `\`, `=`, space and control characters become `\xHH`.
+pub fn escape(value: &str) -> Cow<'_, str> {
+    let needs = |c: char| matches!(c, '\\' | '=' | ' ') || c.is_ascii_control();
+    if !value.contains(needs) {
+        return Cow::Borrowed(value);
+    }
+    let mut escaped = String::with_capacity(value.len() + 9);
+    for c in value.chars() {
+        if needs(c) {
+            escaped.push_str(&format!("\\x{:02X}", u32::from(c)));
+        } else {
+            escaped.push(c);
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+/// `NAME=value` with the value escaped.
+pub fn token(name: &str, value: &str) -> String {
+    format!("{name}={}", escape(value))
+}
+
+/// The tokens of each 005 line, in order, joined by spaces: at most [`TOKENS_A_LINE`] on one, and
+/// short enough for `server` to send the line to any nick of at most `longest_nick` bytes.
+/// A token that is longer than a line is left out.
+pub fn lines<T: AsRef<str>>(tokens: &[T], server: &str, longest_nick: usize) -> Vec<String> {
+    let around =
+        ":".len() + server.len() + " 005 ".len() + longest_nick.max(1) + " ".len() + " :\r\n".len() + TEXT.len();
+    let room = MAX_BODY_BYTES.saturating_sub(around);
+    let mut lines: Vec<String> = Vec::new();
+    let mut on_line = 0;
+    for token in tokens.iter().map(AsRef::as_ref).filter(|token| !token.is_empty() && token.len() <= room) {
+        match lines.last_mut() {
+            Some(line) if on_line < TOKENS_A_LINE && line.len() + 1 + token.len() <= room => {
+                line.push(' ');
+                line.push_str(token);
+                on_line += 1;
+            }
+            _ => {
+                lines.push(token.to_owned());
+                on_line = 1;
+            }
+        }
+    }
+    lines
+}

@@ -1,0 +1,359 @@
+//! The table of modes, and MODE's parameters (Modern IRC, "Channel Modes", "User Modes").
+//!
+//! A mode is one row here and one predicate in the server; `CHANMODES`, `PREFIX` and 004 are made
+//! from the table, so that what is announced is what is parsed.
+
+use crate::message::middle;
+
+/// When a channel mode takes a parameter, and so its place in `CHANMODES`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Type A: adds to and removes from a list; without a parameter it asks for the list.
+    List,
+    /// Type B: a parameter to set and to unset.
+    Setting,
+    /// Type C: a parameter to set, none to unset.
+    SettingToSet,
+    /// Type D: never a parameter.
+    Flag,
+    /// Gives or takes a rank; the parameter is a nick.
+    Prefix,
+}
+
+/// A row of the table of channel modes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChannelMode {
+    /// The letter in MODE.
+    pub letter: char,
+    /// When it takes a parameter.
+    pub kind: Kind,
+    /// Its name, as in Modern IRC.
+    pub name: &'static str,
+}
+
+/// A row of the table of user modes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserMode {
+    /// The letter in MODE.
+    pub letter: char,
+    /// Its name.
+    pub name: &'static str,
+    /// Whether the user may set it; others are the server's to set, such as `o` by OPER.
+    pub settable: bool,
+    /// Whether the user may take it off.
+    pub unsettable: bool,
+}
+
+macro_rules! channel_modes {
+    ($($letter:literal $kind:ident $name:literal)+) => {
+        /// Channel modes other than ranks.
+        pub const CHANNEL_MODES: &[ChannelMode] =
+            &[$(ChannelMode { letter: $letter, kind: Kind::$kind, name: $name },)+];
+    };
+}
+
+channel_modes! {
+    'b' List "ban"
+    'e' List "ban exception"
+    'I' List "invite exception"
+    'k' Setting "key"
+    'l' SettingToSet "client limit"
+    'i' Flag "invite-only"
+    'm' Flag "moderated"
+    'n' Flag "no external messages"
+    's' Flag "secret"
+    't' Flag "protected topic"
+}
+
+macro_rules! user_modes {
+    ($($letter:literal $set:ident $unset:ident $name:literal)+) => {
+        /// User modes.
+        pub const USER_MODES: &[UserMode] =
+            &[$(UserMode { letter: $letter, name: $name, settable: $set, unsettable: $unset },)+];
+    };
+}
+
+// letter, may the user set it, may the user unset it, name
+user_modes! {
+    'B' true true "bot"
+    'i' true true "invisible"
+    'o' false true "operator"
+    'R' true true "messages from registered users only"
+    's' true true "server notices"
+    'T' true true "no CTCP"
+    'w' true true "wallops"
+    'Z' false false "secure connection"
+}
+
+/// A rank in a channel, lowest first, so that `>` is "may do more".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rank {
+    /// `+v`.
+    Voice,
+    /// `%h`.
+    Halfop,
+    /// `@o`.
+    Op,
+    /// `&a`.
+    Admin,
+    /// `~q`.
+    Founder,
+}
+
+impl Rank {
+    /// Every rank, highest first: the order of `PREFIX`.
+    pub const ALL: &'static [Rank] = &[Rank::Founder, Rank::Admin, Rank::Op, Rank::Halfop, Rank::Voice];
+
+    /// The letter in MODE.
+    pub const fn letter(self) -> char {
+        match self {
+            Rank::Founder => 'q',
+            Rank::Admin => 'a',
+            Rank::Op => 'o',
+            Rank::Halfop => 'h',
+            Rank::Voice => 'v',
+        }
+    }
+
+    /// The prefix before a nick.
+    pub const fn prefix(self) -> char {
+        match self {
+            Rank::Founder => '~',
+            Rank::Admin => '&',
+            Rank::Op => '@',
+            Rank::Halfop => '%',
+            Rank::Voice => '+',
+        }
+    }
+
+    /// The rank of a mode letter.
+    pub fn by_letter(letter: char) -> Option<Rank> {
+        Rank::ALL.iter().copied().find(|rank| rank.letter() == letter)
+    }
+
+    /// The rank of a prefix.
+    pub fn by_prefix(prefix: char) -> Option<Rank> {
+        Rank::ALL.iter().copied().find(|rank| rank.prefix() == prefix)
+    }
+}
+
+/// The ranks that one member has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Ranks(u8);
+
+impl Ranks {
+    /// No rank.
+    pub const NONE: Ranks = Ranks(0);
+
+    /// The set of one rank.
+    pub const fn of(rank: Rank) -> Ranks {
+        Ranks(1 << rank as u8)
+    }
+
+    /// Whether `rank` itself is in the set.
+    pub const fn has(self, rank: Rank) -> bool {
+        self.0 & (1 << rank as u8) != 0
+    }
+
+    /// Whether the set has `rank` or a higher one.
+    pub fn at_least(self, rank: Rank) -> bool {
+        self.highest() >= Some(rank)
+    }
+
+    /// The highest rank of the set.
+    pub fn highest(self) -> Option<Rank> {
+        self.iter().next()
+    }
+
+    /// Puts `rank` in.
+    pub const fn insert(&mut self, rank: Rank) {
+        self.0 |= 1 << rank as u8;
+    }
+
+    /// Takes `rank` out.
+    pub const fn remove(&mut self, rank: Rank) {
+        self.0 &= !(1 << rank as u8);
+    }
+
+    /// Whether the set is empty.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The ranks of the set, highest first.
+    pub fn iter(self) -> impl Iterator<Item = Rank> {
+        Rank::ALL.iter().copied().filter(move |rank| self.has(*rank))
+    }
+
+    /// The prefixes before a nick: all of them with multi-prefix, else the highest.
+    pub fn prefixes(self, multi_prefix: bool) -> &'static str {
+        // Every set of five ranks, so that no answer of NAMES allocates.
+        const ALL: [&str; 32] = [
+            "", "+", "%", "%+", "@", "@+", "@%", "@%+", "&", "&+", "&%", "&%+", "&@", "&@+", "&@%", "&@%+", "~", "~+",
+            "~%", "~%+", "~@", "~@+", "~@%", "~@%+", "~&", "~&+", "~&%", "~&%+", "~&@", "~&@+", "~&@%", "~&@%+",
+        ];
+        let all = ALL[usize::from(self.0 & 31)];
+        if multi_prefix { all } else { &all[..all.len().min(1)] }
+    }
+}
+
+/// What kind of channel mode `letter` is; `None` where there is no such mode (472).
+pub fn kind(letter: char) -> Option<Kind> {
+    if Rank::by_letter(letter).is_some() {
+        return Some(Kind::Prefix);
+    }
+    CHANNEL_MODES.iter().find(|mode| mode.letter == letter).map(|mode| mode.kind)
+}
+
+/// The user mode `letter`; `None` where there is no such mode (501).
+pub fn user_mode(letter: char) -> Option<UserMode> {
+    USER_MODES.iter().copied().find(|mode| mode.letter == letter)
+}
+
+/// The value of `CHANMODES`, such as `beI,k,l,imnst`.
+pub fn chanmodes_token() -> String {
+    [Kind::List, Kind::Setting, Kind::SettingToSet, Kind::Flag].map(letters).join(",")
+}
+
+/// The value of `PREFIX`: `(qaohv)~&@%+`.
+pub fn prefix_token() -> String {
+    let letters: String = Rank::ALL.iter().map(|rank| rank.letter()).collect();
+    let prefixes: String = Rank::ALL.iter().map(|rank| rank.prefix()).collect();
+    format!("({letters}){prefixes}")
+}
+
+/// The three strings of RPL_MYINFO (004): user modes, channel modes, channel modes with a parameter.
+pub fn my_info() -> [String; 3] {
+    let ranks: String = Rank::ALL.iter().map(|rank| rank.letter()).collect();
+    let sorted = |letters: String| {
+        let mut letters: Vec<char> = letters.chars().collect();
+        letters.sort_unstable();
+        letters.into_iter().collect()
+    };
+    let with_parameter = letters(Kind::List) + &letters(Kind::Setting) + &letters(Kind::SettingToSet) + &ranks;
+    [
+        sorted(USER_MODES.iter().map(|mode| mode.letter).collect()),
+        sorted(with_parameter.clone() + &letters(Kind::Flag)),
+        sorted(with_parameter),
+    ]
+}
+
+fn letters(kind: Kind) -> String {
+    CHANNEL_MODES.iter().filter(|mode| mode.kind == kind).map(|mode| mode.letter).collect()
+}
+
+/// One change of one mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModeChange<'a> {
+    /// `+` or `-`.
+    pub add: bool,
+    /// The letter, known or not.
+    pub letter: char,
+    /// The parameter, where the mode takes one and there was one left.
+    pub param: Option<&'a str>,
+}
+
+/// The changes that `MODE #channel <modes> <params…>` asks for, in order. A letter that is no mode
+/// is in the result too, without a parameter, for it has to be answered (472). A `k` that is unset
+/// takes a parameter if there is one. Without a sign before it a mode is set.
+pub fn parse_channel_modes<'a, I>(modes: &'a str, params: I) -> impl Iterator<Item = ModeChange<'a>>
+where
+    I: IntoIterator<Item = &'a str>,
+{
+    let mut params = params.into_iter();
+    signed(modes).map(move |(add, letter)| {
+        let param = if takes_param(letter, add) { params.next() } else { None };
+        ModeChange { add, letter, param }
+    })
+}
+
+/// The changes that `MODE <nick> <modes>` asks for: user modes take no parameters.
+pub fn parse_user_modes(modes: &str) -> impl Iterator<Item = ModeChange<'_>> {
+    signed(modes).map(|(add, letter)| ModeChange { add, letter, param: None })
+}
+
+fn signed(modes: &str) -> impl Iterator<Item = (bool, char)> {
+    let mut add = true;
+    modes.chars().filter_map(move |c| match c {
+        '+' => {
+            add = true;
+            None
+        }
+        '-' => {
+            add = false;
+            None
+        }
+        letter => Some((add, letter)),
+    })
+}
+
+fn takes_param(letter: char, add: bool) -> bool {
+    match kind(letter) {
+        Some(Kind::List | Kind::Setting | Kind::Prefix) => true,
+        Some(Kind::SettingToSet) => add,
+        Some(Kind::Flag) | None => false,
+    }
+}
+
+/// The changes as MODE's parameters: `+o-v+b a b m`, one sign a run; empty where there are none.
+/// A mode that takes a parameter always gets one, `*` where it is missing or cannot stand in the
+/// middle of a line, so that no parameter moves to another mode.
+pub fn encode(changes: &[ModeChange<'_>]) -> String {
+    let mut line = Line::default();
+    for change in changes {
+        line.push(change);
+    }
+    line.finish()
+}
+
+/// As [`encode`], over as many lines as it takes for none to be longer than `most_bytes` or to have
+/// more than `most_params` parameters. A single change that is longer stands alone.
+pub fn encode_lines(changes: &[ModeChange<'_>], most_bytes: usize, most_params: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = Line::default();
+    for change in changes {
+        let mut longer = line.clone();
+        longer.push(change);
+        if !line.modes.is_empty() && (longer.len() > most_bytes || longer.count > most_params) {
+            lines.push(std::mem::take(&mut line).finish());
+            line.push(change);
+        } else {
+            line = longer;
+        }
+    }
+    if !line.modes.is_empty() {
+        lines.push(line.finish());
+    }
+    lines
+}
+
+#[derive(Clone, Default)]
+struct Line {
+    modes: String,
+    params: String,
+    count: usize,
+    sign: Option<bool>,
+}
+
+impl Line {
+    fn push(&mut self, change: &ModeChange<'_>) {
+        if self.sign != Some(change.add) {
+            self.modes.push(if change.add { '+' } else { '-' });
+            self.sign = Some(change.add);
+        }
+        self.modes.push(change.letter);
+        if takes_param(change.letter, change.add) {
+            self.params.push(' ');
+            self.params.push_str(middle(change.param.unwrap_or_default()));
+            self.count += 1;
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.modes.len() + self.params.len()
+    }
+
+    fn finish(self) -> String {
+        self.modes + &self.params
+    }
+}

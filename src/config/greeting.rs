@@ -1,0 +1,102 @@
+//! What Roost says at its start, and the message of the day that is built in.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::{Config, Listener};
+
+/// The lines that `roost run` prints once it listens: where, where its data lies, how to connect,
+/// how to register and how to become an operator.
+pub fn greeting(config: &Config) -> String {
+    let mut text = String::new();
+    let mut line = |line: String| {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{line}");
+    };
+    let listeners = config.listeners();
+    line(format!("{} is {} on {}.", config.server.network, config.server.name, listening(&listeners)));
+    line(format!("Data: {}   Store: {}", config.data.display(), config.store_url()));
+
+    let plain = listeners.iter().find(|listener| !listener.tls && !listener.websocket);
+    let tls = listeners.iter().find(|listener| listener.tls && !listener.websocket);
+    let unverified = config.tls_files().self_made;
+    if let Some(listener) = plain.or(tls) {
+        line(format!("irssi:    {}", irssi(listener, unverified)));
+    }
+    if let (Some(listener), Some(_)) = (tls, plain) {
+        line(format!("  by TLS: {}", irssi(listener, unverified)));
+    }
+    if let Some(listener) = tls.or(plain) {
+        line(format!("WeeChat:  {}", weechat(listener, unverified)));
+    }
+    if tls.is_some() && unverified {
+        line(format!("          (Roost made its certificate itself: {})", config.tls_files().certificate.display()));
+    }
+    if config.accounts.registration {
+        line("Register: /msg NickServ REGISTER <password>".to_owned());
+    }
+    line(match config.oper.first() {
+        Some(oper) => format!("Operator: /oper {} <password>", oper.name),
+        None => {
+            "Operator: roost passwd, put the hash under [[oper]] in the configuration, SIGHUP, /oper <name> <password>"
+                .to_owned()
+        }
+    });
+    text
+}
+
+/// The message of the day where there is no file.
+pub(super) fn motd(config: &Config) -> Vec<String> {
+    let mut lines = vec![format!("Welcome to {}.", config.server.network)];
+    if config.accounts.registration {
+        lines.push("Make your nick your own:  /msg NickServ REGISTER <password>".to_owned());
+    }
+    lines.push("Log in when you are back: /msg NickServ IDENTIFY <password>".to_owned());
+    if config.history.enabled {
+        lines.push("What is said while you are away is kept for you.".to_owned());
+    }
+    lines
+}
+
+fn listening(listeners: &[Listener]) -> String {
+    let one = |listener: &Listener| {
+        let kind = match (listener.tls, listener.websocket) {
+            (false, false) => "plain",
+            (true, false) => "TLS",
+            (false, true) => "WebSocket",
+            (true, true) => "WebSocket over TLS",
+        };
+        format!("{} ({kind})", listener.address)
+    };
+    listeners.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn irssi(listener: &Listener, unverified: bool) -> String {
+    let address = reachable(listener.address);
+    let tls = match (listener.tls, unverified) {
+        (false, _) => "",
+        (true, false) => "-tls ",
+        (true, true) => "-tls -notls_verify ",
+    };
+    format!("/connect {tls}{} {}", address.ip(), address.port())
+}
+
+fn weechat(listener: &Listener, unverified: bool) -> String {
+    let address = reachable(listener.address);
+    let tls = match (listener.tls, unverified) {
+        (false, _) => "-notls",
+        (true, false) => "-tls",
+        (true, true) => "-tls -notls_verify",
+    };
+    format!("/server add roost {}/{} {tls}   then   /connect roost", address.ip(), address.port())
+}
+
+/// An address that one can connect to from this machine.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}

@@ -1,0 +1,373 @@
+//! The table of keys: what each accepts, in words an operator can act on.
+
+use std::net::SocketAddr;
+
+use toml::Value;
+
+use crate::accounts;
+use crate::limits;
+
+/// A key of the configuration.
+pub(super) struct Key {
+    /// `section.key`, or `data`; `oper.key` for the keys of each operator.
+    pub path: &'static str,
+    /// What it accepts.
+    pub kind: Kind,
+    /// Whether a reload is enough for a new value, or Roost must be started again.
+    pub reload: bool,
+}
+
+/// What a key accepts.
+pub(super) enum Kind {
+    /// `true` or `false`.
+    Bool,
+    /// A whole number from here to there.
+    Integer(i64, i64),
+    /// A number from here to there.
+    Float(f64, f64),
+    /// A string that passes the check.
+    Text(Check),
+    /// A list of strings that each pass the check.
+    List(Check),
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A password or its hash: never shown.
+    Password {
+        /// Whether it may be empty.
+        optional: bool,
+    },
+}
+
+/// Says what is wrong with a string and what would be right.
+type Check = fn(&str) -> Result<(), String>;
+
+const fn reload(path: &'static str, kind: Kind) -> Key {
+    Key { path, kind, reload: true }
+}
+
+const fn start(path: &'static str, kind: Kind) -> Key {
+    Key { path, kind, reload: false }
+}
+
+/// Every key, in the order of `conf/roost.toml`.
+pub(super) const KEYS: &[Key] = &[
+    start("data", Kind::Text(directory)),
+    reload("server.name", Kind::Text(server_name)),
+    reload("server.network", Kind::Text(network)),
+    reload("server.motd", Kind::Text(anything)),
+    reload("server.admin", Kind::List(line)),
+    start("server.workers", Kind::Integer(0, 256)),
+    start("listen.plain", Kind::List(address)),
+    start("listen.tls", Kind::List(address)),
+    start("listen.websocket", Kind::List(address)),
+    start("listen.websocket_tls", Kind::List(address)),
+    start("listen.websocket_origins", Kind::List(origin)),
+    start("tls.certificate", Kind::Text(anything)),
+    start("tls.key", Kind::Text(anything)),
+    start("store.url", Kind::Text(store_url)),
+    start("store.sync", Kind::Choice(&["full", "normal"])),
+    reload("history.enabled", Kind::Bool),
+    reload("history.chathistory_limit", Kind::Integer(1, 10_000)),
+    reload("history.autoreplay_limit", Kind::Integer(0, 10_000)),
+    reload("history.ack", Kind::Choice(&["stored", "relayed"])),
+    reload("history.when_store_fails", Kind::Choice(&["refuse", "relay"])),
+    reload("accounts.registration", Kind::Bool),
+    reload("accounts.register_before_connect", Kind::Bool),
+    start("accounts.bcrypt_cost", Kind::Integer(4, 14)),
+    reload("channels.registration", Kind::Bool),
+    reload("channels.per_user", Kind::Integer(1, 10_000)),
+    reload("channels.list_entries", Kind::Integer(1, 10_000)),
+    reload("connection.password", Kind::Password { optional: true }),
+    reload("connection.registration_timeout", Kind::Integer(1, 3600)),
+    reload("connection.ping_interval", Kind::Integer(1, 3600)),
+    start("connection.sendq", Kind::Integer(limits::BULK_BYTES as i64, 1 << 30)),
+    reload("users.default_modes", Kind::Text(default_modes)),
+    start("flood.enabled", Kind::Bool),
+    start("flood.burst", Kind::Integer(1, 10_000)),
+    start("flood.per_second", Kind::Float(0.1, 10_000.0)),
+    reload("throttle.enabled", Kind::Bool),
+    reload("throttle.connections", Kind::Integer(1, 1_000_000)),
+    reload("throttle.connections_per_minute", Kind::Integer(1, 1_000_000)),
+    reload("throttle.login_failures_per_minute", Kind::Integer(1, 1_000_000)),
+    reload("throttle.registrations_per_hour", Kind::Integer(1, 1_000_000)),
+    reload("throttle.exempt_loopback", Kind::Bool),
+    reload("client_tags.deny", Kind::List(client_tag)),
+    reload("oper.name", Kind::Text(oper_name)),
+    reload("oper.password", Kind::Password { optional: false }),
+];
+
+/// The key with this path; `oper.3.name` is `oper.name`.
+pub(super) fn find(path: &str) -> Option<&'static Key> {
+    let general = match path.split('.').collect::<Vec<_>>()[..] {
+        ["oper", index, key] if index.parse::<usize>().is_ok() => format!("oper.{key}"),
+        ["oper", ..] => return None,
+        _ => path.to_owned(),
+    };
+    KEYS.iter().find(|key| key.path == general)
+}
+
+/// Whether keys lie below `name`.
+pub(super) fn is_section(name: &str) -> bool {
+    KEYS.iter().any(|key| key.path.split_once('.').is_some_and(|(section, _)| section == name))
+}
+
+/// The path that is written most like `path`.
+pub(super) fn nearest(path: &str) -> &'static str {
+    KEYS.iter().map(|key| key.path).min_by_key(|known| distance(known, path)).unwrap_or("data")
+}
+
+impl Kind {
+    /// Takes the text of an environment variable as a value.
+    pub(super) fn parse(&self, text: &str) -> Result<Value, String> {
+        match self {
+            Kind::Bool => match text {
+                "true" => Ok(Value::Boolean(true)),
+                "false" => Ok(Value::Boolean(false)),
+                _ => Err(format!("{text:?} is not true or false")),
+            },
+            Kind::Integer(low, high) => match text.replace('_', "").parse() {
+                Ok(number) => Ok(Value::Integer(number)),
+                Err(_) => Err(format!("{text:?} is not a whole number; give one from {low} to {high}")),
+            },
+            Kind::Float(low, high) => match text.parse() {
+                Ok(number) => Ok(Value::Float(number)),
+                Err(_) => Err(format!("{text:?} is not a number; give one from {low} to {high}")),
+            },
+            Kind::Text(_) | Kind::Choice(_) | Kind::Password { .. } => Ok(Value::String(text.to_owned())),
+            Kind::List(_) => Ok(list(text)),
+        }
+    }
+
+    /// The value as `Config` takes it, or what is wrong with it and what would be right.
+    pub(super) fn check(&self, value: Value) -> Result<Value, String> {
+        match (self, &value) {
+            (Kind::Bool, Value::Boolean(_)) => Ok(value),
+            (Kind::Bool, _) => Err(format!("{value} is not true or false (without quotes)")),
+            (Kind::Integer(low, high), Value::Integer(number)) if (*low..=*high).contains(number) => Ok(value),
+            (Kind::Integer(low, high), Value::Integer(number)) => {
+                Err(format!("{number} is out of range; give a whole number from {low} to {high}"))
+            }
+            (Kind::Integer(low, high), _) => {
+                Err(format!("{value} is not a whole number; give one from {low} to {high}"))
+            }
+            (Kind::Float(low, high), Value::Float(_) | Value::Integer(_)) => {
+                let number = match value {
+                    Value::Float(number) => number,
+                    Value::Integer(number) => number as f64,
+                    _ => f64::NAN,
+                };
+                if (*low..=*high).contains(&number) {
+                    Ok(Value::Float(number))
+                } else {
+                    Err(format!("{number} is out of range; give a number from {low} to {high}"))
+                }
+            }
+            (Kind::Float(low, high), _) => Err(format!("{value} is not a number; give one from {low} to {high}")),
+            (Kind::Text(check), Value::String(text)) => check(text).map(|()| value),
+            (Kind::Text(_), _) => Err(format!("{value} is not a string; put it in quotes")),
+            (Kind::List(check), Value::Array(items)) => {
+                for item in items {
+                    match item {
+                        Value::String(text) => check(text)?,
+                        other => return Err(format!("{other} in the list is not a string; put it in quotes")),
+                    }
+                }
+                Ok(value)
+            }
+            (Kind::List(_), _) => Err(format!("{value} is not a list; write [\"…\", \"…\"]")),
+            (Kind::Choice(words), Value::String(text)) if words.contains(&text.as_str()) => Ok(value),
+            (Kind::Choice(words), _) => Err(format!("{value} is not possible; choose \"{}\"", words.join("\" or \""))),
+            (Kind::Password { optional }, Value::String(text)) => password(text, *optional).map(|()| value),
+            (Kind::Password { .. }, _) => Err("the value is not a string; put it in quotes".to_owned()),
+        }
+    }
+}
+
+/// A TOML array, or values with commas between them. An address such as `[::1]:6667` is no TOML.
+fn list(text: &str) -> Value {
+    if let Ok(table) = format!("list = {text}").parse::<toml::Table>() {
+        if let Some(array @ Value::Array(_)) = table.get("list") {
+            return array.clone();
+        }
+    }
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
+}
+
+fn anything(text: &str) -> Result<(), String> {
+    if text.contains('\0') { Err(format!("{text:?} has a NUL in it")) } else { Ok(()) }
+}
+
+fn directory(text: &str) -> Result<(), String> {
+    if text.is_empty() { Err("\"\" is not a directory; give one such as \"data\"".to_owned()) } else { anything(text) }
+}
+
+fn server_name(text: &str) -> Result<(), String> {
+    let label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    // Clients tell a server from a person by the dot.
+    if text.len() > limits::HOST_LEN {
+        Err(format!("{text:?} has {} bytes; a server name has at most {}", text.len(), limits::HOST_LEN))
+    } else if !text.contains('.') || !text.split('.').all(label) {
+        Err(format!(
+            "{text:?} is not a server name; give letters, digits and - with a dot, such as \"irc.example.org\""
+        ))
+    } else {
+        Ok(())
+    }
+}
+
+fn network(text: &str) -> Result<(), String> {
+    let fits = !text.is_empty()
+        && text.len() <= limits::HOST_LEN
+        && !text.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, '=' | '\\'));
+    if fits {
+        Ok(())
+    } else {
+        Err(format!(
+            "{text:?} is not a network name; give one word of at most {} bytes without = and \\, such as \"Example\"",
+            limits::HOST_LEN
+        ))
+    }
+}
+
+/// One line of text that fits into a numeric.
+pub(super) fn line(text: &str) -> Result<(), String> {
+    if text.contains(['\0', '\r', '\n']) {
+        Err(format!("{text:?} has a line break or NUL in it; give one line"))
+    } else if text.len() > LINE_LEN {
+        Err(format!("a line has {} bytes; give at most {LINE_LEN}", text.len()))
+    } else {
+        Ok(())
+    }
+}
+
+/// Bytes of text that fit after `:server 372 nick :- ` with the longest server name and nick.
+const LINE_LEN: usize = 400;
+
+fn address(text: &str) -> Result<(), String> {
+    match text.parse::<SocketAddr>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!(
+            "{text:?} is not an address and port; write \"127.0.0.1:6667\", \"[::1]:6667\" or, for every interface, \"0.0.0.0:6667\""
+        )),
+    }
+}
+
+fn origin(text: &str) -> Result<(), String> {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let fits = host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#', ' ', '*']));
+    if fits {
+        Ok(())
+    } else {
+        Err(format!(
+            "{text:?} is not an origin; write \"https://chat.example.org\", with nothing after the host and port"
+        ))
+    }
+}
+
+fn store_url(text: &str) -> Result<(), String> {
+    if text.is_empty() || text.strip_prefix("sqlite:").is_some_and(|path| !path.trim_matches('/').is_empty()) {
+        Ok(())
+    } else {
+        Err(format!(
+            "{text:?} is not a store; write \"sqlite:///var/lib/roost/roost.db\", or nothing for <data>/roost.db"
+        ))
+    }
+}
+
+fn default_modes(text: &str) -> Result<(), String> {
+    // Those of the user modes that mean something for everyone; `conf/MODES.md` has them all.
+    if text.chars().all(|letter| "iw".contains(letter)) {
+        Ok(())
+    } else {
+        Err(format!(
+            "{text:?} has a mode that a new user cannot have; give \"\" or letters out of \"iw\", such as \"i\""
+        ))
+    }
+}
+
+fn client_tag(text: &str) -> Result<(), String> {
+    let name = text.strip_prefix('-').unwrap_or(text);
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'/');
+    if text == "*" || (!name.is_empty() && name.bytes().all(valid)) {
+        Ok(())
+    } else {
+        Err(format!(
+            "{text:?} is not a tag; write its name without +, such as \"typing\", or \"*\" for all and \"-typing\" for all but that"
+        ))
+    }
+}
+
+fn oper_name(text: &str) -> Result<(), String> {
+    if !text.is_empty() && !text.chars().any(|c| c.is_control() || c.is_whitespace()) && !text.starts_with(':') {
+        Ok(())
+    } else {
+        Err(format!("{text:?} is not a name for OPER; give one word"))
+    }
+}
+
+fn password(text: &str, optional: bool) -> Result<(), String> {
+    let hashed = text.len() >= 4 && text.starts_with("$2") && text[3..].starts_with('$');
+    if text.is_empty() && !optional {
+        Err("the password is empty; put in the line that `roost passwd` prints".to_owned())
+    } else if hashed && !accounts::is_hash(text) {
+        Err(format!(
+            "the value begins like a bcrypt hash but is none (it has {} bytes, not 60, or a wrong character); put in the whole line that `roost passwd` prints",
+            text.len()
+        ))
+    } else if text.contains(['\0', '\r', '\n']) || text.len() > limits::PASSWORD_LEN {
+        Err(format!(
+            "the password has a line break in it or more than {} bytes; put in the line that `roost passwd` prints",
+            limits::PASSWORD_LEN
+        ))
+    } else {
+        Ok(())
+    }
+}
+
+/// Levenshtein's distance: how many letters to put in, take out or change.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, to) in b.bytes().enumerate() {
+            let changed = diagonal + usize::from(from != to);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KEYS, distance, find, nearest};
+
+    #[test]
+    fn a_slip_of_the_pen_finds_its_key() {
+        assert_eq!(nearest("listen.plian"), "listen.plain");
+        assert_eq!(nearest("server.mtod"), "server.motd");
+        assert_eq!(nearest("servr.name"), "server.name");
+        assert_eq!(nearest("dta"), "data");
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn no_key_is_there_twice() {
+        for (at, key) in KEYS.iter().enumerate() {
+            assert!(KEYS[at + 1..].iter().all(|other| other.path != key.path), "{}", key.path);
+        }
+    }
+
+    #[test]
+    fn an_operator_is_found_by_number() {
+        assert!(find("oper.0.name").is_some());
+        assert!(find("oper.name").is_none());
+        assert!(find("oper.x.name").is_none());
+        assert!(find("oper").is_none());
+    }
+}

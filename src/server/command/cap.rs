@@ -1,0 +1,120 @@
+//! CAP (<https://ircv3.net/specs/extensions/capability-negotiation>).
+
+use irc_proto::CapSubCommand;
+use ircv3::negotiation::{Answer, CapLine, room};
+use ircv3::numeric::Numeric;
+use ircv3::{Cap, CapSet, Message};
+
+use crate::server::action::NetAction;
+use crate::server::command::{need_more_params, printable};
+use crate::server::settings::Settings;
+use crate::server::{Ctx, Server};
+
+/// The capabilities that are offered now.
+pub fn offered(settings: &Settings) -> CapSet {
+    let mut caps: CapSet = Cap::ALL.iter().copied().collect();
+    if !settings.history {
+        caps.remove(Cap::Chathistory);
+        caps.remove(Cap::EventPlayback);
+    }
+    if !settings.registration {
+        caps.remove(Cap::AccountRegistration);
+    }
+    caps
+}
+
+/// The value of a capability in LS and NEW.
+pub fn value(settings: &Settings, cap: Cap) -> Option<String> {
+    match cap {
+        Cap::Sasl => Some("PLAIN".into()),
+        Cap::AccountRegistration => {
+            let before = if settings.register_before_connect { "before-connect," } else { "" };
+            Some(format!("{before}custom-account-name"))
+        }
+        _ => None,
+    }
+}
+
+/// CAP
+pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    let Some(subcommand) = line.param(0) else {
+        need_more_params(ctx, "CAP");
+        return;
+    };
+    let settings = server.settings.clone();
+    let name = settings.server_name.clone();
+    let client = ctx.reply.nick.clone();
+    let Some(session) = server.session_mut(ctx.conn) else { return };
+    let hold = |session: &mut crate::server::session::Session| {
+        if let Some(registration) = &mut session.registration {
+            registration.negotiating = true;
+        }
+    };
+    match subcommand.to_ascii_uppercase().as_str() {
+        "LS" => {
+            let space = room(&name, &client, CapSubCommand::LS);
+            let lines = session.negotiation.ls(line.param(1), offered(&settings), |cap| value(&settings, cap), space);
+            hold(session);
+            set_caps(server, ctx);
+            send(ctx, "LS", &lines);
+        }
+        "LIST" => {
+            let lines = session.negotiation.list(room(&name, &client, CapSubCommand::LIST));
+            send(ctx, "LIST", &lines);
+        }
+        "REQ" => {
+            hold(session);
+            let list = line.param(1).unwrap_or("");
+            if list.trim().is_empty() {
+                return;
+            }
+            let space = room(&name, &client, CapSubCommand::ACK);
+            match session.negotiation.request(list, offered(&settings), space) {
+                Answer::Ack(lists) => {
+                    for list in &lists {
+                        ctx.reply.line("CAP", &[&client, "ACK"], Some(list));
+                    }
+                    set_caps(server, ctx);
+                }
+                Answer::Nak(lists) => {
+                    for list in &lists {
+                        ctx.reply.line("CAP", &[&client, "NAK"], Some(list));
+                    }
+                }
+            }
+        }
+        "END" => {
+            session.negotiation.end();
+            let Some(registration) = &mut session.registration else { return };
+            registration.negotiating = false;
+            // A client that ends negotiation in the middle of a login has given the login up.
+            session.sasl = None;
+            server.try_register(ctx);
+        }
+        _ => ctx.reply.numeric(
+            Numeric::ERR_INVALIDCAPCMD,
+            &[printable(subcommand)],
+            Some("Invalid CAP command: LS, LIST, REQ and END are known"),
+        ),
+    }
+}
+
+fn set_caps(server: &mut Server, ctx: &Ctx) {
+    let Some(session) = server.session_mut(ctx.conn) else { return };
+    let caps = session.negotiation.caps();
+    if session.caps != caps {
+        session.caps = caps;
+        server.act(ctx.conn, |slot| NetAction::SetCaps { slot, caps });
+    }
+}
+
+fn send(ctx: &mut Ctx, subcommand: &str, lines: &[CapLine]) {
+    let client = ctx.reply.nick.clone();
+    for line in lines {
+        if line.more {
+            ctx.reply.line("CAP", &[&client, subcommand, "*"], Some(&line.list));
+        } else {
+            ctx.reply.line("CAP", &[&client, subcommand], Some(&line.list));
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! CHATHISTORY (<https://ircv3.net/specs/extensions/chathistory>), and the replay of what was missed to
+//! clients that cannot ask for it.
+
+use std::collections::VecDeque;
+
+use ircv3::chathistory::{self as request, Range as Asked, Request, Selector};
+use ircv3::{Cap, CapSet, Message};
+
+use crate::server::action::{Call, NetAction};
+use crate::server::command::{Pending, printable};
+use crate::server::event::Returned;
+use crate::server::network::{ChannelId, Identity};
+use crate::server::record::{Border, ConversationId, HistoryQuery, MsgId, Range, Reader, Seq};
+use crate::server::{Ctx, Server};
+
+/// CHATHISTORY
+pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    if !server.settings.history {
+        ctx.reply.fail("CHATHISTORY", "MESSAGE_ERROR", &["*", "*"], "No history is kept on this server");
+        return;
+    }
+    match request::parse(line.params()) {
+        Ok(Request::Messages { subcommand, target, range, limit }) => {
+            messages(server, ctx, subcommand, target, range, limit);
+        }
+        Ok(Request::Targets { from, to, limit }) => targets(server, ctx, from, to, limit),
+        Err(error) => {
+            let context = [printable(error.subcommand), printable(error.target)];
+            ctx.reply.fail("CHATHISTORY", error.fault.code(), &context, &error.to_string());
+        }
+    }
+}
+
+fn messages(server: &mut Server, ctx: &mut Ctx, subcommand: &str, target: &str, range: Asked<'_>, limit: u32) {
+    let Some(found) = conversation(server, ctx, target) else {
+        let context = [printable(subcommand), printable(target)];
+        let text = "No such channel or person, or its messages are not yours to read";
+        ctx.reply.fail("CHATHISTORY", "INVALID_TARGET", &context, text);
+        return;
+    };
+    let Some(range) = range_of(server, range) else {
+        let context = [printable(subcommand), printable(target)];
+        ctx.reply.fail("CHATHISTORY", "INVALID_PARAMS", &context, "That msgid was never given out by this server");
+        return;
+    };
+    let limit = limit.min(server.settings.chathistory_limit);
+    let label = ctx.reply.take_label();
+    let reader = reader(server, ctx, &found.name, label.clone());
+    let query = HistoryQuery {
+        conversation: found.id,
+        range,
+        limit,
+        events: ctx.reply.caps.has(Cap::EventPlayback),
+        floor: found.floor,
+        reader,
+    };
+    let pending = Pending::History { subcommand: printable(subcommand).into(), target: printable(target).into() };
+    server.call_for(ctx.conn, Call::History(Box::new(query)), pending, label);
+}
+
+/// The page was read.
+pub fn returned(server: &mut Server, ctx: &mut Ctx, subcommand: &str, target: &str, returned: Returned) {
+    match returned {
+        Returned::History(page) => {
+            // The batch carries the label.
+            let label = ctx.reply.take_label();
+            if page.chunks.is_empty() && label.is_some() {
+                let mut empty = server.ctx(ctx.conn, label);
+                std::mem::swap(&mut empty.reply, &mut ctx.reply);
+                return;
+            }
+            for bytes in page.chunks {
+                server.act(ctx.conn, |slot| NetAction::Send { slot, after: 0, bytes });
+            }
+        }
+        _ => ctx.reply.fail(
+            "CHATHISTORY",
+            "MESSAGE_ERROR",
+            &[subcommand, target],
+            "The messages could not be read; try again later",
+        ),
+    }
+}
+
+struct Found {
+    id: ConversationId,
+    name: Box<str>,
+    floor: Seq,
+}
+
+/// A conversation that nothing was ever said in.
+const NO_CONVERSATION: ConversationId = 0;
+
+/// The conversation that `target` names for this client, if it may read it.
+fn conversation(server: &Server, ctx: &Ctx, target: &str) -> Option<Found> {
+    let user = ctx.me();
+    let network = &server.network;
+    if target.starts_with('#') {
+        let channel = &network.channels[network.channel_by_name(target)?];
+        channel.ranks(user)?;
+        let found = network.conversation(channel.folded.as_str());
+        let id = found.map_or(NO_CONVERSATION, |found| found.id);
+        return Some(Found { id, name: (*channel.name).into(), floor: 0 });
+    }
+    if !ircv3::name::is_nick(target, crate::limits::NICK_LEN) {
+        return None;
+    }
+    let own = network.identity(user);
+    let peer = network.identity_by_name(target);
+    let name = network.user_by_nick(target).map_or(target, |peer| &network.users[peer].nick);
+    let found = network.conversation(&own.key(&peer));
+    // A guest reads what was said since it came: whoever had its nick before was someone else.
+    let floor = match own {
+        Identity::Account(_) => 0,
+        Identity::Guest(_) => network.users[user].since,
+    };
+    Some(Found { id: found.map_or(NO_CONVERSATION, |found| found.id), name: name.into(), floor })
+}
+
+fn range_of(server: &Server, range: Asked<'_>) -> Option<Range> {
+    let border = |selector: Selector<'_>| match selector {
+        Selector::Timestamp(time) => Some(Border::Time(time)),
+        Selector::Msgid(text) => {
+            MsgId::parse(text).filter(|id| id.epoch == server.epoch()).map(|id| Border::Seq(id.seq))
+        }
+    };
+    Some(match range {
+        Asked::Latest(None) => Range::Latest(None),
+        Asked::Latest(Some(after)) => Range::Latest(Some(border(after)?)),
+        Asked::Before(at) => Range::Before(border(at)?),
+        Asked::After(at) => Range::After(border(at)?),
+        Asked::Around(at) => Range::Around(border(at)?),
+        Asked::Between(a, b) => Range::Between(border(a)?, border(b)?),
+    })
+}
+
+fn reader(server: &mut Server, ctx: &Ctx, target: &str, label: Option<Box<str>>) -> Reader {
+    let (name, epoch) = (server.settings.server_name.clone(), server.epoch());
+    let batch = match server.session_mut(ctx.conn) {
+        Some(session) if session.caps.has(Cap::Batch) => Some(session.new_batch()),
+        _ => None,
+    };
+    Reader {
+        caps: ctx.reply.caps,
+        server: name,
+        label,
+        batch,
+        target: target.into(),
+        epoch,
+        nick: (*ctx.reply.nick).into(),
+    }
+}
+
+/// CHATHISTORY TARGETS: answered from the state.
+fn targets(server: &mut Server, ctx: &mut Ctx, from: u64, to: u64, limit: u32) {
+    let limit = limit.min(server.settings.chathistory_limit) as usize;
+    let (low, high) = (from.min(to), from.max(to));
+    let network = &server.network;
+    let user = &network.users[ctx.me()];
+    let mut found: Vec<(u64, Box<str>)> = Vec::new();
+    for channel in &user.channels {
+        let channel = &network.channels[*channel];
+        if let Some(conversation) = network.conversation(channel.folded.as_str()) {
+            found.push((conversation.last_text, (*channel.name).into()));
+        }
+    }
+    if let Some(account) = user.account {
+        for (peer, conversation) in network.private_conversations(account) {
+            if let Some(name) = name_of(server, &peer) {
+                found.push((conversation.last_text, name));
+            }
+        }
+    }
+    found.retain(|(time, _)| *time > low && *time < high);
+    found.sort();
+    if found.len() > limit {
+        if from <= to {
+            found.truncate(limit);
+        } else {
+            found.drain(..found.len() - limit);
+        }
+    }
+    let Some(session) = server.session_mut(ctx.conn) else { return };
+    let batch = session.caps.has(Cap::Batch).then(|| session.new_batch());
+    send_targets(server, ctx, &found, batch);
+}
+
+fn send_targets(server: &mut Server, ctx: &mut Ctx, found: &[(u64, Box<str>)], batch: Option<Box<str>>) {
+    use ircv3::message::write_line;
+    let name = server.settings.server_name.clone();
+    let label = ctx.reply.take_label();
+    let mut out = Vec::with_capacity(64 + found.len() * 96);
+    if let Some(batch) = &batch {
+        if let Some(label) = &label {
+            out.extend_from_slice(format!("@label={label} ").as_bytes());
+        }
+        write_line(&mut out, &name, "BATCH", &[&format!("+{batch}"), "draft/chathistory-targets"], None);
+    }
+    for (time, target) in found {
+        if let Some(batch) = &batch {
+            out.extend_from_slice(format!("@batch={batch} ").as_bytes());
+        }
+        write_line(&mut out, &name, "CHATHISTORY", &["TARGETS", target, &ircv3::time::time_text(*time)], None);
+    }
+    if let Some(batch) = &batch {
+        write_line(&mut out, &name, "BATCH", &[&format!("-{batch}")], None);
+    }
+    let bytes = bytes::Bytes::from(out);
+    server.act(ctx.conn, |slot| NetAction::Send { slot, after: 0, bytes });
+}
+
+/// What someone is called now: a nick that is logged in to the account, else the account's name.
+fn name_of(server: &Server, identity: &Identity) -> Option<Box<str>> {
+    match identity {
+        Identity::Guest(nick) => Some(match server.network.user_by_nick(nick.as_str()) {
+            Some(user) => (*server.network.users[user].nick).into(),
+            None => nick.as_str().into(),
+        }),
+        Identity::Account(id) => {
+            let account = server.network.account(*id)?;
+            let by_nick = server.network.user_by_nick(&account.name);
+            let own = by_nick.filter(|user| server.network.users[*user].account == Some(*id));
+            Some(own.map_or_else(|| (*account.name).into(), |user| (*server.network.users[user].nick).into()))
+        }
+    }
+}
+
+/// Conversations that are still to be replayed to a session.
+#[derive(Debug)]
+pub struct Replay {
+    after: Seq,
+    /// What is said from here on is shown live.
+    until: Seq,
+    left: VecDeque<(ConversationId, Box<str>)>,
+}
+
+/// Replays what the connection's device missed: in the channels that it just joined, or, at login, in
+/// those it is in and in private. Nothing for clients that can ask (`draft/chathistory`), that cannot show
+/// when a line was said (no `server-time`), and for bots.
+pub fn replay(server: &mut Server, ctx: &mut Ctx, joined: Option<&[ChannelId]>) {
+    let Some(user) = ctx.user else { return };
+    let Some(session) = server.session(ctx.conn) else { return };
+    let Some(after) = session.replay_after else { return };
+    let caps = session.caps;
+    if !server.settings.history || caps.has(Cap::Chathistory) || !caps.has(Cap::ServerTime) {
+        return;
+    }
+    let network = &server.network;
+    let there = &network.users[user];
+    if there.is_bot() {
+        return;
+    }
+    let mut left = VecDeque::new();
+    for id in joined.unwrap_or(&there.channels) {
+        let Some(channel) = network.channels.get(*id) else { continue };
+        if let Some(conversation) = network.conversation(channel.folded.as_str()) {
+            left.push_back((conversation.id, Box::from(&*channel.name)));
+        }
+    }
+    if let (None, Some(account)) = (joined, there.account) {
+        for (peer, conversation) in network.private_conversations(account) {
+            if let Some(name) = name_of(server, &peer) {
+                left.push_back((conversation.id, name));
+            }
+        }
+    }
+    let until = server.last_seq() + 1;
+    next(server, ctx, Replay { after, until, left });
+}
+
+fn next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
+    let Some((conversation, name)) = replay.left.pop_front() else { return };
+    let label = None;
+    let mut reader = reader(server, ctx, &name, label);
+    reader.caps = reader.caps & CapSet::of(&[Cap::ServerTime, Cap::MessageTags, Cap::AccountTag, Cap::Batch]);
+    let query = HistoryQuery {
+        conversation,
+        range: Range::Between(Border::Seq(replay.until), Border::Seq(replay.after)),
+        limit: server.settings.autoreplay_limit,
+        events: false,
+        floor: replay.after,
+        reader,
+    };
+    // What the command answered goes out first, under its own label.
+    let fresh = server.ctx(ctx.conn, None);
+    let answered = std::mem::replace(&mut ctx.reply, fresh.reply);
+    server.finish(Ctx { conn: ctx.conn, user: ctx.user, reply: answered });
+    server.call(ctx, Call::History(Box::new(query)), Pending::Replay(replay));
+}
+
+/// One conversation was read.
+pub fn replayed(server: &mut Server, ctx: &mut Ctx, replay: Replay, returned: Returned) {
+    if let Returned::History(page) = returned {
+        if page.messages > 0 {
+            for bytes in page.chunks {
+                server.act(ctx.conn, |slot| NetAction::Send { slot, after: 0, bytes });
+            }
+        }
+    }
+    next(server, ctx, replay);
+}

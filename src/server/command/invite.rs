@@ -1,0 +1,89 @@
+//! INVITE (Modern IRC), invite-notify (<https://ircv3.net/specs/extensions/invite-notify>).
+
+use std::sync::Arc;
+
+use ircv3::message::write_line;
+use ircv3::mode::Rank;
+use ircv3::numeric::Numeric;
+use ircv3::{Cap, CapSet, Message};
+
+use crate::server::command::{need_more_params, printable};
+use crate::server::{Ctx, Server};
+
+/// How long an invitation opens the channel, in milliseconds.
+const LASTS_MS: u64 = 24 * 3_600_000;
+/// Invitations one user may hold.
+const MOST: usize = 50;
+
+/// INVITE
+pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    let user = ctx.me();
+    let now = server.now().mono_ms;
+    let (Some(nick), name) = (line.param(0), line.param(1)) else {
+        list(server, ctx, now);
+        return;
+    };
+    let Some(name) = name else {
+        need_more_params(ctx, "INVITE");
+        return;
+    };
+    let Some(target) = server.network.user_by_nick(nick) else {
+        ctx.reply.numeric(Numeric::ERR_NOSUCHNICK, &[printable(nick)], Some("No such nick"));
+        return;
+    };
+    let nick = server.network.users[target].nick.clone();
+    let Some(channel) = server.network.channel_by_name(name) else {
+        ctx.reply.numeric(Numeric::ERR_NOSUCHCHANNEL, &[printable(name)], Some("No such channel"));
+        return;
+    };
+    let there = &server.network.channels[channel];
+    let name = there.name.clone();
+    let Some(ranks) = there.ranks(user) else {
+        ctx.reply.numeric(Numeric::ERR_NOTONCHANNEL, &[&name], Some("You're not on that channel"));
+        return;
+    };
+    if there.modes.has('i') && !ranks.at_least(Rank::Halfop) {
+        ctx.reply.numeric(Numeric::ERR_CHANOPRIVSNEEDED, &[&name], Some("You're not channel operator (+i is set)"));
+        return;
+    }
+    if there.members.contains_key(&target) {
+        ctx.reply.numeric(Numeric::ERR_USERONCHANNEL, &[&nick, &name], Some("is already on channel"));
+        return;
+    }
+    let serial = there.serial;
+    server.number();
+    // Only those who may open the channel do so by inviting.
+    if ranks.at_least(Rank::Halfop) {
+        let invites = &mut server.network.users[target].invites;
+        invites.retain(|(invited, until)| *invited != serial && *until > now);
+        if invites.len() >= MOST {
+            invites.remove(0);
+        }
+        invites.push((serial, now + LASTS_MS));
+    }
+    ctx.reply.numeric(Numeric::RPL_INVITING, &[&nick, &name], None);
+    if let Some(away) = server.network.users[target].away.clone() {
+        ctx.reply.numeric(Numeric::RPL_AWAY, &[&nick], Some(&away));
+    }
+    let mut line = Vec::with_capacity(96);
+    write_line(&mut line, &server.network.users[user].source, "INVITE", &[&nick, &name], None);
+    let mut frame = server.frame_from(user, line);
+    server.frame_to_user(target, &frame, None);
+    frame.forms[0].needs = CapSet::of(&[Cap::InviteNotify]);
+    let there = &server.network.channels[channel];
+    let members: Vec<usize> =
+        there.members.iter().filter(|(id, ranks)| **id != user && ranks.at_least(Rank::Halfop)).map(|(id, _)| *id).collect();
+    server.frame_to_users(&members, Arc::new(frame), None);
+}
+
+/// 336 for each invitation that holds, then 337.
+fn list(server: &mut Server, ctx: &mut Ctx, now: u64) {
+    let serials: Vec<u64> =
+        server.network.users[ctx.me()].invites.iter().filter(|(_, until)| *until > now).map(|(serial, _)| *serial).collect();
+    for (_, channel) in &server.network.channels {
+        if serials.contains(&channel.serial) {
+            ctx.reply.numeric(Numeric::RPL_INVITELIST, &[&channel.name], None);
+        }
+    }
+    ctx.reply.numeric(Numeric::RPL_ENDOFINVITELIST, &[], Some("End of /INVITE list"));
+}

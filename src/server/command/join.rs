@@ -1,0 +1,165 @@
+//! JOIN (Modern IRC), extended-join (<https://ircv3.net/specs/extensions/extended-join>).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ircv3::message::write_line;
+use ircv3::mode::{Rank, Ranks};
+use ircv3::numeric::Numeric;
+use ircv3::{Cap, CapSet, Message, name};
+use smallvec::{SmallVec, smallvec};
+
+use crate::limits;
+use crate::server::command::{away, chathistory, names, part, printable, topic};
+use crate::server::frame::{Form, Frame};
+use crate::server::network::ChannelId;
+use crate::server::policy::{self, JoinRefused};
+use crate::server::record::Kind;
+use crate::server::{Ctx, Server};
+
+/// JOIN
+pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    let list = line.param(0).unwrap_or("");
+    if list == "0" {
+        for channel in server.network.users[ctx.me()].channels.clone() {
+            part::leave(server, ctx, channel, None);
+        }
+        return;
+    }
+    let mut keys = line.param(1).unwrap_or("").split(',');
+    let mut joined = Vec::new();
+    for channel in list.split(',') {
+        let key = keys.next().filter(|key| !key.is_empty());
+        if let Some(id) = join(server, ctx, channel, key) {
+            joined.push(id);
+        }
+    }
+    chathistory::replay(server, ctx, Some(&joined));
+}
+
+fn join(server: &mut Server, ctx: &mut Ctx, given: &str, key: Option<&str>) -> Option<ChannelId> {
+    let user = ctx.me();
+    if !name::is_channel(given, limits::CHANNEL_LEN) {
+        if given.starts_with('#') {
+            ctx.reply.numeric(Numeric::ERR_BADCHANMASK, &[printable(given)], Some("Bad Channel Mask: no such name is possible"));
+        } else {
+            ctx.reply.numeric(Numeric::ERR_NOSUCHCHANNEL, &[printable(given)], Some("No such channel: a channel's name begins with #"));
+        }
+        return None;
+    }
+    if let Some(id) = server.network.channel_by_name(given) {
+        if server.network.channels[id].members.contains_key(&user) {
+            // A phone that comes back to its session joins again and waits for this answer.
+            if server.session(ctx.conn).is_some_and(|session| session.caps.has(Cap::LabeledResponse))
+                || server.network.users[user].sessions.len() > 1
+            {
+                show(server, ctx, id);
+            }
+            return None;
+        }
+        let now = server.now().mono_ms;
+        if let Err(refused) = policy::may_join(&server.network, user, id, key, now) {
+            refuse(server, ctx, id, refused);
+            return None;
+        }
+    }
+    if server.network.users[user].channels.len() >= server.settings.channels_per_user {
+        ctx.reply.numeric(Numeric::ERR_TOOMANYCHANNELS, &[given], Some("You have joined too many channels"));
+        return None;
+    }
+    let seq = server.number();
+    let (id, empty) = server.channel_or_new(given);
+    let channel = &server.network.channels[id];
+    let account = server.network.users[user].account;
+    let mut ranks = Ranks::default();
+    match channel.founder {
+        Some(founder) if account == Some(founder) => {
+            ranks.insert(Rank::Founder);
+            ranks.insert(Rank::Op);
+        }
+        None if empty => ranks.insert(Rank::Op),
+        _ => {}
+    }
+    server.add_member(id, user, ranks);
+    let after = match account {
+        Some(_) => {
+            let realname = server.network.users[user].realname.clone();
+            server.keep_event(id, user, seq, Kind::Join, None, &realname)
+        }
+        None => None,
+    };
+    let mut frame = frame(server, user, id);
+    frame.after = after.unwrap_or(0);
+    let frame = Arc::new(frame);
+    server.frame_to_channel(id, frame.clone(), Some(ctx.conn));
+    ctx.reply.frame(&frame);
+    if !ranks.is_empty() && server.network.channels[id].members.len() > 1 {
+        announce_ranks(server, id, user, ranks);
+    }
+    if server.network.users[user].away.is_some() {
+        let away = away::frame(server, user);
+        let mut others: Vec<_> = server.network.channels[id].members.keys().copied().collect();
+        others.retain(|other| *other != user);
+        server.frame_to_users(&others, Arc::new(away), None);
+    }
+    burst(server, ctx, id);
+    Some(id)
+}
+
+/// MODE from the server for the ranks that someone came with.
+fn announce_ranks(server: &mut Server, channel: ChannelId, user: usize, ranks: Ranks) {
+    let nick = server.network.users[user].nick.clone();
+    let letters: String = ranks.iter().map(Rank::letter).collect();
+    let there = &server.network.channels[channel];
+    let mut line = Vec::with_capacity(96);
+    let modes = format!("+{letters}");
+    let mut params: Vec<&str> = vec![&there.name, &modes];
+    params.extend(letters.chars().map(|_| &*nick));
+    write_line(&mut line, &server.settings.server_name, "MODE", &params, None);
+    let frame = Frame::plain(server.clock(), Bytes::from(line));
+    let members: Vec<_> = there.members.keys().copied().filter(|other| *other != user).collect();
+    server.frame_to_users(&members, Arc::new(frame), None);
+}
+
+/// JOIN as others see it: with account and real name for those who asked.
+fn frame(server: &Server, user: usize, channel: ChannelId) -> Frame {
+    let there = &server.network.users[user];
+    let name = &server.network.channels[channel].name;
+    let (mut plain, mut extended) = (Vec::with_capacity(96), Vec::with_capacity(160));
+    write_line(&mut plain, &there.source, "JOIN", &[name], None);
+    let account = there.account_name.as_deref().unwrap_or("*");
+    write_line(&mut extended, &there.source, "JOIN", &[name, account], Some(&there.realname));
+    let with = CapSet::of(&[Cap::ExtendedJoin]);
+    let mut frame = server.frame_from(user, Vec::new());
+    let form = |needs, line: Vec<u8>| Form { needs, lacks: CapSet::EMPTY, lines: smallvec![Bytes::from(line)] };
+    let forms: SmallVec<[Form; 1]> = smallvec![form(with, extended), form(CapSet::EMPTY, plain)];
+    frame.forms = forms;
+    frame
+}
+
+/// What a connection is told of a channel that its user is in: JOIN, topic and names.
+pub fn show(server: &mut Server, ctx: &mut Ctx, channel: ChannelId) {
+    let Some(user) = ctx.user else { return };
+    let frame = frame(server, user, channel);
+    ctx.reply.frame(&frame);
+    burst(server, ctx, channel);
+}
+
+fn burst(server: &mut Server, ctx: &mut Ctx, channel: ChannelId) {
+    if server.network.channels[channel].topic.is_some() {
+        topic::show(server, ctx, channel);
+    }
+    names::send(server, ctx, channel);
+    ctx.reply.after = ctx.reply.after.max(server.network.channels[channel].changed);
+}
+
+fn refuse(server: &Server, ctx: &mut Ctx, channel: ChannelId, refused: JoinRefused) {
+    let name = &*server.network.channels[channel].name;
+    let (numeric, text) = match refused {
+        JoinRefused::InviteOnly => (Numeric::ERR_INVITEONLYCHAN, "Cannot join channel (+i: by invitation only)"),
+        JoinRefused::BadKey => (Numeric::ERR_BADCHANNELKEY, "Cannot join channel (+k: the key is wrong or missing)"),
+        JoinRefused::Full => (Numeric::ERR_CHANNELISFULL, "Cannot join channel (+l: it is full)"),
+        JoinRefused::Banned => (Numeric::ERR_BANNEDFROMCHAN, "Cannot join channel (+b: you are banned)"),
+    };
+    ctx.reply.numeric(numeric, &[name], Some(text));
+}

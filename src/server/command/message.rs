@@ -1,0 +1,308 @@
+//! PRIVMSG, NOTICE and TAGMSG (Modern IRC; message-tags, echo-message, STATUSMSG).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ircv3::message::{MAX_BODY_BYTES, cut, put};
+use ircv3::mode::Rank;
+use ircv3::numeric::Numeric;
+use ircv3::{Cap, CapSet, Message};
+
+use crate::limits;
+use crate::server::command::{printable, services};
+use crate::server::frame::Frame;
+use crate::server::network::{ChannelId, UserId};
+use crate::server::policy;
+use crate::server::record::{Kind, MessageRow, Seq};
+use crate::server::{Ctx, Server};
+
+/// PRIVMSG
+pub fn privmsg(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    run(server, ctx, line, Kind::Privmsg);
+}
+
+/// NOTICE: never answered with an error, so that two bots cannot answer each other for ever.
+pub fn notice(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    run(server, ctx, line, Kind::Notice);
+}
+
+/// TAGMSG
+pub fn tagmsg(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    run(server, ctx, line, Kind::Tagmsg);
+}
+
+fn name_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Notice => "NOTICE",
+        Kind::Tagmsg => "TAGMSG",
+        _ => "PRIVMSG",
+    }
+}
+
+fn run(server: &mut Server, ctx: &mut Ctx, line: &Message, kind: Kind) {
+    let targets = line.param(0).unwrap_or("");
+    if targets.is_empty() {
+        if kind != Kind::Notice {
+            let text = format!("No recipient given ({})", name_of(kind));
+            ctx.reply.numeric(Numeric::ERR_NORECIPIENT, &[], Some(&text));
+        }
+        return;
+    }
+    let text = line.param(1).unwrap_or("");
+    if text.is_empty() && kind != Kind::Tagmsg {
+        if kind != Kind::Notice {
+            ctx.reply.numeric(Numeric::ERR_NOTEXTTOSEND, &[], Some("No text to send"));
+        }
+        return;
+    }
+    let tags = client_tags(server, ctx, line);
+    if kind == Kind::Tagmsg && (!ctx.reply.caps.has(Cap::MessageTags) || (tags.is_none() && denied_all(line))) {
+        return;
+    }
+    let user = ctx.me();
+    server.network.users[user].spoke = server.now().mono_ms;
+    for (at, target) in targets.split(',').enumerate() {
+        if at == limits::MESSAGE_TARGETS {
+            if kind != Kind::Notice {
+                let text = format!("Too many targets: at most {}", limits::MESSAGE_TARGETS);
+                ctx.reply.numeric(Numeric::ERR_TOOMANYTARGETS, &[printable(target)], Some(&text));
+            }
+            return;
+        }
+        let said = Said { kind, target, text, tags: tags.as_deref() };
+        say(server, ctx, &said);
+    }
+}
+
+/// The client-only tags that are passed on, as they came.
+fn client_tags(server: &Server, ctx: &Ctx, line: &Message) -> Option<Box<str>> {
+    let raw = line.tags_raw();
+    if raw.is_empty() || !ctx.reply.caps.has(Cap::MessageTags) {
+        return None;
+    }
+    let denied = &server.settings.client_tag_deny;
+    let passes = |key: &str| key.strip_prefix('+').is_some_and(|name| !is_denied(denied, name));
+    let all: Vec<(&str, &str)> = line.tags().iter().collect();
+    let mut kept = String::with_capacity(raw.len());
+    for (at, (key, value)) in all.iter().enumerate() {
+        // Of a tag that stands twice the last counts, so the earlier ones go.
+        if !passes(key) || all[at + 1..].iter().any(|(later, _)| later == key) {
+            continue;
+        }
+        if !kept.is_empty() {
+            kept.push(';');
+        }
+        kept.push_str(key);
+        if !value.is_empty() {
+            kept.push('=');
+            kept.push_str(value);
+        }
+    }
+    (!kept.is_empty()).then(|| kept.into_boxed_str())
+}
+
+fn is_denied(denied: &[String], name: &str) -> bool {
+    if denied.iter().any(|entry| entry.strip_prefix('-') == Some(name)) {
+        return false;
+    }
+    denied.iter().any(|entry| entry == "*" || entry == name)
+}
+
+/// Whether the line had client-only tags, all of which were taken off.
+fn denied_all(line: &Message) -> bool {
+    line.tags().has_client_only()
+}
+
+struct Said<'a> {
+    kind: Kind,
+    target: &'a str,
+    text: &'a str,
+    tags: Option<&'a str>,
+}
+
+fn say(server: &mut Server, ctx: &mut Ctx, said: &Said<'_>) {
+    // STATUSMSG: `@#channel` is for those of at least that rank.
+    let (rank, name) = match said.target.chars().next().and_then(Rank::by_prefix) {
+        Some(rank) if said.target[1..].starts_with('#') => (Some(rank), &said.target[1..]),
+        _ => (None, said.target),
+    };
+    if name.starts_with('#') {
+        match server.network.channel_by_name(name) {
+            Some(channel) => to_channel(server, ctx, said, channel, rank),
+            None => no_such(ctx, said, Numeric::ERR_NOSUCHCHANNEL, "No such channel"),
+        }
+    } else if policy::is_service(name) {
+        if said.kind == Kind::Privmsg {
+            services::message(server, ctx, name, said.text);
+        }
+    } else {
+        match server.network.user_by_nick(name) {
+            Some(target) => to_user(server, ctx, said, target),
+            None => no_such(ctx, said, Numeric::ERR_NOSUCHNICK, "No such nick/channel"),
+        }
+    }
+}
+
+fn no_such(ctx: &mut Ctx, said: &Said<'_>, numeric: Numeric, text: &str) {
+    if said.kind != Kind::Notice {
+        ctx.reply.numeric(numeric, &[printable(said.target)], Some(text));
+    }
+}
+
+fn store_refuses(ctx: &mut Ctx, said: &Said<'_>) {
+    ctx.reply.fail(
+        name_of(said.kind),
+        "MESSAGE_ERROR",
+        &[printable(said.target)],
+        "The message could not be stored and was not sent; try again later",
+    );
+}
+
+/// The text as everybody gets it: with this source and target it fits into one line.
+fn fitting<'a>(said: &Said<'a>, source: &str, target: &str) -> &'a str {
+    let around = ":".len() + source.len() + 1 + name_of(said.kind).len() + 1 + target.len() + " :\r\n".len();
+    cut(said.text, MAX_BODY_BYTES.saturating_sub(around))
+}
+
+fn line_of(said: &Said<'_>, source: &str, target: &str, text: &str) -> Bytes {
+    let mut line = Vec::with_capacity(source.len() + target.len() + text.len() + 16);
+    line.push(b':');
+    line.extend_from_slice(source.as_bytes());
+    line.push(b' ');
+    line.extend_from_slice(name_of(said.kind).as_bytes());
+    line.push(b' ');
+    line.extend_from_slice(target.as_bytes());
+    if said.kind != Kind::Tagmsg {
+        line.extend_from_slice(b" :");
+        put(&mut line, text);
+    }
+    line.extend_from_slice(b"\r\n");
+    Bytes::from(line)
+}
+
+/// Whether a TAGMSG is worth keeping: reactions and replies are, typing is not.
+fn is_kept(said: &Said<'_>) -> bool {
+    if said.kind != Kind::Tagmsg {
+        return true;
+    }
+    let kept = ["+draft/react", "+draft/unreact", "+react", "+unreact", "+draft/persist"];
+    said.tags.is_some_and(|tags| ircv3::tags::Tags::new(tags).iter().any(|(key, _)| kept.contains(&key)))
+}
+
+/// The frame of a message, kept under a new number where `key` names its conversation.
+fn frame(server: &mut Server, user: UserId, said: &Said<'_>, target: &str, key: Option<&str>) -> Frame {
+    let seq = server.number();
+    let there = &server.network.users[user];
+    let source = there.source.clone();
+    let text = fitting(said, &source, target);
+    let mut frame = Frame::plain(server.clock(), line_of(said, &source, target, text));
+    frame.account = there.account_name.clone();
+    frame.bot = there.is_bot();
+    frame.msgid = Some(server.msgid(seq));
+    frame.client_tags = said.tags.map(Into::into);
+    if said.kind == Kind::Tagmsg {
+        frame.forms[0].needs = CapSet::of(&[Cap::MessageTags]);
+    }
+    if let Some(key) = key {
+        let row = MessageRow {
+            conversation: 0,
+            time: 0,
+            kind: said.kind,
+            source,
+            account: frame.account.clone(),
+            bot: frame.bot,
+            target: target.into(),
+            tags: frame.client_tags.clone(),
+            argument: None,
+            text: text.into(),
+        };
+        let (time, after): (u64, Seq) = server.keep_message(key, seq, row);
+        frame.time = time;
+        frame.after = after;
+    }
+    frame
+}
+
+fn to_channel(server: &mut Server, ctx: &mut Ctx, said: &Said<'_>, channel: ChannelId, rank: Option<Rank>) {
+    let user = ctx.me();
+    let there = &server.network.channels[channel];
+    if let Err(refused) = policy::may_speak(&server.network, user, there) {
+        if said.kind != Kind::Notice {
+            let name = if policy::sees_channel(&server.network, user, there) { &*there.name } else { said.target };
+            ctx.reply.numeric(Numeric::ERR_CANNOTSENDTOCHAN, &[printable(name)], Some(refused.text()));
+        }
+        return;
+    }
+    // What only some members may read is not in the channel's history.
+    let kept = server.settings.history && rank.is_none() && is_kept(said);
+    if kept && server.store_refuses() {
+        store_refuses(ctx, said);
+        return;
+    }
+    let target = match rank {
+        Some(rank) => format!("{}{}", rank.prefix(), there.name),
+        None => there.name.to_string(),
+    };
+    let key = kept.then(|| there.folded.clone());
+    let frame = Arc::new(frame(server, user, said, &target, key.as_ref().map(|key| key.as_str())));
+    let echo = ctx.reply.caps.has(Cap::EchoMessage);
+    match rank {
+        None => {
+            server.frame_to_channel(channel, frame.clone(), Some(ctx.conn));
+            echo_elsewhere(server, ctx, channel, &frame);
+        }
+        Some(rank) => {
+            let members = &server.network.channels[channel].members;
+            let members: Vec<UserId> =
+                members.iter().filter(|(id, ranks)| **id != user && ranks.at_least(rank)).map(|(id, _)| *id).collect();
+            server.frame_to_users(&members, frame.clone(), None);
+            server.frame_to_user(user, &frame, Some(ctx.conn));
+        }
+    }
+    if echo {
+        ctx.reply.frame(&frame);
+    }
+}
+
+/// The sender's other connections are in the audience when it is a member; when it is not, they are told here.
+fn echo_elsewhere(server: &mut Server, ctx: &Ctx, channel: ChannelId, frame: &Frame) {
+    let user = ctx.me();
+    if server.network.users[user].sessions.len() > 1 && !server.network.channels[channel].members.contains_key(&user) {
+        server.frame_to_user(user, frame, Some(ctx.conn));
+    }
+}
+
+fn to_user(server: &mut Server, ctx: &mut Ctx, said: &Said<'_>, target: UserId) {
+    let user = ctx.me();
+    let nick = server.network.users[target].nick.clone();
+    let (own, other) = (server.network.identity(user), server.network.identity(target));
+    // Two guests could never read it back.
+    let with_account = server.network.users[user].account.is_some() || server.network.users[target].account.is_some();
+    let kept = server.settings.history && with_account && is_kept(said);
+    if kept && server.store_refuses() {
+        store_refuses(ctx, said);
+        return;
+    }
+    let key = kept.then(|| own.key(&other));
+    let frame = frame(server, user, said, &nick, key.as_deref());
+    if ctx.reply.caps.has(Cap::EchoMessage) {
+        ctx.reply.frame(&frame);
+    }
+    if target == user {
+        ctx.reply.delivery(&frame);
+        server.frame_to_user(user, &frame, Some(ctx.conn));
+    } else {
+        server.frame_to_user(target, &frame, None);
+        // The sender's other devices show what was said, if they can tell that it is their own.
+        for conn in server.network.users[user].sessions.clone() {
+            if conn != ctx.conn && server.session(conn).is_some_and(|session| session.caps.has(Cap::EchoMessage)) {
+                server.frame_to(conn, &frame);
+            }
+        }
+    }
+    if said.kind == Kind::Privmsg {
+        if let Some(away) = server.network.users[target].away.clone() {
+            ctx.reply.numeric(Numeric::RPL_AWAY, &[&nick], Some(&away));
+        }
+    }
+}

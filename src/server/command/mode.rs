@@ -1,0 +1,408 @@
+//! MODE for channels and users (Modern IRC).
+
+use std::sync::Arc;
+
+use ircv3::Message;
+use ircv3::message::write_line;
+use ircv3::mode::{self, Kind as ModeKind, ModeChange, Rank};
+use ircv3::numeric::Numeric;
+use ircv3::mask;
+
+use crate::limits;
+use crate::server::channel::ListEntry;
+use crate::server::command::printable;
+use crate::server::network::{ChannelId, UserId};
+use crate::server::policy;
+use crate::server::record::{Kind, ListRow, Record, Seq};
+use crate::server::{Ctx, Server};
+
+/// MODE
+pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    let target = line.param(0).unwrap_or("");
+    if target.starts_with('#') {
+        channel_mode(server, ctx, line, target);
+    } else {
+        user_mode(server, ctx, line, target);
+    }
+}
+
+fn channel_mode(server: &mut Server, ctx: &mut Ctx, line: &Message, target: &str) {
+    let user = ctx.me();
+    let found = server.network.channel_by_name(target);
+    let Some(channel) =
+        found.filter(|id| policy::sees_channel(&server.network, user, &server.network.channels[*id]))
+    else {
+        ctx.reply.numeric(Numeric::ERR_NOSUCHCHANNEL, &[printable(target)], Some("No such channel"));
+        return;
+    };
+    let Some(modes) = line.param(1) else {
+        show(server, ctx, channel);
+        return;
+    };
+    let changes: Vec<ModeChange<'_>> = mode::parse_channel_modes(modes, line.params().skip(2)).collect();
+    apply(server, ctx, channel, &changes);
+}
+
+/// 324 and 329.
+fn show(server: &Server, ctx: &mut Ctx, channel: ChannelId) {
+    let there = &server.network.channels[channel];
+    let (letters, params) = there.modes_text(there.members.contains_key(&ctx.me()));
+    let mut middles: Vec<&str> = vec![&there.name, &letters];
+    middles.extend(params.iter().map(String::as_str));
+    ctx.reply.numeric(Numeric::RPL_CHANNELMODEIS, &middles, None);
+    ctx.reply.numeric(Numeric::RPL_CREATIONTIME, &[&there.name, &there.created.to_string()], None);
+    ctx.reply.after = ctx.reply.after.max(there.changed);
+}
+
+/// One change that was made, owned: parameters as they are announced.
+struct Done {
+    add: bool,
+    letter: char,
+    param: Option<String>,
+}
+
+/// Makes the changes that may be made, announces them in one MODE, and answers the others.
+fn apply(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, changes: &[ModeChange<'_>]) {
+    let mut done: Vec<Done> = Vec::new();
+    let mut records: Vec<Record> = Vec::new();
+    let mut with_param = 0;
+    let mut refused = false;
+    let mut listed = [false; 3];
+    for change in changes {
+        let Some(kind) = mode::kind(change.letter) else {
+            let letter = change.letter.to_string();
+            ctx.reply.numeric(Numeric::ERR_UNKNOWNMODE, &[printable(&letter)], Some("is unknown mode char to me"));
+            continue;
+        };
+        if kind == ModeKind::List && change.param.is_none_or(str::is_empty) {
+            let place = usize::from(change.letter == 'e') + 2 * usize::from(change.letter == 'I');
+            if !std::mem::replace(&mut listed[place], true) {
+                list(server, ctx, channel, change.letter);
+            }
+            continue;
+        }
+        let own = server.network.channels[channel].ranks(ctx.me());
+        if !own.is_some_and(|ranks| ranks.at_least(policy::rank_for_mode(change.letter))) {
+            // Taking one's own rank away needs nobody's leave.
+            let own_rank = kind == ModeKind::Prefix
+                && !change.add
+                && change.param.and_then(|nick| server.network.user_by_nick(nick)) == ctx.user
+                && own.is_some();
+            if !own_rank {
+                if !std::mem::replace(&mut refused, true) {
+                    let name = server.network.channels[channel].name.clone();
+                    match own {
+                        Some(_) => ctx.reply.numeric(
+                            Numeric::ERR_CHANOPRIVSNEEDED,
+                            &[&name],
+                            Some("You're not channel operator"),
+                        ),
+                        None => ctx.reply.numeric(
+                            Numeric::ERR_NOTONCHANNEL,
+                            &[&name],
+                            Some("You're not on that channel"),
+                        ),
+                    }
+                }
+                continue;
+            }
+        }
+        if change.param.is_some() {
+            with_param += 1;
+            if with_param > limits::MODES {
+                break;
+            }
+        }
+        let change = match kind {
+            ModeKind::Flag => flag(server, channel, change),
+            ModeKind::Prefix => rank(server, ctx, channel, change),
+            ModeKind::List => entry(server, ctx, channel, change, &mut records),
+            ModeKind::Setting => key(server, ctx, channel, change),
+            ModeKind::SettingToSet => limit(server, ctx, channel, change),
+        };
+        done.extend(change);
+    }
+    if !done.is_empty() {
+        announce(server, ctx, channel, &done, records);
+    }
+}
+
+fn flag(server: &mut Server, channel: ChannelId, change: &ModeChange<'_>) -> Option<Done> {
+    let there = &mut server.network.channels[channel];
+    there.modes.set(change.letter, change.add).then_some(Done { add: change.add, letter: change.letter, param: None })
+}
+
+fn rank(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, change: &ModeChange<'_>) -> Option<Done> {
+    let name = server.network.channels[channel].name.clone();
+    let Some(nick) = change.param.filter(|nick| !nick.is_empty()) else {
+        invalid(ctx, &name, change.letter, "*", "This mode takes a nick");
+        return None;
+    };
+    let Some(target) = server.network.user_by_nick(nick) else {
+        ctx.reply.numeric(Numeric::ERR_NOSUCHNICK, &[printable(nick)], Some("No such nick"));
+        return None;
+    };
+    let nick = server.network.users[target].nick.to_string();
+    let rank = Rank::by_letter(change.letter)?;
+    let own = server.network.channels[channel].ranks(ctx.me())?;
+    let there = &mut server.network.channels[channel];
+    let Some(ranks) = there.members.get_mut(&target) else {
+        ctx.reply.numeric(Numeric::ERR_USERNOTINCHANNEL, &[&nick, &name], Some("They aren't on that channel"));
+        return None;
+    };
+    if !change.add && own.highest() < ranks.highest() && rank > Rank::Voice {
+        let text = format!("{nick} has a higher rank in the channel than you");
+        ctx.reply.numeric(Numeric::ERR_CHANOPRIVSNEEDED, &[&name], Some(&text));
+        return None;
+    }
+    if ranks.has(rank) == change.add {
+        return None;
+    }
+    if change.add {
+        ranks.insert(rank);
+    } else {
+        ranks.remove(rank);
+    }
+    Some(Done { add: change.add, letter: change.letter, param: Some(nick) })
+}
+
+/// The longest mask that a list takes.
+const MASK_BYTES: usize = 200;
+
+fn entry(
+    server: &mut Server,
+    ctx: &mut Ctx,
+    channel: ChannelId,
+    change: &ModeChange<'_>,
+    records: &mut Vec<Record>,
+) -> Option<Done> {
+    let given = change.param?;
+    let letter = change.letter;
+    let name = server.network.channels[channel].name.clone();
+    if given.contains(' ') || given.len() > MASK_BYTES {
+        invalid(ctx, &name, letter, printable(given), "A mask is nick!user@host, without spaces, at most 200 bytes");
+        return None;
+    }
+    let mask = mask::normalize(given);
+    let most = server.settings.list_entries;
+    let casemapping = server.network.casemapping;
+    let setter: Box<str> = (*server.network.users[ctx.me()].source).into();
+    let set_at = server.clock() / 1000;
+    let there = &mut server.network.channels[channel];
+    let (registered, folded) = (there.founder.is_some(), there.folded.clone());
+    let all = there.bans.len() + there.excepts.len() + there.invexes.len();
+    let list = there.list_mut(letter)?;
+    let at = list.iter().position(|entry| casemapping.same(&entry.mask, &mask));
+    if change.add {
+        if at.is_some() {
+            return None;
+        }
+        if all >= most {
+            ctx.reply.numeric(
+                Numeric::ERR_BANLISTFULL,
+                &[&name, &mask],
+                Some(&format!("Channel list is full: at most {most} entries")),
+            );
+            return None;
+        }
+        list.push(ListEntry { mask: mask.as_str().into(), setter: setter.clone(), set_at });
+        if registered {
+            let row = ListRow {
+                channel: folded.as_str().into(),
+                mode: letter,
+                mask: mask.as_str().into(),
+                setter,
+                set_at,
+            };
+            records.push(Record::ListEntry(Box::new(row)));
+        }
+        Some(Done { add: true, letter, param: Some(mask) })
+    } else {
+        let entry = list.remove(at?);
+        if registered {
+            records.push(Record::ListEntryGone(folded.as_str().into(), letter, entry.mask.clone()));
+        }
+        Some(Done { add: false, letter, param: Some(entry.mask.into()) })
+    }
+}
+
+fn key(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, change: &ModeChange<'_>) -> Option<Done> {
+    let name = server.network.channels[channel].name.clone();
+    if !change.add {
+        server.network.channels[channel].key.take()?;
+        return Some(Done { add: false, letter: 'k', param: Some("*".into()) });
+    }
+    let key = change.param.unwrap_or("");
+    let good = !key.is_empty()
+        && key.len() <= limits::KEY_LEN
+        && !key.starts_with(':')
+        && !key.contains(|c: char| c == ' ' || c == ',' || c.is_control());
+    if !good {
+        let text = format!("A key has 1 to {} bytes, without spaces and commas", limits::KEY_LEN);
+        invalid(ctx, &name, 'k', printable(key), &text);
+        return None;
+    }
+    let there = &mut server.network.channels[channel];
+    if there.key.as_deref() == Some(key) {
+        return None;
+    }
+    there.key = Some(key.into());
+    Some(Done { add: true, letter: 'k', param: Some(key.into()) })
+}
+
+fn limit(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, change: &ModeChange<'_>) -> Option<Done> {
+    let name = server.network.channels[channel].name.clone();
+    if !change.add {
+        server.network.channels[channel].limit.take()?;
+        return Some(Done { add: false, letter: 'l', param: None });
+    }
+    let given = change.param.unwrap_or("");
+    let number = given.parse::<u32>().ok().filter(|n| *n > 0 && given.bytes().all(|byte| byte.is_ascii_digit()));
+    let Some(number) = number else {
+        invalid(ctx, &name, 'l', printable(given), "A limit is a whole number above 0");
+        return None;
+    };
+    let there = &mut server.network.channels[channel];
+    if there.limit == Some(number) {
+        return None;
+    }
+    there.limit = Some(number);
+    Some(Done { add: true, letter: 'l', param: Some(number.to_string()) })
+}
+
+/// 696
+fn invalid(ctx: &mut Ctx, target: &str, letter: char, value: &str, text: &str) {
+    ctx.reply.numeric(Numeric::ERR_INVALIDMODEPARAM, &[target, &letter.to_string(), value], Some(text));
+}
+
+fn announce(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, done: &[Done], records: Vec<Record>) {
+    let user = ctx.me();
+    let seq = server.number();
+    let changes: Vec<ModeChange<'_>> = done
+        .iter()
+        .map(|done| ModeChange { add: done.add, letter: done.letter, param: done.param.as_deref() })
+        .collect();
+    let source = server.network.users[user].source.clone();
+    let name = server.network.channels[channel].name.clone();
+    for record in records {
+        server.keep(seq, record);
+    }
+    let kept = keep(server, channel, seq);
+    let room = ircv3::message::MAX_BODY_BYTES - (source.len() + name.len() + " MODE ".len() + 6);
+    for text in mode::encode_lines(&changes, room, limits::MODES) {
+        let mut line = Vec::with_capacity(128);
+        write_line(&mut line, &source, "MODE", &[&name, &text], None);
+        let mut frame = server.frame_from(user, line);
+        // The key stays out of history: whoever may read that may not know it.
+        let shown = hide_key(&changes, &text);
+        frame.after = server.keep_event(channel, user, seq, Kind::Mode, Some(&shown), "").unwrap_or(kept).max(kept);
+        server.network.channels[channel].changed = frame.after;
+        let frame = Arc::new(frame);
+        server.frame_to_channel(channel, frame.clone(), Some(ctx.conn));
+        ctx.reply.frame(&frame);
+    }
+}
+
+fn hide_key(changes: &[ModeChange<'_>], text: &str) -> String {
+    match changes.iter().find(|change| change.add && change.letter == 'k').and_then(|change| change.param) {
+        Some(key) => {
+            let words: Vec<&str> = text.split(' ').map(|word| if word == key { "*" } else { word }).collect();
+            words.join(" ")
+        }
+        None => text.to_owned(),
+    }
+}
+
+fn keep(server: &mut Server, channel: ChannelId, seq: Seq) -> Seq {
+    server.keep_channel(channel, seq)
+}
+
+fn list(server: &Server, ctx: &mut Ctx, channel: ChannelId, letter: char) {
+    let there = &server.network.channels[channel];
+    let (entry, end, text) = match letter {
+        'b' => (Numeric::RPL_BANLIST, Numeric::RPL_ENDOFBANLIST, "End of channel ban list"),
+        'e' => (Numeric::RPL_EXCEPTLIST, Numeric::RPL_ENDOFEXCEPTLIST, "End of channel exception list"),
+        _ => (Numeric::RPL_INVEXLIST, Numeric::RPL_ENDOFINVEXLIST, "End of Channel Invite Exception List"),
+    };
+    if letter != 'b' && !there.ranks(ctx.me()).is_some_and(|ranks| ranks.at_least(Rank::Halfop)) {
+        ctx.reply.numeric(
+            Numeric::ERR_CHANOPRIVSNEEDED,
+            &[&there.name],
+            Some("You're not channel operator: the lists of exceptions are for operators"),
+        );
+        return;
+    }
+    for item in there.list(letter).into_iter().flatten() {
+        ctx.reply.numeric(entry, &[&there.name, &item.mask, &item.setter, &item.set_at.to_string()], None);
+    }
+    ctx.reply.numeric(end, &[&there.name], Some(text));
+    ctx.reply.after = ctx.reply.after.max(there.changed);
+}
+
+fn user_mode(server: &mut Server, ctx: &mut Ctx, line: &Message, target: &str) {
+    let user = ctx.me();
+    match server.network.user_by_nick(target) {
+        None => {
+            ctx.reply.numeric(Numeric::ERR_NOSUCHNICK, &[printable(target)], Some("No such nick"));
+            return;
+        }
+        Some(other) if other != user => {
+            ctx.reply.numeric(Numeric::ERR_USERSDONTMATCH, &[], Some("Cant change mode for other users"));
+            return;
+        }
+        Some(_) => {}
+    }
+    let Some(modes) = line.param(1) else {
+        let text = format!("+{}", server.network.users[user].modes.text());
+        ctx.reply.numeric(Numeric::RPL_UMODEIS, &[&text], None);
+        return;
+    };
+    let mut done: Vec<ModeChange<'_>> = Vec::new();
+    let mut unknown = false;
+    for change in mode::parse_user_modes(modes) {
+        match mode::user_mode(change.letter) {
+            None => unknown = true,
+            Some(row) => {
+                let may = if change.add { row.settable } else { row.unsettable };
+                if may && set_user_mode(server, user, change.letter, change.add) {
+                    done.push(change);
+                }
+            }
+        }
+    }
+    if unknown {
+        ctx.reply.numeric(Numeric::ERR_UMODEUNKNOWNFLAG, &[], Some("Unknown MODE flag"));
+    }
+    if !done.is_empty() {
+        server.number();
+        announce_user_modes(server, ctx, user, &mode::encode(&done));
+    }
+}
+
+/// Sets or takes off a user mode and keeps the counts; whether anything changed.
+pub fn set_user_mode(server: &mut Server, user: UserId, letter: char, on: bool) -> bool {
+    if !server.network.users[user].modes.set(letter, on) {
+        return false;
+    }
+    let count = match letter {
+        'i' => &mut server.network.invisible,
+        'o' => &mut server.network.opers,
+        _ => return true,
+    };
+    if on {
+        *count += 1;
+    } else {
+        *count -= 1;
+    }
+    true
+}
+
+/// MODE to all connections of a user.
+pub fn announce_user_modes(server: &mut Server, ctx: &mut Ctx, user: UserId, modes: &str) {
+    let there = &server.network.users[user];
+    let mut line = Vec::with_capacity(64);
+    write_line(&mut line, &there.source, "MODE", &[&there.nick, modes], None);
+    let frame = server.frame_from(user, line);
+    ctx.reply.frame(&frame);
+    server.frame_to_user(user, &frame, Some(ctx.conn));
+}

@@ -1,0 +1,104 @@
+//! NICK (Modern IRC, "NICK message").
+
+use std::sync::Arc;
+
+use ircv3::Message;
+use ircv3::message::write_line;
+use ircv3::numeric::Numeric;
+use ircv3::{Cap, name};
+
+use crate::limits;
+use crate::server::command::printable;
+use crate::server::network::UserId;
+use crate::server::policy;
+use crate::server::record::Kind;
+use crate::server::{Ctx, Server};
+
+/// NICK
+pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    let nick = line.param(0).unwrap_or("");
+    if nick.is_empty() {
+        ctx.reply.numeric(Numeric::ERR_NONICKNAMEGIVEN, &[], Some("No nickname given"));
+        return;
+    }
+    if !name::is_nick(nick, limits::NICK_LEN) && !policy::is_service(nick) {
+        let text = format!(
+            "Erroneous nickname: at most {} of the letters A-Z a-z, digits and []\\`_^{{|}}-, not beginning with a digit or -",
+            limits::NICK_LEN
+        );
+        ctx.reply.numeric(Numeric::ERR_ERRONEUSNICKNAME, &[printable(nick)], Some(&text));
+        return;
+    }
+    match ctx.user {
+        Some(user) => change(server, ctx, user, nick),
+        None => before_registration(server, ctx, nick),
+    }
+}
+
+fn before_registration(server: &mut Server, ctx: &mut Ctx, nick: &str) {
+    let Some(session) = server.session(ctx.conn) else { return };
+    // Whoever has the nick may be this client's own account, which it is about to log in to: with
+    // negotiation open, that is decided when registration completes.
+    let negotiating = session.registration.as_ref().is_some_and(|registration| registration.negotiating);
+    if let Some(owner) = server.network.user_by_nick(nick) {
+        let mine = session.account.is_some() && server.network.users[owner].account == session.account;
+        let may_become_mine = negotiating && server.network.users[owner].account.is_some();
+        let by_password =
+            session.registration.as_ref().and_then(|r| r.password.as_deref()).is_some_and(|p| p.contains(':'));
+        if !mine && !may_become_mine && !by_password {
+            ctx.reply.numeric(Numeric::ERR_NICKNAMEINUSE, &[nick], Some("Nickname is already in use"));
+            return;
+        }
+    }
+    if let Some(registration) = server.session_mut(ctx.conn).and_then(|session| session.registration.as_mut()) {
+        registration.nick = Some(nick.into());
+        ctx.reply.nick = nick.into();
+    }
+    server.try_register(ctx);
+}
+
+fn change(server: &mut Server, ctx: &mut Ctx, user: UserId, nick: &str) {
+    let there = &server.network.users[user];
+    if &*there.nick == nick {
+        return;
+    }
+    if server.network.user_by_nick(nick).is_some_and(|owner| owner != user) {
+        ctx.reply.numeric(Numeric::ERR_NICKNAMEINUSE, &[nick], Some("Nickname is already in use"));
+        return;
+    }
+    if policy::nick_reserved(&server.network, nick, there.account) {
+        let text = "Nickname is reserved for its account: log in to it first";
+        if ctx.reply.caps.has(Cap::StandardReplies) {
+            ctx.reply.fail("NICK", "NICKNAME_RESERVED", &[nick], text);
+        } else {
+            // Not 433: that sends a client looking for another nick by itself.
+            ctx.reply.notice(&format!("{nick}: {text} (/msg NickServ IDENTIFY account password)"));
+        }
+        return;
+    }
+    rename(server, ctx, user, nick);
+}
+
+/// Gives a user another nick and tells everyone whom it concerns. The nick is free.
+pub fn rename(server: &mut Server, ctx: &mut Ctx, user: UserId, nick: &str) {
+    let seq = server.number();
+    let there = &server.network.users[user];
+    let mut line = Vec::with_capacity(96);
+    write_line(&mut line, &there.source, "NICK", &[nick], None);
+    let kept = there.account.is_some();
+    let channels = there.channels.clone();
+    let mut frame = server.frame_from(user, line);
+    if kept {
+        for channel in channels {
+            if let Some(after) = server.keep_event(channel, user, seq, Kind::Nick, None, nick) {
+                frame.after = after;
+            }
+        }
+    }
+    let clock = server.clock();
+    server.network.rename_user(user, nick, clock);
+    let neighbours = server.network.neighbours(user);
+    ctx.reply.frame(&frame);
+    server.frame_to_users(&neighbours, Arc::new(frame), Some(ctx.conn));
+    ctx.reply.nick = nick.into();
+}

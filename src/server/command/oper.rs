@@ -1,0 +1,79 @@
+//! OPER and KILL (Modern IRC, "Operator Messages").
+
+use ircv3::Message;
+use ircv3::message::{cut, write_line};
+use ircv3::numeric::Numeric;
+
+use crate::limits;
+use crate::server::action::Call;
+use crate::server::command::{Pending, mode, printable};
+use crate::server::{Ctx, Server};
+
+/// OPER
+pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    let (name, password) = (line.param(0).unwrap_or(""), line.param(1).unwrap_or(""));
+    let throttle = format!("oper {name}");
+    if !server.may_try_login(ctx.conn, &throttle) {
+        ctx.reply.numeric(Numeric::ERR_PASSWDMISMATCH, &[], Some("Too many wrong passwords; wait a minute"));
+        return;
+    }
+    let hash = server.settings.opers.iter().find(|oper| &*oper.name == name).map(|oper| oper.password.clone());
+    let password = cut(password, limits::PASSWORD_LEN).into();
+    server.call(ctx, Call::Verify { password, hash }, Pending::Oper { name: name.into() });
+}
+
+/// The password was compared.
+pub fn verified(server: &mut Server, ctx: &mut Ctx, name: &str, right: bool) {
+    let Some(user) = ctx.user else { return };
+    let nick = server.network.users[user].source.clone();
+    if !right {
+        server.login_failed(ctx.conn, &format!("oper {name}"));
+        server.log(true, format!("{nick} gave a wrong operator password for {name:?}"));
+        ctx.reply.numeric(Numeric::ERR_PASSWDMISMATCH, &[], Some("Password incorrect"));
+        return;
+    }
+    server.log(false, format!("{nick} is now an operator as {name:?}"));
+    ctx.reply.numeric(Numeric::RPL_YOUREOPER, &[], Some("You are now an IRC operator"));
+    server.number();
+    if mode::set_user_mode(server, user, 'o', true) {
+        mode::announce_user_modes(server, ctx, user, "+o");
+    }
+}
+
+/// KILL
+pub fn kill(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    let user = ctx.me();
+    if !server.network.users[user].is_oper() {
+        ctx.reply.numeric(
+            Numeric::ERR_NOPRIVILEGES,
+            &[],
+            Some("Permission Denied- You're not an IRC operator"),
+        );
+        return;
+    }
+    let nick = line.param(0).unwrap_or("");
+    let Some(target) = server.network.user_by_nick(nick) else {
+        ctx.reply.numeric(Numeric::ERR_NOSUCHNICK, &[printable(nick)], Some("No such nick"));
+        return;
+    };
+    let reason = match cut(line.param(1).unwrap_or(""), limits::REASON_LEN) {
+        "" => "No reason given",
+        reason => reason,
+    };
+    let by = server.network.users[user].nick.clone();
+    let source = server.network.users[user].source.clone();
+    let nick = server.network.users[target].nick.clone();
+    server.log(true, format!("{source} killed {nick}: {reason}"));
+    let mut line = Vec::new();
+    write_line(&mut line, &source, "KILL", &[&nick], Some(reason));
+    let frame = server.frame_from(user, line);
+    let quit = format!("Killed ({by} ({reason}))");
+    for conn in server.network.users[target].sessions.clone() {
+        if conn == ctx.conn {
+            ctx.reply.frame(&frame);
+        } else {
+            server.frame_to(conn, &frame);
+        }
+        server.close(conn, &quit);
+    }
+}

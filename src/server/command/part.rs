@@ -1,0 +1,49 @@
+//! PART (Modern IRC).
+
+use std::sync::Arc;
+
+use ircv3::Message;
+use ircv3::message::{cut, write_line};
+use ircv3::numeric::Numeric;
+
+use crate::limits;
+use crate::server::command::printable;
+use crate::server::network::ChannelId;
+use crate::server::record::Kind;
+use crate::server::{Ctx, Server};
+
+/// PART
+pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    let reason = line.param(1).map(|reason| cut(reason, limits::REASON_LEN)).filter(|reason| !reason.is_empty());
+    for name in line.param(0).unwrap_or("").split(',') {
+        let Some(channel) = server.network.channel_by_name(name) else {
+            ctx.reply.numeric(Numeric::ERR_NOSUCHCHANNEL, &[printable(name)], Some("No such channel"));
+            continue;
+        };
+        if !server.network.channels[channel].members.contains_key(&ctx.me()) {
+            let name = server.network.channels[channel].name.clone();
+            ctx.reply.numeric(Numeric::ERR_NOTONCHANNEL, &[&name], Some("You're not on that channel"));
+            continue;
+        }
+        leave(server, ctx, channel, reason);
+    }
+}
+
+/// Takes the sender out of a channel it is in.
+pub fn leave(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, reason: Option<&str>) {
+    let user = ctx.me();
+    let seq = server.number();
+    let there = &server.network.users[user];
+    let mut line = Vec::with_capacity(96);
+    write_line(&mut line, &there.source, "PART", &[&server.network.channels[channel].name], reason);
+    let kept = there.account.is_some();
+    let mut frame = server.frame_from(user, line);
+    if kept {
+        let after = server.keep_event(channel, user, seq, Kind::Part, None, reason.unwrap_or(""));
+        frame.after = after.unwrap_or(0);
+    }
+    let frame = Arc::new(frame);
+    server.frame_to_channel(channel, frame.clone(), Some(ctx.conn));
+    ctx.reply.frame(&frame);
+    server.remove_member(channel, user);
+}

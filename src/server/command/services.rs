@@ -1,0 +1,356 @@
+//! NickServ and ChanServ: accounts and channels for clients without the commands of IRCv3.
+
+use std::sync::Arc;
+
+use ircv3::Message;
+use ircv3::mode::Rank;
+use ircv3::message::write_line;
+use ircv3::numeric::Numeric;
+
+use crate::limits;
+use crate::server::action::Call;
+use crate::server::command::{Pending, chathistory, register};
+use crate::server::event::Returned;
+use crate::server::frame::Frame;
+use crate::server::record::{AccountId, ListRow, Record};
+use crate::server::{Ctx, Server};
+
+/// NICKSERV, NS
+pub fn nickserv(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    let text = words(line);
+    message(server, ctx, "NickServ", &text);
+}
+
+/// CHANSERV, CS
+pub fn chanserv(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    let text = words(line);
+    message(server, ctx, "ChanServ", &text);
+}
+
+fn words(line: &Message) -> String {
+    line.params().collect::<Vec<_>>().join(" ")
+}
+
+/// A PRIVMSG to a service.
+pub fn message(server: &mut Server, ctx: &mut Ctx, service: &str, text: &str) {
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let verb = words.first().map(|word| word.to_ascii_uppercase()).unwrap_or_default();
+    let rest = words.get(1..).unwrap_or_default();
+    if service.eq_ignore_ascii_case("NickServ") {
+        match verb.as_str() {
+            "REGISTER" => nick_register(server, ctx, rest),
+            "IDENTIFY" | "ID" | "LOGIN" => identify(server, ctx, rest),
+            "PASSWD" => passwd(server, ctx, rest),
+            "SET" => nick_set(server, ctx, rest),
+            "INFO" => nick_info(server, ctx, rest),
+            "HELP" | "" => help(ctx, "NickServ", NICKSERV_HELP),
+            _ => unknown(ctx, "NickServ", &verb),
+        }
+    } else if service.eq_ignore_ascii_case("ChanServ") {
+        match verb.as_str() {
+            "REGISTER" => chan_register(server, ctx, rest),
+            "DROP" | "UNREGISTER" => chan_drop(server, ctx, rest),
+            "INFO" => chan_info(server, ctx, rest),
+            "OP" => chan_op(server, ctx, rest),
+            "HELP" | "" => help(ctx, "ChanServ", CHANSERV_HELP),
+            _ => unknown(ctx, "ChanServ", &verb),
+        }
+    } else {
+        ctx.reply.numeric(Numeric::ERR_NOSUCHNICK, &[service], Some("No such service on this server"));
+    }
+}
+
+const NICKSERV_HELP: &[&str] = &[
+    "REGISTER <password>: makes an account of your nick",
+    "IDENTIFY [account] <password>: logs in to an account",
+    "PASSWD <new password> <new password>: changes your password",
+    "SET AUTOREPLAY-MISSED ON|OFF: whether what you missed is replayed at login",
+    "INFO [account]: tells about an account",
+];
+
+const CHANSERV_HELP: &[&str] = &[
+    "REGISTER <#channel>: registers a channel that you are operator of",
+    "DROP <#channel>: ends the registration of your channel",
+    "INFO <#channel>: tells about a registered channel",
+    "OP <#channel>: makes you operator of your channel",
+];
+
+/// A NOTICE from a service to the client.
+pub fn say(ctx: &mut Ctx, service: &str, text: &str) {
+    let nick = ctx.reply.nick.clone();
+    ctx.reply.line_from(&format!("{service}!{service}@services"), "NOTICE", &[&nick], Some(text));
+}
+
+fn help(ctx: &mut Ctx, service: &str, lines: &[&str]) {
+    say(ctx, service, &format!("{service} knows these commands:"));
+    for line in lines {
+        say(ctx, service, line);
+    }
+}
+
+fn unknown(ctx: &mut Ctx, service: &str, verb: &str) {
+    say(ctx, service, &format!("{verb:?} is no command of {service}; HELP lists them"));
+}
+
+fn usage(ctx: &mut Ctx, service: &str, usage: &str) {
+    say(ctx, service, &format!("That takes: {usage}"));
+}
+
+fn nick_register(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
+    let Some(password) = rest.first() else {
+        usage(ctx, "NickServ", "REGISTER <password>");
+        return;
+    };
+    if server.session(ctx.conn).is_some_and(|session| session.account.is_some()) {
+        say(ctx, "NickServ", "You are logged in to an account already");
+        return;
+    }
+    let account = ctx.reply.nick.clone();
+    match register::check(server, ctx, &account, password) {
+        Ok(()) => {
+            let pending = Pending::Register { name: (*account).into(), by_nickserv: true };
+            server.call(ctx, Call::Hash { password: (*password).into() }, pending);
+        }
+        Err(refused) => say(ctx, "NickServ", &refused.text),
+    }
+}
+
+fn identify(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
+    let (name, password) = match rest {
+        [password] => (ctx.reply.nick.to_string(), *password),
+        [name, password, ..] => ((*name).to_owned(), *password),
+        [] => {
+            usage(ctx, "NickServ", "IDENTIFY [account] <password>");
+            return;
+        }
+    };
+    if server.session(ctx.conn).is_some_and(|session| session.account.is_some()) {
+        say(ctx, "NickServ", "You are logged in to an account already");
+        return;
+    }
+    if !server.may_try_login(ctx.conn, &name) {
+        say(ctx, "NickServ", "Too many failed logins; wait a minute");
+        return;
+    }
+    let row = server.network.account_by_name(&name);
+    let (account, hash) = (row.map(|row| row.id), row.map(|row| row.password.clone()));
+    let password = ircv3::message::cut(password, limits::PASSWORD_LEN).into();
+    server.call(ctx, Call::Verify { password, hash }, Pending::Identify { account, name: name.into() });
+}
+
+/// IDENTIFY's password was compared.
+pub fn identified(server: &mut Server, ctx: &mut Ctx, account: Option<AccountId>, name: &str, busy: bool) {
+    match account.filter(|id| server.network.account(*id).is_some()) {
+        Some(id) => {
+            server.login(ctx, id, "");
+            say(ctx, "NickServ", "You are now logged in");
+            chathistory::replay(server, ctx, None);
+        }
+        None if busy => say(ctx, "NickServ", "The server has too many logins to check; try again"),
+        None => {
+            server.login_failed(ctx.conn, name);
+            say(ctx, "NickServ", "The account or the password is wrong");
+        }
+    }
+}
+
+fn passwd(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
+    let Some(account) = server.session(ctx.conn).and_then(|session| session.account) else {
+        say(ctx, "NickServ", "Log in first");
+        return;
+    };
+    match rest {
+        [new, again] if new == again && new.len() <= limits::PASSWORD_LEN => {
+            server.call(ctx, Call::Hash { password: (*new).into() }, Pending::SetPassword { account });
+        }
+        [_, _] => say(ctx, "NickServ", "The two passwords differ, or are too long"),
+        _ => usage(ctx, "NickServ", "PASSWD <new password> <new password>"),
+    }
+}
+
+/// PASSWD's password was hashed.
+pub fn password_hashed(server: &mut Server, ctx: &mut Ctx, account: AccountId, returned: Returned) {
+    let Returned::Hashed(hash) = returned else {
+        say(ctx, "NickServ", "The server has too many passwords to hash; try again");
+        return;
+    };
+    let Some(mut row) = server.network.account(account).cloned() else { return };
+    row.password = hash;
+    let seq = server.number();
+    server.network.put_account(row.clone());
+    server.keep(seq, Record::Account(Box::new(row)));
+    ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
+    say(ctx, "NickServ", "Password changed");
+}
+
+fn nick_set(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
+    let Some(account) = server.session(ctx.conn).and_then(|session| session.account) else {
+        say(ctx, "NickServ", "Log in first");
+        return;
+    };
+    let on = match rest {
+        [name, value] if name.eq_ignore_ascii_case("AUTOREPLAY-MISSED") => match value.to_ascii_uppercase().as_str() {
+            "ON" => true,
+            "OFF" => false,
+            _ => {
+                usage(ctx, "NickServ", "SET AUTOREPLAY-MISSED ON|OFF");
+                return;
+            }
+        },
+        _ => {
+            usage(ctx, "NickServ", "SET AUTOREPLAY-MISSED ON|OFF");
+            return;
+        }
+    };
+    let Some(mut row) = server.network.account(account).cloned() else { return };
+    row.autoreplay_missed = on;
+    let seq = server.number();
+    server.network.put_account(row.clone());
+    server.keep(seq, Record::Account(Box::new(row)));
+    ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
+    say(ctx, "NickServ", if on { "AUTOREPLAY-MISSED is on" } else { "AUTOREPLAY-MISSED is off" });
+}
+
+fn nick_info(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
+    let name = rest.first().map_or_else(|| ctx.reply.nick.to_string(), |name| (*name).to_owned());
+    match server.network.account_by_name(&name) {
+        Some(row) => {
+            let text = format!("Account {} was registered at {}", row.name, ircv3::time::time_text(row.registered));
+            say(ctx, "NickServ", &text);
+        }
+        None => say(ctx, "NickServ", &format!("There is no account {name:?}")),
+    }
+}
+
+/// The channel that a ChanServ command names, if the client may know of it.
+fn channel_named(server: &Server, ctx: &mut Ctx, rest: &[&str], syntax: &str) -> Option<usize> {
+    let Some(name) = rest.first() else {
+        usage(ctx, "ChanServ", syntax);
+        return None;
+    };
+    let found = server.network.channel_by_name(name);
+    let seen =
+        found.filter(|id| crate::server::policy::sees_channel(&server.network, ctx.me(), &server.network.channels[*id]));
+    if seen.is_none() {
+        say(ctx, "ChanServ", &format!("There is no channel {name:?}"));
+    }
+    seen
+}
+
+fn chan_register(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
+    let Some(id) = channel_named(server, ctx, rest, "REGISTER <#channel>") else { return };
+    let Some(account) = server.network.users[ctx.me()].account else {
+        say(ctx, "ChanServ", "Log in first: a channel belongs to an account");
+        return;
+    };
+    let channel = &server.network.channels[id];
+    let name = channel.name.clone();
+    if !server.settings.channel_registration {
+        say(ctx, "ChanServ", "Channels cannot be registered on this server");
+        return;
+    }
+    if channel.founder.is_some() {
+        say(ctx, "ChanServ", &format!("Channel {name} is registered already"));
+        return;
+    }
+    if !channel.ranks(ctx.me()).is_some_and(|ranks| ranks.at_least(Rank::Op)) {
+        say(ctx, "ChanServ", &format!("Only an operator of {name} can register it"));
+        return;
+    }
+    let seq = server.number();
+    let registered = server.clock();
+    let channel = &mut server.network.channels[id];
+    channel.founder = Some(account);
+    channel.registered = registered;
+    let lists: Vec<ListRow> = ['b', 'e', 'I']
+        .into_iter()
+        .flat_map(|mode| channel.list(mode).into_iter().flatten().map(move |entry| (mode, entry)))
+        .map(|(mode, entry)| ListRow {
+            channel: channel.folded.as_str().into(),
+            mode,
+            mask: entry.mask.clone(),
+            setter: entry.setter.clone(),
+            set_at: entry.set_at,
+        })
+        .collect();
+    let after = server.keep_channel(id, seq);
+    for row in lists {
+        server.keep(seq, Record::ListEntry(Box::new(row)));
+    }
+    ctx.reply.after = ctx.reply.after.max(after);
+    say(ctx, "ChanServ", &format!("Channel {name} is registered"));
+    give_founder(server, ctx, id, after);
+}
+
+/// `+q` and `+o` for the sender, announced.
+fn give_founder(server: &mut Server, ctx: &mut Ctx, id: usize, after: u64) {
+    let user = ctx.me();
+    let nick = server.network.users[user].nick.clone();
+    let channel = &mut server.network.channels[id];
+    let Some(ranks) = channel.members.get_mut(&user) else { return };
+    let mut letters = String::new();
+    for rank in [Rank::Founder, Rank::Op] {
+        if !ranks.has(rank) {
+            ranks.insert(rank);
+            letters.push(rank.letter());
+        }
+    }
+    if letters.is_empty() {
+        return;
+    }
+    let modes = format!("+{letters}");
+    let mut params: Vec<&str> = vec![&channel.name, &modes];
+    params.extend(letters.chars().map(|_| &*nick));
+    let mut line = Vec::new();
+    write_line(&mut line, "ChanServ!ChanServ@services", "MODE", &params, None);
+    let mut frame = Frame::plain(server.clock(), bytes::Bytes::from(line));
+    frame.after = after;
+    let frame = Arc::new(frame);
+    server.frame_to_channel(id, frame.clone(), Some(ctx.conn));
+    ctx.reply.frame(&frame);
+}
+
+fn own_channel(server: &Server, ctx: &mut Ctx, rest: &[&str], syntax: &str) -> Option<usize> {
+    let id = channel_named(server, ctx, rest, syntax)?;
+    let channel = &server.network.channels[id];
+    let account = server.network.users[ctx.me()].account;
+    if channel.founder.is_none() || channel.founder != account {
+        let text = format!("Channel {} is not registered to your account", channel.name);
+        say(ctx, "ChanServ", &text);
+        return None;
+    }
+    Some(id)
+}
+
+fn chan_drop(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
+    let Some(id) = own_channel(server, ctx, rest, "DROP <#channel>") else { return };
+    let seq = server.number();
+    let channel = &mut server.network.channels[id];
+    channel.founder = None;
+    let (name, folded) = (channel.name.clone(), channel.folded.clone());
+    server.keep(seq, Record::ChannelGone(folded.as_str().into()));
+    ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
+    server.network.drop_channel_if_empty(id);
+    say(ctx, "ChanServ", &format!("Channel {name} is no longer registered"));
+}
+
+fn chan_op(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
+    let Some(id) = own_channel(server, ctx, rest, "OP <#channel>") else { return };
+    server.number();
+    give_founder(server, ctx, id, 0);
+}
+
+fn chan_info(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
+    let Some(id) = channel_named(server, ctx, rest, "INFO <#channel>") else { return };
+    let channel = &server.network.channels[id];
+    let text = match channel.founder.and_then(|founder| server.network.account(founder)) {
+        Some(founder) => format!(
+            "Channel {} is registered to {} since {}",
+            channel.name,
+            founder.name,
+            ircv3::time::time_text(channel.registered)
+        ),
+        None => format!("Channel {} is not registered", channel.name),
+    };
+    say(ctx, "ChanServ", &text);
+}

@@ -1,0 +1,30 @@
+//! SETNAME (<https://ircv3.net/specs/extensions/setname>).
+
+use std::sync::Arc;
+
+use ircv3::message::write_line;
+use ircv3::{Cap, CapSet, Message};
+
+use crate::limits;
+use crate::server::{Ctx, Server};
+
+/// SETNAME
+pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    let user = ctx.me();
+    let realname = line.param(0).unwrap_or("");
+    if realname.is_empty() || realname.len() > limits::REALNAME_LEN {
+        let text = format!("A real name has 1 to {} bytes; yours has {}", limits::REALNAME_LEN, realname.len());
+        ctx.reply.fail("SETNAME", "INVALID_REALNAME", &[], &text);
+        return;
+    }
+    server.number();
+    let there = &mut server.network.users[user];
+    there.realname = realname.into();
+    let mut line = Vec::with_capacity(128);
+    write_line(&mut line, &there.source, "SETNAME", &[], Some(realname));
+    let mut frame = server.frame_from(user, line);
+    frame.forms[0].needs = CapSet::of(&[Cap::Setname]);
+    ctx.reply.frame(&frame);
+    let neighbours = server.network.neighbours(user);
+    server.frame_to_users(&neighbours, Arc::new(frame), Some(ctx.conn));
+}

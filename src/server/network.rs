@@ -1,0 +1,387 @@
+//! The shared state: users, channels, accounts and conversations. Plain data; objects refer to each
+//! other by id, and everything in one place can be reached from the ids of another.
+//!
+//! Lookups go through hash maps; nothing iterates over one, so the order of answers is the order in
+//! which things happened.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use ahash::AHashMap;
+use ircv3::{Casemapping, Folded};
+use slab::Slab;
+
+use crate::limits;
+use crate::server::channel::Channel;
+use crate::server::record::{AccountId, AccountRow, ConversationId, ConversationRow, Record, Seq, Snapshot};
+use crate::server::user::User;
+
+/// A user's place in [`Network::users`].
+pub type UserId = usize;
+/// A channel's place in [`Network::channels`].
+pub type ChannelId = usize;
+
+/// All shared state.
+pub struct Network {
+    /// When two names are the same.
+    pub casemapping: Casemapping,
+    /// Everyone who is on the network.
+    pub users: Slab<User>,
+    nicks: AHashMap<Folded, UserId>,
+    /// Channels that have members or are registered.
+    pub channels: Slab<Channel>,
+    channel_names: AHashMap<Folded, ChannelId>,
+    accounts: AHashMap<AccountId, AccountRow>,
+    account_names: AHashMap<Folded, AccountId>,
+    next_account: AccountId,
+    next_channel: u64,
+    conversations: AHashMap<Box<str>, Conversation>,
+    peers: AHashMap<AccountId, Vec<Box<str>>>,
+    next_conversation: ConversationId,
+    seen: AHashMap<(AccountId, Box<str>), Seq>,
+    /// Those who left, the latest first.
+    pub whowas: VecDeque<Whowas>,
+    /// How many users are operators, invisible; and the most that were on at once.
+    pub opers: usize,
+    /// How many users are invisible.
+    pub invisible: usize,
+    /// The most users at once since the start.
+    pub most_users: usize,
+}
+
+/// Two people's talk, or a channel's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conversation {
+    /// Its number in the store.
+    pub id: ConversationId,
+    /// `time` of its last row.
+    pub last_time: u64,
+    /// `time` of its last PRIVMSG or NOTICE.
+    pub last_text: u64,
+}
+
+/// Someone who was here.
+#[derive(Clone, Debug)]
+pub struct Whowas {
+    /// The nick, folded.
+    pub folded: Folded,
+    /// The nick.
+    pub nick: Arc<str>,
+    /// The user name.
+    pub user: Box<str>,
+    /// The host.
+    pub host: Arc<str>,
+    /// The real name.
+    pub realname: Box<str>,
+    /// The account.
+    pub account: Option<Arc<str>>,
+    /// When it left the nick, in milliseconds since 1970.
+    pub left: u64,
+}
+
+/// One side of a private conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// Someone who is logged in.
+    Account(AccountId),
+    /// Someone who is not, by folded nick.
+    Guest(Folded),
+}
+
+impl Identity {
+    fn put(&self, out: &mut String) {
+        match self {
+            Identity::Account(id) => {
+                out.push('$');
+                out.push_str(&id.to_string());
+            }
+            Identity::Guest(nick) => {
+                out.push('~');
+                out.push_str(nick.as_str());
+            }
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut out = String::new();
+        self.put(&mut out);
+        out
+    }
+
+    fn parse(text: &str) -> Option<Identity> {
+        match text.strip_prefix('$') {
+            Some(number) => number.parse().ok().map(Identity::Account),
+            None => text.strip_prefix('~').map(|nick| Identity::Guest(Folded::from_stored(nick))),
+        }
+    }
+
+    /// The key of the conversation of two: the same from both sides.
+    pub fn key(&self, other: &Identity) -> Box<str> {
+        let (a, b) = (self.text(), other.text());
+        let key = if a <= b { format!("{a} {b}") } else { format!("{b} {a}") };
+        key.into_boxed_str()
+    }
+}
+
+impl Network {
+    /// The state that was kept.
+    pub fn new(casemapping: Casemapping, snapshot: Snapshot) -> Network {
+        let mut network = Network {
+            casemapping,
+            users: Slab::new(),
+            nicks: AHashMap::new(),
+            channels: Slab::new(),
+            channel_names: AHashMap::new(),
+            accounts: AHashMap::new(),
+            account_names: AHashMap::new(),
+            next_account: 1,
+            next_channel: 0,
+            conversations: AHashMap::new(),
+            peers: AHashMap::new(),
+            next_conversation: 1,
+            seen: AHashMap::new(),
+            whowas: VecDeque::new(),
+            opers: 0,
+            invisible: 0,
+            most_users: 0,
+        };
+        for account in snapshot.accounts {
+            network.next_account = network.next_account.max(account.id + 1);
+            network.put_account(account);
+        }
+        for (row, last_time, last_text) in snapshot.conversations {
+            network.next_conversation = network.next_conversation.max(row.id + 1);
+            network.put_conversation(row.key, Conversation { id: row.id, last_time, last_text });
+        }
+        for row in snapshot.channels {
+            let channel = Channel::from_row(row, casemapping);
+            network.insert_channel(channel);
+        }
+        for row in snapshot.lists {
+            if let Some(id) = network.channel_names.get(&*row.channel).copied() {
+                network.channels[id].put_list_row(row);
+            }
+        }
+        for row in snapshot.seen {
+            if let Some(seq) = row.seq {
+                network.seen.insert((row.account, row.device), seq);
+            }
+        }
+        network
+    }
+
+    /// The folded form of a name.
+    pub fn fold(&self, name: &str) -> Folded {
+        self.casemapping.fold(name)
+    }
+
+    // Users.
+
+    /// Who has this nick.
+    pub fn user_by_nick(&self, nick: &str) -> Option<UserId> {
+        self.nicks.get(&self.fold(nick)).copied()
+    }
+
+    /// Puts a user on the network. The nick must be free.
+    pub fn insert_user(&mut self, user: User) -> UserId {
+        let folded = user.folded.clone();
+        let id = self.users.insert(user);
+        self.nicks.insert(folded, id);
+        self.most_users = self.most_users.max(self.users.len());
+        id
+    }
+
+    /// Gives a user another nick. The nick must be free, or the user's own in another case.
+    pub fn rename_user(&mut self, id: UserId, nick: &str, left: u64) {
+        let folded = self.fold(nick);
+        let user = &mut self.users[id];
+        let was = std::mem::replace(&mut user.folded, folded.clone());
+        let whowas = Whowas::of(user, was.clone(), left);
+        user.set_nick(nick);
+        if was != folded {
+            self.nicks.remove(&was);
+            self.nicks.insert(folded, id);
+            self.remember(whowas);
+        }
+    }
+
+    /// Takes a user off the network. It must have left its channels.
+    pub fn remove_user(&mut self, id: UserId, left: u64) -> User {
+        let user = self.users.remove(id);
+        self.nicks.remove(&user.folded);
+        self.remember(Whowas::of(&user, user.folded.clone(), left));
+        user
+    }
+
+    fn remember(&mut self, whowas: Whowas) {
+        self.whowas.push_front(whowas);
+        self.whowas.truncate(limits::WHOWAS_ENTRIES);
+    }
+
+    /// The user and those it shares a channel with, each once, itself first.
+    pub fn neighbours(&self, id: UserId) -> Vec<UserId> {
+        let mut all = vec![id];
+        let mut met = ahash::AHashSet::with_capacity(16);
+        met.insert(id);
+        for channel in &self.users[id].channels {
+            for member in self.channels[*channel].members.keys() {
+                if met.insert(*member) {
+                    all.push(*member);
+                }
+            }
+        }
+        all
+    }
+
+    // Channels.
+
+    /// The channel with this name, whether it has members or not.
+    pub fn channel_by_name(&self, name: &str) -> Option<ChannelId> {
+        self.channel_names.get(&self.fold(name)).copied()
+    }
+
+    /// Makes a channel known.
+    pub fn insert_channel(&mut self, mut channel: Channel) -> ChannelId {
+        self.next_channel += 1;
+        channel.serial = self.next_channel;
+        let folded = channel.folded.clone();
+        let id = self.channels.insert(channel);
+        self.channel_names.insert(folded, id);
+        id
+    }
+
+    /// Forgets a channel that has no members and is not registered.
+    pub fn drop_channel_if_empty(&mut self, id: ChannelId) {
+        let channel = &self.channels[id];
+        if channel.members.is_empty() && channel.founder.is_none() {
+            let channel = self.channels.remove(id);
+            self.channel_names.remove(&channel.folded);
+        }
+    }
+
+    // Accounts.
+
+    /// The account with this name.
+    pub fn account_by_name(&self, name: &str) -> Option<&AccountRow> {
+        let id = self.account_names.get(&self.fold(name))?;
+        self.accounts.get(id)
+    }
+
+    /// The account with this number.
+    pub fn account(&self, id: AccountId) -> Option<&AccountRow> {
+        self.accounts.get(&id)
+    }
+
+    /// A number that no account has had.
+    pub fn new_account_id(&mut self) -> AccountId {
+        self.next_account += 1;
+        self.next_account - 1
+    }
+
+    /// Adds or changes an account.
+    pub fn put_account(&mut self, row: AccountRow) {
+        self.account_names.insert(Folded::from_stored(row.folded.clone()), row.id);
+        self.accounts.insert(row.id, row);
+    }
+
+    /// Takes an account away.
+    pub fn remove_account(&mut self, id: AccountId) {
+        if let Some(row) = self.accounts.remove(&id) {
+            self.account_names.remove(&*row.folded);
+        }
+    }
+
+    /// How far a device of an account has read; `None` while it is connected or was never here.
+    pub fn seen(&self, account: AccountId, device: &str) -> Option<Seq> {
+        self.seen.get(&(account, device.into())).copied()
+    }
+
+    /// Notes how far a device has read; `None` while it is connected.
+    pub fn set_seen(&mut self, account: AccountId, device: &str, seq: Option<Seq>) {
+        match seq {
+            Some(seq) => self.seen.insert((account, device.into()), seq),
+            None => self.seen.remove(&(account, device.into())),
+        };
+    }
+
+    // Conversations.
+
+    /// The conversation with this key, if anything was ever said in it.
+    pub fn conversation(&self, key: &str) -> Option<Conversation> {
+        self.conversations.get(key).copied()
+    }
+
+    /// The conversation with this key and, where it is new, the record that keeps it.
+    pub fn conversation_or_new(&mut self, key: &str) -> (&mut Conversation, Option<Record>) {
+        let mut record = None;
+        if !self.conversations.contains_key(key) {
+            let id = self.next_conversation;
+            self.next_conversation += 1;
+            record = Some(Record::Conversation(ConversationRow { id, key: key.into() }));
+            self.put_conversation(key.into(), Conversation { id, last_time: 0, last_text: 0 });
+        }
+        (self.conversations.entry(key.into()).or_insert(Conversation { id: 0, last_time: 0, last_text: 0 }), record)
+    }
+
+    fn put_conversation(&mut self, key: Box<str>, conversation: Conversation) {
+        if let Some((a, b)) = key.split_once(' ') {
+            for identity in [a, b] {
+                if let Some(Identity::Account(id)) = Identity::parse(identity) {
+                    let keys = self.peers.entry(id).or_default();
+                    if keys.last() != Some(&key) {
+                        keys.push(key.clone());
+                    }
+                }
+            }
+        }
+        self.conversations.insert(key, conversation);
+    }
+
+    /// An account's private conversations: whom with, and the conversation.
+    pub fn private_conversations(&self, account: AccountId) -> Vec<(Identity, Conversation)> {
+        let own = Identity::Account(account).text();
+        let keys = self.peers.get(&account).map_or(&[][..], Vec::as_slice);
+        keys.iter()
+            .filter_map(|key| {
+                let (a, b) = key.split_once(' ')?;
+                let peer = Identity::parse(if a == own { b } else { a })?;
+                Some((peer, *self.conversations.get(key)?))
+            })
+            .collect()
+    }
+
+    /// Who someone is, for private conversations.
+    pub fn identity(&self, user: UserId) -> Identity {
+        let user = &self.users[user];
+        match user.account {
+            Some(id) => Identity::Account(id),
+            None => Identity::Guest(user.folded.clone()),
+        }
+    }
+
+    /// Whom `name` means in a private conversation: who has the nick now, else the account of that
+    /// name, else a guest who had it.
+    pub fn identity_by_name(&self, name: &str) -> Identity {
+        if let Some(user) = self.user_by_nick(name) {
+            return self.identity(user);
+        }
+        match self.account_by_name(name) {
+            Some(account) => Identity::Account(account.id),
+            None => Identity::Guest(self.fold(name)),
+        }
+    }
+}
+
+impl Whowas {
+    fn of(user: &User, folded: Folded, left: u64) -> Whowas {
+        Whowas {
+            folded,
+            nick: user.nick.clone(),
+            user: user.user.clone(),
+            host: user.host.clone(),
+            realname: user.realname.clone(),
+            account: user.account_name.clone(),
+            left,
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Who may do what: pure questions about the state.
+
+use ircv3::mask;
+use ircv3::mode::{Rank, Ranks};
+
+use crate::server::channel::{Channel, ListEntry};
+use crate::server::network::{ChannelId, Network, UserId};
+use crate::server::record::AccountId;
+
+/// Whether a nick belongs to an account other than this one.
+pub fn nick_reserved(network: &Network, nick: &str, account: Option<AccountId>) -> bool {
+    is_service(nick) || network.account_by_name(nick).is_some_and(|owner| Some(owner.id) != account)
+}
+
+/// Whether a nick is that of a service.
+pub fn is_service(nick: &str) -> bool {
+    ["NickServ", "ChanServ", "HistServ", "HostServ"].iter().any(|name| name.eq_ignore_ascii_case(nick))
+}
+
+/// Why someone may not join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinRefused {
+    /// `+i`: 473.
+    InviteOnly,
+    /// `+k`: 475.
+    BadKey,
+    /// `+l`: 471.
+    Full,
+    /// `+b`: 474.
+    Banned,
+}
+
+/// Whether a user may join a channel with this key. An invitation opens `+i`, `+b`, `+k` and `+l` once;
+/// the founder of a registered channel comes in always.
+pub fn may_join(network: &Network, user: UserId, id: ChannelId, key: Option<&str>, now: u64) -> Result<(), JoinRefused> {
+    let channel = &network.channels[id];
+    let there = &network.users[user];
+    if channel.founder.is_some() && channel.founder == there.account {
+        return Ok(());
+    }
+    if there.invites.iter().any(|(invited, until)| *invited == channel.serial && *until > now) {
+        return Ok(());
+    }
+    if channel.modes.has('i') && !listed(network, user, &channel.invexes) {
+        return Err(JoinRefused::InviteOnly);
+    }
+    if is_banned(network, user, channel) {
+        return Err(JoinRefused::Banned);
+    }
+    if channel.key.is_some() && channel.key.as_deref() != key {
+        return Err(JoinRefused::BadKey);
+    }
+    if channel.limit.is_some_and(|limit| channel.members.len() >= limit as usize) {
+        return Err(JoinRefused::Full);
+    }
+    Ok(())
+}
+
+/// Why someone may not speak in a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpeechRefused {
+    /// `+n`, and not in the channel.
+    NotThere,
+    /// `+m`, and without voice.
+    Moderated,
+    /// Banned, and without voice.
+    Banned,
+}
+
+impl SpeechRefused {
+    /// The text of 404.
+    pub fn text(self) -> &'static str {
+        match self {
+            SpeechRefused::NotThere => "Cannot send to channel (+n: only members may)",
+            SpeechRefused::Moderated => "Cannot send to channel (+m: only voiced members may)",
+            SpeechRefused::Banned => "Cannot send to channel (+b: you are banned)",
+        }
+    }
+}
+
+/// Whether a user may send PRIVMSG, NOTICE or TAGMSG to a channel.
+pub fn may_speak(network: &Network, user: UserId, channel: &Channel) -> Result<(), SpeechRefused> {
+    let ranks = channel.ranks(user);
+    if ranks.is_none() && channel.modes.has('n') {
+        return Err(SpeechRefused::NotThere);
+    }
+    if ranks.is_some_and(|ranks| ranks.at_least(Rank::Voice)) {
+        return Ok(());
+    }
+    if channel.modes.has('m') {
+        return Err(SpeechRefused::Moderated);
+    }
+    if !channel.bans.is_empty() && is_banned(network, user, channel) {
+        return Err(SpeechRefused::Banned);
+    }
+    Ok(())
+}
+
+/// Whether a ban holds for a user and no exception does.
+pub fn is_banned(network: &Network, user: UserId, channel: &Channel) -> bool {
+    listed(network, user, &channel.bans) && !listed(network, user, &channel.excepts)
+}
+
+/// Whether any mask of a list fits a user.
+pub fn listed(network: &Network, user: UserId, list: &[ListEntry]) -> bool {
+    let source = &network.users[user].source;
+    list.iter().any(|entry| mask::matches(&entry.mask, source, network.casemapping))
+}
+
+/// Whether a user may see that another is in a channel, and the channel itself.
+pub fn sees_channel(network: &Network, user: UserId, channel: &Channel) -> bool {
+    !channel.is_secret() || channel.members.contains_key(&user) || network.users[user].is_oper()
+}
+
+/// The rank that a member needs to change a mode: founders and protected are made by founders, operators
+/// and halfops by operators, voice by halfops.
+pub fn rank_for_mode(letter: char) -> Rank {
+    match letter {
+        'q' | 'a' => Rank::Founder,
+        'v' | 'b' | 'e' | 'I' | 't' | 'n' | 'i' | 'm' => Rank::Halfop,
+        _ => Rank::Op,
+    }
+}
+
+/// Whether a member may kick another: from halfop on, and nobody of a higher rank.
+pub fn may_kick(kicker: Ranks, kicked: Ranks) -> bool {
+    kicker.at_least(Rank::Halfop) && kicker.highest() >= kicked.highest()
+}

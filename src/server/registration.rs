@@ -1,0 +1,522 @@
+//! From a connection to a user, and back: opening, registration, login, leaving.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ircv3::message::write_line;
+use ircv3::numeric::Numeric;
+use ircv3::{Cap, CapSet, Casemapping};
+use smallvec::SmallVec;
+
+use crate::limits;
+use crate::server::action::{Call, NetAction};
+use crate::server::command::{self, Pending};
+use crate::server::event::{ConnId, Peer};
+use crate::server::frame::{Form, Frame};
+use crate::server::network::UserId;
+use crate::server::policy;
+use crate::server::record::{AccountId, Kind, Record, SeenRow, Seq};
+use crate::server::session::{Registration, Session};
+use crate::server::settings::Settings;
+use crate::server::throttle::{Origin, Tried};
+use crate::server::user::{Letters, User, source};
+use crate::server::{Ctx, Server};
+
+/// The version that 002, 004, 351 and INFO name.
+pub const VERSION: &str = concat!("roost-", env!("CARGO_PKG_VERSION"));
+
+/// The tokens of 005, in order.
+pub fn isupport(settings: &Settings, casemapping: Casemapping) -> Vec<String> {
+    use ircv3::isupport::escape;
+    let mut tokens: Vec<String> = vec![
+        format!("AWAYLEN={}", limits::AWAY_LEN),
+        "BOT=B".into(),
+        format!("CASEMAPPING={}", casemapping.token()),
+        format!("CHANLIMIT=#:{}", settings.channels_per_user),
+        "CHANMODES=Ibe,k,l,imnst".into(),
+        format!("CHANNELLEN={}", limits::CHANNEL_LEN),
+        "CHANTYPES=#".into(),
+        "ELIST=MNU".into(),
+        "EXCEPTS=e".into(),
+        format!("HOSTLEN={}", limits::HOST_LEN),
+        "INVEX=I".into(),
+        format!("KEYLEN={}", limits::KEY_LEN),
+        format!("KICKLEN={}", limits::KICK_LEN),
+        format!("MAXLIST=Ibe:{}", settings.list_entries),
+        format!("MODES={}", limits::MODES),
+        "MSGREFTYPES=msgid,timestamp".into(),
+        format!("NAMELEN={}", limits::REALNAME_LEN),
+        format!("NETWORK={}", escape(&settings.network)),
+        format!("NICKLEN={}", limits::NICK_LEN),
+        "PREFIX=(qaohv)~&@%+".into(),
+        "SAFELIST".into(),
+        "STATUSMSG=~&@%+".into(),
+        format!(
+            "TARGMAX=JOIN:,KICK:,LIST:,NAMES:,NOTICE:{n},PART:,PRIVMSG:{n},TAGMSG:{n},WHOIS:1",
+            n = limits::MESSAGE_TARGETS
+        ),
+        format!("TOPICLEN={}", limits::TOPIC_LEN),
+        format!("USERLEN={}", limits::USER_LEN),
+        "UTF8ONLY".into(),
+        "WHOX".into(),
+    ];
+    if settings.history {
+        tokens.push(format!("CHATHISTORY={}", settings.chathistory_limit));
+    }
+    if !settings.client_tag_deny.is_empty() {
+        tokens.push(format!("CLIENTTAGDENY={}", settings.client_tag_deny.join(",")));
+    }
+    tokens
+}
+
+impl Server {
+    pub(super) fn opened(&mut self, conn: ConnId, peer: Box<Peer>) {
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        let ip = peer.ip;
+        let now = self.now.mono_ms;
+        self.put_session(Session {
+            conn,
+            serial,
+            peer,
+            user: None,
+            account: None,
+            account_name: None,
+            device: "".into(),
+            caps: CapSet::EMPTY,
+            negotiation: Box::default(),
+            registration: Some(Box::new(Registration::default())),
+            sasl: None,
+            parked: std::collections::VecDeque::new(),
+            paused: false,
+            waiting: None,
+            bulk: None,
+            replay_after: None,
+            opened: now,
+            heard: now,
+            heard_seq: self.last_seq,
+            pinged: false,
+            closing: false,
+            batches: 0,
+        });
+        self.unregistered += 1;
+        self.timers.look(now + self.settings.registration_ms, conn, serial);
+        let here = self.throttles.came(Origin::of(ip));
+        if self.ending {
+            self.close(conn, "The server is ending");
+            return;
+        }
+        let settings = self.settings.clone();
+        if let Some(throttle) = settings.throttle.as_ref().filter(|throttle| counts(throttle.exempt_loopback, ip)) {
+            if here > throttle.connections {
+                self.close(conn, &format!("Too many connections from your address (at most {})", throttle.connections));
+                return;
+            }
+            let tried = Tried::Connection(Origin::of(ip));
+            if !self.throttles.allow(tried, throttle.connections_per_minute, 60_000, now) {
+                self.close(conn, "Too many new connections from your address; try again in a minute");
+            }
+        }
+    }
+
+    /// Whether a login may be tried from here, and for this account; counts only failures.
+    pub fn may_try_login(&self, conn: ConnId, account: &str) -> bool {
+        let Some(session) = self.session(conn) else { return false };
+        let Some(throttle) = &self.settings.throttle else { return true };
+        let most = throttle.login_failures_per_minute;
+        let now = self.now.mono_ms;
+        let account = Tried::LoginTo(self.network.fold(account).as_str().into());
+        self.throttles.would_allow(&account, most, now)
+            && (!counts(throttle.exempt_loopback, session.peer.ip)
+                || self.throttles.would_allow(&Tried::LoginFrom(Origin::of(session.peer.ip)), most, now))
+    }
+
+    /// Notes that a login failed.
+    pub fn login_failed(&mut self, conn: ConnId, account: &str) {
+        let Some(ip) = self.session(conn).map(|session| session.peer.ip) else { return };
+        let now = self.now.mono_ms;
+        let account = self.network.fold(account).as_str().into();
+        self.throttles.allow(Tried::LoginTo(account), u32::MAX, 60_000, now);
+        self.throttles.allow(Tried::LoginFrom(Origin::of(ip)), u32::MAX, 60_000, now);
+    }
+
+    /// Whether one more account may be registered from here; counts it.
+    pub fn may_register_account(&mut self, conn: ConnId) -> bool {
+        let Some(ip) = self.session(conn).map(|session| session.peer.ip) else { return false };
+        let settings = self.settings.clone();
+        let Some(throttle) = settings.throttle.as_ref().filter(|throttle| counts(throttle.exempt_loopback, ip)) else {
+            return true;
+        };
+        let now = self.now.mono_ms;
+        self.throttles.allow(Tried::Registration(Origin::of(ip)), throttle.registrations_per_hour, 3_600_000, now)
+    }
+
+    /// Makes a user of a connection that has given everything that is needed.
+    pub fn try_register(&mut self, ctx: &mut Ctx) {
+        let conn = ctx.conn;
+        let Some(session) = self.session_mut(conn) else { return };
+        if session.is_busy() || session.closing {
+            return;
+        }
+        let account = session.account;
+        let Some(registration) = &mut session.registration else { return };
+        let (Some(nick), Some((user, realname))) = (registration.nick.clone(), registration.user.clone()) else {
+            return;
+        };
+        if registration.negotiating {
+            return;
+        }
+        let password = registration.password.clone();
+        // `PASS account:password` logs in, for clients without SASL.
+        if let (Some(password), None, false) = (&password, account, registration.password_login_tried) {
+            registration.password_login_tried = true;
+            if let Some((name, secret)) = password.split_once(':') {
+                let (name, device) = command::authenticate::split_device(name);
+                if let Some(row) = self.network.account_by_name(name) {
+                    let (id, hash) = (row.id, row.password.clone());
+                    if self.may_try_login(conn, name) {
+                        let call = Call::Verify { password: secret.into(), hash: Some(hash) };
+                        let pending =
+                            Pending::PassLogin { account: id, name: name.into(), device: device.into() };
+                        self.call(ctx, call, pending);
+                        return;
+                    }
+                }
+            }
+        }
+        if let Some(hash) = self.settings.password.clone() {
+            let Some(registration) = self.session_mut(conn).and_then(|session| session.registration.as_mut()) else {
+                return;
+            };
+            if !registration.password_right {
+                let Some(password) = password else {
+                    ctx.reply.numeric(Numeric::ERR_PASSWDMISMATCH, &[], Some("This server asks for a password (PASS)"));
+                    self.refuse(ctx, "This server asks for a password");
+                    return;
+                };
+                self.call(ctx, Call::Verify { password, hash: Some(hash) }, Pending::ServerPassword);
+                return;
+            }
+        }
+        // The nick may have been taken, or an account of that name made, since NICK.
+        if let Some(owner) = self.network.user_by_nick(&nick) {
+            let same = account.is_some() && self.network.users[owner].account == account;
+            if same {
+                self.attach(ctx, owner);
+                return;
+            }
+            self.nick_is_taken(ctx, &nick);
+            return;
+        }
+        if policy::nick_reserved(&self.network, &nick, account) {
+            self.nick_is_reserved(ctx, &nick);
+            return;
+        }
+        self.introduce(ctx, &nick, &user, &realname);
+    }
+
+    fn refuse(&mut self, ctx: &mut Ctx, reason: &str) {
+        let nick = ctx.reply.nick.clone();
+        let fresh = self.ctx(ctx.conn, None);
+        let answered = std::mem::replace(&mut ctx.reply, fresh.reply);
+        self.finish(Ctx { conn: ctx.conn, user: None, reply: answered });
+        ctx.reply.nick = nick;
+        self.close(ctx.conn, reason);
+    }
+
+    fn nick_is_taken(&mut self, ctx: &mut Ctx, nick: &str) {
+        if let Some(registration) = self.session_mut(ctx.conn).and_then(|session| session.registration.as_mut()) {
+            registration.nick = None;
+        }
+        ctx.reply.nick = "*".into();
+        ctx.reply.numeric(Numeric::ERR_NICKNAMEINUSE, &[nick], Some("Nickname is already in use"));
+    }
+
+    fn nick_is_reserved(&mut self, ctx: &mut Ctx, nick: &str) {
+        if let Some(registration) = self.session_mut(ctx.conn).and_then(|session| session.registration.as_mut()) {
+            registration.nick = None;
+        }
+        ctx.reply.nick = "*".into();
+        ctx.reply.numeric(
+            Numeric::ERR_NICKNAMEINUSE,
+            &[nick],
+            Some("Nickname is reserved for its account; log in with SASL or PASS account:password"),
+        );
+    }
+
+    /// The server's password was compared.
+    pub fn server_password(&mut self, ctx: &mut Ctx, right: bool) {
+        if right {
+            if let Some(registration) = self.session_mut(ctx.conn).and_then(|session| session.registration.as_mut()) {
+                registration.password_right = true;
+            }
+            self.try_register(ctx);
+        } else {
+            ctx.reply.numeric(Numeric::ERR_PASSWDMISMATCH, &[], Some("Password incorrect"));
+            self.refuse(ctx, "Password incorrect");
+        }
+    }
+
+    fn introduce(&mut self, ctx: &mut Ctx, nick: &str, user: &str, realname: &str) {
+        let Some(session) = self.session_mut(ctx.conn) else { return };
+        session.registration = None;
+        let (account, account_name) = (session.account, session.account_name.clone());
+        let (ip, secure) = (session.peer.ip, session.peer.tls);
+        self.unregistered -= 1;
+        let since = self.number();
+        let user = format!("~{}", ircv3::name::sanitize_user(user, limits::USER_LEN - 1));
+        let host = host_of(ip);
+        let modes = Letters::of(&self.settings.default_user_modes);
+        let id = self.network.insert_user(User {
+            since,
+            nick: nick.into(),
+            folded: self.network.fold(nick),
+            source: source(nick, &user, &host),
+            user: user.into(),
+            host,
+            realname: ircv3::message::cut(realname, limits::REALNAME_LEN).into(),
+            account,
+            account_name,
+            away: None,
+            modes,
+            channels: SmallVec::new(),
+            sessions: SmallVec::from_elem(ctx.conn, 1),
+            invites: Vec::new(),
+            signon: self.clock / 1000,
+            spoke: self.now.mono_ms,
+            secure,
+        });
+        if modes.has('i') {
+            self.network.invisible += 1;
+        }
+        self.become_user(ctx, id);
+        self.welcome(ctx, id);
+        command::chathistory::replay(self, ctx, None);
+    }
+
+    fn become_user(&mut self, ctx: &mut Ctx, user: UserId) {
+        let conn = ctx.conn;
+        let now = self.now.mono_ms;
+        let ping = self.settings.ping_ms;
+        let Some(session) = self.session_mut(conn) else { return };
+        session.user = Some(user);
+        session.heard = now;
+        let serial = session.serial;
+        self.timers.look(now + ping, conn, serial);
+        self.act(conn, |slot| NetAction::Registered { slot });
+        ctx.user = Some(user);
+        ctx.reply.nick = self.network.users[user].nick.clone();
+    }
+
+    /// One more connection for a user who is here already.
+    fn attach(&mut self, ctx: &mut Ctx, user: UserId) {
+        let Some(session) = self.session_mut(ctx.conn) else { return };
+        session.registration = None;
+        let secure = session.peer.tls;
+        self.unregistered -= 1;
+        let there = &mut self.network.users[user];
+        there.sessions.push(ctx.conn);
+        there.secure &= secure;
+        self.sessions_changed(user);
+        self.become_user(ctx, user);
+        self.welcome(ctx, user);
+        for channel in self.network.users[user].channels.clone() {
+            command::join::show(self, ctx, channel);
+        }
+        command::chathistory::replay(self, ctx, None);
+    }
+
+    fn welcome(&mut self, ctx: &mut Ctx, user: UserId) {
+        let settings = self.settings.clone();
+        let server = &*settings.server_name;
+        let there = &self.network.users[user];
+        let modes = there.modes;
+        ctx.reply.numeric(
+            Numeric::RPL_WELCOME,
+            &[],
+            Some(&format!("Welcome to the {} Network, {}", settings.network, there.source)),
+        );
+        ctx.reply.numeric(
+            Numeric::RPL_YOURHOST,
+            &[],
+            Some(&format!("Your host is {server}, running version {VERSION}")),
+        );
+        let mut created = Vec::new();
+        ircv3::time::put_time(&mut created, self.started());
+        ctx.reply.numeric(
+            Numeric::RPL_CREATED,
+            &[],
+            Some(&format!("This server was created {}", String::from_utf8_lossy(&created))),
+        );
+        ctx.reply.numeric(Numeric::RPL_MYINFO, &[server, VERSION, "Biow", "Iabehiklmnoqstv", "Iabehkloqv"], None);
+        command::info::isupport(self, ctx);
+        command::info::lusers(self, ctx);
+        command::info::motd(self, ctx);
+        if modes != Letters::default() {
+            let nick = ctx.reply.nick.clone();
+            let source = self.network.users[user].source.clone();
+            ctx.reply.line_from(&source, "MODE", &[&nick, &format!("+{}", modes.text())], None);
+        }
+    }
+
+    /// Takes a connection off its user, and the user off the network if it was the last. `seen` is
+    /// the last change that the connection can be taken to have shown.
+    pub(super) fn leave(&mut self, conn: ConnId, reason: &str, seen: Seq) {
+        let Some(session) = self.session_mut(conn) else { return };
+        let user = session.user.take();
+        let (ip, unregistered) = (session.peer.ip, session.registration.take().is_some());
+        let account = session.account;
+        let device = session.device.clone();
+        self.unregistered -= usize::from(unregistered);
+        self.throttles.went(Origin::of(ip));
+        let Some(user) = user else { return };
+        if let Some(account) = account {
+            self.device_left(account, &device, seen, conn);
+        }
+        let there = &mut self.network.users[user];
+        there.sessions.retain(|other| *other != conn);
+        if there.sessions.is_empty() {
+            self.quit(user, reason);
+        } else {
+            self.sessions_changed(user);
+        }
+    }
+
+    fn device_left(&mut self, account: AccountId, device: &str, seen: Seq, conn: ConnId) {
+        // Another connection of the same device is still there: it goes on reading.
+        let still = self
+            .network
+            .users
+            .iter()
+            .filter(|(_, user)| user.account == Some(account))
+            .flat_map(|(_, user)| user.sessions.iter())
+            .any(|other| *other != conn && self.session(*other).is_some_and(|session| &*session.device == device));
+        if still {
+            return;
+        }
+        self.network.set_seen(account, device, Some(seen));
+        let seq = self.number();
+        self.keep(seq, Record::Seen(SeenRow { account, device: device.into(), seq: Some(seen) }));
+    }
+
+    /// Takes a user off the network; its connections are gone or going.
+    pub(super) fn quit(&mut self, user: UserId, reason: &str) {
+        let reason = ircv3::message::cut(reason, limits::REASON_LEN);
+        let mut line = Vec::with_capacity(128);
+        let there = &self.network.users[user];
+        write_line(&mut line, &there.source, "QUIT", &[], Some(reason));
+        let kept = there.account.is_some();
+        let channels = there.channels.clone();
+        let seq = self.number();
+        let mut frame = self.frame_from(user, line);
+        if kept {
+            for channel in &channels {
+                if let Some(after) = self.keep_event(*channel, user, seq, Kind::Quit, None, reason) {
+                    frame.after = after;
+                }
+            }
+        }
+        let mut others = self.network.neighbours(user);
+        others.retain(|other| *other != user);
+        self.frame_to_users(&others, Arc::new(frame), None);
+        for channel in channels {
+            self.remove_member(channel, user);
+        }
+        let there = self.network.remove_user(user, self.clock);
+        if there.is_oper() {
+            self.network.opers -= 1;
+        }
+        if there.modes.has('i') {
+            self.network.invisible -= 1;
+        }
+    }
+
+    /// Closes a connection that was silent: what it was sent since it was last heard counts as missed.
+    pub(super) fn close_silent(&mut self, conn: ConnId, reason: &str) {
+        let seen = self.session(conn).map_or(0, |session| session.heard_seq);
+        let (account, device) = match self.session(conn) {
+            Some(session) => (session.account, session.device.clone()),
+            None => return,
+        };
+        self.close(conn, reason);
+        if let Some(account) = account {
+            if self.network.seen(account, &device).is_some() {
+                self.network.set_seen(account, &device, Some(seen));
+                let seq = self.number();
+                self.keep(seq, Record::Seen(SeenRow { account, device, seq: Some(seen) }));
+            }
+        }
+    }
+
+    // Accounts.
+
+    /// Logs a connection in: 900, and ACCOUNT to whom it concerns.
+    pub fn login(&mut self, ctx: &mut Ctx, account: AccountId, device: &str) {
+        let Some(row) = self.network.account(account) else { return };
+        let name = row.name.clone();
+        let replays = row.autoreplay_missed;
+        let after = self.network.seen(account, device);
+        let Some(session) = self.session_mut(ctx.conn) else { return };
+        session.account = Some(account);
+        session.account_name = Some(name.clone());
+        session.device = device.into();
+        session.replay_after = after.filter(|_| replays);
+        let user = session.user;
+        self.network.set_seen(account, device, None);
+        let seq = self.number();
+        self.keep(seq, Record::Seen(SeenRow { account, device: device.into(), seq: None }));
+        let mask = match user {
+            Some(user) => self.network.users[user].source.to_string(),
+            None => format!("{}!*@*", ctx.reply.nick),
+        };
+        ctx.reply.numeric(Numeric::RPL_LOGGEDIN, &[&mask, &name], Some(&format!("You are now logged in as {name}")));
+        if let Some(user) = user {
+            let sessions = self.network.users[user].sessions.clone();
+            for conn in sessions {
+                if let Some(session) = self.session_mut(conn) {
+                    session.account = Some(account);
+                    session.account_name = Some(name.clone());
+                }
+            }
+            self.set_account(ctx, user, Some((account, name)));
+        }
+    }
+
+    fn set_account(&mut self, ctx: &mut Ctx, user: UserId, account: Option<(AccountId, Arc<str>)>) {
+        self.number();
+        let there = &mut self.network.users[user];
+        there.account = account.as_ref().map(|(id, _)| *id);
+        there.account_name = account.map(|(_, name)| name);
+        let mut line = Vec::with_capacity(96);
+        write_line(&mut line, &there.source, "ACCOUNT", &[there.account_name.as_deref().unwrap_or("*")], None);
+        let mut frame = self.frame_from(user, line);
+        frame.forms[0].needs = CapSet::of(&[Cap::AccountNotify]);
+        ctx.reply.frame(&frame);
+        let neighbours = self.network.neighbours(user);
+        self.frame_to_users(&neighbours, Arc::new(frame), Some(ctx.conn));
+    }
+}
+
+/// A form for those who have `cap`.
+pub fn form_for(cap: Cap, line: Vec<u8>) -> Form {
+    Form {
+        needs: CapSet::of(&[cap]),
+        lacks: CapSet::EMPTY,
+        lines: SmallVec::from_elem(bytes::Bytes::from(line), 1),
+    }
+}
+
+/// A frame from the server itself.
+pub fn server_frame(server: &Server, line: Vec<u8>) -> Frame {
+    Frame::plain(server.clock(), bytes::Bytes::from(line))
+}
+
+fn counts(exempt_loopback: bool, ip: IpAddr) -> bool {
+    !(exempt_loopback && ip.is_loopback())
+}
+
+/// The host that others see: the address, never beginning with a colon.
+fn host_of(ip: IpAddr) -> Arc<str> {
+    let text = ip.to_string();
+    if text.starts_with(':') { format!("0{text}").into() } else { text.into() }
+}

@@ -1,0 +1,115 @@
+//! One connection: its capabilities, registration step, the lines it has not run and what it waits for.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use ircv3::negotiation::Negotiation;
+use ircv3::sasl::Assembler;
+use ircv3::{CapSet, Message};
+
+use crate::server::command::Pending;
+use crate::server::command::bulk::Bulk;
+use crate::server::event::{BadLine, ConnId, Peer};
+use crate::server::network::UserId;
+use crate::server::record::{AccountId, Seq};
+
+/// Something a connection sent.
+#[derive(Debug)]
+pub enum Input {
+    /// A message.
+    Line(Message),
+    /// A line that is none.
+    Bad(BadLine),
+}
+
+/// A call under way for a session.
+#[derive(Debug)]
+pub struct Waiting {
+    /// The call's number.
+    pub serial: u64,
+    /// What to go on with.
+    pub pending: Pending,
+    /// The label of the command.
+    pub label: Option<Box<str>>,
+}
+
+/// What a connection has said before it is a user.
+#[derive(Debug, Default)]
+pub struct Registration {
+    /// NICK.
+    pub nick: Option<Box<str>>,
+    /// USER: the user name as given, and the real name.
+    pub user: Option<(Box<str>, Box<str>)>,
+    /// PASS.
+    pub password: Option<Box<str>>,
+    /// The server's password was given and is right.
+    pub password_right: bool,
+    /// `PASS account:password` was tried.
+    pub password_login_tried: bool,
+    /// Capability negotiation holds registration back.
+    pub negotiating: bool,
+    /// Lines so far.
+    pub lines: u32,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Session {
+    /// Which.
+    pub conn: ConnId,
+    /// Told apart from an earlier one in the same slot.
+    pub serial: u64,
+    /// The other end.
+    pub peer: Box<Peer>,
+    /// Whose it is, once registered.
+    pub user: Option<UserId>,
+    /// The account it is logged in to, before and after registration.
+    pub account: Option<AccountId>,
+    /// That account's name.
+    pub account_name: Option<Arc<str>>,
+    /// The device, from `account@device`; empty without.
+    pub device: Box<str>,
+    /// What it negotiated.
+    pub caps: CapSet,
+    /// How it negotiates.
+    pub negotiation: Box<Negotiation>,
+    /// Before registration.
+    pub registration: Option<Box<Registration>>,
+    /// A SASL exchange under way.
+    pub sasl: Option<Box<Assembler>>,
+    /// Lines that wait.
+    pub parked: VecDeque<Input>,
+    /// Whether its socket is paused.
+    pub paused: bool,
+    /// The call it waits for.
+    pub waiting: Option<Box<Waiting>>,
+    /// The long answer it is being sent.
+    pub bulk: Option<Box<Bulk>>,
+    /// What its replay at login starts after; `None` where nothing is to be replayed.
+    pub replay_after: Option<Seq>,
+    /// When it was opened, on the monotonic clock.
+    pub opened: u64,
+    /// When it was last heard, on the monotonic clock.
+    pub heard: u64,
+    /// The number of the last change when it was last heard.
+    pub heard_seq: Seq,
+    /// Whether a PING is unanswered.
+    pub pinged: bool,
+    /// Close was asked for; nothing more is read or sent.
+    pub closing: bool,
+    /// References of batches so far.
+    pub batches: u32,
+}
+
+impl Session {
+    /// Whether later lines must wait.
+    pub fn is_busy(&self) -> bool {
+        self.waiting.is_some() || self.bulk.is_some()
+    }
+
+    /// A reference for a batch, unique on this connection.
+    pub fn new_batch(&mut self) -> Box<str> {
+        self.batches = self.batches.wrapping_add(1);
+        format!("{:x}", self.batches).into_boxed_str()
+    }
+}
