@@ -42,7 +42,6 @@ chatnets = {{
     sasl_password = "{password}";
   }};
 }};
-channels = ( {{ name = "{channel}"; chatnet = "roost"; autojoin = "Yes"; }} );
 settings = {{
   core = {{ real_name = "{nick}"; user_name = "{nick}"; nick = "{nick}"; }};
   "fe-text" = {{ term_force_colors = "no"; }};
@@ -60,6 +59,9 @@ settings = {{
         let command = format!("irssi --home='{home}' --config='{}'", config_path.display());
         let output = irssi.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", "140", "-y", "50", &command]);
         assert!(output.status.success(), "tmux: {}", String::from_utf8_lossy(&output.stderr));
+        irssi.shows(&["Welcome to the Roost"]);
+        irssi.type_line(&format!("/join {channel}"));
+        irssi.shows(&[nick, "has joined", channel]);
         irssi
     }
 

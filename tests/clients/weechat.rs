@@ -28,16 +28,18 @@ impl WeeChat {
             "/set irc.look.smart_filter off".to_owned(),
             "/set fifo.file.enabled on".to_owned(),
             format!("/set fifo.file.path \"{}/fifo\"", directory.display()),
-            format!("/server add roost {}/{} -tls", server.ip(), server.port()),
+            format!("/server add roost {}/{}", server.ip(), server.port()),
+            // WeeChat 4 calls it tls, WeeChat 3 ssl; the name that it does not know costs an error line.
+            "/set irc.server.roost.tls on".to_owned(),
+            "/set irc.server.roost.ssl on".to_owned(),
             "/set irc.server.roost.tls_verify off".to_owned(),
+            "/set irc.server.roost.ssl_verify off".to_owned(),
             format!("/set irc.server.roost.nicks \"{nick}\""),
             format!("/set irc.server.roost.username \"{nick}\""),
             "/set irc.server.roost.sasl_mechanism plain".to_owned(),
             format!("/set irc.server.roost.sasl_username \"{nick}\""),
             format!("/set irc.server.roost.sasl_password \"{password}\""),
             format!("/set irc.server.roost.autojoin \"{channel}\""),
-            "/set irc.server.roost.autojoin_delay 0".to_owned(),
-            "/set irc.server_default.capabilities \"*,!draft/multiline\"".to_owned(),
             "/connect roost".to_owned(),
         ];
         let output =
