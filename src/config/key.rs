@@ -185,10 +185,10 @@ impl Kind {
 
 /// A TOML array, or values with commas between them. An address such as `[::1]:6667` is no TOML.
 fn list(text: &str) -> Value {
-    if let Ok(table) = format!("list = {text}").parse::<toml::Table>() {
-        if let Some(array @ Value::Array(_)) = table.get("list") {
-            return array.clone();
-        }
+    if let Ok(table) = format!("list = {text}").parse::<toml::Table>()
+        && let Some(array @ Value::Array(_)) = table.get("list")
+    {
+        return array.clone();
     }
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
     Value::Array(items.map(|item| Value::String(item.to_owned())).collect())

@@ -131,19 +131,19 @@ impl Frame {
             out.extend_from_slice(b"time=");
             put_time(out, self.time);
         }
-        if tags & TAGS != 0 {
-            if let Some(msgid) = self.msgid {
-                open(out);
-                out.extend_from_slice(b"msgid=");
-                msgid.put(out);
-            }
+        if tags & TAGS != 0
+            && let Some(msgid) = self.msgid
+        {
+            open(out);
+            out.extend_from_slice(b"msgid=");
+            msgid.put(out);
         }
-        if tags & ACCOUNT != 0 {
-            if let Some(account) = &self.account {
-                open(out);
-                out.extend_from_slice(b"account=");
-                out.extend_from_slice(ircv3::tags::escape(account).as_bytes());
-            }
+        if tags & ACCOUNT != 0
+            && let Some(account) = &self.account
+        {
+            open(out);
+            out.extend_from_slice(b"account=");
+            out.extend_from_slice(ircv3::tags::escape(account).as_bytes());
         }
         if tags & TAGS != 0 {
             if self.bot {

@@ -55,7 +55,6 @@ pub struct Server {
     clock: u64,
     epoch: u32,
     last_seq: Seq,
-    first_seq: Seq,
     durable: Seq,
     store_failing: Option<Box<str>>,
     started_unix_ms: u64,
@@ -102,7 +101,6 @@ impl Server {
             clock: now.unix_ms.max(last_time.min(now.unix_ms + 86_400_000)),
             epoch,
             last_seq: first_seq,
-            first_seq,
             durable: first_seq,
             store_failing: None,
             started_unix_ms: now.unix_ms,
@@ -284,11 +282,7 @@ impl Server {
                 .map_or_else(|| Arc::from("*"), Arc::from),
         };
         let caps = session.map_or(CapSet::EMPTY, |session| session.caps);
-        Ctx {
-            conn,
-            user,
-            reply: Reply::new(conn, caps, nick, self.settings.server_name.clone(), self.clock, label),
-        }
+        Ctx { conn, user, reply: Reply::new(conn, caps, nick, self.settings.server_name.clone(), self.clock, label) }
     }
 
     /// Sends what a command answered.
@@ -318,6 +312,10 @@ impl Server {
 
     /// As [`Server::close`]; `quit` is what others see, `label` is that of the command that asked.
     pub fn close_labelled(&mut self, conn: ConnId, reason: &str, quit: &str, label: Option<Box<str>>) {
+        self.close_seen(conn, reason, quit, label, self.last_seq);
+    }
+
+    fn close_seen(&mut self, conn: ConnId, reason: &str, quit: &str, label: Option<Box<str>>, seen: Seq) {
         let Some(session) = self.session_mut(conn) else { return };
         if session.closing {
             return;
@@ -331,7 +329,7 @@ impl Server {
         ctx.reply.line_from("", "ERROR", &[], Some(&format!("Closing Link: {host} ({reason})")));
         let batch = || Box::from("0");
         let bytes = ctx.reply.finish(batch).unwrap_or_default();
-        self.leave(conn, quit, self.last_seq);
+        self.leave(conn, quit, seen);
         self.act(conn, |slot| NetAction::Close { slot, after: 0, bytes });
     }
 
@@ -587,8 +585,7 @@ impl Server {
 
     fn shutdown(&mut self, reason: &str) {
         self.ending = true;
-        let conns: Vec<ConnId> =
-            self.sessions.iter().flatten().flatten().map(|session| session.conn).collect();
+        let conns: Vec<ConnId> = self.sessions.iter().flatten().flatten().map(|session| session.conn).collect();
         for conn in conns {
             self.close(conn, reason);
         }
@@ -627,10 +624,10 @@ impl Server {
             }
         }
         for session in self.sessions.iter().flatten().flatten() {
-            if let Some(user) = session.user {
-                if !self.network.users.get(user).is_some_and(|user| user.sessions.contains(&session.conn)) {
-                    return Err(format!("{:?} has a user that does not know it", session.conn));
-                }
+            if let Some(user) = session.user
+                && !self.network.users.get(user).is_some_and(|user| user.sessions.contains(&session.conn))
+            {
+                return Err(format!("{:?} has a user that does not know it", session.conn));
             }
         }
         Ok(())

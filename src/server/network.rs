@@ -39,6 +39,7 @@ pub struct Network {
     peers: AHashMap<AccountId, Vec<Box<str>>>,
     next_conversation: ConversationId,
     seen: AHashMap<(AccountId, Box<str>), Seq>,
+    connected: AHashMap<(AccountId, Box<str>), u32>,
     /// Those who left, the latest first.
     pub whowas: VecDeque<Whowas>,
     /// How many users are operators, invisible; and the most that were on at once.
@@ -140,6 +141,7 @@ impl Network {
             peers: AHashMap::new(),
             next_conversation: 1,
             seen: AHashMap::new(),
+            connected: AHashMap::new(),
             whowas: VecDeque::new(),
             opers: 0,
             invisible: 0,
@@ -294,6 +296,25 @@ impl Network {
     /// How far a device of an account has read; `None` while it is connected or was never here.
     pub fn seen(&self, account: AccountId, device: &str) -> Option<Seq> {
         self.seen.get(&(account, device.into())).copied()
+    }
+
+    /// Notes one more connection of a device; whether it is the first.
+    pub fn device_came(&mut self, account: AccountId, device: &str) -> bool {
+        let connections = self.connected.entry((account, device.into())).or_insert(0);
+        *connections += 1;
+        *connections == 1
+    }
+
+    /// Notes that a connection of a device has gone; whether it was the last.
+    pub fn device_went(&mut self, account: AccountId, device: &str) -> bool {
+        let key = (account, device.into());
+        let Some(connections) = self.connected.get_mut(&key) else { return false };
+        *connections -= 1;
+        let last = *connections == 0;
+        if last {
+            self.connected.remove(&key);
+        }
+        last
     }
 
     /// Notes how far a device has read; `None` while it is connected.

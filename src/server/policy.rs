@@ -32,7 +32,13 @@ pub enum JoinRefused {
 
 /// Whether a user may join a channel with this key. An invitation opens `+i`, `+b`, `+k` and `+l` once;
 /// the founder of a registered channel comes in always.
-pub fn may_join(network: &Network, user: UserId, id: ChannelId, key: Option<&str>, now: u64) -> Result<(), JoinRefused> {
+pub fn may_join(
+    network: &Network,
+    user: UserId,
+    id: ChannelId,
+    key: Option<&str>,
+    now: u64,
+) -> Result<(), JoinRefused> {
     let channel = &network.channels[id];
     let there = &network.users[user];
     if channel.founder.is_some() && channel.founder == there.account {

@@ -92,6 +92,7 @@ impl Server {
             waiting: None,
             bulk: None,
             replay_after: None,
+            replayed: Vec::new(),
             opened: now,
             heard: now,
             heard_seq: self.last_seq,
@@ -176,8 +177,7 @@ impl Server {
                     let (id, hash) = (row.id, row.password.clone());
                     if self.may_try_login(conn, name) {
                         let call = Call::Verify { password: secret.into(), hash: Some(hash) };
-                        let pending =
-                            Pending::PassLogin { account: id, name: name.into(), device: device.into() };
+                        let pending = Pending::PassLogin { account: id, name: name.into(), device: device.into() };
                         self.call(ctx, call, pending);
                         return;
                     }
@@ -369,10 +369,10 @@ impl Server {
         let device = session.device.clone();
         self.unregistered -= usize::from(unregistered);
         self.throttles.went(Origin::of(ip));
-        let Some(user) = user else { return };
         if let Some(account) = account {
-            self.device_left(account, &device, seen, conn);
+            self.device_left(account, &device, seen);
         }
+        let Some(user) = user else { return };
         let there = &mut self.network.users[user];
         there.sessions.retain(|other| *other != conn);
         if there.sessions.is_empty() {
@@ -382,21 +382,22 @@ impl Server {
         }
     }
 
-    fn device_left(&mut self, account: AccountId, device: &str, seen: Seq, conn: ConnId) {
-        // Another connection of the same device is still there: it goes on reading.
-        let still = self
-            .network
-            .users
-            .iter()
-            .filter(|(_, user)| user.account == Some(account))
-            .flat_map(|(_, user)| user.sessions.iter())
-            .any(|other| *other != conn && self.session(*other).is_some_and(|session| &*session.device == device));
-        if still {
-            return;
+    /// A connection of a device has gone: where it was the last, the device has read so far.
+    fn device_left(&mut self, account: AccountId, device: &str, seen: Seq) {
+        if self.network.device_went(account, device) {
+            self.network.set_seen(account, device, Some(seen));
+            let seq = self.number();
+            self.keep(seq, Record::Seen(SeenRow { account, device: device.into(), seq: Some(seen) }));
         }
-        self.network.set_seen(account, device, Some(seen));
-        let seq = self.number();
-        self.keep(seq, Record::Seen(SeenRow { account, device: device.into(), seq: Some(seen) }));
+    }
+
+    /// A connection is a device's from now on.
+    fn device_came(&mut self, account: AccountId, device: &str) {
+        if self.network.device_came(account, device) {
+            self.network.set_seen(account, device, None);
+            let seq = self.number();
+            self.keep(seq, Record::Seen(SeenRow { account, device: device.into(), seq: None }));
+        }
     }
 
     /// Takes a user off the network; its connections are gone or going.
@@ -434,18 +435,7 @@ impl Server {
     /// Closes a connection that was silent: what it was sent since it was last heard counts as missed.
     pub(super) fn close_silent(&mut self, conn: ConnId, reason: &str) {
         let seen = self.session(conn).map_or(0, |session| session.heard_seq);
-        let (account, device) = match self.session(conn) {
-            Some(session) => (session.account, session.device.clone()),
-            None => return,
-        };
-        self.close(conn, reason);
-        if let Some(account) = account {
-            if self.network.seen(account, &device).is_some() {
-                self.network.set_seen(account, &device, Some(seen));
-                let seq = self.number();
-                self.keep(seq, Record::Seen(SeenRow { account, device, seq: Some(seen) }));
-            }
-        }
+        self.close_seen(conn, reason, reason, None, seen);
     }
 
     // Accounts.
@@ -457,28 +447,37 @@ impl Server {
         let replays = row.autoreplay_missed;
         let after = self.network.seen(account, device);
         let Some(session) = self.session_mut(ctx.conn) else { return };
-        session.account = Some(account);
-        session.account_name = Some(name.clone());
-        session.device = device.into();
-        session.replay_after = after.filter(|_| replays);
         let user = session.user;
-        self.network.set_seen(account, device, None);
-        let seq = self.number();
-        self.keep(seq, Record::Seen(SeenRow { account, device: device.into(), seq: None }));
+        let (old_account, old_device) = (session.account, session.device.clone());
+        session.replay_after = after.filter(|_| replays);
+        if let Some(old) = old_account {
+            self.device_left(old, &old_device, self.last_seq);
+        }
+        self.set_session_account(ctx.conn, account, &name, device);
         let mask = match user {
             Some(user) => self.network.users[user].source.to_string(),
             None => format!("{}!*@*", ctx.reply.nick),
         };
         ctx.reply.numeric(Numeric::RPL_LOGGEDIN, &[&mask, &name], Some(&format!("You are now logged in as {name}")));
         if let Some(user) = user {
-            let sessions = self.network.users[user].sessions.clone();
-            for conn in sessions {
-                if let Some(session) = self.session_mut(conn) {
-                    session.account = Some(account);
-                    session.account_name = Some(name.clone());
+            for conn in self.network.users[user].sessions.clone() {
+                let other = self.session(conn).map(|session| (session.account, session.device.clone()));
+                let Some((was, device)) = other.filter(|(was, _)| *was != Some(account)) else { continue };
+                if let Some(was) = was {
+                    self.device_left(was, &device, self.last_seq);
                 }
+                self.set_session_account(conn, account, &name, &device);
             }
             self.set_account(ctx, user, Some((account, name)));
+        }
+    }
+
+    fn set_session_account(&mut self, conn: ConnId, account: AccountId, name: &Arc<str>, device: &str) {
+        if let Some(session) = self.session_mut(conn) {
+            session.account = Some(account);
+            session.account_name = Some(name.clone());
+            session.device = device.into();
+            self.device_came(account, device);
         }
     }
 
@@ -499,11 +498,7 @@ impl Server {
 
 /// A form for those who have `cap`.
 pub fn form_for(cap: Cap, line: Vec<u8>) -> Form {
-    Form {
-        needs: CapSet::of(&[cap]),
-        lacks: CapSet::EMPTY,
-        lines: SmallVec::from_elem(bytes::Bytes::from(line), 1),
-    }
+    Form { needs: CapSet::of(&[cap]), lacks: CapSet::EMPTY, lines: SmallVec::from_elem(bytes::Bytes::from(line), 1) }
 }
 
 /// A frame from the server itself.

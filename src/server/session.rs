@@ -11,7 +11,7 @@ use crate::server::command::Pending;
 use crate::server::command::bulk::Bulk;
 use crate::server::event::{BadLine, ConnId, Peer};
 use crate::server::network::UserId;
-use crate::server::record::{AccountId, Seq};
+use crate::server::record::{AccountId, ConversationId, Seq};
 
 /// Something a connection sent.
 #[derive(Debug)]
@@ -87,6 +87,8 @@ pub struct Session {
     pub bulk: Option<Box<Bulk>>,
     /// What its replay at login starts after; `None` where nothing is to be replayed.
     pub replay_after: Option<Seq>,
+    /// The conversations that were replayed to it: none is twice.
+    pub replayed: Vec<ConversationId>,
     /// When it was opened, on the monotonic clock.
     pub opened: u64,
     /// When it was last heard, on the monotonic clock.

@@ -92,14 +92,7 @@ fn plain(server: &mut Server, ctx: &mut Ctx, response: &[u8]) {
 }
 
 /// The password was compared.
-pub fn verified(
-    server: &mut Server,
-    ctx: &mut Ctx,
-    account: Option<AccountId>,
-    name: &str,
-    device: &str,
-    busy: bool,
-) {
+pub fn verified(server: &mut Server, ctx: &mut Ctx, account: Option<AccountId>, name: &str, device: &str, busy: bool) {
     // The account may have gone while its password was compared.
     match account.filter(|id| server.network.account(*id).is_some()) {
         Some(id) => {

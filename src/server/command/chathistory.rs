@@ -265,6 +265,9 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, joined: Option<&[ChannelId]>) 
         }
     }
     let until = server.last_seq() + 1;
+    let Some(session) = server.session_mut(ctx.conn) else { return };
+    left.retain(|(conversation, _)| !session.replayed.contains(conversation));
+    session.replayed.extend(left.iter().map(|(conversation, _)| *conversation));
     next(server, ctx, Replay { after, until, left });
 }
 
@@ -290,11 +293,11 @@ fn next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
 
 /// One conversation was read.
 pub fn replayed(server: &mut Server, ctx: &mut Ctx, replay: Replay, returned: Returned) {
-    if let Returned::History(page) = returned {
-        if page.messages > 0 {
-            for bytes in page.chunks {
-                server.act(ctx.conn, |slot| NetAction::Send { slot, after: 0, bytes });
-            }
+    if let Returned::History(page) = returned
+        && page.messages > 0
+    {
+        for bytes in page.chunks {
+            server.act(ctx.conn, |slot| NetAction::Send { slot, after: 0, bytes });
         }
     }
     next(server, ctx, replay);

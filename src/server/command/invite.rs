@@ -71,15 +71,23 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     server.frame_to_user(target, &frame, None);
     frame.forms[0].needs = CapSet::of(&[Cap::InviteNotify]);
     let there = &server.network.channels[channel];
-    let members: Vec<usize> =
-        there.members.iter().filter(|(id, ranks)| **id != user && ranks.at_least(Rank::Halfop)).map(|(id, _)| *id).collect();
+    let members: Vec<usize> = there
+        .members
+        .iter()
+        .filter(|(id, ranks)| **id != user && ranks.at_least(Rank::Halfop))
+        .map(|(id, _)| *id)
+        .collect();
     server.frame_to_users(&members, Arc::new(frame), None);
 }
 
 /// 336 for each invitation that holds, then 337.
 fn list(server: &mut Server, ctx: &mut Ctx, now: u64) {
-    let serials: Vec<u64> =
-        server.network.users[ctx.me()].invites.iter().filter(|(_, until)| *until > now).map(|(serial, _)| *serial).collect();
+    let serials: Vec<u64> = server.network.users[ctx.me()]
+        .invites
+        .iter()
+        .filter(|(_, until)| *until > now)
+        .map(|(serial, _)| *serial)
+        .collect();
     for (_, channel) in &server.network.channels {
         if serials.contains(&channel.serial) {
             ctx.reply.numeric(Numeric::RPL_INVITELIST, &[&channel.name], None);

@@ -41,9 +41,17 @@ fn join(server: &mut Server, ctx: &mut Ctx, given: &str, key: Option<&str>) -> O
     let user = ctx.me();
     if !name::is_channel(given, limits::CHANNEL_LEN) {
         if given.starts_with('#') {
-            ctx.reply.numeric(Numeric::ERR_BADCHANMASK, &[printable(given)], Some("Bad Channel Mask: no such name is possible"));
+            ctx.reply.numeric(
+                Numeric::ERR_BADCHANMASK,
+                &[printable(given)],
+                Some("Bad Channel Mask: no such name is possible"),
+            );
         } else {
-            ctx.reply.numeric(Numeric::ERR_NOSUCHCHANNEL, &[printable(given)], Some("No such channel: a channel's name begins with #"));
+            ctx.reply.numeric(
+                Numeric::ERR_NOSUCHCHANNEL,
+                &[printable(given)],
+                Some("No such channel: a channel's name begins with #"),
+            );
         }
         return None;
     }

@@ -300,9 +300,9 @@ fn to_user(server: &mut Server, ctx: &mut Ctx, said: &Said<'_>, target: UserId) 
             }
         }
     }
-    if said.kind == Kind::Privmsg {
-        if let Some(away) = server.network.users[target].away.clone() {
-            ctx.reply.numeric(Numeric::RPL_AWAY, &[&nick], Some(&away));
-        }
+    if said.kind == Kind::Privmsg
+        && let Some(away) = server.network.users[target].away.clone()
+    {
+        ctx.reply.numeric(Numeric::RPL_AWAY, &[&nick], Some(&away));
     }
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use ircv3::Message;
+use ircv3::mask;
 use ircv3::message::write_line;
 use ircv3::mode::{self, Kind as ModeKind, ModeChange, Rank};
 use ircv3::numeric::Numeric;
-use ircv3::mask;
 
 use crate::limits;
 use crate::server::channel::ListEntry;
@@ -29,8 +29,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
 fn channel_mode(server: &mut Server, ctx: &mut Ctx, line: &Message, target: &str) {
     let user = ctx.me();
     let found = server.network.channel_by_name(target);
-    let Some(channel) =
-        found.filter(|id| policy::sees_channel(&server.network, user, &server.network.channels[*id]))
+    let Some(channel) = found.filter(|id| policy::sees_channel(&server.network, user, &server.network.channels[*id]))
     else {
         ctx.reply.numeric(Numeric::ERR_NOSUCHCHANNEL, &[printable(target)], Some("No such channel"));
         return;
@@ -97,11 +96,9 @@ fn apply(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, changes: &[Mode
                             &[&name],
                             Some("You're not channel operator"),
                         ),
-                        None => ctx.reply.numeric(
-                            Numeric::ERR_NOTONCHANNEL,
-                            &[&name],
-                            Some("You're not on that channel"),
-                        ),
+                        None => {
+                            ctx.reply.numeric(Numeric::ERR_NOTONCHANNEL, &[&name], Some("You're not on that channel"))
+                        }
                     }
                 }
                 continue;
@@ -207,13 +204,8 @@ fn entry(
         }
         list.push(ListEntry { mask: mask.as_str().into(), setter: setter.clone(), set_at });
         if registered {
-            let row = ListRow {
-                channel: folded.as_str().into(),
-                mode: letter,
-                mask: mask.as_str().into(),
-                setter,
-                set_at,
-            };
+            let row =
+                ListRow { channel: folded.as_str().into(), mode: letter, mask: mask.as_str().into(), setter, set_at };
             records.push(Record::ListEntry(Box::new(row)));
         }
         Some(Done { add: true, letter, param: Some(mask) })

@@ -44,11 +44,7 @@ pub fn verified(server: &mut Server, ctx: &mut Ctx, name: &str, right: bool) {
 pub fn kill(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let user = ctx.me();
     if !server.network.users[user].is_oper() {
-        ctx.reply.numeric(
-            Numeric::ERR_NOPRIVILEGES,
-            &[],
-            Some("Permission Denied- You're not an IRC operator"),
-        );
+        ctx.reply.numeric(Numeric::ERR_NOPRIVILEGES, &[], Some("Permission Denied- You're not an IRC operator"));
         return;
     }
     let nick = line.param(0).unwrap_or("");

@@ -34,7 +34,12 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     }
     if ctx.user.is_none() {
         if !server.settings.register_before_connect {
-            ctx.reply.fail("REGISTER", "COMPLETE_CONNECTION_REQUIRED", &[], "Complete the connection first (NICK and USER)");
+            ctx.reply.fail(
+                "REGISTER",
+                "COMPLETE_CONNECTION_REQUIRED",
+                &[],
+                "Complete the connection first (NICK and USER)",
+            );
             return;
         }
         if &*ctx.reply.nick == "*" {
@@ -79,7 +84,10 @@ pub fn check(server: &mut Server, ctx: &Ctx, account: &str, password: &str) -> R
         return refuse("UNACCEPTABLE_PASSWORD", &text);
     }
     if !server.may_register_account(ctx.conn) {
-        return refuse("TEMPORARILY_UNAVAILABLE", "Too many accounts were registered from your address; try again later");
+        return refuse(
+            "TEMPORARILY_UNAVAILABLE",
+            "Too many accounts were registered from your address; try again later",
+        );
     }
     Ok(())
 }
@@ -87,7 +95,9 @@ pub fn check(server: &mut Server, ctx: &Ctx, account: &str, password: &str) -> R
 fn looks_like_email(text: &str) -> bool {
     text.len() <= 254
         && !text.contains(|c: char| c.is_whitespace() || c.is_control())
-        && text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && host.contains('.') && !host.contains('@'))
+        && text
+            .split_once('@')
+            .is_some_and(|(user, host)| !user.is_empty() && host.contains('.') && !host.contains('@'))
 }
 
 /// The password of a new account was hashed.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ircv3::Message;
-use ircv3::mode::Rank;
 use ircv3::message::write_line;
+use ircv3::mode::Rank;
 use ircv3::numeric::Numeric;
 
 use crate::limits;
@@ -229,8 +229,8 @@ fn channel_named(server: &Server, ctx: &mut Ctx, rest: &[&str], syntax: &str) ->
         return None;
     };
     let found = server.network.channel_by_name(name);
-    let seen =
-        found.filter(|id| crate::server::policy::sees_channel(&server.network, ctx.me(), &server.network.channels[*id]));
+    let seen = found
+        .filter(|id| crate::server::policy::sees_channel(&server.network, ctx.me(), &server.network.channels[*id]));
     if seen.is_none() {
         say(ctx, "ChanServ", &format!("There is no channel {name:?}"));
     }

@@ -20,8 +20,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let name = line.param(0).unwrap_or("");
     let user = ctx.me();
     let found = server.network.channel_by_name(name);
-    let Some(channel) =
-        found.filter(|id| policy::sees_channel(&server.network, user, &server.network.channels[*id]))
+    let Some(channel) = found.filter(|id| policy::sees_channel(&server.network, user, &server.network.channels[*id]))
     else {
         ctx.reply.numeric(Numeric::ERR_NOSUCHCHANNEL, &[printable(name)], Some("No such channel"));
         return;

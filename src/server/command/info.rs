@@ -1,0 +1,242 @@
+//! What the server says about itself (Modern IRC, "Server Queries and Commands"): ADMIN, HELP, INFO, LUSERS,
+//! MOTD, TIME, VERSION, and 005.
+
+use ircv3::mask;
+use ircv3::message::cut;
+use ircv3::mode::{CHANNEL_MODES, Kind, Rank, USER_MODES};
+use ircv3::numeric::Numeric;
+use ircv3::time::time_text;
+use ircv3::{Message, isupport as tokens};
+
+use crate::limits;
+use crate::server::command::bulk::{WordLines, trailing_room};
+use crate::server::command::who::ECHO_BYTES;
+use crate::server::command::{self, COMMANDS, printable};
+use crate::server::registration::VERSION;
+use crate::server::{Ctx, Server};
+
+/// `ADMIN [server]`
+pub fn admin(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    if is_elsewhere(server, ctx, line.param(0)) {
+        return;
+    }
+    let name = &*server.settings.server_name;
+    let lines = &server.settings.admin;
+    if lines.is_empty() {
+        ctx.reply.numeric(Numeric::ERR_NOADMININFO, &[name], Some("No administrative info available"));
+        return;
+    }
+    ctx.reply.numeric(Numeric::RPL_ADMINME, &[name], Some("Administrative info"));
+    for (at, line) in lines.iter().enumerate() {
+        let numeric = match at {
+            0 => Numeric::RPL_ADMINLOC1,
+            _ if at >= 2 && at + 1 == lines.len() => Numeric::RPL_ADMINEMAIL,
+            _ => Numeric::RPL_ADMINLOC2,
+        };
+        fitted(server, ctx, numeric, line);
+    }
+}
+
+/// `INFO [server]`
+pub fn info(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    if is_elsewhere(server, ctx, line.param(0)) {
+        return;
+    }
+    fitted(server, ctx, Numeric::RPL_INFO, &format!("{VERSION}: Roost, an IRC server you can come back to"));
+    fitted(server, ctx, Numeric::RPL_INFO, &format!("Network: {}", server.settings.network));
+    fitted(server, ctx, Numeric::RPL_INFO, &format!("Running since {}", readable(server.started())));
+    for line in &server.settings.admin {
+        fitted(server, ctx, Numeric::RPL_INFO, line);
+    }
+    ctx.reply.numeric(Numeric::RPL_ENDOFINFO, &[], Some("End of INFO list"));
+}
+
+/// `LUSERS [mask [server]]`
+pub fn lusers_command(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    if !is_elsewhere(server, ctx, line.param(1)) {
+        lusers(server, ctx);
+    }
+}
+
+/// 251 to 255, 265 and 266. Those whose count may be left out where it is 0 are left out then.
+pub fn lusers(server: &Server, ctx: &mut Ctx) {
+    let network = &server.network;
+    let users = network.users.len();
+    let (invisible, most) = (network.invisible, network.most_users);
+    let (_, unregistered) = server.session_counts();
+    let visible = users.saturating_sub(invisible);
+    ctx.reply.numeric(
+        Numeric::RPL_LUSERCLIENT,
+        &[],
+        Some(&format!("There are {visible} users and {invisible} invisible on 1 servers")),
+    );
+    for (numeric, count, what) in [
+        (Numeric::RPL_LUSEROP, network.opers, "operator(s) online"),
+        (Numeric::RPL_LUSERUNKNOWN, unregistered, "unknown connection(s)"),
+        (Numeric::RPL_LUSERCHANNELS, network.channels.len(), "channels formed"),
+    ] {
+        if count > 0 {
+            ctx.reply.numeric(numeric, &[&count.to_string()], Some(what));
+        }
+    }
+    ctx.reply.numeric(Numeric::RPL_LUSERME, &[], Some(&format!("I have {users} clients and 0 servers")));
+    let (now, most) = (users.to_string(), most.to_string());
+    for (numeric, what) in [(Numeric::RPL_LOCALUSERS, "local"), (Numeric::RPL_GLOBALUSERS, "global")] {
+        ctx.reply.numeric(numeric, &[&now, &most], Some(&format!("Current {what} users {now}, max {most}")));
+    }
+}
+
+/// `MOTD [server]`
+pub fn motd_command(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    if !is_elsewhere(server, ctx, line.param(0)) {
+        motd(server, ctx);
+    }
+}
+
+/// 375, 372 and 376, or 422.
+pub fn motd(server: &Server, ctx: &mut Ctx) {
+    let Some(lines) = &server.settings.motd else {
+        ctx.reply.numeric(Numeric::ERR_NOMOTD, &[], Some("MOTD File is missing"));
+        return;
+    };
+    let head = format!("- {} Message of the day - ", server.settings.server_name);
+    fitted(server, ctx, Numeric::RPL_MOTDSTART, &head);
+    for line in lines {
+        fitted(server, ctx, Numeric::RPL_MOTD, &format!("- {line}"));
+    }
+    ctx.reply.numeric(Numeric::RPL_ENDOFMOTD, &[], Some("End of /MOTD command."));
+}
+
+/// `TIME [server]`
+pub fn time(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    if is_elsewhere(server, ctx, line.param(0)) {
+        return;
+    }
+    let now = readable(server.clock());
+    ctx.reply.numeric(Numeric::RPL_TIME, &[&server.settings.server_name], Some(&now));
+}
+
+/// `VERSION [server]`
+pub fn version(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    if is_elsewhere(server, ctx, line.param(0)) {
+        return;
+    }
+    let name = &*server.settings.server_name;
+    ctx.reply.numeric(Numeric::RPL_VERSION, &[VERSION, name], Some("An IRC server you can come back to"));
+    isupport(server, ctx);
+}
+
+/// 005
+pub fn isupport(server: &Server, ctx: &mut Ctx) {
+    for line in tokens::lines(&server.isupport(), &server.settings.server_name, limits::NICK_LEN) {
+        ctx.reply.numeric(Numeric::RPL_ISUPPORT, &[&line], Some(tokens::TEXT));
+    }
+}
+
+/// `HELP [subject]`
+pub fn help(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    let asked = line.param(0).unwrap_or_default().trim();
+    let subject = asked.to_ascii_uppercase();
+    if subject.is_empty() || subject == "INDEX" {
+        index(server, ctx);
+        return;
+    }
+    if let Some(command) = command::find(asked) {
+        let name = command.name;
+        ctx.reply.numeric(Numeric::RPL_HELPSTART, &[name], Some(format!("{name} {}", command.syntax).trim_end()));
+        ctx.reply.numeric(Numeric::RPL_HELPTXT, &[name], Some(command.help));
+        ctx.reply.numeric(Numeric::RPL_ENDOFHELP, &[name], Some("End of /HELP"));
+        return;
+    }
+    match &*subject {
+        "CHANMODES" | "CMODES" | "CMODE" => {
+            topic(ctx, &subject, "Channel modes: MODE #channel +letter [parameter]", &channel_modes());
+        }
+        "USERMODES" | "UMODES" | "UMODE" => topic(ctx, &subject, "User modes: MODE nick +letter", &user_modes()),
+        _ => {
+            let asked = cut(printable(asked), ECHO_BYTES);
+            ctx.reply.numeric(
+                Numeric::ERR_HELPNOTFOUND,
+                &[asked],
+                Some("No help available on this topic; HELP alone lists all topics"),
+            );
+        }
+    }
+}
+
+fn index(server: &Server, ctx: &mut Ctx) {
+    const SUBJECT: &[&str] = &["index"];
+    ctx.reply.numeric(Numeric::RPL_HELPSTART, SUBJECT, Some("HELP followed by one of these explains it:"));
+    let mut words = WordLines::new(server, &ctx.reply, Numeric::RPL_HELPTXT, SUBJECT);
+    for name in COMMANDS.iter().map(|command| command.name).chain(["CHANMODES", "USERMODES"]) {
+        words.push(&mut ctx.reply, &[name]);
+    }
+    words.finish(&mut ctx.reply);
+    ctx.reply.numeric(Numeric::RPL_ENDOFHELP, SUBJECT, Some("End of /HELP"));
+}
+
+fn topic(ctx: &mut Ctx, subject: &str, head: &str, lines: &[String]) {
+    ctx.reply.numeric(Numeric::RPL_HELPSTART, &[subject], Some(head));
+    for line in lines {
+        ctx.reply.numeric(Numeric::RPL_HELPTXT, &[subject], Some(line));
+    }
+    ctx.reply.numeric(Numeric::RPL_ENDOFHELP, &[subject], Some("End of /HELP"));
+}
+
+fn channel_modes() -> Vec<String> {
+    let ranks = Rank::ALL.iter().map(|rank| {
+        let name = format!("{rank:?}").to_ascii_lowercase();
+        format!("+{} nick: {name}, shown as {}nick", rank.letter(), rank.prefix())
+    });
+    let modes = CHANNEL_MODES.iter().map(|mode| {
+        let (letter, name) = (mode.letter, mode.name);
+        match mode.kind {
+            Kind::List => format!("+{letter} mask: {name} (+{letter} alone lists them)"),
+            Kind::Setting => format!("+{letter} value, -{letter} value: {name}"),
+            Kind::SettingToSet => format!("+{letter} value, -{letter}: {name}"),
+            Kind::Flag | Kind::Prefix => format!("+{letter}: {name}"),
+        }
+    });
+    ranks.chain(modes).collect()
+}
+
+fn user_modes() -> Vec<String> {
+    USER_MODES
+        .iter()
+        .map(|mode| {
+            let whose = match (mode.settable, mode.unsettable) {
+                (true, true) => "",
+                (true, false) => " (cannot be taken off)",
+                (false, true) => " (only the server sets it)",
+                (false, false) => " (only the server changes it)",
+            };
+            format!("+{}: {}{whose}", mode.letter, mode.name)
+        })
+        .collect()
+}
+
+/// Whether a command asks for another server, and 402 if it does. A mask that fits this server means it, and so
+/// does the nick of anyone here.
+pub fn is_elsewhere(server: &Server, ctx: &mut Ctx, target: Option<&str>) -> bool {
+    let Some(target) = target.filter(|target| !target.is_empty()) else { return false };
+    let here = mask::matches(target, &server.settings.server_name, server.network.casemapping)
+        || server.network.user_by_nick(target).is_some();
+    if !here {
+        let target = cut(printable(target), ECHO_BYTES);
+        ctx.reply.numeric(Numeric::ERR_NOSUCHSERVER, &[target], Some("No such server"));
+    }
+    !here
+}
+
+/// A moment in milliseconds since 1970, for people: `2026-01-31 23:59:59 UTC`.
+pub fn readable(unix_ms: u64) -> String {
+    let text = time_text(unix_ms);
+    let (date, time) = text.split_once('T').unwrap_or((&text, ""));
+    format!("{date} {} UTC", time.split('.').next().unwrap_or_default())
+}
+
+/// A numeric with one line of the operator's, cut where it would be too long.
+fn fitted(server: &Server, ctx: &mut Ctx, numeric: Numeric, text: &str) {
+    let text = cut(text, trailing_room(server, &ctx.reply, &[]));
+    ctx.reply.numeric(numeric, &[], Some(text));
+}

@@ -1,0 +1,105 @@
+//! NAMES (Modern IRC, "NAMES message"): who is in a channel.
+
+use ircv3::message::cut;
+use ircv3::numeric::Numeric;
+use ircv3::{Cap, Message};
+
+use crate::server::command::bulk::{self, Answer, WordLines};
+use crate::server::command::printable;
+use crate::server::command::who::sees_user;
+use crate::server::network::ChannelId;
+use crate::server::policy::sees_channel;
+use crate::server::{Ctx, Server};
+
+const END: &str = "End of /NAMES list";
+
+/// `NAMES [channel[,channel...]]`
+pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    let Some(asked) = line.param(0).filter(|asked| !asked.is_empty()) else {
+        ctx.reply.numeric(Numeric::RPL_ENDOFNAMES, &["*"], Some(END));
+        return;
+    };
+    let mut channels: Vec<Box<str>> = Vec::new();
+    for name in asked.split(',').filter(|name| !name.is_empty()) {
+        if !channels.iter().any(|other| server.network.casemapping.same(other, name)) {
+            channels.push(name.into());
+        }
+    }
+    // A single channel is named as it is written itself; a list is repeated as it was asked.
+    let end = match &channels[..] {
+        [name] => match server.network.channel_by_name(name) {
+            Some(id) if sees_channel(&server.network, ctx.me(), &server.network.channels[id]) => {
+                server.network.channels[id].name.as_ref().into()
+            }
+            _ => name.clone(),
+        },
+        _ => asked.into(),
+    };
+    bulk::start(server, ctx, Answer::Names(Names { channels: channels.into_iter(), end }));
+}
+
+/// 353 and 366 of one channel.
+pub fn send(server: &Server, ctx: &mut Ctx, channel: ChannelId) {
+    members(server, ctx, channel);
+    ctx.reply.numeric(Numeric::RPL_ENDOFNAMES, &[&server.network.channels[channel].name], Some(END));
+}
+
+/// What is left of an answer to NAMES.
+#[derive(Debug)]
+pub struct Names {
+    channels: std::vec::IntoIter<Box<str>>,
+    end: Box<str>,
+}
+
+impl Names {
+    /// Appends the next page; whether it is the last. A channel is not divided.
+    pub fn page(&mut self, server: &Server, ctx: &mut Ctx) -> bool {
+        while !bulk::is_full(&ctx.reply) {
+            let Some(name) = self.channels.next() else {
+                let room = bulk::trailing_room(server, &ctx.reply, &[END]);
+                let end = fitting(printable(&self.end), room);
+                ctx.reply.numeric(Numeric::RPL_ENDOFNAMES, &[end], Some(END));
+                return true;
+            };
+            if let Some(id) = server.network.channel_by_name(&name) {
+                members(server, ctx, id);
+            }
+        }
+        false
+    }
+}
+
+/// As many whole names of a list as have room.
+fn fitting(list: &str, room: usize) -> &str {
+    let part = cut(list, room);
+    if part.len() == list.len() {
+        return list;
+    }
+    part.rsplit_once(',').map_or(part, |(names, _)| names)
+}
+
+/// 353 for those members that the asking user sees.
+fn members(server: &Server, ctx: &mut Ctx, id: ChannelId) {
+    let network = &server.network;
+    let me = ctx.me();
+    let channel = &network.channels[id];
+    if !sees_channel(network, me, channel) {
+        return;
+    }
+    ctx.reply.after = ctx.reply.after.max(channel.changed);
+    let multi_prefix = ctx.reply.caps.has(Cap::MultiPrefix);
+    let whole_source = ctx.reply.caps.has(Cap::UserhostInNames);
+    let sees_all = channel.members.contains_key(&me) || network.users[me].is_oper();
+    let symbol = if channel.is_secret() { "@" } else { "=" };
+    let middles = [symbol, &*channel.name];
+    let mut words = WordLines::new(server, &ctx.reply, Numeric::RPL_NAMREPLY, &middles);
+    for (user, ranks) in &channel.members {
+        if !sees_all && !sees_user(network, me, *user) {
+            continue;
+        }
+        let user = &network.users[*user];
+        let name = if whole_source { &user.source } else { &user.nick };
+        words.push(&mut ctx.reply, &[ranks.prefixes(multi_prefix), name]);
+    }
+    words.finish(&mut ctx.reply);
+}
