@@ -26,6 +26,7 @@ impl WeeChat {
             "/set logger.level.irc 9".to_owned(),
             "/set logger.file.mask \"$plugin.$name.weechatlog\"".to_owned(),
             "/set irc.look.smart_filter off".to_owned(),
+            "/set irc.look.display_join_message \"329,332,333,353,366\"".to_owned(),
             "/set fifo.file.enabled on".to_owned(),
             format!("/set fifo.file.path \"{}/fifo\"", directory.display()),
             format!("/server add roost {}/{}", server.ip(), server.port()),

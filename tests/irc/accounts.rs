@@ -290,23 +290,17 @@ fn accounts_survive_a_restart_and_a_crash() {
 fn c23_a_registered_nick_is_protected() {
     let server = Server::start();
     server.account("alice", "sesame");
-    // A registered connection keeps its nick.
-    let mut mallory = server.user("mallory");
-    let lines = mallory.ask("NICK Alice");
-    assert!(lines.iter().all(|line| line.command() != "NICK"), "{lines:#?}");
-    assert!(
-        lines.iter().any(|line| line.command() == "433" || line.fits("* FAIL NICK NICKNAME_RESERVED *")),
-        "{lines:#?}"
-    );
-    // So does one that is registering.
+    // A registered connection keeps its nick, and is told why in words: 433 would send some clients
+    // looking for another one by themselves.
+    let mut mallory = server.user_with("mallory", "standard-replies");
+    mallory.one("NICK Alice").must_fit(":roost.local FAIL NICK NICKNAME_RESERVED Alice :*");
+    mallory.request("-standard-replies");
+    mallory.one("NICK Alice").must_fit(":roost.local NOTICE mallory :*");
+    // One that is registering has to find another.
     let mut eve = server.connect();
     eve.send_all(&["NICK alice", "USER e 0 * :e"]);
     let lines = eve.sync();
-    assert!(lines.iter().all(|line| line.command() != "001"), "{lines:#?}");
-    assert!(
-        lines.iter().any(|line| line.command() == "433" || line.fits("* FAIL NICK NICKNAME_RESERVED *")),
-        "{lines:#?}"
-    );
+    assert_eq!(commands(&lines), ["433"], "{lines:#?}");
     eve.send("NICK eve");
     eve.welcome("eve");
     // Whoever logs in may have it.
@@ -379,4 +373,34 @@ fn connections_are_limited_by_address() {
     last.closed();
     clients[0].sync();
     server.user("d");
+}
+
+#[test]
+fn c23_a_second_device_joins_the_session_that_is_there_and_nobody_else_notices() {
+    let server = Server::start();
+    server.account("alice", "sesame");
+    let mut first = server.logged_in("alice", "alice", "sesame", "echo-message");
+    first.join("#room");
+    let mut bob = server.user("bob");
+    bob.join("#room");
+    first.sync();
+    let mut second = server.connect();
+    let lines = second.log_in("alice", "alice", "sesame", "echo-message");
+    assert!(all(&lines, "433").is_empty(), "{lines:#?}");
+    find(&lines, "JOIN").must_fit(":alice!* JOIN #room");
+    find(&lines, "366");
+    bob.silent();
+    // Both hear the others, and each sees what the other one says.
+    bob.ask("PRIVMSG #room :to both");
+    assert_eq!(texts(&first.sync()), ["to both"]);
+    assert_eq!(texts(&second.sync()), ["to both"]);
+    assert_eq!(texts(&first.ask("PRIVMSG #room :from the first")), ["from the first"]);
+    assert_eq!(texts(&second.sync()), ["from the first"]);
+    assert_eq!(texts(&bob.sync()), ["from the first"]);
+    second.send("QUIT :one of two");
+    second.closed();
+    bob.silent();
+    first.send("QUIT :the last");
+    first.closed();
+    bob.only().must_fit(":alice!* QUIT :*");
 }

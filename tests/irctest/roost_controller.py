@@ -65,6 +65,9 @@ class RoostController(BaseServerController, DirectoryBasedController):
         (
             OptionalBehaviors.BAN_EXCEPTION_MODE,
             OptionalBehaviors.CAP_REQ_MINUS,
+            OptionalBehaviors.ELIST_M,
+            OptionalBehaviors.ELIST_N,
+            OptionalBehaviors.ELIST_U,
             OptionalBehaviors.INVITE_EXCEPTION_MODE,
             OptionalBehaviors.INVITE_OVERRIDES_LIMIT,
             OptionalBehaviors.MULTI_JOIN,
@@ -77,13 +80,14 @@ class RoostController(BaseServerController, DirectoryBasedController):
     # Tokens of 005 that must be there, with these values.
     isupport = {
         "CASEMAPPING": "ascii",
-        "ELIST": patma.StrRe("[CMNTU]+"),
+        "ELIST": patma.StrRe("[MNU]+"),
         "INVEX": None,
         "MSGREFTYPES": "msgid,timestamp",
-        "PREFIX": "(ov)@+",
-        "STATUSMSG": "@+",
+        "PREFIX": "(qaohv)~&@%+",
+        "STATUSMSG": "~&@%+",
         "TARGMAX": patma.ANYSTR,
         "UTF8ONLY": None,
+        "WHOX": None,
     }
 
     def run(
