@@ -50,6 +50,8 @@ pub struct Config {
     /// Where each value was written that is not the default of the program.
     #[serde(skip)]
     places: BTreeMap<String, Place>,
+    #[serde(skip)]
+    file: String,
 }
 
 macro_rules! sections {
@@ -297,6 +299,7 @@ impl Config {
         }
         let mut config: Config = tree.try_into().map_err(ConfigError::from_serde)?;
         config.places = places;
+        config.file = source.file.to_string();
         config.check_together()?;
         Ok(config)
     }
@@ -463,6 +466,11 @@ impl Config {
         listeners
     }
 
+    /// What was read: the path of the file, or that it was built in.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
     /// The directory of everything that Roost keeps.
     pub fn data_dir(&self) -> &Path {
         &self.data
@@ -530,6 +538,7 @@ impl Default for Config {
             client_tags: ClientTagsSection::default(),
             oper: Vec::new(),
             places: BTreeMap::new(),
+            file: String::new(),
         }
     }
 }

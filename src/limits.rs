@@ -48,3 +48,26 @@ pub const MESSAGE_TARGETS: usize = 4;
 pub const WHOWAS_ENTRIES: usize = 1000;
 /// The longest password, in bytes: it is hashed before bcrypt, so all of it counts.
 pub const PASSWORD_LEN: usize = 600;
+
+/// Lines of one connection that a worker takes before the others get their turn.
+pub const LINES_A_TURN: usize = 64;
+/// Bytes without a newline after which a connection is closed instead of being told that its line
+/// is too long: eight times the longest line.
+pub const BYTES_WITHOUT_NEWLINE: usize = 64 * 1024;
+/// Bytes of actions that wait for one worker before the server thread waits for it; a worker never
+/// waits for the server, so it always gets round to taking them.
+pub const WAITING_ACTION_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes of the send queue of a connection that has not registered: a welcome is 4 KiB.
+pub const SENDQ_BEFORE_REGISTRATION: usize = 128 * 1024;
+/// Milliseconds that a TLS and a WebSocket handshake may take together.
+pub const HANDSHAKE_MS: u64 = 10_000;
+/// Milliseconds that a connection stays half open after its last line, so that the other side reads it.
+pub const LINGER_MS: u64 = 2_000;
+/// Milliseconds that workers have to write what is queued when the server ends.
+pub const SHUTDOWN_MS: u64 = 3_000;
+/// Connections that the system completes before Roost accepts them.
+pub const LISTEN_BACKLOG: i32 = 4096;
+/// Fan-outs to one audience that are joined into one queue entry, at most.
+pub const JOINED_FRAMES: usize = 512;
+/// Passwords that wait to be hashed: at 60 ms each and two cores, ten seconds of them.
+pub const HASHES_WAITING: usize = 320;

@@ -1,1 +1,354 @@
-//! Threads, signals, shutdown.
+//! Threads, signals, shutdown: what stands between the parts, and nothing of what they do.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::accounts::Pool;
+use crate::config::{self, Config, ConfigError};
+use crate::limits::{HASHES_WAITING, WAITING_RECORDS};
+use crate::net::{self, Durable, EventQueue, FloodOptions, Listener, Origins, TlsError, TlsSetup, Wire, Worker};
+use crate::server::Server;
+use crate::server::action::{Actions, Call};
+use crate::server::event::{CallId, Event, Now};
+use crate::server::record::{Record, SEQ_COUNTER_BITS, Seq};
+use crate::store::{self, Store, StoreError};
+
+/// How often the state machine is told that time has passed.
+const TICK: Duration = Duration::from_millis(250);
+/// Events that are handled before what came of them is carried out, so that the workers and the
+/// store have something to do meanwhile.
+const EVENTS_AT_ONCE: usize = 512;
+
+/// Reads the configuration again (SIGHUP).
+pub type Reload = Box<dyn Fn() -> Result<Config, ConfigError> + Send>;
+
+/// Why the server did not start, or did not end well.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The configuration asks for what cannot be had: a port that is taken, a file that is not there.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The certificate that Roost makes itself.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Threads and signals.
+    #[error("the system refuses what every server needs: {0}")]
+    System(#[from] io::Error),
+    /// A thread of the server has panicked; it has said so on standard error.
+    #[error("the server has stopped by a fault of its own; please report what it said above")]
+    Panicked,
+}
+
+/// Starts the server, and returns when it has ended: SIGTERM and SIGINT end it, SIGHUP reads the
+/// configuration again.
+///
+/// # Errors
+/// Nothing is left half started: listeners are bound before anything else, and nothing is accepted
+/// before everything stands.
+pub fn run(config: Config, reload: Reload) -> Result<(), RunError> {
+    // A soft limit that cannot be raised shows as "new connections have to wait" later on.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    // Fails only where a provider is there already, which is then the same one.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+
+    let settings = Arc::new(config.settings()?);
+    let tls = tls_setup(&config)?;
+    let listeners = listen(&config, tls.as_ref())?;
+
+    let workers = config.workers();
+    let events = Arc::new(EventQueue::default());
+    // The mark stands at the last start's end until the store has told where this one begins.
+    let durable = Arc::new(Durable::new(0, workers));
+    let (store, snapshot) = store::open(
+        store::Options {
+            url: config.store_url(),
+            sync: match config.store.sync {
+                config::Sync::Full => store::Sync::Full,
+                config::Sync::Normal => store::Sync::Normal,
+            },
+        },
+        deliver(&events, &durable),
+    )?;
+    durable.advance(u64::from(snapshot.boot) << SEQ_COUNTER_BITS);
+    let hashers = thread::available_parallelism().map_or(1, usize::from);
+    let pool = Pool::new(hashers, HASHES_WAITING, config.accounts.bcrypt_cost, deliver(&events, &durable))?;
+
+    let clock = Clock::start();
+    let server = Server::new(settings, snapshot, workers, clock.now());
+    let threads = start_workers(net_options(&config), &events, &durable, listeners)?;
+    let carrier = Carrier { events: events.clone(), durable: durable.clone(), store: Some(store), pool: Some(pool) };
+    let (ended, end) = oneshot::channel();
+    let server_thread = thread::Builder::new().name("server".into()).spawn(move || {
+        let carrier = serve(server, clock, carrier);
+        let _ = ended.send(());
+        carrier
+    })?;
+    println!("{}", config::greeting(&config).trim_end());
+
+    watch_signals(&events, end, config, reload, tls)?;
+    let mut carrier = server_thread.join().map_err(|_| RunError::Panicked)?;
+    // Last lines may wait for the store, which tells the workers itself.
+    for inbox in durable.workers() {
+        inbox.end();
+    }
+    let mut whole = true;
+    for thread in threads {
+        whole &= thread.join().is_ok();
+    }
+    drop(carrier.pool.take());
+    if let Some(store) = carrier.store.take() {
+        store.close()?;
+    }
+    if whole { Ok(()) } else { Err(RunError::Panicked) }
+}
+
+/// Where the store and the pool say what happened. The durable mark goes straight to the workers.
+fn deliver(events: &Arc<EventQueue>, durable: &Arc<Durable>) -> Arc<dyn Fn(Event) + Send + Sync> {
+    let (events, durable) = (events.clone(), durable.clone());
+    Arc::new(move |event| {
+        if let Event::Committed(seq) = event {
+            durable.advance(seq);
+        }
+        events.push(event);
+    })
+}
+
+fn net_options(config: &Config) -> net::Options {
+    let flood = &config.flood;
+    net::Options {
+        flood: flood.enabled.then_some(FloodOptions { burst: flood.burst.max(1), per_second: flood.per_second as f32 }),
+        sendq: config.connection.sendq,
+    }
+}
+
+/// The certificate, where any listener needs one.
+fn tls_setup(config: &Config) -> Result<Option<TlsSetup>, RunError> {
+    if !config.listeners().iter().any(|listener| listener.tls) {
+        return Ok(None);
+    }
+    let files = config.tls_files();
+    if files.self_made {
+        let dir = files.certificate.parent().map(PathBuf::from).unwrap_or_default();
+        net::ensure_certificate(&dir, &config.server.name)?;
+        return Ok(Some(TlsSetup::load(&files.certificate, &files.key)?));
+    }
+    let setup = TlsSetup::load(&files.certificate, &files.key);
+    Ok(Some(setup.map_err(|error| config.fault("tls.certificate", &error.to_string()))?))
+}
+
+fn listen(config: &Config, tls: Option<&TlsSetup>) -> Result<Vec<Listener>, ConfigError> {
+    let origins = Arc::new(Origins(config.listen.websocket_origins.clone()));
+    let bind = |listener: config::Listener| {
+        let wire =
+            Wire { tls: tls.filter(|_| listener.tls).cloned(), websocket: listener.websocket.then(|| origins.clone()) };
+        Listener::bind(listener.address, wire).map_err(|error| config.fault(listener.key, &error.to_string()))
+    };
+    config.listeners().into_iter().map(bind).collect()
+}
+
+/// Starts a thread for each inbox; the first of them also accepts.
+fn start_workers(
+    options: net::Options,
+    events: &Arc<EventQueue>,
+    durable: &Arc<Durable>,
+    listeners: Vec<Listener>,
+) -> io::Result<Vec<JoinHandle<()>>> {
+    let mut listeners = Some(listeners);
+    let mut threads = Vec::new();
+    for (index, inbox) in durable.workers().iter().enumerate() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let worker = Worker::new(index as u16, options, events.clone(), inbox.clone());
+        let inboxes: Arc<[_]> = durable.workers().into();
+        let listeners = listeners.take().unwrap_or_default();
+        threads.push(thread::Builder::new().name(format!("net {index}")).spawn(move || {
+            runtime.block_on(async {
+                for listener in listeners {
+                    tokio::spawn(listener.accept(inboxes.clone()));
+                }
+                // A task of its own: woken from its own thread it costs no system call. Its rounds
+                // are bounded by themselves.
+                let round = tokio::spawn(tokio::task::unconstrained(worker));
+                if round.await.is_err() {
+                    std::process::abort();
+                }
+            });
+        })?);
+    }
+    Ok(threads)
+}
+
+/// Both clocks. The one that never goes back starts with the process.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    started: Instant,
+}
+
+impl Clock {
+    fn start() -> Clock {
+        Clock { started: Instant::now() }
+    }
+
+    fn now(self) -> Now {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { unix_ms: unix.as_millis() as u64, mono_ms: self.started.elapsed().as_millis() as u64 }
+    }
+}
+
+/// What carries out the server's actions.
+struct Carrier {
+    events: Arc<EventQueue>,
+    durable: Arc<Durable>,
+    store: Option<Store>,
+    pool: Option<Pool>,
+}
+
+impl Carrier {
+    fn append(&self, records: Vec<(Seq, Record)>) {
+        if let (Some(store), false) = (&self.store, records.is_empty()) {
+            store.append(records);
+        }
+    }
+
+    fn call(&self, id: CallId, call: Call) {
+        match (call, &self.store, &self.pool) {
+            (Call::History(query), Some(store), _) => store.history(id, *query),
+            (call, _, Some(pool)) => pool.submit(id, call),
+            _ => {}
+        }
+    }
+
+    /// Carries out `actions` and empties them: the store first, for others wait for it.
+    fn carry_out(&self, actions: &mut Actions) {
+        self.append(std::mem::take(&mut actions.store));
+        for (actions, inbox) in actions.net.iter_mut().zip(self.durable.workers()) {
+            inbox.deliver(actions);
+        }
+        for (id, call) in actions.calls.drain(..) {
+            self.call(id, call);
+        }
+        for line in actions.log.drain(..) {
+            if line.warning {
+                tracing::warn!("{}", line.text);
+            } else {
+                tracing::info!("{}", line.text);
+            }
+        }
+    }
+
+    /// While more records wait than memory is meant for, nothing new is taken; but time goes on, for
+    /// a store that fails has to be heard.
+    fn wait_for_store(&self) {
+        let Some(store) = &self.store else { return };
+        let started = Instant::now();
+        while store.waiting() > WAITING_RECORDS && started.elapsed() < TICK {
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+/// The server thread: takes events, and has carried out what comes of them, until the server has
+/// said its last word.
+fn serve(mut server: Server, clock: Clock, carrier: Carrier) -> Carrier {
+    let mut batch = Vec::new();
+    let mut actions = Actions::new(carrier.durable.workers().len());
+    let mut next_tick = Instant::now() + TICK;
+    loop {
+        carrier.events.take(&mut batch, next_tick);
+        let mut events = batch.drain(..);
+        loop {
+            let now = clock.now();
+            let mut left = EVENTS_AT_ONCE;
+            for event in events.by_ref().take(EVENTS_AT_ONCE) {
+                server.handle(now, event, &mut actions);
+                left -= 1;
+            }
+            if Instant::now() >= next_tick {
+                server.handle(clock.now(), Event::Tick, &mut actions);
+                next_tick = Instant::now() + TICK;
+            }
+            carrier.carry_out(&mut actions);
+            if actions.ended {
+                drop(events);
+                return carrier;
+            }
+            carrier.wait_for_store();
+            if left > 0 {
+                break;
+            }
+        }
+    }
+}
+
+/// Turns signals into events until the server has ended.
+fn watch_signals(
+    events: &EventQueue,
+    mut end: oneshot::Receiver<()>,
+    mut config: Config,
+    reload: Reload,
+    tls: Option<TlsSetup>,
+) -> Result<(), RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut asked = false;
+        loop {
+            tokio::select! {
+                // An error means that the thread is gone: joining it says how.
+                _ = &mut end => return Ok(()),
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                _ = hangup.recv() => {
+                    read_again(events, &mut config, &reload, tls.as_ref());
+                    continue;
+                }
+            }
+            if asked {
+                // Whoever asks twice does not want to wait.
+                std::process::exit(1);
+            }
+            asked = true;
+            tracing::info!("ending");
+            events.push(Event::Shutdown("The server is shutting down".into()));
+        }
+    })
+}
+
+/// SIGHUP. Whatever is wrong with the new configuration, the old one stays.
+fn read_again(events: &EventQueue, config: &mut Config, reload: &Reload, tls: Option<&TlsSetup>) {
+    if let Some(Err(error)) = tls.map(TlsSetup::reload) {
+        tracing::warn!("the certificate stays as it was: {error}");
+    }
+    let next = match reload() {
+        Ok(next) => next,
+        Err(error) => {
+            tracing::warn!("the configuration stays as it was: {error}");
+            return;
+        }
+    };
+    match next.settings() {
+        Ok(settings) => {
+            for key in config.needs_restart(&next) {
+                tracing::warn!("{key} has changed; that takes effect at the next start");
+            }
+            for warning in next.warnings() {
+                tracing::warn!("{warning}");
+            }
+            *config = next;
+            events.push(Event::Reload(Arc::new(settings)));
+            tracing::info!("the configuration was read again");
+        }
+        Err(error) => tracing::warn!("the configuration stays as it was: {error}"),
+    }
+}

@@ -1,7 +1,7 @@
 //! What Roost says at its start, and the message of the day that is built in.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Config, Listener};
 
@@ -19,18 +19,22 @@ pub fn greeting(config: &Config) -> String {
 
     let plain = listeners.iter().find(|listener| !listener.tls && !listener.websocket);
     let tls = listeners.iter().find(|listener| listener.tls && !listener.websocket);
-    let unverified = config.tls_files().self_made;
+    let own_certificate = config.tls_files().self_made;
     if let Some(listener) = plain.or(tls) {
-        line(format!("irssi:    {}", irssi(listener, unverified)));
+        line(format!("irssi:    {}", irssi(config, listener)));
     }
     if let (Some(listener), Some(_)) = (tls, plain) {
-        line(format!("  by TLS: {}", irssi(listener, unverified)));
+        line(format!("  by TLS: {}", irssi(config, listener)));
     }
     if let Some(listener) = tls.or(plain) {
-        line(format!("WeeChat:  {}", weechat(listener, unverified)));
+        line(format!("WeeChat:  {}", weechat(config, listener)));
     }
-    if tls.is_some() && unverified {
-        line(format!("          (Roost made its certificate itself: {})", config.tls_files().certificate.display()));
+    if tls.is_some() && own_certificate {
+        let certificate = config.tls_files().certificate;
+        line(format!(
+            "          (WeeChat 3: -ssl -nossl_verify. The certificate is Roost's own: {})",
+            certificate.display()
+        ));
     }
     if config.accounts.registration {
         line("Register: /msg NickServ REGISTER <password>".to_owned());
@@ -71,32 +75,33 @@ fn listening(listeners: &[Listener]) -> String {
     listeners.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-fn irssi(listener: &Listener, unverified: bool) -> String {
-    let address = reachable(listener.address);
-    let tls = match (listener.tls, unverified) {
+fn irssi(config: &Config, listener: &Listener) -> String {
+    let (host, port) = reachable(config, listener);
+    let tls = match (listener.tls, config.tls_files().self_made) {
         (false, _) => "",
         (true, false) => "-tls ",
         (true, true) => "-tls -notls_verify ",
     };
-    format!("/connect {tls}{} {}", address.ip(), address.port())
+    format!("/connect {tls}{host} {port}")
 }
 
-fn weechat(listener: &Listener, unverified: bool) -> String {
-    let address = reachable(listener.address);
-    let tls = match (listener.tls, unverified) {
+fn weechat(config: &Config, listener: &Listener) -> String {
+    let (host, port) = reachable(config, listener);
+    let tls = match (listener.tls, config.tls_files().self_made) {
         (false, _) => "-notls",
         (true, false) => "-tls",
         (true, true) => "-tls -notls_verify",
     };
-    format!("/server add roost {}/{} {tls}   then   /connect roost", address.ip(), address.port())
+    format!("/server add roost {host}/{port} {tls}   then   /connect roost")
 }
 
-/// An address that one can connect to from this machine.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
+/// Where one can connect to from this machine; by name, where a certificate is for that name.
+fn reachable(config: &Config, listener: &Listener) -> (String, u16) {
+    let host = match listener.address.ip() {
+        _ if listener.tls && !config.tls_files().self_made => config.server.name.clone(),
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.to_string(),
+        ip => ip.to_string(),
     };
-    SocketAddr::new(ip, address.port())
+    (host, listener.address.port())
 }

@@ -185,10 +185,10 @@ impl Kind {
 
 /// A TOML array, or values with commas between them. An address such as `[::1]:6667` is no TOML.
 fn list(text: &str) -> Value {
-    if let Ok(table) = format!("list = {text}").parse::<toml::Table>()
-        && let Some(array @ Value::Array(_)) = table.get("list")
+    if let Ok(mut table) = format!("list = {text}").parse::<toml::Table>()
+        && let Some(array @ Value::Array(_)) = table.remove("list")
     {
-        return array.clone();
+        return array;
     }
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
     Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
@@ -280,13 +280,11 @@ fn store_url(text: &str) -> Result<(), String> {
 }
 
 fn default_modes(text: &str) -> Result<(), String> {
-    // Those of the user modes that mean something for everyone; `conf/MODES.md` has them all.
-    if text.chars().all(|letter| "iw".contains(letter)) {
+    // `i` is the only user mode that is for everyone; `conf/MODES.md` has them all.
+    if matches!(text, "" | "i") {
         Ok(())
     } else {
-        Err(format!(
-            "{text:?} has a mode that a new user cannot have; give \"\" or letters out of \"iw\", such as \"i\""
-        ))
+        Err(format!("{text:?} has a mode that a new user cannot have; give \"i\" (invisible) or \"\""))
     }
 }
 

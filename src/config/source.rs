@@ -32,8 +32,10 @@ impl fmt::Display for Place {
 }
 
 /// Values by path (`server.name`, `oper.0.name`), each checked by its key.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Source {
+    /// What the values were read from, for people.
+    pub file: Arc<str>,
     pub values: BTreeMap<String, (Value, Place)>,
 }
 
@@ -57,7 +59,7 @@ impl Source {
             place: place(error.span().map_or(0, |span| span.start)),
             problem: error.message().lines().collect::<Vec<_>>().join("; ").into(),
         })?;
-        let mut source = Source::default();
+        let mut source = Source { file: file.clone(), values: BTreeMap::new() };
         for (name, value) in document.into_inner() {
             let at = place(name.span().start);
             let name = name.into_inner();

@@ -1,1 +1,370 @@
-//! Renders history for a reader: pure, so that it can run wherever the rows are read.
+//! History for a reader, without I/O or clock: which rows a question means, and the lines that they were.
+//!
+//! [`render`] runs wherever rows are read. [`select`] is what every store must answer, told over rows
+//! in memory: the simulation reads from it, and the stores are compared with it.
+
+use bytes::Bytes;
+use ircv3::message::{put, write_line};
+use ircv3::{Cap, CapSet};
+use smallvec::SmallVec;
+
+use crate::server::frame::{Form, Frame, OwnTags};
+use crate::server::record::{Border, HistoryPage, Kind, MessageRow, MsgId, Range, Reader, Seq};
+
+/// Bytes after which a page goes on in the next piece.
+const CHUNK_BYTES: usize = 16 * 1024;
+/// The longest line that a piece is allotted room for beyond [`CHUNK_BYTES`]; a longer one grows it.
+const LINE_BYTES: usize = 1024;
+
+/// Renders rows, in ascending order, as the lines that they were when they were live, in the form
+/// for the reader's capabilities (chathistory, server-time, message-tags, account-tag, extended-join).
+///
+/// With a batch reference the lines stand in a `chathistory` batch, there even when it is empty;
+/// its first line has the label, and `draft/chathistory-end` where `reached_end`. Without one the
+/// label is on the first line, and no line at all comes of no rows.
+pub fn render(reader: &Reader, rows: &[(Seq, MessageRow)], reached_end: bool) -> HistoryPage {
+    let mut page = HistoryPage::default();
+    let mut out = Vec::with_capacity(CHUNK_BYTES + LINE_BYTES);
+    let mut label = reader.label.as_deref();
+    let reference = reader.batch.as_deref();
+
+    if let Some(reference) = reference {
+        put_batch_start(reader, label.take(), reference, reached_end, &mut out);
+    }
+    let mut tags = TagWriter::new(reader.caps);
+    for (seq, row) in rows {
+        page.last = *seq;
+        if row.kind == Kind::Tagmsg && !reader.caps.has(Cap::MessageTags) {
+            continue;
+        }
+        tags.put(
+            MsgId { epoch: reader.epoch, seq: *seq },
+            row,
+            OwnTags { label: label.take(), batch: reference },
+            &mut out,
+        );
+        put_row(reader.caps, row, &mut out);
+        page.messages += 1;
+        if out.len() >= CHUNK_BYTES {
+            let full = std::mem::replace(&mut out, Vec::with_capacity(CHUNK_BYTES + LINE_BYTES));
+            page.chunks.push(Bytes::from(full));
+        }
+    }
+    if let Some(reference) = reference {
+        put_batch_name(reader, b'-', reference, &mut out);
+        out.extend_from_slice(b"\r\n");
+    }
+    if !out.is_empty() {
+        page.chunks.push(Bytes::from(out));
+    }
+    page
+}
+
+/// Which of a conversation's rows, given in ascending order, a question means; and whether there are
+/// no more rows in its range than those, so that paging on in its direction finds nothing.
+///
+/// Without `events` only text is looked at; only rows after `floor` are. A border is a place in the
+/// order, whether or not there is a row at it. `AROUND` takes half from each side, and more from one
+/// where the other has too few.
+pub fn select<'a>(
+    rows: impl IntoIterator<Item = (Seq, &'a MessageRow)>,
+    range: Range,
+    limit: u32,
+    events: bool,
+    floor: Seq,
+) -> (Vec<(Seq, MessageRow)>, bool) {
+    let limit = limit as usize;
+    let visible: Vec<(Seq, &MessageRow)> =
+        rows.into_iter().filter(|(seq, row)| *seq > floor && (events || row.kind.is_text())).collect();
+    let before = |border: Border| {
+        visible.partition_point(|(seq, row)| match border {
+            Border::Seq(border) => *seq < border,
+            Border::Time(time) => row.time < time,
+        })
+    };
+    let up_to = |border: Border| {
+        visible.partition_point(|(seq, row)| match border {
+            Border::Seq(border) => *seq <= border,
+            Border::Time(time) => row.time <= time,
+        })
+    };
+    let oldest = |from: usize, to: usize| {
+        let from = from.min(to);
+        (from..to.min(from.saturating_add(limit)), to - from <= limit)
+    };
+    let newest = |from: usize, to: usize| {
+        let from = from.min(to);
+        (from.max(to.saturating_sub(limit))..to, to - from <= limit)
+    };
+    let (chosen, reached_end) = match range {
+        Range::Latest(None) => newest(0, visible.len()),
+        Range::Latest(Some(border)) => newest(up_to(border), visible.len()),
+        Range::Before(border) => newest(0, before(border)),
+        Range::After(border) => oldest(up_to(border), visible.len()),
+        Range::Around(border) => {
+            let (lower, upper) = (before(border), up_to(border));
+            let (take_before, take_after) = share(limit, lower, upper - lower, visible.len() - upper);
+            let end = if limit == 0 { 0 } else { upper + take_after };
+            ((lower - take_before).min(end)..end, visible.len() <= limit)
+        }
+        Range::Between(a, b) => {
+            let (ascending, descending) = ((up_to(a), before(b)), (up_to(b), before(a)));
+            if ascending.0 < ascending.1 {
+                oldest(ascending.0, ascending.1)
+            } else {
+                newest(descending.0, descending.1)
+            }
+        }
+    };
+    (visible[chosen].iter().map(|(seq, row)| (*seq, (*row).clone())).collect(), reached_end)
+}
+
+/// How many rows `AROUND` takes from before and from after its border, where so many are there and
+/// `at` stand at the border itself.
+pub fn share(limit: usize, before: usize, at: usize, after: usize) -> (usize, usize) {
+    let rest = limit.saturating_sub(at);
+    let half = (rest / 2).min(before);
+    let take_after = (rest - half).min(after);
+    ((rest - take_after).min(before), take_after)
+}
+
+/// Writes tags by the rules of [`Frame`]: of a frame whose only line is empty, the tags are all.
+struct TagWriter {
+    frame: Frame,
+    caps: CapSet,
+}
+
+impl TagWriter {
+    fn new(caps: CapSet) -> TagWriter {
+        let form = Form { needs: CapSet::EMPTY, lacks: CapSet::EMPTY, lines: SmallVec::from_elem(Bytes::new(), 1) };
+        let forms = SmallVec::from_elem(form, 1);
+        let frame = Frame { after: 0, time: 0, msgid: None, account: None, bot: false, client_tags: None, forms };
+        TagWriter { frame, caps }
+    }
+
+    fn put(&mut self, msgid: MsgId, row: &MessageRow, own: OwnTags<'_>, out: &mut Vec<u8>) {
+        self.frame.time = row.time;
+        self.frame.msgid = Some(msgid);
+        if self.frame.account != row.account {
+            self.frame.account.clone_from(&row.account);
+        }
+        self.frame.bot = row.bot;
+        if self.frame.client_tags != row.tags {
+            self.frame.client_tags.clone_from(&row.tags);
+        }
+        if let Some(variant) = self.frame.variant(self.caps) {
+            self.frame.render(variant, own, out);
+        }
+    }
+}
+
+fn put_row(caps: CapSet, row: &MessageRow, out: &mut Vec<u8>) {
+    let (source, target, text) = (&*row.source, &*row.target, &*row.text);
+    match row.kind {
+        Kind::Privmsg => write_line(out, source, "PRIVMSG", &[target], Some(text)),
+        Kind::Notice => write_line(out, source, "NOTICE", &[target], Some(text)),
+        Kind::Tagmsg => write_line(out, source, "TAGMSG", &[target], None),
+        Kind::Join if caps.has(Cap::ExtendedJoin) => {
+            write_line(out, source, "JOIN", &[target, row.account.as_deref().unwrap_or("*")], Some(text));
+        }
+        Kind::Join => write_line(out, source, "JOIN", &[target], None),
+        Kind::Part => write_line(out, source, "PART", &[target], (!text.is_empty()).then_some(text)),
+        Kind::Quit => write_line(out, source, "QUIT", &[], Some(text)),
+        Kind::Kick => write_line(out, source, "KICK", &[target, row.argument.as_deref().unwrap_or("*")], Some(text)),
+        Kind::Mode => write_line(out, source, "MODE", &[target, row.argument.as_deref().unwrap_or("+")], None),
+        Kind::Topic => write_line(out, source, "TOPIC", &[target], Some(text)),
+        Kind::Nick => write_line(out, source, "NICK", &[text], None),
+    }
+}
+
+fn put_batch_start(reader: &Reader, label: Option<&str>, reference: &str, reached_end: bool, out: &mut Vec<u8>) {
+    let ended = reached_end && reader.caps.has(Cap::MessageTags);
+    if let Some(label) = label {
+        out.extend_from_slice(b"@label=");
+        out.extend_from_slice(label.as_bytes());
+    }
+    if ended {
+        out.extend_from_slice(if label.is_some() { b";" } else { b"@" });
+        out.extend_from_slice(b"draft/chathistory-end");
+    }
+    if label.is_some() || ended {
+        out.push(b' ');
+    }
+    put_batch_name(reader, b'+', reference, out);
+    out.extend_from_slice(b" chathistory ");
+    put(out, &reader.target);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn put_batch_name(reader: &Reader, sign: u8, reference: &str, out: &mut Vec<u8>) {
+    out.push(b':');
+    put(out, &reader.server);
+    out.extend_from_slice(b" BATCH ");
+    out.push(sign);
+    put(out, reference);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use ircv3::{Cap, CapSet};
+
+    use super::{CHUNK_BYTES, render, select};
+    use crate::server::record::{Border, HistoryPage, Kind, MessageRow, Range, Reader, Seq};
+
+    fn row(time: u64, kind: Kind, text: &str) -> MessageRow {
+        MessageRow {
+            conversation: 1,
+            time,
+            kind,
+            source: "al!a@host".into(),
+            account: None,
+            bot: false,
+            target: "#r".into(),
+            tags: None,
+            argument: None,
+            text: text.into(),
+        }
+    }
+
+    fn reader(caps: &[Cap]) -> Reader {
+        Reader {
+            caps: CapSet::of(caps),
+            server: "roost.local".into(),
+            label: None,
+            batch: None,
+            target: "#r".into(),
+            epoch: 1,
+            nick: "al".into(),
+        }
+    }
+
+    fn text(page: &HistoryPage) -> String {
+        page.chunks.iter().map(|chunk| std::str::from_utf8(chunk).unwrap()).collect()
+    }
+
+    fn one_of_each() -> Vec<(Seq, MessageRow)> {
+        let argued = |argument: &str, row| MessageRow { argument: Some(argument.into()), ..row };
+        let known = |row| MessageRow { account: Some("Al".into()), bot: true, tags: Some("+a=b;+c".into()), ..row };
+        let rows = [
+            known(row(1, Kind::Privmsg, "hi: there")),
+            row(2, Kind::Notice, ""),
+            row(3, Kind::Tagmsg, ""),
+            row(4, Kind::Join, "Al Real"),
+            MessageRow { account: Some("Al".into()), ..row(5, Kind::Join, "Al Real") },
+            row(6, Kind::Part, "bye"),
+            row(7, Kind::Part, ""),
+            row(8, Kind::Quit, "Quit: so"),
+            argued("bob", row(9, Kind::Kick, "out")),
+            argued("+ov al bob", row(10, Kind::Mode, "")),
+            row(11, Kind::Topic, "on topic"),
+            row(12, Kind::Nick, "new"),
+        ];
+        (1..).zip(rows).collect()
+    }
+
+    #[test]
+    fn a_reader_without_capabilities_gets_plain_lines() {
+        let page = render(&reader(&[]), &one_of_each(), true);
+        let expected = ":al!a@host PRIVMSG #r :hi: there\r\n\
+                        :al!a@host NOTICE #r :\r\n\
+                        :al!a@host JOIN #r\r\n\
+                        :al!a@host JOIN #r\r\n\
+                        :al!a@host PART #r :bye\r\n\
+                        :al!a@host PART #r\r\n\
+                        :al!a@host QUIT :Quit: so\r\n\
+                        :al!a@host KICK #r bob :out\r\n\
+                        :al!a@host MODE #r +ov al bob\r\n\
+                        :al!a@host TOPIC #r :on topic\r\n\
+                        :al!a@host NICK new\r\n";
+        assert_eq!(text(&page), expected);
+        assert_eq!((page.messages, page.last), (11, 12));
+    }
+
+    #[test]
+    fn a_reader_with_everything_gets_tags_forms_and_a_batch() {
+        let caps = [Cap::MessageTags, Cap::ServerTime, Cap::AccountTag, Cap::Batch, Cap::ExtendedJoin];
+        let all = Reader { label: Some("l1".into()), batch: Some("7".into()), ..reader(&caps) };
+        let rows = one_of_each();
+        let expected = "@label=l1;draft/chathistory-end :roost.local BATCH +7 chathistory #r\r\n\
+             @batch=7;time=1970-01-01T00:00:00.001Z;msgid=00000010000000000001;account=Al;bot;+a=b;+c :al!a@host PRIVMSG #r :hi: there\r\n\
+             @batch=7;time=1970-01-01T00:00:00.002Z;msgid=00000010000000000002 :al!a@host NOTICE #r :\r\n\
+             @batch=7;time=1970-01-01T00:00:00.003Z;msgid=00000010000000000003 :al!a@host TAGMSG #r\r\n\
+             @batch=7;time=1970-01-01T00:00:00.004Z;msgid=00000010000000000004 :al!a@host JOIN #r * :Al Real\r\n\
+             @batch=7;time=1970-01-01T00:00:00.005Z;msgid=00000010000000000005;account=Al :al!a@host JOIN #r Al :Al Real\r\n\
+             :roost.local BATCH -7\r\n";
+        let page = render(&all, &rows[..5], true);
+        assert_eq!(text(&page), expected);
+        assert_eq!((page.messages, page.last), (5, 5));
+        let unfinished = text(&render(&all, &rows[..5], false));
+        assert!(unfinished.starts_with("@label=l1 :roost.local BATCH +7 chathistory #r\r\n"));
+    }
+
+    #[test]
+    fn each_tag_comes_only_to_those_who_asked() {
+        let rows = &one_of_each()[..1];
+        let line =
+            |caps: &[Cap]| text(&render(&reader(caps), rows, true)).replace(":al!a@host PRIVMSG #r :hi: there\r\n", "");
+        assert_eq!(line(&[Cap::ServerTime]), "@time=1970-01-01T00:00:00.001Z ");
+        assert_eq!(line(&[Cap::AccountTag]), "@account=Al ");
+        assert_eq!(line(&[Cap::MessageTags]), "@msgid=00000010000000000001;bot;+a=b;+c ");
+    }
+
+    #[test]
+    fn an_empty_page_is_an_empty_batch_or_nothing() {
+        let batched = Reader { batch: Some("7".into()), ..reader(&[Cap::Batch]) };
+        let empty = ":roost.local BATCH +7 chathistory #r\r\n:roost.local BATCH -7\r\n";
+        assert_eq!(text(&render(&batched, &[], true)), empty);
+        assert_eq!(render(&reader(&[Cap::Batch]), &[], true), HistoryPage::default());
+    }
+
+    #[test]
+    fn pieces_hold_whole_lines() {
+        let rows: Vec<_> = (1..=1000).map(|n| (n, row(n, Kind::Privmsg, &"x".repeat(400)))).collect();
+        let page = render(&reader(&[Cap::ServerTime]), &rows, true);
+        assert!(page.chunks.len() > 20);
+        for chunk in &page.chunks {
+            assert!(chunk.ends_with(b"\r\n") && chunk.starts_with(b"@time=") && chunk.len() < CHUNK_BYTES + 512);
+        }
+        assert_eq!(text(&page).lines().count(), 1000);
+    }
+
+    #[test]
+    fn ranges_mean_what_chathistory_says() {
+        // Numbers 10, 20, ... 90 at the times 100, 200, ... 900; 50 is a join.
+        let kind = |n| if n == 5 { Kind::Join } else { Kind::Privmsg };
+        let rows: Vec<_> = (1..10).map(|n| (n * 10, row(n * 100, kind(n), ""))).collect();
+        let answer = |range, limit, events, floor| {
+            let (rows, end) = select(rows.iter().map(|(n, row)| (*n, row)), range, limit, events, floor);
+            (rows.iter().map(|(n, _)| n / 10).collect::<Vec<_>>(), end)
+        };
+        let ask = |range, limit| answer(range, limit, true, 0);
+        let (seq, time) = (Border::Seq, Border::Time);
+        assert_eq!(ask(Range::Latest(None), 3), (vec![7, 8, 9], false));
+        assert!(ask(Range::Latest(None), 9).1);
+        assert_eq!(ask(Range::Latest(Some(seq(60))), 2), (vec![8, 9], false));
+        assert_eq!(ask(Range::Latest(Some(time(700))), 5), (vec![8, 9], true));
+        assert_eq!(ask(Range::Before(seq(40)), 2), (vec![2, 3], false));
+        assert_eq!(ask(Range::Before(seq(41)), 2), (vec![3, 4], false));
+        assert_eq!(ask(Range::Before(time(300)), 5), (vec![1, 2], true));
+        assert_eq!(ask(Range::After(seq(70)), 1), (vec![8], false));
+        assert_eq!(ask(Range::After(time(699)), 2), (vec![7, 8], false));
+        assert_eq!(ask(Range::Between(seq(20), time(600)), 2), (vec![3, 4], false));
+        assert_eq!(ask(Range::Between(time(600), seq(20)), 2), (vec![4, 5], false));
+        assert_eq!(ask(Range::Between(time(600), seq(20)), 3), (vec![3, 4, 5], true));
+        assert_eq!(ask(Range::Between(seq(20), seq(20)), 3), (vec![], true));
+        assert_eq!(ask(Range::Around(seq(50)), 1), (vec![5], false));
+        assert_eq!(ask(Range::Around(seq(50)), 3), (vec![4, 5, 6], false));
+        assert_eq!(ask(Range::Around(time(500)), 3), (vec![4, 5, 6], false));
+        assert_eq!(ask(Range::Around(seq(55)), 4), (vec![4, 5, 6, 7], false));
+        // Short on one side: the other fills the page.
+        assert_eq!(ask(Range::Around(seq(90)), 5), (vec![5, 6, 7, 8, 9], false));
+        assert_eq!(ask(Range::Around(seq(10)), 4), (vec![1, 2, 3, 4], false));
+        assert!(ask(Range::Around(seq(50)), 9).1);
+        // Text only, and only after the floor, before anything is counted.
+        assert_eq!(answer(Range::After(seq(30)), 2, false, 0), (vec![4, 6], false));
+        assert_eq!(answer(Range::Latest(None), 9, true, 70), (vec![8, 9], true));
+        assert_eq!(answer(Range::After(time(0)), 1, true, 70), (vec![8], false));
+    }
+}

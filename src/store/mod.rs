@@ -1,1 +1,357 @@
-//! What is kept.
+//! What is kept: one writer with group commit, a few readers, and the state at start.
+//!
+//! One thread runs the writer and the readers as tasks; what the database does, it does on threads of
+//! its own. Nothing here blocks its caller but [`open`] and [`Store::close`]. A database is a
+//! [`Backend`] (how it is opened), a [`Writer`] and a [`Source`](reader::Source): an enum each, with
+//! one variant for every database that there is.
+
+mod reader;
+mod sqlite;
+#[cfg(test)]
+mod suite;
+mod writer;
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio::time::timeout;
+
+use crate::server::event::{CallId, Event, Returned};
+use crate::server::history::render;
+use crate::server::record::{HistoryPage, HistoryQuery, Record, Seq, Snapshot};
+use crate::store::reader::Source;
+use crate::store::writer::{GroupCommit, Progress};
+
+/// Connections that read: enough that a long answer does not hold up the short ones.
+const READERS: usize = 4;
+/// How long a read waits for what was said before it, at most.
+const READ_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a commit means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sync {
+    /// It survives a power cut.
+    #[default]
+    Full,
+    /// It survives the death of the process.
+    Normal,
+}
+
+/// Which store, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `sqlite:` and the path of a file, or a path alone. Directories are made.
+    pub url: String,
+    /// What a commit means.
+    pub sync: Sync,
+}
+
+/// Where the store says what happened. Calling it never blocks.
+pub type Deliver = Arc<dyn Fn(Event) + Send + std::marker::Sync>;
+
+/// Why the store cannot be used.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The URL is for a database that this version does not have.
+    #[error(
+        "store.url is {url:?}, but only SQLite is built in: give \"sqlite:\" and a path, such as sqlite:data/roost.db"
+    )]
+    Url {
+        /// As it was given.
+        url: String,
+    },
+    /// Another server has the database.
+    #[error("{} is in use by another Roost (it holds {}): stop that one first, or give this one another store.url or data",
+        path.display(), lock.display())]
+    InUse {
+        /// The database.
+        path: PathBuf,
+        /// The file that is locked.
+        lock: PathBuf,
+    },
+    /// A directory or the lock file cannot be made.
+    #[error("cannot make {}, which the store needs: {source}", path.display())]
+    Prepare {
+        /// What could not be made.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The database cannot be opened or read.
+    #[error("cannot open the database {}: {source}", path.display())]
+    Open {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// Its schema cannot be brought up to date; it may be that of a newer version.
+    #[error("cannot bring the database {} up to date (was it made by a newer Roost?): {source}", path.display())]
+    Migrate {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        source: sqlx::migrate::MigrateError,
+    },
+    /// A write failed.
+    #[error("cannot write to the database {}: {source}", path.display())]
+    Write {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// The store was closed while it could not write.
+    #[error("{records} records were not kept: {reason}")]
+    Unwritten {
+        /// How many.
+        records: usize,
+        /// What the last attempt met.
+        reason: Box<str>,
+    },
+    /// The thread cannot be started, or has ended by a fault.
+    #[error("the store's thread: {0}")]
+    Thread(io::Error),
+}
+
+/// The store, running. Dropping it lets it finish what waits without being waited for.
+pub struct Store {
+    records: mpsc::UnboundedSender<Vec<(Seq, Record)>>,
+    reads: mpsc::UnboundedSender<Read>,
+    appended: AtomicU64,
+    written: Arc<AtomicU64>,
+    thread: JoinHandle<Result<(), StoreError>>,
+}
+
+/// A question, and how many records must be on disk before it is looked up.
+struct Read {
+    id: CallId,
+    query: HistoryQuery,
+    after: u64,
+}
+
+/// Opens the database, or makes one, and starts the thread `store`. This start is counted durably and
+/// the state read when it returns; events come from then on.
+///
+/// Fails where another server has the database, and where it cannot be opened, read or brought up to date.
+pub fn open(options: Options, deliver: Deliver) -> Result<(Store, Snapshot), StoreError> {
+    let (records, inbox) = mpsc::unbounded_channel();
+    let (reads, questions) = mpsc::unbounded_channel();
+    let written = Arc::new(AtomicU64::new(0));
+    let (opened, opening) = std::sync::mpsc::sync_channel(1);
+    let counter = written.clone();
+    let run = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StoreError::Thread)?;
+        runtime.block_on(async {
+            let started = async {
+                let (backend, lock) = Backend::claim(&options)?;
+                let (writer, snapshot) = backend.open().await?;
+                Ok((backend, lock, writer, snapshot))
+            };
+            let (backend, _lock, writer, snapshot) = match started.await {
+                Ok(started) => started,
+                Err(error) => {
+                    let _ = opened.send(Err(error));
+                    return Ok(());
+                }
+            };
+            let _ = opened.send(Ok(snapshot));
+            let (progress, watched) = watch::channel(Progress::default());
+            let questions = Arc::new(Mutex::new(questions));
+            let answer = || Answer {
+                backend: backend.clone(),
+                questions: questions.clone(),
+                watched: watched.clone(),
+                deliver: deliver.clone(),
+            };
+            let readers: Vec<_> = (0..READERS).map(|_| tokio::spawn(answer().run())).collect();
+            let commit =
+                GroupCommit { backend: backend.clone(), inbox, deliver: deliver.clone(), progress, written: counter };
+            let outcome = commit.run(writer).await;
+            for reader in readers {
+                let _ = reader.await;
+            }
+            // The last connection to go empties the log into the database; what is written is safe without.
+            if let Some(writer) = outcome? {
+                let _ = writer.close().await;
+            }
+            Ok(())
+        })
+    };
+    let thread = thread::Builder::new().name("store".to_owned()).spawn(run).map_err(StoreError::Thread)?;
+    match opening.recv() {
+        Ok(Ok(snapshot)) => Ok((Store { records, reads, appended: AtomicU64::new(0), written, thread }, snapshot)),
+        Ok(Err(error)) => Err(error),
+        Err(_) => match thread.join() {
+            Ok(Err(error)) => Err(error),
+            _ => Err(StoreError::Thread(io::Error::other("it ended while the database was opened"))),
+        },
+    }
+}
+
+impl Store {
+    /// Hands over records, in the order of their numbers. Never blocks. When they are on disk,
+    /// `Event::Committed` comes with the highest number that is.
+    pub fn append(&self, records: Vec<(Seq, Record)>) {
+        self.appended.fetch_add(records.len() as u64, Ordering::Relaxed);
+        // A thread that has ended by a fault leaves nobody to tell; `waiting` then only grows.
+        let _ = self.records.send(records);
+    }
+
+    /// Records that are not on disk yet.
+    pub fn waiting(&self) -> usize {
+        let appended = self.appended.load(Ordering::Relaxed);
+        appended.saturating_sub(self.written.load(Ordering::Acquire)) as usize
+    }
+
+    /// Looks up history, and comes back with `Returned::History` or `Returned::Failed`. Everything that
+    /// was appended before is in the answer, unless the store cannot write: then it is what is on disk.
+    pub fn history(&self, id: CallId, query: HistoryQuery) {
+        let _ = self.reads.send(Read { id, query, after: self.appended.load(Ordering::Relaxed) });
+    }
+
+    /// Writes what waits and ends; returns when all is on disk. A store that fails is tried for a
+    /// while, then its records are given up.
+    pub fn close(self) -> Result<(), StoreError> {
+        let Store { records, reads, thread, .. } = self;
+        drop((records, reads));
+        thread.join().unwrap_or_else(|_| Err(StoreError::Thread(io::Error::other("it has panicked"))))
+    }
+}
+
+/// A database: where it is and how it is opened.
+#[derive(Clone)]
+pub(crate) enum Backend {
+    /// A file.
+    Sqlite(sqlite::Database),
+}
+
+/// A connection that writes.
+pub(crate) enum Writer {
+    /// SQLite.
+    Sqlite(sqlite::Writer),
+}
+
+impl Backend {
+    /// The database of a URL, for this process alone as long as the file is held.
+    fn claim(options: &Options) -> Result<(Backend, File), StoreError> {
+        let url = &options.url;
+        let path = match url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
+            Some(path) => path,
+            None if !url.contains("://") => url,
+            None => return Err(StoreError::Url { url: url.clone() }),
+        };
+        if path.is_empty() || path.starts_with(":memory:") || path.contains(['?', '\0']) {
+            return Err(StoreError::Url { url: url.clone() });
+        }
+        let path = PathBuf::from(path);
+        let lock = lock(&path)?;
+        Ok((Backend::Sqlite(sqlite::Database::new(path, options.sync)), lock))
+    }
+
+    async fn open(&self) -> Result<(Writer, Snapshot), StoreError> {
+        match self {
+            Backend::Sqlite(database) => {
+                let (writer, snapshot) = database.open().await?;
+                Ok((Writer::Sqlite(writer), snapshot))
+            }
+        }
+    }
+
+    async fn reconnect(&self) -> Result<Writer, sqlx::Error> {
+        match self {
+            Backend::Sqlite(database) => Ok(Writer::Sqlite(database.reconnect().await?)),
+        }
+    }
+
+    async fn source(&self) -> Result<Source, sqlx::Error> {
+        match self {
+            Backend::Sqlite(database) => Ok(Source::Sqlite(database.source().await?)),
+        }
+    }
+
+    /// The error of a write.
+    fn failed(&self, source: sqlx::Error) -> StoreError {
+        match self {
+            Backend::Sqlite(database) => StoreError::Write { path: database.path().to_owned(), source },
+        }
+    }
+}
+
+impl Writer {
+    async fn write(&mut self, batch: &[(Seq, Record)]) -> Result<(), sqlx::Error> {
+        match self {
+            Writer::Sqlite(writer) => writer.write(batch).await,
+        }
+    }
+
+    async fn close(self) -> Result<(), sqlx::Error> {
+        match self {
+            Writer::Sqlite(writer) => writer.close().await,
+        }
+    }
+}
+
+/// Locks a file beside the database, whose lock ends with the process.
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let prepare = |path: &Path, source| StoreError::Prepare { path: path.to_owned(), source };
+    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        std::fs::create_dir_all(directory).map_err(|source| prepare(directory, source))?;
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let lock = PathBuf::from(name);
+    let file = File::options().create(true).append(true).open(&lock).map_err(|source| prepare(&lock, source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.to_owned(), lock }),
+        Err(TryLockError::Error(source)) => Err(prepare(&lock, source)),
+    }
+}
+
+/// One of the readers.
+struct Answer {
+    backend: Backend,
+    questions: Arc<Mutex<mpsc::UnboundedReceiver<Read>>>,
+    watched: watch::Receiver<Progress>,
+    deliver: Deliver,
+}
+
+impl Answer {
+    async fn run(mut self) {
+        let mut source = None;
+        loop {
+            let read = self.questions.lock().await.recv().await;
+            let Some(read) = read else { break };
+            let written = self.watched.wait_for(|progress| progress.failing || progress.written >= read.after);
+            let _ = timeout(READ_PATIENCE, written).await;
+            let returned = match self.look_up(&mut source, &read.query).await {
+                Ok(page) => Returned::History(page),
+                Err(error) => {
+                    source = None;
+                    Returned::Failed(format!("history cannot be read: {error}").into())
+                }
+            };
+            (self.deliver)(Event::Returned(read.id, returned));
+        }
+        if let Some(source) = source {
+            let _ = source.close().await;
+        }
+    }
+
+    async fn look_up(&self, source: &mut Option<Source>, query: &HistoryQuery) -> Result<HistoryPage, sqlx::Error> {
+        let source = match source {
+            Some(source) => source,
+            None => source.insert(self.backend.source().await?),
+        };
+        let (rows, reached_end) = source.rows(query).await?;
+        Ok(render(&query.reader, &rows, reached_end))
+    }
+}

@@ -1,0 +1,209 @@
+//! How many messages a second the store takes, and how long a question takes among a million of them.
+//!
+//! `cargo bench --bench store`; rows, rounds and directory by ROWS, QUERIES and TMPDIR.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use ircv3::{Cap, CapSet};
+use roost::server::event::{CallId, ConnId, Event, Returned};
+use roost::server::history::{render, select};
+use roost::server::record::{Border, ConversationRow, HistoryQuery, Kind, MessageRow, Range, Reader, Record, Seq};
+use roost::store::{Options, Store, Sync, open};
+
+const CONVERSATIONS: u64 = 1000;
+const WORDS: &[&str] = &[
+    "the",
+    "server",
+    "keeps",
+    "everything",
+    "that",
+    "anyone",
+    "said",
+    "yesterday",
+    "evening",
+    "we",
+    "looked",
+    "at",
+    "https://example.org/a/long/link",
+    "and",
+    "it",
+    "was",
+    "fine",
+    "über",
+    "日本語",
+    "so",
+    "I",
+    "think",
+    "that's",
+    "ok",
+];
+
+fn main() {
+    let rows: u64 = number("ROWS", 1_000_000);
+    let queries: usize = number("QUERIES", 5000) as usize;
+    for (sync, name) in [(Sync::Normal, "normal"), (Sync::Full, "full")] {
+        for batch in [1, 10, 100, 1000, 10_000] {
+            let dir = tempfile::tempdir().expect("a directory");
+            let (store, events) = start(&dir, sync);
+            let count = (batch * 400).min(100_000);
+            let (seconds, cpu) = fill(&store, &events, 1, count, batch);
+            let rate = count as f64 / seconds;
+            let cpu = cpu * 1e6 / count as f64;
+            println!("append, sync={name}, {batch:>5} at a time: {rate:>8.0} rows/s, {cpu:>5.1} µs CPU a row");
+        }
+    }
+
+    let dir = tempfile::tempdir().expect("a directory");
+    let (store, events) = start(&dir, Sync::Normal);
+    let (seconds, cpu) = fill(&store, &events, 1, rows, 1000);
+    println!(
+        "fill {rows} rows over {CONVERSATIONS} conversations: {:.0} rows/s, {:.1} µs CPU a row",
+        rows as f64 / seconds,
+        cpu * 1e6 / rows as f64
+    );
+    store.close().expect("closed");
+    let size = std::fs::metadata(dir.path().join("roost.db")).map_or(0, |file| file.len());
+    println!("database: {:.0} MiB, {:.0} bytes a row", size as f64 / 1048576.0, size as f64 / rows as f64);
+
+    let began = Instant::now();
+    let (store, events) = start(&dir, Sync::Full);
+    println!("start with {rows} rows: {:.1} ms", began.elapsed().as_secs_f64() * 1e3);
+    let seq = (1 << 40) + rows / 2;
+    ask(&store, &events, queries, "LATEST * 100", 100, true, |_| Range::Latest(None));
+    ask(&store, &events, queries, "LATEST * 100, text only", 100, false, |_| Range::Latest(None));
+    ask(&store, &events, queries, "LATEST * 1000", 1000, true, |_| Range::Latest(None));
+    ask(&store, &events, queries, "BEFORE msgid 100", 100, true, |n| {
+        Range::Before(Border::Seq(seq - seq % CONVERSATIONS + n))
+    });
+    ask(&store, &events, queries, "AFTER a msgid elsewhere 100", 100, true, |n| Range::After(Border::Seq(seq + n / 3)));
+    store.close().expect("closed");
+
+    let page: Vec<_> = (0..1000).map(|n| (n, message(n))).collect();
+    let began = Instant::now();
+    for _ in 0..200 {
+        std::hint::black_box(render(&reader(), &page, true));
+    }
+    println!("render 1000 rows: {:.0} µs", began.elapsed().as_secs_f64() * 1e6 / 200.0);
+    let model = select(page.iter().map(|(seq, row)| (*seq, row)), Range::Latest(None), 10, true, 0);
+    assert_eq!(model.0.len(), 10);
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
+fn start(dir: &tempfile::TempDir, sync: Sync) -> (Store, Receiver<Event>) {
+    let (sender, events) = channel();
+    let url = format!("sqlite:{}", dir.path().join("roost.db").display());
+    let deliver = Arc::new(move |event| drop(sender.send(event)));
+    (open(Options { url, sync }, deliver).expect("the store opens").0, events)
+}
+
+/// Appends so many rows, with at most two batches under way; gives seconds passed and CPU seconds used.
+fn fill(store: &Store, events: &Receiver<Event>, from: u64, count: u64, batch: u64) -> (f64, f64) {
+    let keys = (0..CONVERSATIONS).map(|id| ConversationRow { id, key: format!("#channel{id}").into() });
+    store.append(keys.map(|row| (1, Record::Conversation(row))).collect());
+    let batches: Vec<Vec<(Seq, Record)>> = (from..from + count)
+        .step_by(batch as usize)
+        .map(|first| (first..first + batch).map(|n| (1 << 40 | n, Record::Message(Box::new(message(n))))).collect())
+        .collect();
+    let (began, cpu) = (Instant::now(), cpu());
+    for records in batches {
+        while store.waiting() > 2 * batch as usize {
+            wait(events);
+        }
+        store.append(records);
+    }
+    while store.waiting() > 0 {
+        wait(events);
+    }
+    (began.elapsed().as_secs_f64(), self::cpu() - cpu)
+}
+
+fn wait(events: &Receiver<Event>) {
+    match events.recv_timeout(Duration::from_secs(60)).expect("the store goes on") {
+        Event::Committed(_) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+fn ask(
+    store: &Store,
+    events: &Receiver<Event>,
+    queries: usize,
+    name: &str,
+    limit: u32,
+    events_too: bool,
+    range: impl Fn(u64) -> Range,
+) {
+    let id = CallId { conn: ConnId { worker: 0, slot: 0 }, serial: 0 };
+    let mut times = Vec::with_capacity(queries);
+    let (mut messages, cpu) = (0, cpu());
+    for n in 0..queries as u64 {
+        let conversation = n * 7919 % CONVERSATIONS;
+        let query = HistoryQuery {
+            conversation,
+            range: range(conversation),
+            limit,
+            events: events_too,
+            floor: 0,
+            reader: reader(),
+        };
+        let began = Instant::now();
+        store.history(id, query);
+        match events.recv_timeout(Duration::from_secs(60)).expect("the store answers") {
+            Event::Returned(_, Returned::History(page)) => messages += page.messages as usize,
+            other => panic!("{other:?}"),
+        }
+        times.push(began.elapsed().as_secs_f64() * 1e6);
+    }
+    times.sort_by(f64::total_cmp);
+    println!(
+        "{name}: p50 {:.0} µs, p99 {:.0} µs, {:.0} µs CPU, {} messages each",
+        times[queries / 2],
+        times[queries * 99 / 100],
+        (self::cpu() - cpu) * 1e6 / queries as f64,
+        messages / queries
+    );
+}
+
+fn reader() -> Reader {
+    Reader {
+        caps: CapSet::of(&[Cap::MessageTags, Cap::ServerTime, Cap::AccountTag, Cap::Batch]),
+        server: "roost.example".into(),
+        label: Some("label".into()),
+        batch: Some("1".into()),
+        target: "#channel".into(),
+        epoch: 7,
+        nick: "someone".into(),
+    }
+}
+
+/// Message `n`, of 20 to 300 bytes, from one of a few hundred people.
+fn message(n: u64) -> MessageRow {
+    let who = n * 31 % 700;
+    let words = 4 + n * n % 50;
+    let text: Vec<_> = (0..words).map(|w| WORDS[(n * 7 + w * w + n / 13) as usize % WORDS.len()]).collect();
+    MessageRow {
+        conversation: n % CONVERSATIONS,
+        time: 1_760_000_000_000 + n,
+        kind: if n.is_multiple_of(9) { Kind::Join } else { Kind::Privmsg },
+        source: format!("person{who}!user{who}@host-{who}.example.org").into(),
+        account: who.is_multiple_of(2).then(|| format!("person{who}").into()),
+        bot: false,
+        target: format!("#channel{}", n % CONVERSATIONS).into(),
+        tags: n.is_multiple_of(20).then(|| "+draft/reply=0000001000000000001".into()),
+        argument: None,
+        text: text.join(" ").into(),
+    }
+}
+
+/// CPU seconds that this process has used.
+fn cpu() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
+    (ticks(11) + ticks(12)) / 100.0
+}

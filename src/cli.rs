@@ -1,0 +1,181 @@
+//! The command line: `roost [--config FILE] [run|check|passwd]`. Every fault is one line.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command as Process, Stdio};
+
+use anyhow::{Context as _, bail};
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+use roost::config::{Config, ConfigError};
+use roost::{accounts, limits, runtime};
+use tracing_subscriber::EnvFilter;
+
+/// An IRC server that you can come back to
+#[derive(Debug, Parser)]
+#[command(version)]
+struct CommandLine {
+    /// The configuration [default: conf/roost.toml, or what is built in where there is no such file]
+    #[arg(long, short, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum Command {
+    /// Run the server (what happens without a command)
+    Run,
+    /// Check the configuration and say what it amounts to
+    Check,
+    /// Ask for a password and print its hash, for the configuration
+    Passwd,
+}
+
+/// Does what the command line asks for.
+///
+/// # Errors
+/// Each is one line for the person who typed it.
+pub fn main(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<()> {
+    let line = match CommandLine::try_parse_from(arguments) {
+        Ok(line) => line,
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            return error.print().context("cannot write to standard output");
+        }
+        Err(error) => {
+            let text = error.to_string();
+            let first = text.lines().next().unwrap_or_default();
+            bail!("{}; `roost --help` says what there is", first.trim_start_matches("error: "));
+        }
+    };
+    match line.command.unwrap_or(Command::Run) {
+        Command::Run => run(line.config),
+        Command::Check => check(line.config.as_deref()),
+        Command::Passwd => passwd(),
+    }
+}
+
+/// Starts the server and returns when it has ended.
+fn run(file: Option<PathBuf>) -> anyhow::Result<()> {
+    let config = load(file.as_deref())?;
+    let filter = EnvFilter::try_from_env("ROOST_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    // On SIGHUP the runtime asks for the configuration again; it prints `config::greeting` once
+    // every listener is open.
+    runtime::run(config, Box::new(move || load(file.as_deref())))?;
+    Ok(())
+}
+
+fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
+    let ours = std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"ROOST__"));
+    // What is not UTF-8 shows as U+FFFD in the error that its key then gives.
+    Config::load(file, ours.map(|(name, value)| (lossy(name), lossy(value))))
+}
+
+fn lossy(text: OsString) -> String {
+    text.to_string_lossy().into_owned()
+}
+
+/// Says what the configuration amounts to.
+fn check(file: Option<&Path>) -> anyhow::Result<()> {
+    let config = load(file)?;
+    let settings = config.settings()?;
+    let tls = config.tls_files();
+    if !tls.self_made {
+        for (key, path) in [("tls.certificate", &tls.certificate), ("tls.key", &tls.key)] {
+            if let Err(error) = std::fs::File::open(path) {
+                let problem = format!("\"{}\" cannot be read: {error}; give the path of a PEM file", path.display());
+                return Err(config.fault(key, &problem).into());
+            }
+        }
+    }
+    let mut text = format!("{}: all is well\n", config.file());
+    text += &format!("server:   {}, network {}\n", settings.server_name, settings.network);
+    for listener in config.listeners() {
+        text += &format!("listen:   {} ({})\n", listener.address, listener.key);
+    }
+    let made = if tls.self_made { " (made by Roost where it is missing)" } else { "" };
+    text += &format!("tls:      {}{made}\n", tls.certificate.display());
+    text += &format!("data:     {}\n", config.data_dir().display());
+    text += &format!("store:    {}\n", config.store_url());
+    let names: Vec<&str> = settings.opers.iter().map(|oper| &*oper.name).collect();
+    text += &format!("opers:    {}\n", if names.is_empty() { "none".to_owned() } else { names.join(", ") });
+    for warning in config.warnings() {
+        text += &format!("warning:  {warning}\n");
+    }
+    print(&text)
+}
+
+/// Asks for a password, twice where a person types it, and prints its hash.
+fn passwd() -> anyhow::Result<()> {
+    let password = if std::io::stdin().is_terminal() {
+        let quiet = Quiet::new()?;
+        let first = ask("Password: ")?;
+        let second = ask("Again: ")?;
+        drop(quiet);
+        if first != second {
+            bail!("the two passwords differ; nothing was made");
+        }
+        first
+    } else {
+        read_line()?
+    };
+    if password.is_empty() {
+        bail!("the password is empty; give one of 1 to {} bytes", limits::PASSWORD_LEN);
+    }
+    if password.len() > limits::PASSWORD_LEN {
+        bail!("the password has {} bytes; give one of 1 to {}", password.len(), limits::PASSWORD_LEN);
+    }
+    let hash = accounts::hash(&password, accounts::DEFAULT_COST).context("the password cannot be hashed")?;
+    print(&format!("{hash}\n"))
+}
+
+fn ask(prompt: &str) -> anyhow::Result<String> {
+    let mut screen = std::io::stderr();
+    let asked = write!(screen, "{prompt}").and_then(|()| screen.flush());
+    asked.context("cannot write to the terminal")?;
+    let line = read_line();
+    // The line break that was typed did not show.
+    let _ = writeln!(screen);
+    line
+}
+
+fn read_line() -> anyhow::Result<String> {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).context("cannot read the password from standard input")?;
+    let line = line.strip_suffix('\n').unwrap_or(&line);
+    Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write to standard output")
+}
+
+/// While it lives, the terminal does not show what is typed.
+struct Quiet;
+
+impl Quiet {
+    fn new() -> anyhow::Result<Quiet> {
+        if stty("-echo") {
+            Ok(Quiet)
+        } else {
+            bail!("`stty -echo` failed; give the password on standard input instead")
+        }
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        stty("echo");
+    }
+}
+
+fn stty(argument: &str) -> bool {
+    let status = Process::new("stty").arg(argument).stdin(Stdio::inherit()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}

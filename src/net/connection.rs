@@ -1,0 +1,228 @@
+//! One connection: its transport, what it has not said whole yet, and what it has not read yet.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ircv3::CapSet;
+
+use crate::net::flood::Bucket;
+use crate::net::line::LineCodec;
+use crate::net::link::Link;
+use crate::net::sendq::SendQueue;
+use crate::net::websocket::{LineSocket, Origins, Upgrade};
+use crate::server::event::Peer;
+
+/// Below this, pieces are copied together and written with one plain call: for many short lines
+/// that is cheaper than a vector of them.
+const COPY_BYTES: usize = 32 * 1024;
+/// Pieces in one vectored write.
+const SLICES: usize = 64;
+
+/// What carries a connection's lines.
+#[derive(Debug)]
+pub enum Transport {
+    /// The TLS handshake is not done; what comes after it, if that is WebSocket.
+    Greeting(Link, Option<Arc<Origins>>),
+    /// The WebSocket handshake is not done.
+    Upgrading(Box<Upgrade>),
+    /// Lines that end with CR LF.
+    Lines(Link),
+    /// Lines as WebSocket messages.
+    WebSocket(Box<LineSocket>),
+    /// Nothing any more.
+    None,
+}
+
+impl Transport {
+    /// Takes the handshakes as far as they go; `WouldBlock` until they are done.
+    pub fn handshake(&mut self) -> io::Result<()> {
+        loop {
+            match self {
+                Transport::Greeting(link, _) => {
+                    link.handshake()?;
+                    *self = match std::mem::replace(self, Transport::None) {
+                        Transport::Greeting(link, Some(origins)) => {
+                            Transport::Upgrading(Box::new(Upgrade::new(link, origins)))
+                        }
+                        Transport::Greeting(link, None) => Transport::Lines(link),
+                        other => other,
+                    };
+                }
+                Transport::Upgrading(upgrade) => *self = Transport::WebSocket(Box::new(upgrade.step()?)),
+                Transport::Lines(_) | Transport::WebSocket(_) => return Ok(()),
+                Transport::None => return Err(io::ErrorKind::NotConnected.into()),
+            }
+        }
+    }
+
+    /// SHA-256 of the client's certificate.
+    pub fn certfp(&self) -> Option<Box<str>> {
+        match self {
+            Transport::Lines(link) => link.certfp(),
+            Transport::WebSocket(socket) => socket.link().certfp(),
+            _ => None,
+        }
+    }
+
+    /// Reads and forgets; `Ok(())` once the other side has closed, `WouldBlock` until then.
+    pub fn drain(&mut self, scratch: &mut [u8]) -> io::Result<()> {
+        // A client that never stops talking is cut off by the deadline; between turns, by this.
+        for _ in 0..16 {
+            match self {
+                Transport::Lines(link) => {
+                    if link.read(scratch)? == 0 {
+                        return Ok(());
+                    }
+                }
+                Transport::WebSocket(socket) => match socket.read_line() {
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                    other => drop(other?),
+                },
+                _ => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that nothing more will come; `WouldBlock` until it is said.
+    pub fn close_write(&mut self) -> io::Result<()> {
+        match self {
+            Transport::Lines(link) => link.close_write(),
+            Transport::WebSocket(socket) => socket.close_write(),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Shaking hands; the server does not know it.
+    Handshake,
+    /// Open.
+    Open,
+    /// The server asked for its end: the last lines are on their way.
+    Closing,
+    /// All is said; the other side may still be reading.
+    Lingering,
+}
+
+/// One connection. An idle one holds no buffer.
+#[derive(Debug)]
+pub struct Connection {
+    /// What carries it.
+    pub transport: Transport,
+    /// Its capabilities.
+    pub caps: CapSet,
+    /// What waits to be written.
+    pub out: SendQueue,
+    /// What came and was not taken yet: part of a line, or lines whose turn has not come.
+    pub input: Vec<u8>,
+    /// Framing.
+    pub codec: LineCodec,
+    /// Flood control; `None` where the operator turned it off.
+    pub flood: Option<Box<Bucket>>,
+    /// Who it is, until the server is told.
+    pub peer: Option<Box<Peer>>,
+    /// Tells this connection from others that had its slot.
+    pub serial: u32,
+    /// How far it has come.
+    pub phase: Phase,
+    /// Whether it has registered.
+    pub registered: bool,
+    /// The server does not want to hear of it for now.
+    pub paused: bool,
+    /// Flood control does not want to hear of it before a timer has run.
+    pub delayed: bool,
+    /// The server asked to be told when it has read nearly all.
+    pub drain_asked: bool,
+    /// It has lines whose turn comes without its socket saying so.
+    pub hungry: bool,
+    /// It is on the list of those that are to be written.
+    pub dirty: bool,
+}
+
+impl Connection {
+    /// A connection over `transport`.
+    pub fn new(transport: Transport, serial: u32, flood: Option<Box<Bucket>>, peer: Option<Box<Peer>>) -> Connection {
+        Connection {
+            transport,
+            caps: CapSet::EMPTY,
+            out: SendQueue::default(),
+            input: Vec::new(),
+            codec: LineCodec::default(),
+            flood,
+            peer,
+            serial,
+            phase: Phase::Handshake,
+            registered: false,
+            paused: false,
+            delayed: false,
+            drain_asked: false,
+            hungry: false,
+            dirty: false,
+        }
+    }
+
+    /// Whether lines for it go into its queue.
+    pub fn takes_lines(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    /// Whether something waits to be written.
+    pub fn has_output(&self) -> bool {
+        !self.out.is_empty() || matches!(&self.transport, Transport::WebSocket(socket) if socket.is_unsent())
+    }
+
+    /// Writes what waits, in as few calls as it takes. `WouldBlock` leaves the rest in the queue;
+    /// the connection's waker is woken when there is room.
+    pub fn flush(&mut self, scratch: &mut Vec<u8>) -> io::Result<()> {
+        match &mut self.transport {
+            Transport::Lines(link) => {
+                while !self.out.is_empty() {
+                    let written = if self.out.is_single() {
+                        link.write(self.out.first())?
+                    } else if self.out.len() <= COPY_BYTES || link.is_tls() {
+                        scratch.clear();
+                        self.out.copy_to(scratch, COPY_BYTES);
+                        link.write(scratch)?
+                    } else {
+                        let mut slices = [IoSlice::new(&[]); SLICES];
+                        let count = self.out.slices(&mut slices);
+                        link.write_slices(&slices[..count])?
+                    };
+                    if written == 0 {
+                        return Err(io::ErrorKind::WriteZero.into());
+                    }
+                    self.out.advance(written);
+                }
+                link.flush()
+            }
+            Transport::WebSocket(socket) => {
+                while let Some(mut piece) = self.out.pop() {
+                    let result = socket.write_lines(&mut piece);
+                    self.out.unpop(piece);
+                    result?;
+                }
+                socket.flush()
+            }
+            _ => {
+                self.out.clear();
+                Ok(())
+            }
+        }
+    }
+
+    /// Forgets what waits and tries to say why the connection ends.
+    pub fn give_up(&mut self, line: &'static [u8]) {
+        let cut = !self.out.is_empty();
+        self.out.clear();
+        // What was written may end inside a line.
+        if cut && matches!(self.transport, Transport::Lines(_)) {
+            self.out.push(Bytes::from_static(b"\r\n"));
+        }
+        self.out.push(Bytes::from_static(line));
+        let _ = self.flush(&mut Vec::new());
+    }
+}

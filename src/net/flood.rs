@@ -1,0 +1,155 @@
+//! Flood control of one connection: a token bucket that delays reading and never closes.
+
+use crate::limits::LINES_BEFORE_REGISTRATION;
+
+/// What the operator chose (`[flood]`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FloodOptions {
+    /// Lines that may come at once.
+    pub burst: u32,
+    /// Lines a second, on and on.
+    pub per_second: f32,
+}
+
+/// Commands that a client sends in a burst when it has just connected, and how many of each pass
+/// free of charge until it has been quiet once.
+const FREE: [(&str, u8); 4] = [("CHATHISTORY", 16), ("MARKREAD", 16), ("WHO", 4), ("MONITOR", 4)];
+/// What a command costs that asks for next to nothing.
+const CHEAP: f32 = 0.1;
+
+/// The state of one connection: 16 bytes.
+#[derive(Debug)]
+pub struct Bucket {
+    tokens: f32,
+    /// When `tokens` was right, in milliseconds of the worker's clock; it may wrap.
+    at_ms: u32,
+    free: [u8; FREE.len()],
+    /// Lines before registration.
+    early_lines: u16,
+    registered: bool,
+}
+
+impl Bucket {
+    /// A full bucket.
+    pub fn new(options: FloodOptions, now_ms: u64) -> Bucket {
+        Bucket {
+            tokens: options.burst as f32,
+            at_ms: now_ms as u32,
+            free: FREE.map(|(_, times)| times),
+            early_lines: 0,
+            registered: false,
+        }
+    }
+
+    /// The connection has registered: from now on its lines cost.
+    pub fn registered(&mut self) {
+        self.registered = true;
+    }
+
+    /// Takes the cost of a line. `Ok(0)`: read on; `Ok(n)`: read on in `n` milliseconds.
+    ///
+    /// # Errors
+    /// More lines before registration than any client sends.
+    pub fn take(&mut self, options: FloodOptions, command: &str, now_ms: u64) -> Result<u64, Abuse> {
+        if !self.registered {
+            self.early_lines = self.early_lines.saturating_add(1);
+            // The server refuses them before that; this is for a server that is busy.
+            return if u32::from(self.early_lines) > 2 * LINES_BEFORE_REGISTRATION { Err(Abuse) } else { Ok(0) };
+        }
+        self.refill(options, now_ms);
+        self.tokens -= self.cost(command);
+        Ok(self.wait_ms(options))
+    }
+
+    /// Milliseconds from `now_ms` until lines may be taken.
+    pub fn wait(&mut self, options: FloodOptions, now_ms: u64) -> u64 {
+        self.refill(options, now_ms);
+        self.wait_ms(options)
+    }
+
+    fn wait_ms(&self, options: FloodOptions) -> u64 {
+        if self.tokens > 0.0 { 0 } else { (-self.tokens / options.per_second.max(0.01) * 1000.0) as u64 + 1 }
+    }
+
+    fn refill(&mut self, options: FloodOptions, now_ms: u64) {
+        let passed = (now_ms as u32).wrapping_sub(self.at_ms);
+        self.at_ms = now_ms as u32;
+        let full = options.burst as f32;
+        self.tokens += passed as f32 * options.per_second / 1000.0;
+        if self.tokens >= full {
+            self.tokens = full;
+            self.free = FREE.map(|(_, times)| times);
+        }
+    }
+
+    fn cost(&mut self, command: &str) -> f32 {
+        if ["CAP", "AUTHENTICATE", "PING", "PONG"].iter().any(|cheap| command.eq_ignore_ascii_case(cheap)) {
+            return CHEAP;
+        }
+        let place = FREE.iter().position(|(name, _)| command.eq_ignore_ascii_case(name));
+        match place.map(|place| &mut self.free[place]) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                0.0
+            }
+            _ => 1.0,
+        }
+    }
+}
+
+/// More than any client sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Abuse;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::{Abuse, Bucket, FloodOptions};
+
+    const OPTIONS: FloodOptions = FloodOptions { burst: 5, per_second: 2.0 };
+
+    fn registered() -> Bucket {
+        let mut bucket = Bucket::new(OPTIONS, 0);
+        bucket.registered();
+        bucket
+    }
+
+    #[test]
+    fn the_state_is_16_bytes() {
+        assert!(size_of::<Bucket>() <= 16);
+    }
+
+    #[test]
+    fn a_burst_passes_and_what_follows_is_delayed_to_the_rate() {
+        let mut bucket = registered();
+        for _ in 0..4 {
+            assert_eq!(bucket.take(OPTIONS, "PRIVMSG", 0), Ok(0));
+        }
+        assert_eq!(bucket.take(OPTIONS, "PRIVMSG", 0), Ok(1));
+        assert_eq!(bucket.take(OPTIONS, "PRIVMSG", 1), Ok(500));
+        assert_eq!(bucket.wait(OPTIONS, 502), 0);
+    }
+
+    #[test]
+    fn a_fresh_client_may_ask_for_what_it_missed() {
+        let mut bucket = registered();
+        for _ in 0..16 {
+            assert_eq!(bucket.take(OPTIONS, "CHATHISTORY", 0), Ok(0));
+            assert_eq!(bucket.take(OPTIONS, "markread", 0), Ok(0));
+        }
+        for _ in 0..20 {
+            assert_eq!(bucket.take(OPTIONS, "PING", 0), Ok(0));
+        }
+        assert_eq!(bucket.take(OPTIONS, "CHATHISTORY", 0), Ok(0));
+    }
+
+    #[test]
+    fn before_registration_nothing_is_delayed_but_there_is_an_end() {
+        let mut bucket = Bucket::new(OPTIONS, 0);
+        for _ in 0..800 {
+            assert_eq!(bucket.take(OPTIONS, "CAP", 0), Ok(0));
+        }
+        assert_eq!(bucket.take(OPTIONS, "CAP", 0), Err(Abuse));
+    }
+}

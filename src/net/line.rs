@@ -1,0 +1,188 @@
+//! Line framing (RFC 1459 2.3, IRCv3 message-tags) as a bounded [`Decoder`].
+
+use std::io;
+
+use bytes::{Buf, BytesMut};
+use ircv3::Message;
+use ircv3::message::{MAX_CLIENT_TAG_BYTES, MAX_JOIN_BYTES, ParseError};
+use tokio_util::codec::Decoder;
+
+use crate::limits::BYTES_WITHOUT_NEWLINE;
+use crate::server::event::BadLine;
+
+/// The longest line that may turn out to be a message, without its newline: `@`, tags, a space and
+/// the longest body.
+const MAX_LINE_BYTES: usize = 1 + MAX_CLIENT_TAG_BYTES + 1 + MAX_JOIN_BYTES;
+
+/// What a line was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// A message.
+    Message(Message),
+    /// A line that is none.
+    Bad(BadLine),
+}
+
+/// Splits a stream at LF (with or without a CR before it). It never asks for more than
+/// [`MAX_LINE_BYTES`] to be kept: a longer line is reported at once and discarded to its end.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LineCodec {
+    /// Bytes of the present line that were discarded; 0 where the line is still being kept.
+    discarded: u32,
+}
+
+impl Decoder for LineCodec {
+    type Item = Line;
+    /// Only [`io::ErrorKind::InvalidData`]: more than [`BYTES_WITHOUT_NEWLINE`] without a newline.
+    type Error = io::Error;
+
+    fn decode(&mut self, src: &mut BytesMut) -> io::Result<Option<Line>> {
+        loop {
+            let end = memchr::memchr(b'\n', src);
+            if self.discarded > 0 {
+                let gone = end.map_or(src.len(), |end| end + 1);
+                src.advance(gone);
+                if end.is_none() {
+                    self.discarded = self.discarded.saturating_add(gone as u32);
+                    if self.discarded as usize > BYTES_WITHOUT_NEWLINE {
+                        return Err(io::Error::new(io::ErrorKind::InvalidData, "no end of line"));
+                    }
+                    return Ok(None);
+                }
+                self.discarded = 0;
+                continue;
+            }
+            let Some(end) = end else {
+                if src.len() <= MAX_LINE_BYTES {
+                    return Ok(None);
+                }
+                self.discarded = src.len() as u32;
+                src.clear();
+                return Ok(Some(Line::Bad(BadLine::TooLong)));
+            };
+            let line = parse_line(src[..end].strip_suffix(b"\r").unwrap_or(&src[..end]));
+            src.advance(end + 1);
+            if line.is_some() {
+                return Ok(line);
+            }
+        }
+    }
+}
+
+/// What a line without its newline is; `None` for a line with nothing in it.
+pub fn parse_line(line: &[u8]) -> Option<Line> {
+    if line.is_empty() {
+        return None;
+    }
+    if line.len() > MAX_LINE_BYTES {
+        return Some(Line::Bad(BadLine::TooLong));
+    }
+    if memchr::memchr3(b'\r', b'\n', 0, line).is_some() {
+        return Some(Line::Bad(BadLine::ForbiddenByte));
+    }
+    let Ok(text) = std::str::from_utf8(line) else {
+        return Some(Line::Bad(BadLine::NotUtf8(command_of(line))));
+    };
+    match Message::parse_client(text) {
+        Ok(message) => Some(Line::Message(message)),
+        Err(ParseError::Empty) => None,
+        Err(ParseError::ForbiddenByte) => Some(Line::Bad(BadLine::ForbiddenByte)),
+        Err(ParseError::TagsTooLong | ParseError::BodyTooLong | ParseError::LineTooLong) => {
+            Some(Line::Bad(BadLine::TooLong))
+        }
+    }
+}
+
+/// The command of a line that is not UTF-8, in upper case; `*` where it has none.
+fn command_of(line: &[u8]) -> Box<str> {
+    let mut words = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    let mut word = words.next();
+    if word.is_some_and(|word| word.starts_with(b"@")) {
+        word = words.next();
+    }
+    if word.is_some_and(|word| word.starts_with(b":")) {
+        word = words.next();
+    }
+    match word {
+        Some(word) if word.len() <= 32 && word.iter().all(u8::is_ascii_alphanumeric) => {
+            String::from_utf8_lossy(word).to_ascii_uppercase().into()
+        }
+        _ => "*".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use bytes::BytesMut;
+    use tokio_util::codec::Decoder;
+
+    use super::{Line, LineCodec, MAX_LINE_BYTES};
+    use crate::server::event::BadLine;
+
+    /// Feeds `pieces` one after the other and writes down what comes out.
+    fn decode(pieces: &[&[u8]]) -> Vec<String> {
+        let (mut codec, mut src, mut out) = (LineCodec::default(), BytesMut::new(), Vec::new());
+        for piece in pieces {
+            src.extend_from_slice(piece);
+            loop {
+                match codec.decode(&mut src) {
+                    Ok(Some(Line::Message(message))) => out.push(message.as_str().to_owned()),
+                    Ok(Some(Line::Bad(bad))) => out.push(format!("{bad:?}")),
+                    Ok(None) => break,
+                    Err(_) => {
+                        out.push("closed".to_owned());
+                        return out;
+                    }
+                }
+            }
+            assert!(src.len() <= MAX_LINE_BYTES, "kept {} bytes", src.len());
+        }
+        out
+    }
+
+    #[test]
+    fn a_line_ends_with_cr_lf_or_lf_wherever_the_reads_cut_it() {
+        assert_eq!(decode(&[b"PING a\r\nPING b\nPI", b"NG c\r", b"\n"]), ["PING a", "PING b", "PING c"]);
+    }
+
+    #[test]
+    fn empty_lines_are_nothing() {
+        assert_eq!(decode(&[b"\r\n\n   \r\n@a=b\r\n:src\r\nPING a\r\n"]), ["PING a"]);
+    }
+
+    #[test]
+    fn a_body_has_512_bytes_and_tags_4094() {
+        let fits = format!("@{} PING {}\r\n", "a".repeat(4094), "b".repeat(512 - 7));
+        assert_eq!(decode(&[fits.as_bytes()]).len(), 1);
+        assert_ne!(decode(&[fits.as_bytes()]), ["TooLong"]);
+        let body = format!("PING {}\r\nPING x\r\n", "b".repeat(512 - 6));
+        assert_eq!(decode(&[body.as_bytes()]), ["TooLong", "PING x"]);
+        let tags = format!("@{} PING b\r\nPING x\r\n", "a".repeat(4095));
+        assert_eq!(decode(&[tags.as_bytes()]), ["TooLong", "PING x"]);
+    }
+
+    #[test]
+    fn an_endless_line_is_reported_once_discarded_and_closes_past_64_kib() {
+        let piece = vec![b'x'; 20_000];
+        assert_eq!(decode(&[&piece, &piece, b"\r\nPING x\r\n"]), ["TooLong", "PING x"]);
+        assert_eq!(decode(&[&piece, &piece, &piece, &piece]), ["TooLong", "closed"]);
+    }
+
+    #[test]
+    fn nul_and_cr_inside_are_forbidden() {
+        assert_eq!(
+            decode(&[b"PING a\0b\r\nPING a\rb\r\nPING a\r\r\nPING x\n"]),
+            ["ForbiddenByte", "ForbiddenByte", "ForbiddenByte", "PING x"]
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_name_their_command() {
+        assert_eq!(
+            decode(&[b"@a=b :me privmsg #a :\xe9t\xe9\r\n\xff\xff x\r\n"]),
+            [format!("{:?}", BadLine::NotUtf8("PRIVMSG".into())), format!("{:?}", BadLine::NotUtf8("*".into()))]
+        );
+    }
+}

@@ -1,0 +1,228 @@
+//! A connection's bytes, plain or through TLS, as [`Read`] and [`Write`] that never block.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use rustls::ServerConnection;
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// A TCP socket. [`io::ErrorKind::WouldBlock`] means that its waker will be woken once it is worth
+/// trying again.
+#[derive(Debug)]
+pub struct Socket {
+    stream: TcpStream,
+    waker: Waker,
+}
+
+impl Socket {
+    /// The socket `stream`, of which `waker` wants to hear.
+    pub fn new(stream: TcpStream, waker: Waker) -> Socket {
+        Socket { stream, waker }
+    }
+
+    /// Sends several pieces with one call.
+    fn write_slices(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut cx = Context::from_waker(&self.waker);
+        ready(Pin::new(&mut self.stream).poll_write_vectored(&mut cx, slices))
+    }
+
+    fn close_write(&mut self) -> io::Result<()> {
+        let mut cx = Context::from_waker(&self.waker);
+        ready(Pin::new(&mut self.stream).poll_shutdown(&mut cx))
+    }
+}
+
+fn ready<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
+    match poll {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut cx = Context::from_waker(&self.waker);
+        let mut buf = ReadBuf::new(buf);
+        ready(Pin::new(&mut self.stream).poll_read(&mut cx, &mut buf))?;
+        Ok(buf.filled().len())
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let mut cx = Context::from_waker(&self.waker);
+        ready(Pin::new(&mut self.stream).poll_write(&mut cx, buf))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// TLS over a socket, driven by hand so that no task and no buffer belongs to an idle connection.
+#[derive(Debug)]
+pub struct TlsSocket {
+    tls: ServerConnection,
+    socket: Socket,
+}
+
+impl TlsSocket {
+    /// Takes the handshake as far as it goes; `WouldBlock` until it is done.
+    fn handshake(&mut self) -> io::Result<()> {
+        loop {
+            self.write_records()?;
+            if !self.tls.is_handshaking() {
+                return Ok(());
+            }
+            self.read_records()?;
+        }
+    }
+
+    fn read_records(&mut self) -> io::Result<()> {
+        if self.tls.read_tls(&mut self.socket)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if let Err(error) = self.tls.process_new_packets() {
+            // The alert that says why, if the socket takes it.
+            let _ = self.write_records();
+            return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+        }
+        Ok(())
+    }
+
+    fn write_records(&mut self) -> io::Result<()> {
+        while self.tls.wants_write() {
+            if self.tls.write_tls(&mut self.socket)? == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Read for TlsSocket {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.tls.reader().read(buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // No close_notify: IRC lines say where they end, so nothing can be cut unseen.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
+                other => return other,
+            }
+            match self.read_records() {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
+                other => other?,
+            }
+            // Tickets and key updates; if the socket is full they go out with the next write.
+            match self.write_records() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                other => other?,
+            }
+        }
+    }
+}
+
+impl Write for TlsSocket {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        // What was encrypted goes first, so that at most one piece lies encrypted and unsent.
+        self.write_records()?;
+        let taken = self.tls.writer().write(buf)?;
+        match self.write_records() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            other => other?,
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.write_records()
+    }
+}
+
+/// Either of the two.
+#[derive(Debug)]
+pub enum Link {
+    /// Bytes as they are.
+    Plain(Socket),
+    /// Bytes through TLS.
+    Tls(Box<TlsSocket>),
+}
+
+impl Link {
+    /// A link over `socket`, through `tls` if there is one.
+    pub fn new(socket: Socket, tls: Option<ServerConnection>) -> Link {
+        match tls {
+            Some(tls) => Link::Tls(Box::new(TlsSocket { tls, socket })),
+            None => Link::Plain(socket),
+        }
+    }
+
+    /// Takes the TLS handshake, if there is one, as far as it goes; `WouldBlock` until it is done.
+    pub fn handshake(&mut self) -> io::Result<()> {
+        match self {
+            Link::Plain(_) => Ok(()),
+            Link::Tls(tls) => tls.handshake(),
+        }
+    }
+
+    /// SHA-256 of the certificate that the client showed, in lower-case hex.
+    pub fn certfp(&self) -> Option<Box<str>> {
+        let Link::Tls(tls) = self else { return None };
+        let certificate = tls.tls.peer_certificates()?.first()?;
+        let hash = Sha256::digest(certificate);
+        Some(hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into())
+    }
+
+    /// Whether each piece that is written costs more than copying it would.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Link::Tls(_))
+    }
+
+    /// Sends several pieces at once; over TLS only the first.
+    pub fn write_slices(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Link::Plain(socket) => socket.write_slices(slices),
+            Link::Tls(tls) => tls.write(slices.first().map_or(&[][..], |slice| slice)),
+        }
+    }
+
+    /// Says that nothing more will come; `WouldBlock` until it is said.
+    pub fn close_write(&mut self) -> io::Result<()> {
+        match self {
+            Link::Plain(socket) => socket.close_write(),
+            Link::Tls(tls) => {
+                tls.tls.send_close_notify();
+                tls.write_records()?;
+                tls.socket.close_write()
+            }
+        }
+    }
+}
+
+impl Read for Link {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Link::Plain(socket) => socket.read(buf),
+            Link::Tls(tls) => tls.read(buf),
+        }
+    }
+}
+
+impl Write for Link {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match self {
+            Link::Plain(socket) => socket.write(buf),
+            Link::Tls(tls) => tls.write(buf),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Link::Plain(_) => Ok(()),
+            Link::Tls(tls) => tls.flush(),
+        }
+    }
+}

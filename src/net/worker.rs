@@ -1,0 +1,1419 @@
+//! One network thread: its connections, and the loop that reads, applies and writes.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::future::Future;
+use std::io::{self, Read};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::Sleep;
+use tokio_util::codec::Decoder;
+
+use crate::limits::{BULK_BYTES, HANDSHAKE_MS, LINES_A_TURN, LINGER_MS, SENDQ_BEFORE_REGISTRATION, SHUTDOWN_MS};
+use crate::net::Options;
+use crate::net::connection::{Connection, Phase, Transport};
+use crate::net::fanout::Run;
+use crate::net::flood::Bucket;
+use crate::net::line::{Line, parse_line};
+use crate::net::link::{Link, Socket};
+use crate::net::queue::{Accepted, EventQueue, Inbox, Wire, lock};
+use crate::server::action::{NOBODY, NetAction};
+use crate::server::event::{CloseCause, ConnId, Event, Peer};
+use crate::server::record::Seq;
+
+/// Bytes of one read; shared by all connections of a worker.
+const READ_BYTES: usize = 64 * 1024;
+/// Reads of one connection in one turn.
+const READS_A_TURN: usize = 4;
+/// Events that a worker gathers from connections that have more to say before it hands them over.
+const GATHERED_EVENTS: usize = 512;
+/// Turns that such a connection gets before new input of others is looked at.
+const ROUNDS_OF_TURNS: usize = 8;
+/// Milliseconds that the other sides have to close once everything is said and the server ends.
+const LAST_LINGER_MS: u64 = 200;
+
+/// A worker: a future that never ends before [`Inbox::end`], to be spawned on a runtime of its own thread.
+///
+/// What holds:
+/// - Lines of a connection reach the server in order, with at most [`LINES_A_TURN`] before the next
+///   connection's turn.
+/// - Actions are done in order for each connection. What must not be seen yet waits in one queue for
+///   the whole worker, and what comes later for the same connections waits behind it; everyone
+///   else's passes.
+/// - All actions that have come are applied before anything is written, and then each connection is
+///   written once.
+/// - A slot is used again only after [`NetAction::Release`] was applied.
+pub struct Worker {
+    index: u16,
+    options: Options,
+    server: Arc<EventQueue>,
+    inbox: Arc<Inbox>,
+    ready: Arc<Ready>,
+    connections: Vec<Option<Box<Connection>>>,
+    /// By slot: up to which number something is held back for it.
+    held_until: Vec<Seq>,
+    free: Vec<u32>,
+    open: usize,
+    serial: u32,
+    durable: Seq,
+    held: VecDeque<(Seq, NetAction)>,
+    run: Run,
+    dirty: Vec<u32>,
+    /// Connections whose queue has grown past its bound in this round.
+    full: Vec<u32>,
+    hungry: Vec<u32>,
+    events: Vec<Event>,
+    /// Whether the server has no room for `events`.
+    stalled: bool,
+    timers: BinaryHeap<Reverse<(u64, u32, u32)>>,
+    sleep: Option<(u64, Pin<Box<Sleep>>)>,
+    started: Instant,
+    now_ms: u64,
+    /// When the worker was told to end.
+    ending: Option<u64>,
+    actions: Vec<NetAction>,
+    sockets: Vec<Accepted>,
+    tokens: Vec<u32>,
+    scratch: Box<[u8]>,
+    input: BytesMut,
+    output: Vec<u8>,
+}
+
+impl Worker {
+    /// Worker number `index`, which takes from `inbox` and tells `server`.
+    pub fn new(index: u16, options: Options, server: Arc<EventQueue>, inbox: Arc<Inbox>) -> Worker {
+        Worker {
+            index,
+            options,
+            server,
+            durable: inbox.durable(),
+            inbox,
+            ready: Arc::default(),
+            connections: Vec::new(),
+            held_until: Vec::new(),
+            free: Vec::new(),
+            open: 0,
+            serial: 0,
+            held: VecDeque::new(),
+            run: Run::default(),
+            dirty: Vec::new(),
+            full: Vec::new(),
+            hungry: Vec::new(),
+            events: Vec::new(),
+            stalled: false,
+            timers: BinaryHeap::new(),
+            sleep: None,
+            started: Instant::now(),
+            now_ms: 0,
+            ending: None,
+            actions: Vec::new(),
+            sockets: Vec::new(),
+            tokens: Vec::new(),
+            scratch: vec![0; READ_BYTES].into(),
+            input: BytesMut::new(),
+            output: Vec::new(),
+        }
+    }
+
+    fn id(&self, slot: u32) -> ConnId {
+        ConnId { worker: self.index, slot }
+    }
+
+    /// One round; `true` once the worker has ended.
+    fn round(&mut self, cx: &mut Context<'_>) -> bool {
+        self.now_ms = self.started.elapsed().as_millis() as u64;
+        self.ready.attend(&mut self.tokens, cx.waker());
+        let ending = self.inbox.take(&mut self.actions, &mut self.sockets, cx.waker());
+        if self.stalled {
+            self.hand_over();
+        }
+
+        // What came in goes to the server first: it works while this thread writes.
+        let mut sockets = std::mem::take(&mut self.sockets);
+        for accepted in sockets.drain(..) {
+            self.admit(accepted);
+        }
+        self.sockets = sockets;
+        let mut tokens = std::mem::take(&mut self.tokens);
+        for slot in tokens.drain(..) {
+            self.turn(slot);
+        }
+        self.tokens = tokens;
+        for _ in 0..ROUNDS_OF_TURNS {
+            if self.stalled || self.hungry.is_empty() || self.events.len() >= GATHERED_EVENTS {
+                break;
+            }
+            for slot in std::mem::take(&mut self.hungry) {
+                if let Some(connection) = self.connection(slot) {
+                    connection.hungry = false;
+                    self.turn(slot);
+                }
+            }
+        }
+        self.hand_over();
+
+        // What the server said: applied first, all of it, and then written.
+        self.release();
+        let mut actions = std::mem::take(&mut self.actions);
+        for action in actions.drain(..) {
+            self.arrive(action);
+        }
+        self.actions = actions;
+        self.finish_run();
+        self.hold();
+        self.write();
+
+        self.run_timers(cx);
+        self.write();
+        self.hand_over();
+        if !self.stalled && !self.hungry.is_empty() {
+            cx.waker().wake_by_ref();
+        }
+        ending && self.is_done(cx)
+    }
+
+    /// Gives the server what has gathered; where it has no room, sockets are not read until it has.
+    fn hand_over(&mut self) {
+        self.stalled = !self.server.push_batch(&mut self.events, &self.inbox);
+    }
+
+    fn connection(&mut self, slot: u32) -> Option<&mut Connection> {
+        self.connections.get_mut(slot as usize)?.as_deref_mut()
+    }
+
+    // Sockets to events.
+
+    fn admit(&mut self, accepted: Accepted) {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.connections.push(None);
+            self.held_until.push(0);
+            (self.connections.len() - 1) as u32
+        });
+        let waker = Waker::from(Arc::new(ConnectionWaker { ready: self.ready.clone(), slot }));
+        let Wire { tls, websocket } = accepted.wire;
+        let peer = Peer {
+            ip: accepted.peer.ip().to_canonical(),
+            port: accepted.peer.port(),
+            tls: tls.is_some(),
+            websocket: websocket.is_some(),
+            certfp: None,
+        };
+        let link = accepted.socket.watch().and_then(|stream| {
+            let tls = tls.map(|setup| setup.accept()).transpose().map_err(io::Error::other)?;
+            Ok(Link::new(Socket::new(stream, waker), tls))
+        });
+        let link = match link {
+            Ok(link) => link,
+            Err(error) => {
+                tracing::warn!("a new connection from {} cannot be used: {error}", peer.ip);
+                self.free.push(slot);
+                return;
+            }
+        };
+        let flood = self.options.flood.map(|flood| Box::new(Bucket::new(flood, self.now_ms)));
+        self.serial = self.serial.wrapping_add(1);
+        let shakes_hands = peer.tls || peer.websocket;
+        let transport = Transport::Greeting(link, websocket);
+        self.connections[slot as usize] =
+            Some(Box::new(Connection::new(transport, self.serial, flood, Some(Box::new(peer)))));
+        self.open += 1;
+        if shakes_hands {
+            self.timers.push(Reverse((self.now_ms + HANDSHAKE_MS, slot, self.serial)));
+        }
+        self.turn(slot);
+    }
+
+    /// A connection's turn: its socket woke it, or its time has come.
+    fn turn(&mut self, slot: u32) {
+        let Some(connection) = self.connection(slot) else { return };
+        if connection.phase == Phase::Handshake && !self.greet(slot) {
+            return;
+        }
+        let Some(connection) = self.connection(slot) else { return };
+        if connection.has_output() || connection.phase == Phase::Closing {
+            self.flush(slot);
+        }
+        let stalled = self.stalled;
+        let Some(Some(connection)) = self.connections.get_mut(slot as usize) else { return };
+        match connection.phase {
+            Phase::Closing | Phase::Lingering => match connection.transport.drain(&mut self.scratch) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                _ if connection.phase == Phase::Lingering => self.finish(slot, CloseCause::Asked),
+                _ => {}
+            },
+            _ if connection.paused || connection.delayed => {}
+            _ if stalled => self.feed_later(slot),
+            _ => self.read(slot),
+        }
+    }
+
+    /// Goes on with the handshakes; `true` once the server knows of the connection.
+    fn greet(&mut self, slot: u32) -> bool {
+        let Some(connection) = self.connection(slot) else { return false };
+        match connection.transport.handshake() {
+            Ok(()) => {
+                connection.phase = Phase::Open;
+                let certfp = connection.transport.certfp();
+                if let Some(mut peer) = connection.peer.take() {
+                    peer.certfp = certfp;
+                    let id = self.id(slot);
+                    self.events.push(Event::Opened(id, peer));
+                }
+                true
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(_) => {
+                self.forget(slot);
+                false
+            }
+        }
+    }
+
+    /// Drops a connection that the server never knew.
+    fn forget(&mut self, slot: u32) {
+        if self.connections[slot as usize].take().is_some() {
+            self.open -= 1;
+            self.free.push(slot);
+        }
+    }
+
+    fn feed_later(&mut self, slot: u32) {
+        if let Some(connection) = self.connection(slot) {
+            if !connection.hungry {
+                connection.hungry = true;
+                self.hungry.push(slot);
+            }
+        }
+    }
+
+    fn read(&mut self, slot: u32) {
+        let Some(Some(connection)) = self.connections.get_mut(slot as usize) else { return };
+        let mut reading = Reading {
+            id: ConnId { worker: self.index, slot },
+            options: self.options,
+            now_ms: self.now_ms,
+            events: &mut self.events,
+            lines: 0,
+        };
+        let stop = match connection.transport {
+            Transport::WebSocket(_) => reading.messages(connection),
+            _ => {
+                self.input.clear();
+                self.input.extend_from_slice(&connection.input);
+                if !connection.input.is_empty() {
+                    connection.input = Vec::new();
+                }
+                let stop = reading.lines(connection, &mut self.input, &mut self.scratch);
+                if !self.input.is_empty() {
+                    connection.input = self.input.to_vec();
+                }
+                stop
+            }
+        };
+        match stop {
+            Stop::Dry => {}
+            Stop::More => self.feed_later(slot),
+            Stop::Delay(ms) => {
+                connection.delayed = true;
+                self.timers.push(Reverse((self.now_ms + ms, slot, connection.serial)));
+            }
+            Stop::Closed(cause) => {
+                if cause == CloseCause::Flood {
+                    connection.give_up(b"ERROR :Closing Link: (Excess Flood)\r\n");
+                }
+                self.finish(slot, cause);
+            }
+        }
+    }
+
+    /// The connection is gone: the socket is closed, and the server is told.
+    fn finish(&mut self, slot: u32, cause: CloseCause) {
+        if self.connections[slot as usize].take().is_some() {
+            self.open -= 1;
+            let id = self.id(slot);
+            self.events.push(Event::Closed(id, cause));
+        }
+    }
+
+    // Actions to queues.
+
+    /// Applies what was held back and may be seen now.
+    fn release(&mut self) {
+        self.durable = self.inbox.durable();
+        while self.held.front().is_some_and(|(release, _)| *release <= self.durable) {
+            if let Some((_, action)) = self.held.pop_front() {
+                self.apply(action);
+            }
+        }
+    }
+
+    /// If something is held back, asks to be told when the mark moves.
+    fn hold(&mut self) {
+        while !self.held.is_empty() {
+            self.inbox.set_holding(true);
+            if self.inbox.durable() == self.durable {
+                return;
+            }
+            self.release();
+            self.finish_run();
+        }
+    }
+
+    fn is_held(&self, slot: u32) -> bool {
+        self.held_until.get(slot as usize).is_some_and(|until| *until > self.durable)
+    }
+
+    /// Applies an action, or holds it back: because of what it shows, or because something else is
+    /// held back for the same connection.
+    fn arrive(&mut self, action: NetAction) {
+        match &action {
+            NetAction::Send { slot, after, .. } | NetAction::Close { slot, after, .. } => {
+                let (slot, after) = (*slot, *after);
+                if after > self.durable || self.is_held(slot) {
+                    return self.hold_back(after, &[slot], NOBODY, action);
+                }
+            }
+            NetAction::SetCaps { slot, .. } | NetAction::WhenDrained { slot } | NetAction::Release { slot } => {
+                let slot = *slot;
+                if self.is_held(slot) {
+                    return self.hold_back(0, &[slot], NOBODY, action);
+                }
+            }
+            NetAction::Fanout { frame, audience, except } => {
+                let (after, audience, except) = (frame.after, audience.clone(), *except);
+                if after > self.durable {
+                    return self.hold_back(after, &audience, except, action);
+                }
+                if !self.held.is_empty() {
+                    return self.fan_out_around(action, &audience, except);
+                }
+            }
+            NetAction::Registered { .. } | NetAction::Pause { .. } | NetAction::Resume { .. } => {}
+        }
+        self.apply(action);
+    }
+
+    fn hold_back(&mut self, after: Seq, slots: &[u32], except: u32, action: NetAction) {
+        let release = self.held.back().map_or(after, |(last, _)| after.max(*last));
+        for slot in slots {
+            if *slot != except {
+                if let Some(until) = self.held_until.get_mut(*slot as usize) {
+                    *until = release;
+                }
+            }
+        }
+        self.held.push_back((release, action));
+    }
+
+    /// A fan-out that may be seen at once, while something is held back for part of its audience.
+    fn fan_out_around(&mut self, action: NetAction, audience: &[u32], except: u32) {
+        let (later, now): (Vec<u32>, Vec<u32>) =
+            audience.iter().filter(|slot| **slot != except).partition(|slot| self.is_held(**slot));
+        if later.is_empty() {
+            self.apply(action);
+        } else if now.is_empty() {
+            self.hold_back(0, audience, except, action);
+        } else if let NetAction::Fanout { frame, .. } = action {
+            let part =
+                |slots: &[u32]| NetAction::Fanout { frame: frame.clone(), audience: slots.into(), except: NOBODY };
+            self.apply(part(&now));
+            self.hold_back(0, &later, NOBODY, part(&later));
+        }
+    }
+
+    fn apply(&mut self, action: NetAction) {
+        match action {
+            NetAction::Fanout { frame, audience, except } => {
+                if !self.run.joins(&audience) {
+                    self.finish_run();
+                }
+                self.run.push(frame, audience, except);
+            }
+            NetAction::Send { slot, bytes, .. } => {
+                self.let_pass(slot);
+                self.send(slot, bytes);
+            }
+            NetAction::SetCaps { slot, caps } => {
+                self.let_pass(slot);
+                if let Some(connection) = self.connection(slot) {
+                    connection.caps = caps;
+                }
+            }
+            NetAction::WhenDrained { slot } => {
+                self.let_pass(slot);
+                if let Some(connection) = self.connection(slot) {
+                    connection.drain_asked = true;
+                    self.soil(slot);
+                }
+            }
+            NetAction::Close { slot, bytes, .. } => {
+                self.let_pass(slot);
+                self.send(slot, bytes);
+                self.close(slot);
+            }
+            NetAction::Release { slot } => {
+                self.let_pass(slot);
+                // A slot that is still in use would be the server's mistake, and everyone's secret.
+                if self.connections.get(slot as usize).is_some_and(Option::is_none) {
+                    self.free.push(slot);
+                }
+            }
+            NetAction::Registered { slot } => {
+                if let Some(connection) = self.connection(slot) {
+                    connection.registered = true;
+                    if let Some(flood) = &mut connection.flood {
+                        flood.registered();
+                    }
+                }
+            }
+            NetAction::Pause { slot } => {
+                if let Some(connection) = self.connection(slot) {
+                    connection.paused = true;
+                }
+            }
+            NetAction::Resume { slot } => {
+                if let Some(connection) = self.connection(slot) {
+                    connection.paused = false;
+                    self.feed_later(slot);
+                }
+            }
+        }
+    }
+
+    /// Ends the run of fan-outs if `slot` might be part of it.
+    fn let_pass(&mut self, slot: u32) {
+        if !self.run.passes(slot) {
+            self.finish_run();
+        }
+    }
+
+    fn finish_run(&mut self) {
+        let (dirty, full, options) = (&mut self.dirty, &mut self.full, self.options);
+        self.run.deliver(&mut self.connections, |slot, connection| {
+            if !connection.dirty {
+                connection.dirty = true;
+                dirty.push(slot);
+            }
+            if connection.out.len() > sendq(connection, options) {
+                full.push(slot);
+            }
+        });
+        while let Some(slot) = self.full.pop() {
+            self.relieve(slot);
+        }
+    }
+
+    fn send(&mut self, slot: u32, bytes: Bytes) {
+        let options = self.options;
+        let Some(Some(connection)) = self.connections.get_mut(slot as usize) else { return };
+        if !connection.takes_lines() {
+            return;
+        }
+        connection.out.push(bytes);
+        let full = connection.out.len() > sendq(connection, options);
+        self.soil(slot);
+        if full {
+            self.relieve(slot);
+        }
+    }
+
+    /// Puts a connection on the list of those that are to be written.
+    fn soil(&mut self, slot: u32) {
+        let Some(Some(connection)) = self.connections.get_mut(slot as usize) else { return };
+        if !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(slot);
+        }
+    }
+
+    /// A queue past its bound: what the socket takes goes out now, and where that is not enough the
+    /// connection is closed.
+    fn relieve(&mut self, slot: u32) {
+        self.flush(slot);
+        let options = self.options;
+        let Some(connection) = self.connection(slot) else { return };
+        if connection.out.len() > sendq(connection, options) {
+            connection.give_up(b"ERROR :Closing Link: (SendQ exceeded)\r\n");
+            self.finish(slot, CloseCause::SendQueue);
+        }
+    }
+
+    fn close(&mut self, slot: u32) {
+        let deadline = self.now_ms + LINGER_MS;
+        let Some(Some(connection)) = self.connections.get_mut(slot as usize) else { return };
+        if connection.phase != Phase::Open {
+            return;
+        }
+        connection.phase = Phase::Closing;
+        connection.input = Vec::new();
+        self.timers.push(Reverse((deadline, slot, connection.serial)));
+        self.soil(slot);
+    }
+
+    // Queues to sockets.
+
+    fn write(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for slot in dirty.drain(..) {
+            if let Some(connection) = self.connection(slot) {
+                connection.dirty = false;
+                self.flush(slot);
+            }
+        }
+        self.dirty = dirty;
+    }
+
+    fn flush(&mut self, slot: u32) {
+        let Some(Some(connection)) = self.connections.get_mut(slot as usize) else { return };
+        match connection.flush(&mut self.output) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => {
+                let asked = connection.phase != Phase::Open;
+                return self.finish(slot, if asked { CloseCause::Asked } else { cause_of(&error) });
+            }
+        }
+        if connection.drain_asked && connection.out.len() < BULK_BYTES / 4 {
+            connection.drain_asked = false;
+            self.events.push(Event::Drained(ConnId { worker: self.index, slot }));
+        }
+        if connection.phase == Phase::Closing && !connection.has_output() {
+            match connection.transport.close_write() {
+                Ok(()) => {
+                    connection.phase = Phase::Lingering;
+                    // The other side may have closed already.
+                    self.feed_later(slot);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => self.finish(slot, CloseCause::Asked),
+            }
+        }
+    }
+
+    // Time.
+
+    fn run_timers(&mut self, cx: &mut Context<'_>) {
+        loop {
+            while let Some(Reverse((at, slot, serial))) = self.timers.peek().copied() {
+                if at > self.now_ms {
+                    break;
+                }
+                self.timers.pop();
+                self.expire(slot, serial);
+            }
+            let Some(Reverse((at, _, _))) = self.timers.peek().copied() else {
+                self.sleep = None;
+                return;
+            };
+            let deadline = tokio::time::Instant::from_std(self.started + Duration::from_millis(at));
+            let sleep = match &mut self.sleep {
+                Some((set, sleep)) => {
+                    if *set != at {
+                        *set = at;
+                        sleep.as_mut().reset(deadline);
+                    }
+                    sleep
+                }
+                none => &mut none.insert((at, Box::pin(tokio::time::sleep_until(deadline)))).1,
+            };
+            if sleep.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            self.now_ms = self.now_ms.max(at);
+        }
+    }
+
+    fn expire(&mut self, slot: u32, serial: u32) {
+        let (options, now_ms) = (self.options, self.now_ms);
+        let Some(Some(connection)) = self.connections.get_mut(slot as usize) else { return };
+        if connection.serial != serial {
+            return;
+        }
+        match connection.phase {
+            Phase::Handshake => self.forget(slot),
+            Phase::Closing | Phase::Lingering => self.finish(slot, CloseCause::Asked),
+            Phase::Open if connection.delayed => {
+                let wait = match (&mut connection.flood, options.flood) {
+                    (Some(bucket), Some(flood)) => bucket.wait(flood, now_ms),
+                    _ => 0,
+                };
+                if wait > 0 {
+                    self.timers.push(Reverse((now_ms + wait, slot, serial)));
+                } else {
+                    connection.delayed = false;
+                    self.feed_later(slot);
+                }
+            }
+            Phase::Open => {}
+        }
+    }
+
+    /// Whether a worker that was told to end has said everything, or its time is up.
+    fn is_done(&mut self, cx: &mut Context<'_>) -> bool {
+        let since = match self.ending {
+            Some(since) => since,
+            None => {
+                self.ending = Some(self.now_ms);
+                for slot in 0..self.connections.len() as u32 {
+                    if self.connection(slot).is_some_and(|connection| connection.phase == Phase::Handshake) {
+                        self.forget(slot);
+                    }
+                }
+                // Timers for connections that do not exist: they only wake the worker.
+                self.timers.push(Reverse((self.now_ms + LAST_LINGER_MS, NOBODY, 0)));
+                self.timers.push(Reverse((self.now_ms + SHUTDOWN_MS, NOBODY, 0)));
+                self.run_timers(cx);
+                self.now_ms
+            }
+        };
+        let said = self.held.is_empty() && self.connections.iter().flatten().all(|connection| !connection.has_output());
+        let passed = self.now_ms - since;
+        self.open == 0 || (said && passed >= LAST_LINGER_MS) || passed >= SHUTDOWN_MS
+    }
+}
+
+impl Future for Worker {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.get_mut().round(cx) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+fn sendq(connection: &Connection, options: Options) -> usize {
+    if connection.registered { options.sendq } else { options.sendq.min(SENDQ_BEFORE_REGISTRATION) }
+}
+
+fn cause_of(error: &io::Error) -> CloseCause {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => CloseCause::Eof,
+        _ => CloseCause::Error(error.to_string().into()),
+    }
+}
+
+/// Why a turn ended.
+enum Stop {
+    /// Nothing more has come; the socket will say when there is something.
+    Dry,
+    /// There may be more, but it is others' turn.
+    More,
+    /// Flood control: so many milliseconds.
+    Delay(u64),
+    /// The connection is over.
+    Closed(CloseCause),
+}
+
+/// One connection's turn at reading.
+struct Reading<'a> {
+    id: ConnId,
+    options: Options,
+    now_ms: u64,
+    events: &'a mut Vec<Event>,
+    lines: usize,
+}
+
+impl Reading<'_> {
+    fn lines(&mut self, connection: &mut Connection, input: &mut BytesMut, scratch: &mut [u8]) -> Stop {
+        for _ in 0..READS_A_TURN {
+            loop {
+                match connection.codec.decode(input) {
+                    Ok(Some(line)) => {
+                        if let Some(stop) = self.line(connection, line) {
+                            return stop;
+                        }
+                    }
+                    Ok(None) => break,
+                    Err(_) => return Stop::Closed(CloseCause::Flood),
+                }
+            }
+            let Transport::Lines(link) = &mut connection.transport else { return Stop::Dry };
+            match link.read(scratch) {
+                Ok(0) => return Stop::Closed(CloseCause::Eof),
+                Ok(n) => input.extend_from_slice(&scratch[..n]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Stop::Dry,
+                Err(error) => return Stop::Closed(cause_of(&error)),
+            }
+        }
+        Stop::More
+    }
+
+    fn messages(&mut self, connection: &mut Connection) -> Stop {
+        loop {
+            let Transport::WebSocket(socket) = &mut connection.transport else { return Stop::Dry };
+            let message = match socket.read_line() {
+                Ok(message) => message,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Stop::Dry,
+                Err(error) => return Stop::Closed(cause_of(&error)),
+            };
+            let Some(line) = parse_line(&message) else {
+                // A message with nothing in it costs a turn like any other.
+                self.lines += 1;
+                if self.lines >= LINES_A_TURN {
+                    return Stop::More;
+                }
+                continue;
+            };
+            if let Some(stop) = self.line(connection, line) {
+                return stop;
+            }
+        }
+    }
+
+    fn line(&mut self, connection: &mut Connection, line: Line) -> Option<Stop> {
+        let verdict = match (&mut connection.flood, self.options.flood) {
+            (Some(bucket), Some(options)) => {
+                let command = if let Line::Message(message) = &line { message.command() } else { "" };
+                bucket.take(options, command, self.now_ms)
+            }
+            _ => Ok(0),
+        };
+        self.events.push(match line {
+            Line::Message(message) => Event::Line(self.id, message),
+            Line::Bad(bad) => Event::BadLine(self.id, bad),
+        });
+        self.lines += 1;
+        match verdict {
+            Err(_) => Some(Stop::Closed(CloseCause::Flood)),
+            Ok(0) if self.lines >= LINES_A_TURN => Some(Stop::More),
+            Ok(0) => None,
+            Ok(ms) => Some(Stop::Delay(ms)),
+        }
+    }
+}
+
+/// The connections of a worker whose sockets have something to say.
+#[derive(Debug, Default)]
+struct Ready {
+    inside: Mutex<(Vec<u32>, Option<Waker>)>,
+}
+
+impl Ready {
+    fn push(&self, slot: u32) {
+        let mut inside = lock(&self.inside);
+        inside.0.push(slot);
+        let waker = if inside.0.len() == 1 { inside.1.clone() } else { None };
+        drop(inside);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Swaps the slots into `slots`, which must be empty; `waker` is woken by the next one.
+    fn attend(&self, slots: &mut Vec<u32>, waker: &Waker) {
+        let mut inside = lock(&self.inside);
+        std::mem::swap(&mut inside.0, slots);
+        if !inside.1.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            inside.1 = Some(waker.clone());
+        }
+    }
+}
+
+/// A connection's waker: it names the connection, so that no task has to belong to it.
+struct ConnectionWaker {
+    ready: Arc<Ready>,
+    slot: u32,
+}
+
+impl Wake for ConnectionWaker {
+    fn wake(self: Arc<Self>) {
+        self.ready.push(self.slot);
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.ready.push(self.slot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::{Shutdown, SocketAddr, TcpStream};
+    use std::sync::Arc;
+    use std::thread::JoinHandle;
+    use std::time::{Duration, Instant};
+
+    use bytes::Bytes;
+    use ircv3::{Cap, CapSet};
+    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+    use rustls::crypto::aws_lc_rs;
+    use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+    use rustls_pki_types::pem::PemObject;
+    use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+    use sha2::{Digest, Sha256};
+    use tungstenite::client::IntoClientRequest;
+    use tungstenite::{Message as WebSocketMessage, client};
+
+    use super::Worker;
+    use crate::limits::LINES_A_TURN;
+    use crate::net::{
+        Durable, EventQueue, FloodOptions, Listener, Options, Origins, TlsSetup, Wire, ensure_certificate,
+    };
+    use crate::server::action::{NOBODY, NetAction};
+    use crate::server::event::{BadLine, CloseCause, Event, Peer};
+    use crate::server::frame::Frame;
+    use crate::server::record::Seq;
+
+    /// A worker on a thread of its own. The test is the server thread.
+    struct Rig {
+        events: Arc<EventQueue>,
+        durable: Arc<Durable>,
+        address: SocketAddr,
+        waiting: std::collections::VecDeque<Event>,
+        thread: Option<JoinHandle<()>>,
+    }
+
+    const OPTIONS: Options = Options { flood: None, sendq: 1 << 20 };
+
+    impl Rig {
+        fn new(options: Options, wire: Wire) -> Rig {
+            let events = Arc::new(EventQueue::default());
+            let durable = Arc::new(Durable::new(0, 1));
+            let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), wire).unwrap();
+            let address = listener.local_addr().unwrap();
+            let inboxes: Arc<[_]> = durable.workers().into();
+            let worker = Worker::new(0, options, events.clone(), inboxes[0].clone());
+            let thread = std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(async {
+                    tokio::spawn(listener.accept(inboxes));
+                    tokio::spawn(tokio::task::unconstrained(worker)).await.unwrap();
+                });
+            });
+            Rig { events, durable, address, waiting: Default::default(), thread: Some(thread) }
+        }
+
+        fn plain() -> Rig {
+            Rig::new(OPTIONS, Wire::default())
+        }
+
+        /// The next event; a test that waits in vain fails.
+        fn event(&mut self) -> Event {
+            let deadline = Instant::now() + Duration::from_secs(10);
+            loop {
+                if let Some(event) = self.waiting.pop_front() {
+                    return event;
+                }
+                assert!(Instant::now() < deadline, "no event");
+                let mut batch = Vec::new();
+                self.events.take(&mut batch, deadline);
+                self.waiting.extend(batch);
+            }
+        }
+
+        fn opened(&mut self) -> (u32, Box<Peer>) {
+            match self.event() {
+                Event::Opened(id, peer) => (id.slot, peer),
+                other => panic!("{other:?}"),
+            }
+        }
+
+        fn line(&mut self) -> (u32, String) {
+            match self.event() {
+                Event::Line(id, message) => (id.slot, message.as_str().to_owned()),
+                other => panic!("{other:?}"),
+            }
+        }
+
+        fn closed(&mut self) -> (u32, CloseCause) {
+            match self.event() {
+                Event::Closed(id, cause) => (id.slot, cause),
+                other => panic!("{other:?}"),
+            }
+        }
+
+        fn connect(&mut self) -> (u32, Client) {
+            let client = Client::new(TcpStream::connect(self.address).unwrap());
+            (self.opened().0, client)
+        }
+
+        fn act(&self, mut actions: Vec<NetAction>) {
+            self.durable.workers()[0].deliver(&mut actions);
+        }
+    }
+
+    impl Drop for Rig {
+        fn drop(&mut self) {
+            self.durable.workers()[0].end();
+            let ended = self.thread.take().map(JoinHandle::join);
+            assert!(matches!(ended, Some(Ok(()))) || std::thread::panicking());
+        }
+    }
+
+    /// The other end, blocking; it waits for ten seconds at most.
+    struct Client {
+        read: BufReader<TcpStream>,
+    }
+
+    impl Client {
+        fn new(stream: TcpStream) -> Client {
+            stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            Client { read: BufReader::new(stream) }
+        }
+
+        fn say(&mut self, text: &str) {
+            self.read.get_mut().write_all(text.as_bytes()).unwrap();
+        }
+
+        fn hear(&mut self) -> String {
+            let mut line = String::new();
+            self.read.read_line(&mut line).unwrap();
+            line.trim_end().to_owned()
+        }
+
+        fn hear_all(&mut self) -> String {
+            let mut text = String::new();
+            self.read.read_to_string(&mut text).unwrap();
+            text
+        }
+    }
+
+    fn send(slot: u32, after: Seq, text: &str) -> NetAction {
+        NetAction::Send { slot, after, bytes: Bytes::from(format!("{text}\r\n")) }
+    }
+
+    fn fan_out(audience: &Arc<[u32]>, except: u32, after: Seq, text: &str) -> NetAction {
+        let mut frame = Frame::plain(1_700_000_000_000, Bytes::from(format!("{text}\r\n")));
+        frame.after = after;
+        NetAction::Fanout { frame: Arc::new(frame), audience: audience.clone(), except }
+    }
+
+    #[test]
+    fn lines_come_in_order_and_answers_go_back() {
+        let mut rig = Rig::plain();
+        let (slot, mut client) = rig.connect();
+        client.say("NICK ann\r\nUSER ann 0 * :Ann\nPI");
+        assert_eq!(rig.line(), (slot, "NICK ann".into()));
+        assert_eq!(rig.line(), (slot, "USER ann 0 * :Ann".into()));
+        client.say("NG x\r\nNOTICE \0\r\n");
+        assert_eq!(rig.line(), (slot, "PING x".into()));
+        assert!(matches!(rig.event(), Event::BadLine(_, BadLine::ForbiddenByte)));
+        rig.act(vec![send(slot, 0, "one"), send(slot, 0, "two")]);
+        assert_eq!((client.hear(), client.hear()), ("one".into(), "two".into()));
+        drop(client);
+        assert_eq!(rig.closed(), (slot, CloseCause::Eof));
+    }
+
+    #[test]
+    fn what_is_not_durable_waits_and_what_follows_it_waits_behind() {
+        let mut rig = Rig::plain();
+        let ((a, mut ann), (b, mut ben), (c, mut cat)) = (rig.connect(), rig.connect(), rig.connect());
+        let audience: Arc<[u32]> = Arc::from([a, b]);
+        rig.act(vec![
+            fan_out(&audience, a, 7, "held for ben"),
+            send(b, 0, "behind it"),
+            NetAction::SetCaps { slot: b, caps: CapSet::of(&[Cap::ServerTime]) },
+            fan_out(&Arc::from([a, b, c]), NOBODY, 0, "at once for ann and cat"),
+            send(a, 0, "PONG for ann"),
+        ]);
+        // Those for whom nothing is held never wait for the disk.
+        assert_eq!(ann.hear(), "at once for ann and cat");
+        assert_eq!(ann.hear(), "PONG for ann");
+        assert_eq!(cat.hear(), "at once for ann and cat");
+        // A mark that is not far enough releases nothing.
+        rig.durable.advance(6);
+        rig.act(vec![send(b, 5, "durable, but behind"), send(c, 5, "durable")]);
+        assert_eq!(cat.hear(), "durable");
+        ben.read.get_ref().set_nonblocking(true).unwrap();
+        assert!(ben.read.fill_buf().is_err(), "ben has got something that is not on disk");
+        ben.read.get_ref().set_nonblocking(false).unwrap();
+        rig.durable.advance(7);
+        assert_eq!(ben.hear(), "held for ben");
+        assert_eq!(ben.hear(), "behind it");
+        assert_eq!(ben.hear(), "@time=2023-11-14T22:13:20.000Z at once for ann and cat");
+        assert_eq!(ben.hear(), "durable, but behind");
+    }
+
+    #[test]
+    fn held_messages_leave_in_order_with_the_answers_between_them() {
+        let mut rig = Rig::plain();
+        let ((a, mut ann), (b, mut ben)) = (rig.connect(), rig.connect());
+        let audience: Arc<[u32]> = Arc::from([a, b]);
+        let (mut actions, mut of_ann, mut of_ben) = (Vec::new(), Vec::new(), Vec::new());
+        for n in 1..=50u64 {
+            let (sender, own, others) =
+                if n % 3 == 0 { (b, &mut of_ben, &mut of_ann) } else { (a, &mut of_ann, &mut of_ben) };
+            actions.push(fan_out(&audience, sender, n, &format!("message {n}")));
+            actions.push(send(sender, n, &format!("echo {n}")));
+            own.push(format!("echo {n}"));
+            others.push(format!("message {n}"));
+        }
+        rig.act(actions);
+        for mark in [3, 4, 30, 50] {
+            rig.durable.advance(mark);
+        }
+        for line in of_ann {
+            assert_eq!(ann.hear(), line);
+        }
+        for line in of_ben {
+            assert_eq!(ben.hear(), line);
+        }
+    }
+
+    #[test]
+    fn nothing_held_for_one_who_left_reaches_the_next_in_its_slot() {
+        let mut rig = Rig::plain();
+        let (slot, client) = rig.connect();
+        rig.act(vec![send(slot, 9, "secret")]);
+        drop(client);
+        assert_eq!(rig.closed(), (slot, CloseCause::Eof));
+        rig.act(vec![NetAction::Release { slot }]);
+        let (other, _other_client) = rig.connect();
+        assert_ne!(other, slot, "the slot was given away while something was held for it");
+        rig.durable.advance(9);
+        rig.act(vec![send(other, 0, "x")]);
+        let (again, mut next) = rig.connect();
+        rig.act(vec![send(again, 0, "first")]);
+        assert_eq!(next.hear(), "first");
+    }
+
+    #[test]
+    fn one_who_does_not_read_is_closed_and_told_why() {
+        let mut rig = Rig::plain();
+        let (slot, mut client) = rig.connect();
+        rig.act(vec![NetAction::Registered { slot }]);
+        let line = format!("{}\r\n", "x".repeat(60_000));
+        for _ in 0..400 {
+            rig.act(vec![NetAction::Send { slot, after: 0, bytes: line.clone().into() }]);
+        }
+        assert_eq!(rig.closed(), (slot, CloseCause::SendQueue));
+        // What the system had taken is whole up to where it was cut.
+        let mut taken = 0;
+        let mut buffer = vec![0; 1 << 16];
+        while let Ok(n) = client.read.read(&mut buffer) {
+            if n == 0 {
+                break;
+            }
+            taken += n;
+        }
+        assert!(taken > 0 && taken < 400 * line.len());
+    }
+
+    #[test]
+    fn a_queue_may_be_asked_about_and_answers_once_it_is_drained() {
+        let mut rig = Rig::new(Options { sendq: 64 << 20, ..OPTIONS }, Wire::default());
+        let (slot, mut client) = rig.connect();
+        rig.act(vec![NetAction::Registered { slot }, NetAction::WhenDrained { slot }]);
+        assert!(matches!(rig.event(), Event::Drained(id) if id.slot == slot));
+        let line = format!("{}\r\n", "x".repeat(60_000));
+        let mut actions: Vec<_> =
+            (0..400).map(|_| NetAction::Send { slot, after: 0, bytes: line.clone().into() }).collect();
+        actions.push(NetAction::WhenDrained { slot });
+        rig.act(actions);
+        // The worker goes on meanwhile; that it has not been drained shows in the order of events.
+        let (other, mut another) = rig.connect();
+        another.say("PING x\r\n");
+        assert_eq!(rig.line(), (other, "PING x".into()));
+        let mut rest = vec![0; 400 * line.len()];
+        client.read.read_exact(&mut rest).unwrap();
+        assert!(matches!(rig.event(), Event::Drained(id) if id.slot == slot));
+    }
+
+    #[test]
+    fn the_last_lines_are_read_before_the_end() {
+        let mut rig = Rig::plain();
+        let (slot, mut client) = rig.connect();
+        // Input that nobody has read must not turn the end into a reset.
+        client.say(&"PRIVMSG x :y\r\n".repeat(50));
+        rig.line();
+        rig.act(vec![
+            send(slot, 0, "one"),
+            NetAction::Close { slot, after: 4, bytes: "ERROR :bye\r\n".into() },
+            send(slot, 0, "never"),
+        ]);
+        client.say("QUIT\r\n");
+        rig.durable.advance(4);
+        assert_eq!(client.hear_all(), "one\r\nERROR :bye\r\n");
+        drop(client);
+        loop {
+            match rig.event() {
+                Event::Line(..) => {}
+                Event::Closed(id, cause) => break assert_eq!((id.slot, cause), (slot, CloseCause::Asked)),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn one_who_says_much_does_not_keep_others_waiting() {
+        let mut rig = Rig::plain();
+        let ((a, mut ann), (b, mut ben)) = (rig.connect(), rig.connect());
+        // Both are read in the same round: nothing is taken before both have spoken.
+        rig.act(vec![NetAction::Pause { slot: a }, NetAction::Pause { slot: b }, send(a, 0, "go"), send(b, 0, "go")]);
+        assert_eq!((ann.hear(), ben.hear()), ("go".into(), "go".into()));
+        ann.say(&"PING a\r\n".repeat(1000));
+        ben.say("PING b\r\n");
+        rig.act(vec![NetAction::Resume { slot: a }, NetAction::Resume { slot: b }]);
+        let order: Vec<u32> = (0..1001).map(|_| rig.line().0).collect();
+        let place = order.iter().position(|slot| *slot == b).unwrap();
+        assert!(place <= 2 * LINES_A_TURN, "ben's line came after {place} of ann's");
+    }
+
+    #[test]
+    fn flood_control_delays_and_loses_nothing() {
+        let flood = Some(FloodOptions { burst: 5, per_second: 100.0 });
+        let mut rig = Rig::new(Options { flood, ..OPTIONS }, Wire::default());
+        let (slot, mut client) = rig.connect();
+        rig.act(vec![NetAction::Registered { slot }, send(slot, 0, "go")]);
+        assert_eq!(client.hear(), "go");
+        let started = Instant::now();
+        client.say(&"PRIVMSG #a :b\r\n".repeat(35));
+        for _ in 0..35 {
+            rig.line();
+        }
+        assert!(started.elapsed() >= Duration::from_millis(280), "{:?}", started.elapsed());
+    }
+
+    #[test]
+    fn an_endless_line_closes() {
+        let mut rig = Rig::plain();
+        let (slot, mut client) = rig.connect();
+        // The other side may have closed before all is said.
+        let _ = client.read.get_mut().write_all(&vec![b'x'; 200_000]);
+        assert!(matches!(rig.event(), Event::BadLine(id, BadLine::TooLong) if id.slot == slot));
+        assert_eq!(rig.closed(), (slot, CloseCause::Flood));
+    }
+
+    #[test]
+    fn a_worker_waits_for_the_server_without_losing_a_line() {
+        let mut rig = Rig::plain();
+        let (_, mut client) = rig.connect();
+        let writer = std::thread::spawn(move || {
+            for n in 0..30_000 {
+                client.say(&format!("PING {n}\r\n"));
+            }
+            client.read.get_ref().shutdown(Shutdown::Write).unwrap();
+            client
+        });
+        // Nobody takes events until the writer stands still or has ended.
+        for n in 0..30_000 {
+            assert_eq!(rig.line().1, format!("PING {n}"));
+        }
+        assert_eq!(rig.closed().1, CloseCause::Eof);
+        drop(writer.join().unwrap());
+    }
+
+    #[test]
+    fn the_end_leaves_nothing_unsaid() {
+        let mut rig = Rig::plain();
+        let (slot, mut client) = rig.connect();
+        rig.act(vec![NetAction::Close { slot, after: 3, bytes: "ERROR :down\r\n".into() }]);
+        rig.durable.workers()[0].end();
+        rig.durable.advance(3);
+        assert_eq!(client.hear_all(), "ERROR :down\r\n");
+    }
+
+    /// Takes any server.
+    #[derive(Debug)]
+    struct Trusting;
+
+    impl ServerCertVerifier for Trusting {
+        fn verify_server_cert(
+            &self,
+            _: &CertificateDer<'_>,
+            _: &[CertificateDer<'_>],
+            _: &ServerName<'_>,
+            _: &[u8],
+            _: UnixTime,
+        ) -> Result<ServerCertVerified, rustls::Error> {
+            Ok(ServerCertVerified::assertion())
+        }
+
+        fn verify_tls12_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, rustls::Error> {
+            Ok(HandshakeSignatureValid::assertion())
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, rustls::Error> {
+            Ok(HandshakeSignatureValid::assertion())
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
+        }
+    }
+
+    struct Certificates {
+        setup: TlsSetup,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    }
+
+    fn certificates() -> Certificates {
+        let dir = tempfile::tempdir().unwrap();
+        let (certificate, key) = ensure_certificate(dir.path(), "irc.example.org").unwrap();
+        Certificates {
+            setup: TlsSetup::load(&certificate, &key).unwrap(),
+            chain: CertificateDer::pem_file_iter(&certificate).unwrap().map(Result::unwrap).collect(),
+            key: PrivateKeyDer::from_pem_file(&key).unwrap(),
+        }
+    }
+
+    fn tls_client(
+        rig: &Rig,
+        version: &'static rustls::SupportedProtocolVersion,
+        identity: Option<Certificates>,
+    ) -> StreamOwned<ClientConnection, TcpStream> {
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Trusting));
+        let config = match identity {
+            Some(own) => config.with_client_auth_cert(own.chain, own.key).unwrap(),
+            None => config.with_no_client_auth(),
+        };
+        let tls = ClientConnection::new(Arc::new(config), "irc.example.org".try_into().unwrap()).unwrap();
+        let socket = TcpStream::connect(rig.address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        StreamOwned::new(tls, socket)
+    }
+
+    #[test]
+    fn lines_pass_through_tls_and_the_clients_certificate_is_known() {
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            let own = certificates();
+            let fingerprint: String = Sha256::digest(&own.chain[0]).iter().map(|byte| format!("{byte:02x}")).collect();
+            let mut rig = Rig::new(OPTIONS, Wire { tls: Some(certificates().setup), websocket: None });
+            for (identity, expected) in [(None, None), (Some(own), Some(fingerprint))] {
+                let mut client = BufReader::new(tls_client(&rig, version, identity));
+                client.get_mut().write_all(b"NICK ann\r\n").unwrap();
+                let (slot, peer) = rig.opened();
+                assert!(peer.tls && !peer.websocket);
+                assert_eq!(peer.certfp.as_deref(), expected.as_deref());
+                assert_eq!(rig.line(), (slot, "NICK ann".into()));
+                // More than one record, and more than the socket takes at once.
+                let long = "x".repeat(3_000_000);
+                rig.act(vec![NetAction::Registered { slot }]);
+                for piece in long.as_bytes().chunks(100_000) {
+                    rig.act(vec![NetAction::Send { slot, after: 0, bytes: Bytes::copy_from_slice(piece) }]);
+                    let mut part = vec![0; piece.len()];
+                    client.read_exact(&mut part).unwrap();
+                    assert_eq!(part, piece);
+                }
+                rig.act(vec![NetAction::Close { slot, after: 0, bytes: "ERROR :bye\r\n".into() }]);
+                let mut rest = String::new();
+                // A close_notify, or this would be an error.
+                client.read_to_string(&mut rest).unwrap();
+                assert_eq!(rest, "ERROR :bye\r\n");
+                drop(client);
+                assert_eq!(rig.closed(), (slot, CloseCause::Asked));
+                rig.act(vec![NetAction::Release { slot }]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_handshake_that_is_none_is_never_heard_of() {
+        let mut rig = Rig::new(OPTIONS, Wire { tls: Some(certificates().setup), websocket: None });
+        let mut plain = Client::new(TcpStream::connect(rig.address).unwrap());
+        plain.say("NICK ann\r\nUSER ann 0 * :Ann\r\n");
+        let mut alert = Vec::new();
+        let _ = plain.read.read_to_end(&mut alert);
+        let _silent = TcpStream::connect(rig.address).unwrap();
+        let mut client = tls_client(&rig, &rustls::version::TLS13, None);
+        client.write_all(b"NICK ben\r\n").unwrap();
+        rig.opened();
+        assert_eq!(rig.line().1, "NICK ben");
+    }
+
+    fn websocket_request(rig: &Rig, protocols: &str, origin: Option<&str>) -> tungstenite::http::Request<()> {
+        let mut request = format!("ws://{}/", rig.address).into_client_request().unwrap();
+        if !protocols.is_empty() {
+            request.headers_mut().insert("Sec-WebSocket-Protocol", protocols.parse().unwrap());
+        }
+        if let Some(origin) = origin {
+            request.headers_mut().insert("Origin", origin.parse().unwrap());
+        }
+        request
+    }
+
+    #[test]
+    fn websocket_has_one_line_a_message_in_the_form_that_was_agreed() {
+        let wire = Wire { tls: None, websocket: Some(Arc::new(Origins(vec!["https://chat.example".into()]))) };
+        let mut rig = Rig::new(OPTIONS, wire);
+        let cases = [
+            ("text.ircv3.net, binary.ircv3.net", "text.ircv3.net"),
+            ("mqtt, binary.ircv3.net, text.ircv3.net", "binary.ircv3.net"),
+            ("", ""),
+        ];
+        for (offered, chosen) in cases {
+            let socket = TcpStream::connect(rig.address).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            let request = websocket_request(&rig, offered, Some("https://chat.example"));
+            let (mut client, response) = client(request, socket).unwrap();
+            let agreed = response.headers().get("Sec-WebSocket-Protocol").map_or("", |name| name.to_str().unwrap());
+            assert_eq!(agreed, chosen);
+            let (slot, peer) = rig.opened();
+            assert!(peer.websocket);
+            client.send(WebSocketMessage::text("NICK ann")).unwrap();
+            client.send(WebSocketMessage::binary(b"USER ann 0 * :Ann\r\n".to_vec())).unwrap();
+            client.send(WebSocketMessage::binary(b"PRIVMSG a :\xff".to_vec())).unwrap();
+            client.send(WebSocketMessage::Ping(Bytes::from_static(b"hello"))).unwrap();
+            assert_eq!(rig.line(), (slot, "NICK ann".into()));
+            assert_eq!(rig.line(), (slot, "USER ann 0 * :Ann".into()));
+            assert!(matches!(rig.event(), Event::BadLine(_, BadLine::NotUtf8(command)) if &*command == "PRIVMSG"));
+            assert_eq!(client.read().unwrap(), WebSocketMessage::Pong(Bytes::from_static(b"hello")));
+            rig.act(vec![NetAction::Send { slot, after: 0, bytes: "one\r\ntwo \u{e9}\r\n".into() }]);
+            for line in ["one", "two \u{e9}"] {
+                let expected = if chosen == "binary.ircv3.net" {
+                    WebSocketMessage::binary(line.as_bytes().to_vec())
+                } else {
+                    WebSocketMessage::text(line)
+                };
+                assert_eq!(client.read().unwrap(), expected);
+            }
+            // Bytes that are no text are mended where the frame must be text.
+            rig.act(vec![NetAction::Send { slot, after: 0, bytes: Bytes::from_static(b"\xff\r\n") }]);
+            match client.read().unwrap() {
+                WebSocketMessage::Text(text) => assert_eq!(text.as_str(), "\u{fffd}"),
+                other => assert_eq!(other, WebSocketMessage::binary(b"\xff".to_vec())),
+            }
+            rig.act(vec![NetAction::Close { slot, after: 0, bytes: "ERROR :bye\r\n".into() }]);
+            assert!(client.read().unwrap().into_data().starts_with(b"ERROR"));
+            assert!(matches!(client.read().unwrap(), WebSocketMessage::Close(Some(_))));
+            while client.read().is_ok() {}
+            drop(client);
+            assert_eq!(rig.closed(), (slot, CloseCause::Asked));
+            rig.act(vec![NetAction::Release { slot }]);
+        }
+    }
+
+    #[test]
+    fn a_page_that_may_not_connect_is_refused() {
+        let wire = Wire { tls: None, websocket: Some(Arc::new(Origins(vec!["https://chat.example".into()]))) };
+        let rig = Rig::new(OPTIONS, wire);
+        let request = websocket_request(&rig, "text.ircv3.net", Some("https://evil.example"));
+        let error = client(request, TcpStream::connect(rig.address).unwrap()).unwrap_err();
+        assert!(error.to_string().contains("403"), "{error}");
+    }
+
+    #[test]
+    fn websocket_runs_through_tls_and_the_client_may_leave() {
+        let wire = Wire { tls: Some(certificates().setup), websocket: Some(Arc::default()) };
+        let mut rig = Rig::new(OPTIONS, wire);
+        let stream = tls_client(&rig, &rustls::version::TLS13, None);
+        let (mut client, _) = client(websocket_request(&rig, "binary.ircv3.net", None), stream).unwrap();
+        let (slot, peer) = rig.opened();
+        assert!(peer.tls && peer.websocket);
+        client.send(WebSocketMessage::binary(b"NICK ann".to_vec())).unwrap();
+        assert_eq!(rig.line(), (slot, "NICK ann".into()));
+        client.close(None).unwrap();
+        client.flush().unwrap();
+        assert_eq!(rig.closed(), (slot, CloseCause::Eof));
+    }
+}

@@ -1,0 +1,513 @@
+//! The store's statements in SQLite: WAL mode, one connection that writes, others that read.
+//!
+//! No memory mapping: a fault of the disk is an error then, and not the end of the process.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::query::Query;
+use sqlx::sqlite::{
+    SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous,
+};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, Row, SqlSafeStr, Sqlite};
+
+use crate::limits::STORE_BATCH;
+use crate::server::record::{
+    AccountRow, ChannelRow, ConversationId, ConversationRow, Kind, ListRow, MessageRow, Record, SeenRow, Seq, Snapshot,
+};
+use crate::store::reader::{Direction, Span};
+use crate::store::{StoreError, Sync};
+
+/// How long a statement waits for another program to let go of the database.
+const BUSY: Duration = Duration::from_millis(500);
+/// Pages of the log after which it is copied into the database: 16 MiB, so that pages which many
+/// commits touch are copied once.
+const CHECKPOINT_PAGES: &str = "4096";
+/// The most rows in one INSERT; more are no faster, and each size is a prepared statement.
+const INSERT_ROWS: usize = 256;
+
+const COLUMNS: &str = "seq, conversation, time, kind, bot, source, account, target, tags, argument, text";
+
+/// Migrations, oldest first. One that was released is never changed.
+const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "first", include_str!("migrations/sqlite/0001_first.sql"))];
+
+/// Where the database is and how it is opened.
+#[derive(Clone)]
+pub struct Database {
+    path: PathBuf,
+    sync: Sync,
+}
+
+impl Database {
+    /// The database in the file `path`.
+    pub fn new(path: PathBuf, sync: Sync) -> Database {
+        Database { path, sync }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn options(&self) -> SqliteConnectOptions {
+        SqliteConnectOptions::new().filename(&self.path).busy_timeout(BUSY).disable_statement_logging()
+    }
+
+    fn writer_options(&self) -> SqliteConnectOptions {
+        self.options()
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+            .pragma("journal_size_limit", "67108864")
+            .pragma("cache_size", "-32768")
+            .pragma("temp_store", "memory")
+            .thread_name(|_| "store-write".to_owned())
+    }
+
+    /// Makes or opens the database, brings its schema up to date, counts this start, and reads the
+    /// state. The count is on disk when this returns.
+    pub async fn open(&self) -> Result<(Writer, Snapshot), StoreError> {
+        let failed = |source| StoreError::Open { path: self.path.clone(), source };
+        let options = self.writer_options().create_if_missing(true);
+        let mut connection = options.connect().await.map_err(failed)?;
+        // The count of starts, below, is synced, and with it all that is before it in the log.
+        sqlx::query("PRAGMA synchronous = NORMAL").execute(&mut connection).await.map_err(failed)?;
+        let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
+            Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
+        });
+        Migrator::with_migrations(migrations.collect())
+            .run(&mut connection)
+            .await
+            .map_err(|source| StoreError::Migrate { path: self.path.clone(), source })?;
+        sqlx::query("PRAGMA synchronous = FULL").execute(&mut connection).await.map_err(failed)?;
+        let snapshot = load(&mut connection).await.map_err(failed)?;
+        self.set_sync(&mut connection).await.map_err(failed)?;
+        Ok((Writer { connection, inserts: inserts() }, snapshot))
+    }
+
+    /// A new connection that writes, after one has failed.
+    pub async fn reconnect(&self) -> Result<Writer, Error> {
+        let mut connection = self.writer_options().connect().await?;
+        self.set_sync(&mut connection).await?;
+        Ok(Writer { connection, inserts: inserts() })
+    }
+
+    async fn set_sync(&self, connection: &mut SqliteConnection) -> Result<(), Error> {
+        if self.sync == Sync::Normal {
+            sqlx::query("PRAGMA synchronous = NORMAL").execute(connection).await?;
+        }
+        Ok(())
+    }
+
+    /// A connection that reads.
+    pub async fn source(&self) -> Result<Source, Error> {
+        let options = self.options().read_only(true).pragma("cache_size", "-8192").row_buffer_size(256);
+        let connection = options.thread_name(|n| format!("store-read-{n}")).connect().await?;
+        let select = |what: &str, order: &str, class: u8| {
+            format!(
+                "SELECT {what} FROM message WHERE conversation = ?1 AND (kind > 1) = {class} \
+                 AND time > ?2 AND time < ?3 ORDER BY time {order}, seq {order}"
+            )
+        };
+        let both = |what: &str, order: &str| {
+            let part = |class| select(what, order, class).replace(&format!(" ORDER BY time {order}, seq {order}"), "");
+            format!("{} UNION ALL {} ORDER BY time {order}, seq {order}", part(0), part(1))
+        };
+        let scan = |what: &str, order, events| {
+            let rows = if events { both(what, order) } else { select(what, order, 0) };
+            Arc::from(rows + " LIMIT ?4")
+        };
+        let scans = |what: &str| [false, true].map(|events| ["ASC", "DESC"].map(|order| scan(what, order, events)));
+        Ok(Source { connection, scans: scans(COLUMNS), probes: scans("seq, time") })
+    }
+}
+
+/// INSERTs of 1, 2, 4, ... rows.
+fn inserts() -> Vec<Arc<str>> {
+    let count = COLUMNS.split(',').count();
+    let row = format!("({})", vec!["?"; count].join(","));
+    let sizes = std::iter::successors(Some(1), |n| (n * 2 <= INSERT_ROWS).then_some(n * 2));
+    sizes
+        .map(|n| {
+            let rows = vec![row.as_str(); n].join(",");
+            // A commit whose outcome was not seen is done again.
+            Arc::from(format!("INSERT INTO message ({COLUMNS}) VALUES {rows} ON CONFLICT (seq) DO NOTHING"))
+        })
+        .collect()
+}
+
+/// The connection that writes.
+pub struct Writer {
+    connection: SqliteConnection,
+    inserts: Vec<Arc<str>>,
+}
+
+impl Writer {
+    /// Writes a batch in one transaction. Doing it twice is as doing it once. After an error the
+    /// writer is of no more use.
+    pub async fn write(&mut self, batch: &[(Seq, Record)]) -> Result<(), Error> {
+        let mut messages = Vec::with_capacity(batch.len().min(STORE_BATCH));
+        let mut others = Vec::new();
+        for (seq, record) in batch {
+            match record {
+                Record::Message(row) => messages.push((*seq, &**row)),
+                other => others.push(other),
+            }
+        }
+        // One statement is a transaction by itself.
+        if others.is_empty() && messages.len().is_power_of_two() && messages.len() <= INSERT_ROWS {
+            return insert(&mut self.connection, &self.inserts, &messages).await;
+        }
+        let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
+        for record in others {
+            apply(&mut transaction, record).await?;
+        }
+        insert(&mut transaction, &self.inserts, &messages).await?;
+        transaction.commit().await
+    }
+
+    /// Closes the connection; the last one to go empties the log into the database.
+    pub async fn close(self) -> Result<(), Error> {
+        self.connection.close().await
+    }
+}
+
+async fn insert(
+    connection: &mut SqliteConnection,
+    inserts: &[Arc<str>],
+    mut messages: &[(Seq, &MessageRow)],
+) -> Result<(), Error> {
+    for (power, sql) in inserts.iter().enumerate().rev() {
+        while messages.len() >= 1 << power {
+            let (now, later) = messages.split_at(1 << power);
+            messages = later;
+            let mut query = sqlx::query(AssertSqlSafe(sql.clone()));
+            for (seq, row) in now {
+                query = bind(query, *seq, row);
+            }
+            query.execute(&mut *connection).await?;
+        }
+    }
+    Ok(())
+}
+
+fn bind<'q>(
+    query: Query<'q, Sqlite, SqliteArguments>,
+    seq: Seq,
+    row: &MessageRow,
+) -> Query<'q, Sqlite, SqliteArguments> {
+    query
+        .bind(seq as i64)
+        .bind(row.conversation as i64)
+        .bind(row.time as i64)
+        .bind(row.kind as i32)
+        .bind(i32::from(row.bot))
+        .bind(row.source.clone())
+        .bind(row.account.clone())
+        .bind(&*row.target)
+        .bind(row.tags.as_deref())
+        .bind(row.argument.as_deref())
+        .bind(&*row.text)
+}
+
+async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(), Error> {
+    let query = match record {
+        Record::Message(_) => return Ok(()),
+        Record::Conversation(row) => sqlx::query(
+            "INSERT INTO conversation (id, key) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET key = excluded.key",
+        )
+        .bind(row.id as i64)
+        .bind(&*row.key),
+        Record::Account(row) => sqlx::query(
+            "INSERT OR REPLACE INTO account (id, name, folded, password, registered, autoreplay_missed) \
+             VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .bind(row.id as i64)
+        .bind(&*row.name)
+        .bind(&*row.folded)
+        .bind(&*row.password)
+        .bind(row.registered as i64)
+        .bind(row.autoreplay_missed),
+        Record::AccountGone(id) => {
+            let seen = sqlx::query("DELETE FROM seen WHERE account = ?").bind(*id as i64);
+            seen.execute(&mut *connection).await?;
+            sqlx::query("DELETE FROM account WHERE id = ?").bind(*id as i64)
+        }
+        Record::Channel(row) => {
+            let (topic, setter, set_at) = match &row.topic {
+                Some((topic, setter, set_at)) => (Some(&**topic), Some(&**setter), Some(*set_at as i64)),
+                None => (None, None, None),
+            };
+            sqlx::query(
+                "INSERT OR REPLACE INTO channel (folded, name, founder, registered, created, topic, topic_setter, \
+                 topic_set_at, modes, key, \"limit\") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            )
+            .bind(&*row.folded)
+            .bind(&*row.name)
+            .bind(row.founder as i64)
+            .bind(row.registered as i64)
+            .bind(row.created as i64)
+            .bind(topic)
+            .bind(setter)
+            .bind(set_at)
+            .bind(&*row.modes)
+            .bind(row.key.as_deref())
+            .bind(row.limit)
+        }
+        Record::ChannelGone(folded) => {
+            let list = sqlx::query("DELETE FROM list WHERE channel = ?").bind(&**folded);
+            list.execute(&mut *connection).await?;
+            sqlx::query("DELETE FROM channel WHERE folded = ?").bind(&**folded)
+        }
+        Record::ListEntry(row) => {
+            sqlx::query("INSERT OR REPLACE INTO list (channel, mode, mask, setter, set_at) VALUES (?, ?, ?, ?, ?)")
+                .bind(&*row.channel)
+                .bind(row.mode.to_string())
+                .bind(&*row.mask)
+                .bind(&*row.setter)
+                .bind(row.set_at as i64)
+        }
+        Record::ListEntryGone(channel, mode, mask) => {
+            sqlx::query("DELETE FROM list WHERE channel = ? AND mode = ? AND mask = ?")
+                .bind(&**channel)
+                .bind(mode.to_string())
+                .bind(&**mask)
+        }
+        Record::Seen(row) => sqlx::query("INSERT OR REPLACE INTO seen (account, device, seq) VALUES (?, ?, ?)")
+            .bind(row.account as i64)
+            .bind(&*row.device)
+            .bind(row.seq.map(|seq| seq as i64)),
+    };
+    query.execute(connection).await?;
+    Ok(())
+}
+
+/// Counts this start, settles the devices that were connected at the last end, and reads the state.
+async fn load(connection: &mut SqliteConnection) -> Result<Snapshot, Error> {
+    let last_seq: Option<i64> = sqlx::query_scalar("SELECT max(seq) FROM message").fetch_one(&mut *connection).await?;
+    let seen_seq: Option<i64> = sqlx::query_scalar("SELECT max(seq) FROM seen").fetch_one(&mut *connection).await?;
+    let last_seq = last_seq.max(seen_seq).unwrap_or(0);
+
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    sqlx::query("INSERT INTO meta (only, epoch, boot) VALUES (1, ?, 0) ON CONFLICT (only) DO NOTHING")
+        .bind(rand::random::<u32>())
+        .execute(&mut *transaction)
+        .await?;
+    let (epoch, boot): (u32, u32) =
+        sqlx::query_as("UPDATE meta SET boot = boot + 1 RETURNING epoch, boot").fetch_one(&mut *transaction).await?;
+    let connected = sqlx::query("UPDATE seen SET seq = ? WHERE seq IS NULL").bind(last_seq);
+    connected.execute(&mut *transaction).await?;
+    transaction.commit().await?;
+
+    let accounts =
+        sqlx::query("SELECT id, name, folded, password, registered, autoreplay_missed FROM account ORDER BY id")
+            .try_map(|row: SqliteRow| {
+                Ok(AccountRow {
+                    id: number(&row, 0)?,
+                    name: row.try_get::<&str, _>(1)?.into(),
+                    folded: row.try_get(2)?,
+                    password: row.try_get(3)?,
+                    registered: number(&row, 4)?,
+                    autoreplay_missed: row.try_get(5)?,
+                })
+            })
+            .fetch_all(&mut *connection)
+            .await?;
+    let channels = sqlx::query(
+        "SELECT folded, name, founder, registered, created, topic, topic_setter, topic_set_at, modes, key, \"limit\" \
+         FROM channel ORDER BY folded",
+    )
+    .try_map(|row: SqliteRow| {
+        let topic = match row.try_get::<Option<Box<str>>, _>(5)? {
+            Some(topic) => Some((topic, row.try_get(6)?, number(&row, 7)?)),
+            None => None,
+        };
+        Ok(ChannelRow {
+            folded: row.try_get(0)?,
+            name: row.try_get::<&str, _>(1)?.into(),
+            founder: number(&row, 2)?,
+            registered: number(&row, 3)?,
+            created: number(&row, 4)?,
+            topic,
+            modes: row.try_get(8)?,
+            key: row.try_get(9)?,
+            limit: row.try_get(10)?,
+        })
+    })
+    .fetch_all(&mut *connection)
+    .await?;
+    let lists =
+        sqlx::query("SELECT channel, mode, mask, setter, set_at FROM list ORDER BY channel, mode, set_at, mask")
+            .try_map(|row: SqliteRow| {
+                Ok(ListRow {
+                    channel: row.try_get(0)?,
+                    mode: row.try_get::<&str, _>(1)?.chars().next().unwrap_or('b'),
+                    mask: row.try_get(2)?,
+                    setter: row.try_get(3)?,
+                    set_at: number(&row, 4)?,
+                })
+            })
+            .fetch_all(&mut *connection)
+            .await?;
+    // Two seeks a conversation, however long it is.
+    let conversations = sqlx::query(
+        "SELECT id, key, \
+         (SELECT time FROM message WHERE conversation = id AND (kind > 1) = 0 ORDER BY time DESC LIMIT 1), \
+         (SELECT time FROM message WHERE conversation = id AND (kind > 1) = 1 ORDER BY time DESC LIMIT 1) \
+         FROM conversation ORDER BY id",
+    )
+    .try_map(|row: SqliteRow| {
+        let text = row.try_get::<Option<i64>, _>(2)?.unwrap_or(0) as u64;
+        let event = row.try_get::<Option<i64>, _>(3)?.unwrap_or(0) as u64;
+        Ok((ConversationRow { id: number(&row, 0)?, key: row.try_get(1)? }, text.max(event), text))
+    })
+    .fetch_all(&mut *connection)
+    .await?;
+    let seen = sqlx::query("SELECT account, device, seq FROM seen ORDER BY account, device")
+        .try_map(|row: SqliteRow| {
+            let seq = row.try_get::<Option<i64>, _>(2)?.map(|seq| seq as u64);
+            Ok(SeenRow { account: number(&row, 0)?, device: row.try_get(1)?, seq })
+        })
+        .fetch_all(&mut *connection)
+        .await?;
+    Ok(Snapshot { epoch, boot, last_seq: last_seq as u64, accounts, channels, lists, conversations, seen })
+}
+
+fn number(row: &SqliteRow, column: usize) -> Result<u64, Error> {
+    Ok(row.try_get::<i64, _>(column)? as u64)
+}
+
+/// A connection that reads messages.
+pub struct Source {
+    connection: SqliteConnection,
+    /// By `events`, then direction.
+    scans: [[Arc<str>; 2]; 2],
+    /// As `scans`, for number and time only, which are in the index.
+    probes: [[Arc<str>; 2]; 2],
+}
+
+impl Source {
+    /// The conversation and time of a row.
+    pub async fn place(&mut self, seq: Seq) -> Result<Option<(ConversationId, i64)>, Error> {
+        let row: Option<(i64, i64)> = sqlx::query_as("SELECT conversation, time FROM message WHERE seq = ?")
+            .bind(i64::try_from(seq).unwrap_or(i64::MAX))
+            .fetch_optional(&mut self.connection)
+            .await?;
+        Ok(row.map(|(conversation, time)| (conversation as u64, time)))
+    }
+
+    /// The number and time of the first row in `span`, in its direction.
+    pub async fn probe(&mut self, span: Span) -> Result<Option<(Seq, i64)>, Error> {
+        let sql = &self.probes[usize::from(span.events)][usize::from(span.direction == Direction::Newest)];
+        let row: Option<(i64, i64)> = sqlx::query_as(AssertSqlSafe(sql.clone()))
+            .bind(span.conversation as i64)
+            .bind(span.after)
+            .bind(span.before)
+            .bind(1)
+            .fetch_optional(&mut self.connection)
+            .await?;
+        Ok(row.map(|(seq, time)| (seq as u64, time)))
+    }
+
+    /// The first `limit` rows in `span`, in its direction.
+    pub async fn scan(&mut self, span: Span, limit: u32) -> Result<Vec<(Seq, MessageRow)>, Error> {
+        let sql = &self.scans[usize::from(span.events)][usize::from(span.direction == Direction::Newest)];
+        sqlx::query(AssertSqlSafe(sql.clone()))
+            .bind(span.conversation as i64)
+            .bind(span.after)
+            .bind(span.before)
+            .bind(limit)
+            .try_map(|row: SqliteRow| message(&row))
+            .fetch_all(&mut self.connection)
+            .await
+    }
+
+    /// Closes the connection.
+    pub async fn close(self) -> Result<(), Error> {
+        self.connection.close().await
+    }
+}
+
+fn message(row: &SqliteRow) -> Result<(Seq, MessageRow), Error> {
+    let kind: u8 = row.try_get(3)?;
+    let kind = Kind::from_number(kind)
+        .ok_or_else(|| Error::Decode(format!("a message of kind {kind}, which this version does not know").into()))?;
+    let seq = number(row, 0)?;
+    let row = MessageRow {
+        conversation: number(row, 1)?,
+        time: number(row, 2)?,
+        kind,
+        bot: row.try_get(4)?,
+        source: row.try_get::<&str, _>(5)?.into(),
+        account: row.try_get::<Option<&str>, _>(6)?.map(Arc::from),
+        target: row.try_get(7)?,
+        tags: row.try_get(8)?,
+        argument: row.try_get(9)?,
+        text: row.try_get(10)?,
+    };
+    Ok((seq, row))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+
+    use sqlx::{AssertSqlSafe, ConnectOptions, Row};
+    use tempfile::TempDir;
+    use tokio::runtime::{Builder, Runtime};
+
+    use super::{COLUMNS, Database};
+    use crate::store::{Options, StoreError, Sync, open};
+
+    fn runtime() -> Runtime {
+        Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    #[test]
+    fn every_question_seeks_in_an_index_and_sorts_nothing() {
+        let dir = TempDir::new().unwrap();
+        let database = Database::new(dir.path().join("roost.db"), Sync::Normal);
+        runtime().block_on(async {
+            let (_writer, _) = database.open().await.unwrap();
+            let mut source = database.source().await.unwrap();
+            for sql in source.scans.clone().iter().chain(&source.probes.clone()).flatten() {
+                let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));
+                let plan = plan.fetch_all(&mut source.connection).await.unwrap();
+                let steps: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+                for step in &steps {
+                    let seeks = step.contains("message_place (conversation=? AND <expr>=? AND time>? AND time<?)");
+                    assert!(seeks || ["LEFT", "RIGHT", "MERGE (UNION ALL)"].contains(&&**step), "{sql}: {steps:?}");
+                }
+                let covered = steps.iter().any(|step| step.contains("COVERING"));
+                assert_eq!(covered, !sql.contains(COLUMNS), "{sql}: {steps:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_database_of_a_newer_version_and_a_file_that_is_none_are_refused_by_name() {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("roost.db");
+        let try_open = || open(Options { url: path.display().to_string(), sync: Sync::Full }, Arc::new(|_| {}));
+        try_open().unwrap().0.close().unwrap();
+        runtime().block_on(async {
+            let mut connection = Database::new(path.clone(), Sync::Full).options().connect().await.unwrap();
+            let newer = "INSERT INTO _sqlx_migrations VALUES (9999, 'later', '', 1, x'00', 0)";
+            sqlx::query(newer).execute(&mut connection).await.unwrap();
+        });
+        let error = try_open().err().unwrap();
+        assert!(matches!(error, StoreError::Migrate { .. }) && error.to_string().contains("newer Roost"), "{error}");
+        std::fs::remove_file(dir.path().join("roost.db-wal")).ok();
+        std::fs::write(
+            &path,
+            "no database at all, but a letter to a friend, of more than a hundred bytes, so that it has a header",
+        )
+        .unwrap();
+        let error = try_open().err().unwrap();
+        assert!(matches!(error, StoreError::Open { .. }) && error.to_string().contains("roost.db"), "{error}");
+    }
+}

@@ -1,0 +1,512 @@
+//! What every database must do for the store, told through its public face alone.
+//!
+//! A [`Bed`] is one kind of database with the faults that can be done to it; each test runs on all.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+use ircv3::{Cap, CapSet};
+use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
+use proptest::test_runner::{Config, TestRunner};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection};
+use tempfile::TempDir;
+
+use crate::limits::STORE_BATCH;
+use crate::server::event::{CallId, ConnId, Event, Returned};
+use crate::server::history::{render, select};
+use crate::server::record::{
+    AccountRow, Border, ChannelRow, ConversationRow, HistoryPage, HistoryQuery, Kind, ListRow, MessageRow, Range,
+    Reader, Record, SeenRow, Seq, Snapshot,
+};
+use crate::store::{Options, Store, StoreError, Sync, open};
+
+/// How long anything may take before a test fails.
+const LONG: Duration = Duration::from_secs(30);
+
+/// A database to test on.
+enum Bed {
+    /// A file in a directory of its own.
+    Sqlite(TempDir),
+}
+
+impl Bed {
+    fn all() -> Vec<Bed> {
+        vec![Bed::Sqlite(TempDir::new().unwrap())]
+    }
+
+    fn url(&self) -> String {
+        match self {
+            Bed::Sqlite(dir) => format!("sqlite:{}", dir.path().join("in/roost.db").display()),
+        }
+    }
+
+    fn open(&self) -> Running {
+        Running::start(self.url())
+    }
+
+    /// The database as a kill at this moment would leave it.
+    fn killed(&self) -> Bed {
+        match self {
+            Bed::Sqlite(dir) => {
+                let copy = TempDir::new().unwrap();
+                std::fs::create_dir(copy.path().join("in")).unwrap();
+                for name in ["in/roost.db", "in/roost.db-wal"] {
+                    std::fs::copy(dir.path().join(name), copy.path().join(name)).unwrap();
+                }
+                Bed::Sqlite(copy)
+            }
+        }
+    }
+
+    /// Another program that keeps the store from writing, until it is released.
+    fn hold(&self) -> Hold {
+        match self {
+            Bed::Sqlite(dir) => {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                let path = dir.path().join("in/roost.db");
+                let connection = runtime.block_on(async {
+                    let mut connection = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+                    sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.unwrap();
+                    connection
+                });
+                Hold { runtime, connection }
+            }
+        }
+    }
+}
+
+struct Hold {
+    runtime: tokio::runtime::Runtime,
+    connection: SqliteConnection,
+}
+
+impl Hold {
+    fn release(self) {
+        self.runtime.block_on(self.connection.close()).unwrap();
+    }
+}
+
+/// A store with its events.
+struct Running {
+    store: Store,
+    snapshot: Snapshot,
+    events: Receiver<Event>,
+}
+
+impl Running {
+    fn start(url: String) -> Running {
+        let (sender, events) = mpsc::channel();
+        let deliver = Arc::new(move |event| drop(sender.send(event)));
+        let (store, snapshot) = open(Options { url, sync: Sync::Full }, deliver).unwrap();
+        Running { store, snapshot, events }
+    }
+
+    fn next(&self) -> Event {
+        self.events.recv_timeout(LONG).expect("an event")
+    }
+
+    /// Waits until everything up to `seq` is durable; gives the marks that came.
+    fn committed(&self, seq: Seq) -> Vec<Seq> {
+        let mut marks = Vec::new();
+        while marks.last().is_none_or(|mark| *mark < seq) {
+            match self.next() {
+                Event::Committed(mark) => marks.push(mark),
+                other => panic!("{other:?} came instead of Committed({seq})"),
+            }
+        }
+        marks
+    }
+
+    /// The answer to a question, while marks come in between.
+    fn page(&self, query: HistoryQuery) -> HistoryPage {
+        self.store.history(CALL, query);
+        loop {
+            match self.next() {
+                Event::Committed(_) => {}
+                Event::Returned(CALL, Returned::History(page)) => return page,
+                other => panic!("{other:?} came instead of history"),
+            }
+        }
+    }
+
+    fn close(self) {
+        self.store.close().unwrap();
+    }
+}
+
+const CALL: CallId = CallId { conn: ConnId { worker: 1, slot: 2 }, serial: 3 };
+
+fn reader() -> Reader {
+    Reader {
+        caps: CapSet::of(&[Cap::MessageTags, Cap::ServerTime, Cap::AccountTag, Cap::Batch, Cap::ExtendedJoin]),
+        server: "roost.example".into(),
+        label: Some("l".into()),
+        batch: Some("b".into()),
+        target: "#rust".into(),
+        epoch: 7,
+        nick: "alice".into(),
+    }
+}
+
+fn latest(conversation: u64, limit: u32) -> HistoryQuery {
+    HistoryQuery { conversation, range: Range::Latest(None), limit, events: true, floor: 0, reader: reader() }
+}
+
+fn message(conversation: u64, time: u64, kind: Kind, text: &str) -> MessageRow {
+    MessageRow {
+        conversation,
+        time,
+        kind,
+        source: "alice!a@example.org".into(),
+        account: (!time.is_multiple_of(3)).then(|| "Alice".into()),
+        bot: time.is_multiple_of(2),
+        target: "#rust".into(),
+        tags: time.is_multiple_of(5).then(|| "+draft/reply=x;+y".into()),
+        argument: matches!(kind, Kind::Kick | Kind::Mode).then(|| "bob".into()),
+        text: text.into(),
+    }
+}
+
+fn said(seq: Seq, text: &str) -> (Seq, Record) {
+    (seq, Record::Message(Box::new(message(1, 1000 + seq, Kind::Privmsg, text))))
+}
+
+fn text(page: &HistoryPage) -> String {
+    page.chunks.iter().map(|chunk| std::str::from_utf8(chunk).unwrap()).collect()
+}
+
+#[test]
+fn a_second_server_on_the_same_data_is_refused_by_name() {
+    for bed in Bed::all() {
+        let first = bed.open();
+        let refused = open(Options { url: bed.url(), sync: Sync::Full }, Arc::new(|_| {}));
+        let error = refused.err().expect("a second server was let in").to_string();
+        assert!(error.contains("roost.db") && error.contains("in use by another Roost"), "{error}");
+        first.close();
+        bed.open().close();
+    }
+}
+
+#[test]
+fn an_url_that_is_not_understood_is_quoted() {
+    for url in ["postgres://localhost/roost", "sqlite::memory:", "sqlite:", "sqlite:a.db?mode=ro"] {
+        let error = open(Options { url: url.to_owned(), sync: Sync::Full }, Arc::new(|_| {})).err().unwrap();
+        assert!(matches!(&error, StoreError::Url { .. }) && error.to_string().contains(url), "{error}");
+    }
+}
+
+#[test]
+fn each_start_is_counted_and_the_epoch_stays() {
+    for bed in Bed::all() {
+        let first = bed.open();
+        let epoch = first.snapshot.epoch;
+        assert_eq!(first.snapshot, Snapshot { epoch, boot: 1, ..Snapshot::default() });
+        // Counted already where it dies at once.
+        assert_eq!(bed.killed().open().snapshot, Snapshot { epoch, boot: 2, ..Snapshot::default() });
+        first.close();
+        assert_eq!(bed.open().snapshot, Snapshot { epoch, boot: 2, ..Snapshot::default() });
+    }
+}
+
+fn account(id: u64, name: &str) -> AccountRow {
+    AccountRow {
+        id,
+        name: name.into(),
+        folded: name.to_lowercase().into(),
+        password: "$2b$hash".into(),
+        registered: 1_700_000_000_123,
+        autoreplay_missed: id == 1,
+    }
+}
+
+fn channel(name: &str) -> ChannelRow {
+    ChannelRow {
+        folded: name.to_lowercase().into(),
+        name: name.into(),
+        founder: 1,
+        registered: 5,
+        created: 4,
+        topic: None,
+        modes: "nt".into(),
+        key: None,
+        limit: None,
+    }
+}
+
+fn entry(channel: &str, mode: char, mask: &str) -> ListRow {
+    ListRow { channel: channel.into(), mode, mask: mask.into(), setter: "alice!a@b".into(), set_at: 9 }
+}
+
+#[test]
+fn everything_is_there_after_a_restart_and_later_records_win() {
+    for bed in Bed::all() {
+        let running = bed.open();
+        let topic = Some(("Tópic".into(), "alice!a@b".into(), 12));
+        let full = ChannelRow { topic, key: Some("k".into()), limit: Some(u32::MAX), ..channel("#Full") };
+        let records = vec![
+            Record::Account(Box::new(account(1, "Alice"))),
+            Record::Account(Box::new(account(2, "Bob"))),
+            Record::Seen(SeenRow { account: 2, device: "phone".into(), seq: Some(1) }),
+            Record::AccountGone(2),
+            Record::Account(Box::new(account(3, "Bob"))),
+            Record::Account(Box::new(AccountRow { password: "new".into(), ..account(1, "Alice") })),
+            Record::Channel(Box::new(channel("#Full"))),
+            Record::Channel(Box::new(channel("#gone"))),
+            Record::ListEntry(Box::new(entry("#gone", 'b', "*!*@*"))),
+            Record::ChannelGone("#gone".into()),
+            Record::ListEntry(Box::new(entry("#full", 'b', "b!*@*"))),
+            Record::ListEntry(Box::new(entry("#full", 'I', "i!*@*"))),
+            Record::ListEntry(Box::new(entry("#full", 'e', "e!*@*"))),
+            Record::ListEntryGone("#full".into(), 'e', "e!*@*".into()),
+            Record::Channel(Box::new(full.clone())),
+            Record::Conversation(ConversationRow { id: 1, key: "#full".into() }),
+            Record::Conversation(ConversationRow { id: 2, key: "$1 ~bob".into() }),
+            Record::Conversation(ConversationRow { id: 3, key: "#empty".into() }),
+            Record::Message(Box::new(message(1, 100, Kind::Privmsg, "hi"))),
+            Record::Message(Box::new(message(1, 101, Kind::Join, "Alice"))),
+            Record::Message(Box::new(message(2, 102, Kind::Notice, "hi"))),
+            Record::Seen(SeenRow { account: 1, device: "laptop".into(), seq: Some(20) }),
+            Record::Seen(SeenRow { account: 1, device: "".into(), seq: None }),
+        ];
+        let records: Vec<_> = (1..).zip(records).collect();
+        let last = records.last().unwrap().0;
+        running.store.append(records);
+        running.committed(last);
+        let expected = Snapshot {
+            epoch: running.snapshot.epoch,
+            boot: 2,
+            last_seq: 21,
+            accounts: vec![AccountRow { password: "new".into(), ..account(1, "Alice") }, account(3, "Bob")],
+            channels: vec![full],
+            lists: vec![entry("#full", 'I', "i!*@*"), entry("#full", 'b', "b!*@*")],
+            conversations: vec![
+                (ConversationRow { id: 1, key: "#full".into() }, 101, 100),
+                (ConversationRow { id: 2, key: "$1 ~bob".into() }, 102, 102),
+                (ConversationRow { id: 3, key: "#empty".into() }, 0, 0),
+            ],
+            seen: vec![
+                // It was connected: it has seen what there was.
+                SeenRow { account: 1, device: "".into(), seq: Some(21) },
+                SeenRow { account: 1, device: "laptop".into(), seq: Some(20) },
+            ],
+        };
+        assert_eq!(bed.killed().open().snapshot, expected, "after a kill");
+        running.close();
+        assert_eq!(bed.open().snapshot, expected, "after an orderly end");
+    }
+}
+
+#[test]
+fn what_was_committed_survives_a_kill_and_what_was_appended_survives_a_close() {
+    for bed in Bed::all() {
+        let running = bed.open();
+        for seq in 1..=300 {
+            running.store.append(vec![said(seq, &format!("m{seq}"))]);
+        }
+        let marks = running.committed(300);
+        assert!(marks.is_sorted(), "{marks:?}");
+        assert_eq!(running.store.waiting(), 0);
+        let copy = bed.killed();
+        let killed = copy.open();
+        assert_eq!(killed.snapshot.last_seq, 300);
+        let whole = running.page(latest(1, 1000));
+        assert_eq!(whole.messages, 300);
+        assert_eq!(killed.page(latest(1, 1000)), whole);
+
+        let more = 10 * STORE_BATCH as u64 + 77;
+        running.store.append((301..=more).map(|seq| said(seq, "x")).collect());
+        running.close();
+        let again = bed.open();
+        assert_eq!(again.snapshot.last_seq, more);
+        assert_eq!(again.page(latest(1, 100_000)).messages as u64, more);
+    }
+}
+
+#[test]
+fn a_question_sees_what_was_appended_before_it() {
+    for bed in Bed::all() {
+        let running = bed.open();
+        for seq in 1..=200 {
+            running.store.append(vec![said(seq, &format!("m{seq}"))]);
+            let page = running.page(latest(1, 1));
+            assert_eq!(page.last, seq);
+            assert!(text(&page).contains(&format!(" :m{seq}\r\n")), "{}", text(&page));
+        }
+    }
+}
+
+#[test]
+fn a_store_that_cannot_write_says_so_once_and_loses_nothing() {
+    for bed in Bed::all() {
+        let running = bed.open();
+        running.store.append(vec![said(1, "before")]);
+        running.committed(1);
+        let hold = bed.hold();
+        for seq in 2..=50 {
+            running.store.append(vec![said(seq, &format!("m{seq}"))]);
+        }
+        match running.next() {
+            Event::StoreFailed(reason) => assert!(reason.contains("roost.db"), "{reason}"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(running.store.waiting(), 49);
+        // Reads go on, from what is on disk.
+        running.store.history(CALL, latest(1, 100));
+        match running.next() {
+            Event::Returned(CALL, Returned::History(page)) => assert_eq!((page.messages, page.last), (1, 1)),
+            other => panic!("{other:?}"),
+        }
+        running.store.append(vec![(51, Record::AccountGone(4))]);
+        hold.release();
+        assert!(matches!(running.next(), Event::StoreRecovered));
+        let marks = running.committed(51);
+        assert!(marks.is_sorted(), "{marks:?}");
+        let page = running.page(latest(1, 100));
+        let lines = text(&page);
+        let places: Vec<_> = (2..=50).map(|seq| lines.find(&format!(" :m{seq}\r\n")).unwrap()).collect();
+        assert!(places.is_sorted() && page.messages == 50);
+        // And once more, for a batch that needs a transaction of several statements.
+        let hold = bed.hold();
+        running.store.append((52..=60).map(|seq| said(seq, "again")).collect());
+        assert!(matches!(running.next(), Event::StoreFailed(_)));
+        hold.release();
+        assert!(matches!(running.next(), Event::StoreRecovered));
+        running.committed(60);
+        assert_eq!(running.page(latest(1, 100)).messages, 59);
+    }
+}
+
+#[test]
+fn a_store_that_fails_until_the_end_says_how_much_was_lost() {
+    for bed in Bed::all() {
+        let running = bed.open();
+        running.store.append(vec![said(1, "kept")]);
+        running.committed(1);
+        let hold = bed.hold();
+        running.store.append(vec![said(2, "a"), said(3, "b")]);
+        assert!(matches!(running.next(), Event::StoreFailed(_)));
+        running.store.append(vec![said(4, "c")]);
+        let error = running.store.close().unwrap_err();
+        assert!(matches!(error, StoreError::Unwritten { records: 3, .. }), "{error}");
+        hold.release();
+        assert_eq!(bed.open().snapshot.last_seq, 1);
+    }
+}
+
+#[test]
+fn a_record_that_comes_twice_is_kept_once() {
+    for bed in Bed::all() {
+        let running = bed.open();
+        running.store.append(vec![said(1, "once"), said(2, "more")]);
+        running.store.append(vec![said(1, "once"), said(2, "more"), said(3, "new")]);
+        running.committed(3);
+        assert_eq!(running.page(latest(1, 10)).messages, 3);
+    }
+}
+
+#[test]
+fn text_comes_back_as_it_was() {
+    let odd = [
+        "",
+        " ",
+        "'; DROP TABLE message; --",
+        "\"\\%_?1:$2@",
+        "e\u{301}\u{200d}\u{1f469}\u{200d}\u{1f469}\u{200d}\u{1f467}",
+        "\u{feff}\u{202e}\u{fffd}\u{10ffff}",
+        "\u{1}ACTION waves\u{1}\u{3}4,5\u{2}",
+        "שלום عليكم 你好",
+    ];
+    for bed in Bed::all() {
+        let running = bed.open();
+        let rows: Vec<_> = (1..).zip(odd.map(|odd| message(1, 77, Kind::Topic, odd))).collect();
+        let rows: Vec<_> = rows.into_iter().map(|(n, row)| (n, MessageRow { time: n, ..row })).collect();
+        running.store.append(rows.iter().map(|(n, row)| (*n, Record::Message(Box::new(row.clone())))).collect());
+        assert_eq!(running.page(latest(1, 100)), render(&reader(), &rows, true));
+        for (_, row) in &rows {
+            assert!(text(&running.page(latest(1, 100))).contains(&format!(" TOPIC #rust :{}\r\n", row.text)));
+        }
+    }
+}
+
+#[test]
+fn a_page_of_text_is_full_however_many_events_lie_between() {
+    for bed in Bed::all() {
+        let running = bed.open();
+        // C44: most rows are not text, and the page is full all the same.
+        let kind = |n: u64| if n.is_multiple_of(4) { Kind::Privmsg } else { Kind::Join };
+        let rows: Vec<_> = (1..=200).map(|n| (n, message(1, n, kind(n), "t"))).collect();
+        running.store.append(rows.iter().map(|(n, row)| (*n, Record::Message(Box::new(row.clone())))).collect());
+        let page = running.page(HistoryQuery { events: false, limit: 50, ..latest(1, 0) });
+        assert_eq!((page.messages, page.last), (50, 200));
+        assert!(text(&page).starts_with("@label=l;draft/chathistory-end :"));
+        let page = running.page(HistoryQuery { events: false, limit: 49, ..latest(1, 0) });
+        assert_eq!(page.messages, 49);
+        assert!(text(&page).starts_with("@label=l :"), "there is one more");
+    }
+}
+
+/// Rows of three conversations with gaps between their numbers and times, and questions about them.
+fn case() -> impl Strategy<Value = (Vec<(Seq, MessageRow)>, Vec<HistoryQuery>)> {
+    let row = (1u64..4, 1u64..4, 1u64..30, 0u8..10);
+    prop::collection::vec(row, 0..80).prop_flat_map(|steps| {
+        let (mut seq, mut times) = (0, [0, 0, 5]);
+        let rows: Vec<_> = steps
+            .into_iter()
+            .map(|(step, conversation, later, kind)| {
+                seq += step;
+                let time = &mut times[conversation as usize - 1];
+                *time += later;
+                let kind = Kind::from_number(kind).unwrap();
+                (seq, message(conversation, *time, kind, &format!("m{seq}")))
+            })
+            .collect();
+        let most = times.into_iter().max().unwrap_or(0) + 5;
+        let border = prop_oneof![
+            4 => (0..seq + 5).prop_map(Border::Seq),
+            4 => (0..most).prop_map(Border::Time),
+            1 => any::<u64>().prop_map(Border::Seq),
+            1 => any::<u64>().prop_map(Border::Time),
+        ];
+        let range = prop_oneof![
+            prop::option::of(border.clone()).prop_map(Range::Latest),
+            border.clone().prop_map(Range::Before),
+            border.clone().prop_map(Range::After),
+            border.clone().prop_map(Range::Around),
+            (border.clone(), border).prop_map(|(a, b)| Range::Between(a, b)),
+        ];
+        let limit = prop_oneof![8 => 0u32..9, 1 => 90u32..=u32::MAX];
+        let floor = prop_oneof![2 => Just(0), 1 => 0..seq + 5];
+        let query =
+            (1u64..4, range, limit, any::<bool>(), floor).prop_map(|(conversation, range, limit, events, floor)| {
+                HistoryQuery { conversation, range, limit, events, floor, reader: reader() }
+            });
+        (Just(rows), prop::collection::vec(query, 60))
+    })
+}
+
+#[test]
+fn every_range_is_answered_as_the_model_says() {
+    let mut runner = TestRunner::new(Config { cases: 48, failure_persistence: None, ..Config::default() });
+    runner
+        .run(&case(), |(rows, queries)| {
+            for bed in Bed::all() {
+                let running = bed.open();
+                let records = rows.iter().map(|(seq, row)| (*seq, Record::Message(Box::new(row.clone()))));
+                running.store.append(records.collect());
+                for query in &queries {
+                    let there = rows.iter().filter(|(_, row)| row.conversation == query.conversation);
+                    let there = there.map(|(seq, row)| (*seq, row));
+                    let (expected, end) = select(there, query.range, query.limit, query.events, query.floor);
+                    let found = running.page(query.clone());
+                    assert_eq!(text(&found), text(&render(&query.reader, &expected, end)), "{query:?}");
+                }
+                running.close();
+            }
+            Ok(())
+        })
+        .unwrap();
+}

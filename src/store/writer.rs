@@ -1,0 +1,119 @@
+//! Group commit: one task takes what waits, writes it in one transaction, and says how far it got.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep};
+
+use crate::limits::STORE_BATCH;
+use crate::server::event::Event;
+use crate::server::record::{Record, Seq};
+use crate::store::{Backend, Deliver, StoreError, Writer};
+
+/// The first wait before a failed transaction is tried again; each later one is twice as long.
+const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+/// The longest wait.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
+/// For how long a store that fails is tried once nothing more will come.
+const PATIENCE_AT_END: Duration = Duration::from_secs(5);
+
+/// How far the writer is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    /// Records that are on disk, counted since the start.
+    pub written: u64,
+    /// Whether the last attempt failed.
+    pub failing: bool,
+}
+
+/// The writing end of the store.
+pub struct GroupCommit {
+    /// The database.
+    pub backend: Backend,
+    /// What is to be written, in order.
+    pub inbox: mpsc::UnboundedReceiver<Vec<(Seq, Record)>>,
+    /// Who is told.
+    pub deliver: Deliver,
+    /// For those who wait for rows to be readable.
+    pub progress: watch::Sender<Progress>,
+    /// [`Progress::written`], for every thread.
+    pub written: Arc<AtomicU64>,
+}
+
+impl GroupCommit {
+    /// Writes until nothing more can come and all is written; gives the connection back.
+    pub async fn run(mut self, writer: Writer) -> Result<Option<Writer>, StoreError> {
+        let mut writer = Some(writer);
+        let mut waiting: Vec<(Seq, Record)> = Vec::new();
+        loop {
+            if waiting.is_empty() {
+                match self.inbox.recv().await {
+                    Some(records) => waiting = records,
+                    None => break,
+                }
+            }
+            while waiting.len() < STORE_BATCH {
+                let Ok(mut records) = self.inbox.try_recv() else { break };
+                waiting.append(&mut records);
+            }
+            let later = waiting.split_off(waiting.len().min(STORE_BATCH));
+            let batch = std::mem::replace(&mut waiting, later);
+            if batch.is_empty() {
+                continue;
+            }
+            if let Err(reason) = self.write(&mut writer, &batch).await {
+                while let Ok(mut records) = self.inbox.try_recv() {
+                    waiting.append(&mut records);
+                }
+                return Err(StoreError::Unwritten { records: batch.len() + waiting.len(), reason });
+            }
+            let written = self.written.fetch_add(batch.len() as u64, Ordering::Release) + batch.len() as u64;
+            self.progress.send_replace(Progress { written, failing: false });
+            (self.deliver)(Event::Committed(batch.iter().map(|(seq, _)| *seq).max().unwrap_or(0)));
+        }
+        Ok(writer)
+    }
+
+    /// Writes one batch, however long it takes; gives up only after the end has come.
+    async fn write(&mut self, writer: &mut Option<Writer>, batch: &[(Seq, Record)]) -> Result<(), Box<str>> {
+        let mut backoff = FIRST_BACKOFF;
+        let mut give_up = None;
+        let mut failing = false;
+        loop {
+            let error = match self.attempt(writer, batch).await {
+                Ok(()) => {
+                    if failing {
+                        (self.deliver)(Event::StoreRecovered);
+                    }
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            // A connection that failed may be left inside a transaction: the next attempt makes its own.
+            if let Some(writer) = writer.take() {
+                let _ = writer.close().await;
+            }
+            let reason: Box<str> = self.backend.failed(error).to_string().into();
+            if !failing {
+                failing = true;
+                self.progress.send_modify(|progress| progress.failing = true);
+                (self.deliver)(Event::StoreFailed(reason.clone()));
+            }
+            if self.inbox.is_closed() && *give_up.get_or_insert(Instant::now() + PATIENCE_AT_END) <= Instant::now() {
+                return Err(reason);
+            }
+            sleep(backoff).await;
+            backoff = (backoff * 2).min(LONGEST_BACKOFF);
+        }
+    }
+
+    async fn attempt(&self, writer: &mut Option<Writer>, batch: &[(Seq, Record)]) -> Result<(), sqlx::Error> {
+        let writer = match writer {
+            Some(writer) => writer,
+            None => writer.insert(self.backend.reconnect().await?),
+        };
+        writer.write(batch).await
+    }
+}
