@@ -55,6 +55,26 @@ fn main() {
         }
     }
 
+    for (sync, name) in [(Sync::Normal, "normal"), (Sync::Full, "full")] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (store, events) = start(&dir, sync);
+        let mut times = Vec::with_capacity(queries);
+        for n in 1..=queries as u64 * 2 {
+            let began = Instant::now();
+            store.append(vec![(n, Record::Message(Box::new(message(n))))]);
+            wait(&events);
+            times.push(began.elapsed().as_secs_f64() * 1e6);
+        }
+        times.sort_by(f64::total_cmp);
+        let place = |of_a_thousand: usize| times[times.len() * of_a_thousand / 1000];
+        println!(
+            "one message to its mark, sync={name}: p50 {:.0} µs, p99 {:.0} µs, p99.9 {:.0} µs",
+            place(500),
+            place(990),
+            place(999)
+        );
+    }
+
     let dir = tempfile::tempdir().expect("a directory");
     let (store, events) = start(&dir, Sync::Normal);
     let (seconds, cpu) = fill(&store, &events, 1, rows, 1000);

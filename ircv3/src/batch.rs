@@ -40,3 +40,32 @@ impl BatchRefs {
         digits.iter().rev().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::{BatchRefs, is_reference};
+
+    #[test]
+    fn references_are_letters_digits_and_hyphens() {
+        for good in ["1", "aZ9-", "-"] {
+            assert!(is_reference(good), "{good}");
+        }
+        for bad in ["", "a b", "a_b", "é", "+a", "a:"] {
+            assert!(!is_reference(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn no_reference_is_given_twice() {
+        let mut refs = BatchRefs::new();
+        let mut given = HashSet::new();
+        for _ in 0..5000 {
+            let reference = refs.next_ref();
+            assert!(is_reference(&reference) && reference.len() <= 3, "{reference}");
+            assert!(given.insert(reference));
+        }
+        assert!(given.contains("1") && given.contains("z") && given.contains("10"));
+    }
+}

@@ -163,3 +163,45 @@ impl FromIterator<Cap> for CapSet {
         set
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::{Cap, CapSet};
+
+    #[test]
+    fn no_name_stands_for_two_features() {
+        let mut names = HashSet::new();
+        for cap in Cap::ALL {
+            assert!(!cap.names().is_empty(), "{cap:?}");
+            for name in cap.names() {
+                assert!(names.insert(*name), "{name}");
+                assert!(!name.contains([' ', '=', ',']) && !name.starts_with(['-', '~', ':']), "{name}");
+                assert_eq!(Cap::by_name(name), Some(*cap));
+            }
+        }
+        assert_eq!((Cap::by_name("SASL"), Cap::by_name(""), Cap::by_name("sts")), (None, None, None));
+    }
+
+    #[test]
+    fn what_old_clients_need_is_offered_first() {
+        let first: Vec<&str> = Cap::ALL.iter().take(5).map(|cap| cap.names()[0]).collect();
+        assert_eq!(first, ["sasl", "message-tags", "server-time", "batch", "multi-prefix"]);
+    }
+
+    #[test]
+    fn sets_are_sets() {
+        let mut set = CapSet::of(&[Cap::Sasl, Cap::Batch]);
+        assert!(set.has(Cap::Sasl) && !set.has(Cap::Setname));
+        assert!(set.has_all(CapSet::EMPTY) && !set.has_any(CapSet::EMPTY));
+        assert!(set.has_any(CapSet::of(&[Cap::Batch, Cap::Setname])));
+        assert!(!set.has_all(CapSet::of(&[Cap::Batch, Cap::Setname])));
+        set.insert(Cap::Setname);
+        set.remove(Cap::Sasl);
+        assert_eq!(set.iter().collect::<Vec<_>>(), [Cap::Batch, Cap::Setname]);
+        assert_eq!(set, [Cap::Setname, Cap::Batch].into_iter().collect());
+        assert_eq!(set & CapSet::of(&[Cap::Batch]), CapSet::of(&[Cap::Batch]));
+        assert_eq!(CapSet::of(&[Cap::Batch]) | CapSet::of(&[Cap::Setname]), set);
+    }
+}

@@ -71,3 +71,31 @@ impl fmt::Display for Folded {
         f.write_str(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Casemapping::{Ascii, Rfc1459};
+
+    #[test]
+    fn only_what_is_announced_is_the_same() {
+        assert!(Ascii.same("#Room", "#rOOM") && Rfc1459.same("#Room", "#rOOM"));
+        assert!(Rfc1459.same("a[1]\\~", "A{1}|^") && !Ascii.same("a[1]", "a{1}"));
+        assert!(!Ascii.same("É", "é") && !Rfc1459.same("É", "é"));
+        assert!(!Ascii.same("a", "ab") && !Ascii.same("", "a"));
+        assert_eq!((Ascii.token(), Rfc1459.token()), ("ascii", "rfc1459"));
+    }
+
+    #[test]
+    fn two_names_are_the_same_where_their_folded_forms_are() {
+        let names = ["", "a", "A", "[", "{", "~", "^", "É", "é", "a[é", "A{é", "A{É"];
+        for mapping in [Ascii, Rfc1459] {
+            for a in names {
+                for b in names {
+                    assert_eq!(mapping.same(a, b), mapping.fold(a) == mapping.fold(b), "{mapping:?} {a} {b}");
+                }
+                let folded = mapping.fold(a);
+                assert_eq!(mapping.fold(folded.as_str()), folded);
+            }
+        }
+    }
+}

@@ -156,3 +156,88 @@ fn parse_limit(text: &str) -> Result<u32, Fault> {
         limit => Ok(limit),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Fault, Range, Request, RequestError, Selector, parse};
+
+    fn ask(line: &str) -> Result<Request<'_>, RequestError<'_>> {
+        parse(line.split(' ').filter(|word| !word.is_empty()))
+    }
+
+    fn range(line: &str) -> Range<'_> {
+        match ask(line) {
+            Ok(Request::Messages { range, .. }) => range,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    fn fault(line: &str) -> (Fault, &str, &str) {
+        match ask(line) {
+            Err(RequestError { fault, subcommand, target }) => (fault, subcommand, target),
+            Ok(request) => panic!("{line}: {request:?}"),
+        }
+    }
+
+    const T: Selector<'_> = Selector::Timestamp(1_704_164_645_006);
+
+    #[test]
+    fn each_subcommand_has_its_range() {
+        assert_eq!(range("LATEST #c * 10"), Range::Latest(None));
+        assert_eq!(range("LATEST #c msgid=a=b 10"), Range::Latest(Some(Selector::Msgid("a=b"))));
+        assert_eq!(range("BEFORE #c timestamp=2024-01-02T03:04:05.006Z 10"), Range::Before(T));
+        assert_eq!(range("AFTER #c timestamp=2024-01-02T03:04:05.006Z 10"), Range::After(T));
+        assert_eq!(range("AROUND #c msgid=x 10"), Range::Around(Selector::Msgid("x")));
+        assert_eq!(
+            range("BETWEEN #c msgid=x timestamp=2024-01-02T03:04:05.006Z 10"),
+            Range::Between(Selector::Msgid("x"), T)
+        );
+        assert_eq!(range("BEFORE #c * 10"), Range::Latest(None), "as Kiwi asks");
+        assert_eq!(
+            ask("latest bob * 10"),
+            Ok(Request::Messages { subcommand: "latest", target: "bob", range: Range::Latest(None), limit: 10 })
+        );
+        assert_eq!(
+            ask("TARGETS timestamp=1970-01-01T00:00:00.001Z timestamp=2024-01-02T03:04:05.006Z 100"),
+            Ok(Request::Targets { from: 1, to: 1_704_164_645_006, limit: 100 })
+        );
+    }
+
+    #[test]
+    fn a_limit_is_a_number_above_zero() {
+        for bad in ["0", "-1", "+1", "abc", "1.5", "1x", "00"] {
+            let line = format!("LATEST #c * {bad}");
+            assert_eq!(fault(&line), (Fault::InvalidParams, "LATEST", "#c"), "{bad}");
+        }
+        let large = ask("LATEST #c * 99999999999999999999");
+        assert!(matches!(large, Ok(Request::Messages { limit: u32::MAX, .. })), "{large:?}");
+    }
+
+    #[test]
+    fn a_fault_names_the_subcommand_and_the_target() {
+        for line in [
+            "LATEST #c",
+            "LATEST #c *",
+            "LATEST #c * 1 2",
+            "BETWEEN #c msgid=a 10",
+            "BETWEEN #c msgid=a msgid=b 10 11",
+            "AFTER #c * 10",
+            "AROUND #c * 10",
+            "BEFORE #c msgid= 10",
+            "BEFORE #c nonsense 10",
+            "BEFORE #c timestamp=yesterday 10",
+        ] {
+            let (what, subcommand, target) = fault(line);
+            assert_eq!((what, target), (Fault::InvalidParams, "#c"), "{line}");
+            assert!(line.starts_with(subcommand), "{line}");
+        }
+        assert_eq!(fault("BEFORE #c uuid=1 10"), (Fault::InvalidMsgreftype, "BEFORE", "#c"));
+        assert_eq!(fault("NONSENSE #c * 10"), (Fault::UnknownSubcommand, "NONSENSE", "#c"));
+        assert_eq!(fault(""), (Fault::InvalidParams, "*", "*"));
+        assert_eq!(fault("LATEST"), (Fault::InvalidParams, "LATEST", "*"));
+        assert_eq!(fault("TARGETS msgid=a msgid=b 10"), (Fault::InvalidMsgreftype, "TARGETS", "*"));
+        assert_eq!(fault("TARGETS timestamp=2024-01-02T03:04:05.006Z * 10"), (Fault::InvalidParams, "TARGETS", "*"));
+        assert_eq!(Fault::UnknownSubcommand.code(), "INVALID_PARAMS");
+        assert_eq!(parse(["LATEST", "", "*", "1"]).map_err(|error| error.target), Err("*"));
+    }
+}

@@ -55,3 +55,41 @@ pub fn lines<T: AsRef<str>>(tokens: &[T], server: &str, longest_nick: usize) -> 
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{TEXT, TOKENS_A_LINE, escape, lines, token};
+
+    #[test]
+    fn values_are_escaped() {
+        assert_eq!(escape("plain"), "plain");
+        assert_eq!(escape("a b=c\\d"), "a\\x20b\\x3Dc\\x5Cd");
+        assert_eq!(token("NETWORK", "My Net"), "NETWORK=My\\x20Net");
+    }
+
+    #[test]
+    fn no_line_has_more_than_thirteen_tokens_or_512_bytes() {
+        let server = "irc.a-rather-long-name.example.org";
+        for length in [3, 36, 40, 100] {
+            let tokens: Vec<String> = (0..40).map(|n| format!("T{n:02}={}", "v".repeat(length))).collect();
+            let lines = lines(&tokens, server, 32);
+            for line in &lines {
+                assert!(line.split(' ').count() <= TOKENS_A_LINE);
+                let whole = format!(":{server} 005 {} {line} :{TEXT}\r\n", "n".repeat(32));
+                assert!(whole.len() <= 512, "{}", whole.len());
+            }
+            assert_eq!(lines.join(" "), tokens.join(" "));
+        }
+    }
+
+    #[test]
+    fn a_full_line_has_no_room_to_spare() {
+        // 512, less `:s 005 n  :are supported by this server` CR LF.
+        let most = 512 - format!(":s 005 n  :{TEXT}\r\n").len();
+        assert_eq!(lines(&["a".repeat(most)], "s", 1).len(), 1);
+        assert_eq!(lines(&["a".repeat(most + 1)], "s", 1).len(), 0);
+        assert_eq!(lines(&["a".repeat(most - 2), "b".to_owned()], "s", 1).len(), 1);
+        assert_eq!(lines(&["a".repeat(most - 1), "b".to_owned()], "s", 1).len(), 2);
+        assert!(lines::<&str>(&[], "s", 1).is_empty());
+    }
+}

@@ -117,3 +117,64 @@ fn push_part(mask: &mut String, part: &str) {
         escaped = c == '\\' && !escaped;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{has_wildcard, matches, normalize};
+    use crate::casemapping::Casemapping::{Ascii, Rfc1459};
+
+    #[test]
+    fn what_is_left_out_of_a_mask_is_a_star() {
+        for (text, mask) in [
+            ("bob", "bob!*@*"),
+            ("b*b", "b*b!*@*"),
+            ("user@host", "*!user@host"),
+            ("nick!user", "nick!user@*"),
+            ("nick!user@host", "nick!user@host"),
+            ("192.0.2.*", "*!*@192.0.2.*"),
+            ("::1", "*!*@::1"),
+            ("@host", "*!*@host"),
+            ("nick!", "nick!*@*"),
+            ("!@", "*!*@*"),
+            ("", "*!*@*"),
+            ("***!**@a**b", "*!*@a*b"),
+            ("a\\**", "a\\**!*@*"),
+            ("bob!a b@c", "bob!a@*"),
+            (":bob!a@b", "bob!a@b"),
+        ] {
+            assert_eq!(normalize(text), mask, "{text}");
+        }
+    }
+
+    #[test]
+    fn case_is_the_casemappings() {
+        assert!(matches("BOB!*@*", "bob!u@h", Ascii));
+        assert!(matches("a[1]!*@*", "A{1}!u@h", Rfc1459));
+        assert!(!matches("a[1]!*@*", "A{1}!u@h", Ascii));
+    }
+
+    #[test]
+    fn a_backslash_takes_away_the_meaning_of_wildcards_only() {
+        assert!(matches("a\\*", "a*", Ascii));
+        assert!(!matches("a\\*", "ab", Ascii));
+        assert!(matches("a\\?", "a?", Ascii));
+        assert!(matches("a\\b", "a\\b", Ascii));
+        assert!(matches("a\\\\b", "a\\b", Ascii));
+        assert!(has_wildcard("a?") && has_wildcard("*") && !has_wildcard("a\\*\\?"));
+    }
+
+    #[test]
+    fn a_question_mark_is_one_character_not_one_byte() {
+        assert!(matches("?", "é", Ascii));
+        assert!(!matches("??", "é", Ascii));
+        assert!(!matches("*??", "é", Ascii));
+    }
+
+    #[test]
+    fn many_stars_do_not_take_for_ever() {
+        // Backtracking into every star would take longer than the age of the universe.
+        let mask = "*a".repeat(100) + "*b";
+        assert!(!matches(&mask, &"a".repeat(500), Ascii));
+        assert!(matches(&mask, &("a".repeat(500) + "b"), Ascii));
+    }
+}

@@ -6,7 +6,7 @@
 use smallvec::SmallVec;
 use thiserror::Error;
 
-use crate::tags::Tags;
+use crate::tags::{Tags, escape};
 
 /// The most parameters a line may have; what follows the fourteenth is one parameter.
 pub const MAX_PARAMS: usize = 15;
@@ -171,6 +171,73 @@ impl Message {
     pub fn param_count(&self) -> usize {
         self.params.len()
     }
+
+    /// Appends the message to `out` in its canonical form: one space between the parts, a colon
+    /// before the last parameter only where it needs one, tags as they came, CR LF.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        if self.tags != Span::default() {
+            out.push(b'@');
+            put(out, self.tags_raw());
+            out.push(b' ');
+        }
+        write_parts(out, self.source(), self.command(), self.params());
+    }
+}
+
+/// Appends one line with tags to `out`, the values escaped, with a colon before the last parameter
+/// only where it needs one. A tag whose key cannot stand on the wire is left out, and a parameter
+/// before the last is made a [`middle`], so that nothing moves.
+pub fn write_message<'a>(
+    out: &mut Vec<u8>,
+    tags: impl IntoIterator<Item = (&'a str, &'a str)>,
+    source: Option<&str>,
+    command: &str,
+    params: &[&str],
+) {
+    let mut before = b'@';
+    for (key, value) in tags {
+        if key.is_empty() || key.contains([' ', ';', '=', '\r', '\n', '\0']) {
+            continue;
+        }
+        out.push(before);
+        before = b';';
+        put(out, key);
+        if !value.is_empty() {
+            out.push(b'=');
+            put(out, &escape(value));
+        }
+    }
+    if before == b';' {
+        out.push(b' ');
+    }
+    write_parts(out, source, command, params.iter().copied());
+}
+
+fn write_parts<'a>(
+    out: &mut Vec<u8>,
+    source: Option<&str>,
+    command: &str,
+    params: impl ExactSizeIterator<Item = &'a str>,
+) {
+    if let Some(source) = source {
+        out.push(b':');
+        put(out, source);
+        out.push(b' ');
+    }
+    put(out, command);
+    let count = params.len();
+    for (at, param) in params.enumerate() {
+        out.push(b' ');
+        if at + 1 < count {
+            put(out, middle(param));
+            continue;
+        }
+        if param.is_empty() || param.starts_with(':') || param.contains(' ') {
+            out.push(b':');
+        }
+        put(out, param);
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Appends one line to `out`: `:source COMMAND middles :trailing` CR LF.
@@ -222,4 +289,70 @@ pub fn cut(text: &str, bytes: usize) -> &str {
         end -= 1;
     }
     &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_PARAMS, Message, ParseError, cut, middle, write_line, write_message};
+
+    fn parsed(line: &str) -> Message {
+        Message::parse(line).unwrap_or_else(|error| panic!("{line:?}: {error}"))
+    }
+
+    #[test]
+    fn the_fifteenth_parameter_takes_the_rest() {
+        let line = format!("CMD {}", (1..=17).map(|n| n.to_string()).collect::<Vec<_>>().join(" "));
+        let message = parsed(&line);
+        assert_eq!(message.param_count(), MAX_PARAMS);
+        assert_eq!((message.param(13), message.param(14), message.param(15)), (Some("14"), Some("15 16 17"), None));
+        let line = format!("CMD {} :15 16", (1..=14).map(|n| n.to_string()).collect::<Vec<_>>().join(" "));
+        assert_eq!(parsed(&line).param(14), Some("15 16"));
+    }
+
+    #[test]
+    fn a_line_without_a_command_is_none() {
+        for line in ["", "   ", "@a=b", "@a=b  ", ":src", ":src ", "@a :src", "@", ":"] {
+            assert_eq!(Message::parse(line), Err(ParseError::Empty), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn empty_tags_and_an_empty_source_are_read_as_such() {
+        let message = parsed("@ : CMD");
+        assert_eq!((message.tags_raw(), message.source(), message.command()), ("", Some(""), "CMD"));
+        assert_eq!(parsed("CMD").source(), None);
+        let mut out = Vec::new();
+        parsed("@ @").write(&mut out);
+        assert_eq!(out, b"@ @\r\n");
+    }
+
+    #[test]
+    fn no_line_is_too_long_to_be_refused() {
+        let longest = "a".repeat(usize::from(u16::MAX));
+        assert_eq!(parsed(&longest).command().len(), 65_535);
+        let trailing = format!("{} :", "a".repeat(65_533));
+        assert_eq!(parsed(&trailing).param(0), Some(""));
+        assert_eq!(Message::parse(longest + "a"), Err(ParseError::LineTooLong));
+    }
+
+    #[test]
+    fn lines_are_written_with_colons_where_they_are_needed() {
+        let mut out = Vec::new();
+        write_line(&mut out, "", "PING", &[], Some("tok"));
+        write_line(&mut out, "a!b@c", "MODE", &["#c", "+o bob"], None);
+        write_message(&mut out, [("b ad", ""), ("k", "")], None, "X", &["", "a b", ":c", "d"]);
+        write_message(&mut out, [], Some("s"), "JOIN", &["#c"]);
+        let right = "PING :tok\r\n:a!b@c MODE #c +o bob\r\n@k X * a * d\r\n:s JOIN #c\r\n";
+        assert_eq!(String::from_utf8(out).as_deref(), Ok(right));
+    }
+
+    #[test]
+    fn middles_are_words() {
+        assert_eq!((middle("a"), middle("a b"), middle(""), middle(":a"), middle(" a")), ("a", "a", "*", "*", "*"));
+    }
+
+    #[test]
+    fn cut_never_halves_a_character() {
+        assert_eq!((cut("aé", 3), cut("aé", 2), cut("aé", 1), cut("é", 1), cut("", 0)), ("aé", "a", "a", "", ""));
+    }
 }

@@ -357,3 +357,110 @@ impl Line {
         self.modes + &self.params
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::{
+        CHANNEL_MODES, ModeChange, Rank, Ranks, USER_MODES, chanmodes_token, encode, encode_lines, my_info,
+        parse_channel_modes, parse_user_modes, prefix_token,
+    };
+
+    fn change(add: bool, letter: char, param: Option<&str>) -> ModeChange<'_> {
+        ModeChange { add, letter, param }
+    }
+
+    #[test]
+    fn tokens_come_from_the_table() {
+        assert_eq!(chanmodes_token(), "beI,k,l,imnst");
+        assert_eq!(prefix_token(), "(qaohv)~&@%+");
+        assert_eq!(my_info(), ["BRTZiosw", "Iabehiklmnoqstv", "Iabehkloqv"]);
+    }
+
+    #[test]
+    fn no_letter_has_two_meanings() {
+        let mut letters = HashSet::new();
+        let ranks = Rank::ALL.iter().map(|rank| rank.letter());
+        for letter in CHANNEL_MODES.iter().map(|mode| mode.letter).chain(ranks) {
+            assert!(letter.is_ascii_alphabetic() && letters.insert(letter), "{letter}");
+        }
+        let mut letters = HashSet::new();
+        for mode in USER_MODES {
+            assert!(mode.letter.is_ascii_alphabetic() && letters.insert(mode.letter), "{}", mode.letter);
+        }
+    }
+
+    #[test]
+    fn parameters_go_to_the_modes_that_take_one() {
+        let changes: Vec<_> = parse_channel_modes("+o-v+lb-lk+mZ", ["a", "b", "5", "m", "key"]).collect();
+        assert_eq!(
+            changes,
+            [
+                change(true, 'o', Some("a")),
+                change(false, 'v', Some("b")),
+                change(true, 'l', Some("5")),
+                change(true, 'b', Some("m")),
+                change(false, 'l', None),
+                change(false, 'k', Some("key")),
+                change(true, 'm', None),
+                change(true, 'Z', None),
+            ]
+        );
+        assert_eq!(parse_channel_modes("b", []).collect::<Vec<_>>(), [change(true, 'b', None)]);
+        assert_eq!(parse_channel_modes("-k", []).collect::<Vec<_>>(), [change(false, 'k', None)]);
+        assert_eq!(parse_channel_modes("+-+", ["x"]).count(), 0);
+        assert_eq!(
+            parse_user_modes("+i-wo").collect::<Vec<_>>(),
+            [change(true, 'i', None), change(false, 'w', None), change(false, 'o', None)]
+        );
+    }
+
+    #[test]
+    fn changes_are_grouped_without_moving_a_parameter() {
+        let changes = [
+            change(true, 'o', Some("a")),
+            change(true, 'm', None),
+            change(false, 'v', Some("b")),
+            change(false, 'k', None),
+            change(false, 'l', None),
+            change(true, 'b', Some("x!*@*")),
+        ];
+        assert_eq!(encode(&changes), "+om-vkl+b a b * x!*@*");
+        assert_eq!(encode(&[change(true, 'k', Some("two words")), change(true, 'o', Some("a"))]), "+ko two a");
+        assert_eq!(encode(&[change(true, 'k', Some("")), change(true, 'k', Some(":a"))]), "+kk * *");
+        assert_eq!(encode(&[]), "");
+    }
+
+    #[test]
+    fn a_long_change_is_several_lines_each_with_its_sign() {
+        let names: Vec<String> = (0..5).map(|n| format!("nick{n}")).collect();
+        let changes: Vec<_> = names.iter().map(|name| change(false, 'v', Some(name))).collect();
+        assert_eq!(encode_lines(&changes, 400, 2), ["-vv nick0 nick1", "-vv nick2 nick3", "-v nick4"]);
+        assert_eq!(encode_lines(&changes, 15, 20), ["-vv nick0 nick1", "-vv nick2 nick3", "-v nick4"]);
+        assert_eq!(encode_lines(&changes, 1, 20).len(), 5);
+        assert!(encode_lines(&[], 400, 20).is_empty());
+    }
+
+    #[test]
+    fn ranks_are_ordered_and_listed_from_the_highest() {
+        assert!(Rank::Founder > Rank::Admin && Rank::Admin > Rank::Op && Rank::Op > Rank::Halfop);
+        assert!(Rank::Halfop > Rank::Voice);
+        // Every set, so that the table of prefixes is right throughout.
+        for bits in 0..32 {
+            let ranks = Ranks(bits);
+            let all: String = ranks.iter().map(Rank::prefix).collect();
+            assert_eq!(ranks.prefixes(true), all);
+            assert_eq!(ranks.prefixes(false), all.get(..1).unwrap_or_default());
+            assert_eq!(ranks.at_least(Rank::Op), ranks.highest() >= Some(Rank::Op));
+        }
+        let mut ranks = Ranks::of(Rank::Voice);
+        assert!(!ranks.at_least(Rank::Halfop) && ranks.at_least(Rank::Voice));
+        ranks.insert(Rank::Op);
+        ranks.remove(Rank::Voice);
+        assert_eq!((ranks, ranks.at_least(Rank::Voice), ranks.has(Rank::Voice)), (Ranks::of(Rank::Op), true, false));
+        for rank in Rank::ALL {
+            assert_eq!((Rank::by_letter(rank.letter()), Rank::by_prefix(rank.prefix())), (Some(*rank), Some(*rank)));
+        }
+    }
+}

@@ -81,3 +81,52 @@ fn is_channel_char(c: char) -> bool {
     let invisible = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     !(c == ',' || c.is_control() || c.is_whitespace() || invisible)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+    use super::{host_of, is_account_name, is_channel, is_nick, sanitize_user};
+
+    #[test]
+    fn nicks_are_ascii_and_begin_like_nothing_else() {
+        for nick in ["a", "bob", "[m]", "`x", "a1-", "_", "a\\b{|}^"] {
+            assert!(is_nick(nick, 32), "{nick}");
+        }
+        for nick in ["", "*", "0", "1a", "-a", "#a", "~a", "&a", "@a", "%a", "+a", ":a", "$a", "a!b", "a b", "a,b", "é"]
+        {
+            assert!(!is_nick(nick, 32), "{nick}");
+            assert!(!is_account_name(nick, 32), "{nick}");
+        }
+        assert!(is_nick("abc", 3) && !is_nick("abcd", 3));
+    }
+
+    #[test]
+    fn channels_are_visible_text_after_a_hash() {
+        for channel in ["#a", "##", "#rust:chat", "#日本", "#a!b@c*?", "#😀"] {
+            assert!(is_channel(channel, 64), "{channel}");
+        }
+        for channel in
+            ["", "#", "a", "&a", "#a b", "#a,b", "#a\u{7}", "#a\0", "#a\r", "#\u{a0}", "#a\u{200b}", "#\u{202e}a"]
+        {
+            assert!(!is_channel(channel, 64), "{channel:?}");
+        }
+        assert!(is_channel("#é", 3) && !is_channel("#é", 2));
+    }
+
+    #[test]
+    fn a_user_name_never_ends_the_source_it_stands_in() {
+        assert_eq!(sanitize_user("bob", 10), "bob");
+        assert_eq!(sanitize_user("~b o!b@c:\u{e9}*", 10), "bobc");
+        assert_eq!(sanitize_user("abcdef", 3), "abc");
+        assert_eq!(sanitize_user("!@ ", 10), "user");
+        assert_eq!(sanitize_user("", 2), "us");
+    }
+
+    #[test]
+    fn no_address_begins_with_a_colon() {
+        assert_eq!(host_of(IpAddr::V6(Ipv6Addr::LOCALHOST)), "0::1");
+        assert_eq!(host_of(IpAddr::V6(Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped())), "192.0.2.1");
+        assert_eq!(host_of(IpAddr::V4(Ipv4Addr::LOCALHOST)), "127.0.0.1");
+    }
+}

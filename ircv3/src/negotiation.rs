@@ -228,3 +228,128 @@ impl Names {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use irc_proto::CapSubCommand;
+
+    use super::{Answer, CapLine, Negotiation, all_names, announce, parse_request, room};
+    use crate::capability::{Cap, CapSet};
+
+    fn everything() -> CapSet {
+        Cap::ALL.iter().copied().collect()
+    }
+
+    fn ack(list: &str) -> Answer {
+        Answer::Ack(vec![list.to_owned()])
+    }
+
+    fn nak(list: &str) -> Answer {
+        Answer::Nak(vec![list.to_owned()])
+    }
+
+    #[test]
+    fn every_name_has_a_bit() {
+        assert!(all_names().count() <= 128);
+        assert!(Cap::ALL.len() <= 64);
+    }
+
+    #[test]
+    fn a_request_is_done_whole_or_not_at_all() {
+        let mut negotiation = Negotiation::new();
+        assert_eq!(negotiation.request("server-time batch", everything(), 400), ack("server-time batch"));
+        let on = CapSet::of(&[Cap::ServerTime, Cap::Batch]);
+        assert_eq!(negotiation.caps(), on);
+        for list in ["-batch nonsense", " away-notify  nonsense ", "Batch", "sts", "-sts", "sasl=PLAIN", "--batch", "-"]
+        {
+            assert_eq!(negotiation.request(list, everything(), 400), nak(list), "{list}");
+            assert_eq!(negotiation.caps(), on, "{list}");
+        }
+        // On already, off already, and twice: the last counts.
+        assert_eq!(negotiation.request("batch -setname", everything(), 400), ack("batch -setname"));
+        assert_eq!(negotiation.caps(), on);
+        assert_eq!(
+            negotiation.request("setname -setname -batch batch", everything(), 400),
+            ack("setname -setname -batch batch")
+        );
+        assert_eq!(negotiation.caps(), on);
+        assert_eq!(negotiation.list(400), [CapLine { more: false, list: "server-time batch".to_owned() }]);
+    }
+
+    #[test]
+    fn what_is_not_offered_can_only_be_switched_off() {
+        let mut negotiation = Negotiation::new();
+        assert_eq!(negotiation.request("sasl", everything(), 400), ack("sasl"));
+        let mut without = everything();
+        without.remove(Cap::Sasl);
+        assert_eq!(negotiation.request("sasl", without, 400), nak("sasl"));
+        assert_eq!(negotiation.request("-sasl", without, 400), ack("-sasl"));
+        assert!(negotiation.caps().is_empty());
+        negotiation.request("sasl", everything(), 400);
+        negotiation.withdraw(Cap::Sasl);
+        assert!(negotiation.caps().is_empty());
+    }
+
+    #[test]
+    fn a_dependency_may_come_later() {
+        let mut negotiation = Negotiation::new();
+        assert_eq!(negotiation.request("labeled-response", everything(), 400), ack("labeled-response"));
+    }
+
+    #[test]
+    fn cap_notify_is_for_302_and_for_who_asks() {
+        let mut old = Negotiation::new();
+        assert!(!old.notifies());
+        old.request("cap-notify", everything(), 400);
+        assert!(old.notifies());
+        assert_eq!(old.request("-cap-notify", everything(), 400), ack("-cap-notify"));
+        assert!(!old.notifies());
+
+        let mut new = Negotiation::new();
+        new.ls(Some("302"), everything(), |_| None, 400);
+        assert!(new.notifies());
+        assert_eq!(new.request("cap-notify", everything(), 400), ack("cap-notify"));
+        assert_eq!(new.request("-cap-notify", everything(), 400), nak("-cap-notify"));
+        assert!(new.notifies());
+    }
+
+    #[test]
+    fn an_answer_that_is_longer_than_a_line_is_several() {
+        let mut negotiation = Negotiation::new();
+        let list = "server-time batch away-notify";
+        let Answer::Ack(lists) = negotiation.request(list, everything(), 17) else { panic!("it is all offered") };
+        assert_eq!(lists, ["server-time batch", "away-notify"]);
+        let long = format!("{} nonsense", "x".repeat(30));
+        let Answer::Nak(lists) = negotiation.request(&long, everything(), 17) else { panic!("it is unknown") };
+        assert_eq!(lists, ["x".repeat(17), "nonsense".to_owned()]);
+    }
+
+    #[test]
+    fn the_room_is_what_is_left_of_512_bytes() {
+        let room = room("irc.test", "alice", CapSubCommand::LS);
+        let line = format!(":irc.test CAP alice LS * :{}\r\n", "x".repeat(room));
+        assert_eq!(line.len(), 512);
+        let mut negotiation = Negotiation::new();
+        for line in negotiation.ls(Some("302"), everything(), |_| Some("v".repeat(20)), room) {
+            assert!(line.list.len() <= room);
+        }
+    }
+
+    #[test]
+    fn news_have_values_and_every_name() {
+        let caps = CapSet::of(&[Cap::Sasl, Cap::Setname]);
+        let sasl = |cap: Cap| (cap == Cap::Sasl).then(|| "PLAIN".to_owned());
+        assert_eq!(announce(caps, sasl, 400), ["sasl=PLAIN setname"]);
+        assert_eq!(announce(caps, |_| None, 400), ["sasl setname"]);
+        assert_eq!(announce(caps, sasl, 10), ["sasl=PLAIN", "setname"]);
+        assert!(announce(CapSet::EMPTY, |_| None, 400).is_empty());
+    }
+
+    #[test]
+    fn a_list_is_read_word_by_word() {
+        assert_eq!(
+            parse_request("  a -b  --c - ").collect::<Vec<_>>(),
+            [(true, "a"), (false, "b"), (false, "-c"), (false, "")]
+        );
+    }
+}

@@ -33,6 +33,7 @@ impl Numeric {
     }
 }
 
+/// By number, for names differ: irc-proto's `RPL_INVITELIST` is 346, Modern IRC's is 336.
 impl From<Response> for Numeric {
     fn from(response: Response) -> Numeric {
         Numeric(response as u16)
@@ -289,5 +290,187 @@ numerics! {
         RPL_METADATAUNSUBOK = 771,
         RPL_METADATASUBS = 772,
         RPL_METADATASYNCLATER = 774,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use irc_proto::Response;
+
+    use super::Numeric;
+
+    /// The numerics of Modern IRC, copied from the document and not from the table above.
+    const MODERN: &str = "\
+        001 RPL_WELCOME\n\
+        002 RPL_YOURHOST\n\
+        003 RPL_CREATED\n\
+        004 RPL_MYINFO\n\
+        005 RPL_ISUPPORT\n\
+        010 RPL_BOUNCE\n\
+        212 RPL_STATSCOMMANDS\n\
+        219 RPL_ENDOFSTATS\n\
+        221 RPL_UMODEIS\n\
+        242 RPL_STATSUPTIME\n\
+        251 RPL_LUSERCLIENT\n\
+        252 RPL_LUSEROP\n\
+        253 RPL_LUSERUNKNOWN\n\
+        254 RPL_LUSERCHANNELS\n\
+        255 RPL_LUSERME\n\
+        256 RPL_ADMINME\n\
+        257 RPL_ADMINLOC1\n\
+        258 RPL_ADMINLOC2\n\
+        259 RPL_ADMINEMAIL\n\
+        263 RPL_TRYAGAIN\n\
+        265 RPL_LOCALUSERS\n\
+        266 RPL_GLOBALUSERS\n\
+        276 RPL_WHOISCERTFP\n\
+        300 RPL_NONE\n\
+        301 RPL_AWAY\n\
+        302 RPL_USERHOST\n\
+        305 RPL_UNAWAY\n\
+        306 RPL_NOWAWAY\n\
+        307 RPL_WHOISREGNICK\n\
+        311 RPL_WHOISUSER\n\
+        312 RPL_WHOISSERVER\n\
+        313 RPL_WHOISOPERATOR\n\
+        314 RPL_WHOWASUSER\n\
+        315 RPL_ENDOFWHO\n\
+        317 RPL_WHOISIDLE\n\
+        318 RPL_ENDOFWHOIS\n\
+        319 RPL_WHOISCHANNELS\n\
+        320 RPL_WHOISSPECIAL\n\
+        321 RPL_LISTSTART\n\
+        322 RPL_LIST\n\
+        323 RPL_LISTEND\n\
+        324 RPL_CHANNELMODEIS\n\
+        329 RPL_CREATIONTIME\n\
+        330 RPL_WHOISACCOUNT\n\
+        331 RPL_NOTOPIC\n\
+        332 RPL_TOPIC\n\
+        333 RPL_TOPICWHOTIME\n\
+        336 RPL_INVITELIST\n\
+        337 RPL_ENDOFINVITELIST\n\
+        338 RPL_WHOISACTUALLY\n\
+        341 RPL_INVITING\n\
+        346 RPL_INVEXLIST\n\
+        347 RPL_ENDOFINVEXLIST\n\
+        348 RPL_EXCEPTLIST\n\
+        349 RPL_ENDOFEXCEPTLIST\n\
+        351 RPL_VERSION\n\
+        352 RPL_WHOREPLY\n\
+        353 RPL_NAMREPLY\n\
+        364 RPL_LINKS\n\
+        365 RPL_ENDOFLINKS\n\
+        366 RPL_ENDOFNAMES\n\
+        367 RPL_BANLIST\n\
+        368 RPL_ENDOFBANLIST\n\
+        369 RPL_ENDOFWHOWAS\n\
+        371 RPL_INFO\n\
+        372 RPL_MOTD\n\
+        374 RPL_ENDOFINFO\n\
+        375 RPL_MOTDSTART\n\
+        376 RPL_ENDOFMOTD\n\
+        378 RPL_WHOISHOST\n\
+        379 RPL_WHOISMODES\n\
+        381 RPL_YOUREOPER\n\
+        382 RPL_REHASHING\n\
+        391 RPL_TIME\n\
+        400 ERR_UNKNOWNERROR\n\
+        401 ERR_NOSUCHNICK\n\
+        402 ERR_NOSUCHSERVER\n\
+        403 ERR_NOSUCHCHANNEL\n\
+        404 ERR_CANNOTSENDTOCHAN\n\
+        405 ERR_TOOMANYCHANNELS\n\
+        406 ERR_WASNOSUCHNICK\n\
+        409 ERR_NOORIGIN\n\
+        411 ERR_NORECIPIENT\n\
+        412 ERR_NOTEXTTOSEND\n\
+        417 ERR_INPUTTOOLONG\n\
+        421 ERR_UNKNOWNCOMMAND\n\
+        422 ERR_NOMOTD\n\
+        431 ERR_NONICKNAMEGIVEN\n\
+        432 ERR_ERRONEUSNICKNAME\n\
+        433 ERR_NICKNAMEINUSE\n\
+        436 ERR_NICKCOLLISION\n\
+        441 ERR_USERNOTINCHANNEL\n\
+        442 ERR_NOTONCHANNEL\n\
+        443 ERR_USERONCHANNEL\n\
+        451 ERR_NOTREGISTERED\n\
+        461 ERR_NEEDMOREPARAMS\n\
+        462 ERR_ALREADYREGISTERED\n\
+        464 ERR_PASSWDMISMATCH\n\
+        465 ERR_YOUREBANNEDCREEP\n\
+        471 ERR_CHANNELISFULL\n\
+        472 ERR_UNKNOWNMODE\n\
+        473 ERR_INVITEONLYCHAN\n\
+        474 ERR_BANNEDFROMCHAN\n\
+        475 ERR_BADCHANNELKEY\n\
+        476 ERR_BADCHANMASK\n\
+        481 ERR_NOPRIVILEGES\n\
+        482 ERR_CHANOPRIVSNEEDED\n\
+        483 ERR_CANTKILLSERVER\n\
+        491 ERR_NOOPERHOST\n\
+        501 ERR_UMODEUNKNOWNFLAG\n\
+        502 ERR_USERSDONTMATCH\n\
+        524 ERR_HELPNOTFOUND\n\
+        525 ERR_INVALIDKEY\n\
+        670 RPL_STARTTLS\n\
+        671 RPL_WHOISSECURE\n\
+        691 ERR_STARTTLS\n\
+        696 ERR_INVALIDMODEPARAM\n\
+        704 RPL_HELPSTART\n\
+        705 RPL_HELPTXT\n\
+        706 RPL_ENDOFHELP\n\
+        723 ERR_NOPRIVS\n\
+        900 RPL_LOGGEDIN\n\
+        901 RPL_LOGGEDOUT\n\
+        902 ERR_NICKLOCKED\n\
+        903 RPL_SASLSUCCESS\n\
+        904 ERR_SASLFAIL\n\
+        905 ERR_SASLTOOLONG\n\
+        906 ERR_SASLABORTED\n\
+        907 ERR_SASLALREADY\n\
+        908 RPL_SASLMECHS";
+
+    #[test]
+    fn every_numeric_of_modern_irc_has_its_name_and_number() {
+        let table: HashMap<&str, Numeric> = Numeric::NAMES.iter().map(|(numeric, name)| (*name, *numeric)).collect();
+        assert_eq!(table.len(), Numeric::NAMES.len(), "a name stands twice");
+        let mut rows = 0;
+        for row in MODERN.lines() {
+            let (digits, name) = row.trim().split_once(' ').expect("digits and a name");
+            assert_eq!(table.get(name).map(|numeric| numeric.as_str()), Some(digits), "{name}");
+            rows += 1;
+        }
+        assert_eq!(rows, 130);
+    }
+
+    #[test]
+    fn only_errors_are_from_400_to_599() {
+        for (numeric, name) in Numeric::NAMES {
+            let is_error = (400..600).contains(&numeric.number());
+            assert!(!is_error || name.starts_with("ERR_"), "{name}");
+            assert!(numeric.number() >= 400 || name.starts_with("RPL_"), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_number_has_three_digits() {
+        for number in 0..1000 {
+            let numeric = Numeric::new(number).expect("below 1000");
+            assert_eq!(numeric.as_str(), format!("{number:03}"));
+        }
+        assert_eq!(Numeric::new(1000), None);
+    }
+
+    #[test]
+    fn irc_protos_responses_are_numerics() {
+        assert_eq!(Numeric::from(Response::RPL_WELCOME), Numeric::RPL_WELCOME);
+        assert_eq!(Numeric::RPL_WELCOME.as_str(), "001");
+        // irc-proto has the name of 336 on 346.
+        assert_eq!(Numeric::from(Response::RPL_INVITELIST), Numeric::RPL_INVEXLIST);
+        assert_eq!(Numeric::RPL_INVITELIST.number(), 336);
     }
 }

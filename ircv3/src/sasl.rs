@@ -112,3 +112,106 @@ pub fn parse_plain(response: &[u8]) -> Option<Plain<'_>> {
         password,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    use super::{Assembler, Outcome, Plain, chunks, parse_plain};
+
+    /// A PLAIN response whose base64 is `length` characters, a multiple of 4.
+    fn plain(length: usize) -> Vec<u8> {
+        let bytes = length / 4 * 3;
+        let mut response = b"\0alice\0".to_vec();
+        response.resize(bytes, b'p');
+        response
+    }
+
+    #[test]
+    fn c13_chunks_of_exactly_400_wait_for_the_next() {
+        for length in [396, 400, 404, 800, 1200] {
+            let response = plain(length);
+            let encoded = STANDARD.encode(&response);
+            assert_eq!(encoded.len(), length);
+            let mut assembler = Assembler::new(8192);
+            let mut outcome = Outcome::More;
+            for chunk in encoded.as_bytes().chunks(400) {
+                assert_eq!(outcome, Outcome::More);
+                outcome = assembler.push(std::str::from_utf8(chunk).expect("base64 is ASCII"));
+            }
+            if length % 400 == 0 {
+                assert_eq!(outcome, Outcome::More, "{length}");
+                assert!(assembler.is_midway());
+                outcome = assembler.push("+");
+            }
+            assert_eq!(outcome, Outcome::Done(response), "{length}");
+            assert!(!assembler.is_midway());
+        }
+    }
+
+    #[test]
+    fn c13_a_chunk_of_401_is_too_long_and_a_retry_works() {
+        let mut assembler = Assembler::new(8192);
+        assert_eq!(assembler.push(&"A".repeat(400)), Outcome::More);
+        assert_eq!(assembler.push(&"A".repeat(401)), Outcome::TooLong);
+        assert_eq!(assembler.push("YQ=="), Outcome::Done(b"a".to_vec()));
+    }
+
+    #[test]
+    fn c13_challenges_are_chunked_in_the_same_way() {
+        assert_eq!(chunks(b""), ["+"]);
+        assert_eq!(chunks(b"a"), ["YQ=="]);
+        let lengths = |bytes: usize| chunks(&vec![0; bytes]).iter().map(String::len).collect::<Vec<_>>();
+        assert_eq!(lengths(297), [396]);
+        assert_eq!(lengths(300), [400, 1]);
+        assert_eq!(lengths(301), [400, 4]);
+        assert_eq!(lengths(600), [400, 400, 1]);
+    }
+
+    #[test]
+    fn c14_a_star_gives_up_whenever_it_comes() {
+        let mut assembler = Assembler::new(8192);
+        assert_eq!(assembler.push("*"), Outcome::Aborted);
+        assert_eq!(assembler.push(&"A".repeat(400)), Outcome::More);
+        assert_eq!(assembler.push("*"), Outcome::Aborted);
+        assert_eq!(assembler.push("+"), Outcome::Done(Vec::new()));
+    }
+
+    #[test]
+    fn c15_what_is_not_base64_fails_and_a_retry_works() {
+        let mut assembler = Assembler::new(8192);
+        for bad in ["!!!", "YQ", "YQ=", "Y Q=", "YR==", "*a", "é"] {
+            assert_eq!(assembler.push(bad), Outcome::BadBase64, "{bad}");
+        }
+        assert_eq!(assembler.push("YQ=="), Outcome::Done(b"a".to_vec()));
+    }
+
+    #[test]
+    fn c17_endless_chunks_come_to_an_end() {
+        let mut assembler = Assembler::new(1000);
+        let chunk = "A".repeat(400);
+        assert_eq!(assembler.push(&chunk), Outcome::More);
+        assert_eq!(assembler.push(&chunk), Outcome::More);
+        assert_eq!(assembler.push(&chunk), Outcome::TooLong);
+        assert!(!assembler.is_midway());
+    }
+
+    #[test]
+    fn plain_has_three_parts() {
+        let right = Plain { authzid: "", authcid: "alice", password: "s e:cret\u{e9}" };
+        assert_eq!(parse_plain("\0alice\0s e:cret\u{e9}".as_bytes()), Some(right));
+        assert_eq!(parse_plain(b"bob\0alice\0x").map(|plain| plain.authzid), Some("bob"));
+        for bad in [&b""[..], b"\0", b"\0\0", b"\0alice\0", b"\0\0x", b"alice\0x", b"\0alice\0x\0y", b"\0alice\0\xff"] {
+            assert_eq!(parse_plain(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_secret_is_debugged() {
+        let mut assembler = Assembler::new(8192);
+        assembler.push(&"c2VjcmV0".repeat(50));
+        assert!(!format!("{assembler:?}").contains("c2Vj"));
+        assert!(!format!("{:?}", parse_plain(b"\0alice\0hunter2")).contains("hunter2"));
+    }
+}

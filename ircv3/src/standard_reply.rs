@@ -99,3 +99,35 @@ pub const WARN_CODES: &[(&str, &[&str])] = &[("*", &["INVALID_UTF8"])];
 pub fn is_fail_code(command: &str, code: &str) -> bool {
     FAIL_CODES.iter().any(|(of, codes)| (*of == "*" || of.eq_ignore_ascii_case(command)) && codes.contains(&code))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, is_fail_code, write};
+
+    fn line(kind: Kind, command: &str, context: &[&str]) -> String {
+        let mut out = Vec::new();
+        write(&mut out, "irc.test", kind, command, "CODE", context, "What was wrong");
+        String::from_utf8(out).expect("only text was written")
+    }
+
+    #[test]
+    fn the_description_comes_last_with_a_colon() {
+        assert_eq!(line(Kind::Fail, "REGISTER", &["bob"]), ":irc.test FAIL REGISTER CODE bob :What was wrong\r\n");
+        assert_eq!(line(Kind::Warn, "", &[]), ":irc.test WARN * CODE :What was wrong\r\n");
+        assert_eq!(line(Kind::Note, "*", &["a", "b"]), ":irc.test NOTE * CODE a b :What was wrong\r\n");
+    }
+
+    #[test]
+    fn no_context_moves_the_others() {
+        assert_eq!(line(Kind::Fail, "X", &["", "a b", ":c", "d"]), ":irc.test FAIL X CODE * a * d :What was wrong\r\n");
+    }
+
+    #[test]
+    fn codes_belong_to_commands() {
+        assert!(is_fail_code("CHATHISTORY", "INVALID_TARGET") && is_fail_code("chathistory", "INVALID_UTF8"));
+        assert!(!is_fail_code("CHATHISTORY", "WEAK_PASSWORD") && !is_fail_code("PRIVMSG", "NONSENSE"));
+        for fault in [crate::chathistory::Fault::InvalidParams, crate::chathistory::Fault::InvalidMsgreftype] {
+            assert!(is_fail_code("CHATHISTORY", fault.code()));
+        }
+    }
+}

@@ -101,3 +101,30 @@ pub fn escape(value: &str) -> Cow<'_, str> {
     }
     Cow::Owned(raw)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Tags, escape, unescape};
+
+    #[test]
+    fn a_missing_value_is_an_empty_one_and_a_missing_key_is_no_tag() {
+        let tags = Tags::new("a;b=;;=x;+;+=y;c=d=e");
+        assert_eq!(tags.iter().collect::<Vec<_>>(), [("a", ""), ("b", ""), ("c", "d=e")]);
+        assert_eq!(tags.get("c").as_deref(), Some("d=e"));
+        assert_eq!(tags.get("A"), None, "keys are case-sensitive");
+        assert!(!tags.has_client_only() && Tags::new("a;+b").has_client_only());
+        assert_eq!(Tags::new("").iter().count(), 0);
+    }
+
+    #[test]
+    fn odd_keys_are_kept() {
+        assert_eq!(Tags::new("é!*=1").get("é!*").as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn escapes_are_those_of_the_specification() {
+        assert_eq!(escape("a; b\\\r\n"), "a\\:\\sb\\\\\\r\\n");
+        assert_eq!(unescape("a\\:\\sb\\\\\\r\\n"), "a; b\\\r\n");
+        assert_eq!(unescape("\\a\\é\\"), "aé");
+    }
+}

@@ -99,3 +99,65 @@ fn civil(days: u64) -> (u64, u64, u64) {
     let month = if mp < 10 { mp + 3 } else { mp - 9 };
     (yoe + era * 400 + u64::from(month <= 2), month, day)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{parse_time, time_text};
+
+    #[test]
+    fn times_are_written_with_milliseconds() {
+        for (ms, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_704_164_645_006, "2024-01-02T03:04:05.006Z"),
+            (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(time_text(ms), text);
+            assert_eq!(parse_time(text), Some(ms));
+        }
+    }
+
+    #[test]
+    fn a_leap_second_is_the_second_after_it() {
+        assert_eq!(parse_time("2016-12-31T23:59:60.000Z"), parse_time("2017-01-01T00:00:00.000Z"));
+        assert_eq!(parse_time("2016-12-31T23:59:60.500Z"), parse_time("2017-01-01T00:00:00.500Z"));
+    }
+
+    #[test]
+    fn fractions_may_be_shorter_longer_or_missing() {
+        let second = parse_time("2024-01-02T03:04:05Z");
+        assert_eq!(second, Some(1_704_164_645_000));
+        assert_eq!(parse_time("2024-01-02T03:04:05.5Z"), second.map(|ms| ms + 500));
+        assert_eq!(parse_time("2024-01-02T03:04:05.123999Z"), second.map(|ms| ms + 123));
+    }
+
+    #[test]
+    fn what_is_not_a_time_is_none() {
+        for bad in [
+            "",
+            "Z",
+            "2024-01-02",
+            "2024-01-02T03:04:05",
+            "2024-01-02T03:04:05.Z",
+            "2024-01-02T03:04:05.1234567890Z",
+            "2024-01-02T03:04:05+00:00",
+            "2024-01-02 03:04:05Z",
+            "2024-13-02T03:04:05Z",
+            "2024-00-02T03:04:05Z",
+            "2024-01-32T03:04:05Z",
+            "2024-01-00T03:04:05Z",
+            "2023-02-29T03:04:05Z",
+            "2100-02-29T03:04:05Z",
+            "2024-04-31T03:04:05Z",
+            "2024-01-02T24:04:05Z",
+            "2024-01-02T03:60:05Z",
+            "2024-01-02T03:04:61Z",
+            "1969-12-31T23:59:59Z",
+            "2024-01-02T03:04:0éZ",
+            "+024-01-02T03:04:05Z",
+        ] {
+            assert_eq!(parse_time(bad), None, "{bad}");
+        }
+        assert!(parse_time("2000-02-29T00:00:00Z").is_some() && parse_time("2024-02-29T00:00:00Z").is_some());
+    }
+}

@@ -198,3 +198,230 @@ impl<'a> WordLines<'a> {
         self.lines += 1;
     }
 }
+
+/// A server without a network, for the tests of the commands that ask.
+#[cfg(test)]
+pub(super) mod testing {
+    #![allow(clippy::unwrap_used)]
+
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::sync::Arc;
+
+    use ircv3::Message;
+
+    use crate::server::Server;
+    use crate::server::action::{Actions, NetAction};
+    use crate::server::event::{ConnId, Event, Now, Peer};
+    use crate::server::network::UserId;
+    use crate::server::record::Snapshot;
+    use crate::server::settings::Settings;
+
+    pub struct Asked {
+        pub server: Server,
+        pub now: Now,
+        actions: Actions,
+        slots: u32,
+    }
+
+    impl Asked {
+        pub fn new() -> Asked {
+            let settings = Settings {
+                throttle: None,
+                default_user_modes: String::new(),
+                server_name: "irc.test".into(),
+                ..Settings::default()
+            };
+            let now = Now { unix_ms: 1_700_000_000_000, mono_ms: 5_000 };
+            let snapshot = Snapshot { boot: 1, epoch: 1, ..Snapshot::default() };
+            let server = Server::new(Arc::new(settings), snapshot, 1, now);
+            Asked { server, now, actions: Actions::new(1), slots: 0 }
+        }
+
+        /// Connects a user; `caps` as in CAP REQ, none where it is empty.
+        pub fn user_with(&mut self, nick: &str, caps: &str) -> ConnId {
+            let conn = self.open();
+            if !caps.is_empty() {
+                self.ask(conn, &format!("CAP REQ :{caps}"));
+            }
+            self.ask(conn, &format!("NICK {nick}"));
+            self.ask(conn, "USER u 0 * :A Name");
+            self.ask(conn, "CAP END");
+            assert!(self.server.network.user_by_nick(nick).is_some(), "{nick} did not register");
+            conn
+        }
+
+        pub fn user(&mut self, nick: &str) -> ConnId {
+            self.user_with(nick, "")
+        }
+
+        pub fn open(&mut self) -> ConnId {
+            let conn = ConnId { worker: 0, slot: self.slots };
+            self.slots += 1;
+            let peer = Peer {
+                ip: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)),
+                port: 1,
+                tls: false,
+                websocket: false,
+                certfp: None,
+            };
+            self.handle(Event::Opened(conn, Box::new(peer)));
+            conn
+        }
+
+        pub fn handle(&mut self, event: Event) {
+            self.actions = Actions::new(1);
+            self.server.handle(self.now, event, &mut self.actions);
+        }
+
+        pub fn id(&self, nick: &str) -> UserId {
+            self.server.network.user_by_nick(nick).unwrap()
+        }
+
+        pub fn set_oper(&mut self, nick: &str) {
+            let id = self.id(nick);
+            self.server.network.users[id].modes.set('o', true);
+            self.server.network.opers += 1;
+        }
+
+        /// Sends a line; each page of the answer, as its reader takes one after the other.
+        pub fn pages(&mut self, conn: ConnId, line: &str) -> Vec<Vec<String>> {
+            let mut pages = Vec::new();
+            let mut event = Event::Line(conn, Message::parse_client(line).unwrap());
+            loop {
+                self.handle(event);
+                let page = self.sent(conn);
+                let own = |action: &&NetAction| match action {
+                    NetAction::Send { slot, .. } | NetAction::WhenDrained { slot } => *slot == conn.slot,
+                    _ => false,
+                };
+                let last = self.actions.net[0].iter().rfind(own);
+                let more = matches!(last, Some(NetAction::WhenDrained { .. }));
+                for line in &page {
+                    let body = if line.starts_with('@') { line.split_once(' ').unwrap().1 } else { line };
+                    assert!(body.len() + 2 <= 512, "{} bytes: {line}", body.len() + 2);
+                }
+                pages.push(page);
+                if !more {
+                    return pages;
+                }
+                event = Event::Drained(conn);
+            }
+        }
+
+        /// What the last event sent to a connection.
+        pub fn sent(&self, conn: ConnId) -> Vec<String> {
+            let mut lines = Vec::new();
+            for action in &self.actions.net[0] {
+                if let NetAction::Send { slot, bytes, .. } = action
+                    && *slot == conn.slot
+                {
+                    let text = std::str::from_utf8(bytes).unwrap();
+                    lines.extend(text.split_terminator("\r\n").map(str::to_owned));
+                }
+            }
+            lines
+        }
+
+        /// Sends a line; all lines of the answer.
+        pub fn ask(&mut self, conn: ConnId, line: &str) -> Vec<String> {
+            self.pages(conn, line).concat()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use ircv3::Message;
+
+    use super::testing::Asked;
+    use super::{PAGE_BYTES, PAGE_ENTRIES};
+    use crate::server::event::Event;
+
+    fn crowd(users: usize) -> Asked {
+        let mut asked = Asked::new();
+        for n in 0..users {
+            asked.user(&format!("user{n}"));
+        }
+        asked
+    }
+
+    #[test]
+    fn c33_a_long_answer_comes_in_pages_and_is_whole() {
+        let mut asked = crowd(2500);
+        let alice = asked.user("alice");
+        let pages = asked.pages(alice, "WHO user*");
+        assert!(pages.len() >= 5, "{} pages", pages.len());
+        for page in &pages {
+            let bytes: usize = page.iter().map(|line| line.len() + 2).sum();
+            assert!(bytes < PAGE_BYTES + 600, "{bytes} bytes in a page");
+        }
+        let lines = pages.concat();
+        assert_eq!(lines.len(), 2501);
+        assert!(lines[..2500].iter().all(|line| line.contains(" 352 alice ")));
+        assert!(lines[2500].contains(" 315 alice user* :"), "{}", lines[2500]);
+        assert!(asked.server.session(alice).unwrap().bulk.is_none());
+    }
+
+    #[test]
+    fn a_mask_that_fits_nobody_looks_at_a_bounded_number_of_users_at_once() {
+        let mut asked = crowd(2 * PAGE_ENTRIES + 10);
+        let alice = asked.user("alice");
+        let pages = asked.pages(alice, "WHO nosuch*");
+        assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [0, 0, 1]);
+    }
+
+    #[test]
+    fn a_labelled_long_answer_is_one_batch_over_all_its_pages() {
+        let mut asked = crowd(1200);
+        let alice = asked.user_with("alice", "labeled-response batch");
+        let pages = asked.pages(alice, "@label=x WHO user*");
+        assert!(pages.len() > 2, "{} pages", pages.len());
+        let lines = pages.concat();
+        let open = lines[0].strip_prefix("@label=x :irc.test BATCH +").unwrap();
+        let reference = open.strip_suffix(" labeled-response").unwrap().to_owned();
+        let (last, inner) = lines[1..].split_last().unwrap();
+        assert!(last.ends_with(&format!("BATCH -{reference}")), "{last}");
+        assert_eq!(inner.len(), 1201);
+        assert!(inner.iter().all(|line| line.starts_with(&format!("@batch={reference} :"))));
+        // Empty pages between, and an empty last one but for 315, keep to the batch as well.
+        let lines = asked.ask(alice, "@label=y WHO nosuch*");
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(lines[0].contains("label=y") && lines[1].contains(" 315 ") && lines[2].contains("BATCH -"));
+        // What fits into one page needs no batch of several pages, and one line none at all.
+        assert_eq!(asked.ask(alice, "@label=z WHO #nosuch").len(), 1);
+    }
+
+    #[test]
+    fn c33_a_second_long_answer_waits_for_the_first() {
+        let mut asked = crowd(1200);
+        let alice = asked.user("alice");
+        asked.handle(Event::Line(alice, Message::parse_client("WHO user*").unwrap()));
+        asked.handle(Event::Line(alice, Message::parse_client("LIST").unwrap()));
+        let mut seen = Vec::new();
+        while asked.server.session(alice).unwrap().is_busy() {
+            asked.handle(Event::Drained(alice));
+            seen.extend(asked.sent(alice));
+        }
+        let end = seen.iter().position(|line| line.contains(" 315 ")).unwrap();
+        assert!(seen[end + 1].contains(" 321 "), "{:?}", &seen[end..]);
+        assert!(seen.last().unwrap().contains(" 323 "));
+    }
+
+    #[test]
+    fn users_who_go_between_two_pages_are_passed_over() {
+        let mut asked = crowd(1200);
+        let alice = asked.user("alice");
+        let bob = asked.server.network.users[asked.id("user1150")].sessions[0];
+        asked.handle(Event::Line(alice, Message::parse_client("WHO user*").unwrap()));
+        asked.handle(Event::Line(bob, Message::parse_client("QUIT").unwrap()));
+        let mut seen = Vec::new();
+        while asked.server.session(alice).unwrap().is_busy() {
+            asked.handle(Event::Drained(alice));
+            seen.extend(asked.sent(alice));
+        }
+        assert!(seen.iter().any(|line| line.contains(" user1149 ")));
+        assert!(!seen.iter().any(|line| line.contains(" user1150 ")));
+    }
+}

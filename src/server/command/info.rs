@@ -240,3 +240,117 @@ fn fitted(server: &Server, ctx: &mut Ctx, numeric: Numeric, text: &str) {
     let text = cut(text, trailing_room(server, &ctx.reply, &[]));
     ctx.reply.numeric(numeric, &[], Some(text));
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{COMMANDS, readable};
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::event::Event;
+    use crate::server::settings::Settings;
+
+    #[test]
+    fn lusers_counts_users_and_leaves_out_what_is_none() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        assert_eq!(
+            asked.ask(alice, "LUSERS"),
+            [
+                ":irc.test 251 alice :There are 1 users and 0 invisible on 1 servers",
+                ":irc.test 255 alice :I have 1 clients and 0 servers",
+                ":irc.test 265 alice 1 1 :Current local users 1, max 1",
+                ":irc.test 266 alice 1 1 :Current global users 1, max 1",
+            ]
+        );
+        let bob = asked.user("bob");
+        asked.ask(bob, "MODE bob +i");
+        asked.ask(bob, "JOIN #room");
+        asked.set_oper("bob");
+        asked.open();
+        assert_eq!(
+            asked.ask(alice, "LUSERS")[..5],
+            [
+                ":irc.test 251 alice :There are 1 users and 1 invisible on 1 servers",
+                ":irc.test 252 alice 1 :operator(s) online",
+                ":irc.test 253 alice 1 :unknown connection(s)",
+                ":irc.test 254 alice 1 :channels formed",
+                ":irc.test 255 alice :I have 2 clients and 0 servers",
+            ]
+        );
+        asked.ask(bob, "QUIT");
+        assert_eq!(
+            asked.ask(alice, "LUSERS").pop().as_deref(),
+            Some(":irc.test 266 alice 1 2 :Current global users 1, max 2")
+        );
+    }
+
+    #[test]
+    fn every_command_has_help_and_what_is_none_has_not() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        for subject in COMMANDS.iter().map(|command| command.name).chain(["chanmodes", "usermodes", ""]) {
+            let lines = asked.ask(alice, &format!("HELP {subject}"));
+            assert!(lines.len() >= 3, "{subject}: {lines:?}");
+            assert!(lines[0].contains(" 704 ") && lines[lines.len() - 1].contains(" 706 "), "{subject}: {lines:?}");
+        }
+        let index = asked.ask(alice, "HELP").concat();
+        assert!(COMMANDS.iter().all(|command| index.contains(command.name)));
+        assert_eq!(
+            asked.ask(alice, "HELPOP privmsg")[0],
+            ":irc.test 704 alice PRIVMSG :PRIVMSG target[,target...] text"
+        );
+        let lines = asked.ask(alice, "HELP NOSUCH");
+        assert!(lines.len() == 1 && lines[0].starts_with(":irc.test 524 alice NOSUCH :"), "{lines:?}");
+    }
+
+    #[test]
+    fn questions_to_this_server_are_answered_and_to_others_refused() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        for command in ["ADMIN", "INFO", "MOTD", "TIME", "VERSION"] {
+            let plain = asked.ask(alice, command);
+            for target in ["irc.test", "*.TEST", "alice"] {
+                assert_eq!(asked.ask(alice, &format!("{command} {target}")), plain, "{command} {target}");
+            }
+            assert_eq!(
+                asked.ask(alice, &format!("{command} elsewhere.test")),
+                [":irc.test 402 alice elsewhere.test :No such server"]
+            );
+        }
+    }
+
+    #[test]
+    fn the_operators_texts_are_shown_and_never_too_long() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        assert_eq!(asked.ask(alice, "MOTD"), [":irc.test 422 alice :MOTD File is missing"]);
+        assert_eq!(asked.ask(alice, "ADMIN"), [":irc.test 423 alice irc.test :No administrative info available"]);
+        let settings = Settings {
+            server_name: "irc.test".into(),
+            motd: Some(vec!["hello".into(), "é".repeat(400)]),
+            admin: vec!["where".into(), "who".into(), "mail@irc.test".into()],
+            ..Settings::default()
+        };
+        asked.handle(Event::Reload(Arc::new(settings)));
+        let lines = asked.ask(alice, "MOTD");
+        assert_eq!(lines[0], ":irc.test 375 alice :- irc.test Message of the day - ");
+        assert_eq!(lines[1], ":irc.test 372 alice :- hello");
+        assert_eq!(lines.len(), 4);
+        assert_eq!(
+            asked.ask(alice, "ADMIN")[1..],
+            [":irc.test 257 alice :where", ":irc.test 258 alice :who", ":irc.test 259 alice :mail@irc.test"]
+        );
+    }
+
+    #[test]
+    fn time_and_version_are_for_people_and_clients() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        assert_eq!(asked.ask(alice, "TIME"), [":irc.test 391 alice irc.test :2023-11-14 22:13:20 UTC"]);
+        let lines = asked.ask(alice, "VERSION");
+        assert!(lines[0].starts_with(":irc.test 351 alice roost-"), "{lines:?}");
+        assert!(lines[1..].iter().all(|line| line.contains(" 005 alice ")) && lines.len() > 1, "{lines:?}");
+        assert_eq!(readable(0), "1970-01-01 00:00:00 UTC");
+    }
+}

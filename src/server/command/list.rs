@@ -146,3 +146,117 @@ impl Condition {
         Some(Condition::TopicSet(compared, minutes))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Compared, Condition, Filter};
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::event::ConnId;
+
+    fn channels(asked: &mut Asked, conn: ConnId, line: &str) -> Vec<String> {
+        let lines = asked.ask(conn, line);
+        assert!(lines[0].contains(" 321 ") && lines[lines.len() - 1].contains(" 323 "), "{lines:?}");
+        let channel = |line: &String| line.split(' ').nth(3).unwrap_or_default().to_owned();
+        lines[1..lines.len() - 1].iter().map(channel).collect()
+    }
+
+    fn two_channels() -> (Asked, ConnId) {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+        asked.ask(alice, "JOIN #one");
+        asked.ask(alice, "JOIN #Two");
+        asked.ask(bob, "JOIN #Two");
+        (asked, alice)
+    }
+
+    #[test]
+    fn a_line_has_the_channel_its_members_and_its_topic() {
+        let (mut asked, alice) = two_channels();
+        asked.ask(alice, "TOPIC #two :what it says");
+        let lines = asked.ask(alice, "LIST #two");
+        assert_eq!(
+            lines,
+            [
+                ":irc.test 321 alice Channel :Users  Name",
+                ":irc.test 322 alice #Two 2 :what it says",
+                ":irc.test 323 alice :End of /LIST",
+            ]
+        );
+    }
+
+    #[test]
+    fn c33_masks_and_strict_comparisons() {
+        let (mut asked, alice) = two_channels();
+        for (line, right) in [
+            ("LIST", &["#one", "#Two"][..]),
+            ("LIST *tw*", &["#Two"]),
+            ("LIST !*TW*", &["#one"]),
+            ("LIST #one,#nosuch", &["#one"]),
+            ("LIST #one,#tw?", &["#one", "#Two"]),
+            ("LIST #nosuch", &[]),
+            ("LIST one", &[]),
+            ("LIST >1", &["#Two"]),
+            ("LIST >2", &[]),
+            ("LIST <2", &["#one"]),
+            ("LIST <1", &[]),
+            ("LIST >0,<2", &["#one"]),
+            ("LIST #*,>1", &["#Two"]),
+            ("LIST >x", &[]),
+        ] {
+            assert_eq!(channels(&mut asked, alice, line), right, "{line}");
+        }
+    }
+
+    #[test]
+    fn times_are_minutes_ago() {
+        let (mut asked, alice) = two_channels();
+        asked.ask(alice, "TOPIC #one :first");
+        asked.now.unix_ms += 3 * 60_000;
+        asked.ask(alice, "JOIN #three");
+        asked.ask(alice, "TOPIC #two :second");
+        asked.now.unix_ms += 60_000;
+        for (line, right) in [
+            ("LIST C>2", &["#one", "#Two"][..]),
+            ("LIST C<2", &["#three"]),
+            ("LIST C<0", &[]),
+            ("LIST C>0", &["#one", "#Two", "#three"]),
+            ("LIST T>2", &["#one"]),
+            ("LIST t<2", &["#Two"]),
+            ("LIST T<10", &["#one", "#Two"]),
+            ("LIST C>2,T<2", &["#Two"]),
+        ] {
+            assert_eq!(channels(&mut asked, alice, line), right, "{line}");
+        }
+    }
+
+    #[test]
+    fn secret_channels_are_for_members_and_operators() {
+        let (mut asked, alice) = two_channels();
+        asked.ask(alice, "MODE #one +s");
+        let carol = asked.user("carol");
+        assert_eq!(channels(&mut asked, carol, "LIST"), ["#Two"]);
+        assert_eq!(channels(&mut asked, carol, "LIST #one"), [""; 0]);
+        assert_eq!(channels(&mut asked, alice, "LIST #one"), ["#one"]);
+        asked.set_oper("carol");
+        assert_eq!(channels(&mut asked, carol, "LIST"), ["#one", "#Two"]);
+    }
+
+    #[test]
+    fn what_is_no_condition_is_a_name() {
+        let mut filter = Filter::default();
+        for item in [">5", "<6", "C>7", "t<8", "!*a*", "*b*", "#>5", "Cats", ">"] {
+            filter.add(item);
+        }
+        assert_eq!(
+            filter.conditions,
+            [
+                Condition::Members(Compared::More, 5),
+                Condition::Members(Compared::Less, 6),
+                Condition::Created(Compared::More, 7),
+                Condition::TopicSet(Compared::Less, 8),
+                Condition::NotNamed("*a*".into()),
+            ]
+        );
+        assert_eq!(filter.names, ["*b*", "#>5", "Cats", ">"].map(Box::from));
+    }
+}

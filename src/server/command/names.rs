@@ -103,3 +103,86 @@ fn members(server: &Server, ctx: &mut Ctx, id: ChannelId) {
     }
     words.finish(&mut ctx.reply);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::fitting;
+    use crate::server::command::bulk::testing::Asked;
+
+    #[test]
+    fn c28_the_list_has_its_colon_even_for_one_nick() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        asked.ask(alice, "JOIN #Room");
+        let lines = asked.ask(alice, "NAMES #room");
+        assert_eq!(lines, [":irc.test 353 alice = #Room :@alice", ":irc.test 366 alice #Room :End of /NAMES list"]);
+    }
+
+    #[test]
+    fn a_list_of_channels_has_one_end() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        asked.ask(alice, "JOIN #a,#b");
+        let lines = asked.ask(alice, "NAMES #a,#B,#a,#none");
+        assert_eq!(
+            lines,
+            [
+                ":irc.test 353 alice = #a :@alice",
+                ":irc.test 353 alice = #b :@alice",
+                ":irc.test 366 alice #a,#B,#a,#none :End of /NAMES list",
+            ]
+        );
+        assert_eq!(asked.ask(alice, "NAMES"), [":irc.test 366 alice * :End of /NAMES list"]);
+        assert_eq!(asked.ask(alice, "NAMES none"), [":irc.test 366 alice none :End of /NAMES list"]);
+    }
+
+    #[test]
+    fn capabilities_add_prefixes_and_sources() {
+        let mut asked = Asked::new();
+        let alice = asked.user_with("alice", "multi-prefix userhost-in-names");
+        asked.ask(alice, "JOIN #a");
+        asked.ask(alice, "MODE #a +v alice");
+        assert_eq!(asked.ask(alice, "NAMES #a")[0], ":irc.test 353 alice = #a :@+alice!~u@10.0.0.1");
+    }
+
+    #[test]
+    fn strangers_see_neither_secret_channels_nor_invisible_members() {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+        asked.ask(alice, "JOIN #open,#Hidden");
+        asked.ask(alice, "MODE #Hidden +s");
+        asked.ask(alice, "MODE alice +i");
+        let end = |channel: &str| format!(":irc.test 366 bob {channel} :End of /NAMES list");
+        assert_eq!(asked.ask(bob, "NAMES #hidden"), [end("#hidden")]);
+        assert_eq!(asked.ask(bob, "NAMES #open"), [end("#open")]);
+        assert_eq!(asked.ask(alice, "NAMES #hidden")[0], ":irc.test 353 alice @ #Hidden :@alice");
+        asked.ask(bob, "JOIN #open");
+        assert_eq!(asked.ask(bob, "NAMES #open")[0], ":irc.test 353 bob = #open :@alice bob");
+        asked.set_oper("bob");
+        assert_eq!(asked.ask(bob, "NAMES #hidden")[0], ":irc.test 353 bob @ #Hidden :@alice");
+    }
+
+    #[test]
+    fn many_members_take_several_lines_and_none_is_lost() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        asked.ask(alice, "JOIN #a");
+        for n in 0..200 {
+            let conn = asked.user(&format!("a_rather_long_nick_{n}"));
+            asked.ask(conn, "JOIN #a");
+        }
+        let lines = asked.ask(alice, "NAMES #a");
+        let names: usize = lines[..lines.len() - 1]
+            .iter()
+            .map(|line| line.split_once("#a :").map_or(0, |(_, names)| names.split(' ').count()))
+            .sum();
+        assert_eq!(names, 201);
+    }
+
+    #[test]
+    fn a_list_that_is_too_long_to_repeat_ends_at_a_comma() {
+        assert_eq!(fitting("#a,#b,#c", 8), "#a,#b,#c");
+        assert_eq!(fitting("#a,#b,#c", 7), "#a,#b");
+        assert_eq!(fitting("#abcdefgh", 4), "#abc");
+    }
+}

@@ -44,3 +44,32 @@ pub fn ison(server: &mut Server, ctx: &mut Ctx, line: &Message) {
 fn nicks(line: &Message) -> impl Iterator<Item = &str> {
     line.params().flat_map(|param| param.split(' ')).filter(|nick| !nick.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::server::command::bulk::testing::Asked;
+
+    #[test]
+    fn userhost_shows_operators_and_who_is_away() {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.user("alice"), asked.user("Bob"));
+        assert_eq!(asked.ask(alice, "USERHOST bob nosuch"), [":irc.test 302 alice :Bob=+~u@10.0.0.1"]);
+        asked.ask(bob, "AWAY :gone");
+        asked.set_oper("bob");
+        assert_eq!(
+            asked.ask(alice, "USERHOST :alice bob"),
+            [":irc.test 302 alice :alice=+~u@10.0.0.1 Bob*=-~u@10.0.0.1"]
+        );
+        assert_eq!(asked.ask(alice, "USERHOST nosuch"), [":irc.test 302 alice :"]);
+        assert_eq!(asked.ask(alice, "USERHOST 1 2 3 4 5 bob"), [":irc.test 302 alice :"], "only five");
+    }
+
+    #[test]
+    fn ison_names_those_who_are_here_as_they_write_themselves() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        asked.user("Bob");
+        assert_eq!(asked.ask(alice, "ISON bob nosuch :ALICE nickserv"), [":irc.test 303 alice :Bob alice NickServ"]);
+        assert_eq!(asked.ask(alice, "ISON nosuch"), [":irc.test 303 alice :"]);
+    }
+}

@@ -241,3 +241,93 @@ fn shown_address(server: &Server, ctx: &Ctx, id: UserId) -> String {
 pub fn idle_seconds(server: &Server, user: &User) -> u64 {
     server.now().mono_ms.saturating_sub(user.spoke) / 1000
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Fields;
+    use crate::server::command::bulk::testing::Asked;
+
+    #[test]
+    fn a_reply_has_the_shared_channel_and_the_flags() {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+        asked.ask(bob, "JOIN #first,#room");
+        asked.ask(alice, "JOIN #Room");
+        asked.ask(bob, "AWAY :gone");
+        asked.set_oper("bob");
+        asked.ask(bob, "MODE bob +B");
+        let reply = ":irc.test 352 alice #room ~u 10.0.0.1 irc.test bob G*@B :0 A Name";
+        let end = |mask: &str| format!(":irc.test 315 alice {mask} :End of /WHO list");
+        assert_eq!(asked.ask(alice, "WHO BOB"), [reply.to_owned(), end("BOB")]);
+        assert_eq!(asked.ask(alice, "WHO bo*"), [reply.to_owned(), end("bo*")]);
+        assert_eq!(asked.ask(alice, "WHO #ROOM").len(), 3);
+        assert_eq!(asked.ask(alice, "WHO #room o"), [reply.to_owned(), end("#room")]);
+        assert_eq!(asked.ask(alice, "WHO nosuch"), [end("nosuch")]);
+        assert_eq!(asked.ask(alice, "WHO #nosuch"), [end("#nosuch")]);
+        assert_eq!(asked.ask(alice, "WHO :*a name"), {
+            let mut both = asked.ask(alice, "WHO");
+            assert_eq!(both.len(), 3);
+            both[2] = end("*");
+            both
+        });
+    }
+
+    #[test]
+    fn c32_masks_do_not_find_invisible_strangers_and_secret_channels_do_not_show() {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+        asked.ask(bob, "MODE bob +i");
+        asked.ask(bob, "JOIN #secret,#open");
+        asked.ask(bob, "MODE #secret +s");
+        assert_eq!(asked.ask(alice, "WHO bo*").len(), 1);
+        assert_eq!(asked.ask(alice, "WHO *").len(), 2, "only herself");
+        assert_eq!(asked.ask(alice, "WHO #secret").len(), 1);
+        assert_eq!(asked.ask(alice, "WHO #open").len(), 1);
+        let lines = asked.ask(alice, "WHO bob");
+        assert!(lines[0].contains(" 352 alice * "), "{lines:?}");
+        asked.ask(bob, "MODE bob -i");
+        let lines = asked.ask(alice, "WHO bob");
+        assert!(lines[0].contains(" 352 alice #open "), "{lines:?}");
+        assert_eq!(asked.ask(alice, "WHO #secret").len(), 1);
+        asked.set_oper("alice");
+        assert_eq!(asked.ask(alice, "WHO #secret").len(), 2);
+    }
+
+    #[test]
+    fn c30_fields_come_in_the_fixed_order() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        asked.ask(alice, "JOIN #room");
+        asked.now.mono_ms += 7_000;
+        let full = ":irc.test 354 alice 152 #room ~u 10.0.0.1 10.0.0.1 irc.test alice H@ 0 7 0 n/a :A Name";
+        assert_eq!(asked.ask(alice, "WHO #room %tcuihsnfdlaor,152")[0], full);
+        assert_eq!(asked.ask(alice, "WHO #room %roaldfnshiuct,152")[0], full);
+        assert_eq!(asked.ask(alice, "WHO alice %afn")[0], ":irc.test 354 alice alice H@ 0");
+        assert_eq!(asked.ask(alice, "WHO alice %tn,1234")[0], ":irc.test 354 alice 0 alice");
+        assert_eq!(asked.ask(alice, "WHO alice o%n").len(), 1);
+        let lines = asked.ask(alice, "WHO alice %");
+        assert!(lines[0].contains(" 352 ") && lines.len() == 2, "{lines:?}");
+    }
+
+    #[test]
+    fn an_address_behind_a_host_is_hidden_from_others() {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+        let id = asked.id("bob");
+        asked.server.network.users[id].host = "cloak.example".into();
+        assert_eq!(asked.ask(alice, "WHO bob %ih")[0], ":irc.test 354 alice 255.255.255.255 cloak.example");
+        assert_eq!(asked.ask(bob, "WHO bob %ih")[0], ":irc.test 354 bob 10.0.0.1 cloak.example");
+    }
+
+    #[test]
+    fn a_token_is_one_to_three_digits() {
+        for (text, letters, token) in
+            [("tn,12", "tn", "12"), ("tn,1234", "tn", "0"), ("tn,x", "tn", "0"), ("tn", "tn", "0"), ("n!?", "n", "0")]
+        {
+            let right = Fields { letters: letters.into(), token: token.into() };
+            assert_eq!(Fields::parse(text), Some(right), "{text}");
+        }
+        assert_eq!(Fields::parse(""), None);
+        assert_eq!(Fields::parse("?!,5"), None);
+    }
+}

@@ -150,3 +150,114 @@ pub fn whowas(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         ctx.reply.numeric(Numeric::RPL_ENDOFWHOWAS, &[nick], Some("End of WHOWAS"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::server::command::bulk::testing::Asked;
+
+    fn numerics(lines: &[String]) -> Vec<&str> {
+        lines.iter().map(|line| line.split(' ').nth(1).unwrap_or_default()).collect()
+    }
+
+    #[test]
+    fn a_user_is_told_about_in_full_and_always_to_the_end() {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+        asked.ask(bob, "JOIN #a,#b");
+        asked.now.mono_ms += 9_000;
+        assert_eq!(
+            asked.ask(alice, "WHOIS BOB"),
+            [
+                ":irc.test 311 alice bob ~u 10.0.0.1 * :A Name",
+                ":irc.test 319 alice bob :@#a @#b",
+                ":irc.test 312 alice bob irc.test :Roost",
+                ":irc.test 317 alice bob 9 1700000000 :seconds idle, signon time",
+                ":irc.test 318 alice bob :End of /WHOIS list",
+            ]
+        );
+        asked.ask(bob, "AWAY :gone");
+        asked.ask(bob, "MODE bob +B");
+        asked.set_oper("bob");
+        let lines = asked.ask(alice, "WHOIS irc.test bob,alice");
+        assert_eq!(numerics(&lines), ["311", "319", "312", "301", "313", "335", "317", "318"]);
+        let lines = asked.ask(bob, "WHOIS alice alice");
+        assert_eq!(numerics(&lines), ["311", "312", "379", "378", "317", "318"], "an operator sees more");
+        let lines = asked.ask(alice, "WHOIS alice");
+        assert_eq!(numerics(&lines), ["311", "312", "379", "378", "317", "318"], "so does the user itself");
+    }
+
+    #[test]
+    fn c32_nobody_and_services_are_answered_to_the_end() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        assert_eq!(
+            asked.ask(alice, "WHOIS nobody"),
+            [":irc.test 401 alice nobody :No such nick", ":irc.test 318 alice nobody :End of /WHOIS list"]
+        );
+        assert_eq!(numerics(&asked.ask(alice, "WHOIS nickserv")), ["311", "312", "318"]);
+        assert_eq!(numerics(&asked.ask(alice, "WHOIS")), ["431"]);
+        assert_eq!(numerics(&asked.ask(alice, "WHOIS elsewhere.test alice")), ["402"]);
+    }
+
+    #[test]
+    fn c32_channels_are_split_over_lines_and_secret_ones_are_for_those_inside() {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+        for n in 0..80 {
+            asked.ask(bob, &format!("JOIN #a-channel-with-a-long-name-{n}"));
+        }
+        asked.ask(bob, "MODE #a-channel-with-a-long-name-7 +s");
+        let lines = asked.ask(alice, "WHOIS bob");
+        let channels: Vec<&str> = lines
+            .iter()
+            .filter_map(|line| line.split_once(" 319 alice bob :"))
+            .flat_map(|(_, channels)| channels.split(' '))
+            .collect();
+        assert_eq!(channels.len(), 79);
+        assert!(!channels.contains(&"@#a-channel-with-a-long-name-7"));
+        assert!(numerics(&lines).iter().filter(|numeric| **numeric == "319").count() > 5);
+    }
+
+    #[test]
+    fn channels_of_an_invisible_user_are_hidden_from_strangers() {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+        asked.ask(bob, "JOIN #xyz");
+        asked.ask(bob, "MODE bob +i");
+        assert!(!numerics(&asked.ask(alice, "WHOIS bob")).contains(&"319"));
+        asked.ask(alice, "JOIN #xyz");
+        assert!(numerics(&asked.ask(alice, "WHOIS bob")).contains(&"319"));
+    }
+
+    #[test]
+    fn whowas_tells_the_latest_first_and_as_many_as_asked() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        for _ in 0..2 {
+            let bob = asked.user("bob");
+            asked.ask(bob, "QUIT");
+            asked.now.unix_ms += 61_000;
+        }
+        let lines = asked.ask(alice, "WHOWAS BOB");
+        assert_eq!(
+            lines,
+            [
+                ":irc.test 314 alice bob ~u 10.0.0.1 * :A Name",
+                ":irc.test 312 alice bob irc.test :2023-11-14 22:14:21 UTC",
+                ":irc.test 314 alice bob ~u 10.0.0.1 * :A Name",
+                ":irc.test 312 alice bob irc.test :2023-11-14 22:13:20 UTC",
+                ":irc.test 369 alice BOB :End of WHOWAS",
+            ]
+        );
+        for (count, found) in [("1", 1), ("2", 2), ("0", 2), ("-1", 2), ("many", 2)] {
+            let lines = asked.ask(alice, &format!("WHOWAS bob {count}"));
+            assert_eq!(lines.len(), 2 * found + 1, "{count}: {lines:?}");
+        }
+        assert_eq!(
+            numerics(&asked.ask(alice, "WHOWAS nobody,bob,BOB 1")),
+            ["406", "369", "314", "312", "369"],
+            "each nick once"
+        );
+        assert_eq!(numerics(&asked.ask(alice, "WHOWAS")), ["431"]);
+    }
+}

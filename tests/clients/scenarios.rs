@@ -1,0 +1,102 @@
+//! What irssi and WeeChat show of each other.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::irssi::Irssi;
+use crate::program::wait_until;
+use crate::server::Server;
+use crate::weechat::WeeChat;
+
+const ROOM: &str = "irc.roost.#roost";
+
+/// A server with the accounts `iris` and `wanda`, where a third client has set a topic.
+fn server() -> Server {
+    let server = Server::start();
+    server.account("iris", "sesame");
+    server.account("wanda", "sesame");
+    server
+}
+
+#[test]
+fn irssi_and_weechat_see_each_others_lines_topic_and_modes() {
+    let server = server();
+    let home = tempfile::tempdir().unwrap();
+    let irssi = Irssi::start(server.tls, "iris", "sesame", "#roost");
+    irssi.shows(&["iris", "#roost"]);
+    irssi.shows(&["@iris"]);
+    let weechat = WeeChat::start(home.path(), server.tls, "wanda", "sesame", "#roost");
+    weechat.shows(ROOM, &["wanda", "joined"]);
+    irssi.shows(&["wanda", "joined"]);
+    // Both are logged in.
+    let mut raw = server.user("raw");
+    for nick in ["iris", "wanda"] {
+        let lines = raw.ask(&format!("WHOIS {nick}"));
+        assert!(lines.iter().any(|line| line.command() == "330" && line.params()[2] == nick), "{lines:#?}");
+        assert!(lines.iter().any(|line| line.command() == "671"), "{lines:#?}");
+    }
+    irssi.type_line("good evening from irssi: ü");
+    weechat.shows(ROOM, &["iris", "good evening from irssi: ü"]);
+    weechat.run(ROOM, "good evening from weechat: é");
+    irssi.shows(&["wanda", "good evening from weechat: é"]);
+    weechat.shows(ROOM, &["wanda", "good evening from weechat: é"]);
+    irssi.type_line("/topic an evening on the roost");
+    weechat.shows(ROOM, &["iris", "an evening on the roost"]);
+    irssi.shows(&["an evening on the roost"]);
+    irssi.type_line("/op wanda");
+    weechat.shows(ROOM, &["+o", "wanda", "iris"]);
+    irssi.shows(&["+o wanda"]);
+    irssi.type_line("/names");
+    irssi.shows(&["@iris", "@wanda"]);
+    // The names that WeeChat was given when it came.
+    weechat.shows(ROOM, &["Nicks #roost", "@iris", "wanda"]);
+    weechat.run(ROOM, "/mode +v iris");
+    irssi.shows(&["+v iris", "wanda"]);
+}
+
+#[test]
+fn weechat_comes_back_after_sigkill_and_shows_what_it_missed_with_the_times_of_then() {
+    let mut server = server();
+    let home = tempfile::tempdir().unwrap();
+    let irssi = Irssi::start(server.tls, "iris", "sesame", "#roost");
+    irssi.shows(&["@iris"]);
+    let weechat = WeeChat::start(home.path(), server.tls, "wanda", "sesame", "#roost");
+    weechat.shows(ROOM, &["wanda", "joined"]);
+    weechat.run("irc.server.roost", "/msg NickServ SET autoreplay-missed on");
+    irssi.type_line("seen by both");
+    weechat.shows(ROOM, &["iris", "seen by both"]);
+    weechat.quit();
+    irssi.shows(&["wanda", "quit"]);
+
+    // Irssi's own screen shows a line at once; that the server has it is seen by a third client.
+    let mut witness = server.user_with("witness", "server-time");
+    witness.join("#roost");
+    let mut times = Vec::new();
+    for line in ["missed one", "missed two", "missed three"] {
+        irssi.type_line(line);
+        let seen = witness.until("PRIVMSG").pop().unwrap();
+        assert_eq!(seen.params()[1], line);
+        times.push(seen.time().to_owned());
+    }
+    drop(witness);
+    server.crash_and_restart();
+    // The lines must show the time when they were said, not now: let the clock go on by a second, at least.
+    let second = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let then = second();
+    wait_until("the next second but one", || (second() > then + 1).then_some(()), String::new);
+
+    let before = WeeChat::start_log_length(home.path(), ROOM);
+    let weechat = WeeChat::start(home.path(), server.tls, "wanda", "sesame", "#roost");
+    weechat.shows(ROOM, &["iris", "missed three"]);
+    // Whatever comes after the replay has come once a line of now is there.
+    weechat.run(ROOM, "back again");
+    weechat.shows(ROOM, &["wanda", "back again"]);
+    let log = weechat.log(ROOM);
+    let shown: Vec<&String> =
+        log[before..].iter().filter(|line| line.split('\t').nth(1).is_some_and(|who| who.contains("iris"))).collect();
+    assert_eq!(shown.len(), 3, "{log:#?}");
+    for ((line, text), time) in shown.iter().zip(["missed one", "missed two", "missed three"]).zip(&times) {
+        let parts: Vec<&str> = line.split('\t').collect();
+        assert_eq!(parts[2], text);
+        assert_eq!(parts[0], time[..19].replace('T', " "), "{line}");
+    }
+}

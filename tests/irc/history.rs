@@ -1,0 +1,460 @@
+//! CHATHISTORY (<https://ircv3.net/specs/extensions/chathistory>).
+
+use crate::client::{Client, Line, all, commands, is_time, texts};
+use crate::server::Server;
+
+const CAPS: &str = "draft/chathistory batch message-tags server-time echo-message";
+
+/// A conversation of `count` messages, numbered from 1, and their echoes.
+fn talk(client: &mut Client, target: &str, count: usize) -> Vec<Line> {
+    for number in 1..=count {
+        client.send(&format!("PRIVMSG {target} :{number}"));
+    }
+    let lines = client.sync();
+    let lines: Vec<Line> = lines.into_iter().filter(|line| line.command() == "PRIVMSG").collect();
+    assert_eq!(lines.len(), count);
+    lines
+}
+
+/// Asks, checks the batch, and returns what is in it.
+#[track_caller]
+fn page(client: &mut Client, question: &str) -> Vec<Line> {
+    let lines = client.ask(&format!("CHATHISTORY {question}"));
+    let (subcommand, target) = question.split_once(' ').unwrap();
+    let first = lines.first().unwrap_or_else(|| panic!("no answer to CHATHISTORY {question}"));
+    if subcommand == "TARGETS" {
+        first.must_fit(":roost.local BATCH +* draft/chathistory-targets");
+    } else {
+        first.must_fit(":roost.local BATCH +* chathistory *");
+        assert!(first.params()[2].eq_ignore_ascii_case(target.split(' ').next().unwrap()), "{first:?}");
+    }
+    let reference = &first.params()[0][1..];
+    let last = lines.last().unwrap();
+    assert_eq!(last.body(), format!(":roost.local BATCH -{reference}"));
+    let inner = lines[1..lines.len() - 1].to_vec();
+    for line in &inner {
+        assert_eq!(line.tag("batch"), Some(reference), "{line:?}");
+    }
+    inner
+}
+
+/// The numbers that were said.
+fn numbers(lines: &[Line]) -> Vec<usize> {
+    texts(lines).iter().map(|text| text.parse().unwrap()).collect()
+}
+
+fn range(from: usize, to: usize) -> Vec<usize> {
+    (from..=to).collect()
+}
+
+/// Alice in `#room`, where she has said the numbers from 1 to `count`.
+fn room(server: &Server, count: usize) -> (Client, Vec<Line>) {
+    let mut alice = server.user_with("alice", CAPS);
+    alice.join("#room");
+    let lines = talk(&mut alice, "#room", count);
+    (alice, lines)
+}
+
+#[test]
+fn latest_gives_the_newest_in_order_with_ids_and_times_of_the_originals() {
+    let server = Server::start();
+    let (mut alice, echoes) = room(&server, 10);
+    let lines = page(&mut alice, "LATEST #room * 4");
+    assert_eq!(numbers(&lines), range(7, 10));
+    for (line, echo) in lines.iter().zip(&echoes[6..]) {
+        assert_eq!(line.msgid(), echo.msgid());
+        assert_eq!(line.time(), echo.time());
+        assert_eq!(line.body(), echo.body());
+    }
+    assert_eq!(numbers(&page(&mut alice, "LATEST #room * 100")), range(1, 10));
+    let after_eight = format!("LATEST #room msgid={} 100", echoes[7].msgid());
+    assert_eq!(numbers(&page(&mut alice, &after_eight)), [9, 10]);
+    let after_two = format!("LATEST #room timestamp={} 3", echoes[1].time());
+    assert_eq!(numbers(&page(&mut alice, &after_two)), [8, 9, 10], "LATEST is anchored at the end");
+}
+
+#[test]
+fn before_and_after_exclude_the_selector() {
+    let server = Server::start();
+    let (mut alice, echoes) = room(&server, 10);
+    for selector in [format!("msgid={}", echoes[4].msgid()), format!("timestamp={}", echoes[4].time())] {
+        assert_eq!(numbers(&page(&mut alice, &format!("BEFORE #room {selector} 100"))), range(1, 4));
+        assert_eq!(numbers(&page(&mut alice, &format!("BEFORE #room {selector} 2"))), [3, 4]);
+        assert_eq!(numbers(&page(&mut alice, &format!("AFTER #room {selector} 100"))), range(6, 10));
+        assert_eq!(numbers(&page(&mut alice, &format!("AFTER #room {selector} 2"))), [6, 7]);
+    }
+}
+
+#[test]
+fn around_is_centred_on_its_message() {
+    let server = Server::start();
+    let (mut alice, echoes) = room(&server, 11);
+    let lines = page(&mut alice, &format!("AROUND #room msgid={} 3", echoes[5].msgid()));
+    assert_eq!(numbers(&lines), [5, 6, 7]);
+    let lines = page(&mut alice, &format!("AROUND #room timestamp={} 3", echoes[5].time()));
+    assert_eq!(numbers(&lines), [5, 6, 7]);
+    let lines = page(&mut alice, &format!("AROUND #room msgid={} 1", echoes[5].msgid()));
+    assert_eq!(numbers(&lines), [6]);
+}
+
+#[test]
+fn between_counts_from_its_first_selector_in_both_directions() {
+    let server = Server::start();
+    let (mut alice, echoes) = room(&server, 10);
+    let by_id = |number: usize| format!("msgid={}", echoes[number - 1].msgid());
+    let by_time = |number: usize| format!("timestamp={}", echoes[number - 1].time());
+    for (from, to) in [(by_id(2), by_id(9)), (by_time(2), by_time(9)), (by_id(2), by_time(9)), (by_time(2), by_id(9))] {
+        assert_eq!(numbers(&page(&mut alice, &format!("BETWEEN #room {from} {to} 100"))), range(3, 8));
+        assert_eq!(numbers(&page(&mut alice, &format!("BETWEEN #room {from} {to} 2"))), [3, 4]);
+        assert_eq!(numbers(&page(&mut alice, &format!("BETWEEN #room {to} {from} 100"))), range(3, 8));
+        assert_eq!(numbers(&page(&mut alice, &format!("BETWEEN #room {to} {from} 2"))), [7, 8]);
+    }
+    assert!(page(&mut alice, &format!("BETWEEN #room {} {} 10", by_id(4), by_id(5))).is_empty());
+}
+
+#[test]
+fn paging_by_time_and_by_id_meets_every_message_once() {
+    let server = Server::start();
+    let (mut alice, _) = room(&server, 300);
+    for by in ["msgid", "time"] {
+        let kind = if by == "time" { "timestamp" } else { by };
+        let mut seen = Vec::new();
+        let mut selector = "*".to_owned();
+        loop {
+            let question =
+                if selector == "*" { "LATEST #room * 37".to_owned() } else { format!("BEFORE #room {selector} 37") };
+            let lines = page(&mut alice, &question);
+            let Some(first) = lines.first() else { break };
+            selector = format!("{kind}={}", first.tag(by).unwrap());
+            let mut numbers = numbers(&lines);
+            numbers.extend(seen);
+            seen = numbers;
+        }
+        assert_eq!(seen, range(1, 300), "BEFORE by {by}");
+        let mut seen = Vec::new();
+        let mut selector = "timestamp=2000-01-01T00:00:00.000Z".to_owned();
+        loop {
+            let lines = page(&mut alice, &format!("AFTER #room {selector} 41"));
+            let Some(last) = lines.last() else { break };
+            selector = format!("{kind}={}", last.tag(by).unwrap());
+            seen.extend(numbers(&lines));
+        }
+        assert_eq!(seen, range(1, 300), "AFTER by {by}");
+    }
+}
+
+#[test]
+fn times_rise_within_a_conversation() {
+    let server = Server::start();
+    let (_alice, echoes) = room(&server, 500);
+    for pair in echoes.windows(2) {
+        assert!(pair[0].time() < pair[1].time(), "{pair:?}");
+    }
+}
+
+#[test]
+fn clients_1c_6_a_thousand_at_once_and_a_larger_limit_is_clamped() {
+    let server = Server::start();
+    let (mut alice, _) = room(&server, 1100);
+    assert_eq!(numbers(&page(&mut alice, "LATEST #room * 1000")), range(101, 1100));
+    assert_eq!(numbers(&page(&mut alice, "LATEST #room * 5000")), range(101, 1100));
+    let lines =
+        page(&mut alice, "BETWEEN #room timestamp=2000-01-01T00:00:00.000Z timestamp=2100-01-01T00:00:00.000Z 1000");
+    assert_eq!(numbers(&lines), range(1, 1000));
+}
+
+#[test]
+fn private_conversations_are_kept_for_both_sides_and_nobody_else() {
+    let server = Server::start();
+    server.account("alice", "sesame");
+    server.account("bob", "sesame");
+    let mut alice = server.logged_in("alice", "alice", "sesame", CAPS);
+    let mut bob = server.logged_in("bob", "bob", "sesame", CAPS);
+    let mut eve = server.user_with("eve", CAPS);
+    alice.ask("PRIVMSG bob :1");
+    bob.ask("PRIVMSG alice :2");
+    alice.ask("NOTICE bob :3");
+    alice.sync();
+    assert_eq!(numbers(&page(&mut alice, "LATEST bob * 10")), [1, 2, 3]);
+    bob.sync();
+    assert_eq!(numbers(&page(&mut bob, "LATEST alice * 10")), [1, 2, 3]);
+    for target in ["alice", "bob"] {
+        let lines = eve.ask(&format!("CHATHISTORY LATEST {target} * 10"));
+        assert!(texts(&lines).is_empty(), "{lines:#?}");
+    }
+    // A new owner of a nick does not read the old one's words.
+    let mut guest = server.user_with("guest", CAPS);
+    guest.ask("PRIVMSG alice :secret of the first guest");
+    guest.send("QUIT");
+    guest.closed();
+    let mut guest = server.user_with("guest2", CAPS);
+    guest.ask("NICK guest");
+    let lines = guest.ask("CHATHISTORY LATEST bob * 10");
+    assert!(texts(&lines).is_empty(), "{lines:#?}");
+}
+
+#[test]
+fn messages_to_oneself_are_kept_once() {
+    let server = Server::start();
+    server.account("alice", "sesame");
+    let mut alice = server.logged_in("alice", "alice", "sesame", CAPS);
+    alice.ask("PRIVMSG alice :1");
+    alice.ask("PRIVMSG alice :2");
+    assert_eq!(numbers(&page(&mut alice, "LATEST alice * 10")), [1, 2]);
+}
+
+#[test]
+fn targets_lists_conversations_by_their_latest_message() {
+    let server = Server::start();
+    server.account("alice", "sesame");
+    server.account("bob", "sesame");
+    let mut alice = server.logged_in("alice", "alice", "sesame", CAPS);
+    let mut bob = server.logged_in("bob", "bob", "sesame", CAPS);
+    alice.join("#one,#two,#empty");
+    let one = alice.one("PRIVMSG #one :1");
+    let dm = alice.one("PRIVMSG bob :2");
+    let two = alice.one("PRIVMSG #two :3");
+    bob.sync();
+    let all_time = "TARGETS timestamp=2000-01-01T00:00:00.000Z timestamp=2100-01-01T00:00:00.000Z";
+    let names = |lines: &[Line]| -> Vec<String> {
+        lines
+            .iter()
+            .map(|line| {
+                let params = line.params();
+                assert_eq!((line.command(), params[0]), ("CHATHISTORY", "TARGETS"));
+                assert!(is_time(params[2]), "{line:?}");
+                params[1].to_owned()
+            })
+            .collect()
+    };
+    let lines = page(&mut alice, &format!("{all_time} 10"));
+    assert_eq!(names(&lines), ["#one", "bob", "#two"]);
+    assert_eq!(lines[1].params()[2], dm.time());
+    assert_eq!(names(&page(&mut alice, &format!("{all_time} 2"))), ["#one", "bob"]);
+    let backwards = "TARGETS timestamp=2100-01-01T00:00:00.000Z timestamp=2000-01-01T00:00:00.000Z 2";
+    assert_eq!(names(&page(&mut alice, backwards)), ["bob", "#two"]);
+    let open = format!("TARGETS timestamp={} timestamp={} 10", one.time(), two.time());
+    assert_eq!(names(&page(&mut alice, &open)), ["bob"], "both ends are exclusive");
+    assert_eq!(
+        names(&page(&mut bob, &format!("{all_time} 10"))),
+        ["alice"],
+        "channels that one is not in are not shown"
+    );
+    let line = alice.one(&format!("CHATHISTORY TARGETS msgid={} msgid={} 10", one.msgid(), two.msgid()));
+    assert_eq!(line.command(), "FAIL");
+}
+
+#[test]
+fn who_is_not_a_member_gets_the_same_answer_as_for_a_channel_that_is_not() {
+    let server = Server::start();
+    let (mut alice, echoes) = room(&server, 3);
+    let mut bob = server.user_with("bob", CAPS);
+    for question in [
+        "LATEST #room * 10".to_owned(),
+        format!("BEFORE #room msgid={} 10", echoes[2].msgid()),
+        format!("AROUND #room timestamp={} 10", echoes[2].time()),
+    ] {
+        let subcommand = question.split(' ').next().unwrap();
+        let existing = bob.one(&format!("CHATHISTORY {question}"));
+        existing.must_fit(&format!(":roost.local FAIL CHATHISTORY INVALID_TARGET {subcommand} #room :*"));
+        let missing = bob.one(&format!("CHATHISTORY {}", question.replace("#room", "#nope")));
+        assert_eq!(missing.raw.replace("#nope", "#room"), existing.raw);
+    }
+    bob.join("#room");
+    assert_eq!(numbers(&page(&mut bob, "LATEST #room * 10")), [1, 2, 3]);
+    bob.ask("PART #room");
+    assert_eq!(bob.one("CHATHISTORY LATEST #room * 10").command(), "FAIL");
+    alice.sync();
+}
+
+#[test]
+fn wrong_questions_fail_in_the_words_of_the_specification() {
+    let server = Server::start();
+    let (mut alice, _) = room(&server, 1);
+    let mut fail = |question: &str, pattern: &str| {
+        alice.one(&format!("CHATHISTORY{question}")).must_fit(&format!(":roost.local FAIL CHATHISTORY {pattern}"));
+    };
+    fail(" LATEST #room * ten", "INVALID_PARAMS LATEST *:*");
+    fail(" LATEST #room", "INVALID_PARAMS LATEST *:*");
+    fail(" LATEST #room foo=bar 10", "INVALID_MSGREFTYPE LATEST #room *:*");
+    fail(" BEFORE #room timestamp=yesterday 10", "INVALID_PARAMS BEFORE *:*");
+    fail(" BETWEEN #room * 10", "INVALID_PARAMS BETWEEN *:*");
+    fail(" FROB #room * 10", "* FROB*:*");
+    let line = alice.one("CHATHISTORY");
+    assert!(line.command() == "461" || line.fits(":roost.local FAIL CHATHISTORY *"), "{line:?}");
+}
+
+#[test]
+fn clients_1c_7_nothing_found_is_an_empty_batch() {
+    let server = Server::start();
+    let mut alice = server.user_with("alice", CAPS);
+    alice.join("#room");
+    assert!(page(&mut alice, "LATEST #room * 10").is_empty());
+    assert!(page(&mut alice, "AFTER #room timestamp=2100-01-01T00:00:00.000Z 10").is_empty());
+    assert!(page(&mut alice, "BEFORE #room timestamp=2000-01-01T00:00:00.000Z 10").is_empty());
+}
+
+#[test]
+fn without_batch_the_lines_come_plain() {
+    let server = Server::start();
+    let (mut alice, _) = room(&server, 3);
+    alice.request("-batch");
+    let lines = alice.ask("CHATHISTORY LATEST #room * 10");
+    assert_eq!(numbers(&lines), [1, 2, 3]);
+    assert_eq!(lines.len(), 3);
+}
+
+#[test]
+fn c44_a_page_counts_only_what_it_shows() {
+    let server = Server::start();
+    let mut alice = server.user_with("alice", CAPS);
+    alice.join("#room");
+    let mut bob = server.user("bob");
+    for number in 1..=50 {
+        alice.ask(&format!("PRIVMSG #room :{number}"));
+        alice.ask("@+draft/react=x TAGMSG #room");
+        alice.ask(&format!("TOPIC #room :topic {number}"));
+        bob.ask("JOIN #room");
+        bob.ask("PART #room");
+    }
+    alice.sync();
+    let mut seen = Vec::new();
+    let mut selector = String::new();
+    loop {
+        let question =
+            if selector.is_empty() { "LATEST #room * 20".to_owned() } else { format!("BEFORE #room {selector} 20") };
+        let lines = page(&mut alice, &question);
+        let Some(first) = lines.first() else { break };
+        assert!(lines.iter().all(|line| line.command() == "PRIVMSG"), "{lines:#?}");
+        assert!(lines.len() == 20 || seen.len() == 40, "a short page in the middle: {}", lines.len());
+        selector = format!("msgid={}", first.msgid());
+        let mut numbers = numbers(&lines);
+        numbers.extend(seen);
+        seen = numbers;
+    }
+    assert_eq!(seen, range(1, 50));
+}
+
+#[test]
+fn event_playback_shows_what_people_with_accounts_did_as_it_was_live() {
+    let server = Server::start();
+    server.account("alice", "sesame");
+    server.account("bob", "sesame");
+    let mut alice =
+        server.logged_in("alice", "alice", "sesame", &format!("{CAPS} draft/event-playback extended-join account-tag"));
+    let mut live = alice.ask("JOIN #room");
+    live.truncate(1);
+    let mut bob = server.logged_in("bob", "bob", "sesame", "");
+    live.extend(alice.ask("PRIVMSG #room :hello"));
+    live.extend(alice.ask("@+draft/react=x;+reply=y TAGMSG #room"));
+    live.extend(alice.ask("TOPIC #room :the topic"));
+    bob.ask("JOIN #room");
+    live.extend(alice.ask("MODE #room +v bob"));
+    bob.ask("NICK robert");
+    live.extend(alice.ask("KICK #room robert :out"));
+    bob.ask("JOIN #room");
+    bob.ask("PART #room :bye");
+    bob.ask("JOIN #room");
+    bob.send("QUIT :gone");
+    bob.closed();
+    live.extend(alice.sync());
+    let lines = page(&mut alice, "LATEST #room * 100");
+    let expected =
+        ["JOIN", "PRIVMSG", "TAGMSG", "TOPIC", "JOIN", "MODE", "NICK", "KICK", "JOIN", "PART", "JOIN", "QUIT"];
+    assert_eq!(commands(&live), expected, "{live:#?}");
+    assert_eq!(commands(&lines), expected, "{lines:#?}");
+    for (line, live) in lines.iter().zip(&live) {
+        line.msgid();
+        assert_eq!(line.body(), live.body());
+        assert_eq!(line.time(), live.time(), "{line:?} was {live:?}");
+        assert_eq!(line.tag("account"), live.tag("account"), "{line:?} was {live:?}");
+    }
+    let tagmsg = lines.iter().find(|line| line.command() == "TAGMSG").unwrap();
+    assert_eq!((tagmsg.tag("+draft/react"), tagmsg.tag("+reply")), (Some("x"), Some("y")));
+}
+
+#[test]
+fn typing_is_not_kept() {
+    let server = Server::start();
+    let mut alice = server.user_with("alice", &format!("{CAPS} draft/event-playback"));
+    alice.join("#room");
+    alice.ask("@+typing=active TAGMSG #room");
+    alice.ask("PRIVMSG #room :hello");
+    let lines = page(&mut alice, "LATEST #room * 100");
+    assert!(all(&lines, "TAGMSG").is_empty(), "{lines:#?}");
+}
+
+#[test]
+fn client_tags_and_account_come_back() {
+    let server = Server::start();
+    server.account("alice", "sesame");
+    let mut alice = server.logged_in("alice", "alice", "sesame", &format!("{CAPS} account-tag"));
+    alice.join("#room");
+    let echo = alice.one(r"@+reply=abc;+x=a\:b PRIVMSG #room :hello");
+    let lines = page(&mut alice, "LATEST #room * 10");
+    let mut expected: Vec<&str> = echo.tags();
+    let mut got: Vec<&str> = lines[0].tags().into_iter().filter(|tag| !tag.starts_with("batch=")).collect();
+    expected.sort_unstable();
+    got.sort_unstable();
+    assert_eq!(got, expected);
+}
+
+#[test]
+fn c42_history_and_ids_survive_a_restart_and_sigkill() {
+    let mut server = Server::start();
+    server.account("alice", "sesame");
+    let mut alice = server.logged_in("alice", "alice", "sesame", CAPS);
+    alice.join("#room");
+    let mut echoes = talk(&mut alice, "#room", 20);
+    for crash in [true, false, true] {
+        // Whatever was echoed is kept, however the server ends.
+        if crash {
+            server.crash_and_restart();
+        } else {
+            server.restart();
+        }
+        alice = server.logged_in("alice", "alice", "sesame", CAPS);
+        alice.join("#room");
+        echoes.push(alice.one(&format!("PRIVMSG #room :{}", echoes.len() + 1)));
+        let lines = page(&mut alice, "LATEST #room * 100");
+        let ids = |lines: &[Line]| -> Vec<(String, String, String)> {
+            lines.iter().map(|line| (line.msgid().to_owned(), line.time().to_owned(), line.body().to_owned())).collect()
+        };
+        assert_eq!(ids(&lines), ids(&echoes));
+        let mut unique: Vec<&str> = echoes.iter().map(Line::msgid).collect();
+        unique.sort_unstable();
+        unique.dedup();
+        assert_eq!(unique.len(), echoes.len());
+        let before = page(&mut alice, &format!("BEFORE #room msgid={} 100", echoes[10].msgid()));
+        assert_eq!(numbers(&before), range(1, 10));
+    }
+}
+
+#[test]
+fn seen_means_stored_for_everyone_who_saw_it() {
+    let mut server = Server::start();
+    let mut alice = server.user_with("alice", CAPS);
+    let mut bob = server.user("bob");
+    alice.join("#room");
+    bob.join("#room");
+    for number in 1..=200 {
+        alice.send(&format!("PRIVMSG #room :{number}"));
+    }
+    // Bob has seen the hundredth: kill the server in the middle of the rest.
+    while bob.line().params().last() != Some(&"100") {}
+    server.crash_and_restart();
+    let mut alice = server.user_with("alice", CAPS);
+    alice.join("#room");
+    let lines = page(&mut alice, "LATEST #room * 1000");
+    let kept = numbers(&lines);
+    assert!(kept.len() >= 100, "{kept:?}");
+    assert_eq!(kept, range(1, kept.len()));
+}
+
+#[test]
+fn history_that_is_turned_off_is_not_announced() {
+    let server = Server::with(&[("ROOST__HISTORY__ENABLED", "false")]);
+    let mut client = server.connect();
+    let lines = client.ask("CAP LS 302");
+    assert!(lines.iter().all(|line| !line.raw.contains("chathistory")), "{lines:#?}");
+}

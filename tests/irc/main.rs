@@ -1,0 +1,32 @@
+//! A real server on loopback: lines in, lines out, one file per feature.
+//!
+//! Every test starts the real binary on ports and a data directory of its own, so tests run at the
+//! same time and in any order. Nothing sleeps: a client that wants to see that something did *not*
+//! come sends a PING and looks at everything before the PONG.
+
+#![allow(clippy::unwrap_used)]
+
+mod client;
+mod codec;
+mod server;
+
+mod accounts;
+mod away;
+mod capabilities;
+mod channels;
+mod echo;
+mod everything;
+mod framing;
+mod history;
+mod labels;
+mod messages;
+mod modes;
+mod notify;
+mod queries;
+mod registration;
+mod replay;
+mod shutdown;
+mod startup;
+mod tags;
+mod tls;
+mod websocket;

@@ -1,0 +1,141 @@
+//! What a client without chathistory gets back when it logs in again.
+
+use crate::client::{Client, Line, all, commands, texts};
+use crate::server::Server;
+
+const CAPS: &str = "server-time batch message-tags";
+
+/// Carol has an account, has been in `#room` and has gone; then alice says one to three.
+fn missed(server: &Server) -> Client {
+    server.account("carol", "sesame");
+    let mut alice = server.user_with("alice", "server-time");
+    alice.join("#room");
+    let mut carol = server.logged_in("carol", "carol", "sesame", CAPS);
+    carol.ask("PRIVMSG NickServ :SET autoreplay-missed on");
+    carol.join("#room");
+    alice.ask("PRIVMSG #room :seen already");
+    assert_eq!(texts(&carol.sync()), ["seen already"]);
+    carol.send("QUIT");
+    carol.closed();
+    for text in ["one", "two", "three"] {
+        alice.ask(&format!("PRIVMSG #room :{text}"));
+    }
+    alice.sync();
+    alice
+}
+
+/// Everything from the log-in to the end of the JOIN.
+fn back(server: &Server, caps: &str) -> Vec<Line> {
+    let mut carol = server.connect();
+    let mut lines = carol.log_in("carol", "carol", "sesame", caps);
+    lines.extend(carol.join("#room"));
+    lines
+}
+
+fn said(lines: &[Line]) -> Vec<&str> {
+    lines.iter().filter(|line| line.command() == "PRIVMSG").map(|line| *line.params().last().unwrap()).collect()
+}
+
+#[test]
+fn c47_a_client_with_server_time_gets_exactly_what_it_missed() {
+    let server = Server::start();
+    let _alice = missed(&server);
+    let lines = back(&server, CAPS);
+    assert_eq!(said(&lines), ["one", "two", "three"], "{lines:#?}");
+    let messages = all(&lines, "PRIVMSG");
+    for line in &messages {
+        line.time();
+        line.must_fit(":alice!* PRIVMSG #room :*");
+        assert!(line.tag("batch").is_some(), "{line:?}");
+    }
+    assert!(messages.windows(2).all(|pair| pair[0].time() < pair[1].time()));
+    let start = all(&lines, "BATCH").into_iter().find(|line| line.params()[0].starts_with('+')).unwrap();
+    assert_eq!(start.params()[1..], ["chathistory", "#room"]);
+}
+
+#[test]
+fn c47_nothing_is_shown_twice() {
+    let server = Server::start();
+    let mut alice = missed(&server);
+    assert_eq!(said(&back(&server, CAPS)), ["one", "two", "three"]);
+    assert!(said(&back_after_quit(&server)).is_empty());
+    alice.ask("PRIVMSG #room :four");
+    assert_eq!(said(&back(&server, CAPS)), ["four"]);
+}
+
+/// As [`back`], for a session that ends well.
+fn back_after_quit(server: &Server) -> Vec<Line> {
+    // The session of the call before was dropped: its end has been seen once its nick is free.
+    back(server, CAPS)
+}
+
+#[test]
+fn c47_no_replay_with_chathistory_or_without_server_time() {
+    for caps in ["draft/chathistory server-time batch message-tags", "", "batch"] {
+        let server = Server::start();
+        let _alice = missed(&server);
+        let lines = back(&server, caps);
+        assert!(said(&lines).is_empty(), "{caps}: {lines:#?}");
+        assert!(all(&lines, "BATCH").is_empty(), "{caps}: {lines:#?}");
+    }
+}
+
+#[test]
+fn without_batch_the_replay_is_plain_lines_with_their_times() {
+    let server = Server::start();
+    let _alice = missed(&server);
+    let lines = back(&server, "server-time");
+    assert_eq!(said(&lines), ["one", "two", "three"]);
+    assert!(!commands(&lines).contains(&"BATCH"));
+    for line in all(&lines, "PRIVMSG") {
+        line.time();
+    }
+}
+
+#[test]
+fn what_was_missed_survives_sigkill() {
+    let mut server = Server::start();
+    let alice = missed(&server);
+    drop(alice);
+    server.crash_and_restart();
+    assert_eq!(said(&back(&server, CAPS)), ["one", "two", "three"]);
+}
+
+#[test]
+fn private_messages_that_were_missed_are_replayed() {
+    let server = Server::start();
+    server.account("carol", "sesame");
+    let mut carol = server.logged_in("carol", "carol", "sesame", CAPS);
+    carol.ask("PRIVMSG NickServ :SET autoreplay-missed on");
+    let mut alice = server.user("alice");
+    alice.ask("PRIVMSG carol :first");
+    assert_eq!(texts(&carol.sync()), ["first"]);
+    // The connection dies while carol is talked to: what was sent after the last sign of her is not lost.
+    server.account("dave", "sesame");
+    let mut dave = server.logged_in("dave", "dave", "sesame", "");
+    dave.ask("PRIVMSG carol :from an account");
+    assert_eq!(texts(&carol.sync()), ["from an account"]);
+    carol.send("QUIT");
+    carol.closed();
+    let lines = dave.ask("PRIVMSG carol :are you there");
+    // To a nick that is not there a message is refused, and so not kept; if it is kept, it is replayed.
+    let refused = lines.iter().any(|line| line.command() == "401");
+    let mut carol = server.connect();
+    let lines = carol.log_in("carol", "carol", "sesame", CAPS);
+    let private: Vec<&str> = said(&lines);
+    assert_eq!(private, if refused { vec![] } else { vec!["are you there"] });
+}
+
+#[test]
+fn autoreplay_can_be_turned_off() {
+    let server = Server::start();
+    let mut alice = missed(&server);
+    let mut carol = server.connect();
+    carol.log_in("carol", "carol", "sesame", CAPS);
+    carol.ask("PRIVMSG NickServ :SET autoreplay-missed off");
+    carol.join("#room");
+    carol.send("QUIT");
+    carol.closed();
+    alice.ask("PRIVMSG #room :four");
+    assert!(said(&back(&server, CAPS)).is_empty());
+}

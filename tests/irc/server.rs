@@ -1,0 +1,240 @@
+//! Starts the real binary on ports and a data directory of its own, and ends it.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::client::Client;
+
+/// How long anything in these tests may take before it counts as "never".
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running server. Dropping it kills the process and removes its data.
+pub struct Server {
+    child: Child,
+    /// Where it listens for plain connections.
+    pub plain: SocketAddr,
+    /// Where it listens for TLS.
+    pub tls: SocketAddr,
+    /// Where it listens for WebSockets.
+    pub websocket: SocketAddr,
+    settings: Vec<(String, String)>,
+    home: TempDir,
+}
+
+impl Server {
+    /// A server with the defaults of the tests: no flood control, no throttle, cheap hashes.
+    pub fn start() -> Server {
+        Server::with(&[])
+    }
+
+    /// As [`Server::start`], with `ROOST__…` settings on top.
+    pub fn with(settings: &[(&str, &str)]) -> Server {
+        Server::with_files(&[], settings)
+    }
+
+    /// As [`Server::with`], with files (name and content) in the directory the server runs in.
+    pub fn with_files(files: &[(&str, &str)], settings: &[(&str, &str)]) -> Server {
+        let home = tempfile::Builder::new().prefix("roost-test-").tempdir().unwrap();
+        for (name, content) in files {
+            let path = home.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        let address = own_address();
+        let (plain, tls, websocket) = (free_port(address), free_port(address), free_port(address));
+        let settings: Vec<(String, String)> =
+            settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let child = command(home.path(), plain, tls, websocket, &settings).spawn().unwrap();
+        let mut server = Server { child, plain, tls, websocket, settings, home };
+        server.wait_until_ready();
+        server
+    }
+
+    /// A connection that has sent nothing yet.
+    pub fn connect(&self) -> Client {
+        Client::plain(self.plain)
+    }
+
+    /// A registered user without capabilities.
+    pub fn user(&self, nick: &str) -> Client {
+        self.user_with(nick, "")
+    }
+
+    /// A registered user with these capabilities.
+    pub fn user_with(&self, nick: &str, caps: &str) -> Client {
+        let mut client = self.connect();
+        client.register_with(nick, caps);
+        client
+    }
+
+    /// Makes an account, from a connection that is gone again afterwards.
+    pub fn account(&self, name: &str, password: &str) {
+        let mut client = self.user(name);
+        client.send(&format!("REGISTER * * {password}"));
+        client.until("REGISTER").last().unwrap().must_fit(&format!(":* REGISTER SUCCESS {name} *"));
+        client.send("QUIT");
+        client.closed();
+    }
+
+    /// A registered user that is logged in by SASL, with these capabilities besides `sasl`.
+    pub fn logged_in(&self, nick: &str, account: &str, password: &str, caps: &str) -> Client {
+        let mut client = self.connect();
+        client.log_in(nick, account, password, caps);
+        client
+    }
+
+    /// The directory that it runs in.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Its data directory.
+    pub fn data(&self) -> PathBuf {
+        self.home.path().join("data")
+    }
+
+    /// Everything that it printed so far.
+    pub fn output(&self) -> String {
+        ["stdout", "stderr"].map(|name| fs::read_to_string(self.home.path().join(name)).unwrap_or_default()).concat()
+    }
+
+    /// Sends the process a signal, by name.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success(), "kill -s {name} {pid}");
+    }
+
+    /// Waits for the process to end by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        wait_for_exit(&mut self.child)
+    }
+
+    /// SIGKILL, then a new process on the same data and ports.
+    pub fn crash_and_restart(&mut self) {
+        self.crash();
+        self.start_again();
+    }
+
+    /// SIGKILL.
+    pub fn crash(&mut self) {
+        self.child.kill().unwrap();
+        assert_eq!(self.child.wait().unwrap().signal(), Some(9));
+    }
+
+    /// SIGTERM, then a new process on the same data and ports.
+    pub fn restart(&mut self) {
+        self.signal("TERM");
+        assert!(self.wait().success(), "the server did not end well: {}", self.output());
+        self.start_again();
+    }
+
+    /// A new process on the same data and ports, after the last one ended.
+    pub fn start_again(&mut self) {
+        self.child = command(self.home.path(), self.plain, self.tls, self.websocket, &self.settings).spawn().unwrap();
+        self.wait_until_ready();
+    }
+
+    fn wait_until_ready(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        // The ports open one after the other: the last to answer decides.
+        for port in [self.plain, self.tls, self.websocket] {
+            while TcpStream::connect(port).is_err() {
+                if let Some(status) = self.child.try_wait().unwrap() {
+                    panic!("the server ended with {status} before it listened: {}", self.output());
+                }
+                assert!(Instant::now() < deadline, "the server never listened on {port}: {}", self.output());
+                // There is nothing to wait on: a port that is not open yet cannot be awaited, only tried.
+                thread::sleep(Duration::from_millis(3));
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            let output = self.output();
+            let tail: Vec<&str> = output.lines().rev().take(30).collect();
+            eprintln!("the server said last (newest first):\n{}", tail.join("\n"));
+        }
+    }
+}
+
+/// The command that starts a server in `home`.
+fn command(
+    home: &Path,
+    plain: SocketAddr,
+    tls: SocketAddr,
+    websocket: SocketAddr,
+    settings: &[(String, String)],
+) -> Command {
+    let mut command = bare_command(home);
+    command
+        .env("ROOST__LISTEN__PLAIN", plain.to_string())
+        .env("ROOST__LISTEN__TLS", tls.to_string())
+        .env("ROOST__LISTEN__WEBSOCKET", websocket.to_string())
+        .envs(settings.iter().map(|(key, value)| (key, value)));
+    command
+}
+
+/// The binary in `home`, with the settings that all tests share and its output in files there.
+pub fn bare_command(home: &Path) -> Command {
+    let output = |name: &str| {
+        let file = File::options().create(true).append(true).open(home.join(name)).unwrap();
+        Stdio::from(file)
+    };
+    let mut command = Command::new(env!("CARGO_BIN_EXE_roost"));
+    command
+        .current_dir(home)
+        .env("ROOST__DATA", home.join("data"))
+        .env("ROOST__FLOOD__ENABLED", "false")
+        .env("ROOST__THROTTLE__ENABLED", "false")
+        .env("ROOST__ACCOUNTS__BCRYPT_COST", "4")
+        // What the tests are about is what a client sees, not how hard the disk works for it.
+        .env("ROOST__STORE__SYNC", "normal")
+        .stdin(Stdio::null())
+        .stdout(output("stdout"))
+        .stderr(output("stderr"));
+    command
+}
+
+/// Waits for `child` to end by itself; kills it where it does not.
+pub fn wait_for_exit(child: &mut Child) -> ExitStatus {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("the server did not end within {PATIENCE:?}");
+        }
+        // std has no wait with a deadline.
+        thread::sleep(Duration::from_millis(3));
+    }
+}
+
+/// A loopback address that no other server of these tests uses, so that its ports stay free between
+/// asking for them and the server's bind, and over a restart: clients come from 127.0.0.1.
+pub fn own_address() -> Ipv4Addr {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let pid = std::process::id();
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    Ipv4Addr::new(127, 1 + (pid >> 8) as u8 % 250, pid as u8, 1 + (count % 250) as u8)
+}
+
+/// A port that the system says is free on `address`.
+pub fn free_port(address: Ipv4Addr) -> SocketAddr {
+    TcpListener::bind((address, 0)).unwrap().local_addr().unwrap()
+}

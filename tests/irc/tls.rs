@@ -1,0 +1,132 @@
+//! TLS with the certificate that Roost makes for itself.
+
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned, SupportedProtocolVersion,
+};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+
+use crate::client::{Client, dial, find, texts};
+use crate::server::Server;
+
+/// Takes any certificate, but not a handshake that was not signed with it.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// A TLS connection to the server, and the certificate it showed.
+fn connect(server: &Server, version: &'static SupportedProtocolVersion) -> (Client, CertificateDer<'static>) {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+        .with_no_client_auth();
+    let connection = ClientConnection::new(Arc::new(config), ServerName::try_from("roost.local").unwrap()).unwrap();
+    let mut stream: StreamOwned<ClientConnection, TcpStream> = StreamOwned::new(connection, dial(server.tls));
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock).unwrap();
+    }
+    let certificate = stream.conn.peer_certificates().unwrap()[0].clone().into_owned();
+    (Client::over(Box::new(stream)), certificate)
+}
+
+#[test]
+fn tls_1_2_and_1_3_carry_a_conversation() {
+    let server = Server::start();
+    let (mut alice, _) = connect(&server, &rustls::version::TLS12);
+    let (mut bob, _) = connect(&server, &rustls::version::TLS13);
+    alice.register("alice");
+    bob.register("bob");
+    alice.join("#room");
+    bob.join("#room");
+    alice.sync();
+    for number in 0..200 {
+        alice.send(&format!("PRIVMSG #room :{number} {}", "x".repeat(300)));
+    }
+    alice.silent();
+    let lines = bob.sync();
+    let numbers: Vec<&str> = texts(&lines).iter().map(|text| text.split(' ').next().unwrap()).collect();
+    assert_eq!(numbers, (0..200).map(|number| number.to_string()).collect::<Vec<_>>());
+    find(&bob.ask("WHOIS alice"), "671").must_fit(":roost.local 671 bob alice :*");
+    let mut plain = server.user("carol");
+    assert!(plain.ask("WHOIS carol").iter().all(|line| line.command() != "671"));
+}
+
+#[test]
+fn the_certificate_is_made_once_and_kept() {
+    let mut server = Server::start();
+    let (_, first) = connect(&server, &rustls::version::TLS13);
+    server.restart();
+    let (_, second) = connect(&server, &rustls::version::TLS13);
+    assert_eq!(first, second);
+    assert!(server.data().join("tls/certificate.pem").exists() && server.data().join("tls/key.pem").exists());
+}
+
+#[test]
+fn the_key_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let server = Server::start();
+    let mode = std::fs::metadata(server.data().join("tls/key.pem")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o077, 0, "{mode:o}");
+}
+
+#[test]
+fn plain_text_on_the_tls_port_is_closed_and_harms_nobody() {
+    let server = Server::start();
+    let mut stream = dial(server.tls);
+    std::io::Write::write_all(&mut stream, b"NICK alice\r\nUSER a 0 * :a\r\n").unwrap();
+    let mut bytes = Vec::new();
+    // A TLS alert, perhaps, and then the end.
+    let _ = std::io::Read::read_to_end(&mut stream, &mut bytes);
+    assert!(!bytes.windows(3).any(|window| window == b"001"));
+    let (mut bob, _) = connect(&server, &rustls::version::TLS13);
+    bob.register("bob");
+}
+
+#[test]
+fn c57_half_a_handshake_holds_up_nobody() {
+    let server = Server::start();
+    let _silent: Vec<TcpStream> = (0..50).map(|_| dial(server.tls)).collect();
+    let (mut bob, _) = connect(&server, &rustls::version::TLS13);
+    bob.register("bob");
+}
