@@ -348,8 +348,8 @@ fn read_again(events: &EventQueue, config: &mut Config, reload: &Reload, tls: Op
                 tracing::warn!("{warning}");
             }
             *config = next;
+            // The server says so in the log once it goes by the new settings.
             events.push(Event::Reload(Arc::new(settings)));
-            tracing::info!("the configuration was read again");
         }
         Err(error) => tracing::warn!("the configuration stays as it was: {error}"),
     }
