@@ -49,7 +49,7 @@ fn main() {
         for batch in [1, 10, 100, 1000, 10_000] {
             let dir = tempfile::tempdir().expect("a directory");
             let (store, events) = start(&dir, sync);
-            let count = (batch * 400).min(100_000);
+            let count = (batch * 2000).min(100_000);
             let (seconds, cpu) = fill(&store, &events, 1, count, batch);
             let rate = count as f64 / seconds;
             let cpu = cpu * 1e6 / count as f64;
@@ -132,6 +132,9 @@ fn start(dir: &tempfile::TempDir, sync: Sync) -> (Store, Receiver<Event>) {
 fn fill(store: &Store, events: &Receiver<Event>, from: u64, count: u64, batch: u64) -> (f64, f64) {
     let keys = (0..conversations()).map(|id| ConversationRow { id, key: format!("#channel{id}").into() });
     store.append(keys.map(|row| (1, Record::Conversation(row))).collect());
+    while store.waiting() > 0 {
+        wait(events);
+    }
     let batches: Vec<Vec<(Seq, Record)>> = (from..from + count)
         .step_by(batch as usize)
         .map(|first| (first..first + batch).map(|n| (1 << 40 | n, Record::Message(Box::new(message(n))))).collect())

@@ -12,23 +12,19 @@ use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous,
 };
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, Row, SqlSafeStr, Sqlite};
-use tokio::sync::watch;
 
 use crate::limits::STORE_BATCH;
 use crate::server::record::{
     AccountRow, ChannelRow, ConversationId, ConversationRow, Kind, ListRow, MessageRow, Record, SeenRow, Seq, Snapshot,
 };
 use crate::store::reader::{Direction, Span};
-use crate::store::writer::Progress;
 use crate::store::{StoreError, Sync};
 
 /// How long a statement waits for another program to let go of the database.
 const BUSY: Duration = Duration::from_millis(500);
-/// Pages of the log, by estimate, after which it is copied into the database beside the writer: 8 MiB,
-/// so that a page which many commits touch is copied once.
-const CHECKPOINT_PAGES: u64 = 2048;
-/// Pages of the log after which the writer does so itself, where what runs beside it has not kept up.
-const OVERDUE_PAGES: &str = "8192";
+/// Pages of the log after which a commit copies it into the database: 16 MiB, so that a page which
+/// many commits touch is copied once. A task beside the writer that did it made no commit faster.
+const CHECKPOINT_PAGES: &str = "4096";
 /// The most rows in one INSERT; more are no faster, and each size is a prepared statement.
 const INSERT_ROWS: usize = 256;
 
@@ -70,7 +66,7 @@ impl Database {
         self.options()
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            .pragma("wal_autocheckpoint", OVERDUE_PAGES)
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             .pragma("journal_size_limit", "67108864")
             .pragma("cache_size", "-32768")
             .pragma("temp_store", "memory")
@@ -109,37 +105,6 @@ impl Database {
         if self.sync == Sync::Normal {
             sqlx::query("PRAGMA synchronous = NORMAL").execute(connection).await?;
         }
-        Ok(())
-    }
-
-    /// Copies the log into the database now and then, so that no commit has to wait for it.
-    pub async fn tend(self, mut progress: watch::Receiver<Progress>) {
-        let mut connection = None;
-        let mut done = Progress::default();
-        while progress.changed().await.is_ok() {
-            let now = *progress.borrow_and_update();
-            // A commit touches a page of the table and some of the index; a full one half a page a row.
-            let pages = 3 * (now.transactions - done.transactions) + (now.written - done.written) / 2;
-            if pages < CHECKPOINT_PAGES {
-                continue;
-            }
-            done = now;
-            // Where it fails, the writer is the one to notice.
-            if self.checkpoint(&mut connection).await.is_err() {
-                connection = None;
-            }
-        }
-        if let Some(connection) = connection {
-            let _ = connection.close().await;
-        }
-    }
-
-    async fn checkpoint(&self, connection: &mut Option<SqliteConnection>) -> Result<(), Error> {
-        let connection = match connection {
-            Some(connection) => connection,
-            None => connection.insert(self.options().thread_name(|_| "store-tend".to_owned()).connect().await?),
-        };
-        sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(connection).await?;
         Ok(())
     }
 
