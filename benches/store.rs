@@ -1,9 +1,10 @@
 //! How many messages a second the store takes, and how long a question takes among a million of them.
 //!
-//! `cargo bench --bench store`; rows, rounds and directory by ROWS, QUERIES and TMPDIR.
+//! `cargo bench --bench store`; size by ROWS, CONVERSATIONS and QUERIES,
+//! directory by TMPDIR; ONLY_QUESTIONS leaves the appends out.
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use ircv3::{Cap, CapSet};
@@ -12,7 +13,6 @@ use roost::server::history::{render, select};
 use roost::server::record::{Border, ConversationRow, HistoryQuery, Kind, MessageRow, Range, Reader, Record, Seq};
 use roost::store::{Options, Store, Sync, open};
 
-const CONVERSATIONS: u64 = 1000;
 const WORDS: &[&str] = &[
     "the",
     "server",
@@ -43,11 +43,13 @@ const WORDS: &[&str] = &[
 fn main() {
     let rows: u64 = number("ROWS", 1_000_000);
     let queries: usize = number("QUERIES", 5000) as usize;
-    for (sync, name) in [(Sync::Normal, "normal"), (Sync::Full, "full")] {
+    let only_questions = std::env::var_os("ONLY_QUESTIONS").is_some();
+    let syncs: &[_] = if only_questions { &[] } else { &[(Sync::Normal, "normal"), (Sync::Full, "full")] };
+    for &(sync, name) in syncs {
         for batch in [1, 10, 100, 1000, 10_000] {
             let dir = tempfile::tempdir().expect("a directory");
             let (store, events) = start(&dir, sync);
-            let count = (batch * 400).min(100_000);
+            let count = (batch * 2000).min(100_000);
             let (seconds, cpu) = fill(&store, &events, 1, count, batch);
             let rate = count as f64 / seconds;
             let cpu = cpu * 1e6 / count as f64;
@@ -55,7 +57,7 @@ fn main() {
         }
     }
 
-    for (sync, name) in [(Sync::Normal, "normal"), (Sync::Full, "full")] {
+    for &(sync, name) in syncs {
         let dir = tempfile::tempdir().expect("a directory");
         let (store, events) = start(&dir, sync);
         let mut times = Vec::with_capacity(queries);
@@ -79,7 +81,8 @@ fn main() {
     let (store, events) = start(&dir, Sync::Normal);
     let (seconds, cpu) = fill(&store, &events, 1, rows, 1000);
     println!(
-        "fill {rows} rows over {CONVERSATIONS} conversations: {:.0} rows/s, {:.1} µs CPU a row",
+        "fill {rows} rows over {} conversations: {:.0} rows/s, {:.1} µs CPU a row",
+        conversations(),
         rows as f64 / seconds,
         cpu * 1e6 / rows as f64
     );
@@ -90,14 +93,13 @@ fn main() {
     let began = Instant::now();
     let (store, events) = start(&dir, Sync::Full);
     println!("start with {rows} rows: {:.1} ms", began.elapsed().as_secs_f64() * 1e3);
-    let seq = (1 << 40) + rows / 2;
+    let middle = rows / 2 - rows / 2 % conversations();
+    let seq = |n| 1 << 40 | (middle + n);
     ask(&store, &events, queries, "LATEST * 100", 100, true, |_| Range::Latest(None));
     ask(&store, &events, queries, "LATEST * 100, text only", 100, false, |_| Range::Latest(None));
     ask(&store, &events, queries, "LATEST * 1000", 1000, true, |_| Range::Latest(None));
-    ask(&store, &events, queries, "BEFORE msgid 100", 100, true, |n| {
-        Range::Before(Border::Seq(seq - seq % CONVERSATIONS + n))
-    });
-    ask(&store, &events, queries, "AFTER a msgid elsewhere 100", 100, true, |n| Range::After(Border::Seq(seq + n / 3)));
+    ask(&store, &events, queries, "BEFORE msgid 100", 100, true, |n| Range::Before(Border::Seq(seq(n))));
+    ask(&store, &events, queries, "AFTER a msgid elsewhere 100", 100, true, |n| Range::After(Border::Seq(seq(n + 1))));
     store.close().expect("closed");
 
     let page: Vec<_> = (0..1000).map(|n| (n, message(n))).collect();
@@ -108,6 +110,11 @@ fn main() {
     println!("render 1000 rows: {:.0} µs", began.elapsed().as_secs_f64() * 1e6 / 200.0);
     let model = select(page.iter().map(|(seq, row)| (*seq, row)), Range::Latest(None), 10, true, 0);
     assert_eq!(model.0.len(), 10);
+}
+
+fn conversations() -> u64 {
+    static COUNT: LazyLock<u64> = LazyLock::new(|| number("CONVERSATIONS", 1000));
+    *COUNT
 }
 
 fn number(name: &str, default: u64) -> u64 {
@@ -123,8 +130,11 @@ fn start(dir: &tempfile::TempDir, sync: Sync) -> (Store, Receiver<Event>) {
 
 /// Appends so many rows, with at most two batches under way; gives seconds passed and CPU seconds used.
 fn fill(store: &Store, events: &Receiver<Event>, from: u64, count: u64, batch: u64) -> (f64, f64) {
-    let keys = (0..CONVERSATIONS).map(|id| ConversationRow { id, key: format!("#channel{id}").into() });
+    let keys = (0..conversations()).map(|id| ConversationRow { id, key: format!("#channel{id}").into() });
     store.append(keys.map(|row| (1, Record::Conversation(row))).collect());
+    while store.waiting() > 0 {
+        wait(events);
+    }
     let batches: Vec<Vec<(Seq, Record)>> = (from..from + count)
         .step_by(batch as usize)
         .map(|first| (first..first + batch).map(|n| (1 << 40 | n, Record::Message(Box::new(message(n))))).collect())
@@ -162,7 +172,7 @@ fn ask(
     let mut times = Vec::with_capacity(queries);
     let (mut messages, cpu) = (0, cpu());
     for n in 0..queries as u64 {
-        let conversation = n * 7919 % CONVERSATIONS;
+        let conversation = n * 7919 % conversations();
         let query = HistoryQuery {
             conversation,
             range: range(conversation),
@@ -207,13 +217,13 @@ fn message(n: u64) -> MessageRow {
     let words = 4 + n * n % 50;
     let text: Vec<_> = (0..words).map(|w| WORDS[(n * 7 + w * w + n / 13) as usize % WORDS.len()]).collect();
     MessageRow {
-        conversation: n % CONVERSATIONS,
+        conversation: n % conversations(),
         time: 1_760_000_000_000 + n,
         kind: if n.is_multiple_of(9) { Kind::Join } else { Kind::Privmsg },
         source: format!("person{who}!user{who}@host-{who}.example.org").into(),
         account: who.is_multiple_of(2).then(|| format!("person{who}").into()),
         bot: false,
-        target: format!("#channel{}", n % CONVERSATIONS).into(),
+        target: format!("#channel{}", n % conversations()).into(),
         tags: n.is_multiple_of(20).then(|| "+draft/reply=0000001000000000001".into()),
         argument: None,
         text: text.join(" ").into(),

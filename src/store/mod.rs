@@ -171,13 +171,12 @@ pub fn open(options: Options, deliver: Deliver) -> Result<(Store, Snapshot), Sto
                 watched: watched.clone(),
                 deliver: deliver.clone(),
             };
-            let mut others: Vec<_> = (0..READERS).map(|_| tokio::spawn(answer().run())).collect();
-            others.push(tokio::spawn(backend.clone().tend(watched.clone())));
+            let readers: Vec<_> = (0..READERS).map(|_| tokio::spawn(answer().run())).collect();
             let commit =
                 GroupCommit { backend: backend.clone(), inbox, deliver: deliver.clone(), progress, written: counter };
             let outcome = commit.run(writer).await;
-            for task in others {
-                let _ = task.await;
+            for reader in readers {
+                let _ = reader.await;
             }
             // The last connection to go empties the log into the database; what is written is safe without.
             if let Some(writer) = outcome? {
@@ -275,13 +274,6 @@ impl Backend {
     async fn source(&self) -> Result<Source, sqlx::Error> {
         match self {
             Backend::Sqlite(database) => Ok(Source::Sqlite(database.source().await?)),
-        }
-    }
-
-    /// Keeps the database in order while it is written to, until the writer ends.
-    async fn tend(self, progress: watch::Receiver<Progress>) {
-        match self {
-            Backend::Sqlite(database) => database.tend(progress).await,
         }
     }
 

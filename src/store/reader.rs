@@ -9,12 +9,12 @@ use crate::server::history::share;
 use crate::server::record::{Border, ConversationId, HistoryQuery, MessageRow, Range, Seq};
 use crate::store::sqlite;
 
-/// From which end of a span rows are taken.
+/// From which end of a span rows are taken, where it has more than are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// In ascending order.
+    /// The first.
     Oldest,
-    /// In descending order.
+    /// The last.
     Newest,
 }
 
@@ -70,8 +70,14 @@ impl Source {
             before: i64::MAX,
             direction: Direction::Newest,
         };
+        let mut floor = query.floor;
         let span = match query.range {
             Range::Latest(None) => all,
+            // From the newest down, it is one more floor.
+            Range::Latest(Some(Border::Seq(seq))) => {
+                floor = floor.max(seq);
+                all
+            }
             Range::Latest(Some(border)) => Span { after: self.locate(&all, border).await?.after(), ..all },
             Range::Before(border) => Span { before: self.locate(&all, border).await?.before(), ..all },
             Range::After(border) => {
@@ -88,11 +94,11 @@ impl Source {
             Range::Around(border) => return self.around(&all, border, query).await,
         };
         let limit = query.limit as usize;
-        let mut rows = self.take(span, query).await?;
+        let mut rows = self.take(span, query.limit, floor).await?;
         let reached_end = rows.len() <= limit;
-        rows.truncate(limit);
-        if span.direction == Direction::Newest {
-            rows.reverse();
+        match span.direction {
+            Direction::Oldest => rows.truncate(limit),
+            Direction::Newest => keep_last(&mut rows, limit),
         }
         Ok((rows, reached_end))
     }
@@ -105,30 +111,29 @@ impl Source {
     ) -> Result<(Vec<(Seq, MessageRow)>, bool), Error> {
         let limit = query.limit as usize;
         let place = self.locate(all, border).await?;
-        let mut before = self.take(Span { before: place.before(), ..*all }, query).await?;
+        let mut before = self.take(Span { before: place.before(), ..*all }, query.limit, query.floor).await?;
         let from = Span { after: place.before().saturating_sub(1), direction: Direction::Oldest, ..*all };
-        let mut after = self.take(from, query).await?;
+        let mut after = self.take(from, query.limit, query.floor).await?;
         let reached_end = before.len() + after.len() <= limit;
         let at = usize::from(!place.behind && after.first().is_some_and(|(_, row)| row.time as i64 == place.time));
         let (take_before, take_after) = share(limit, before.len(), at, after.len() - at);
-        before.truncate(take_before);
-        before.reverse();
+        keep_last(&mut before, take_before);
         after.truncate((at + take_after).min(limit));
         before.append(&mut after);
         Ok((before, reached_end))
     }
 
-    /// The first rows of `span` that are after the floor: as many as were asked for and one more.
-    async fn take(&mut self, span: Span, query: &HistoryQuery) -> Result<Vec<(Seq, MessageRow)>, Error> {
-        let most = query.limit.saturating_add(1);
+    /// The rows of `span` that are after the floor, ascending: as many as were asked for and one more.
+    async fn take(&mut self, span: Span, limit: u32, floor: Seq) -> Result<Vec<(Seq, MessageRow)>, Error> {
+        let most = limit.saturating_add(1);
         let mut rows = self.scan(span, most).await?;
         match span.direction {
-            // What is below the floor comes last.
-            Direction::Newest => rows.truncate(rows.partition_point(|(seq, _)| *seq > query.floor)),
-            // What is below the floor comes first, and may be very much.
-            Direction::Oldest if rows.first().is_some_and(|(seq, _)| *seq <= query.floor) => {
-                let floor = self.locate(&span, Border::Seq(query.floor)).await?;
-                rows = self.scan(Span { after: span.after.max(floor.after()), ..span }, most).await?;
+            // What is below the floor would come last.
+            Direction::Newest => drop(rows.drain(..rows.partition_point(|(seq, _)| *seq <= floor))),
+            // What is below the floor comes first, and may be more than can be walked over.
+            Direction::Oldest if rows.first().is_some_and(|(seq, _)| *seq <= floor) => {
+                let place = self.locate(&span, Border::Seq(floor)).await?;
+                rows = self.scan(Span { after: span.after.max(place.after()), ..span }, most).await?;
             }
             Direction::Oldest => {}
         }
@@ -146,28 +151,8 @@ impl Source {
         {
             return Ok(Place { time, behind: false });
         }
-        // No row of this conversation has the number. The last one below it, by halving time: some 40 looks.
-        let all = Span { after: -1, before: i64::MAX, direction: Direction::Newest, ..*like };
-        let first = self.probe(Span { direction: Direction::Oldest, ..all }).await?;
-        let (Some(last), Some(first)) = (self.probe(all).await?, first) else {
-            return Ok(Place { time: -1, behind: true });
-        };
-        if first.0 > seq {
-            return Ok(Place { time: -1, behind: true });
-        }
-        if last.0 <= seq {
-            return Ok(Place { time: last.1, behind: true });
-        }
-        let (mut low, mut high) = (first.1, last.1);
-        while high - low > 1 {
-            let middle = low + (high - low) / 2;
-            let span = Span { after: middle - 1, direction: Direction::Oldest, ..all };
-            match self.probe(span).await? {
-                Some((number, time)) if number <= seq => low = time,
-                _ => high = middle,
-            }
-        }
-        Ok(Place { time: low, behind: true })
+        // No row of this conversation has the number: it is behind the last one below it.
+        Ok(Place { time: self.search(like.conversation, like.events, seq).await?, behind: true })
     }
 
     async fn place(&mut self, seq: Seq) -> Result<Option<(ConversationId, i64)>, Error> {
@@ -176,9 +161,9 @@ impl Source {
         }
     }
 
-    async fn probe(&mut self, span: Span) -> Result<Option<(Seq, i64)>, Error> {
+    async fn search(&mut self, conversation: ConversationId, events: bool, seq: Seq) -> Result<i64, Error> {
         match self {
-            Source::Sqlite(source) => source.probe(span).await,
+            Source::Sqlite(source) => source.search(conversation, events, seq).await,
         }
     }
 
@@ -194,4 +179,8 @@ impl Source {
             Source::Sqlite(source) => source.close().await,
         }
     }
+}
+
+fn keep_last(rows: &mut Vec<(Seq, MessageRow)>, count: usize) {
+    rows.drain(..rows.len().saturating_sub(count));
 }

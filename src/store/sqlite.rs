@@ -12,27 +12,30 @@ use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous,
 };
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, Row, SqlSafeStr, Sqlite};
-use tokio::sync::watch;
 
 use crate::limits::STORE_BATCH;
 use crate::server::record::{
     AccountRow, ChannelRow, ConversationId, ConversationRow, Kind, ListRow, MessageRow, Record, SeenRow, Seq, Snapshot,
 };
 use crate::store::reader::{Direction, Span};
-use crate::store::writer::Progress;
 use crate::store::{StoreError, Sync};
 
 /// How long a statement waits for another program to let go of the database.
 const BUSY: Duration = Duration::from_millis(500);
-/// Pages of the log, by estimate, after which it is copied into the database beside the writer: 8 MiB,
-/// so that a page which many commits touch is copied once.
-const CHECKPOINT_PAGES: u64 = 2048;
-/// Pages of the log after which the writer does so itself, where what runs beside it has not kept up.
-const OVERDUE_PAGES: &str = "8192";
+/// Pages of the log after which a commit copies it into the database: 16 MiB, so that a page which
+/// many commits touch is copied once. A task beside the writer that did it made no commit faster.
+const CHECKPOINT_PAGES: &str = "4096";
 /// The most rows in one INSERT; more are no faster, and each size is a prepared statement.
 const INSERT_ROWS: usize = 256;
 
 const COLUMNS: &str = "seq, conversation, time, kind, bot, source, account, target, tags, argument, text";
+
+/// A row as text: its numbers and the lengths of its texts (none for NULL), and then the texts. A page
+/// comes as one such value: through sqlx, each row apart costs a change of threads and each column an
+/// allocation, which is more than all else that a question costs.
+const PACKED: &str = "concat(seq, ',', time, ',', kind, ',', bot, ',', octet_length(source), ',', \
+    octet_length(account), ',', octet_length(target), ',', octet_length(tags), ',', octet_length(argument), ',', \
+    octet_length(text), ':', source, account, target, tags, argument, text)";
 
 /// Migrations, oldest first. One that was released is never changed.
 const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "first", include_str!("migrations/sqlite/0001_first.sql"))];
@@ -63,7 +66,7 @@ impl Database {
         self.options()
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            .pragma("wal_autocheckpoint", OVERDUE_PAGES)
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             .pragma("journal_size_limit", "67108864")
             .pragma("cache_size", "-32768")
             .pragma("temp_store", "memory")
@@ -105,58 +108,56 @@ impl Database {
         Ok(())
     }
 
-    /// Copies the log into the database now and then, so that no commit has to wait for it.
-    pub async fn tend(self, mut progress: watch::Receiver<Progress>) {
-        let mut connection = None;
-        let mut done = Progress::default();
-        while progress.changed().await.is_ok() {
-            let now = *progress.borrow_and_update();
-            // A commit touches a page of the table and some of the index; a full one half a page a row.
-            let pages = 3 * (now.transactions - done.transactions) + (now.written - done.written) / 2;
-            if pages < CHECKPOINT_PAGES {
-                continue;
-            }
-            done = now;
-            // Where it fails, the writer is the one to notice.
-            if self.checkpoint(&mut connection).await.is_err() {
-                connection = None;
-            }
-        }
-        if let Some(connection) = connection {
-            let _ = connection.close().await;
-        }
-    }
-
-    async fn checkpoint(&self, connection: &mut Option<SqliteConnection>) -> Result<(), Error> {
-        let connection = match connection {
-            Some(connection) => connection,
-            None => connection.insert(self.options().thread_name(|_| "store-tend".to_owned()).connect().await?),
-        };
-        sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(connection).await?;
-        Ok(())
-    }
-
     /// A connection that reads.
     pub async fn source(&self) -> Result<Source, Error> {
-        let options = self.options().read_only(true).pragma("cache_size", "-8192").row_buffer_size(256);
+        let options = self.options().read_only(true).pragma("cache_size", "-8192");
         let connection = options.thread_name(|n| format!("store-read-{n}")).connect().await?;
-        let select = |what: &str, order: &str, class: u8| {
-            format!(
-                "SELECT {what} FROM message WHERE conversation = ?1 AND (kind > 1) = {class} \
-                 AND time > ?2 AND time < ?3 ORDER BY time {order}, seq {order}"
-            )
-        };
-        let both = |what: &str, order: &str| {
-            let part = |class| select(what, order, class).replace(&format!(" ORDER BY time {order}, seq {order}"), "");
-            format!("{} UNION ALL {} ORDER BY time {order}, seq {order}", part(0), part(1))
-        };
-        let scan = |what: &str, order, events| {
-            let rows = if events { both(what, order) } else { select(what, order, 0) };
-            Arc::from(rows + " LIMIT ?4")
-        };
-        let scans = |what: &str| [false, true].map(|events| ["ASC", "DESC"].map(|order| scan(what, order, events)));
-        Ok(Source { connection, scans: scans(COLUMNS), probes: scans("seq, time") })
+        Ok(Source { connection, scans: [false, true].map(scans), searches: [false, true].map(search) })
     }
+}
+
+/// Pages of text alone or of everything, from the old end and from the new.
+fn scans(events: bool) -> [Arc<str>; 2] {
+    let of_class = |class: u8| {
+        format!(
+            "SELECT seq, time FROM message WHERE conversation = ?1 AND (kind > 1) = {class} \
+             AND time > ?2 AND time < ?3"
+        )
+    };
+    let places = if events { of_class(0) + " UNION ALL " + &of_class(1) } else { of_class(0) };
+    ["ASC", "DESC"].map(|order| {
+        Arc::from(format!(
+            "SELECT group_concat({PACKED}, '') FROM message WHERE seq IN \
+             (SELECT seq FROM ({places} ORDER BY time {order}, seq {order} LIMIT ?4))"
+        ))
+    })
+}
+
+/// The moment up to which rows have numbers of at most ?2, found by halving: some 40 steps.
+fn search(events: bool) -> Arc<str> {
+    let of_class = |class: u8| {
+        format!(
+            "ifnull((SELECT seq FROM message WHERE conversation = ?1 AND (kind > 1) = {class} AND time >= low + (high \
+             - low) / 2 ORDER BY time, seq LIMIT 1), 0x7fffffffffffffff)"
+        )
+    };
+    let newest_of_class = |class: u8| {
+        format!(
+            "ifnull((SELECT time FROM message WHERE conversation = ?1 AND (kind > 1) = {class} \
+             ORDER BY time DESC LIMIT 1), -1)"
+        )
+    };
+    let (first, newest) = if events {
+        let first = format!("min({}, {})", of_class(0), of_class(1));
+        (first, format!("max({}, {})", newest_of_class(0), newest_of_class(1)))
+    } else {
+        (of_class(0), newest_of_class(0))
+    };
+    Arc::from(format!(
+        "WITH RECURSIVE halving (low, high) AS (SELECT -1, {newest} + 1 UNION ALL \
+         SELECT iif({first} <= ?2, low + (high - low) / 2, low), iif({first} <= ?2, high, low + (high - low) / 2) \
+         FROM halving WHERE high - low > 1) SELECT max(low) FROM halving"
+    ))
 }
 
 /// INSERTs of 1, 2, 4, ... rows.
@@ -419,8 +420,8 @@ pub struct Source {
     connection: SqliteConnection,
     /// By `events`, then direction.
     scans: [[Arc<str>; 2]; 2],
-    /// As `scans`, for number and time only, which are in the index.
-    probes: [[Arc<str>; 2]; 2],
+    /// By `events`.
+    searches: [Arc<str>; 2],
 }
 
 impl Source {
@@ -433,30 +434,35 @@ impl Source {
         Ok(row.map(|(conversation, time)| (conversation as u64, time)))
     }
 
-    /// The number and time of the first row in `span`, in its direction.
-    pub async fn probe(&mut self, span: Span) -> Result<Option<(Seq, i64)>, Error> {
-        let sql = &self.probes[usize::from(span.events)][usize::from(span.direction == Direction::Newest)];
-        let row: Option<(i64, i64)> = sqlx::query_as(AssertSqlSafe(sql.clone()))
-            .bind(span.conversation as i64)
-            .bind(span.after)
-            .bind(span.before)
-            .bind(1)
-            .fetch_optional(&mut self.connection)
-            .await?;
-        Ok(row.map(|(seq, time)| (seq as u64, time)))
+    /// A moment such that the rows up to it are those with numbers up to `seq`; -1 where there is none.
+    pub async fn search(&mut self, conversation: ConversationId, events: bool, seq: Seq) -> Result<i64, Error> {
+        sqlx::query_scalar(AssertSqlSafe(self.searches[usize::from(events)].clone()))
+            .bind(conversation as i64)
+            .bind(i64::try_from(seq).unwrap_or(i64::MAX - 1))
+            .fetch_one(&mut self.connection)
+            .await
     }
 
-    /// The first `limit` rows in `span`, in its direction.
+    /// The first `limit` rows in `span`, in its direction; ascending, whatever that is.
     pub async fn scan(&mut self, span: Span, limit: u32) -> Result<Vec<(Seq, MessageRow)>, Error> {
         let sql = &self.scans[usize::from(span.events)][usize::from(span.direction == Direction::Newest)];
-        sqlx::query(AssertSqlSafe(sql.clone()))
+        let packed: Option<String> = sqlx::query_scalar(AssertSqlSafe(sql.clone()))
             .bind(span.conversation as i64)
             .bind(span.after)
             .bind(span.before)
             .bind(limit)
-            .try_map(|row: SqliteRow| message(&row))
-            .fetch_all(&mut self.connection)
-            .await
+            .fetch_one(&mut self.connection)
+            .await?;
+        let mut rows = Vec::new();
+        let mut rest = packed.as_deref().unwrap_or("");
+        while !rest.is_empty() {
+            let row = unpack(span.conversation, &mut rest)
+                .ok_or_else(|| Error::Decode("a message that this version does not understand".into()))?;
+            rows.push(row);
+        }
+        // They come so, but SQLite does not promise it.
+        rows.sort_unstable_by_key(|(seq, _)| *seq);
+        Ok(rows)
     }
 
     /// Closes the connection.
@@ -465,24 +471,35 @@ impl Source {
     }
 }
 
-fn message(row: &SqliteRow) -> Result<(Seq, MessageRow), Error> {
-    let kind: u8 = row.try_get(3)?;
-    let kind = Kind::from_number(kind)
-        .ok_or_else(|| Error::Decode(format!("a message of kind {kind}, which this version does not know").into()))?;
-    let seq = number(row, 0)?;
-    let row = MessageRow {
-        conversation: number(row, 1)?,
-        time: number(row, 2)?,
-        kind,
-        bot: row.try_get(4)?,
-        source: row.try_get::<&str, _>(5)?.into(),
-        account: row.try_get::<Option<&str>, _>(6)?.map(Arc::from),
-        target: row.try_get(7)?,
-        tags: row.try_get(8)?,
-        argument: row.try_get(9)?,
-        text: row.try_get(10)?,
+/// Takes the first row off what [`PACKED`] made.
+fn unpack(conversation: ConversationId, rest: &mut &str) -> Option<(Seq, MessageRow)> {
+    let (numbers, mut texts) = rest.split_once(':')?;
+    let mut numbers = numbers.split(',');
+    let mut number = || numbers.next()?.parse::<u64>().ok();
+    let (seq, time, kind, bot) = (number()?, number()?, number()?, number()? != 0);
+    let mut text = || {
+        let length = numbers.next()?;
+        if length.is_empty() {
+            return Some(None);
+        }
+        let (text, later) = texts.split_at_checked(length.parse().ok()?)?;
+        texts = later;
+        Some(Some(text))
     };
-    Ok((seq, row))
+    let row = MessageRow {
+        conversation,
+        time,
+        kind: Kind::from_number(u8::try_from(kind).ok()?)?,
+        bot,
+        source: text()??.into(),
+        account: text()?.map(Arc::from),
+        target: text()??.into(),
+        tags: text()?.map(Box::from),
+        argument: text()?.map(Box::from),
+        text: text()??.into(),
+    };
+    *rest = texts;
+    Some((seq, row))
 }
 
 #[cfg(test)]
@@ -495,7 +512,7 @@ mod tests {
     use tempfile::TempDir;
     use tokio::runtime::{Builder, Runtime};
 
-    use super::{COLUMNS, Database};
+    use super::Database;
     use crate::store::{Options, StoreError, Sync, open};
 
     fn runtime() -> Runtime {
@@ -509,16 +526,16 @@ mod tests {
         runtime().block_on(async {
             let (_writer, _) = database.open().await.unwrap();
             let mut source = database.source().await.unwrap();
-            for sql in source.scans.clone().iter().chain(&source.probes.clone()).flatten() {
+            for sql in source.scans.clone().as_flattened().iter().chain(&source.searches.clone()) {
                 let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));
                 let plan = plan.fetch_all(&mut source.connection).await.unwrap();
                 let steps: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
-                for step in &steps {
-                    let seeks = step.contains("message_place (conversation=? AND <expr>=? AND time>? AND time<?)");
-                    assert!(seeks || ["LEFT", "RIGHT", "MERGE (UNION ALL)"].contains(&&**step), "{sql}: {steps:?}");
-                }
-                let covered = steps.iter().any(|step| step.contains("COVERING"));
-                assert_eq!(covered, !sql.contains(COLUMNS), "{sql}: {steps:?}");
+                let to_message: Vec<_> = steps.iter().filter(|step| step.contains(" message")).collect();
+                assert!(to_message.iter().all(|step| step.starts_with("SEARCH message USING")), "{sql}: {steps:?}");
+                let places = to_message.iter().filter(|step| step.contains("COVERING INDEX message_place")).count();
+                let by_number = to_message.iter().filter(|step| step.ends_with("PRIMARY KEY (rowid=?)")).count();
+                assert!(places + by_number == to_message.len() && by_number <= 1, "{sql}: {steps:?}");
+                assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{sql}: {steps:?}");
             }
         });
     }

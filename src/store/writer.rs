@@ -24,8 +24,6 @@ const PATIENCE_AT_END: Duration = Duration::from_secs(5);
 pub struct Progress {
     /// Records that are on disk, counted since the start.
     pub written: u64,
-    /// Transactions that they took.
-    pub transactions: u64,
     /// Whether the last attempt failed.
     pub failing: bool,
 }
@@ -72,9 +70,7 @@ impl GroupCommit {
                 return Err(StoreError::Unwritten { records: batch.len() + waiting.len(), reason });
             }
             let written = self.written.fetch_add(batch.len() as u64, Ordering::Release) + batch.len() as u64;
-            self.progress.send_modify(|progress| {
-                *progress = Progress { written, transactions: progress.transactions + 1, failing: false };
-            });
+            self.progress.send_replace(Progress { written, failing: false });
             (self.deliver)(Event::Committed(batch.iter().map(|(seq, _)| *seq).max().unwrap_or(0)));
         }
         Ok(writer)
