@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::client::Client;
 
 /// How long anything in these tests may take before it counts as "never".
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running server. Dropping it kills the process and removes its data.
 pub struct Server {
@@ -164,7 +164,7 @@ impl Drop for Server {
         let _ = self.child.wait();
         if thread::panicking() {
             let output = self.output();
-            let tail: Vec<&str> = output.lines().rev().take(30).collect();
+            let tail: Vec<&str> = output.lines().rev().take(8).collect();
             eprintln!("the server said last (newest first):\n{}", tail.join("\n"));
         }
     }
