@@ -84,6 +84,17 @@ fn c06_invalid_utf8_is_refused_in_words_and_nothing_is_relayed() {
 }
 
 #[test]
+fn c40_the_refusal_of_invalid_utf8_has_the_label() {
+    let server = Server::start();
+    let mut alice = server.user_with("alice", "labeled-response batch standard-replies");
+    alice.send_bytes(b"@label=x PRIVMSG #room :caf\xE9\r\n");
+    alice.only().must_fit("@label=x :roost.local FAIL PRIVMSG INVALID_UTF8 :*");
+    // Tags that are not UTF-8 themselves have no label that could be sent back.
+    alice.send_bytes(b"@label=\xE9 PRIVMSG #room :hi\r\n");
+    alice.only().must_fit(":roost.local FAIL PRIVMSG INVALID_UTF8 :*");
+}
+
+#[test]
 fn c06_invalid_utf8_in_user_is_refused_before_registration() {
     let server = Server::start();
     let mut alice = server.connect();

@@ -182,6 +182,10 @@ fn private_conversations_are_kept_for_both_sides_and_nobody_else() {
         let lines = eve.ask(&format!("CHATHISTORY LATEST {target} * 10"));
         assert!(texts(&lines).is_empty(), "{lines:#?}");
     }
+    // The batch names the conversation as it was asked for.
+    let lines = bob.ask("CHATHISTORY LATEST ALICE * 10");
+    lines[0].must_fit(":roost.local BATCH +* chathistory ALICE");
+    assert_eq!(numbers(&lines), [1, 2, 3]);
     // A new owner of a nick does not read the old one's words.
     let mut guest = server.user_with("guest", CAPS);
     guest.ask("PRIVMSG alice :secret of the first guest");
