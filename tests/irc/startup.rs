@@ -6,14 +6,14 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::server::{PATIENCE, Server, bare_command, free_port, own_address, wait_for_exit};
+use crate::server::{PATIENCE, Server, bare_command, free_ports, own_address, wait_for_exit};
 
 /// A command that starts a server in `home` on ports of its own.
 fn roost(home: &Path) -> Command {
-    let address = own_address();
+    let ports: [_; 3] = free_ports(own_address());
     let mut command = bare_command(home);
-    for listener in ["PLAIN", "TLS", "WEBSOCKET"] {
-        command.env(format!("ROOST__LISTEN__{listener}"), free_port(address).to_string());
+    for (listener, port) in ["PLAIN", "TLS", "WEBSOCKET"].iter().zip(ports) {
+        command.env(format!("ROOST__LISTEN__{listener}"), port.to_string());
     }
     command
 }
