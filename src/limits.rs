@@ -38,8 +38,8 @@ pub const AWAY_LEN: usize = 200;
 pub const REASON_LEN: usize = 300;
 /// KEYLEN.
 pub const KEY_LEN: usize = 32;
-/// MODES: parameters in one MODE.
-pub const MODES: usize = 20;
+/// MODES: parameters in one MODE; with the channel and the letters they are 14 of the 15 that a line has.
+pub const MODES: usize = 12;
 /// The longest label (labeled-response).
 pub const LABEL_LEN: usize = 64;
 /// Nicks and channels in one PRIVMSG, NOTICE or TAGMSG.

@@ -81,7 +81,7 @@ pub fn parse_line(line: &[u8]) -> Option<Line> {
         return Some(Line::Bad(BadLine::ForbiddenByte));
     }
     let Ok(text) = std::str::from_utf8(line) else {
-        return Some(Line::Bad(BadLine::NotUtf8(command_of(line))));
+        return Some(Line::Bad(BadLine::NotUtf8 { command: command_of(line), tags: tags_of(line) }));
     };
     match Message::parse_client(text) {
         Ok(message) => Some(Line::Message(message)),
@@ -109,6 +109,15 @@ fn command_of(line: &[u8]) -> Box<str> {
         }
         _ => "*".into(),
     }
+}
+
+/// The tags of a line that is not UTF-8, where they are, and within their budget: its answer wants
+/// the label.
+fn tags_of(line: &[u8]) -> Box<str> {
+    let mut words = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    let tags = words.next().and_then(|word| word.strip_prefix(b"@")).unwrap_or_default();
+    let tags = if tags.len() > MAX_CLIENT_TAG_BYTES { &[] } else { tags };
+    std::str::from_utf8(tags).unwrap_or_default().into()
 }
 
 #[cfg(test)]
@@ -182,7 +191,9 @@ mod tests {
     fn bytes_that_are_not_utf8_name_their_command() {
         assert_eq!(
             decode(&[b"@a=b :me privmsg #a :\xe9t\xe9\r\n\xff\xff x\r\n"]),
-            [format!("{:?}", BadLine::NotUtf8("PRIVMSG".into())), format!("{:?}", BadLine::NotUtf8("*".into()))]
+            [("PRIVMSG", "a=b"), ("*", "")].map(|(command, tags)| {
+                format!("{:?}", BadLine::NotUtf8 { command: command.into(), tags: tags.into() })
+            })
         );
     }
 }

@@ -1392,7 +1392,9 @@ mod tests {
             client.send(WebSocketMessage::Ping(Bytes::from_static(b"hello"))).unwrap();
             assert_eq!(rig.line(), (slot, "NICK ann".into()));
             assert_eq!(rig.line(), (slot, "USER ann 0 * :Ann".into()));
-            assert!(matches!(rig.event(), Event::BadLine(_, BadLine::NotUtf8(command)) if &*command == "PRIVMSG"));
+            assert!(
+                matches!(rig.event(), Event::BadLine(_, BadLine::NotUtf8 { command, .. }) if &*command == "PRIVMSG")
+            );
             assert_eq!(client.read().unwrap(), WebSocketMessage::Pong(Bytes::from_static(b"hello")));
             rig.act(vec![NetAction::Send { slot, after: 0, bytes: "one\r\ntwo \u{e9}\r\n".into() }]);
             for line in ["one", "two \u{e9}"] {

@@ -5,8 +5,20 @@ use ircv3::mode::Ranks;
 
 use crate::server::Server;
 use crate::server::channel::Channel;
+use crate::server::frame::Frame;
 use crate::server::network::{ChannelId, UserId};
 use crate::server::record::{Kind, MessageRow, Record, Seq};
+
+/// What happened in a channel, for history; see [`Kind`].
+#[derive(Clone, Copy, Debug)]
+pub struct Happened<'a> {
+    /// What kind of event.
+    pub kind: Kind,
+    /// Its argument, where the kind has one.
+    pub argument: Option<&'a str>,
+    /// Its text.
+    pub text: &'a str,
+}
 
 impl Server {
     /// Puts a user into a channel.
@@ -47,21 +59,14 @@ impl Server {
         (time, self.wait_for(seq))
     }
 
-    /// Keeps an event of a channel, where history is on; what output that shows it waits for.
+    /// Keeps an event of a channel, where history is on, and gives `frame` the time and the id that
+    /// history will show, and what it waits for.
     ///
     /// Several rows of one change (a QUIT, a NICK) stand in several conversations under numbers of
-    /// their own, so that each has its id.
-    pub fn keep_event(
-        &mut self,
-        channel: ChannelId,
-        user: UserId,
-        seq: Seq,
-        kind: Kind,
-        argument: Option<&str>,
-        text: &str,
-    ) -> Option<Seq> {
+    /// their own, so that each has its id; the frame has that of the first.
+    pub fn keep_event(&mut self, frame: &mut Frame, channel: ChannelId, user: UserId, seq: Seq, event: Happened<'_>) {
         if !self.settings.history {
-            return None;
+            return;
         }
         let there = &self.network.channels[channel];
         let (name, key) = (there.name.clone(), there.folded.clone());
@@ -69,17 +74,20 @@ impl Server {
         let row = MessageRow {
             conversation: 0,
             time: 0,
-            kind,
+            kind: event.kind,
             source: user.source.clone(),
             account: user.account_name.clone(),
             bot: user.is_bot(),
             target: (*name).into(),
             tags: None,
-            argument: argument.map(Into::into),
-            text: text.into(),
+            argument: event.argument.map(Into::into),
+            text: event.text.into(),
         };
         let seq = if self.last_kept_is(seq) { self.number() } else { seq };
-        Some(self.keep_message(key.as_str(), seq, row).1)
+        let (time, after) = self.keep_message(key.as_str(), seq, row);
+        frame.time = frame.time.max(time);
+        frame.after = frame.after.max(after);
+        frame.msgid.get_or_insert(self.msgid(seq));
     }
 
     fn last_kept_is(&self, seq: Seq) -> bool {

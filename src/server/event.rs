@@ -57,8 +57,13 @@ pub struct Peer {
 pub enum BadLine {
     /// The line or its tags are over their budget: 417.
     TooLong,
-    /// Bytes that are not UTF-8, in a line with this command (upper case; `*` where none is to be seen).
-    NotUtf8(Box<str>),
+    /// Bytes that are not UTF-8.
+    NotUtf8 {
+        /// The line's command, in upper case; `*` where none is to be seen.
+        command: Box<str>,
+        /// The line's tags as they stood between `@` and the space; empty where they are not UTF-8 themselves.
+        tags: Box<str>,
+    },
     /// A CR, LF or NUL inside.
     ForbiddenByte,
 }

@@ -22,6 +22,7 @@ pub mod user;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ircv3::tags::Tags;
 use ircv3::{Cap, CapSet, Casemapping, Message};
 
 use self::action::{Actions, Call, LogLine, NOBODY, NetAction};
@@ -221,7 +222,11 @@ impl Server {
                 self.finish(ctx);
             }
             Input::Bad(bad) => {
-                let mut ctx = self.ctx(conn, None);
+                let label = match &bad {
+                    BadLine::NotUtf8 { tags, .. } => self.label_in(conn, Tags::new(tags)),
+                    _ => None,
+                };
+                let mut ctx = self.ctx(conn, label);
                 match bad {
                     BadLine::TooLong => {
                         ctx.reply.numeric(
@@ -230,11 +235,12 @@ impl Server {
                             Some("Input line was too long"),
                         );
                     }
-                    BadLine::NotUtf8(command) if &*command == "QUIT" => {
-                        self.close(conn, "Quit");
+                    BadLine::NotUtf8 { command, .. } if &*command == "QUIT" => {
+                        let label = ctx.reply.take_label();
+                        self.close_labelled(conn, "Quit", "Quit", label);
                         return;
                     }
-                    BadLine::NotUtf8(command) => {
+                    BadLine::NotUtf8 { command, .. } => {
                         ctx.reply.fail(
                             &command,
                             "INVALID_UTF8",
@@ -257,14 +263,15 @@ impl Server {
     }
 
     fn label_of(&self, conn: ConnId, line: &Message) -> Option<Box<str>> {
-        if line.tags_raw().is_empty() {
-            return None;
-        }
+        if line.tags_raw().is_empty() { None } else { self.label_in(conn, line.tags()) }
+    }
+
+    fn label_in(&self, conn: ConnId, tags: Tags<'_>) -> Option<Box<str>> {
         let caps = self.session(conn)?.caps;
         if !caps.has_all(CapSet::of(&[Cap::LabeledResponse, Cap::Batch])) {
             return None;
         }
-        let label = line.tags().get("label")?;
+        let label = tags.get("label")?;
         if label.is_empty() || label.len() > limits::LABEL_LEN {
             return None;
         }

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use crate::limits;
 use crate::server::action::{Call, NetAction};
+use crate::server::change::Happened;
 use crate::server::command::{self, Pending};
 use crate::server::event::{ConnId, Peer};
 use crate::server::frame::{Form, Frame};
@@ -412,9 +413,13 @@ impl Server {
         let mut frame = self.frame_from(user, line);
         if kept {
             for channel in &channels {
-                if let Some(after) = self.keep_event(*channel, user, seq, Kind::Quit, None, reason) {
-                    frame.after = after;
-                }
+                self.keep_event(
+                    &mut frame,
+                    *channel,
+                    user,
+                    seq,
+                    Happened { kind: Kind::Quit, argument: None, text: reason },
+                );
             }
         }
         let mut others = self.network.neighbours(user);

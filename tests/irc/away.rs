@@ -17,6 +17,7 @@ fn c39_away_and_back() {
     alice.one("AWAY :").must_fit(":roost.local 305 alice :*");
     bob.send("PRIVMSG alice :there?");
     bob.silent();
+    alice.sync();
     alice.one("AWAY").must_fit(":roost.local 305 alice :*");
 }
 

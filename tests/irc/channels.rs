@@ -322,15 +322,28 @@ fn key_and_limit_keep_out() {
 }
 
 #[test]
-fn clients_1c_4_names_has_353_before_every_366() {
+fn clients_1c_4_a_member_has_353_before_every_366() {
     let server = Server::start();
     let (mut alice, mut bob) = (server.user("alice"), server.user("bob"));
+    alice.join("#room,#other");
+    let lines = alice.ask("NAMES #room,#other");
+    assert_eq!(commands(&lines), ["353", "353", "366"]);
+    assert_eq!(lines[0].raw, ":roost.local 353 alice = #room :@alice");
+    assert_eq!(lines[2].params()[1], "#room,#other");
+    let lines = bob.ask("NAMES #nowhere");
+    assert_eq!(commands(&lines).last(), Some(&"366"));
+}
+
+#[test]
+fn names_shows_strangers_only_who_is_not_invisible() {
+    let server = Server::start();
+    let (mut alice, mut bob, mut carol) = (server.user("alice"), server.user("bob"), server.user("carol"));
     alice.join("#room");
+    carol.join("#room");
+    alice.ask("MODE alice -i");
     let lines = bob.ask("NAMES #room");
     assert_eq!(commands(&lines), ["353", "366"]);
     assert_eq!(lines[0].raw, ":roost.local 353 bob = #room :@alice");
-    let lines = bob.ask("NAMES #nowhere");
-    assert_eq!(commands(&lines).last(), Some(&"366"));
 }
 
 #[test]
@@ -368,6 +381,7 @@ fn multi_prefix_shows_every_prefix_and_others_the_highest() {
     let server = Server::start();
     let (mut alice, mut bob) = (server.user("alice"), server.user_with("bob", "multi-prefix userhost-in-names"));
     alice.join("#room");
+    alice.ask("MODE alice -i");
     alice.ask("MODE #room +v alice");
     assert_eq!(alice.ask("NAMES #room")[0].raw, ":roost.local 353 alice = #room :@alice");
     let mask = alice.mask();

@@ -86,7 +86,7 @@ impl Client {
 
     /// Sends these bytes as they are.
     pub fn send_bytes(&mut self, bytes: &[u8]) {
-        self.transcript.push(format!("> {}", bytes.escape_ascii().to_string().chars().take(300).collect::<String>()));
+        self.note('>', bytes);
         if let Err(error) = self.transport.send(bytes) {
             self.fail(&format!("cannot send: {error}"));
         }
@@ -265,8 +265,13 @@ impl Client {
     /// Ends the test with everything that went over this connection.
     #[track_caller]
     pub fn fail(&self, why: &str) -> ! {
-        let from = self.transcript.len().saturating_sub(60);
+        let from = self.transcript.len().saturating_sub(25);
         panic!("{why}\n--- {}:\n{}", self.nick, self.transcript[from..].join("\n"));
+    }
+
+    fn note(&mut self, direction: char, bytes: &[u8]) {
+        let text: String = bytes.escape_ascii().to_string().chars().take(220).collect();
+        self.transcript.push(format!("{direction} {text}"));
     }
 
     fn next_line(&mut self) -> Option<Line> {
@@ -300,7 +305,7 @@ impl Client {
             }
             while let Some(end) = self.bytes.iter().position(|byte| *byte == b'\n') {
                 let bytes: Vec<u8> = self.bytes.drain(..=end).collect();
-                self.transcript.push(format!("< {}", bytes.escape_ascii()));
+                self.note('<', &bytes);
                 match Line::checked(&bytes) {
                     Ok(line) => self.waiting.push_back(line),
                     Err(why) => self.fail(&format!("{why}: {:?}", bytes.escape_ascii().to_string())),

@@ -105,10 +105,11 @@ fn every_line_of_every_capability_and_of_none_is_exact() {
         step("PRIVMSG @#room :ops", &[format!("@time=TIME;msgid=ID;account=carol :{c} PRIVMSG @#room :ops")], &[]),
         step("PRIVMSG alice :you", &[format!("@time=TIME;msgid=ID;account=carol :{c} PRIVMSG alice :you")], &[]),
         step("NOTICE bob :you", &[], &[format!(":{c} NOTICE bob :you")]),
-        // Dave, who has no account and no capability, comes in here.
+        // Dave, who has no account and no capability, comes in here. Nothing keeps a guest's JOIN, so
+        // it has no id.
         step(
             "dave: JOIN #room",
-            &[format!("@time=TIME;msgid=ID :{d} JOIN #room * :dave of the tests")],
+            &[format!("@time=TIME :{d} JOIN #room * :dave of the tests")],
             &[format!(":{d} JOIN #room")],
         ),
         step(
@@ -137,8 +138,8 @@ fn every_line_of_every_capability_and_of_none_is_exact() {
         ),
         step(
             "QUIT :done",
-            &[format!("@time=TIME;msgid=ID;account=carol :{late} QUIT :done")],
-            &[format!(":{late} QUIT :done")],
+            &[format!("@time=TIME;msgid=ID;account=carol :{late} QUIT :Quit: done")],
+            &[format!(":{late} QUIT :Quit: done")],
         ),
     ];
     for Step { action, alice: for_alice, bob: for_bob } in &steps {

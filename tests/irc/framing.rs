@@ -48,9 +48,10 @@ fn c03_cr_and_nul_inside_a_line_never_reach_anyone() {
         bob.sync();
         bob.ask("WHOIS alice");
     }
+    // Such a QUIT is refused whole as well.
     alice.send_bytes(b"QUIT :a\x00b\r\nQUIT :a\rb\r\n");
-    alice.closed();
-    bob.sync();
+    assert_eq!(commands(&alice.sync()), ["FAIL", "FAIL"]);
+    bob.silent();
 }
 
 #[test]
@@ -80,6 +81,17 @@ fn c06_invalid_utf8_is_refused_in_words_and_nothing_is_relayed() {
     alice.send_bytes(b"QUIT :\xFF\r\n");
     assert_eq!(commands(&alice.closed()).last(), Some(&"ERROR"));
     bob.only().must_fit(":alice!* QUIT :*");
+}
+
+#[test]
+fn c40_the_refusal_of_invalid_utf8_has_the_label() {
+    let server = Server::start();
+    let mut alice = server.user_with("alice", "labeled-response batch standard-replies");
+    alice.send_bytes(b"@label=x PRIVMSG #room :caf\xE9\r\n");
+    alice.only().must_fit("@label=x :roost.local FAIL PRIVMSG INVALID_UTF8 :*");
+    // Tags that are not UTF-8 themselves have no label that could be sent back.
+    alice.send_bytes(b"@label=\xE9 PRIVMSG #room :hi\r\n");
+    alice.only().must_fit(":roost.local FAIL PRIVMSG INVALID_UTF8 :*");
 }
 
 #[test]

@@ -8,7 +8,8 @@ const CAPS: &str = "server-time batch message-tags";
 /// Carol has an account, has been in `#room` and has gone; then alice says one to three.
 fn missed(server: &Server) -> Client {
     server.account("carol", "sesame");
-    let mut alice = server.user_with("alice", "server-time");
+    // With her echo of a line alice knows that it is kept.
+    let mut alice = server.user_with("alice", "server-time echo-message");
     alice.join("#room");
     let mut carol = server.logged_in("carol", "carol", "sesame", CAPS);
     carol.ask("PRIVMSG NickServ :SET autoreplay-missed on");

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::client::Client;
 
 /// How long anything in these tests may take before it counts as "never".
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running server. Dropping it kills the process and removes its data.
 pub struct Server {
@@ -48,8 +48,7 @@ impl Server {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, content).unwrap();
         }
-        let address = own_address();
-        let (plain, tls, websocket) = (free_port(address), free_port(address), free_port(address));
+        let [plain, tls, websocket] = free_ports(own_address());
         let settings: Vec<(String, String)> =
             settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let child = command(home.path(), plain, tls, websocket, &settings).spawn().unwrap();
@@ -164,7 +163,7 @@ impl Drop for Server {
         let _ = self.child.wait();
         if thread::panicking() {
             let output = self.output();
-            let tail: Vec<&str> = output.lines().rev().take(30).collect();
+            let tail: Vec<&str> = output.lines().rev().take(8).collect();
             eprintln!("the server said last (newest first):\n{}", tail.join("\n"));
         }
     }
@@ -234,7 +233,9 @@ pub fn own_address() -> Ipv4Addr {
     Ipv4Addr::new(127, 1 + (pid >> 8) as u8 % 250, pid as u8, 1 + (count % 250) as u8)
 }
 
-/// A port that the system says is free on `address`.
-pub fn free_port(address: Ipv4Addr) -> SocketAddr {
-    TcpListener::bind((address, 0)).unwrap().local_addr().unwrap()
+/// Ports that the system says are free on `address`, no two alike.
+pub fn free_ports<const N: usize>(address: Ipv4Addr) -> [SocketAddr; N] {
+    // All are held until all are known, or the system might give the same one twice.
+    let held: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind((address, 0)).unwrap());
+    std::array::from_fn(|at| held[at].local_addr().unwrap())
 }

@@ -4,15 +4,16 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use crate::server::{Server, bare_command, free_port, own_address, wait_for_exit};
+use crate::server::{PATIENCE, Server, bare_command, free_ports, own_address, wait_for_exit};
 
 /// A command that starts a server in `home` on ports of its own.
 fn roost(home: &Path) -> Command {
-    let address = own_address();
+    let ports: [_; 3] = free_ports(own_address());
     let mut command = bare_command(home);
-    for listener in ["PLAIN", "TLS", "WEBSOCKET"] {
-        command.env(format!("ROOST__LISTEN__{listener}"), free_port(address).to_string());
+    for (listener, port) in ["PLAIN", "TLS", "WEBSOCKET"].iter().zip(ports) {
+        command.env(format!("ROOST__LISTEN__{listener}"), port.to_string());
     }
     command
 }
@@ -128,6 +129,12 @@ fn check_reads_the_configuration_and_starts_nothing() {
 #[test]
 fn what_it_prints_says_where_it_listens_and_where_data_lies() {
     let server = Server::start();
+    let deadline = Instant::now() + PATIENCE;
+    // It listens a moment before it says so; its end of the file cannot be awaited.
+    while !server.output().to_lowercase().contains("operator") {
+        assert!(Instant::now() < deadline, "{}", server.output());
+        std::thread::sleep(Duration::from_millis(3));
+    }
     let output = server.output();
     for part in [server.plain.to_string(), server.tls.to_string(), server.websocket.to_string(), "data".to_owned()] {
         assert!(output.contains(&part), "{part} is not in {output}");

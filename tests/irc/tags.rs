@@ -69,12 +69,7 @@ fn c08_escapes_duplicates_and_leaks() {
     let line = bob.only();
     let meant = |key: &str| {
         // The last of several counts, as for any client.
-        let raw = line
-            .tags()
-            .into_iter()
-            .map(|tag| tag.split_once('=').unwrap_or((tag, "")))
-            .filter(|(k, _)| *k == key)
-            .next_back();
+        let raw = line.tags().into_iter().map(|tag| tag.split_once('=').unwrap_or((tag, ""))).rfind(|(k, _)| *k == key);
         raw.map(|(_, value)| ircv3::tags::unescape(value).into_owned())
     };
     assert_eq!(meant("+n").as_deref(), Some(r"a;b \cq"), "{line:?}");

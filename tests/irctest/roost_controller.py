@@ -72,6 +72,7 @@ class RoostController(BaseServerController, DirectoryBasedController):
             OptionalBehaviors.INVITE_OVERRIDES_LIMIT,
             OptionalBehaviors.MULTI_JOIN,
             OptionalBehaviors.MULTI_KICK,
+            OptionalBehaviors.MULTI_NAMES_COMMAND,
             OptionalBehaviors.MULTI_PRIVMSG,
             OptionalBehaviors.SASL_AFTER_REGISTRATION,
         )
@@ -81,7 +82,7 @@ class RoostController(BaseServerController, DirectoryBasedController):
     isupport = {
         "CASEMAPPING": "ascii",
         "ELIST": patma.StrRe("[MNU]+"),
-        "INVEX": None,
+        "INVEX": "I",
         "MSGREFTYPES": "msgid,timestamp",
         "PREFIX": "(qaohv)~&@%+",
         "STATUSMSG": "~&@%+",
@@ -131,6 +132,8 @@ class RoostController(BaseServerController, DirectoryBasedController):
     def to_toml(self, conf):
         """Roost's configuration for a configuration in the shape of Ergo's."""
         server, accounts = conf["server"], conf["accounts"]
+        if server["casemapping"] != "ascii":
+            raise NotImplementedByController(f"casemapping {server['casemapping']}")
         registration = accounts["registration"]
         plain, tls, websocket, websocket_tls = [], [], [], []
         certificate, key = "", ""

@@ -1,7 +1,7 @@
 //! AUTHENTICATE (<https://ircv3.net/specs/extensions/sasl-3.2>), mechanism PLAIN (RFC 4616).
 
 use ircv3::numeric::Numeric;
-use ircv3::sasl::{Assembler, Outcome, parse_plain};
+use ircv3::sasl::{Assembler, CHUNK_BYTES, Outcome, parse_plain};
 use ircv3::{Cap, Message};
 
 use crate::limits;
@@ -38,6 +38,10 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         Outcome::Aborted => {
             session.sasl = None;
             ctx.reply.numeric(Numeric::ERR_SASLABORTED, &[], Some("SASL authentication aborted"));
+        }
+        Outcome::TooLong if param.len() <= CHUNK_BYTES => {
+            session.sasl = None;
+            fail(ctx, "the response is longer than any that could be right");
         }
         Outcome::TooLong => {
             session.sasl = None;

@@ -107,14 +107,13 @@ fn conversation(server: &Server, ctx: &Ctx, target: &str) -> Option<Found> {
     }
     let own = network.identity(user);
     let peer = network.identity_by_name(target);
-    let name = network.user_by_nick(target).map_or(target, |peer| &network.users[peer].nick);
     let found = network.conversation(&own.key(&peer));
     // A guest reads what was said since it came: whoever had its nick before was someone else.
     let floor = match own {
         Identity::Account(_) => 0,
         Identity::Guest(_) => network.users[user].since,
     };
-    Some(Found { id: found.map_or(NO_CONVERSATION, |found| found.id), name: name.into(), floor })
+    Some(Found { id: found.map_or(NO_CONVERSATION, |found| found.id), name: target.into(), floor })
 }
 
 fn range_of(server: &Server, range: Asked<'_>) -> Option<Range> {

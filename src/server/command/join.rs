@@ -10,6 +10,7 @@ use ircv3::{Cap, CapSet, Message, name};
 use smallvec::{SmallVec, smallvec};
 
 use crate::limits;
+use crate::server::change::Happened;
 use crate::server::command::{away, chathistory, names, part, printable, topic};
 use crate::server::frame::{Form, Frame};
 use crate::server::network::ChannelId;
@@ -89,15 +90,11 @@ fn join(server: &mut Server, ctx: &mut Ctx, given: &str, key: Option<&str>) -> O
         _ => {}
     }
     server.add_member(id, user, ranks);
-    let after = match account {
-        Some(_) => {
-            let realname = server.network.users[user].realname.clone();
-            server.keep_event(id, user, seq, Kind::Join, None, &realname)
-        }
-        None => None,
-    };
     let mut frame = frame(server, user, id);
-    frame.after = after.unwrap_or(0);
+    if account.is_some() {
+        let realname = server.network.users[user].realname.clone();
+        server.keep_event(&mut frame, id, user, seq, Happened { kind: Kind::Join, argument: None, text: &realname });
+    }
     let frame = Arc::new(frame);
     server.frame_to_channel(id, frame.clone(), Some(ctx.conn));
     ctx.reply.frame(&frame);

@@ -8,6 +8,7 @@ use ircv3::mode::Rank;
 use ircv3::numeric::Numeric;
 
 use crate::limits;
+use crate::server::change::Happened;
 use crate::server::command::printable;
 use crate::server::network::ChannelId;
 use crate::server::policy;
@@ -77,7 +78,13 @@ fn expel(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, target: usize, 
     let (source, name) = (&server.network.users[user].source, &server.network.channels[channel].name);
     write_line(&mut line, source, "KICK", &[name, &nick], Some(reason));
     let mut frame = server.frame_from(user, line);
-    frame.after = server.keep_event(channel, user, seq, Kind::Kick, Some(&nick), reason).unwrap_or(0);
+    server.keep_event(
+        &mut frame,
+        channel,
+        user,
+        seq,
+        Happened { kind: Kind::Kick, argument: Some(&nick), text: reason },
+    );
     let frame = Arc::new(frame);
     server.frame_to_channel(channel, frame.clone(), Some(ctx.conn));
     ctx.reply.frame(&frame);

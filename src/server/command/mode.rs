@@ -9,6 +9,7 @@ use ircv3::mode::{self, Kind as ModeKind, ModeChange, Rank};
 use ircv3::numeric::Numeric;
 
 use crate::limits;
+use crate::server::change::Happened;
 use crate::server::channel::ListEntry;
 use crate::server::command::printable;
 use crate::server::network::{ChannelId, UserId};
@@ -287,7 +288,14 @@ fn announce(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, done: &[Done
         let mut frame = server.frame_from(user, line);
         // The key stays out of history: whoever may read that may not know it.
         let shown = hide_key(&changes, &text);
-        frame.after = server.keep_event(channel, user, seq, Kind::Mode, Some(&shown), "").unwrap_or(kept).max(kept);
+        frame.after = kept;
+        server.keep_event(
+            &mut frame,
+            channel,
+            user,
+            seq,
+            Happened { kind: Kind::Mode, argument: Some(&shown), text: "" },
+        );
         server.network.channels[channel].changed = frame.after;
         let frame = Arc::new(frame);
         server.frame_to_channel(channel, frame.clone(), Some(ctx.conn));

@@ -8,6 +8,7 @@ use ircv3::numeric::Numeric;
 use ircv3::{Cap, name};
 
 use crate::limits;
+use crate::server::change::Happened;
 use crate::server::command::printable;
 use crate::server::network::UserId;
 use crate::server::policy;
@@ -90,9 +91,13 @@ pub fn rename(server: &mut Server, ctx: &mut Ctx, user: UserId, nick: &str) {
     let mut frame = server.frame_from(user, line);
     if kept {
         for channel in channels {
-            if let Some(after) = server.keep_event(channel, user, seq, Kind::Nick, None, nick) {
-                frame.after = after;
-            }
+            server.keep_event(
+                &mut frame,
+                channel,
+                user,
+                seq,
+                Happened { kind: Kind::Nick, argument: None, text: nick },
+            );
         }
     }
     let clock = server.clock();

@@ -7,6 +7,7 @@ use ircv3::message::{cut, write_line};
 use ircv3::numeric::Numeric;
 
 use crate::limits;
+use crate::server::change::Happened;
 use crate::server::command::printable;
 use crate::server::network::ChannelId;
 use crate::server::record::Kind;
@@ -39,8 +40,13 @@ pub fn leave(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, reason: Opt
     let kept = there.account.is_some();
     let mut frame = server.frame_from(user, line);
     if kept {
-        let after = server.keep_event(channel, user, seq, Kind::Part, None, reason.unwrap_or(""));
-        frame.after = after.unwrap_or(0);
+        server.keep_event(
+            &mut frame,
+            channel,
+            user,
+            seq,
+            Happened { kind: Kind::Part, argument: None, text: reason.unwrap_or("") },
+        );
     }
     let frame = Arc::new(frame);
     server.frame_to_channel(channel, frame.clone(), Some(ctx.conn));

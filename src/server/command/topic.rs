@@ -8,6 +8,7 @@ use ircv3::mode::Rank;
 use ircv3::numeric::Numeric;
 
 use crate::limits;
+use crate::server::change::Happened;
 use crate::server::channel::Topic;
 use crate::server::command::printable;
 use crate::server::network::ChannelId;
@@ -56,7 +57,8 @@ fn set(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, text: &str) {
     write_line(&mut line, &setter, "TOPIC", &[&server.network.channels[channel].name], Some(text));
     let mut frame = server.frame_from(user, line);
     let kept = server.keep_channel(channel, seq);
-    frame.after = server.keep_event(channel, user, seq, Kind::Topic, None, text).unwrap_or(kept);
+    frame.after = kept;
+    server.keep_event(&mut frame, channel, user, seq, Happened { kind: Kind::Topic, argument: None, text });
     server.network.channels[channel].changed = frame.after;
     let frame = Arc::new(frame);
     server.frame_to_channel(channel, frame.clone(), Some(ctx.conn));
