@@ -50,7 +50,8 @@ fn messages(server: &mut Server, ctx: &mut Ctx, subcommand: &str, target: &str, 
         conversation: found.id,
         range,
         limit,
-        events: ctx.reply.caps.has(Cap::EventPlayback),
+        // Without a batch round them, old JOINs and QUITs would be taken for new ones.
+        events: ctx.reply.caps.has_all(CapSet::of(&[Cap::EventPlayback, Cap::Batch])),
         floor: found.floor,
         reader,
     };
