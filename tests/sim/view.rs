@@ -355,7 +355,7 @@ impl View {
         if batch.target.starts_with('#') && facts.store.key(id) != Some(&fold(&batch.target)) {
             return broken(Invariant::History, format!("a page of {} has rows of another", batch.target));
         }
-        let events = self.caps.has(Cap::EventPlayback) && self.caps.has(Cap::Chathistory);
+        let events = self.caps.has(Cap::EventPlayback);
         let tags = self.caps.has(Cap::MessageTags);
         let visible = |row: &MessageRow| {
             row.conversation == id && (row.kind.is_text() || events) && (row.kind != Kind::Tagmsg || tags)

@@ -452,7 +452,7 @@ impl<'a> World<'a> {
         self.spoil(&mut actions);
 
         self.check_state(conn)?;
-        self.check_waits(&actions)?;
+        self.check_waits(&actions, several)?;
         self.hash(&actions);
         let scene = actions.store.iter().any(|(_, record)| is_said(record)).then(|| Scene::of(&self.server));
         for (seq, record) in actions.store {
@@ -596,7 +596,7 @@ impl<'a> World<'a> {
     }
 
     /// 2: what shows a kept row says that it waits for it.
-    fn check_waits(&self, actions: &Actions) -> Outcome {
+    fn check_waits(&self, actions: &Actions, several: bool) -> Outcome {
         if !self.strict {
             return Ok(());
         }
@@ -608,10 +608,11 @@ impl<'a> World<'a> {
                 bare.tags = None;
                 let page = history::render(&plain_reader(caps), &[(*seq, bare)], true);
                 for chunk in page.chunks {
-                    // A QUIT stands in several conversations, and is one line: it waits for the last.
+                    // A QUIT or NICK stands in several conversations, and is one line: it waits for the last.
                     // The same text said twice is two lines: of the second more is known by its msgid.
                     let waits = waits.entry(chunk.to_vec()).or_insert(*seq);
-                    *waits = if is_said(record) { *waits } else { *seq };
+                    let everywhere = matches!(row.kind, Kind::Quit | Kind::Nick) && !several;
+                    *waits = if everywhere { *seq } else { *waits };
                 }
             }
         }
