@@ -141,7 +141,7 @@ fn create(server: &mut Server, ctx: &mut Ctx, name: &str, hash: &str) -> Result<
     server.keep(seq, Record::Account(Box::new(row)));
     server.log(false, format!("account {name} was registered"));
     server.login(ctx, id, "");
-    ctx.reply.after = ctx.reply.after.max(server.wait_for(server.last_seq()));
+    ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
     Ok(name)
 }
 
