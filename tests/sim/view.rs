@@ -355,16 +355,20 @@ impl View {
         if batch.target.starts_with('#') && facts.store.key(id) != Some(&fold(&batch.target)) {
             return broken(Invariant::History, format!("a page of {} has rows of another", batch.target));
         }
-        let events = self.caps.has(Cap::EventPlayback);
         let tags = self.caps.has(Cap::MessageTags);
-        let visible = |row: &MessageRow| {
+        let visible = |row: &MessageRow, events: bool| {
             row.conversation == id && (row.kind.is_text() || events) && (row.kind != Kind::Tagmsg || tags)
         };
         let (first, last) = (batch.rows[0], batch.rows[batch.rows.len() - 1]);
         if first > last {
             return broken(Invariant::History, "a page is not in ascending order");
         }
-        let run: Vec<Seq> = rows.range(first..=last).filter(|(_, row)| visible(row)).map(|(seq, _)| *seq).collect();
+        let run = |events| -> Vec<Seq> {
+            rows.range(first..=last).filter(|(_, row)| visible(row, events)).map(|(seq, _)| *seq).collect()
+        };
+        // What is replayed at login has no events.
+        let events = self.caps.has(Cap::EventPlayback) && (asked.is_some() || run(false) != batch.rows);
+        let (run, visible) = (run(events), |row: &MessageRow| visible(row, events));
         if run != batch.rows {
             return broken(Invariant::History, format!("a page has gaps: {:x?} is not {run:x?}", batch.rows));
         }
@@ -378,7 +382,8 @@ impl View {
         let private = !batch.target.starts_with('#');
         let before: Vec<Seq> = rows.range(..first).filter(|(_, row)| visible(row)).map(|(seq, _)| *seq).collect();
         let read = asked.read.get(&id).copied().unwrap_or(0);
-        let short = run.len() < asked.limit;
+        // The server's own limit, which a reload may change at any time, is 3 at the least.
+        let short = run.len() < asked.limit.min(3);
         // A guest does not see what was said before it came, so only channels are known to the start.
         if short && !private && asked.range != AskedRange::Other && !matches!(asked.range, AskedRange::After(_)) {
             // TAGMSG rows are counted, though not shown, to clients without message-tags.
@@ -439,6 +444,9 @@ impl View {
         let token = token_of(message.param(1)?)?;
         let target = message.param(0)?;
         let all = facts.store.by_token(token, target);
+        if durable && all.len() > 1 {
+            return None;
+        }
         let source = message.source()?;
         let fits = |seq: &&Seq| {
             let row = facts.store.appended_rows.get(seq);
@@ -463,7 +471,8 @@ impl View {
             None => self.row_by_text(message, facts, false),
         };
         let Some(seq) = found else {
-            let kept = target.starts_with('#') && message.command() != "TAGMSG" && facts.history;
+            // Where nothing waits for the store, a crash may lose what was shown.
+            let kept = target.starts_with('#') && message.command() != "TAGMSG" && facts.history && facts.strict;
             if kept && message.source().is_some_and(|source| source.contains('!')) {
                 return broken(Invariant::Durable, format!("a message to {target} is not stored"));
             }

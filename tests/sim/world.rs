@@ -515,14 +515,13 @@ impl<'a> World<'a> {
             if client.socket != Some(socket) {
                 continue;
             }
-            let (now, was) = (there.get(&conn), earlier.as_ref().map(|earlier| earlier.get(&conn)));
-            let optional = now.is_none_or(|copies| *copies == Copies::Second) || was.is_some_and(|was| was != now);
-            let copies = now.copied().or(was.flatten().copied()).unwrap_or(Copies::First);
-            if copies != Copies::First {
+            let now = there.get(&conn).copied();
+            let was = earlier.as_ref().map_or(now, |earlier| earlier.get(&conn).copied());
+            if [now, was].iter().flatten().any(|copies| *copies != Copies::First) {
                 *client.view.copies.entry(seq).or_insert(0) += 1;
             }
-            if copies != Copies::Second {
-                client.view.promised.push_back(Promise { seq, optional });
+            if [now, was].iter().flatten().any(|copies| *copies != Copies::Second) {
+                client.view.promised.push_back(Promise { seq, optional: now != was });
             }
         }
     }
@@ -633,7 +632,8 @@ impl<'a> World<'a> {
                         held(line, frame.after)?;
                     }
                 }
-                NetAction::Send { bytes, after, .. } => {
+                // Of several commands, one may show what another has just changed, as state.
+                NetAction::Send { bytes, after, .. } if !several => {
                     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
                         let tags = if line.starts_with(b"@") { line.iter().position(|byte| *byte == b' ') } else { None };
                         held(&line[tags.map_or(0, |at| at + 1)..], *after)?;
