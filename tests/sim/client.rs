@@ -248,6 +248,9 @@ impl Client {
         }
         let mut rooms: Vec<&String> = self.view.rooms.keys().collect();
         rooms.sort();
+        if rooms.is_empty() && random.percent(60) {
+            return format!("JOIN {}", channel(random));
+        }
         let room = match rooms.len() {
             0 => channel(random),
             n if random.percent(85) => rooms[random.below(n)].clone(),
@@ -270,7 +273,8 @@ impl Client {
             27..30 => format!("TAGMSG {room}"),
             30..40 => format!("JOIN {}{}", channel(random), random.pick(&["", "", "", " k1", ",#c k1,k2"])),
             40..43 => format!("PART {room}{}", random.pick(&["", " :bye", " :"])),
-            43 => "JOIN 0".to_owned(),
+            43 if random.percent(30) => "JOIN 0".to_owned(),
+            43 => format!("MODE {room} -ikl k1"),
             44..46 => format!("TOPIC {room}{}", random.pick(&["", " :a topic", " :", " :ü and more"])),
             46..49 => format!("KICK {room} {who}{}", random.pick(&["", " :out", ",Bob,cy :all"])),
             49..56 => format!("MODE {room} {}", channel_modes(random, &who)),
@@ -303,7 +307,7 @@ impl Client {
             91 => (*random.pick(&["CAP LIST", "CAP LS 302", "CAP LS", "CAP END"])).to_owned(),
             92 => "AUTHENTICATE PLAIN".to_owned(),
             93 => format!("AUTHENTICATE {}", plain(NICKS[random.below(NICKS.len())], random.percent(70))),
-            94 => format!("QUIT{}", random.pick(&["", " :so long", " :"])),
+            94 if random.percent(40) => format!("QUIT{}", random.pick(&["", " :so long", " :"])),
             95 => format!("PING {}", random.pick(&["x", ":a b", ":"])),
             _ => self.absurd(random),
         }
@@ -319,8 +323,8 @@ impl Client {
             1 => "USER x 0 * :x y".to_owned(),
             2 | 3 => "CAP END".to_owned(),
             4 => "PING x".to_owned(),
-            5 => "QUIT".to_owned(),
-            6 => "PASS server".to_owned(),
+            5 if random.percent(30) => "QUIT".to_owned(),
+            5 | 6 => "PASS server".to_owned(),
             _ => self.absurd(random),
         }
     }

@@ -16,7 +16,7 @@ use crate::violation::{Invariant, Outcome, Violation};
 use crate::world::{Summary, Trace, run};
 
 /// Steps of one seed.
-const STEPS: usize = 1500;
+const STEPS: usize = 4000;
 
 /// Runs a seed; a panic is a violation too, and tells what came before it.
 fn run_seed(seed: u64, steps: usize, fault: Option<Fault>) -> Result<Summary, (Violation, String)> {

@@ -101,10 +101,8 @@ impl Store {
                 if row.time <= last {
                     return broken(Invariant::Order, format!("message {seq:x} is not later than the one before"));
                 }
-                if let Some(token) = token_of(&row.text) {
-                    let key = (token.to_owned(), row.target.to_ascii_lowercase());
-                    self.by_token.entry(key).or_default().push(seq);
-                }
+                let key = (token_of(&row.text).to_owned(), row.target.to_ascii_lowercase());
+                self.by_token.entry(key).or_default().push(seq);
                 self.appended_rows.insert(seq, (**row).clone());
             }
             _ => {}
@@ -198,10 +196,8 @@ impl Store {
         self.by_token.clear();
         for (seq, row) in &self.disk.messages {
             self.last_times.insert(row.conversation, row.time);
-            if let Some(token) = token_of(&row.text) {
-                let key = (token.to_owned(), row.target.to_ascii_lowercase());
-                self.by_token.entry(key).or_default().push(*seq);
-            }
+            let key = (token_of(&row.text).to_owned(), row.target.to_ascii_lowercase());
+            self.by_token.entry(key).or_default().push(*seq);
         }
         let message = self.disk.messages.keys().next_back().copied().unwrap_or(0);
         let seen = self.disk.seen.values().flatten().copied().max().unwrap_or(0);
@@ -270,10 +266,10 @@ impl Rows {
     }
 }
 
-/// The word that every text of the simulation begins with, `t` and a number: how a client without msgids
-/// tells messages apart.
-pub fn token_of(text: &str) -> Option<&str> {
-    let word = text.split(' ').next()?;
-    let number = word.strip_prefix('t')?;
-    (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(word)
+/// The word that nearly every text of the simulation begins with, `t` and a number, or else all of the
+/// text: how a client without msgids tells messages apart.
+pub fn token_of(text: &str) -> &str {
+    let word = text.split(' ').next().unwrap_or("");
+    let number = word.strip_prefix('t').unwrap_or("");
+    if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) { word } else { text }
 }

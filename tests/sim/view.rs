@@ -156,6 +156,7 @@ impl View {
 
     fn line(&mut self, raw: &[u8], facts: &mut Facts<'_>) -> Outcome {
         let message = well_formed(raw)?;
+        if std::env::var("COV").is_ok() { eprintln!("COV {} {:?} {} {}", self.nick, String::from_utf8_lossy(raw), message.command(), if message.command()=="FAIL" {format!("{} {}", message.param(0).unwrap_or(""), message.param(1).unwrap_or(""))} else {String::new()}); }
         self.tags(&message)?;
         self.labels(&message)?;
         self.forms(&message)?;
@@ -441,7 +442,7 @@ impl View {
     // 1 and 2: messages.
 
     fn row_by_text(&self, message: &Message, facts: &Facts<'_>, durable: bool) -> Option<Seq> {
-        let token = token_of(message.param(1)?)?;
+        let token = token_of(message.param(1)?);
         let target = message.param(0)?;
         let all = facts.store.by_token(token, target);
         if durable && all.len() > 1 {

@@ -191,6 +191,10 @@ impl<'a> World<'a> {
         if self.edge.sockets[socket].server_closed || self.edge.sockets[socket].client_closed {
             return;
         }
+        // Who waits to be let in says little meanwhile.
+        if !client.view.registered && self.random.percent(85) {
+            return;
+        }
         let lines = if self.random.percent(3) { 40 } else { 1 + self.random.below(3) };
         for _ in 0..lines {
             let line = client.say(&mut self.random, &mut self.counters);
@@ -390,7 +394,7 @@ impl<'a> World<'a> {
     }
 
     fn time_passes(&mut self) -> Outcome {
-        let ms = [1000, 5000, 30_000, 61_000][self.random.below(4)];
+        let ms = [1000, 1000, 3000, 5000, 5000, 10_000, 30_000, 61_000][self.random.below(8)];
         self.now.mono_ms += ms;
         self.now.unix_ms = match self.random.below(10) {
             0 => self.now.unix_ms - 10_000,
@@ -492,7 +496,11 @@ impl<'a> World<'a> {
             return;
         }
         let tags = session.caps.has(Cap::MessageTags);
-        let Some(client) = self.edge.socket_of(id.conn).map(|socket| self.of_socket[socket]) else { return };
+        let Some(socket) = self.edge.socket_of(id.conn) else { return };
+        let client = self.of_socket[socket];
+        if self.clients[client].socket != Some(socket) {
+            return;
+        }
         for seq in rows {
             let Some(row) = self.store.disk.messages.get(seq) else { continue };
             if row.kind.is_text() || row.kind == Kind::Tagmsg && tags {
