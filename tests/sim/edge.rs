@@ -191,7 +191,7 @@ impl Edge {
                     }
                     let mut bytes = Vec::new();
                     frame.render(variant, OwnTags::default(), &mut bytes);
-                    let twice = is_join(&bytes) && planted.hits(Fault::DeliveryTwice);
+                    let twice = has(&bytes, b" JOIN ") && planted.hits(Fault::DeliveryTwice);
                     for _ in 0..1 + usize::from(twice) {
                         there.slots[at].push(frame.after, Bytes::from(bytes.clone()), planted);
                     }
@@ -250,7 +250,8 @@ impl Edge {
             }
             let conn = ConnId { worker: worker as u16, slot: at as u32 };
             let socket = &mut self.sockets[slot.socket];
-            if slot.queue.len() > 1 && planted.hits(Fault::DeliveriesSwapped) {
+            let said = |at: usize| slot.queue.get(at).is_some_and(|(_, bytes)| has(bytes, b" PRIVMSG #"));
+            if said(0) && said(1) && planted.hits(Fault::DeliveriesSwapped) {
                 slot.queue.swap(0, 1);
             }
             while socket.wire.len() < SOCKET_BYTES {
@@ -260,7 +261,11 @@ impl Edge {
                     // Later bytes wait behind those that wait.
                     let ready = slot.queue.iter().position(|(after, _)| *after <= there.durable);
                     match ready {
-                        Some(later) if planted.hits(Fault::HeldOvertaken) => from = later,
+                        Some(later)
+                            if slot.queue[later].1.starts_with(b"@label=") && planted.hits(Fault::HeldOvertaken) =>
+                        {
+                            from = later;
+                        }
                         _ => break,
                     }
                 }
@@ -379,8 +384,9 @@ impl Slot {
         if labelled && planted.hits(Fault::LabelTwice) {
             self.queue.push_back((after, bytes.clone()));
         }
-        if !bytes.starts_with(b"@") && bytes.len() > 20 && planted.hits(Fault::LineBroken) {
-            self.queue.push_back((after, bytes.slice(..bytes.len() - 2)));
+        if planted.hits(Fault::LineBroken) {
+            let line = [&bytes[..bytes.len() - 2], b"\n"].concat();
+            self.queue.push_back((after, Bytes::from(line)));
             return;
         }
         self.queue.push_back((after, bytes));
@@ -394,6 +400,6 @@ impl Slot {
     }
 }
 
-fn is_join(bytes: &[u8]) -> bool {
-    std::str::from_utf8(bytes).is_ok_and(|line| line.split(' ').any(|word| word == "JOIN"))
+fn has(bytes: &[u8], word: &[u8]) -> bool {
+    bytes.windows(word.len()).any(|window| window == word)
 }

@@ -20,7 +20,7 @@ faults! {
     /// The edge sends held bytes before they are durable.
     HeldReleased => Durable;
     /// The edge lets later bytes overtake held ones.
-    HeldOvertaken => Order;
+    HeldOvertaken => Labels;
     /// A fan-out does not reach one member.
     DeliveryDropped => Order;
     /// Two queued sends of one connection are swapped.
@@ -37,7 +37,7 @@ faults! {
     TagLeaked => Caps;
     /// A message goes to someone without its capability.
     FormLeaked => Caps;
-    /// A line loses its CR LF.
+    /// A line loses its CR.
     LineBroken => Lines;
     /// A numeric is addressed to another nick.
     NumericMisaddressed => Lines;

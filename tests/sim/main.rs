@@ -81,3 +81,65 @@ fn twice(seed: u64, fault: Option<Fault>) -> Result<(), Invariant> {
     let run = || run_seed(seed, STEPS, fault).map_err(|(violation, _)| violation.invariant);
     if run()?.digest == run()?.digest { Ok(()) } else { Err(Invariant::Seed) }
 }
+
+/// Runs seeds with a planted fault until the checker finds it by the invariant that it breaks.
+fn caught(fault: Fault) {
+    let Some((_, expected)) = Fault::ALL.iter().find(|(listed, _)| *listed == fault) else { return };
+    let mut others = Vec::new();
+    for seed in 0..60 {
+        let found = match fault {
+            Fault::OrderByChance => twice(seed, Some(fault)).err(),
+            _ => run_seed(seed, STEPS, Some(fault)).err().map(|(violation, _)| violation.invariant),
+        };
+        if found == Some(*expected) {
+            return;
+        }
+        others.extend(found);
+    }
+    panic!("{fault:?} was not caught by {expected:?} in 60 seeds, but by {others:?}");
+}
+
+macro_rules! planted {
+    ($($test:ident $fault:ident;)+) => {
+        $(#[test]
+        fn $test() {
+            caught(Fault::$fault);
+        })+
+
+        #[test]
+        fn every_fault_has_a_test() {
+            let tested = [$(Fault::$fault),+];
+            assert!(Fault::ALL.iter().all(|(fault, _)| tested.contains(fault)));
+        }
+    };
+}
+
+planted! {
+    held_bytes_released_early_are_caught HeldReleased;
+    held_bytes_overtaken_are_caught HeldOvertaken;
+    a_delivery_dropped_is_caught DeliveryDropped;
+    two_deliveries_swapped_are_caught DeliveriesSwapped;
+    a_join_delivered_twice_is_caught DeliveryTwice;
+    a_label_answered_twice_is_caught LabelTwice;
+    a_label_not_answered_is_caught LabelDropped;
+    a_batch_left_open_is_caught BatchOpen;
+    a_tag_leaked_is_caught TagLeaked;
+    a_message_without_its_capability_is_caught FormLeaked;
+    a_line_without_its_cr_is_caught LineBroken;
+    a_numeric_for_another_nick_is_caught NumericMisaddressed;
+    a_record_not_appended_is_caught RecordDropped;
+    a_record_with_another_text_is_caught RecordAltered;
+    two_records_swapped_are_caught RecordsSwapped;
+    a_commit_reported_early_is_caught CommitEarly;
+    an_event_that_does_not_wait_is_caught EventUnheld;
+    a_crash_that_loses_a_durable_row_is_caught CrashLosesRow;
+    a_quit_lost_is_caught QuitLost;
+    a_stale_audience_is_caught AudienceStale;
+    a_slot_released_early_is_caught ReleasedEarly;
+    an_end_unreported_is_caught CloseUnreported;
+    a_resume_lost_is_caught ResumeLost;
+    a_call_lost_is_caught CallLost;
+    a_page_with_a_gap_is_caught HistoryGap;
+    a_page_of_another_conversation_is_caught HistoryForeign;
+    an_order_by_chance_is_caught OrderByChance;
+}

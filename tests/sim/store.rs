@@ -76,6 +76,36 @@ impl Store {
         }
     }
 
+    /// A database in which some of the clients have accounts.
+    pub fn settle_accounts(&mut self) {
+        for (id, name) in (1..).zip(["ann", "Bob", "cy", "dora", "eve"]) {
+            let folded = name.to_ascii_lowercase();
+            let password = format!("h:pw-{folded}").into();
+            let (name, folded) = (name.into(), folded.into());
+            let row = AccountRow { id, name, folded, password, registered: 1_600_000_000_000, autoreplay_missed: true };
+            self.disk.accounts.insert(id, row);
+        }
+    }
+
+    /// A database with so many registered channels that LIST is sent in pages.
+    pub fn settle_channels(&mut self) {
+        for at in 0..200 {
+            let name = format!("#list{at}");
+            let row = ChannelRow {
+                folded: name.as_str().into(),
+                name: name.as_str().into(),
+                founder: 1,
+                registered: 1_600_000_000_000,
+                created: 1_600_000_000,
+                topic: Some(("long topic ".repeat(27).into(), "ann!a@b".into(), 1_600_000_000)),
+                modes: "nt".into(),
+                key: None,
+                limit: None,
+            };
+            self.disk.channels.insert(row.folded.clone(), row);
+        }
+    }
+
     /// Takes a record; numbers rise, and time rises within a conversation.
     pub fn append(&mut self, seq: Seq, record: Record) -> Outcome {
         if seq < self.last {

@@ -156,7 +156,6 @@ impl View {
 
     fn line(&mut self, raw: &[u8], facts: &mut Facts<'_>) -> Outcome {
         let message = well_formed(raw)?;
-        if std::env::var("COV").is_ok() { eprintln!("COV {} {:?} {} {}", self.nick, String::from_utf8_lossy(raw), message.command(), if message.command()=="FAIL" {format!("{} {}", message.param(0).unwrap_or(""), message.param(1).unwrap_or(""))} else {String::new()}); }
         self.tags(&message)?;
         self.labels(&message)?;
         self.forms(&message)?;

@@ -77,6 +77,8 @@ struct World<'a> {
     seen: BTreeSet<Seq>,
     strict: bool,
     password: bool,
+    /// Calls and questions take long.
+    slow: bool,
     planted: Planted,
     stale: Vec<Option<Arc<[u32]>>>,
     digest: u64,
@@ -127,6 +129,12 @@ impl<'a> World<'a> {
         let settings = Arc::new(settings(&mut random, password));
         let now = Now { unix_ms: 1_700_000_000_000 + random.next() % 1_000_000, mono_ms: 1000 };
         let mut store = Store::new(EPOCH);
+        if random.percent(50) {
+            store.settle_accounts();
+        }
+        if random.percent(10) {
+            store.settle_channels();
+        }
         let snapshot = store.restart();
         let clients = (0..5 + random.below(8)).map(|at| Client::new(Persona::any(&mut random, at))).collect();
         let sendq = if random.percent(20) { 20_000 } else { 1 << 20 };
@@ -144,6 +152,7 @@ impl<'a> World<'a> {
             strict: settings.wait_for_store && !settings.relay_when_store_fails,
             settings,
             password,
+            slow: random.percent(30),
             planted: Planted::new(fault, seed),
             stale: vec![None; WORKERS],
             digest: 0,
@@ -172,6 +181,7 @@ impl<'a> World<'a> {
                 self.client_reads(client, bytes)?;
             }
             78..84 => self.store_step()?,
+            84..89 if self.slow && self.random.percent(85) => {}
             84..89 => self.call_returns()?,
             89..91 => self.tell_workers(),
             91..95 => self.connect()?,
@@ -288,6 +298,7 @@ impl<'a> World<'a> {
                 Some(id) => self.handle(Event::Returned(id, Returned::Failed("no".into())), &[]),
                 None => Ok(()),
             },
+            3..6 if self.slow && self.random.percent(85) => Ok(()),
             3..6 => self.answer(),
             _ => {
                 let count = 1 + self.random.below(12);
