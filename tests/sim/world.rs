@@ -539,8 +539,10 @@ impl<'a> World<'a> {
             if [now, was].iter().flatten().any(|copies| *copies != Copies::First) {
                 *client.view.copies.entry(seq).or_insert(0) += 1;
             }
-            if [now, was].iter().flatten().any(|copies| *copies != Copies::Second) {
-                client.view.promised.push_back(Promise { seq, optional: now != was });
+            // Of several commands, one may have turned echo-message on and the next off again.
+            let unsure = earlier.is_some() && Some(conn) == by;
+            if unsure || [now, was].iter().flatten().any(|copies| *copies != Copies::Second) {
+                client.view.promised.push_back(Promise { seq, optional: unsure || now != was });
             }
         }
     }
