@@ -131,8 +131,10 @@ impl Store {
                 if row.time <= last {
                     return broken(Invariant::Order, format!("message {seq:x} is not later than the one before"));
                 }
-                let key = (token_of(&row.text).to_owned(), row.target.to_ascii_lowercase());
-                self.by_token.entry(key).or_default().push(seq);
+                if row.kind.is_text() {
+                    let key = (token_of(&row.text).to_owned(), row.target.to_ascii_lowercase());
+                    self.by_token.entry(key).or_default().push(seq);
+                }
                 self.appended_rows.insert(seq, (**row).clone());
             }
             _ => {}
@@ -226,8 +228,10 @@ impl Store {
         self.by_token.clear();
         for (seq, row) in &self.disk.messages {
             self.last_times.insert(row.conversation, row.time);
-            let key = (token_of(&row.text).to_owned(), row.target.to_ascii_lowercase());
-            self.by_token.entry(key).or_default().push(*seq);
+            if row.kind.is_text() {
+                let key = (token_of(&row.text).to_owned(), row.target.to_ascii_lowercase());
+                self.by_token.entry(key).or_default().push(*seq);
+            }
         }
         let message = self.disk.messages.keys().next_back().copied().unwrap_or(0);
         let seen = self.disk.seen.values().flatten().copied().max().unwrap_or(0);

@@ -320,11 +320,15 @@ impl View {
     /// A line of a chathistory batch is a stored row, word for word.
     fn history_row(&mut self, message: &Message, facts: &mut Facts<'_>) -> Outcome<Seq> {
         let by_msgid = message.tags().get("msgid").and_then(|id| MsgId::parse(&id)).map(|id| id.seq);
+        if by_msgid.is_none() && !matches!(message.command(), "PRIVMSG" | "NOTICE") {
+            // So can events.
+            return Ok(0);
+        }
         let seq = match by_msgid {
             Some(seq) => seq,
             None => match self.row_by_text(message, facts, true) {
                 Some(seq) => seq,
-                // Events and odd texts can only be told by msgid.
+                // What was said twice can only be told by its msgid.
                 None => return Ok(0),
             },
         };
@@ -499,16 +503,13 @@ impl View {
 
     /// The next message that was promised is this one.
     fn promised(&mut self, seq: Seq) -> Outcome {
-        if self.promised.iter().any(|promise| promise.seq == seq) {
-            // Optional ones that were said earlier have not come, and will not.
-            while self.promised.front().is_some_and(|next| next.optional && next.seq != seq) {
-                self.promised.pop_front();
-            }
-            if self.promised.front().is_some_and(|next| next.seq == seq) {
-                self.promised.pop_front();
-                return Ok(());
-            }
-        } else if let Some(left) = self.copies.get_mut(&seq)
+        // Optional ones that were said earlier have not come, and will not.
+        let next = self.promised.iter().position(|promise| promise.seq == seq || !promise.optional);
+        if let Some(at) = next.filter(|at| self.promised[*at].seq == seq) {
+            self.promised.drain(..=at);
+            return Ok(());
+        }
+        if let Some(left) = self.copies.get_mut(&seq)
             && *left > 0
         {
             *left -= 1;
