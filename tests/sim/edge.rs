@@ -124,9 +124,10 @@ impl Edge {
     /// The connection of a socket, while it is open.
     pub fn conn_of(&self, socket: usize) -> Option<ConnId> {
         self.workers.iter().enumerate().find_map(|(worker, there)| {
-            let slot = there.slots.iter().position(|slot| {
-                slot.socket == socket && matches!(slot.stage, Stage::Open | Stage::Ending)
-            })?;
+            let slot = there
+                .slots
+                .iter()
+                .position(|slot| slot.socket == socket && matches!(slot.stage, Stage::Open | Stage::Ending))?;
             Some(ConnId { worker: worker as u16, slot: slot as u32 })
         })
     }

@@ -240,7 +240,8 @@ impl Store {
             *seq = seq.or(Some(last_seq));
         }
         let last = |id: ConversationId, text: bool| {
-            let rows = self.disk.messages.values().filter(|row| row.conversation == id && (!text || row.kind.is_text()));
+            let rows =
+                self.disk.messages.values().filter(|row| row.conversation == id && (!text || row.kind.is_text()));
             rows.map(|row| row.time).max().unwrap_or(0)
         };
         let conversations = self.disk.conversations.iter();

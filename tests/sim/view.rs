@@ -349,7 +349,8 @@ impl View {
             return Ok(());
         }
         let rows = &facts.store.disk.messages;
-        let ids: BTreeSet<u64> = batch.rows.iter().filter_map(|seq| rows.get(seq)).map(|row| row.conversation).collect();
+        let ids: BTreeSet<u64> =
+            batch.rows.iter().filter_map(|seq| rows.get(seq)).map(|row| row.conversation).collect();
         if ids.len() > 1 {
             return broken(Invariant::History, "a page mixes conversations");
         }

@@ -21,8 +21,8 @@ use crate::edge::{Edge, Typed};
 use crate::fault::{Fault, Planted};
 use crate::random::Random;
 use crate::store::Store;
-use crate::violation::{Invariant, Outcome, broken};
 use crate::view::{Facts, Promise};
+use crate::violation::{Invariant, Outcome, broken};
 
 /// The last things that happened, for people.
 #[derive(Debug, Default)]
@@ -526,6 +526,7 @@ impl<'a> World<'a> {
         let earlier = was.map(|was| was.audience(row, key, by));
         let mut all: Vec<ConnId> = there.keys().copied().collect();
         all.extend(earlier.iter().flat_map(|earlier| earlier.keys().copied()));
+        all.extend(by.filter(|_| earlier.is_some()));
         all.sort();
         all.dedup();
         for conn in all {
@@ -539,7 +540,7 @@ impl<'a> World<'a> {
             if [now, was].iter().flatten().any(|copies| *copies != Copies::First) {
                 *client.view.copies.entry(seq).or_insert(0) += 1;
             }
-            // Of several commands, one may have turned echo-message on and the next off again.
+            // Of several commands, one may have turned echo-message on, or taken a nick, and the next undone it.
             let unsure = earlier.is_some() && Some(conn) == by;
             if unsure || [now, was].iter().flatten().any(|copies| *copies != Copies::Second) {
                 client.view.promised.push_back(Promise { seq, optional: unsure || now != was });
@@ -656,7 +657,8 @@ impl<'a> World<'a> {
                 // Of several commands, one may show what another has just changed, as state.
                 NetAction::Send { bytes, after, .. } if !several => {
                     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-                        let tags = if line.starts_with(b"@") { line.iter().position(|byte| *byte == b' ') } else { None };
+                        let tags =
+                            if line.starts_with(b"@") { line.iter().position(|byte| *byte == b' ') } else { None };
                         held(&line[tags.map_or(0, |at| at + 1)..], *after)?;
                     }
                 }
