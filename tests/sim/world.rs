@@ -376,7 +376,12 @@ impl<'a> World<'a> {
             websocket: self.random.percent(20),
             certfp: self.random.percent(10).then(|| "abcd".into()),
         };
-        self.handle(Event::Opened(conn, Box::new(peer)), &[])
+        self.handle(Event::Opened(conn, Box::new(peer)), &[])?;
+        if self.random.percent(8) {
+            // Gone before it is in; what it typed is read, or not.
+            self.client_closes(at);
+        }
+        Ok(())
     }
 
     /// A client closes, or a worker notices that one has.
