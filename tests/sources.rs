@@ -199,7 +199,7 @@ fn has_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         let before = line[..at].chars().next_back();
         let after = line[at + word.len()..].chars().next();
-        !(begins && before.is_some_and(is_name)) && !(ends && after.is_some_and(is_name))
+        !(begins && before.is_some_and(is_name) || ends && after.is_some_and(is_name))
     })
 }
 

@@ -45,6 +45,8 @@ faults! {
     RecordDropped => Durable;
     /// A message is stored with another text.
     RecordAltered => Durable;
+    /// A change of a registered channel is not given to the store.
+    ChannelUnkept => Durable;
     /// Two records reach the store in the wrong order.
     RecordsSwapped => Order;
     /// The store reports a commit before it is done.

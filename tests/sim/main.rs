@@ -129,6 +129,7 @@ planted! {
     a_numeric_for_another_nick_is_caught NumericMisaddressed;
     a_record_not_appended_is_caught RecordDropped;
     a_record_with_another_text_is_caught RecordAltered;
+    a_channel_not_kept_is_caught ChannelUnkept;
     two_records_swapped_are_caught RecordsSwapped;
     a_commit_reported_early_is_caught CommitEarly;
     an_event_that_does_not_wait_is_caught EventUnheld;

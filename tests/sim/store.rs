@@ -114,8 +114,9 @@ impl Store {
         self.last = seq;
         match &record {
             Record::Conversation(row) => {
-                if self.keys.insert(row.id, row.key.clone()).is_some() {
-                    return broken(Invariant::Order, format!("conversation {} was made twice", row.id));
+                let before = self.keys.insert(row.id, row.key.clone());
+                if let Some(before) = before {
+                    return broken(Invariant::Order, format!("conversation {} was {before:?} before", row.id));
                 }
             }
             Record::Message(row) => {
@@ -233,12 +234,21 @@ impl Store {
                 self.by_token.entry(key).or_default().push(*seq);
             }
         }
-        let message = self.disk.messages.keys().next_back().copied().unwrap_or(0);
-        let seen = self.disk.seen.values().flatten().copied().max().unwrap_or(0);
-        let last_seq = message.max(seen);
+        let last_seq = self.last_seq();
         for seq in self.disk.seen.values_mut() {
             *seq = seq.or(Some(last_seq));
         }
+        self.snapshot()
+    }
+
+    fn last_seq(&self) -> Seq {
+        let message = self.disk.messages.keys().next_back().copied().unwrap_or(0);
+        let seen = self.disk.seen.values().flatten().copied().max().unwrap_or(0);
+        message.max(seen)
+    }
+
+    /// What is on disk, as the state is rebuilt from it.
+    pub fn snapshot(&self) -> Snapshot {
         let last = |id: ConversationId, text: bool| {
             let rows =
                 self.disk.messages.values().filter(|row| row.conversation == id && (!text || row.kind.is_text()));
@@ -248,7 +258,7 @@ impl Store {
         Snapshot {
             epoch: self.epoch,
             boot: self.boot,
-            last_seq,
+            last_seq: self.last_seq(),
             accounts: self.disk.accounts.values().cloned().collect(),
             channels: self.disk.channels.values().cloned().collect(),
             lists: self.disk.lists.values().cloned().collect(),

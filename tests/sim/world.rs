@@ -12,7 +12,7 @@ use roost::server::command::Pending;
 use roost::server::event::{BadLine, CallId, CloseCause, ConnId, Event, Now, Peer, Returned};
 use roost::server::frame::Frame;
 use roost::server::history;
-use roost::server::network::UserId;
+use roost::server::network::{Conversation, Network, UserId};
 use roost::server::record::{Kind, MessageRow, Reader, Record, Seq, Snapshot};
 use roost::server::settings::{Oper, Settings, Throttle};
 
@@ -723,6 +723,11 @@ impl<'a> World<'a> {
                 row.text = format!("{} and more", row.text).into();
             }
         }
+        if let Some(at) = actions.store.iter().position(|(_, record)| matches!(record, Record::Channel(_)))
+            && planted.hits(Fault::ChannelUnkept)
+        {
+            actions.store.remove(at);
+        }
         if actions.store.len() > 1 && actions.store[0].0 != actions.store[1].0 && planted.hits(Fault::RecordsSwapped) {
             actions.store.swap(0, 1);
         }
@@ -778,7 +783,7 @@ impl<'a> World<'a> {
             if let [.., NetAction::Send { slot: a, .. }, NetAction::Send { slot: b, .. }] = &net[..]
                 && a != b
                 && planted.hits(Fault::OrderByChance)
-                && RandomState::new().hash_one(0) % 2 == 0
+                && RandomState::new().hash_one(0).is_multiple_of(2)
             {
                 let last = net.len() - 1;
                 net.swap(last - 1, last);
@@ -847,6 +852,7 @@ impl<'a> World<'a> {
         for at in 0..self.clients.len() {
             self.check_client(at)?;
         }
+        self.check_rebuilt()?;
         for seq in &self.seen {
             if !self.store.disk.messages.contains_key(seq) {
                 return broken(Invariant::Durable, format!("{seq:x} was seen and is not stored any more"));
@@ -901,6 +907,56 @@ impl<'a> World<'a> {
         let known: Vec<String> = view.rooms.keys().cloned().collect();
         if real != known {
             return broken(Invariant::Members, format!("client {at} is in {real:?} and thinks {known:?}"));
+        }
+        Ok(())
+    }
+
+    /// 2: a restart would find what the server has now.
+    fn check_rebuilt(&self) -> Outcome {
+        let snapshot = self.store.snapshot();
+        let network = &self.server.network;
+        for row in &snapshot.accounts {
+            if network.account(row.id) != Some(row) {
+                return broken(Invariant::Durable, format!("account {} is stored as {row:?}", row.name));
+            }
+        }
+        for (row, last_time, last_text) in &snapshot.conversations {
+            let stored = Conversation { id: row.id, last_time: *last_time, last_text: *last_text };
+            if network.conversation(&row.key) != Some(stored) {
+                let there = network.conversation(&row.key);
+                return broken(Invariant::Durable, format!("{} is stored as {stored:?} and is {there:?}", row.key));
+            }
+        }
+        for row in &snapshot.seen {
+            let there = network.seen(row.account, &row.device);
+            if there != row.seq {
+                return broken(Invariant::Durable, format!("{row:?} is stored, there is {there:?}"));
+            }
+        }
+        let sorted = |network: &Network| {
+            let mut channels: Vec<_> = network
+                .channels
+                .iter()
+                .filter_map(|(_, channel)| {
+                    let mut lists: Vec<(char, String)> = ['b', 'e', 'I']
+                        .into_iter()
+                        .flat_map(|mode| channel.list(mode).into_iter().flatten().map(move |entry| (mode, entry)))
+                        .map(|(mode, entry)| (mode, format!("{entry:?}")))
+                        .collect();
+                    lists.sort();
+                    Some((channel.row()?, lists))
+                })
+                .collect();
+            channels.sort_by(|(a, _), (b, _)| a.folded.cmp(&b.folded));
+            channels
+        };
+        let (here, stored) = (sorted(network), sorted(&Network::new(network.casemapping, snapshot)));
+        if let Some((here, stored)) = here.iter().zip(&stored).find(|(here, stored)| here != stored) {
+            return broken(Invariant::Durable, format!("stored is {stored:?}\n    there is {here:?}"));
+        }
+        if here.len() != stored.len() {
+            let (here, stored) = (here.len(), stored.len());
+            return broken(Invariant::Durable, format!("{here} channels are registered, {stored} are stored"));
         }
         Ok(())
     }
