@@ -453,14 +453,17 @@ impl View {
             return None;
         }
         let source = message.source()?;
-        let fits = |seq: &&Seq| {
+        let time = message.tags().get("time").and_then(|time| parse_time(&time));
+        let fits = |seq: &Seq| {
             let row = facts.store.appended_rows.get(seq);
-            row.is_some_and(|row| &*row.source == source) && (!durable || facts.store.disk.messages.contains_key(seq))
+            all.contains(seq)
+                && row.is_some_and(|row| &*row.source == source && time.is_none_or(|time| time == row.time))
+                && (!durable || facts.store.disk.messages.contains_key(seq))
         };
-        // One text may have been said twice to one target: the promise tells which is meant.
-        let next = self.promised.iter().find(|promise| all.contains(&promise.seq)).map(|promise| promise.seq);
-        next.filter(|seq| !durable || facts.store.disk.messages.contains_key(seq))
-            .or_else(|| all.iter().find(fits).copied())
+        // One text may have been said twice to one target: the time or the promise tells which is meant.
+        let next = self.promised.iter().map(|promise| promise.seq).find(|seq| fits(seq));
+        // A wrong time is for the comparison with the row to find.
+        next.or_else(|| all.iter().copied().find(|seq| fits(seq))).or_else(|| all.first().copied())
     }
 
     fn said(&mut self, message: &Message, facts: &mut Facts<'_>) -> Outcome {
@@ -507,7 +510,13 @@ impl View {
         // Optional ones that were said earlier have not come, and will not.
         let next = self.promised.iter().position(|promise| promise.seq == seq || !promise.optional);
         if let Some(at) = next.filter(|at| self.promised[*at].seq == seq) {
-            self.promised.drain(..=at);
+            let came = self.promised.drain(..=at).next_back();
+            // It may have been another copy that came, which was promised for certain.
+            if came.is_some_and(|came| came.optional) {
+                for other in self.promised.iter_mut().filter(|other| other.seq == seq) {
+                    other.optional = true;
+                }
+            }
             return Ok(());
         }
         if let Some(left) = self.copies.get_mut(&seq)
