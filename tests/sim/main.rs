@@ -66,7 +66,8 @@ fn every_seed_holds_every_invariant() {
     }
     println!("{events} events, {messages} messages stored, {seen} of them seen");
     assert!(failed.is_empty(), "run one with ROOST_SIM_SEEDS=n..n+1:\n{}", failed.join("\n"));
-    assert!(messages > 0 && seen > 0, "the runs do nothing");
+    let runs = seeds().count();
+    assert!(runs < 100 || messages > 20 * runs && seen > 10 * runs, "the runs do next to nothing");
 }
 
 #[test]

@@ -463,7 +463,9 @@ impl View {
         // One text may have been said twice to one target: the time or the promise tells which is meant.
         let next = self.promised.iter().map(|promise| promise.seq).find(|seq| fits(seq));
         // A wrong time is for the comparison with the row to find.
-        next.or_else(|| all.iter().copied().find(|seq| fits(seq))).or_else(|| all.first().copied())
+        // What a crash has taken cannot be told from another copy that it has left.
+        let others = || all.iter().copied().find(|seq| fits(seq)).or_else(|| all.first().copied());
+        next.or_else(|| if facts.strict { others() } else { None })
     }
 
     fn said(&mut self, message: &Message, facts: &mut Facts<'_>) -> Outcome {
@@ -501,6 +503,12 @@ impl View {
             let own = fold(nick_of(&row.source)) == fold(&self.nick);
             let with = if private && !own { nick_of(&row.source).to_owned() } else { row.target.to_string() };
             self.known.push((with, id.to_string(), row.time));
+        }
+        if !facts.strict {
+            // A crash may have lost what was on its way, and what was shown of it cannot be told any more.
+            for promise in &mut self.promised {
+                promise.optional |= !facts.store.appended_rows.contains_key(&promise.seq);
+            }
         }
         self.promised(seq)
     }
