@@ -120,10 +120,11 @@ pub struct Counters {
 impl Persona {
     /// Someone.
     pub fn any(random: &mut Random, at: usize) -> Persona {
-        let caps: Vec<Cap> = match random.below(6) {
+        let caps: Vec<Cap> = match random.below(7) {
             0 => Vec::new(),
             1 | 2 => Cap::ALL.to_vec(),
             3 => vec![Cap::Sasl, Cap::MessageTags, Cap::ServerTime, Cap::Batch, Cap::LabeledResponse, Cap::EchoMessage],
+            4 => vec![Cap::Sasl, Cap::ServerTime, Cap::MessageTags, Cap::Batch],
             _ => Cap::ALL.iter().copied().filter(|_| random.percent(50)).collect(),
         };
         let nick = NICKS[random.below(NICKS.len())].to_owned();
@@ -332,7 +333,10 @@ impl Client {
             72 => format!("KILL {who} :enough"),
             73 => (*random.pick(&["OPER admin right", "OPER admin wrong", "OPER x y"])).to_owned(),
             74..76 => format!("NS {}", self.nickserv(random)),
-            76..78 => format!("CS {}", random.pick(&["REGISTER #a", "REGISTER #B", "DROP #a", "INFO #a", "OP #a", ""])),
+            76..78 => format!(
+                "CS {} {room}",
+                random.pick(&["REGISTER", "REGISTER", "REGISTER", "DROP", "INFO", "OP", "", "FROB"])
+            ),
             78 => format!("REGISTER * * pw-{}", self.view.nick.to_lowercase()),
             79 => format!("PRIVMSG NickServ :{}", self.nickserv(random)),
             80..90 => self.chathistory(random, &room),
@@ -437,6 +441,7 @@ impl Client {
                 let at = random.below(2);
                 (format!("TARGETS {} {} {limit}", times[at], times[1 - at]), AskedRange::Other)
             }
+            _ if random.percent(80) => (format!("LATEST {target} * {limit}"), AskedRange::Latest),
             _ => (format!("{} {target} {}", random.pick(&["LATEST", "AFTER", "FROB"]), any(random)), AskedRange::Other),
         };
         let read = self.view.read.clone();

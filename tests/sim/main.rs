@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::fault::Fault;
 use crate::violation::{Invariant, Outcome, Violation};
-use crate::world::{Summary, Trace, run};
+use crate::world::{REACHED, Summary, Trace, run};
 
 /// Steps of one seed.
 const STEPS: usize = 4000;
@@ -48,12 +48,16 @@ fn seeds() -> std::ops::Range<u64> {
 fn every_seed_holds_every_invariant() {
     let mut failed = Vec::new();
     let (mut events, mut messages, mut seen) = (0, 0, 0);
+    let mut reached = [0; REACHED.len()];
     for seed in seeds() {
         match run_seed(seed, STEPS, None) {
             Ok(summary) => {
                 events += summary.events;
                 messages += summary.messages;
                 seen += summary.seen;
+                for (sum, count) in reached.iter_mut().zip(summary.reached) {
+                    *sum += count;
+                }
             }
             Err((violation, trace)) => {
                 eprintln!("seed {seed}: {violation}\n{trace}");
@@ -65,9 +69,17 @@ fn every_seed_holds_every_invariant() {
         }
     }
     println!("{events} events, {messages} messages stored, {seen} of them seen");
+    for (what, count) in REACHED.iter().zip(reached) {
+        println!("{count:8} times {what}");
+    }
     assert!(failed.is_empty(), "run one with ROOST_SIM_SEEDS=n..n+1:\n{}", failed.join("\n"));
     let runs = seeds().count();
-    assert!(runs < 100 || messages > 20 * runs && seen > 10 * runs, "the runs do next to nothing");
+    if runs >= 200 {
+        assert!(messages > 20 * runs && seen > 10 * runs, "the runs do next to nothing");
+        let missed: Vec<&str> =
+            REACHED.iter().zip(reached).filter(|(_, count)| *count == 0).map(|(what, _)| *what).collect();
+        assert!(missed.is_empty(), "the runs never came to {missed:?}");
+    }
 }
 
 #[test]

@@ -44,7 +44,7 @@ impl Trace {
 }
 
 /// What a run came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// A hash of every action and record, and of everything that clients read.
     pub digest: u64,
@@ -54,7 +54,29 @@ pub struct Summary {
     pub messages: usize,
     /// Lines of live messages and history that clients saw and compared.
     pub seen: usize,
+    /// How often the run came to what [`REACHED`] lists.
+    pub reached: [u64; REACHED.len()],
 }
+
+/// What runs must come to, or they prove little.
+pub const REACHED: [&str; 16] = [
+    "a user with several connections",
+    "a page of history with messages",
+    "a replay at login",
+    "a long answer in pages",
+    "a paused connection",
+    "a reader given up",
+    "a user killed",
+    "an operator",
+    "a crash",
+    "a store that fails",
+    "a hash that fails",
+    "a channel registered",
+    "an account registered",
+    "a call that returns to nobody",
+    "a ping timeout",
+    "a shutdown",
+];
 
 const WORKERS: usize = 2;
 /// Lines that may wait in a session: the pause comes at half of [`limits::PARKED_LINES`], and a worker
@@ -83,6 +105,7 @@ struct World<'a> {
     stale: Vec<Option<Arc<[u32]>>>,
     digest: u64,
     events: u64,
+    reached: [u64; REACHED.len()],
     trace: &'a mut Trace,
 }
 
@@ -99,6 +122,7 @@ pub fn run(seed: u64, steps: usize, fault: Option<Fault>, trace: &mut Trace) -> 
         events: world.events,
         messages: world.store.disk.messages.len(),
         seen: world.seen.len(),
+        reached: world.reached,
     })
 }
 
@@ -137,7 +161,7 @@ impl<'a> World<'a> {
         }
         let snapshot = store.restart();
         let clients = (0..5 + random.below(8)).map(|at| Client::new(Persona::any(&mut random, at))).collect();
-        let sendq = if random.percent(20) { 20_000 } else { 1 << 20 };
+        let sendq = [4000, 20_000, 1 << 20, 1 << 20, 1 << 20, 1 << 20][random.below(6)];
         World {
             server: new_server(&settings, snapshot, now),
             now,
@@ -158,6 +182,7 @@ impl<'a> World<'a> {
             digest: 0,
             events: 0,
             random,
+            reached: [0; REACHED.len()],
             trace,
         }
     }
@@ -435,6 +460,7 @@ impl<'a> World<'a> {
             self.store.commit(count);
         }
         self.trace.note("CRASH and restart".to_owned());
+        self.count("a crash");
         if self.planted.hits(Fault::CrashLosesRow)
             && let Some(seq) = self.seen.last()
         {
@@ -467,6 +493,7 @@ impl<'a> World<'a> {
             self.promise_page(*id, page);
         }
 
+        self.count_event(&event);
         let mut actions = Actions::new(WORKERS);
         self.server.handle(self.now, event, &mut actions);
         self.spoil(&mut actions);
@@ -474,6 +501,7 @@ impl<'a> World<'a> {
         self.check_state(conn)?;
         self.check_waits(&actions, several)?;
         self.hash(&actions);
+        self.count_actions(&actions);
         let scene = actions.store.iter().any(|(_, record)| is_said(record)).then(|| Scene::of(&self.server));
         for (seq, record) in actions.store {
             if let (Record::Message(row), Some(scene)) = (&record, &scene)
@@ -671,6 +699,64 @@ impl<'a> World<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Counts what the run comes to, for [`REACHED`].
+    fn count(&mut self, what: &str) {
+        if let Some(at) = REACHED.iter().position(|name| *name == what) {
+            self.reached[at] += 1;
+        }
+    }
+
+    fn count_event(&mut self, event: &Event) {
+        match event {
+            Event::Closed(_, CloseCause::SendQueue) => self.count("a reader given up"),
+            Event::StoreFailed(_) => self.count("a store that fails"),
+            Event::Shutdown(_) => self.count("a shutdown"),
+            Event::Returned(id, returned) => {
+                let waiting = self.server.session(id.conn).and_then(|session| session.waiting.as_ref());
+                match waiting.filter(|waiting| waiting.serial == id.serial) {
+                    None => self.count("a call that returns to nobody"),
+                    Some(waiting) => match (&waiting.pending, returned) {
+                        (Pending::Replay(_), Returned::History(page)) if page.messages > 0 => {
+                            self.count("a replay at login");
+                        }
+                        (Pending::History { .. }, Returned::History(page)) if page.messages > 0 => {
+                            self.count("a page of history with messages");
+                        }
+                        (Pending::Register { .. }, Returned::Failed(_)) => self.count("a hash that fails"),
+                        (Pending::Register { .. }, Returned::Hashed(_)) => self.count("an account registered"),
+                        (Pending::Oper { .. }, Returned::Verified(true)) => self.count("an operator"),
+                        _ => {}
+                    },
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn count_actions(&mut self, actions: &Actions) {
+        for action in actions.net.iter().flatten() {
+            match action {
+                NetAction::WhenDrained { .. } => self.count("a long answer in pages"),
+                NetAction::Pause { .. } => self.count("a paused connection"),
+                NetAction::Close { bytes, .. } => {
+                    let text = String::from_utf8_lossy(bytes);
+                    if text.contains("(Killed") {
+                        self.count("a user killed");
+                    } else if text.contains("(Ping timeout") {
+                        self.count("a ping timeout");
+                    }
+                }
+                _ => {}
+            }
+        }
+        if actions.store.iter().any(|(_, record)| matches!(record, Record::Channel(_))) {
+            self.count("a channel registered");
+        }
+        if self.server.network.users.iter().any(|(_, user)| user.sessions.len() > 1) {
+            self.count("a user with several connections");
+        }
     }
 
     fn hash(&mut self, actions: &Actions) {
