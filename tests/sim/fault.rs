@@ -45,7 +45,7 @@ faults! {
     RecordDropped => Durable;
     /// A message is stored with another text.
     RecordAltered => Durable;
-    /// A change of a registered channel is not given to the store.
+    /// Changes of registered channels are not given to the store.
     ChannelUnkept => Durable;
     /// Two records reach the store in the wrong order.
     RecordsSwapped => Order;
@@ -87,6 +87,11 @@ impl Planted {
     /// No fault, or this one.
     pub fn new(fault: Option<Fault>, seed: u64) -> Planted {
         Planted { fault, random: Random::new(seed ^ 0xfa17), struck: 0 }
+    }
+
+    /// Whether this fault strikes at every opportunity.
+    pub fn is(&self, fault: Fault) -> bool {
+        self.fault == Some(fault)
     }
 
     /// Whether this fault strikes at this opportunity: about one in four, and not for ever.

@@ -809,10 +809,8 @@ impl<'a> World<'a> {
                 row.text = format!("{} and more", row.text).into();
             }
         }
-        if let Some(at) = actions.store.iter().position(|(_, record)| matches!(record, Record::Channel(_)))
-            && planted.hits(Fault::ChannelUnkept)
-        {
-            actions.store.remove(at);
+        if planted.is(Fault::ChannelUnkept) {
+            actions.store.retain(|(_, record)| !matches!(record, Record::Channel(_)));
         }
         if actions.store.len() > 1 && actions.store[0].0 != actions.store[1].0 && planted.hits(Fault::RecordsSwapped) {
             actions.store.swap(0, 1);
