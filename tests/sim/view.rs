@@ -386,7 +386,8 @@ impl View {
         }
         let private = !batch.target.starts_with('#');
         let before: Vec<Seq> = rows.range(..first).filter(|(_, row)| visible(row)).map(|(seq, _)| *seq).collect();
-        let read = asked.read.get(&id).copied().unwrap_or(0);
+        // A TAGMSG that was read is not in every page.
+        let read = asked.read.get(&id).copied().filter(|seq| rows.get(seq).is_some_and(visible)).unwrap_or(0);
         // The server's own limit, which a reload may change at any time, is 3 at the least.
         let short = run.len() < asked.limit.min(3);
         // A guest does not see what was said before it came, so only channels are known to the start.
