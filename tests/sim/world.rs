@@ -570,11 +570,12 @@ impl<'a> World<'a> {
             }
             let now = there.get(&conn).copied();
             let was = earlier.as_ref().map_or(now, |earlier| earlier.get(&conn).copied());
-            if [now, was].iter().flatten().any(|copies| *copies != Copies::First) {
-                *client.view.copies.entry(seq).or_insert(0) += 1;
-            }
             // Of several commands, one may have turned echo-message on, or taken a nick, and the next undone it.
             let unsure = earlier.is_some() && Some(conn) == by;
+            let to_itself = row.source.split('!').next().is_some_and(|nick| nick.eq_ignore_ascii_case(&row.target));
+            if unsure && to_itself || [now, was].iter().flatten().any(|copies| *copies != Copies::First) {
+                *client.view.copies.entry(seq).or_insert(0) += 1;
+            }
             if unsure || [now, was].iter().flatten().any(|copies| *copies != Copies::Second) {
                 client.view.promised.push_back(Promise { seq, optional: unsure || now != was });
             }
