@@ -91,7 +91,7 @@ impl Server {
     }
 
     fn last_kept_is(&self, seq: Seq) -> bool {
-        matches!(self.out.store.last(), Some((last, Record::Message(_))) if *last == seq)
+        matches!(self.out.store.last(), Some((last, Record::Message(_))) if *last >= seq)
     }
 
     /// Keeps a registered channel as it is now; what output that shows the change waits for.

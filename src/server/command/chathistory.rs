@@ -50,7 +50,8 @@ fn messages(server: &mut Server, ctx: &mut Ctx, subcommand: &str, target: &str, 
         conversation: found.id,
         range,
         limit,
-        events: ctx.reply.caps.has(Cap::EventPlayback),
+        // Without a batch round them, old JOINs and QUITs would be taken for new ones.
+        events: ctx.reply.caps.has_all(CapSet::of(&[Cap::EventPlayback, Cap::Batch])),
         floor: found.floor,
         reader,
     };
@@ -271,6 +272,13 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, joined: Option<&[ChannelId]>) 
 }
 
 fn next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
+    // Meanwhile the user may have left a channel, by another connection or a KICK.
+    let network = &server.network;
+    let still = |name: &str| {
+        let channel = network.channel_by_name(name).map(|id| &network.channels[id]);
+        !name.starts_with('#') || channel.is_some_and(|channel| channel.ranks(ctx.me()).is_some())
+    };
+    replay.left.retain(|(_, name)| still(name));
     let Some((conversation, name)) = replay.left.pop_front() else { return };
     let label = None;
     let mut reader = reader(server, ctx, &name, label);

@@ -68,7 +68,7 @@ macro_rules! commands {
 commands! {
     "ADMIN" 0 Registered info::admin, "[server]", "Who runs this server.";
     "AUTHENTICATE" 1 Always authenticate::run, "mechanism|response|*", "Logs in with SASL.";
-    "AWAY" 0 Always away::run, "[message]", "Says that you are away, or back.";
+    "AWAY" 0 Registered away::run, "[message]", "Says that you are away, or back.";
     "CAP" 0 Always cap::run, "LS|LIST|REQ|END [parameters]", "Negotiates capabilities.";
     "CHANSERV" 1 Registered services::chanserv, "command [parameters]", "Registers channels.";
     "CHATHISTORY" 1 Registered chathistory::run, "LATEST|BEFORE|AFTER|AROUND|BETWEEN|TARGETS parameters", "Reads what was said.";

@@ -1,0 +1,507 @@
+//! Random clients: who they are, how they register, and everything they may say, sensible and absurd.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ircv3::{Cap, CapSet, Message};
+use roost::server::event::BadLine;
+
+use crate::edge::Typed;
+use crate::random::Random;
+use crate::view::{Asked, AskedRange, View};
+
+/// Nicks, which are account names too.
+const NICKS: &[&str] = &["ann", "Bob", "cy", "dora", "eve", "fay", "gus", "hal"];
+/// Channels.
+const CHANNELS: &[&str] = &["#a", "#B", "#c", "#d[x]", "#ü", "#A"];
+const ABSURD: &[&str] = &[
+    "*",
+    "0",
+    "NickServ",
+    "#",
+    "#a,#b,,#c",
+    "&x",
+    "ann,Bob,cy,dora,eve",
+    "#a\u{7}b",
+    "ñandú",
+    "@#a",
+    "+#a",
+    "~",
+    "-1",
+    "a!b@c",
+    "#zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz",
+    "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn",
+    "roost.local",
+    "timestamp=2023-01-01T00:00:00.000Z",
+    "999999999999999999999",
+];
+/// Commands that are sent with parameters of any kind.
+const ANY: &[&str] = &[
+    "ADMIN",
+    "AUTHENTICATE",
+    "AWAY",
+    "CAP",
+    "CHANSERV",
+    "CS",
+    "HELP",
+    "HELPOP",
+    "INFO",
+    "INVITE",
+    "ISON",
+    "JOIN",
+    "KICK",
+    "KILL",
+    "LIST",
+    "LUSERS",
+    "MODE",
+    "MOTD",
+    "NAMES",
+    "NICKSERV",
+    "NS",
+    "OPER",
+    "PART",
+    "PASS",
+    "PING",
+    "PONG",
+    "REGISTER",
+    "SETNAME",
+    "TIME",
+    "TOPIC",
+    "USER",
+    "USERHOST",
+    "VERIFY",
+    "VERSION",
+    "WHO",
+    "WHOIS",
+    "WHOWAS",
+    "FOO",
+    "privmsg",
+    "Notice",
+    "tagmsg",
+];
+
+/// Who someone is, over several connections.
+#[derive(Clone, Debug)]
+pub struct Persona {
+    /// What it asks for.
+    pub caps: Vec<Cap>,
+    /// The nick it wants.
+    pub nick: String,
+    /// The account it logs in to at registration.
+    pub login: Option<String>,
+    /// Its address.
+    pub ip: [u8; 4],
+    /// Bytes that it reads at a time.
+    pub reads: usize,
+    /// Whether it puts labels on commands.
+    pub labels: bool,
+}
+
+/// A client and its present connection.
+#[derive(Debug)]
+pub struct Client {
+    /// Who it is.
+    pub persona: Persona,
+    /// Its socket, while it has one.
+    pub socket: Option<usize>,
+    /// What it has seen there.
+    pub view: View,
+    count: u32,
+}
+
+/// Numbers that are given out once in a run.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Texts.
+    pub texts: u64,
+    /// Nicks.
+    pub nicks: u64,
+}
+
+impl Persona {
+    /// Someone.
+    pub fn any(random: &mut Random, at: usize) -> Persona {
+        let caps: Vec<Cap> = match random.below(7) {
+            0 => Vec::new(),
+            1 | 2 => Cap::ALL.to_vec(),
+            3 => vec![Cap::Sasl, Cap::MessageTags, Cap::ServerTime, Cap::Batch, Cap::LabeledResponse, Cap::EchoMessage],
+            4 => vec![Cap::Sasl, Cap::ServerTime, Cap::MessageTags, Cap::Batch],
+            _ => Cap::ALL.iter().copied().filter(|_| random.percent(50)).collect(),
+        };
+        let nick = NICKS[random.below(NICKS.len())].to_owned();
+        let login = random.percent(50).then(|| match random.below(3) {
+            0 => nick.clone(),
+            1 => format!("{nick}@phone"),
+            _ => NICKS[random.below(NICKS.len())].to_owned(),
+        });
+        Persona {
+            caps,
+            nick,
+            login,
+            ip: if random.percent(50) { [127, 0, 0, 1] } else { [192, 0, 2, at as u8] },
+            reads: if random.percent(15) { 200 } else { 4000 },
+            labels: random.percent(70),
+        }
+    }
+}
+
+impl Client {
+    /// A client without a connection.
+    pub fn new(persona: Persona) -> Client {
+        Client { persona, socket: None, view: View::default(), count: 0 }
+    }
+
+    /// A new connection; what it sends at once.
+    pub fn connected(&mut self, socket: usize, random: &mut Random, password: bool) -> Vec<Typed> {
+        self.socket = Some(socket);
+        self.view = View::default();
+        self.count = 0;
+        let mut lines: Vec<String> = Vec::new();
+        let negotiates = !self.persona.caps.is_empty() || random.percent(20);
+        let nick = self.persona.nick.clone();
+        let mut identity = vec![self.nick_line(&nick), format!("USER {nick} 0 * :{nick} the real")];
+        random.shuffle(&mut identity);
+        if password && random.percent(90) {
+            identity.insert(0, "PASS :server".to_owned());
+        } else if random.percent(10) {
+            identity.insert(0, format!("PASS :{nick}:pw-{}", nick.to_lowercase()));
+        }
+        if negotiates {
+            lines.push((*random.pick(&["CAP LS 302", "CAP LS", "cap ls 302"])).to_owned());
+            if random.percent(50) {
+                lines.append(&mut identity);
+            }
+            for some in self.persona.caps.chunks(1 + random.below(7)) {
+                let names: Vec<&str> = some.iter().map(|cap| cap.names()[0]).collect();
+                lines.push(format!("CAP REQ :{}", names.join(" ")));
+                self.view.requests += 1;
+            }
+            if let (Some(login), true) = (&self.persona.login, self.persona.caps.contains(&Cap::Sasl)) {
+                lines.push("AUTHENTICATE PLAIN".to_owned());
+                lines.push(format!("AUTHENTICATE {}", plain(login, random.percent(90))));
+            }
+            lines.append(&mut identity);
+            if random.percent(15) {
+                lines.push(format!("REGISTER * * pw-{}", nick.to_lowercase()));
+            }
+            if random.percent(97) {
+                lines.push("CAP END".to_owned());
+            }
+        } else {
+            lines.append(&mut identity);
+        }
+        if random.percent(10) {
+            lines.insert(random.below(lines.len()), self.absurd(random));
+        }
+        if random.percent(5) {
+            lines.truncate(random.below(lines.len()));
+        }
+        // Some join before they know that they are in.
+        if random.percent(30) {
+            lines.push(format!("JOIN {}", channel(random)));
+        }
+        lines.into_iter().map(Typed::Line).collect()
+    }
+
+    /// A line that asks for a nick, which from then on may be the client's.
+    fn nick_line(&mut self, nick: &str) -> String {
+        self.view.tried.push(nick.to_owned());
+        format!("NICK {nick}")
+    }
+
+    /// What the client sends because of what it read.
+    pub fn reactions(&mut self, counters: &mut Counters) -> Vec<Typed> {
+        let lines = std::mem::take(&mut self.view.reactions);
+        let answered = lines.into_iter().map(|line| match &*line {
+            "NICK" => {
+                counters.nicks += 1;
+                let nick = format!("u{}", counters.nicks);
+                self.nick_line(&nick)
+            }
+            _ => line,
+        });
+        answered.map(Typed::Line).collect()
+    }
+
+    /// Something to say.
+    pub fn say(&mut self, random: &mut Random, counters: &mut Counters) -> Typed {
+        match random.below(100) {
+            0 => return Typed::Bad(BadLine::TooLong),
+            1 => return Typed::Bad(BadLine::NotUtf8("PRIVMSG".into())),
+            2 => return Typed::Bad(BadLine::ForbiddenByte),
+            _ => {}
+        }
+        let line = self.line(random, counters);
+        Typed::Line(self.tagged(line, random))
+    }
+
+    /// Puts tags on a line: a label that must be answered, client-only tags, things that are neither.
+    fn tagged(&mut self, line: String, random: &mut Random) -> String {
+        let mut tags: Vec<String> = Vec::new();
+        if random.percent(15) {
+            let known = self.view.known.last().map_or("x", |(_, id, _)| id);
+            tags.push(match random.below(6) {
+                0 => "+typing=active".to_owned(),
+                1 => "+draft/react=\\:)".to_owned(),
+                2 => format!("+draft/reply={known};+draft/react=ü"),
+                3 => "account=root;time=2020-01-01T00:00:00.000Z;msgid=1;batch=1".to_owned(),
+                4 => "+secret=1;+;=;;+a;+a=2".to_owned(),
+                _ => "label=".to_owned(),
+            });
+        }
+        let mut label = None;
+        if self.persona.labels && random.percent(50) {
+            self.count += 1;
+            label = Some(format!("L{}{}", self.count, random.pick(&["", "-ü", "a", "\\:x"])));
+        }
+        if let Some(label) = &label {
+            tags.push(format!("label={label}"));
+        }
+        if tags.is_empty() {
+            return line;
+        }
+        let line = format!("@{} {line}", tags.join(";"));
+        // As the server answers only from the moment it has both capabilities, so the client expects.
+        let wanted = CapSet::of(&[Cap::LabeledResponse, Cap::Batch]);
+        let certain = self.view.requests == 0 && self.view.caps.has_all(wanted);
+        if let Some(label) = label {
+            let message = Message::parse_client(line.clone());
+            match (certain, message) {
+                (true, Ok(message)) => {
+                    let meant = message.tags().get("label").unwrap_or_default();
+                    if meant.is_empty() {
+                        return line;
+                    }
+                    self.view.labels.push_back(meant.into_owned());
+                }
+                (false, _) if self.view.requests > 0 => return line.replace(&format!("label={label}"), "x"),
+                _ => {}
+            }
+        }
+        line
+    }
+
+    fn line(&mut self, random: &mut Random, counters: &mut Counters) -> String {
+        if !self.view.registered {
+            return self.before(random, counters);
+        }
+        let mut rooms: Vec<&String> = self.view.rooms.keys().collect();
+        rooms.sort();
+        if rooms.is_empty() && random.percent(60) {
+            return format!("JOIN {}", channel(random));
+        }
+        let room = match rooms.len() {
+            0 => channel(random),
+            n if random.percent(85) => rooms[random.below(n)].clone(),
+            _ => channel(random),
+        };
+        let who = nick(random);
+        match random.below(100) {
+            0..27 => {
+                let command = random.pick(&["PRIVMSG", "PRIVMSG", "PRIVMSG", "NOTICE"]);
+                let target = match random.below(12) {
+                    0 => format!("{room},{who},{}", channel(random)),
+                    1 => format!("@{room}"),
+                    2 | 3 => who,
+                    4 if !self.view.nick.is_empty() => self.view.nick.clone(),
+                    5 => any(random),
+                    _ => room,
+                };
+                format!("{command} {target} :{}", text(random, counters))
+            }
+            27..30 => format!("TAGMSG {room}"),
+            30..40 => format!("JOIN {}{}", channel(random), random.pick(&["", "", "", " k1", ",#c k1,k2"])),
+            40..43 => format!("PART {room}{}", random.pick(&["", " :bye", " :"])),
+            43 if random.percent(30) => "JOIN 0".to_owned(),
+            43 => format!("MODE {room} -ikl k1"),
+            44..46 => format!("TOPIC {room}{}", random.pick(&["", " :a topic", " :", " :ü and more"])),
+            46..49 => format!("KICK {room} {who}{}", random.pick(&["", " :out", ",Bob,cy :all"])),
+            49..56 => format!("MODE {room} {}", channel_modes(random, &who)),
+            56 => {
+                format!("MODE {} {}", self.view.nick, random.pick(&["+i", "-i", "+B", "-B", "+w", "+o", "-o", "+xyz"]))
+            }
+            57 => format!("MODE {}", any(random)),
+            58..61 => format!("NICK {}", if random.percent(60) { who } else { any(random) }),
+            61..63 => (*random.pick(&["AWAY", "AWAY :gone", "AWAY :"])).to_owned(),
+            63 => format!("INVITE {who} {room}"),
+            64 => format!("SETNAME :{}", random.pick(&["New Name", "", "ü"])),
+            65..67 => format!("NAMES {room}"),
+            67 => format!("WHO {}{}", room, random.pick(&["", " %tcuhsnfdlaor,7", " o", " %", " %zz"])),
+            68 => format!("WHO {}", random.pick(&["*", "a*", "0", ""])),
+            69 => format!("WHOIS {who}"),
+            70 => format!("LIST {}", random.pick(&["", ">1", "#a,#b", "*ü*", "C>0,T<5", "!#a"])),
+            71 => format!("WHOWAS {who} {}", random.pick(&["", "2", "-1"])),
+            72 => format!("KILL {who} :enough"),
+            73 => (*random.pick(&["OPER admin right", "OPER admin wrong", "OPER x y"])).to_owned(),
+            74..76 => format!("NS {}", self.nickserv(random)),
+            76..78 => format!(
+                "CS {} {room}",
+                random.pick(&["REGISTER", "REGISTER", "REGISTER", "DROP", "INFO", "OP", "", "FROB"])
+            ),
+            78 => format!("REGISTER * * pw-{}", self.view.nick.to_lowercase()),
+            79 => format!("PRIVMSG NickServ :{}", self.nickserv(random)),
+            80..90 => self.chathistory(random, &room),
+            90 => {
+                let cap = Cap::ALL[random.below(Cap::ALL.len())];
+                self.view.requests += 1;
+                // Whoever puts off what answers to CHATHISTORY come in cannot tell them apart any more.
+                let stays = matches!(cap, Cap::Batch | Cap::Chathistory);
+                format!("CAP REQ :{}{}", random.pick(&["", if stays { "" } else { "-" }, "nope "]), cap.names()[0])
+            }
+            91 => (*random.pick(&["CAP LIST", "CAP LS 302", "CAP LS", "CAP END"])).to_owned(),
+            92 => "AUTHENTICATE PLAIN".to_owned(),
+            93 => format!("AUTHENTICATE {}", plain(NICKS[random.below(NICKS.len())], random.percent(70))),
+            94 if random.percent(40) => format!("QUIT{}", random.pick(&["", " :so long", " :"])),
+            95 => format!("PING {}", random.pick(&["x", ":a b", ":"])),
+            _ => self.absurd(random),
+        }
+    }
+
+    fn before(&mut self, random: &mut Random, counters: &mut Counters) -> String {
+        match random.below(8) {
+            0 => {
+                counters.nicks += 1;
+                let nick = format!("g{}", counters.nicks);
+                self.nick_line(&nick)
+            }
+            1 => "USER x 0 * :x y".to_owned(),
+            2 | 3 => "CAP END".to_owned(),
+            4 => "PING x".to_owned(),
+            5 if random.percent(30) => "QUIT".to_owned(),
+            5 | 6 => "PASS server".to_owned(),
+            _ => self.absurd(random),
+        }
+    }
+
+    fn absurd(&mut self, random: &mut Random) -> String {
+        let command = *random.pick(&ANY.iter().collect::<Vec<_>>());
+        let mut line = (*command).to_owned();
+        if command.eq_ignore_ascii_case("CAP") {
+            // What a REQ among these would do is not for the model to guess.
+            return format!("CAP {}", random.pick(&["", "FOO", "LIST", "LS 301", "ACK x", "REQ", "REQ :"]));
+        }
+        for _ in 0..random.below(5) {
+            line.push(' ');
+            line.push_str(&any(random));
+        }
+        if random.percent(20) {
+            line.push_str(" :");
+            line.push_str(&"ü".repeat(random.below(200)));
+        }
+        line
+    }
+
+    fn nickserv(&self, random: &mut Random) -> String {
+        let own = self.view.nick.to_lowercase();
+        let who = NICKS[random.below(NICKS.len())];
+        match random.below(9) {
+            0..3 => format!("REGISTER pw-{own}"),
+            3 => format!("IDENTIFY {who} pw-{}", who.to_lowercase()),
+            4 => format!("IDENTIFY pw-{own}"),
+            5 => format!("PASSWD pw-{own} pw-{own}"),
+            6 => (*random.pick(&["SET AUTOREPLAY-MISSED OFF", "SET AUTOREPLAY-MISSED ON", "SET x y"])).to_owned(),
+            7 => format!("INFO {who}"),
+            _ => (*random.pick(&["HELP", "", "FROB \u{2}x", "REGISTER", "IDENTIFY"])).to_owned(),
+        }
+    }
+
+    fn chathistory(&mut self, random: &mut Random, room: &str) -> String {
+        if self.view.requests > 0 {
+            return "PING x".to_owned();
+        }
+        let target = match random.below(6) {
+            0 => nick(random),
+            1 => channel(random),
+            _ => room.to_owned(),
+        };
+        let limit = *random.pick(&[&1usize, &2, &5, &50, &1000, &100_000]);
+        let known: Vec<&(String, String, u64)> =
+            self.view.known.iter().filter(|(with, _, _)| with.eq_ignore_ascii_case(&target)).collect();
+        let border = |random: &mut Random| match known.len() {
+            0 => None,
+            n => {
+                let (_, id, time) = known[random.below(n)];
+                let seq = roost::server::record::MsgId::parse(id).map_or(0, |id| id.seq);
+                let time = ircv3::time::time_text(*time);
+                Some((if random.percent(80) { format!("msgid={id}") } else { format!("timestamp={time}") }, seq))
+            }
+        };
+        let first = border(random);
+        let (line, range) = match (random.below(8), &first) {
+            (0..2, _) => (format!("LATEST {target} * {limit}"), AskedRange::Latest),
+            (2, Some((from, _))) => (format!("LATEST {target} {from} {limit}"), AskedRange::Other),
+            (3, Some((from, seq))) => (format!("BEFORE {target} {from} {limit}"), AskedRange::Before(*seq)),
+            (4, Some((from, seq))) => (format!("AFTER {target} {from} {limit}"), AskedRange::After(*seq)),
+            (5, Some((from, _))) => (format!("AROUND {target} {from} {limit}"), AskedRange::Other),
+            (6, Some((from, _))) => {
+                let to = border(random).map_or_else(String::new, |(to, _)| to);
+                (format!("BETWEEN {target} {from} {to} {limit}"), AskedRange::Other)
+            }
+            (7, _) => {
+                let times = ["timestamp=2020-01-01T00:00:00.000Z", "timestamp=2099-01-01T00:00:00.000Z"];
+                let at = random.below(2);
+                (format!("TARGETS {} {} {limit}", times[at], times[1 - at]), AskedRange::Other)
+            }
+            _ if random.percent(80) => (format!("LATEST {target} * {limit}"), AskedRange::Latest),
+            _ => (format!("{} {target} {}", random.pick(&["LATEST", "AFTER", "FROB"]), any(random)), AskedRange::Other),
+        };
+        let read = self.view.read.clone();
+        self.view.asked.push_back(Asked { target: target.to_lowercase(), range, limit, read });
+        if !self.view.caps.has(Cap::Chathistory) || !self.view.caps.has(Cap::Batch) {
+            self.view.asked.pop_back();
+        }
+        format!("CHATHISTORY {line}")
+    }
+}
+
+fn plain(login: &str, right: bool) -> String {
+    let account = login.split('@').next().unwrap_or(login).to_lowercase();
+    let password = if right { format!("pw-{account}") } else { "wrong".to_owned() };
+    STANDARD.encode(format!("\0{login}\0{password}"))
+}
+
+fn nick(random: &mut Random) -> String {
+    NICKS[random.below(NICKS.len())].to_owned()
+}
+
+fn channel(random: &mut Random) -> String {
+    CHANNELS[random.below(CHANNELS.len())].to_owned()
+}
+
+fn any(random: &mut Random) -> String {
+    match random.below(4) {
+        0 => nick(random),
+        1 => channel(random),
+        _ => ABSURD[random.below(ABSURD.len())].to_owned(),
+    }
+}
+
+/// A text that begins with a word of its own (see [`crate::store::token_of`]).
+fn text(random: &mut Random, counters: &mut Counters) -> String {
+    counters.texts += 1;
+    let rest = match random.below(8) {
+        0 => "ü".repeat(random.below(230)),
+        1 => "x".repeat(random.below(480)),
+        2 => "\u{1}\u{2}\u{3} : ,".to_owned(),
+        _ => "hello".to_owned(),
+    };
+    format!("t{} {rest}", counters.texts)
+}
+
+fn channel_modes(random: &mut Random, who: &str) -> String {
+    match random.below(14) {
+        0 => format!("+o {who}"),
+        1 => format!("-o {who}"),
+        2 => format!("+v {who}"),
+        3 => format!("+ov-v {who} {who} {who}"),
+        4 => format!("+b {who}!*@*"),
+        5 => "-b *!*@*".to_owned(),
+        6 => "b".to_owned(),
+        7 => "+k k1".to_owned(),
+        8 => "-k k1".to_owned(),
+        9 => format!("+l {}", random.below(5)),
+        10 => (*random.pick(&["+m", "-m", "+s", "-s", "-n", "+n", "+i", "-i", "-t"])).to_owned(),
+        11 => "+beI a b c".to_owned(),
+        12 => "+xyzlk".to_owned(),
+        _ => "+bbbbbbbbbbbb a1 a2 a3 a4 a5 a6 a7 a8 a9 a10 a11 a12".to_owned(),
+    }
+}

@@ -1,0 +1,320 @@
+//! The simulated store: keeps records in order and in batches, late, sometimes not at all for a while,
+//! and loses at a crash what it had not committed.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use roost::server::event::{CallId, Returned};
+use roost::server::history;
+use roost::server::record::{
+    AccountId, AccountRow, ChannelRow, ConversationId, ConversationRow, HistoryQuery, ListRow, MessageRow, Record,
+    SeenRow, Seq, Snapshot,
+};
+
+use crate::violation::{Invariant, Outcome, broken};
+
+/// What is on disk.
+#[derive(Clone, Debug, Default)]
+pub struct Rows {
+    /// By number.
+    pub messages: BTreeMap<Seq, MessageRow>,
+    /// By number.
+    pub accounts: BTreeMap<AccountId, AccountRow>,
+    channels: BTreeMap<Box<str>, ChannelRow>,
+    lists: BTreeMap<(Box<str>, char, Box<str>), ListRow>,
+    conversations: BTreeMap<ConversationId, Box<str>>,
+    seen: BTreeMap<(AccountId, Box<str>), Option<Seq>>,
+}
+
+/// A question that waits until what was appended before it is committed.
+#[derive(Debug)]
+struct Read {
+    id: CallId,
+    query: HistoryQuery,
+    after: u64,
+}
+
+/// The store.
+#[derive(Debug)]
+pub struct Store {
+    epoch: u32,
+    boot: u32,
+    /// What a crash leaves.
+    pub disk: Rows,
+    waiting: VecDeque<(Seq, Record)>,
+    appended: u64,
+    committed: u64,
+    last: Seq,
+    last_message: Seq,
+    reads: VecDeque<Read>,
+    /// Whether it cannot write now.
+    pub failing: bool,
+    /// Everything that was ever appended and not lost: durable or on its way.
+    pub appended_rows: BTreeMap<Seq, MessageRow>,
+    keys: BTreeMap<ConversationId, Box<str>>,
+    last_times: BTreeMap<ConversationId, u64>,
+    by_token: BTreeMap<(String, String), Vec<Seq>>,
+}
+
+impl Store {
+    /// An empty database.
+    pub fn new(epoch: u32) -> Store {
+        Store {
+            epoch,
+            boot: 0,
+            disk: Rows::default(),
+            waiting: VecDeque::new(),
+            appended: 0,
+            committed: 0,
+            last: 0,
+            last_message: 0,
+            reads: VecDeque::new(),
+            failing: false,
+            appended_rows: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            last_times: BTreeMap::new(),
+            by_token: BTreeMap::new(),
+        }
+    }
+
+    /// A database in which some of the clients have accounts.
+    pub fn settle_accounts(&mut self) {
+        for (id, name) in (1..).zip(["ann", "Bob", "cy", "dora", "eve"]) {
+            let folded = name.to_ascii_lowercase();
+            let password = format!("h:pw-{folded}").into();
+            let (name, folded) = (name.into(), folded.into());
+            let row = AccountRow { id, name, folded, password, registered: 1_600_000_000_000, autoreplay_missed: true };
+            self.disk.accounts.insert(id, row);
+        }
+    }
+
+    /// A database with so many registered channels that LIST is sent in pages.
+    pub fn settle_channels(&mut self) {
+        for at in 0..200 {
+            let name = format!("#list{at}");
+            let row = ChannelRow {
+                folded: name.as_str().into(),
+                name: name.as_str().into(),
+                founder: 1,
+                registered: 1_600_000_000_000,
+                created: 1_600_000_000,
+                topic: Some(("long topic ".repeat(27).into(), "ann!a@b".into(), 1_600_000_000)),
+                modes: "nt".into(),
+                key: None,
+                limit: None,
+            };
+            self.disk.channels.insert(row.folded.clone(), row);
+        }
+    }
+
+    /// Takes a record; numbers rise, and time rises within a conversation.
+    pub fn append(&mut self, seq: Seq, record: Record) -> Outcome {
+        if seq < self.last {
+            return broken(Invariant::Order, format!("record {seq:x} was appended after {:x}: {record:?}", self.last));
+        }
+        self.last = seq;
+        match &record {
+            Record::Conversation(row) => {
+                let before = self.keys.insert(row.id, row.key.clone());
+                if let Some(before) = before {
+                    return broken(Invariant::Order, format!("conversation {} was {before:?} before", row.id));
+                }
+            }
+            Record::Message(row) => {
+                if seq <= self.last_message {
+                    let text = format!("message {seq:x} has the number of another, or an earlier one: {row:?}");
+                    return broken(Invariant::Order, text);
+                }
+                self.last_message = seq;
+                if !self.keys.contains_key(&row.conversation) {
+                    return broken(Invariant::Order, format!("message {seq:x} is of no conversation: {row:?}"));
+                }
+                let last = self.last_times.insert(row.conversation, row.time).unwrap_or(0);
+                if row.time <= last {
+                    return broken(Invariant::Order, format!("message {seq:x} is not later than the one before"));
+                }
+                if row.kind.is_text() {
+                    let key = (token_of(&row.text).to_owned(), row.target.to_ascii_lowercase());
+                    self.by_token.entry(key).or_default().push(seq);
+                }
+                self.appended_rows.insert(seq, (**row).clone());
+            }
+            _ => {}
+        }
+        self.waiting.push_back((seq, record));
+        self.appended += 1;
+        Ok(())
+    }
+
+    /// How many records wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Commits about `count` records, never a part of those with one number; the last number.
+    pub fn commit(&mut self, count: usize) -> Option<Seq> {
+        let mut done = None;
+        for at in 0.. {
+            let next = self.waiting.front().map(|(seq, _)| *seq);
+            if next.is_none() || at >= count && next != done {
+                break;
+            }
+            let Some((seq, record)) = self.waiting.pop_front() else { break };
+            self.committed += 1;
+            done = Some(seq);
+            self.disk.apply(seq, record);
+        }
+        done
+    }
+
+    /// The number of the next record that waits.
+    pub fn next_waiting(&self) -> Option<Seq> {
+        self.waiting.front().map(|(seq, _)| *seq)
+    }
+
+    /// The key of a conversation, durable or not.
+    pub fn key(&self, id: ConversationId) -> Option<&str> {
+        self.keys.get(&id).map(|key| &**key)
+    }
+
+    /// The conversation with a key.
+    pub fn conversation(&self, key: &str) -> Option<ConversationId> {
+        self.keys.iter().find(|(_, other)| &***other == key).map(|(id, _)| *id)
+    }
+
+    /// The rows with this text and target, in order, durable or not.
+    pub fn by_token(&self, token: &str, target: &str) -> &[Seq] {
+        self.by_token.get(&(token.to_owned(), target.to_ascii_lowercase())).map_or(&[], Vec::as_slice)
+    }
+
+    /// Takes a question.
+    pub fn ask(&mut self, id: CallId, query: HistoryQuery) {
+        self.reads.push_back(Read { id, query, after: self.appended });
+    }
+
+    /// How many questions wait.
+    pub fn questions(&self) -> usize {
+        self.reads.len()
+    }
+
+    /// Answers a question whose time has come: the rows that are rendered, and the page.
+    pub fn answer(&mut self, lose_row: bool) -> Option<(CallId, Vec<Seq>, Returned)> {
+        let at = self.reads.iter().position(|read| read.after <= self.committed)?;
+        let Read { id, query, .. } = self.reads.remove(at)?;
+        let rows = self.disk.messages.iter().filter(|(_, row)| row.conversation == query.conversation);
+        let rows = rows.map(|(seq, row)| (*seq, row));
+        let (mut rows, ended) = history::select(rows, query.range, query.limit, query.events, query.floor);
+        if lose_row && rows.len() > 2 {
+            rows.remove(1);
+        }
+        let page = history::render(&query.reader, &rows, ended);
+        let seqs = rows.iter().map(|(seq, _)| *seq).collect();
+        Some((id, seqs, Returned::History(page)))
+    }
+
+    /// Answers the oldest question with a failure.
+    pub fn fail_question(&mut self) -> Option<CallId> {
+        Some(self.reads.pop_front()?.id)
+    }
+
+    /// Starts again from what is on disk, as `store::open` does.
+    pub fn restart(&mut self) -> Snapshot {
+        self.boot += 1;
+        self.waiting.clear();
+        self.reads.clear();
+        self.failing = false;
+        (self.appended, self.committed) = (0, 0);
+        self.appended_rows = self.disk.messages.clone();
+        self.keys = self.disk.conversations.clone();
+        self.last_times.clear();
+        self.by_token.clear();
+        for (seq, row) in &self.disk.messages {
+            self.last_times.insert(row.conversation, row.time);
+            if row.kind.is_text() {
+                let key = (token_of(&row.text).to_owned(), row.target.to_ascii_lowercase());
+                self.by_token.entry(key).or_default().push(*seq);
+            }
+        }
+        let last_seq = self.last_seq();
+        for seq in self.disk.seen.values_mut() {
+            *seq = seq.or(Some(last_seq));
+        }
+        self.snapshot()
+    }
+
+    fn last_seq(&self) -> Seq {
+        let message = self.disk.messages.keys().next_back().copied().unwrap_or(0);
+        let seen = self.disk.seen.values().flatten().copied().max().unwrap_or(0);
+        message.max(seen)
+    }
+
+    /// What is on disk, as the state is rebuilt from it.
+    pub fn snapshot(&self) -> Snapshot {
+        let last = |id: ConversationId, text: bool| {
+            let rows =
+                self.disk.messages.values().filter(|row| row.conversation == id && (!text || row.kind.is_text()));
+            rows.map(|row| row.time).max().unwrap_or(0)
+        };
+        let conversations = self.disk.conversations.iter();
+        Snapshot {
+            epoch: self.epoch,
+            boot: self.boot,
+            last_seq: self.last_seq(),
+            accounts: self.disk.accounts.values().cloned().collect(),
+            channels: self.disk.channels.values().cloned().collect(),
+            lists: self.disk.lists.values().cloned().collect(),
+            conversations: conversations
+                .map(|(id, key)| (ConversationRow { id: *id, key: key.clone() }, last(*id, false), last(*id, true)))
+                .collect(),
+            seen: self
+                .disk
+                .seen
+                .iter()
+                .map(|((account, device), seq)| SeenRow { account: *account, device: device.clone(), seq: *seq })
+                .collect(),
+        }
+    }
+}
+
+impl Rows {
+    fn apply(&mut self, seq: Seq, record: Record) {
+        match record {
+            Record::Conversation(row) => {
+                self.conversations.insert(row.id, row.key);
+            }
+            Record::Message(row) => {
+                self.messages.insert(seq, *row);
+            }
+            Record::Account(row) => {
+                self.accounts.insert(row.id, *row);
+            }
+            Record::AccountGone(id) => {
+                self.accounts.remove(&id);
+                self.seen.retain(|(account, _), _| *account != id);
+            }
+            Record::Channel(row) => {
+                self.channels.insert(row.folded.clone(), *row);
+            }
+            Record::ChannelGone(folded) => {
+                self.channels.remove(&folded);
+                self.lists.retain(|(channel, _, _), _| *channel != folded);
+            }
+            Record::ListEntry(row) => {
+                self.lists.insert((row.channel.clone(), row.mode, row.mask.clone()), *row);
+            }
+            Record::ListEntryGone(channel, mode, mask) => {
+                self.lists.remove(&(channel, mode, mask));
+            }
+            Record::Seen(row) => {
+                self.seen.insert((row.account, row.device), row.seq);
+            }
+        }
+    }
+}
+
+/// The word that nearly every text of the simulation begins with, `t` and a number, or else all of the
+/// text: how a client without msgids tells messages apart.
+pub fn token_of(text: &str) -> &str {
+    let word = text.split(' ').next().unwrap_or("");
+    let number = word.strip_prefix('t').unwrap_or("");
+    if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) { word } else { text }
+}
