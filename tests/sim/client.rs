@@ -226,7 +226,7 @@ impl Client {
     pub fn say(&mut self, random: &mut Random, counters: &mut Counters) -> Typed {
         match random.below(100) {
             0 => return Typed::Bad(BadLine::TooLong),
-            1 => return Typed::Bad(BadLine::NotUtf8("PRIVMSG".into())),
+            1 => return Typed::Bad(BadLine::NotUtf8 { command: "PRIVMSG".into(), tags: "".into() }),
             2 => return Typed::Bad(BadLine::ForbiddenByte),
             _ => {}
         }
