@@ -28,6 +28,16 @@ pub struct Progress {
     pub failing: bool,
 }
 
+/// Where a batch ends: the records of one change are never parted, for once the mark has its number
+/// all of it must be on disk.
+fn cut(waiting: &[(Seq, Record)]) -> usize {
+    let mut end = waiting.len().min(STORE_BATCH);
+    while end > 0 && end < waiting.len() && waiting[end].0 == waiting[end - 1].0 {
+        end += 1;
+    }
+    end
+}
+
 /// The writing end of the store.
 pub struct GroupCommit {
     /// The database.
@@ -58,7 +68,7 @@ impl GroupCommit {
                 let Ok(mut records) = self.inbox.try_recv() else { break };
                 waiting.append(&mut records);
             }
-            let later = waiting.split_off(waiting.len().min(STORE_BATCH));
+            let later = waiting.split_off(cut(&waiting));
             let batch = std::mem::replace(&mut waiting, later);
             if batch.is_empty() {
                 continue;
@@ -115,5 +125,21 @@ impl GroupCommit {
             None => writer.insert(self.backend.reconnect().await?),
         };
         writer.write(batch).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{STORE_BATCH, cut};
+    use crate::server::record::Record;
+
+    #[test]
+    fn the_records_of_one_change_are_in_one_transaction() {
+        let numbered = |seqs: &[u64]| seqs.iter().map(|seq| (*seq, Record::AccountGone(1))).collect::<Vec<_>>();
+        let mut seqs: Vec<u64> = (1..=STORE_BATCH as u64).collect();
+        seqs.extend([STORE_BATCH as u64, STORE_BATCH as u64, STORE_BATCH as u64 + 1]);
+        assert_eq!(cut(&numbered(&seqs)), STORE_BATCH + 2);
+        assert_eq!(cut(&numbered(&seqs[..10])), 10);
+        assert_eq!(cut(&[]), 0);
     }
 }
