@@ -79,9 +79,7 @@ user_modes! {
     'i' true true "invisible"
     'o' false true "operator"
     'R' true true "messages from registered users only"
-    's' true true "server notices"
     'T' true true "no CTCP"
-    'w' true true "wallops"
     'Z' false false "secure connection"
 }
 

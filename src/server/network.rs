@@ -33,7 +33,6 @@ pub struct Network {
     channel_names: AHashMap<Folded, ChannelId>,
     accounts: AHashMap<AccountId, AccountRow>,
     account_names: AHashMap<Folded, AccountId>,
-    next_account: AccountId,
     next_channel: u64,
     conversations: AHashMap<Box<str>, Conversation>,
     peers: AHashMap<AccountId, Vec<Box<str>>>,
@@ -135,7 +134,6 @@ impl Network {
             channel_names: AHashMap::new(),
             accounts: AHashMap::new(),
             account_names: AHashMap::new(),
-            next_account: 1,
             next_channel: 0,
             conversations: AHashMap::new(),
             peers: AHashMap::new(),
@@ -148,7 +146,6 @@ impl Network {
             most_users: 0,
         };
         for account in snapshot.accounts {
-            network.next_account = network.next_account.max(account.id + 1);
             network.put_account(account);
         }
         for (row, last_time, last_text) in snapshot.conversations {
@@ -272,12 +269,6 @@ impl Network {
     /// The account with this number.
     pub fn account(&self, id: AccountId) -> Option<&AccountRow> {
         self.accounts.get(&id)
-    }
-
-    /// A number that no account has had.
-    pub fn new_account_id(&mut self) -> AccountId {
-        self.next_account += 1;
-        self.next_account - 1
     }
 
     /// Adds or changes an account.

@@ -2,6 +2,7 @@
 
 use ircv3::mask;
 use ircv3::mode::{Rank, Ranks};
+use ircv3::numeric::Numeric;
 
 use crate::server::channel::{Channel, ListEntry};
 use crate::server::network::{ChannelId, Network, UserId};
@@ -98,6 +99,49 @@ pub fn may_speak(network: &Network, user: UserId, channel: &Channel) -> Result<(
     }
     if !channel.bans.is_empty() && is_banned(network, user, channel) {
         return Err(SpeechRefused::Banned);
+    }
+    Ok(())
+}
+
+/// Why someone may not write to a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressRefused {
+    /// User mode `+R`, and the sender is not logged in.
+    NotLoggedIn,
+    /// User mode `+T`, and the text is a CTCP request or answer other than ACTION.
+    NoCtcp,
+}
+
+impl AddressRefused {
+    /// The numeric that says so.
+    pub fn numeric(self) -> Numeric {
+        match self {
+            AddressRefused::NotLoggedIn => Numeric::ERR_NEEDREGGEDNICK,
+            AddressRefused::NoCtcp => Numeric::ERR_CANTSENDTOUSER,
+        }
+    }
+
+    /// Its text.
+    pub fn text(self) -> &'static str {
+        match self {
+            AddressRefused::NotLoggedIn => "Cannot send to user (+R: only those who are logged in may)",
+            AddressRefused::NoCtcp => "Cannot send to user (+T: no CTCP)",
+        }
+    }
+}
+
+/// Whether a user may send this text (empty for TAGMSG) to another; to itself it may send anything.
+pub fn may_address(network: &Network, user: UserId, target: UserId, text: &str) -> Result<(), AddressRefused> {
+    let there = &network.users[target];
+    if user == target {
+        return Ok(());
+    }
+    if there.modes.has('R') && network.users[user].account.is_none() && !network.users[user].is_oper() {
+        return Err(AddressRefused::NotLoggedIn);
+    }
+    let ctcp = text.strip_prefix('\u{1}').is_some_and(|text| !text.starts_with("ACTION"));
+    if there.modes.has('T') && ctcp {
+        return Err(AddressRefused::NoCtcp);
     }
     Ok(())
 }

@@ -34,10 +34,10 @@ pub fn isupport(settings: &Settings, casemapping: Casemapping) -> Vec<String> {
         "BOT=B".into(),
         format!("CASEMAPPING={}", casemapping.token()),
         format!("CHANLIMIT=#:{}", settings.channels_per_user),
-        "CHANMODES=Ibe,k,l,imnst".into(),
+        format!("CHANMODES={}", ircv3::mode::chanmodes_token()),
         format!("CHANNELLEN={}", limits::CHANNEL_LEN),
         "CHANTYPES=#".into(),
-        "ELIST=MNU".into(),
+        "ELIST=CMNTU".into(),
         "EXCEPTS=e".into(),
         format!("HOSTLEN={}", limits::HOST_LEN),
         "INVEX=I".into(),
@@ -49,7 +49,7 @@ pub fn isupport(settings: &Settings, casemapping: Casemapping) -> Vec<String> {
         format!("NAMELEN={}", limits::REALNAME_LEN),
         format!("NETWORK={}", escape(&settings.network)),
         format!("NICKLEN={}", limits::NICK_LEN),
-        "PREFIX=(qaohv)~&@%+".into(),
+        format!("PREFIX={}", ircv3::mode::prefix_token()),
         "SAFELIST".into(),
         "STATUSMSG=~&@%+".into(),
         format!(
@@ -267,7 +267,8 @@ impl Server {
         let since = self.number();
         let user = format!("~{}", ircv3::name::sanitize_user(user, limits::USER_LEN - 1));
         let host = host_of(ip);
-        let modes = Letters::of(&self.settings.default_user_modes);
+        let mut modes = Letters::of(&self.settings.default_user_modes);
+        modes.set('Z', secure);
         let id = self.network.insert_user(User {
             since,
             nick: nick.into(),
@@ -318,6 +319,7 @@ impl Server {
         let there = &mut self.network.users[user];
         there.sessions.push(ctx.conn);
         there.secure &= secure;
+        there.modes.set('Z', there.secure);
         self.sessions_changed(user);
         self.become_user(ctx, user);
         self.welcome(ctx, user);
@@ -349,7 +351,9 @@ impl Server {
             &[],
             Some(&format!("This server was created {}", String::from_utf8_lossy(&created))),
         );
-        ctx.reply.numeric(Numeric::RPL_MYINFO, &[server, VERSION, "Biow", "Iabehiklmnoqstv", "Iabehkloqv"], None);
+        let [user_modes, channel_modes, with_parameter] = ircv3::mode::my_info();
+        let middles = [server, VERSION, &user_modes, &channel_modes, &with_parameter];
+        ctx.reply.numeric(Numeric::RPL_MYINFO, &middles, None);
         command::info::isupport(self, ctx);
         command::info::lusers(self, ctx);
         command::info::motd(self, ctx);

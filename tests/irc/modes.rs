@@ -219,3 +219,16 @@ fn user_modes_are_221_501_and_502() {
     alice.ask("MODE alice +o");
     assert!(!alice.one("MODE alice").params()[1].contains('o'));
 }
+
+#[test]
+fn user_mode_r_refuses_guests_and_t_refuses_ctcp() {
+    let server = Server::start();
+    let (mut alice, mut bob) = room(&server);
+    alice.one("MODE alice +RT").must_fit(":alice!* MODE alice +RT");
+    bob.one("PRIVMSG alice :hello").must_fit(":roost.local 477 bob alice :*");
+    assert!(bob.ask("NOTICE alice :hello").is_empty(), "a NOTICE is never answered");
+    alice.ask("MODE alice -R");
+    bob.one("PRIVMSG alice :\u{1}VERSION\u{1}").must_fit(":roost.local 531 bob alice :*");
+    assert!(bob.ask("PRIVMSG alice :\u{1}ACTION waves\u{1}").is_empty());
+    alice.only().must_fit(":bob!* PRIVMSG alice :*ACTION waves*");
+}

@@ -275,6 +275,12 @@ fn echo_elsewhere(server: &mut Server, ctx: &Ctx, channel: ChannelId, frame: &Fr
 fn to_user(server: &mut Server, ctx: &mut Ctx, said: &Said<'_>, target: UserId) {
     let user = ctx.me();
     let nick = server.network.users[target].nick.clone();
+    if let Err(refused) = policy::may_address(&server.network, user, target, said.text) {
+        if said.kind != Kind::Notice {
+            ctx.reply.numeric(refused.numeric(), &[&nick], Some(refused.text()));
+        }
+        return;
+    }
     let (own, other) = (server.network.identity(user), server.network.identity(target));
     // Two guests could never read it back.
     let with_account = server.network.users[user].account.is_some() || server.network.users[target].account.is_some();

@@ -129,7 +129,9 @@ fn create(server: &mut Server, ctx: &mut Ctx, name: &str, hash: &str) -> Result<
     }
     let seq = server.number();
     let row = AccountRow {
-        id: server.network.new_account_id(),
+        // Its number was never used, so that nobody inherits the private conversations of an account
+        // that is gone.
+        id: seq,
         name: name.into(),
         folded: server.network.fold(name).as_str().into(),
         password: hash.into(),
