@@ -52,8 +52,8 @@ pub const PASSWORD_LEN: usize = 600;
 /// Lines of one connection that a worker takes before the others get their turn.
 pub const LINES_A_TURN: usize = 64;
 /// Bytes without a newline after which a connection is closed instead of being told that its line
-/// is too long: eight times the longest line.
-pub const BYTES_WITHOUT_NEWLINE: usize = 64 * 1024;
+/// is too long: no client's line is half as long.
+pub const BYTES_WITHOUT_NEWLINE: usize = 16 * 1024;
 /// Bytes of actions that wait for one worker before the server thread waits for it; a worker never
 /// waits for the server, so it always gets round to taking them.
 pub const WAITING_ACTION_BYTES: usize = 64 * 1024 * 1024;

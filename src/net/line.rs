@@ -42,11 +42,9 @@ impl Decoder for LineCodec {
             if self.discarded > 0 {
                 let gone = end.map_or(src.len(), |end| end + 1);
                 src.advance(gone);
+                self.discarded = self.discarded.saturating_add(gone as u32);
+                bounded(self.discarded as usize)?;
                 if end.is_none() {
-                    self.discarded = self.discarded.saturating_add(gone as u32);
-                    if self.discarded as usize > BYTES_WITHOUT_NEWLINE {
-                        return Err(io::Error::new(io::ErrorKind::InvalidData, "no end of line"));
-                    }
                     return Ok(None);
                 }
                 self.discarded = 0;
@@ -56,10 +54,12 @@ impl Decoder for LineCodec {
                 if src.len() <= MAX_LINE_BYTES {
                     return Ok(None);
                 }
+                bounded(src.len())?;
                 self.discarded = src.len() as u32;
                 src.clear();
                 return Ok(Some(Line::Bad(BadLine::TooLong)));
             };
+            bounded(end)?;
             let line = parse_line(src[..end].strip_suffix(b"\r").unwrap_or(&src[..end]));
             src.advance(end + 1);
             if line.is_some() {
@@ -67,6 +67,13 @@ impl Decoder for LineCodec {
             }
         }
     }
+}
+
+fn bounded(bytes: usize) -> io::Result<()> {
+    if bytes > BYTES_WITHOUT_NEWLINE {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "no end of line"));
+    }
+    Ok(())
 }
 
 /// What a line without its newline is; `None` for a line with nothing in it.
@@ -127,7 +134,7 @@ mod tests {
     use bytes::BytesMut;
     use tokio_util::codec::Decoder;
 
-    use super::{Line, LineCodec, MAX_LINE_BYTES};
+    use super::{BYTES_WITHOUT_NEWLINE, Line, LineCodec, MAX_LINE_BYTES};
     use crate::server::event::BadLine;
 
     /// Feeds `pieces` one after the other and writes down what comes out.
@@ -173,10 +180,12 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_line_is_reported_once_discarded_and_closes_past_64_kib() {
-        let piece = vec![b'x'; 20_000];
+    fn an_endless_line_is_reported_once_discarded_and_closes_past_16_kib() {
+        let piece = vec![b'x'; 7_000];
         assert_eq!(decode(&[&piece, &piece, b"\r\nPING x\r\n"]), ["TooLong", "PING x"]);
-        assert_eq!(decode(&[&piece, &piece, &piece, &piece]), ["TooLong", "closed"]);
+        assert_eq!(decode(&[&piece, &piece, &piece]), ["TooLong", "closed"]);
+        let whole = format!("{}\r\nPING x\r\n", "x".repeat(BYTES_WITHOUT_NEWLINE + 1));
+        assert_eq!(decode(&[whole.as_bytes()]), ["closed"]);
     }
 
     #[test]

@@ -1199,9 +1199,10 @@ mod tests {
     fn an_endless_line_closes() {
         let mut rig = Rig::plain();
         let (slot, mut client) = rig.connect();
+        client.say(&"x".repeat(14_000));
+        assert!(matches!(rig.event(), Event::BadLine(id, BadLine::TooLong) if id.slot == slot));
         // The other side may have closed before all is said.
         let _ = client.read.get_mut().write_all(&vec![b'x'; 200_000]);
-        assert!(matches!(rig.event(), Event::BadLine(id, BadLine::TooLong) if id.slot == slot));
         assert_eq!(rig.closed(), (slot, CloseCause::Flood));
     }
 

@@ -81,7 +81,7 @@ class RoostController(BaseServerController, DirectoryBasedController):
     # Tokens of 005 that must be there, with these values.
     isupport = {
         "CASEMAPPING": "ascii",
-        "ELIST": patma.StrRe("[MNU]+"),
+        "ELIST": patma.StrRe("[CMNTU]+"),
         "INVEX": "I",
         "MSGREFTYPES": "msgid,timestamp",
         "PREFIX": "(qaohv)~&@%+",

@@ -825,11 +825,23 @@ impl<'a> World<'a> {
             let has = |action: &NetAction, word: &str| {
                 line(action).windows(word.len()).any(|window| window == word.as_bytes())
             };
+            let shows = |frame: &Frame, word: &str| {
+                frame.forms[0].lines[0].windows(word.len()).any(|window| window == word.as_bytes())
+            };
             net.retain(|action| {
                 !(matches!(action, NetAction::Fanout { .. }) && has(action, " QUIT :") && planted.hits(Fault::QuitLost))
             });
             for action in net.iter_mut() {
                 match action {
+                    NetAction::Fanout { frame, .. }
+                        if frame.after > 0
+                            && ![" PRIVMSG ", " NOTICE ", " TAGMSG "].iter().any(|word| shows(frame, word))
+                            && planted.hits(Fault::EventUnheld) =>
+                    {
+                        let mut other: Frame = (**frame).clone();
+                        other.after = 0;
+                        *frame = Arc::new(other);
+                    }
                     NetAction::Fanout { frame, audience, .. } if frame.msgid.is_some() => {
                         let other = self.stale[worker].replace(audience.clone());
                         if let Some(other) = other.filter(|other| *other != *audience)
@@ -837,11 +849,6 @@ impl<'a> World<'a> {
                         {
                             *audience = other;
                         }
-                    }
-                    NetAction::Fanout { frame, .. } if frame.after > 0 && planted.hits(Fault::EventUnheld) => {
-                        let mut other: Frame = (**frame).clone();
-                        other.after = 0;
-                        *frame = Arc::new(other);
                     }
                     NetAction::Send { bytes, .. } => {
                         let text = String::from_utf8_lossy(bytes).into_owned();

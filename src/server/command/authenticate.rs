@@ -16,7 +16,9 @@ pub const MECHANISMS: &str = "PLAIN";
 /// AUTHENTICATE
 pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let param = line.param(0).unwrap_or("");
-    if !ctx.reply.caps.has(Cap::Sasl) {
+    // A client that pipelines may not have asked for `sasl` by name; that it speaks CAP says enough.
+    let speaks_cap = server.session(ctx.conn).is_some_and(|session| session.negotiation.version() > 0);
+    if !ctx.reply.caps.has(Cap::Sasl) && !speaks_cap {
         ctx.reply.numeric(
             Numeric::ERR_SASLFAIL,
             &[],

@@ -75,9 +75,7 @@ pub fn lusers(server: &Server, ctx: &mut Ctx) {
         (Numeric::RPL_LUSERUNKNOWN, unregistered, "unknown connection(s)"),
         (Numeric::RPL_LUSERCHANNELS, network.channels.len(), "channels formed"),
     ] {
-        if count > 0 {
-            ctx.reply.numeric(numeric, &[&count.to_string()], Some(what));
-        }
+        ctx.reply.numeric(numeric, &[&count.to_string()], Some(what));
     }
     ctx.reply.numeric(Numeric::RPL_LUSERME, &[], Some(&format!("I have {users} clients and 0 servers")));
     let (now, most) = (users.to_string(), most.to_string());
@@ -251,13 +249,16 @@ mod tests {
     use crate::server::settings::Settings;
 
     #[test]
-    fn lusers_counts_users_and_leaves_out_what_is_none() {
+    fn lusers_counts_users_operators_and_channels() {
         let mut asked = Asked::new();
         let alice = asked.user("alice");
         assert_eq!(
             asked.ask(alice, "LUSERS"),
             [
                 ":irc.test 251 alice :There are 1 users and 0 invisible on 1 servers",
+                ":irc.test 252 alice 0 :operator(s) online",
+                ":irc.test 253 alice 0 :unknown connection(s)",
+                ":irc.test 254 alice 0 :channels formed",
                 ":irc.test 255 alice :I have 1 clients and 0 servers",
                 ":irc.test 265 alice 1 1 :Current local users 1, max 1",
                 ":irc.test 266 alice 1 1 :Current global users 1, max 1",

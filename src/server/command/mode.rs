@@ -232,7 +232,9 @@ fn key(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, change: &ModeChan
         && !key.contains(|c: char| c == ' ' || c == ',' || c.is_control());
     if !good {
         let text = format!("A key has 1 to {} bytes, without spaces and commas", limits::KEY_LEN);
-        invalid(ctx, &name, 'k', printable(key), &text);
+        // A value that is too long may not fit into the answer.
+        let shown = if key.len() > limits::KEY_LEN { "*" } else { printable(key) };
+        invalid(ctx, &name, 'k', shown, &text);
         return None;
     }
     let there = &mut server.network.channels[channel];

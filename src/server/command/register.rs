@@ -37,12 +37,12 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
             ctx.reply.fail(
                 "REGISTER",
                 "COMPLETE_CONNECTION_REQUIRED",
-                &[],
+                &[context],
                 "Complete the connection first (NICK and USER)",
             );
             return;
         }
-        if &*ctx.reply.nick == "*" {
+        if given == "*" && &*ctx.reply.nick == "*" {
             ctx.reply.fail("REGISTER", "NEED_NICK", &[context], "Choose a nick first (NICK)");
             return;
         }
