@@ -23,6 +23,7 @@ mod messages;
 mod modes;
 mod notify;
 mod queries;
+mod registered;
 mod registration;
 mod replay;
 mod shutdown;
