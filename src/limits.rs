@@ -44,6 +44,8 @@ pub const MODES: usize = 12;
 pub const LABEL_LEN: usize = 64;
 /// Nicks and channels in one PRIVMSG, NOTICE or TAGMSG.
 pub const MESSAGE_TARGETS: usize = 4;
+/// Nicks that one connection may MONITOR: a phone asks about everyone it talks to in private.
+pub const MONITORED: usize = 100;
 /// Former users that WHOWAS remembers.
 pub const WHOWAS_ENTRIES: usize = 1000;
 /// The longest password, in bytes: it is hashed before bcrypt, so all of it counts.

@@ -50,6 +50,10 @@ capabilities! {
     Chghost = ["chghost"];
     /// <https://ircv3.net/specs/extensions/invite-notify>
     InviteNotify = ["invite-notify"];
+    /// <https://ircv3.net/specs/extensions/extended-monitor>
+    ExtendedMonitor = ["extended-monitor", "draft/extended-monitor"];
+    /// <https://ircv3.net/specs/extensions/no-implicit-names>
+    NoImplicitNames = ["no-implicit-names", "draft/no-implicit-names", "soju.im/no-implicit-names"];
     /// <https://ircv3.net/specs/extensions/setname>
     Setname = ["setname"];
     /// <https://ircv3.net/specs/extensions/userhost-in-names>

@@ -373,7 +373,7 @@ mod tests {
     fn tokens_come_from_the_table() {
         assert_eq!(chanmodes_token(), "beI,k,l,imnst");
         assert_eq!(prefix_token(), "(qaohv)~&@%+");
-        assert_eq!(my_info(), ["BRTZiosw", "Iabehiklmnoqstv", "Iabehkloqv"]);
+        assert_eq!(my_info(), ["BRTZio", "Iabehiklmnoqstv", "Iabehkloqv"]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use slab::Slab;
 
 use crate::limits;
 use crate::server::channel::Channel;
+use crate::server::event::ConnId;
 use crate::server::record::{AccountId, AccountRow, ConversationId, ConversationRow, Record, Seq, Snapshot};
 use crate::server::user::User;
 
@@ -39,6 +40,7 @@ pub struct Network {
     next_conversation: ConversationId,
     seen: AHashMap<(AccountId, Box<str>), Seq>,
     connected: AHashMap<(AccountId, Box<str>), u32>,
+    watchers: AHashMap<Folded, Vec<ConnId>>,
     /// Those who left, the latest first.
     pub whowas: VecDeque<Whowas>,
     /// How many users are operators, invisible; and the most that were on at once.
@@ -140,6 +142,7 @@ impl Network {
             next_conversation: 1,
             seen: AHashMap::new(),
             connected: AHashMap::new(),
+            watchers: AHashMap::new(),
             whowas: VecDeque::new(),
             opers: 0,
             invisible: 0,
@@ -230,6 +233,26 @@ impl Network {
             }
         }
         all
+    }
+
+    /// The connections that asked about a nick, in the order they did.
+    pub fn watchers(&self, folded: &Folded) -> &[ConnId] {
+        self.watchers.get(folded).map_or(&[], Vec::as_slice)
+    }
+
+    /// A connection asks about a nick.
+    pub fn watch(&mut self, folded: &Folded, conn: ConnId) {
+        self.watchers.entry(folded.clone()).or_default().push(conn);
+    }
+
+    /// A connection does not ask about a nick any more.
+    pub fn unwatch(&mut self, folded: &Folded, conn: ConnId) {
+        if let Some(watchers) = self.watchers.get_mut(folded) {
+            watchers.retain(|other| *other != conn);
+            if watchers.is_empty() {
+                self.watchers.remove(folded);
+            }
+        }
     }
 
     // Channels.

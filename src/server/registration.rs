@@ -45,6 +45,7 @@ pub fn isupport(settings: &Settings, casemapping: Casemapping) -> Vec<String> {
         format!("KICKLEN={}", limits::KICK_LEN),
         format!("MAXLIST=Ibe:{}", settings.list_entries),
         format!("MODES={}", limits::MODES),
+        format!("MONITOR={}", limits::MONITORED),
         "MSGREFTYPES=msgid,timestamp".into(),
         format!("NAMELEN={}", limits::REALNAME_LEN),
         format!("NETWORK={}", escape(&settings.network)),
@@ -93,11 +94,13 @@ impl Server {
             waiting: None,
             bulk: None,
             replay_after: None,
+            monitored: Vec::new(),
             replayed: Vec::new(),
             opened: now,
             heard: now,
             heard_seq: self.last_seq,
             pinged: false,
+            sees_quit: false,
             closing: false,
             batches: 0,
         });
@@ -293,6 +296,9 @@ impl Server {
         }
         self.become_user(ctx, id);
         self.welcome(ctx, id);
+        let there = &self.network.users[id];
+        let (folded, nick, source) = (there.folded.clone(), there.nick.clone(), there.source.clone());
+        command::monitor::changed(self, &folded, &nick, Some(&source));
         command::chathistory::replay(self, ctx, None);
     }
 
@@ -367,11 +373,13 @@ impl Server {
     /// Takes a connection off its user, and the user off the network if it was the last. `seen` is
     /// the last change that the connection can be taken to have shown.
     pub(super) fn leave(&mut self, conn: ConnId, reason: &str, seen: Seq) {
+        command::monitor::forget(self, conn);
         let Some(session) = self.session_mut(conn) else { return };
         let user = session.user.take();
         let (ip, unregistered) = (session.peer.ip, session.registration.take().is_some());
         let account = session.account;
         let device = session.device.clone();
+        let sees_quit = session.sees_quit;
         self.unregistered -= usize::from(unregistered);
         self.throttles.went(Origin::of(ip));
         if let Some(account) = account {
@@ -381,8 +389,14 @@ impl Server {
         let there = &mut self.network.users[user];
         there.sessions.retain(|other| *other != conn);
         if there.sessions.is_empty() {
-            self.quit(user, reason);
+            self.quit(user, reason, sees_quit.then_some(conn));
         } else {
+            if sees_quit {
+                let mut line = Vec::with_capacity(96);
+                write_line(&mut line, &there.source, "QUIT", &[], Some(reason));
+                let frame = self.frame_from(user, line);
+                self.frame_to(conn, &frame);
+            }
             self.sessions_changed(user);
         }
     }
@@ -406,7 +420,9 @@ impl Server {
     }
 
     /// Takes a user off the network; its connections are gone or going.
-    pub(super) fn quit(&mut self, user: UserId, reason: &str) {
+    ///
+    /// `shown` is a connection of its that is told of it, too.
+    pub(super) fn quit(&mut self, user: UserId, reason: &str, shown: Option<ConnId>) {
         let reason = ircv3::message::cut(reason, limits::REASON_LEN);
         let mut line = Vec::with_capacity(128);
         let there = &self.network.users[user];
@@ -426,6 +442,9 @@ impl Server {
                 );
             }
         }
+        if let Some(conn) = shown {
+            self.frame_to(conn, &frame);
+        }
         let mut others = self.network.neighbours(user);
         others.retain(|other| *other != user);
         self.frame_to_users(&others, Arc::new(frame), None);
@@ -433,6 +452,7 @@ impl Server {
             self.remove_member(channel, user);
         }
         let there = self.network.remove_user(user, self.clock);
+        command::monitor::changed(self, &there.folded, &there.nick, None);
         if there.is_oper() {
             self.network.opers -= 1;
         }
@@ -501,7 +521,9 @@ impl Server {
         frame.forms[0].needs = CapSet::of(&[Cap::AccountNotify]);
         ctx.reply.frame(&frame);
         let neighbours = self.network.neighbours(user);
-        self.frame_to_users(&neighbours, Arc::new(frame), Some(ctx.conn));
+        let frame = Arc::new(frame);
+        self.frame_to_users(&neighbours, frame.clone(), Some(ctx.conn));
+        command::monitor::extend(self, user, &frame, &neighbours);
     }
 }
 

@@ -9,6 +9,7 @@ use ircv3::{CapSet, Message};
 
 use crate::server::command::Pending;
 use crate::server::command::bulk::Bulk;
+use crate::server::command::monitor::Target;
 use crate::server::event::{BadLine, ConnId, Peer};
 use crate::server::network::UserId;
 use crate::server::record::{AccountId, ConversationId, Seq};
@@ -87,6 +88,8 @@ pub struct Session {
     pub bulk: Option<Box<Bulk>>,
     /// What its replay at login starts after; `None` where nothing is to be replayed.
     pub replay_after: Option<Seq>,
+    /// The nicks it asked about with MONITOR.
+    pub monitored: Vec<Target>,
     /// The conversations that were replayed to it: none is twice.
     pub replayed: Vec<ConversationId>,
     /// When it was opened, on the monotonic clock.
@@ -97,6 +100,8 @@ pub struct Session {
     pub heard_seq: Seq,
     /// Whether a PING is unanswered.
     pub pinged: bool,
+    /// It sent QUIT, and is shown its own QUIT before ERROR.
+    pub sees_quit: bool,
     /// Close was asked for; nothing more is read or sent.
     pub closing: bool,
     /// References of batches so far.

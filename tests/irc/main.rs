@@ -21,6 +21,7 @@ mod history;
 mod labels;
 mod messages;
 mod modes;
+mod monitor;
 mod notify;
 mod queries;
 mod registered;

@@ -106,12 +106,12 @@ fn quit_before_registration_is_answered_with_error_and_the_end() {
 }
 
 #[test]
-fn quit_after_registration_is_answered_with_error_and_the_end() {
+fn quit_after_registration_is_answered_with_quit_error_and_the_end() {
     let server = Server::start();
     let mut alice = server.user("alice");
     alice.send("QUIT :bye");
     let lines = alice.closed();
-    assert_eq!(commands(&lines), ["ERROR"]);
+    assert_eq!(commands(&lines), ["QUIT", "ERROR"]);
     server.user("alice");
 }
 

@@ -105,6 +105,7 @@ pub struct View {
     pub reactions: Vec<String>,
     /// `ERROR` came.
     pub ended: bool,
+    quitting: bool,
     /// The last row of each conversation that was read.
     pub read: BTreeMap<u64, Seq>,
     names: BTreeMap<String, BTreeSet<String>>,
@@ -587,6 +588,9 @@ impl View {
         let (nick, own) = (fold(nick_of(source)), fold(nick_of(source)) == fold(&self.nick));
         let own = own && source.contains('!');
         let param = |at: usize| message.param(at).unwrap_or("");
+        if self.quitting && message.command() != "ERROR" {
+            return broken(Invariant::Members, "more than ERROR after one's own QUIT");
+        }
         match message.command() {
             "CAP" => self.cap(param(1), param(2)),
             "PING" => {
@@ -615,7 +619,11 @@ impl View {
             "PART" => self.left(&nick, param(0)),
             "KICK" if fold(param(1)) == fold(&self.nick) => self.left_own(param(0)),
             "KICK" => self.left(&fold(param(1)), param(0)),
-            "QUIT" if own => broken(Invariant::Members, "one's own QUIT"),
+            // It is the answer to QUIT: then comes ERROR and nothing else.
+            "QUIT" if own => {
+                self.quitting = true;
+                Ok(())
+            }
             "QUIT" => self.quit(&nick),
             "NICK" => self.renamed(&nick, param(0), own),
             "353" => {

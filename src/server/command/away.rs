@@ -7,6 +7,7 @@ use ircv3::numeric::Numeric;
 use ircv3::{Cap, CapSet, Message};
 
 use crate::limits;
+use crate::server::command::monitor;
 use crate::server::{Ctx, Server};
 
 /// AWAY
@@ -27,7 +28,9 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let frame = frame(server, user);
     let mut others = server.network.neighbours(user);
     others.retain(|other| *other != user);
-    server.frame_to_users(&others, Arc::new(frame), None);
+    let frame = Arc::new(frame);
+    server.frame_to_users(&others, frame.clone(), None);
+    monitor::extend(server, user, &frame, &others);
 }
 
 /// AWAY as others are told of it.

@@ -65,5 +65,8 @@ pub fn quit(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let reason = cut(line.param(0).unwrap_or(""), limits::REASON_LEN);
     let quit = if reason.is_empty() { "Quit".to_owned() } else { format!("Quit: {reason}") };
     let label = ctx.reply.take_label();
+    if let Some(session) = server.session_mut(ctx.conn) {
+        session.sees_quit = true;
+    }
     server.close_labelled(ctx.conn, &quit, &quit, label);
 }

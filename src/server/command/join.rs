@@ -154,7 +154,9 @@ fn burst(server: &mut Server, ctx: &mut Ctx, channel: ChannelId) {
     if server.network.channels[channel].topic.is_some() {
         topic::show(server, ctx, channel);
     }
-    names::send(server, ctx, channel);
+    if !ctx.reply.caps.has(Cap::NoImplicitNames) {
+        names::send(server, ctx, channel);
+    }
     ctx.reply.after = ctx.reply.after.max(server.network.channels[channel].changed);
 }
 

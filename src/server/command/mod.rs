@@ -13,6 +13,7 @@ pub mod kick;
 pub mod list;
 pub mod message;
 pub mod mode;
+pub mod monitor;
 pub mod names;
 pub mod nick;
 pub mod oper;
@@ -84,6 +85,7 @@ commands! {
     "LIST" 0 Registered list::run, "[channels|masks|conditions]", "Lists channels.";
     "LUSERS" 0 Registered info::lusers_command, "", "Counts users and channels.";
     "MODE" 1 Registered mode::run, "channel|nick [modes [parameters]]", "Shows or changes modes.";
+    "MONITOR" 1 Registered monitor::run, "+|- nick[,nick...] | C | L | S", "Tells you when people come and go.";
     "MOTD" 0 Registered info::motd_command, "[server]", "The message of the day.";
     "NAMES" 0 Registered names::run, "[channel[,channel...]]", "Who is in a channel.";
     "NICK" 0 Always nick::run, "nick", "Takes a nick.";

@@ -9,7 +9,7 @@ use ircv3::{Cap, name};
 
 use crate::limits;
 use crate::server::change::Happened;
-use crate::server::command::printable;
+use crate::server::command::{monitor, printable};
 use crate::server::network::UserId;
 use crate::server::policy;
 use crate::server::record::Kind;
@@ -101,9 +101,16 @@ pub fn rename(server: &mut Server, ctx: &mut Ctx, user: UserId, nick: &str) {
         }
     }
     let clock = server.clock();
+    let (old_folded, old_nick) = (server.network.users[user].folded.clone(), server.network.users[user].nick.clone());
     server.network.rename_user(user, nick, clock);
     let neighbours = server.network.neighbours(user);
     ctx.reply.frame(&frame);
     server.frame_to_users(&neighbours, Arc::new(frame), Some(ctx.conn));
     ctx.reply.nick = nick.into();
+    let there = &server.network.users[user];
+    let (folded, source) = (there.folded.clone(), there.source.clone());
+    if folded != old_folded {
+        monitor::changed(server, &old_folded, &old_nick, None);
+        monitor::changed(server, &folded, nick, Some(&source));
+    }
 }

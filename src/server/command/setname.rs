@@ -6,6 +6,7 @@ use ircv3::message::write_line;
 use ircv3::{Cap, CapSet, Message};
 
 use crate::limits;
+use crate::server::command::monitor;
 use crate::server::{Ctx, Server};
 
 /// SETNAME
@@ -26,5 +27,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     frame.forms[0].needs = CapSet::of(&[Cap::Setname]);
     ctx.reply.frame(&frame);
     let neighbours = server.network.neighbours(user);
-    server.frame_to_users(&neighbours, Arc::new(frame), Some(ctx.conn));
+    let frame = Arc::new(frame);
+    server.frame_to_users(&neighbours, frame.clone(), Some(ctx.conn));
+    monitor::extend(server, user, &frame, &neighbours);
 }
