@@ -44,6 +44,10 @@ pub const MODES: usize = 12;
 pub const LABEL_LEN: usize = 64;
 /// Nicks and channels in one PRIVMSG, NOTICE or TAGMSG.
 pub const MESSAGE_TARGETS: usize = 4;
+/// Read markers of one account: as many conversations as a person has in years.
+pub const MARKERS: usize = 10_000;
+/// Read markers of a connection that is not logged in.
+pub const GUEST_MARKERS: usize = 100;
 /// Nicks that one connection may MONITOR: a phone asks about everyone it talks to in private.
 pub const MONITORED: usize = 100;
 /// Former users that WHOWAS remembers.

@@ -68,6 +68,8 @@ capabilities! {
     Chathistory = ["draft/chathistory"];
     /// <https://ircv3.net/specs/extensions/chathistory>
     EventPlayback = ["draft/event-playback"];
+    /// <https://ircv3.net/specs/extensions/read-marker>
+    ReadMarker = ["draft/read-marker"];
     /// <https://ircv3.net/specs/extensions/account-registration>
     AccountRegistration = ["draft/account-registration"];
 }

@@ -41,6 +41,7 @@ pub struct Network {
     seen: AHashMap<(AccountId, Box<str>), Seq>,
     connected: AHashMap<(AccountId, Box<str>), u32>,
     watchers: AHashMap<Folded, Vec<ConnId>>,
+    markers: AHashMap<AccountId, AHashMap<Box<str>, u64>>,
     /// Those who left, the latest first.
     pub whowas: VecDeque<Whowas>,
     /// How many users are operators, invisible; and the most that were on at once.
@@ -143,6 +144,7 @@ impl Network {
             seen: AHashMap::new(),
             connected: AHashMap::new(),
             watchers: AHashMap::new(),
+            markers: AHashMap::new(),
             whowas: VecDeque::new(),
             opers: 0,
             invisible: 0,
@@ -163,6 +165,9 @@ impl Network {
             if let Some(id) = network.channel_names.get(&*row.channel).copied() {
                 network.channels[id].put_list_row(row);
             }
+        }
+        for row in snapshot.markers {
+            network.markers.entry(row.account).or_default().insert(row.conversation, row.time);
         }
         for row in snapshot.seen {
             if let Some(seq) = row.seq {
@@ -337,6 +342,21 @@ impl Network {
             Some(seq) => self.seen.insert((account, device.into()), seq),
             None => self.seen.remove(&(account, device.into())),
         };
+    }
+
+    /// How far an account has read in the conversation of this key.
+    pub fn marker(&self, account: AccountId, key: &str) -> Option<u64> {
+        self.markers.get(&account)?.get(key).copied()
+    }
+
+    /// Moves a read marker; `false` where the account has as many as it may.
+    pub fn set_marker(&mut self, account: AccountId, key: &str, time: u64) -> bool {
+        let markers = self.markers.entry(account).or_default();
+        if markers.len() >= limits::MARKERS && !markers.contains_key(key) {
+            return false;
+        }
+        markers.insert(key.into(), time);
+        true
     }
 
     // Conversations.

@@ -195,6 +195,17 @@ pub struct SeenRow {
     pub seq: Option<Seq>,
 }
 
+/// How far an account has read in a conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MarkerRow {
+    /// Whose.
+    pub account: AccountId,
+    /// The conversation's key, as in [`ConversationRow`]; nothing need have been said in it.
+    pub conversation: Box<str>,
+    /// Up to here, in milliseconds since 1970; it never goes back.
+    pub time: u64,
+}
+
 /// Something to keep. Each knows its rows; a batch of them is one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
@@ -216,6 +227,8 @@ pub enum Record {
     ListEntryGone(Box<str>, char, Box<str>),
     /// A device that came or went.
     Seen(SeenRow),
+    /// A read marker that moved.
+    Marker(MarkerRow),
 }
 
 /// A conversation. The key is a folded channel name, or `a b` for two people in the order of their
@@ -248,6 +261,8 @@ pub struct Snapshot {
     /// Where each device stands. Devices that were connected when the server died have been given
     /// `last_seq` already.
     pub seen: Vec<SeenRow>,
+    /// The read markers.
+    pub markers: Vec<MarkerRow>,
 }
 
 /// A border of a history query. Exclusive, but for `AROUND`.

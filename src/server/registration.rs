@@ -94,6 +94,7 @@ impl Server {
             waiting: None,
             bulk: None,
             replay_after: None,
+            guest_markers: Vec::new(),
             monitored: Vec::new(),
             replayed: Vec::new(),
             opened: now,

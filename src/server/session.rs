@@ -88,6 +88,8 @@ pub struct Session {
     pub bulk: Option<Box<Bulk>>,
     /// What its replay at login starts after; `None` where nothing is to be replayed.
     pub replay_after: Option<Seq>,
+    /// Read markers of a connection that is not logged in, by the conversation's key.
+    pub guest_markers: Vec<(Box<str>, u64)>,
     /// The nicks it asked about with MONITOR.
     pub monitored: Vec<Target>,
     /// The conversations that were replayed to it: none is twice.

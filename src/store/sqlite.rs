@@ -15,7 +15,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, Row, SqlSafeStr, Sq
 
 use crate::limits::STORE_BATCH;
 use crate::server::record::{
-    AccountRow, ChannelRow, ConversationId, ConversationRow, Kind, ListRow, MessageRow, Record, SeenRow, Seq, Snapshot,
+    AccountRow, ChannelRow, ConversationId, ConversationRow, Kind, ListRow, MarkerRow, MessageRow, Record, SeenRow,
+    Seq, Snapshot,
 };
 use crate::store::reader::{Direction, Span};
 use crate::store::{StoreError, Sync};
@@ -38,7 +39,10 @@ const PACKED: &str = "concat(seq, ',', time, ',', kind, ',', bot, ',', octet_len
     octet_length(text), ':', source, account, target, tags, argument, text)";
 
 /// Migrations, oldest first. One that was released is never changed.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "first", include_str!("migrations/sqlite/0001_first.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "first", include_str!("migrations/sqlite/0001_first.sql")),
+    (2, "marker", include_str!("migrations/sqlite/0002_marker.sql")),
+];
 
 /// Where the database is and how it is opened.
 #[derive(Clone)]
@@ -269,6 +273,8 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
         Record::AccountGone(id) => {
             let seen = sqlx::query("DELETE FROM seen WHERE account = ?").bind(*id as i64);
             seen.execute(&mut *connection).await?;
+            let markers = sqlx::query("DELETE FROM marker WHERE account = ?").bind(*id as i64);
+            markers.execute(&mut *connection).await?;
             sqlx::query("DELETE FROM account WHERE id = ?").bind(*id as i64)
         }
         Record::Channel(row) => {
@@ -315,6 +321,12 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
             .bind(row.account as i64)
             .bind(&*row.device)
             .bind(row.seq.map(|seq| seq as i64)),
+        Record::Marker(row) => {
+            sqlx::query("INSERT OR REPLACE INTO marker (account, conversation, time) VALUES (?, ?, ?)")
+                .bind(row.account as i64)
+                .bind(&*row.conversation)
+                .bind(row.time as i64)
+        }
     };
     query.execute(connection).await?;
     Ok(())
@@ -408,7 +420,13 @@ async fn load(connection: &mut SqliteConnection) -> Result<Snapshot, Error> {
         })
         .fetch_all(&mut *connection)
         .await?;
-    Ok(Snapshot { epoch, boot, last_seq: last_seq as u64, accounts, channels, lists, conversations, seen })
+    let markers = sqlx::query("SELECT account, conversation, time FROM marker ORDER BY account, conversation")
+        .try_map(|row: SqliteRow| {
+            Ok(MarkerRow { account: number(&row, 0)?, conversation: row.try_get(1)?, time: number(&row, 2)? })
+        })
+        .fetch_all(&mut *connection)
+        .await?;
+    Ok(Snapshot { epoch, boot, last_seq: last_seq as u64, accounts, channels, lists, conversations, seen, markers })
 }
 
 fn number(row: &SqliteRow, column: usize) -> Result<u64, Error> {

@@ -19,8 +19,8 @@ use crate::limits::STORE_BATCH;
 use crate::server::event::{CallId, ConnId, Event, Returned};
 use crate::server::history::{render, select};
 use crate::server::record::{
-    AccountRow, Border, ChannelRow, ConversationRow, HistoryPage, HistoryQuery, Kind, ListRow, MessageRow, Range,
-    Reader, Record, SeenRow, Seq, Snapshot,
+    AccountRow, Border, ChannelRow, ConversationRow, HistoryPage, HistoryQuery, Kind, ListRow, MarkerRow, MessageRow,
+    Range, Reader, Record, SeenRow, Seq, Snapshot,
 };
 use crate::store::{Options, Store, StoreError, Sync, open};
 
@@ -271,6 +271,8 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             Record::Message(Box::new(message(2, 102, Kind::Notice, "hi"))),
             Record::Seen(SeenRow { account: 1, device: "laptop".into(), seq: Some(20) }),
             Record::Seen(SeenRow { account: 1, device: "".into(), seq: None }),
+            Record::Marker(MarkerRow { account: 1, conversation: "#full".into(), time: 5 }),
+            Record::Marker(MarkerRow { account: 1, conversation: "#full".into(), time: 6 }),
         ];
         let records: Vec<_> = (1..).zip(records).collect();
         let last = records.last().unwrap().0;
@@ -293,6 +295,7 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
                 SeenRow { account: 1, device: "".into(), seq: Some(21) },
                 SeenRow { account: 1, device: "laptop".into(), seq: Some(20) },
             ],
+            markers: vec![MarkerRow { account: 1, conversation: "#full".into(), time: 6 }],
         };
         assert_eq!(bed.killed().open().snapshot, expected, "after a kill");
         running.close();

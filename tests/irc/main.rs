@@ -19,6 +19,7 @@ mod everything;
 mod framing;
 mod history;
 mod labels;
+mod markers;
 mod messages;
 mod modes;
 mod monitor;

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use roost::server::event::{CallId, Returned};
 use roost::server::history;
 use roost::server::record::{
-    AccountId, AccountRow, ChannelRow, ConversationId, ConversationRow, HistoryQuery, ListRow, MessageRow, Record,
-    SeenRow, Seq, Snapshot,
+    AccountId, AccountRow, ChannelRow, ConversationId, ConversationRow, HistoryQuery, ListRow, MarkerRow, MessageRow,
+    Record, SeenRow, Seq, Snapshot,
 };
 
 use crate::violation::{Invariant, Outcome, broken};
@@ -23,6 +23,7 @@ pub struct Rows {
     lists: BTreeMap<(Box<str>, char, Box<str>), ListRow>,
     conversations: BTreeMap<ConversationId, Box<str>>,
     seen: BTreeMap<(AccountId, Box<str>), Option<Seq>>,
+    markers: BTreeMap<(AccountId, Box<str>), u64>,
 }
 
 /// A question that waits until what was appended before it is committed.
@@ -271,6 +272,12 @@ impl Store {
                 .iter()
                 .map(|((account, device), seq)| SeenRow { account: *account, device: device.clone(), seq: *seq })
                 .collect(),
+            markers: self
+                .disk
+                .markers
+                .iter()
+                .map(|((account, key), time)| MarkerRow { account: *account, conversation: key.clone(), time: *time })
+                .collect(),
         }
     }
 }
@@ -290,6 +297,7 @@ impl Rows {
             Record::AccountGone(id) => {
                 self.accounts.remove(&id);
                 self.seen.retain(|(account, _), _| *account != id);
+                self.markers.retain(|(account, _), _| *account != id);
             }
             Record::Channel(row) => {
                 self.channels.insert(row.folded.clone(), *row);
@@ -306,6 +314,9 @@ impl Rows {
             }
             Record::Seen(row) => {
                 self.seen.insert((row.account, row.device), row.seq);
+            }
+            Record::Marker(row) => {
+                self.markers.insert((row.account, row.conversation), row.time);
             }
         }
     }

@@ -11,7 +11,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::limits;
 use crate::server::change::Happened;
-use crate::server::command::{away, chathistory, names, part, printable, topic};
+use crate::server::command::{away, chathistory, markread, names, part, printable, topic};
 use crate::server::frame::{Form, Frame};
 use crate::server::network::ChannelId;
 use crate::server::policy::{self, JoinRefused};
@@ -154,6 +154,7 @@ fn burst(server: &mut Server, ctx: &mut Ctx, channel: ChannelId) {
     if server.network.channels[channel].topic.is_some() {
         topic::show(server, ctx, channel);
     }
+    markread::on_join(server, ctx, channel);
     if !ctx.reply.caps.has(Cap::NoImplicitNames) {
         names::send(server, ctx, channel);
     }

@@ -11,6 +11,7 @@ pub mod invite;
 pub mod join;
 pub mod kick;
 pub mod list;
+pub mod markread;
 pub mod message;
 pub mod mode;
 pub mod monitor;
@@ -84,6 +85,7 @@ commands! {
     "KILL" 1 Registered oper::kill, "nick [reason]", "Ends someone's connection (operators).";
     "LIST" 0 Registered list::run, "[channels|masks|conditions]", "Lists channels.";
     "LUSERS" 0 Registered info::lusers_command, "", "Counts users and channels.";
+    "MARKREAD" 0 Registered markread::run, "target [timestamp=time]", "Shows or moves your read marker.";
     "MODE" 1 Registered mode::run, "channel|nick [modes [parameters]]", "Shows or changes modes.";
     "MONITOR" 1 Registered monitor::run, "+|- nick[,nick...] | C | L | S", "Tells you when people come and go.";
     "MOTD" 0 Registered info::motd_command, "[server]", "The message of the day.";

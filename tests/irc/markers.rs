@@ -1,0 +1,55 @@
+//! Read markers (draft/read-marker).
+
+use crate::client::{commands, find};
+use crate::server::Server;
+
+const CAPS: &str = "draft/read-marker";
+
+#[test]
+fn c49_a_marker_only_moves_forward_and_survives_sigkill() {
+    let mut server = Server::start();
+    server.account("alice", "sesame");
+    let mut alice = server.logged_in("alice", "alice", "sesame", CAPS);
+    alice.one("MARKREAD #room").must_fit(":roost.local MARKREAD #room *");
+    alice
+        .one("MARKREAD #room timestamp=2024-01-02T03:04:05.006Z")
+        .must_fit("*#room timestamp=2024-01-02T03:04:05.006Z");
+    alice
+        .one("MARKREAD #ROOM timestamp=2024-01-01T00:00:00.000Z")
+        .must_fit("*#ROOM timestamp=2024-01-02T03:04:05.006Z");
+    alice.one("MARKREAD bob timestamp=2024-01-03T00:00:00.000Z").must_fit("*bob timestamp=2024-01-03T00:00:00.000Z");
+    server.crash_and_restart();
+    let mut alice = server.logged_in("alice", "alice", "sesame", CAPS);
+    alice.one("MARKREAD bob").must_fit("*bob timestamp=2024-01-03T00:00:00.000Z");
+    let lines = alice.ask("JOIN #room");
+    assert_eq!(commands(&lines), ["JOIN", "MARKREAD", "353", "366"], "before 366");
+    find(&lines, "MARKREAD").must_fit("*#room timestamp=2024-01-02T03:04:05.006Z");
+}
+
+#[test]
+fn c49_a_marker_is_pushed_to_ones_own_devices_and_to_nobody_else() {
+    let server = Server::start();
+    server.account("alice", "sesame");
+    let mut desk = server.logged_in("alice", "alice", "sesame", CAPS);
+    let mut phone = server.logged_in("alice", "alice", "sesame", CAPS);
+    let mut old = server.logged_in("alice", "alice", "sesame", "");
+    let mut bob = server.user_with("bob", CAPS);
+    desk.ask("MARKREAD bob timestamp=2024-01-03T00:00:00.000Z");
+    phone.only().must_fit("*MARKREAD bob timestamp=2024-01-03T00:00:00.000Z");
+    old.silent();
+    bob.silent();
+    desk.ask("MARKREAD bob timestamp=2024-01-02T00:00:00.000Z");
+    phone.silent();
+}
+
+#[test]
+fn c49_what_is_no_time_is_refused_and_the_future_is_now() {
+    let server = Server::start();
+    let mut guest = server.user_with("guest", CAPS);
+    guest.one("MARKREAD").must_fit("*FAIL MARKREAD NEED_MORE_PARAMS :*");
+    guest.one("MARKREAD #room timestamp=*").must_fit("*FAIL MARKREAD INVALID_PARAMS #room :*");
+    guest.one("MARKREAD #room soon").must_fit("*FAIL MARKREAD INVALID_PARAMS #room :*");
+    guest.one("MARKREAD !! timestamp=2024-01-03T00:00:00.000Z").must_fit("*FAIL MARKREAD INVALID_PARAMS !! :*");
+    let line = guest.one("MARKREAD #room timestamp=2999-01-01T00:00:00.000Z");
+    assert!(line.raw.contains(" #room timestamp=2") && !line.raw.contains("2999"), "{line:?}");
+}
