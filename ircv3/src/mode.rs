@@ -58,11 +58,15 @@ channel_modes! {
     'I' List "invite exception"
     'k' Setting "key"
     'l' SettingToSet "client limit"
+    'C' Flag "no CTCP"
     'i' Flag "invite-only"
     'm' Flag "moderated"
+    'M' Flag "registered users speak"
     'n' Flag "no external messages"
     's' Flag "secret"
+    'R' Flag "registered users only"
     't' Flag "protected topic"
+    'z' Flag "secure connections only"
 }
 
 macro_rules! user_modes {
@@ -371,9 +375,9 @@ mod tests {
 
     #[test]
     fn tokens_come_from_the_table() {
-        assert_eq!(chanmodes_token(), "beI,k,l,imnst");
+        assert_eq!(chanmodes_token(), "beI,k,l,CimMnsRtz");
         assert_eq!(prefix_token(), "(qaohv)~&@%+");
-        assert_eq!(my_info(), ["BRTZio", "Iabehiklmnoqstv", "Iabehkloqv"]);
+        assert_eq!(my_info(), ["BRTZio", "CIMRabehiklmnoqstvz", "Iabehkloqv"]);
     }
 
     #[test]

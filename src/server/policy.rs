@@ -29,6 +29,10 @@ pub enum JoinRefused {
     Full,
     /// `+b`: 474.
     Banned,
+    /// `+R`, and not logged in: 477.
+    NotLoggedIn,
+    /// `+z`, and not by TLS: 489.
+    NotSecure,
 }
 
 /// Whether a user may join a channel with this key. An invitation opens `+i`, `+b`, `+k` and `+l` once;
@@ -47,6 +51,12 @@ pub fn may_join(
     }
     if there.invites.iter().any(|(invited, until)| *invited == channel.serial && *until > now) {
         return Ok(());
+    }
+    if channel.modes.has('z') && !there.secure {
+        return Err(JoinRefused::NotSecure);
+    }
+    if channel.modes.has('R') && there.account.is_none() {
+        return Err(JoinRefused::NotLoggedIn);
     }
     if channel.modes.has('i') && !listed(network, user, &channel.invexes) {
         return Err(JoinRefused::InviteOnly);
@@ -72,6 +82,10 @@ pub enum SpeechRefused {
     Moderated,
     /// Banned, and without voice.
     Banned,
+    /// `+M`, and neither voiced nor logged in.
+    NotLoggedIn,
+    /// `+C`, and the text is a CTCP request or answer other than ACTION.
+    NoCtcp,
 }
 
 impl SpeechRefused {
@@ -80,22 +94,35 @@ impl SpeechRefused {
         match self {
             SpeechRefused::NotThere => "Cannot send to channel (+n: only members may)",
             SpeechRefused::Moderated => "Cannot send to channel (+m: only voiced members may)",
+            SpeechRefused::NotLoggedIn => "Cannot send to channel (+M: log in, or be voiced, first)",
+            SpeechRefused::NoCtcp => "Cannot send to channel (+C: no CTCP)",
             SpeechRefused::Banned => "Cannot send to channel (+b: you are banned)",
         }
     }
 }
 
-/// Whether a user may send PRIVMSG, NOTICE or TAGMSG to a channel.
-pub fn may_speak(network: &Network, user: UserId, channel: &Channel) -> Result<(), SpeechRefused> {
+/// Whether a text is CTCP other than ACTION (`/me`).
+fn is_ctcp(text: &str) -> bool {
+    text.strip_prefix('\u{1}').is_some_and(|text| !text.starts_with("ACTION"))
+}
+
+/// Whether a user may send PRIVMSG, NOTICE or TAGMSG with this text (empty for TAGMSG) to a channel.
+pub fn may_speak(network: &Network, user: UserId, channel: &Channel, text: &str) -> Result<(), SpeechRefused> {
     let ranks = channel.ranks(user);
     if ranks.is_none() && channel.modes.has('n') {
         return Err(SpeechRefused::NotThere);
+    }
+    if channel.modes.has('C') && is_ctcp(text) {
+        return Err(SpeechRefused::NoCtcp);
     }
     if ranks.is_some_and(|ranks| ranks.at_least(Rank::Voice)) {
         return Ok(());
     }
     if channel.modes.has('m') {
         return Err(SpeechRefused::Moderated);
+    }
+    if channel.modes.has('M') && network.users[user].account.is_none() {
+        return Err(SpeechRefused::NotLoggedIn);
     }
     if !channel.bans.is_empty() && is_banned(network, user, channel) {
         return Err(SpeechRefused::Banned);
@@ -139,8 +166,7 @@ pub fn may_address(network: &Network, user: UserId, target: UserId, text: &str) 
     if there.modes.has('R') && network.users[user].account.is_none() && !network.users[user].is_oper() {
         return Err(AddressRefused::NotLoggedIn);
     }
-    let ctcp = text.strip_prefix('\u{1}').is_some_and(|text| !text.starts_with("ACTION"));
-    if there.modes.has('T') && ctcp {
+    if there.modes.has('T') && is_ctcp(text) {
         return Err(AddressRefused::NoCtcp);
     }
     Ok(())

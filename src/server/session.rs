@@ -39,6 +39,8 @@ pub struct Waiting {
 pub struct Registration {
     /// NICK.
     pub nick: Option<Box<str>>,
+    /// The last NICK was refused, for another has that nick.
+    pub refused: bool,
     /// USER: the user name as given, and the real name.
     pub user: Option<(Box<str>, Box<str>)>,
     /// PASS.

@@ -232,3 +232,25 @@ fn user_mode_r_refuses_guests_and_t_refuses_ctcp() {
     assert!(bob.ask("PRIVMSG alice :\u{1}ACTION waves\u{1}").is_empty());
     alice.only().must_fit(":bob!* PRIVMSG alice :*ACTION waves*");
 }
+
+#[test]
+fn channel_modes_c_m_r_and_z_refuse_what_they_say() {
+    let server = Server::start();
+    server.account("carol", "sesame");
+    let (mut alice, mut bob) = room(&server);
+    alice.one("MODE #room +CM").must_fit(":alice!* MODE #room +CM");
+    bob.sync();
+    bob.one("PRIVMSG #room :hello").must_fit(":roost.local 404 bob #room :*+M*");
+    alice.ask("MODE #room +v bob");
+    bob.sync();
+    assert!(bob.ask("PRIVMSG #room :hello").is_empty(), "voice is enough");
+    bob.one("PRIVMSG #room :\u{1}VERSION\u{1}").must_fit(":roost.local 404 bob #room :*+C*");
+    assert!(bob.ask("PRIVMSG #room :\u{1}ACTION waves\u{1}").is_empty());
+    alice.ask("MODE #room +R");
+    server.user("dave").one("JOIN #room").must_fit(":roost.local 477 dave #room :*");
+    let mut carol = server.logged_in("carol", "carol", "sesame", "");
+    carol.join("#room");
+    assert!(carol.ask("PRIVMSG #room :logged in").is_empty());
+    alice.ask("MODE #room -R+z");
+    server.user("erin").one("JOIN #room").must_fit(":roost.local 489 erin #room :*");
+}

@@ -167,6 +167,10 @@ fn refuse(server: &Server, ctx: &mut Ctx, channel: ChannelId, refused: JoinRefus
         JoinRefused::InviteOnly => (Numeric::ERR_INVITEONLYCHAN, "Cannot join channel (+i: by invitation only)"),
         JoinRefused::BadKey => (Numeric::ERR_BADCHANNELKEY, "Cannot join channel (+k: the key is wrong or missing)"),
         JoinRefused::Full => (Numeric::ERR_CHANNELISFULL, "Cannot join channel (+l: it is full)"),
+        JoinRefused::NotLoggedIn => {
+            (Numeric::ERR_NEEDREGGEDNICK, "Cannot join channel (+R: only those who are logged in may)")
+        }
+        JoinRefused::NotSecure => (Numeric::ERR_SECUREONLYCHAN, "Cannot join channel (+z: only by TLS)"),
         JoinRefused::Banned => (Numeric::ERR_BANNEDFROMCHAN, "Cannot join channel (+b: you are banned)"),
     };
     ctx.reply.numeric(numeric, &[name], Some(text));

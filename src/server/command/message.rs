@@ -226,7 +226,7 @@ fn frame(server: &mut Server, user: UserId, said: &Said<'_>, target: &str, key: 
 fn to_channel(server: &mut Server, ctx: &mut Ctx, said: &Said<'_>, channel: ChannelId, rank: Option<Rank>) {
     let user = ctx.me();
     let there = &server.network.channels[channel];
-    if let Err(refused) = policy::may_speak(&server.network, user, there) {
+    if let Err(refused) = policy::may_speak(&server.network, user, there, said.text) {
         if said.kind != Kind::Notice {
             let name = if policy::sees_channel(&server.network, user, there) { &*there.name } else { said.target };
             ctx.reply.numeric(Numeric::ERR_CANNOTSENDTOCHAN, &[printable(name)], Some(refused.text()));

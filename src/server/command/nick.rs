@@ -47,6 +47,9 @@ fn before_registration(server: &mut Server, ctx: &mut Ctx, nick: &str) {
         let by_password =
             session.registration.as_ref().and_then(|r| r.password.as_deref()).is_some_and(|p| p.contains(':'));
         if !mine && !may_become_mine && !by_password {
+            if let Some(registration) = server.session_mut(ctx.conn).and_then(|session| session.registration.as_mut()) {
+                registration.refused = true;
+            }
             ctx.reply.numeric(Numeric::ERR_NICKNAMEINUSE, &[nick], Some("Nickname is already in use"));
             return;
         }

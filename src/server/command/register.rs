@@ -43,6 +43,12 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
             return;
         }
         if given == "*" && &*ctx.reply.nick == "*" {
+            // Whoever asked for a nick that another has would get that other's account.
+            if server.session(ctx.conn).is_some_and(|session| session.registration.as_ref().is_some_and(|r| r.refused))
+            {
+                ctx.reply.fail("REGISTER", "ACCOUNT_EXISTS", &[context], "Somebody else uses that nick now");
+                return;
+            }
             ctx.reply.fail("REGISTER", "NEED_NICK", &[context], "Choose a nick first (NICK)");
             return;
         }
