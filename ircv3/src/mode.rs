@@ -84,6 +84,7 @@ user_modes! {
     'o' false true "operator"
     'R' true true "messages from registered users only"
     'T' true true "no CTCP"
+    'w' true true "wallops"
     'Z' false false "secure connection"
 }
 
@@ -377,7 +378,7 @@ mod tests {
     fn tokens_come_from_the_table() {
         assert_eq!(chanmodes_token(), "beI,k,l,CimMnsRtz");
         assert_eq!(prefix_token(), "(qaohv)~&@%+");
-        assert_eq!(my_info(), ["BRTZio", "CIMRabehiklmnoqstvz", "Iabehkloqv"]);
+        assert_eq!(my_info(), ["BRTZiow", "CIMRabehiklmnoqstvz", "Iabehkloqv"]);
     }
 
     #[test]

@@ -263,3 +263,19 @@ fn oper_and_kill() {
     assert_eq!(lines.last().unwrap().command(), "ERROR");
     assert!(lines.last().unwrap().raw.contains("out"));
 }
+
+#[test]
+fn wallops_goes_from_operators_to_whoever_wants_it() {
+    let config = format!("[[oper]]\nname = \"alice\"\npassword = \"{}\"\n", "sesame");
+    let server = Server::with_files(&[("conf/roost.toml", &config)], &[]);
+    let mut alice = server.user("alice");
+    let (mut bob, mut carol) = (server.user("bob"), server.user("carol"));
+    bob.ask("MODE bob +w");
+    bob.one("WALLOPS :hello").must_fit(":roost.local 481 bob :*");
+    alice.send("OPER alice sesame");
+    alice.until("381");
+    alice.sync();
+    alice.one("WALLOPS :the server moves").must_fit(":alice!* WALLOPS :the server moves");
+    bob.only().must_fit(":alice!* WALLOPS :the server moves");
+    carol.silent();
+}

@@ -24,6 +24,7 @@ pub mod services;
 pub mod setname;
 pub mod topic;
 pub mod userhost;
+pub mod wallops;
 pub mod who;
 pub mod whois;
 
@@ -110,6 +111,7 @@ commands! {
     "USERHOST" 1 Registered userhost::run, "nick ...", "User names and hosts.";
     "VERIFY" 2 Always register::verify, "account code", "Verifies an account.";
     "VERSION" 0 Registered info::version, "[server]", "The server's version.";
+    "WALLOPS" 0 Registered wallops::run, "text", "Tells everyone with user mode w (operators).";
     "WHO" 0 Registered who::run, "mask [%fields,token]", "Lists users.";
     "WHOIS" 0 Registered whois::run, "[server] nick", "Tells about a user.";
     "WHOWAS" 0 Registered whois::whowas, "nick [count]", "Tells about someone who left.";
