@@ -18,6 +18,7 @@ mod echo;
 mod everything;
 mod framing;
 mod history;
+mod kill;
 mod labels;
 mod markers;
 mod messages;
