@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ircv3::time::put_time;
 use ircv3::{Cap, CapSet};
 use smallvec::SmallVec;
 
@@ -159,81 +160,4 @@ impl Frame {
             out.push(b' ');
         }
     }
-}
-
-/// Appends `YYYY-MM-DDThh:mm:ss.sssZ` (server-time).
-pub fn put_time(out: &mut Vec<u8>, unix_ms: u64) {
-    let (days, in_day) = (unix_ms / 86_400_000, unix_ms % 86_400_000);
-    let (year, month, day) = civil(days);
-    let digits = |out: &mut Vec<u8>, value: u64, width: u32| {
-        for place in (0..width).rev() {
-            out.push(b'0' + (value / 10u64.pow(place) % 10) as u8);
-        }
-    };
-    digits(out, year, 4);
-    out.push(b'-');
-    digits(out, month, 2);
-    out.push(b'-');
-    digits(out, day, 2);
-    out.push(b'T');
-    digits(out, in_day / 3_600_000, 2);
-    out.push(b':');
-    digits(out, in_day / 60_000 % 60, 2);
-    out.push(b':');
-    digits(out, in_day / 1000 % 60, 2);
-    out.push(b'.');
-    digits(out, in_day % 1000, 3);
-    out.push(b'Z');
-}
-
-/// Year, month and day of a day counted from 1970-01-01 (Howard Hinnant's days_from_civil, turned round).
-fn civil(days: u64) -> (u64, u64, u64) {
-    let z = days + 719_468;
-    let era = z / 146_097;
-    let doe = z % 146_097;
-    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let day = doy - (153 * mp + 2) / 5 + 1;
-    let month = if mp < 10 { mp + 3 } else { mp - 9 };
-    (yoe + era * 400 + u64::from(month <= 2), month, day)
-}
-
-/// Milliseconds since 1970 of `YYYY-MM-DDThh:mm:ss[.s…]Z`; `None` where it is anything else.
-pub fn parse_time(text: &str) -> Option<u64> {
-    let bytes = text.as_bytes();
-    let number = |from: usize, to: usize| -> Option<u64> {
-        let part = bytes.get(from..to)?;
-        part.iter().all(u8::is_ascii_digit).then(|| part.iter().fold(0, |n, d| n * 10 + u64::from(d - b'0')))
-    };
-    let is = |at: usize, byte: u8| bytes.get(at) == Some(&byte);
-    if !(is(4, b'-') && is(7, b'-') && is(10, b'T') && is(13, b':') && is(16, b':')) || bytes.last() != Some(&b'Z') {
-        return None;
-    }
-    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
-    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-    let mut millis = 0;
-    if is(19, b'.') {
-        let fraction = bytes.get(20..bytes.len() - 1)?;
-        if fraction.is_empty() || fraction.len() > 9 || !fraction.iter().all(u8::is_ascii_digit) {
-            return None;
-        }
-        for place in 0..3 {
-            millis = millis * 10 + fraction.get(place).map_or(0, |d| u64::from(d - b'0'));
-        }
-    } else if bytes.len() != 20 {
-        return None;
-    }
-    if year < 1970 || !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60
-    {
-        return None;
-    }
-    let y = if month <= 2 { year - 1 } else { year };
-    let era = y / 400;
-    let yoe = y % 400;
-    let mp = (month + 9) % 12;
-    let doy = (153 * mp + 2) / 5 + day - 1;
-    let doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
-    let days = (era * 146_097 + doe).checked_sub(719_468)?;
-    Some(days * 86_400_000 + hour * 3_600_000 + minute * 60_000 + second * 1000 + millis)
 }

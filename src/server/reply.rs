@@ -6,10 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ircv3::message::{put, write_line};
 use ircv3::numeric::Numeric;
+use ircv3::time::put_time;
 use ircv3::{Cap, CapSet};
 
 use crate::server::event::ConnId;
-use crate::server::frame::{Frame, OwnTags, put_time};
+use crate::server::frame::{Frame, OwnTags};
 use crate::server::record::Seq;
 
 /// A batch that stays open over several replies: a long answer to a labelled command.
