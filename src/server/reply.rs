@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ircv3::message::{put, write_line};
+use ircv3::message::{MAX_BODY_BYTES, cut, put, write_line};
 use ircv3::numeric::Numeric;
 use ircv3::time::put_time;
 use ircv3::{Cap, CapSet};
+use smallvec::SmallVec;
 
 use crate::server::event::ConnId;
 use crate::server::frame::{Frame, OwnTags};
@@ -105,6 +106,8 @@ impl Reply {
 
     /// A numeric: `:server NNN nick middles :trailing`.
     pub fn numeric(&mut self, numeric: Numeric, middles: &[&str], trailing: Option<&str>) {
+        let around = ": 000 \r\n".len() + self.server.len() + self.nick.len();
+        let (middles, trailing) = fitting(around, middles, trailing);
         self.start();
         self.lines.push(b':');
         self.lines.extend_from_slice(self.server.as_bytes());
@@ -112,7 +115,7 @@ impl Reply {
         self.lines.extend_from_slice(numeric.as_str().as_bytes());
         self.lines.push(b' ');
         self.lines.extend_from_slice(self.nick.as_bytes());
-        for middle in middles {
+        for middle in &middles {
             self.lines.push(b' ');
             put(&mut self.lines, middle);
         }
@@ -131,8 +134,9 @@ impl Reply {
 
     /// A line from someone else.
     pub fn line_from(&mut self, source: &str, command: &str, middles: &[&str], trailing: Option<&str>) {
+        let (middles, trailing) = fitting(source.len() + command.len() + ": \r\n".len(), middles, trailing);
         self.start();
-        write_line(&mut self.lines, source, command, middles, trailing);
+        write_line(&mut self.lines, source, command, &middles, trailing);
     }
 
     /// A line without source or tags, as old clients want AUTHENTICATE.
@@ -241,6 +245,27 @@ impl Reply {
     }
 }
 
+/// The parameters as they fit into a line with `around` other bytes: an answer may repeat a client's own
+/// words, of which a JOIN has up to 4 KiB. The longest is cut, for that is what was repeated.
+fn fitting<'a>(
+    around: usize,
+    middles: &[&'a str],
+    trailing: Option<&'a str>,
+) -> (SmallVec<[&'a str; 8]>, Option<&'a str>) {
+    let (mut middles, mut trailing) = (SmallVec::from_slice(middles), trailing);
+    let bytes: usize = around
+        + middles.iter().map(|middle: &&str| 1 + middle.len()).sum::<usize>()
+        + trailing.map_or(0, |text| " :".len() + text.len());
+    let excess = bytes.saturating_sub(MAX_BODY_BYTES);
+    if excess > 0 {
+        let longest = middles.iter_mut().chain(trailing.as_mut()).max_by_key(|param| param.len());
+        if let Some(param) = longest {
+            *param = cut(param, param.len().saturating_sub(excess));
+        }
+    }
+    (middles, trailing)
+}
+
 /// Appends one line with a tag in front of those it has.
 fn put_tagged(out: &mut Vec<u8>, key: &str, value: &str, line: &[u8]) {
     out.push(b'@');
@@ -255,6 +280,53 @@ fn put_tagged(out: &mut Vec<u8>, key: &str, value: &str, line: &[u8]) {
         _ => {
             out.push(b' ');
             out.extend_from_slice(line);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::server::command::bulk::testing::Asked;
+
+    #[test]
+    fn c36_no_answer_is_longer_than_512_bytes_whatever_it_repeats() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        asked.ask(alice, "JOIN #a");
+        let (long, accents, odd) = ("x".repeat(440), "\u{e9}".repeat(220), "\u{1}".repeat(440));
+        let join = format!("JOIN #{},{}", "y".repeat(2000), "z".repeat(2000));
+        // `ask` itself looks at the length of every line.
+        let lines = asked.ask(alice, &join);
+        assert!(lines[0].starts_with(":irc.test 476 alice #yyy") && lines[0].ends_with(" is possible"), "{lines:?}");
+        assert!(lines[1].starts_with(":irc.test 403 alice zzz"), "{lines:?}");
+        for word in [&long, &accents, &odd] {
+            for line in [
+                word.clone(),
+                format!("NICK {word}"),
+                format!("PING {word}"),
+                format!("PRIVMSG {word} :text"),
+                format!("TOPIC #{word}"),
+                format!("MODE #{word}"),
+                format!("MODE #a +v {word}"),
+                format!("MODE #a +b {word}"),
+                format!("MODE #a +l {word}"),
+                format!("PART #{word}"),
+                format!("KICK #{word} bob"),
+                format!("INVITE {word} #a"),
+                format!("MONITOR + {word}"),
+                format!("MONITOR {word}"),
+                format!("MARKREAD {word}"),
+                format!("CAP {word}"),
+                format!("CHATHISTORY LATEST {word} * 1"),
+                format!("CHATHISTORY {word} #a * 1"),
+                format!("REGISTER {word} * password"),
+                format!("VERIFY {word} code"),
+                format!("NS {word}"),
+                format!("NS INFO {word}"),
+                format!("CS INFO {word}"),
+            ] {
+                assert!(!asked.ask(alice, &line).is_empty(), "{line}");
+            }
         }
     }
 }

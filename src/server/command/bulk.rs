@@ -201,7 +201,7 @@ impl<'a> WordLines<'a> {
 
 /// A server without a network, for the tests of the commands that ask.
 #[cfg(test)]
-pub(super) mod testing {
+pub(in crate::server) mod testing {
     #![allow(clippy::unwrap_used)]
 
     use std::net::{IpAddr, Ipv4Addr};
