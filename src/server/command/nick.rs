@@ -106,6 +106,10 @@ pub fn rename(server: &mut Server, ctx: &mut Ctx, user: UserId, nick: &str) {
     let clock = server.clock();
     let (old_folded, old_nick) = (server.network.users[user].folded.clone(), server.network.users[user].nick.clone());
     server.network.rename_user(user, nick, clock);
+    if server.network.users[user].folded != old_folded {
+        // What was said under the new nick before was said to, and by, someone else.
+        server.network.users[user].since = seq;
+    }
     let neighbours = server.network.neighbours(user);
     ctx.reply.frame(&frame);
     server.frame_to_users(&neighbours, Arc::new(frame), Some(ctx.conn));
@@ -115,5 +119,27 @@ pub fn rename(server: &mut Server, ctx: &mut Ctx, user: UserId, nick: &str) {
     if folded != old_folded {
         monitor::changed(server, &old_folded, &old_nick, None);
         monitor::changed(server, &folded, nick, Some(&source));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::server::command::bulk::testing::Asked;
+
+    #[test]
+    fn a_guest_that_takes_a_nick_does_not_come_into_what_was_said_under_it() {
+        let mut asked = Asked::new();
+        let mallory = asked.user("mallory");
+        let before = asked.server.network.users[asked.id("mallory")].since;
+        // Someone else had the nick meanwhile.
+        let bob = asked.user("bob");
+        let came = asked.server.network.users[asked.id("bob")].since;
+        asked.ask(bob, "QUIT");
+        asked.ask(mallory, "NICK bob");
+        let floor = asked.server.network.users[asked.id("bob")].since;
+        assert!(before < came && came < floor, "{before} {came} {floor}");
+        // Another way to write one's own nick takes nothing away.
+        asked.ask(mallory, "NICK BOB");
+        assert_eq!(asked.server.network.users[asked.id("bob")].since, floor);
     }
 }
