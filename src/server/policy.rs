@@ -202,3 +202,32 @@ pub fn rank_for_mode(letter: char) -> Rank {
 pub fn may_kick(kicker: Ranks, kicked: Ranks) -> bool {
     kicker.at_least(Rank::Halfop) && kicker.highest() >= kicked.highest()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::server::command::bulk::testing::Asked;
+
+    #[test]
+    fn c32_a_secret_channel_answers_strangers_as_one_that_is_not_there() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        let bob = asked.user_with("bob", "message-tags");
+        asked.ask(alice, "JOIN #Secret");
+        asked.ask(alice, "MODE #Secret +s");
+        for line in [
+            "PRIVMSG #secret :text",
+            "@+a=b TAGMSG #secret",
+            "NOTICE #secret :text",
+            "INVITE alice #secret",
+            "KICK #secret alice",
+            "PART #secret",
+            "TOPIC #secret",
+            "MODE #secret +b",
+            "CS INFO #secret",
+        ] {
+            let nothing = asked.ask(bob, &line.replace("#secret", "#nosuch"));
+            let told: Vec<String> = nothing.iter().map(|line| line.replace("#nosuch", "#secret")).collect();
+            assert_eq!(asked.ask(bob, line), told, "{line}");
+        }
+    }
+}

@@ -8,6 +8,7 @@ use ircv3::numeric::Numeric;
 use ircv3::{Cap, CapSet, Message};
 
 use crate::server::command::{need_more_params, printable};
+use crate::server::policy;
 use crate::server::{Ctx, Server};
 
 /// How long an invitation opens the channel, in milliseconds.
@@ -32,7 +33,9 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         return;
     };
     let nick = server.network.users[target].nick.clone();
-    let Some(channel) = server.network.channel_by_name(name) else {
+    let found = server.network.channel_by_name(name);
+    let Some(channel) = found.filter(|id| policy::sees_channel(&server.network, user, &server.network.channels[*id]))
+    else {
         ctx.reply.numeric(Numeric::ERR_NOSUCHCHANNEL, &[printable(name)], Some("No such channel"));
         return;
     };

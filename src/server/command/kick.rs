@@ -35,7 +35,10 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
 }
 
 fn kick(server: &mut Server, ctx: &mut Ctx, name: &str, nick: &str, reason: &str) {
-    let Some(channel) = server.network.channel_by_name(name) else {
+    let found = server.network.channel_by_name(name);
+    let Some(channel) =
+        found.filter(|id| policy::sees_channel(&server.network, ctx.me(), &server.network.channels[*id]))
+    else {
         ctx.reply.numeric(Numeric::ERR_NOSUCHCHANNEL, &[printable(name)], Some("No such channel"));
         return;
     };

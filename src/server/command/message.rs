@@ -227,9 +227,10 @@ fn to_channel(server: &mut Server, ctx: &mut Ctx, said: &Said<'_>, channel: Chan
     let user = ctx.me();
     let there = &server.network.channels[channel];
     if let Err(refused) = policy::may_speak(&server.network, user, there, said.text) {
-        if said.kind != Kind::Notice {
-            let name = if policy::sees_channel(&server.network, user, there) { &*there.name } else { said.target };
-            ctx.reply.numeric(Numeric::ERR_CANNOTSENDTOCHAN, &[printable(name)], Some(refused.text()));
+        if !policy::sees_channel(&server.network, user, there) {
+            no_such(ctx, said, Numeric::ERR_NOSUCHCHANNEL, "No such channel");
+        } else if said.kind != Kind::Notice {
+            ctx.reply.numeric(Numeric::ERR_CANNOTSENDTOCHAN, &[&there.name], Some(refused.text()));
         }
         return;
     }

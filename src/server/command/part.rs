@@ -10,6 +10,7 @@ use crate::limits;
 use crate::server::change::Happened;
 use crate::server::command::printable;
 use crate::server::network::ChannelId;
+use crate::server::policy;
 use crate::server::record::Kind;
 use crate::server::{Ctx, Server};
 
@@ -17,7 +18,10 @@ use crate::server::{Ctx, Server};
 pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let reason = line.param(1).map(|reason| cut(reason, limits::REASON_LEN)).filter(|reason| !reason.is_empty());
     for name in line.param(0).unwrap_or("").split(',') {
-        let Some(channel) = server.network.channel_by_name(name) else {
+        let found = server.network.channel_by_name(name);
+        let Some(channel) =
+            found.filter(|id| policy::sees_channel(&server.network, ctx.me(), &server.network.channels[*id]))
+        else {
             ctx.reply.numeric(Numeric::ERR_NOSUCHCHANNEL, &[printable(name)], Some("No such channel"));
             continue;
         };
