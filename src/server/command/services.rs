@@ -13,6 +13,7 @@ use crate::server::command::{Pending, chathistory, register};
 use crate::server::event::Returned;
 use crate::server::frame::Frame;
 use crate::server::record::{AccountId, ListRow, Record};
+use crate::server::session::Session;
 use crate::server::{Ctx, Server};
 
 /// NICKSERV, NS
@@ -33,6 +34,10 @@ fn words(line: &Message) -> String {
 
 /// A PRIVMSG to a service.
 pub fn message(server: &mut Server, ctx: &mut Ctx, service: &str, text: &str) {
+    // A target before this one in the same PRIVMSG has the line's label and waits for its answer.
+    if server.session(ctx.conn).is_some_and(Session::is_busy) {
+        return;
+    }
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
     let verb = words.first().map(|word| word.to_ascii_uppercase()).unwrap_or_default();
     let rest = words.get(1..).unwrap_or_default();
@@ -353,4 +358,20 @@ fn chan_info(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
         None => format!("Channel {} is not registered", channel.name),
     };
     say(ctx, "ChanServ", &text);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use crate::server::command::bulk::testing::Asked;
+
+    #[test]
+    fn c40_a_service_named_twice_in_one_line_is_asked_once_and_the_label_stays_with_it() {
+        let mut asked = Asked::new();
+        let alice = asked.user_with("alice", "batch labeled-response");
+        asked.ask(alice, "@label=x PRIVMSG NickServ,NickServ :IDENTIFY alice password");
+        let waiting = asked.server.session(alice).unwrap().waiting.as_ref().unwrap();
+        assert_eq!(waiting.label.as_deref(), Some("x"));
+    }
 }
