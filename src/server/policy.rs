@@ -35,7 +35,7 @@ pub enum JoinRefused {
     NotSecure,
 }
 
-/// Whether a user may join a channel with this key. An invitation opens `+i`, `+b`, `+k` and `+l` once;
+/// Whether a user may join a channel with this key. An invitation opens `+i`, `+b`, `+k`, `+l` and `+R` once;
 /// the founder of a registered channel comes in always.
 pub fn may_join(
     network: &Network,
@@ -49,11 +49,12 @@ pub fn may_join(
     if channel.founder.is_some() && channel.founder == there.account {
         return Ok(());
     }
-    if there.invites.iter().any(|(invited, until)| *invited == channel.serial && *until > now) {
-        return Ok(());
-    }
+    // Those inside count on `+z`: no invitation opens it.
     if channel.modes.has('z') && !there.secure {
         return Err(JoinRefused::NotSecure);
+    }
+    if there.invites.iter().any(|(invited, until)| *invited == channel.serial && *until > now) {
+        return Ok(());
     }
     if channel.modes.has('R') && there.account.is_none() {
         return Err(JoinRefused::NotLoggedIn);
@@ -206,6 +207,19 @@ pub fn may_kick(kicker: Ranks, kicked: Ranks) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::server::command::bulk::testing::Asked;
+
+    #[test]
+    fn c35_an_invitation_opens_all_but_tls_only() {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+        asked.ask(alice, "JOIN #a");
+        asked.ask(alice, "MODE #a +izk key");
+        asked.ask(alice, "INVITE bob #a");
+        let lines = asked.ask(bob, "JOIN #a");
+        assert!(lines.len() == 1 && lines[0].contains(" 489 bob #a "), "{lines:?}");
+        asked.ask(alice, "MODE #a -z");
+        assert!(asked.ask(bob, "JOIN #a")[0].ends_with(" JOIN #a"));
+    }
 
     #[test]
     fn c32_a_secret_channel_answers_strangers_as_one_that_is_not_there() {
