@@ -306,13 +306,9 @@ fn announce(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, done: &[Done
 }
 
 fn hide_key(changes: &[ModeChange<'_>], text: &str) -> String {
-    match changes.iter().find(|change| change.add && change.letter == 'k').and_then(|change| change.param) {
-        Some(key) => {
-            let words: Vec<&str> = text.split(' ').map(|word| if word == key { "*" } else { word }).collect();
-            words.join(" ")
-        }
-        None => text.to_owned(),
-    }
+    let is_key = |word: &str| changes.iter().any(|change| change.letter == 'k' && change.param == Some(word));
+    let words: Vec<&str> = text.split(' ').map(|word| if is_key(word) { "*" } else { word }).collect();
+    words.join(" ")
 }
 
 fn keep(server: &mut Server, channel: ChannelId, seq: Seq) -> Seq {
@@ -407,4 +403,19 @@ pub fn announce_user_modes(server: &mut Server, ctx: &mut Ctx, user: UserId, mod
     let frame = server.frame_from(user, line);
     ctx.reply.frame(&frame);
     server.frame_to_user(user, &frame, Some(ctx.conn));
+}
+
+#[cfg(test)]
+mod tests {
+    use ircv3::mode::ModeChange;
+
+    use super::hide_key;
+
+    #[test]
+    fn no_key_of_a_line_is_in_history() {
+        let change = |add, param| ModeChange { add, letter: 'k', param: Some(param) };
+        let changes = [change(true, "one"), change(false, "*"), change(true, "two")];
+        assert_eq!(hide_key(&changes, "+k-k+k one * two"), "+k-k+k * * *");
+        assert_eq!(hide_key(&[], "+o alice"), "+o alice");
+    }
 }
