@@ -56,8 +56,9 @@ impl Decoder for LineCodec {
                 }
                 bounded(src.len())?;
                 self.discarded = src.len() as u32;
+                let bad = BadLine::TooLong { tags: tags_of(src) };
                 src.clear();
-                return Ok(Some(Line::Bad(BadLine::TooLong)));
+                return Ok(Some(Line::Bad(bad)));
             };
             bounded(end)?;
             let line = parse_line(src[..end].strip_suffix(b"\r").unwrap_or(&src[..end]));
@@ -82,10 +83,10 @@ pub fn parse_line(line: &[u8]) -> Option<Line> {
         return None;
     }
     if line.len() > MAX_LINE_BYTES {
-        return Some(Line::Bad(BadLine::TooLong));
+        return Some(Line::Bad(BadLine::TooLong { tags: tags_of(line) }));
     }
     if memchr::memchr3(b'\r', b'\n', 0, line).is_some() {
-        return Some(Line::Bad(BadLine::ForbiddenByte));
+        return Some(Line::Bad(BadLine::ForbiddenByte { tags: tags_of(line) }));
     }
     let Ok(text) = std::str::from_utf8(line) else {
         return Some(Line::Bad(BadLine::NotUtf8 { command: command_of(line), tags: tags_of(line) }));
@@ -93,9 +94,9 @@ pub fn parse_line(line: &[u8]) -> Option<Line> {
     match Message::parse_client(text) {
         Ok(message) => Some(Line::Message(message)),
         Err(ParseError::Empty) => None,
-        Err(ParseError::ForbiddenByte) => Some(Line::Bad(BadLine::ForbiddenByte)),
+        Err(ParseError::ForbiddenByte) => Some(Line::Bad(BadLine::ForbiddenByte { tags: tags_of(line) })),
         Err(ParseError::TagsTooLong | ParseError::BodyTooLong | ParseError::LineTooLong) => {
-            Some(Line::Bad(BadLine::TooLong))
+            Some(Line::Bad(BadLine::TooLong { tags: tags_of(line) }))
         }
     }
 }
@@ -118,13 +119,13 @@ fn command_of(line: &[u8]) -> Box<str> {
     }
 }
 
-/// The tags of a line that is not UTF-8, where they are, and within their budget: its answer wants
-/// the label.
+/// The tags of a line that is no message, where they are UTF-8, whole and within their budget, and have
+/// no CR, LF or NUL: its answer wants the label.
 fn tags_of(line: &[u8]) -> Box<str> {
     let mut words = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
     let tags = words.next().and_then(|word| word.strip_prefix(b"@")).unwrap_or_default();
-    let tags = if tags.len() > MAX_CLIENT_TAG_BYTES { &[] } else { tags };
-    std::str::from_utf8(tags).unwrap_or_default().into()
+    let good = tags.len() <= MAX_CLIENT_TAG_BYTES && memchr::memchr3(b'\r', b'\n', 0, tags).is_none();
+    std::str::from_utf8(if good { tags } else { &[] }).unwrap_or_default().into()
 }
 
 #[cfg(test)]
@@ -134,7 +135,7 @@ mod tests {
     use bytes::BytesMut;
     use tokio_util::codec::Decoder;
 
-    use super::{BYTES_WITHOUT_NEWLINE, Line, LineCodec, MAX_LINE_BYTES};
+    use super::{BYTES_WITHOUT_NEWLINE, Line, LineCodec, MAX_LINE_BYTES, parse_line};
     use crate::server::event::BadLine;
 
     /// Feeds `pieces` one after the other and writes down what comes out.
@@ -145,6 +146,8 @@ mod tests {
             loop {
                 match codec.decode(&mut src) {
                     Ok(Some(Line::Message(message))) => out.push(message.as_str().to_owned()),
+                    Ok(Some(Line::Bad(BadLine::TooLong { .. }))) => out.push("TooLong".to_owned()),
+                    Ok(Some(Line::Bad(BadLine::ForbiddenByte { .. }))) => out.push("ForbiddenByte".to_owned()),
                     Ok(Some(Line::Bad(bad))) => out.push(format!("{bad:?}")),
                     Ok(None) => break,
                     Err(_) => {
@@ -194,6 +197,21 @@ mod tests {
             decode(&[b"PING a\0b\r\nPING a\rb\r\nPING a\r\r\nPING x\n"]),
             ["ForbiddenByte", "ForbiddenByte", "ForbiddenByte", "PING x"]
         );
+    }
+
+    #[test]
+    fn a_line_that_is_no_message_has_its_tags_where_they_are_good() {
+        let long = "x".repeat(600);
+        for (line, tags) in [
+            (format!("@label=a PRIVMSG #a :{long}"), "label=a"),
+            ("@label=a PRIVMSG #a :a\0b".to_owned(), "label=a"),
+            ("@label=a\0b PRIVMSG #a :b".to_owned(), ""),
+            (format!("@label=a;+b={} PING c", "x".repeat(4094)), ""),
+            (long, ""),
+        ] {
+            let Some(Line::Bad(bad)) = parse_line(line.as_bytes()) else { panic!("{line} is a message") };
+            assert_eq!(bad.tags(), tags, "{line}");
+        }
     }
 
     #[test]

@@ -1000,7 +1000,7 @@ mod tests {
         assert_eq!(rig.line(), (slot, "USER ann 0 * :Ann".into()));
         client.say("NG x\r\nNOTICE \0\r\n");
         assert_eq!(rig.line(), (slot, "PING x".into()));
-        assert!(matches!(rig.event(), Event::BadLine(_, BadLine::ForbiddenByte)));
+        assert!(matches!(rig.event(), Event::BadLine(_, BadLine::ForbiddenByte { .. })));
         rig.act(vec![send(slot, 0, "one"), send(slot, 0, "two")]);
         assert_eq!((client.hear(), client.hear()), ("one".into(), "two".into()));
         drop(client);
@@ -1200,7 +1200,7 @@ mod tests {
         let mut rig = Rig::plain();
         let (slot, mut client) = rig.connect();
         client.say(&"x".repeat(14_000));
-        assert!(matches!(rig.event(), Event::BadLine(id, BadLine::TooLong) if id.slot == slot));
+        assert!(matches!(rig.event(), Event::BadLine(id, BadLine::TooLong { .. }) if id.slot == slot));
         // The other side may have closed before all is said.
         let _ = client.read.get_mut().write_all(&vec![b'x'; 200_000]);
         assert_eq!(rig.closed(), (slot, CloseCause::Flood));

@@ -56,16 +56,31 @@ pub struct Peer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BadLine {
     /// The line or its tags are over their budget: 417.
-    TooLong,
+    TooLong {
+        /// As for [`BadLine::NotUtf8`].
+        tags: Box<str>,
+    },
     /// Bytes that are not UTF-8.
     NotUtf8 {
         /// The line's command, in upper case; `*` where none is to be seen.
         command: Box<str>,
-        /// The line's tags as they stood between `@` and the space; empty where they are not UTF-8 themselves.
+        /// The line's tags as they stood between `@` and the space; empty where they are over their
+        /// budget, not UTF-8, or have a CR, LF or NUL themselves.
         tags: Box<str>,
     },
     /// A CR, LF or NUL inside.
-    ForbiddenByte,
+    ForbiddenByte {
+        /// As for [`BadLine::NotUtf8`].
+        tags: Box<str>,
+    },
+}
+
+impl BadLine {
+    /// The line's tags: its answer wants the label.
+    pub fn tags(&self) -> &str {
+        let (BadLine::TooLong { tags } | BadLine::NotUtf8 { tags, .. } | BadLine::ForbiddenByte { tags }) = self;
+        tags
+    }
 }
 
 /// Why a connection is gone.

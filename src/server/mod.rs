@@ -222,13 +222,10 @@ impl Server {
                 self.finish(ctx);
             }
             Input::Bad(bad) => {
-                let label = match &bad {
-                    BadLine::NotUtf8 { tags, .. } => self.label_in(conn, Tags::new(tags)),
-                    _ => None,
-                };
+                let label = self.label_in(conn, Tags::new(bad.tags()));
                 let mut ctx = self.ctx(conn, label);
                 match bad {
-                    BadLine::TooLong => {
+                    BadLine::TooLong { .. } => {
                         ctx.reply.numeric(
                             ircv3::numeric::Numeric::ERR_INPUTTOOLONG,
                             &[],
@@ -248,7 +245,7 @@ impl Server {
                             "Message rejected: its bytes are not UTF-8, and this server takes UTF-8 only",
                         );
                     }
-                    BadLine::ForbiddenByte => {
+                    BadLine::ForbiddenByte { .. } => {
                         ctx.reply.fail(
                             "*",
                             "INVALID_BYTES",

@@ -182,3 +182,12 @@ fn a_labelled_tagmsg_without_echo_is_ack() {
     let _bob = server.user("bob");
     alice.one("@label=t;+typing=active TAGMSG bob").must_fit("@label=t :roost.local ACK");
 }
+
+#[test]
+fn a_line_that_is_no_message_is_answered_with_its_label() {
+    let server = Server::start();
+    let mut alice = server.user_with("alice", CAPS);
+    let long = format!("@label=a PRIVMSG #a :{}", "x".repeat(600));
+    alice.one(&long).must_fit("@label=a :roost.local 417 alice :*");
+    alice.one("@label=b PRIVMSG #a :a\0b").must_fit("@label=b :roost.local FAIL * INVALID_BYTES :*");
+}

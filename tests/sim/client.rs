@@ -225,9 +225,9 @@ impl Client {
     /// Something to say.
     pub fn say(&mut self, random: &mut Random, counters: &mut Counters) -> Typed {
         match random.below(100) {
-            0 => return Typed::Bad(BadLine::TooLong),
+            0 => return Typed::Bad(BadLine::TooLong { tags: "".into() }),
             1 => return Typed::Bad(BadLine::NotUtf8 { command: "PRIVMSG".into(), tags: "".into() }),
-            2 => return Typed::Bad(BadLine::ForbiddenByte),
+            2 => return Typed::Bad(BadLine::ForbiddenByte { tags: "".into() }),
             _ => {}
         }
         let line = self.line(random, counters);

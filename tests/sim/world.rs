@@ -259,9 +259,9 @@ impl<'a> World<'a> {
                 Ok(message) => self.handle(Event::Line(conn, message), &[]),
                 Err(ircv3::message::ParseError::Empty) => Ok(()),
                 Err(ircv3::message::ParseError::ForbiddenByte) => {
-                    self.handle(Event::BadLine(conn, BadLine::ForbiddenByte), &[])
+                    self.handle(Event::BadLine(conn, BadLine::ForbiddenByte { tags: "".into() }), &[])
                 }
-                Err(_) => self.handle(Event::BadLine(conn, BadLine::TooLong), &[]),
+                Err(_) => self.handle(Event::BadLine(conn, BadLine::TooLong { tags: "".into() }), &[]),
             },
             None => Ok(()),
         }
