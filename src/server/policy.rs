@@ -178,6 +178,16 @@ pub fn is_banned(network: &Network, user: UserId, channel: &Channel) -> bool {
     listed(network, user, &channel.bans) && !listed(network, user, &channel.excepts)
 }
 
+/// The first channel in which a user is banned and without voice, so that it may not change its nick: that
+/// would take it out of the ban (as in Solanum, InspIRCd and UnrealIRCd).
+pub fn nick_held(network: &Network, user: UserId) -> Option<ChannelId> {
+    network.users[user].channels.iter().copied().find(|id| {
+        let channel = &network.channels[*id];
+        let voiced = channel.ranks(user).is_some_and(|ranks| ranks.at_least(Rank::Voice));
+        !voiced && is_banned(network, user, channel)
+    })
+}
+
 /// Whether any mask of a list fits a user.
 pub fn listed(network: &Network, user: UserId, list: &[ListEntry]) -> bool {
     let source = &network.users[user].source;

@@ -80,6 +80,13 @@ fn change(server: &mut Server, ctx: &mut Ctx, user: UserId, nick: &str) {
         }
         return;
     }
+    let another = server.network.fold(nick) != there.folded;
+    if another && let Some(channel) = policy::nick_held(&server.network, user) {
+        let name = &server.network.channels[channel].name;
+        let text = "Cannot change nickname while banned on channel; leave it first";
+        ctx.reply.numeric(Numeric::ERR_BANONCHAN, &[nick, name], Some(text));
+        return;
+    }
     rename(server, ctx, user, nick);
 }
 
@@ -125,6 +132,24 @@ pub fn rename(server: &mut Server, ctx: &mut Ctx, user: UserId, nick: &str) {
 #[cfg(test)]
 mod tests {
     use crate::server::command::bulk::testing::Asked;
+
+    #[test]
+    fn whoever_is_banned_and_inside_keeps_its_nick() {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+        asked.ask(alice, "JOIN #a");
+        asked.ask(bob, "JOIN #a");
+        asked.ask(alice, "MODE #a +b bob!*@*");
+        let refused = ":irc.test 435 bob bobby #a :Cannot change nickname while banned on channel; leave it first";
+        assert_eq!(asked.ask(bob, "NICK bobby"), [refused]);
+        assert_eq!(asked.ask(bob, "NICK Bob"), [":bob!~u@10.0.0.1 NICK Bob"]);
+        asked.ask(alice, "MODE #a +v bob");
+        assert_eq!(asked.ask(bob, "NICK bobby"), [":Bob!~u@10.0.0.1 NICK bobby"]);
+        asked.ask(alice, "MODE #a +b bobby!*@*");
+        asked.ask(alice, "MODE #a -v bobby");
+        asked.ask(bob, "PART #a");
+        assert_eq!(asked.ask(bob, "NICK free"), [":bobby!~u@10.0.0.1 NICK free"]);
+    }
 
     #[test]
     fn a_guest_that_takes_a_nick_does_not_come_into_what_was_said_under_it() {
