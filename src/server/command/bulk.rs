@@ -322,6 +322,16 @@ pub(in crate::server) mod testing {
             lines
         }
 
+        /// What the last event closed a connection with.
+        pub fn last_words(&self, conn: ConnId) -> String {
+            let close = |action: &NetAction| match action {
+                NetAction::Close { slot, bytes, .. } if *slot == conn.slot => Some(bytes.clone()),
+                _ => None,
+            };
+            let bytes = self.actions.net[0].iter().find_map(close).unwrap();
+            std::str::from_utf8(&bytes).unwrap().to_owned()
+        }
+
         /// Sends a line; all lines of the answer.
         pub fn ask(&mut self, conn: ConnId, line: &str) -> Vec<String> {
             self.pages(conn, line).concat()

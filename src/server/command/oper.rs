@@ -65,11 +65,25 @@ pub fn kill(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let frame = server.frame_from(user, line);
     let quit = format!("Killed ({by} ({reason}))");
     for conn in server.network.users[target].sessions.clone() {
-        if conn == ctx.conn {
-            ctx.reply.frame(&frame);
-        } else {
-            server.frame_to(conn, &frame);
-        }
-        server.close(conn, &quit);
+        server.frame_to(conn, &frame);
+        // Whoever ends its own connection is answered by ERROR, as for QUIT.
+        let label = if conn == ctx.conn { ctx.reply.take_label() } else { None };
+        server.close_labelled(conn, &quit, &quit, label);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::server::command::bulk::testing::Asked;
+
+    #[test]
+    fn c40_an_operator_who_kills_itself_sees_it_and_has_its_label_answered() {
+        let mut asked = Asked::new();
+        let alice = asked.user_with("alice", "batch labeled-response");
+        asked.set_oper("alice");
+        let lines = asked.ask(alice, "@label=x KILL alice :test");
+        assert_eq!(lines, [":alice!~u@10.0.0.1 KILL alice :test"]);
+        let last = asked.last_words(alice);
+        assert!(last.starts_with("@label=x ERROR :Closing Link: "), "{last}");
     }
 }
