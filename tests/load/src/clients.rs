@@ -1,0 +1,483 @@
+//! Thousands of IRC clients in one thread, over plain TCP or TLS.
+//!
+//! They understand as little IRC as the workloads need: 001, 366, PING, PRIVMSG, the end of a batch, and what
+//! says that something went wrong.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use memchr::{memchr, memmem};
+use mio::event::Source;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+
+/// Clients whose registration or JOIN is under way at a time: a server's listen queue holds more.
+const UNDER_WAY: usize = 400;
+
+/// How long all clients together may take until they are registered and in their channels.
+const BRING_UP: Duration = Duration::from_secs(120);
+
+/// How clients speak with the server.
+#[derive(Clone, Debug, Default)]
+pub struct Dialect {
+    /// Capabilities they ask for, separated by spaces; clients take the sets in turn. No set: no capabilities.
+    pub capabilities: Vec<String>,
+    /// Over TLS, with any certificate.
+    pub tls: bool,
+}
+
+/// A client that is to be made.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// The channel it joins.
+    pub channel: Option<String>,
+    /// What it receives is not a delivery: with `echo-message` that would be its own lines.
+    pub sends: bool,
+}
+
+/// The clients of one workload.
+pub struct Clients {
+    poll: Poll,
+    events: Events,
+    clients: Vec<Client>,
+    tls: Option<Arc<ClientConfig>>,
+    started: Instant,
+    /// Where sockets are read into.
+    scratch: Vec<u8>,
+    counted: Counted,
+}
+
+/// What all clients together received.
+#[derive(Debug, Default)]
+pub struct Counted {
+    pub registered: usize,
+    pub joined: usize,
+    /// PRIVMSGs, except at clients that send.
+    pub delivered: u64,
+    /// Batches that ended.
+    pub batches: u64,
+    /// How long the deliveries took, in nanoseconds; of every so many one.
+    pub latencies: Vec<u64>,
+    /// Of how many deliveries one latency is taken; 0 counts as 1.
+    pub sample_every: u64,
+    /// What went wrong first.
+    pub complaint: Option<String>,
+}
+
+struct Client {
+    socket: Socket,
+    output: Vec<u8>,
+    /// The beginning of a line whose end has not come.
+    partial: Vec<u8>,
+    wanted: Wanted,
+    joined: bool,
+    received: u64,
+}
+
+enum Socket {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+/// What a line from the server is to a client here.
+#[derive(Debug, PartialEq, Eq)]
+enum Line<'a> {
+    Ping(&'a [u8]),
+    Welcome,
+    /// The end of NAMES: the client is in its channel.
+    Joined,
+    /// A PRIVMSG, and when it was sent, in nanoseconds since the clients' start.
+    Message(Option<u64>),
+    BatchEnd,
+    /// The server refused something, or ends the connection.
+    Refused,
+    Other,
+}
+
+impl Clients {
+    /// None yet.
+    ///
+    /// # Errors
+    /// No epoll instance could be made.
+    pub fn new(dialect: &Dialect) -> Result<Self> {
+        let tls = if dialect.tls { Some(Arc::new(any_certificate()?)) } else { None };
+        Ok(Self {
+            poll: Poll::new()?,
+            events: Events::with_capacity(4096),
+            clients: Vec::new(),
+            tls,
+            started: Instant::now(),
+            scratch: vec![0; 65536],
+            counted: Counted::default(),
+        })
+    }
+
+    /// Connects the clients, registers them, and has them join their channels.
+    ///
+    /// # Errors
+    /// The server refused one of them, or was not done in two minutes.
+    pub fn bring_up(&mut self, address: SocketAddr, dialect: &Dialect, wanted: Vec<Wanted>) -> Result<()> {
+        let begun = Instant::now();
+        let total = wanted.len();
+        let joining = wanted.iter().filter(|wanted| wanted.channel.is_some()).count();
+        let mut wanted = wanted.into_iter();
+        loop {
+            while self.clients.len() - self.counted.registered < UNDER_WAY {
+                let Some(next) = wanted.next() else { break };
+                self.connect(address, dialect, next)?;
+            }
+            self.turn(Duration::from_millis(20))?;
+            if self.counted.registered == total && self.counted.joined == joining {
+                return Ok(());
+            }
+            ensure!(
+                begun.elapsed() < BRING_UP,
+                "after {} s only {} of {total} clients were registered, and {} of {joining} in their channels",
+                BRING_UP.as_secs(),
+                self.counted.registered,
+                self.counted.joined
+            );
+        }
+    }
+
+    /// Queues lines for the server, each with its end, and sends what the socket takes.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub fn send(&mut self, client: usize, lines: &str) -> Result<()> {
+        self.clients[client].output.extend_from_slice(lines.as_bytes());
+        self.clients[client].flush().with_context(|| format!("client {client} could not send"))
+    }
+
+    /// Waits for the server's answers for at most so long, and takes in all that have come.
+    ///
+    /// # Errors
+    /// A connection ended, or the server refused something.
+    pub fn turn(&mut self, timeout: Duration) -> Result<()> {
+        if let Err(error) = self.poll.poll(&mut self.events, Some(timeout))
+            && error.kind() != ErrorKind::Interrupted
+        {
+            return Err(error.into());
+        }
+        for event in self.events.iter() {
+            let Token(id) = event.token();
+            let client = &mut self.clients[id];
+            if event.is_writable() {
+                client.flush().with_context(|| format!("client {id} could not send"))?;
+            }
+            if event.is_readable() {
+                client
+                    .read(&mut self.scratch, self.started, &mut self.counted)
+                    .with_context(|| format!("client {id}"))?;
+            }
+        }
+        match &self.counted.complaint {
+            Some(complaint) => bail!("the server said {complaint:?}"),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes in what comes for so long: until the server has settled.
+    ///
+    /// # Errors
+    /// As those of [`Clients::turn`].
+    pub fn settle(&mut self, time: Duration) -> Result<()> {
+        let begun = Instant::now();
+        while begun.elapsed() < time {
+            self.turn(Duration::from_millis(20))?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what was counted so far, but not who is there.
+    pub fn count_afresh(&mut self, sample_every: u64) {
+        let Counted { registered, joined, .. } = self.counted;
+        self.counted = Counted { registered, joined, sample_every, ..Counted::default() };
+    }
+
+    pub fn counted(&self) -> &Counted {
+        &self.counted
+    }
+
+    /// The PRIVMSGs that one client has received.
+    pub fn received(&self, client: usize) -> u64 {
+        self.clients[client].received
+    }
+
+    pub fn len(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Nanoseconds since these clients began, for [`payload`].
+    pub fn now(&self) -> u64 {
+        nanoseconds(self.started)
+    }
+
+    fn connect(&mut self, address: SocketAddr, dialect: &Dialect, wanted: Wanted) -> Result<()> {
+        let id = self.clients.len();
+        let mut socket = TcpStream::connect(address).with_context(|| format!("client {id} could not connect"))?;
+        socket.set_nodelay(true)?;
+        socket.register(self.poll.registry(), Token(id), Interest::READABLE | Interest::WRITABLE)?;
+        let socket = match &self.tls {
+            None => Socket::Plain(socket),
+            Some(config) => {
+                let connection = ClientConnection::new(Arc::clone(config), ServerName::IpAddress(address.ip().into()))?;
+                Socket::Tls(Box::new(StreamOwned::new(connection, socket)))
+            }
+        };
+        let capabilities = match dialect.capabilities.len() {
+            0 => "",
+            sets => dialect.capabilities[id % sets].trim(),
+        };
+        let nick = format!("l{:x}_{id}", std::process::id());
+        let output = match capabilities {
+            "" => format!("NICK {nick}\r\nUSER load 0 * :load\r\n"),
+            some => format!("CAP REQ :{some}\r\nNICK {nick}\r\nUSER load 0 * :load\r\nCAP END\r\n"),
+        };
+        let (output, partial) = (output.into_bytes(), Vec::new());
+        self.clients.push(Client { socket, output, partial, wanted, joined: false, received: 0 });
+        Ok(())
+    }
+}
+
+impl Client {
+    fn flush(&mut self) -> std::io::Result<()> {
+        let mut written = 0;
+        while written < self.output.len() {
+            match self.socket.write(&self.output[written..]) {
+                Ok(0) => break,
+                Ok(length) => written += length,
+                Err(error) if waits(&error) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        self.output.drain(..written);
+        match self.socket.flush() {
+            Err(error) if !waits(&error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn read(&mut self, scratch: &mut [u8], started: Instant, counted: &mut Counted) -> Result<()> {
+        loop {
+            let length = match self.socket.read(scratch) {
+                Ok(0) => bail!("was closed by the server"),
+                Ok(length) => length,
+                Err(error) if waits(&error) => break,
+                Err(error) => return Err(error).context("could not be read"),
+            };
+            if self.partial.is_empty() {
+                let used = self.lines(&scratch[..length], started, counted);
+                self.partial.extend_from_slice(&scratch[used..length]);
+            } else {
+                let mut bytes = std::mem::take(&mut self.partial);
+                bytes.extend_from_slice(&scratch[..length]);
+                let used = self.lines(&bytes, started, counted);
+                bytes.drain(..used);
+                self.partial = bytes;
+            }
+        }
+        // Answers to PING and 001. Over TLS, also what the handshake has to send.
+        if !self.output.is_empty() || matches!(self.socket, Socket::Tls(_)) {
+            self.flush().context("could not send")?;
+        }
+        Ok(())
+    }
+
+    /// Takes in all whole lines; returns how many bytes those were.
+    fn lines(&mut self, bytes: &[u8], started: Instant, counted: &mut Counted) -> usize {
+        let mut start = 0;
+        while let Some(length) = memchr(b'\n', &bytes[start..]) {
+            let line = &bytes[start..start + length];
+            self.line(line.strip_suffix(b"\r").unwrap_or(line), started, counted);
+            start += length + 1;
+        }
+        start
+    }
+
+    fn line(&mut self, line: &[u8], started: Instant, counted: &mut Counted) {
+        match parse(line) {
+            Line::Ping(token) => self.output.extend([b"PONG ", token, b"\r\n"].into_iter().flatten()),
+            Line::Welcome => {
+                counted.registered += 1;
+                if let Some(channel) = &self.wanted.channel {
+                    self.output.extend_from_slice(format!("JOIN {channel}\r\n").as_bytes());
+                }
+            }
+            Line::Joined => {
+                counted.joined += usize::from(!self.joined);
+                self.joined = true;
+            }
+            Line::Message(_) if self.wanted.sends => {}
+            Line::Message(sent) => {
+                self.received += 1;
+                counted.delivered += 1;
+                if let Some(sent) = sent
+                    && counted.delivered.is_multiple_of(counted.sample_every.max(1))
+                {
+                    counted.latencies.push(nanoseconds(started).saturating_sub(sent));
+                }
+            }
+            Line::BatchEnd => counted.batches += 1,
+            Line::Refused => {
+                counted.complaint.get_or_insert_with(|| String::from_utf8_lossy(line).into_owned());
+            }
+            Line::Other => {}
+        }
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
+/// The text of a message that says when it was sent.
+pub fn payload(now: u64) -> String {
+    format!("t={now} the quick brown fox jumps over the lazy dog and then it sits down to read a while")
+}
+
+fn nanoseconds(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The socket is not ready, or not connected yet.
+fn waits(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected)
+}
+
+fn parse(line: &[u8]) -> Line<'_> {
+    let mut rest = line;
+    for prefix in [b'@', b':'] {
+        if rest.first() == Some(&prefix) {
+            let Some(space) = memchr(b' ', rest) else { return Line::Other };
+            rest = &rest[space + 1..];
+        }
+    }
+    let command = &rest[..memchr(b' ', rest).unwrap_or(rest.len())];
+    match command {
+        b"PRIVMSG" => Line::Message(memmem::find(rest, b" :t=").map(|at| number(&rest[at + 4..]))),
+        b"PING" => Line::Ping(rest[command.len()..].trim_ascii_start()),
+        b"001" => Line::Welcome,
+        b"366" => Line::Joined,
+        b"BATCH" if rest.starts_with(b"BATCH -") => Line::BatchEnd,
+        b"CAP" if memmem::find(rest, b" NAK ").is_some() => Line::Refused,
+        b"ERROR" | b"FAIL" | b"403" | b"404" | b"421" | b"432" | b"433" | b"437" | b"461" | b"464" | b"465"
+        | b"471" => Line::Refused,
+        _ => Line::Other,
+    }
+}
+
+/// The number that the digits at the beginning are.
+fn number(bytes: &[u8]) -> u64 {
+    let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0, |number, digit| number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0')))
+}
+
+/// TLS as clients speak it, except that any certificate will do: the server made it a moment ago.
+fn any_certificate() -> Result<ClientConfig> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    Ok(ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+        .with_no_client_auth())
+}
+
+/// Takes any certificate, but not a handshake that was not signed with it.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Line, parse, payload};
+
+    #[test]
+    fn lines_are_known_with_and_without_tags_and_source() {
+        assert_eq!(parse(b":irc.example 001 l1_0 :Welcome"), Line::Welcome);
+        assert_eq!(parse(b"@time=2026-01-01T00:00:00.000Z :irc.example 366 l1_0 #a :End"), Line::Joined);
+        assert_eq!(parse(b"PING :token"), Line::Ping(b":token"));
+        assert_eq!(parse(b":irc.example BATCH -1"), Line::BatchEnd);
+        assert_eq!(parse(b":irc.example BATCH +1 chathistory #a"), Line::Other);
+        assert_eq!(parse(b":only-a-source"), Line::Other);
+        assert_eq!(parse(b""), Line::Other);
+    }
+
+    #[test]
+    fn a_message_says_when_it_was_sent() {
+        let line = format!("@msgid=t=5 :a!b@c PRIVMSG #load0 :{}", payload(1_234_567));
+        assert_eq!(parse(line.as_bytes()), Line::Message(Some(1_234_567)));
+        assert_eq!(parse(b":a!b@c PRIVMSG #load0 :hello"), Line::Message(None));
+    }
+
+    #[test]
+    fn refusals_are_seen() {
+        assert_eq!(parse(b"ERROR :Closing link"), Line::Refused);
+        assert_eq!(parse(b":irc.example CAP * NAK :no-such"), Line::Refused);
+        assert_eq!(parse(b":irc.example CAP l1_0 ACK :batch"), Line::Other);
+        assert_eq!(parse(b":irc.example 433 * l1_0 :taken"), Line::Refused);
+        assert_eq!(parse(b"FAIL PRIVMSG STORE_FAILED :disk full"), Line::Refused);
+    }
+}

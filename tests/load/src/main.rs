@@ -1,0 +1,102 @@
+//! Measures Roost beside InspIRCd and beside the floor, and prints the comparison as a table.
+//!
+//! The floor is an epoll loop that knows no IRC and passes on the same bytes: a server's cost divided by the
+//! floor's, both measured in the same minutes on the same machine, is its distance from what is possible.
+//! Single times depend on the machine and on what else runs there; ratios hardly do.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`table`] | which workloads, what Roost must reach, medians, ratios, the page |
+//! | [`server`] | starts and ends the floor, InspIRCd and Roost, each on a free port of 127.0.0.1 |
+//! | [`workload`] | drives one server and counts |
+//! | [`clients`] | thousands of IRC clients in one thread |
+//! | [`floor`] | the floor |
+//! | [`process`] | processor time and memory of a process, and what the machine is |
+
+mod clients;
+mod floor;
+mod process;
+mod server;
+mod table;
+mod workload;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::{Parser, Subcommand};
+
+use crate::clients::Dialect;
+use crate::workload::Workload;
+
+#[derive(Parser)]
+#[command(about = "Measures Roost beside InspIRCd and the least that any server needs")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Starts the servers in turn, runs every workload with each, and prints the table
+    Table {
+        /// How often everything is measured; the table has medians
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
+        runs: u32,
+        /// Fewer lines in every workload, and only one run: a look, not a measurement
+        #[arg(long)]
+        quick: bool,
+        /// Writes the table to tests/load/RESULTS.md, too
+        #[arg(long)]
+        write: bool,
+        /// Capabilities that Roost's clients ask for, separated by spaces; given several times, clients take the sets
+        /// in turn
+        #[arg(long, value_name = "CAPABILITIES")]
+        caps: Vec<String>,
+        /// Measures the `roost` beside this program as it is, instead of building it first
+        #[arg(long)]
+        no_build: bool,
+    },
+    /// Runs one workload with a server that is running already, and prints what was counted
+    Run {
+        /// Where it listens; loopback only
+        address: SocketAddr,
+        /// Its process id
+        pid: u32,
+        /// Capabilities that the clients ask for, as in `table`
+        #[arg(long, value_name = "CAPABILITIES")]
+        caps: Vec<String>,
+        #[command(subcommand)]
+        workload: Workload,
+    },
+    /// Is the floor, on a port of 127.0.0.1
+    Floor {
+        /// The port
+        port: u16,
+    },
+}
+
+fn main() -> Result<()> {
+    let Arguments { task } = Arguments::parse();
+    // Every client is an open file, here and in the servers, which inherit the limit.
+    rlimit::increase_nofile_limit(u64::MAX)?;
+    match task {
+        Task::Table { runs, quick, write, caps, no_build } => {
+            let page = table::measure(&table::Choice { runs: if quick { 1 } else { runs }, quick, caps, no_build })?;
+            print!("{page}");
+            if write {
+                let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("RESULTS.md");
+                std::fs::write(&file, page)?;
+                eprintln!("Written to {}", file.display());
+            }
+            Ok(())
+        }
+        Task::Run { address, pid, caps, workload } => {
+            ensure!(address.ip().is_loopback(), "{address} is not a loopback address; this program loads nothing else");
+            let figures = workload::run(&workload, address, pid, &Dialect { capabilities: caps, tls: false })?;
+            println!("{workload}: {figures:?}");
+            Ok(())
+        }
+        Task::Floor { port } => floor::serve(port),
+    }
+}

@@ -1,0 +1,451 @@
+//! The comparison: which workloads, what Roost must reach in each, and the page that says what it reached.
+
+use std::fmt::Write;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::clients::Dialect;
+use crate::process::{machine, machine_and_own_cpu_seconds, says};
+use crate::server::{Kind, Programs, Server, inspircd};
+use crate::workload::{Figures, Workload, run};
+
+/// What is measured, as the command line has it.
+pub struct Choice {
+    pub runs: u32,
+    /// A quarter of the lines.
+    pub quick: bool,
+    /// Asked for by Roost's clients.
+    pub caps: Vec<String>,
+    pub no_build: bool,
+}
+
+/// A row of the table.
+struct Row {
+    workload: Workload,
+    figure: Figure,
+    /// Roost, in this row.
+    roost: Roost,
+    /// Whether the floor and InspIRCd can do it, too.
+    beside: bool,
+    target: Target,
+}
+
+/// Which figure of the workload.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Figure {
+    Cpu,
+    Resident,
+    Lines,
+    Median,
+    NinetyNine,
+}
+
+/// How Roost runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Roost {
+    Durable,
+    WithoutHistory,
+    Tls,
+}
+
+/// What Roost must reach.
+#[derive(Clone, Copy)]
+enum Target {
+    /// At most so many times what the floor takes.
+    TimesFloor(f64),
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+/// Who is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Contender {
+    Floor,
+    Inspircd,
+    Roost(Roost),
+}
+
+/// One workload with one contender, once.
+struct Measured {
+    workload: Workload,
+    contender: Contender,
+    turn: u32,
+    figures: Result<Figures, String>,
+}
+
+/// Runs everything and returns the page, in Markdown.
+///
+/// # Errors
+/// Roost cannot be built, or this is not a release build. What goes wrong in a single workload is in the page.
+pub fn measure(choice: &Choice) -> Result<String> {
+    ensure!(!cfg!(debug_assertions), "a debug build measures nothing: run it with --release");
+    let own = std::env::current_exe()?;
+    let programs = Programs { roost: own.with_file_name("roost"), own };
+    if !choice.no_build {
+        build()?;
+    }
+    ensure!(programs.roost.exists(), "there is no {}; build it with --release", programs.roost.display());
+
+    let rows = rows(choice.quick);
+    let inspircd = inspircd();
+    let plan = plan(&rows, inspircd.is_some());
+    let (machine_before, own_before) = machine_and_own_cpu_seconds()?;
+    let mut measured = Vec::new();
+    for turn in 0..choice.runs {
+        for (workload, contender) in &plan {
+            let figures = once(workload, *contender, &programs, &choice.caps).map_err(|error| format!("{error:#}"));
+            match &figures {
+                Ok(figures) => eprintln!("{}/{}: {workload}, {contender}: {figures:?}", turn + 1, choice.runs),
+                Err(error) => eprintln!("{}/{}: {workload}, {contender}: failed: {error}", turn + 1, choice.runs),
+            }
+            measured.push(Measured { workload: workload.clone(), contender: *contender, turn, figures });
+        }
+    }
+    let (machine_after, own_after) = machine_and_own_cpu_seconds()?;
+    let others = share_of_others(machine_after - machine_before, own_after - own_before);
+    page(choice, &rows, &measured, inspircd.as_deref(), others)
+}
+
+/// Builds the Roost that is measured, if cargo runs this program.
+fn build() -> Result<()> {
+    let Some(cargo) = std::env::var_os("CARGO") else { return Ok(()) };
+    let arguments = ["build", "--release", "--package", "roost", "--bin", "roost"];
+    let status = std::process::Command::new(cargo)
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .context("cannot run cargo")?;
+    ensure!(status.success(), "Roost does not build");
+    Ok(())
+}
+
+fn rows(quick: bool) -> Vec<Row> {
+    let fewer = |lines: u32| if quick { lines / 4 } else { lines };
+    let fanout = |lines, window| Workload::Fanout { members: 1000, lines: fewer(lines), window };
+    let rooms = Workload::Rooms { rooms: 100, members: 10, lines: fewer(1000), window: 5 };
+    let connect = Workload::Connect { clients: 5000 };
+    let paced = Workload::Paced { members: 500, lines: fewer(500), per_second: 100 };
+    let history = Workload::History { lines: fewer(20_000), queries: fewer(500) };
+    let row = |workload: &Workload, figure, roost, target| {
+        let beside = roost != Roost::Tls && !matches!(workload, Workload::History { .. });
+        Row { workload: workload.clone(), figure, roost, beside, target }
+    };
+    vec![
+        row(&fanout(300, 1), Figure::Cpu, Roost::Durable, Target::TimesFloor(1.25)),
+        row(&fanout(2000, 20), Figure::Cpu, Roost::Durable, Target::TimesFloor(1.8)),
+        row(&fanout(4000, 200), Figure::Cpu, Roost::Durable, Target::TimesFloor(3.0)),
+        row(&rooms, Figure::Cpu, Roost::Durable, Target::TimesFloor(3.5)),
+        row(&rooms, Figure::Cpu, Roost::WithoutHistory, Target::TimesFloor(1.3)),
+        row(&rooms, Figure::Lines, Roost::Durable, Target::AtLeast(40_000.0)),
+        row(&connect, Figure::Cpu, Roost::Durable, Target::AtMost(40.0)),
+        row(&connect, Figure::Resident, Roost::Durable, Target::AtMost(2.0)),
+        row(&connect, Figure::Resident, Roost::Tls, Target::AtMost(12.0)),
+        row(&paced, Figure::NinetyNine, Roost::Durable, Target::AtMost(4.4)),
+        row(&history, Figure::Median, Roost::Durable, Target::AtMost(0.5)),
+    ]
+}
+
+/// What is run in one turn, in order: all contenders of a workload one after the other, each once.
+fn plan(rows: &[Row], inspircd: bool) -> Vec<(Workload, Contender)> {
+    let mut workloads: Vec<&Workload> = rows.iter().map(|row| &row.workload).collect();
+    workloads.dedup();
+    let mut plan: Vec<(Workload, Contender)> = Vec::new();
+    for workload in workloads {
+        let mut add = |contender| {
+            let step = (workload.clone(), contender);
+            if !plan.contains(&step) {
+                plan.push(step);
+            }
+        };
+        let rows: Vec<&Row> = rows.iter().filter(|row| row.workload == *workload).collect();
+        if rows.iter().any(|row| row.beside) {
+            add(Contender::Floor);
+            if inspircd {
+                add(Contender::Inspircd);
+            }
+        }
+        rows.iter().for_each(|row| add(Contender::Roost(row.roost)));
+    }
+    plan
+}
+
+fn once(workload: &Workload, contender: Contender, programs: &Programs, caps: &[String]) -> Result<Figures> {
+    let (kind, tls) = match contender {
+        Contender::Floor => (Kind::Floor, false),
+        Contender::Inspircd => (Kind::Inspircd, false),
+        Contender::Roost(roost) => (Kind::Roost { history: roost != Roost::WithoutHistory }, roost == Roost::Tls),
+    };
+    let capabilities = if matches!(contender, Contender::Roost(_)) { caps.to_vec() } else { Vec::new() };
+    let server = Server::start(kind, programs)?;
+    let address = if tls { server.tls().context("this server has no TLS")? } else { server.plain() };
+    run(workload, address, server.pid(), &Dialect { capabilities, tls }).with_context(|| match server.last_words() {
+        words if words.is_empty() => "the server said nothing".to_owned(),
+        words => format!("the server's last words: {words}"),
+    })
+}
+
+fn page(choice: &Choice, rows: &[Row], measured: &[Measured], inspircd: Option<&str>, others: f64) -> Result<String> {
+    let mut page = String::new();
+    let date = says("date", &["-u", "+%Y-%m-%d %H:%M UTC"]).unwrap_or_else(|| "at an unknown time".to_owned());
+    let commit = says("git", &["-C", env!("CARGO_MANIFEST_DIR"), "rev-parse", "--short=10", "HEAD"]);
+    let commit = commit.map_or_else(String::new, |commit| format!(", commit {commit}"));
+    let command = if choice.quick { " --quick" } else { "" };
+    let caps: String = choice.caps.iter().map(|set| format!(" --caps {set:?}")).collect();
+    writeln!(
+        page,
+        "# Speed\n\n\
+         What `cargo run --release -p roost-load -- table --runs {}{command}{caps}` printed on {date}\n\
+         ({}{commit}).\n",
+        choice.runs,
+        machine()
+    )?;
+    writeln!(
+        page,
+        "The floor is an epoll loop that knows no IRC and passes on the same bytes. InspIRCd {} keeps no\n\
+         history; Roost stores every line before anyone sees it, fsync included, where the table does not say otherwise. All clients\n\
+         are on loopback and share the processors with the server. Each number is the median of {}; a ratio (x) is the\n\
+         median of the ratios to the floor in the same turn.\n",
+        inspircd.map_or_else(|| "(not installed here)".to_owned(), |version| format!("({version})")),
+        if choice.runs == 1 { "1 run".to_owned() } else { format!("{} runs", choice.runs) },
+    )?;
+    writeln!(page, "| workload | figure | floor | InspIRCd | Roost | Roost must reach | reached |")?;
+    writeln!(page, "| --- | --- | --- | --- | --- | --- | --- |")?;
+    for row in rows {
+        writeln!(page, "{}", cells(row, measured, inspircd.is_some()))?;
+    }
+    writeln!(
+        page,
+        "\nOther programs on this machine took {:.0} % of the processor time that was used meanwhile. {}\n\
+         Processor time counts in steps of 10 ms. The size of memory includes what the allocator keeps. Numbers without\n\
+         a ratio depend on the machine; `history` asks for `batch server-time message-tags draft/chathistory`.",
+        others * 100.0,
+        if others > 0.05 {
+            "That is not quiet: processor time for a line is little affected, latencies and lines a second are; they\nare worse here than on a machine of one's own."
+        } else {
+            "That is quiet."
+        }
+    )?;
+    if choice.quick {
+        writeln!(
+            page,
+            "\nThis was a quick look: a quarter of the lines, one run. It says little about small differences."
+        )?;
+    }
+    let failures: Vec<&Measured> = measured.iter().filter(|measured| measured.figures.is_err()).collect();
+    if !failures.is_empty() {
+        writeln!(page, "\nWhat failed, and is in no median:\n")?;
+        for Measured { workload, contender, turn, figures } in failures {
+            let error = figures.as_ref().err().map_or("", String::as_str);
+            writeln!(page, "- turn {}, `{workload}`, {contender}: {error}", turn + 1)?;
+        }
+    }
+    Ok(page)
+}
+
+/// A row as a line of the table.
+fn cells(row: &Row, measured: &[Measured], inspircd: bool) -> String {
+    let roost = Contender::Roost(row.roost);
+    let values = |contender| values(row, measured, contender);
+    // Ratios say how much more work is done; a line rate is not work.
+    let ratio = |contender| match row.figure {
+        Figure::Lines => None,
+        _ if !row.beside => None,
+        _ => ratio(&values(contender), &values(Contender::Floor)),
+    };
+    let cell = |contender| match (median(values(contender).into_iter().flatten()), ratio(contender)) {
+        (None, _) => "failed".to_owned(),
+        (Some(value), Some(ratio)) if contender != Contender::Floor => format!("{} ({ratio:.2} x)", number(value)),
+        (Some(value), _) => number(value),
+    };
+    let beside = |contender| if row.beside { cell(contender) } else { "-".to_owned() };
+    let inspircd = match inspircd {
+        true => beside(Contender::Inspircd),
+        false => "not installed".to_owned(),
+    };
+    let reached = match row.target {
+        Target::TimesFloor(most) => ratio(roost).map(|ratio| ratio <= most),
+        Target::AtMost(most) => median(values(roost).into_iter().flatten()).map(|value| value <= most),
+        Target::AtLeast(least) => median(values(roost).into_iter().flatten()).map(|value| value >= least),
+    };
+    let reached = match reached {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "not measured",
+    };
+    let how = match row.roost {
+        Roost::Durable => "",
+        Roost::WithoutHistory => ", without history",
+        Roost::Tls => ", over TLS",
+    };
+    format!(
+        "| `{}`{how} | {} | {} | {inspircd} | {} | {} | {reached} |",
+        row.workload,
+        row.figure.name(&row.workload),
+        beside(Contender::Floor),
+        cell(roost),
+        row.target.name()
+    )
+}
+
+/// The figure of a row, in every turn; `None` where it failed.
+fn values(row: &Row, measured: &[Measured], contender: Contender) -> Vec<Option<f64>> {
+    let ours = measured.iter().filter(|one| one.workload == row.workload && one.contender == contender);
+    ours.map(|one| one.figures.as_ref().ok().map(|figures| row.figure.of(figures))).collect()
+}
+
+/// The median of the ratios of what was measured in the same turn. Without any: `None`.
+fn ratio(values: &[Option<f64>], floor: &[Option<f64>]) -> Option<f64> {
+    let pairs = values.iter().zip(floor).filter_map(|(value, floor)| (*value).zip(*floor));
+    median(pairs.filter(|(_, floor)| *floor > 0.0).map(|(value, floor)| value / floor))
+}
+
+/// The one in the middle, or the mean of the two in the middle.
+fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let upper = *values.get(values.len() / 2)?;
+    if values.len() % 2 == 1 { Some(upper) } else { Some((values[values.len() / 2 - 1] + upper) / 2.0) }
+}
+
+/// What part of the machine's busy time was not this program's and its children's. Both round: never below 0.
+fn share_of_others(machine: f64, own: f64) -> f64 {
+    if machine <= 0.0 { 0.0 } else { ((machine - own) / machine).max(0.0) }
+}
+
+/// As many digits as a measurement has.
+fn number(value: f64) -> String {
+    match value.abs() {
+        size if size >= 1000.0 => format!("{},{:03}", value as i64 / 1000, (value as i64 % 1000).abs()),
+        size if size >= 100.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        size if size >= 1.0 => format!("{value:.2}"),
+        _ => format!("{value:.3}"),
+    }
+}
+
+impl Figure {
+    fn of(self, figures: &Figures) -> f64 {
+        match self {
+            Self::Cpu => figures.cpu_us,
+            Self::Resident => figures.resident_kib,
+            Self::Lines => figures.lines_per_second,
+            Self::Median => figures.p50_ms,
+            Self::NinetyNine => figures.p99_ms,
+        }
+    }
+
+    fn name(self, workload: &Workload) -> &'static str {
+        match (self, workload) {
+            (Self::Cpu, Workload::Connect { .. }) => "server's processor time for a registration, µs",
+            (Self::Cpu, Workload::History { .. }) => "server's processor time for a request, µs",
+            (Self::Cpu, _) => "server's processor time for a delivered line, µs",
+            (Self::Resident, _) => "resident memory for an idle client, KiB",
+            (Self::Lines, _) => "lines taken in, a second",
+            (Self::Median, _) => "time until the latest 100 lines are there, ms, median",
+            (Self::NinetyNine, _) => "time from client to client, ms, 99 of 100 are shorter",
+        }
+    }
+}
+
+impl Target {
+    fn name(self) -> String {
+        match self {
+            Self::TimesFloor(most) => format!("at most {most} x"),
+            Self::AtMost(most) => format!("at most {most}"),
+            Self::AtLeast(least) => format!("at least {}", number(least)),
+        }
+    }
+}
+
+impl std::fmt::Display for Contender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Floor => "floor",
+            Self::Inspircd => "InspIRCd",
+            Self::Roost(Roost::Durable) => "Roost",
+            Self::Roost(Roost::WithoutHistory) => "Roost without history",
+            Self::Roost(Roost::Tls) => "Roost over TLS",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        Contender, Figure, Figures, Measured, Roost, Row, Target, Workload, cells, median, number, plan, ratio, rows,
+        share_of_others,
+    };
+
+    const CONNECT: Workload = Workload::Connect { clients: 5 };
+
+    fn measured(contender: Contender, cpu_us: Option<f64>) -> Measured {
+        let figures = cpu_us.map(|cpu_us| Figures { cpu_us, ..Figures::default() }).ok_or_else(|| "broken".to_owned());
+        Measured { workload: CONNECT, contender, turn: 0, figures }
+    }
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median([3.0, 1.0, 2.0].into_iter()), Some(2.0));
+        assert_eq!(median([4.0, 1.0, 3.0, 2.0].into_iter()), Some(2.5));
+        assert_eq!(median([].into_iter()), None);
+    }
+
+    #[test]
+    fn ratios_are_of_the_same_turn() {
+        // The machine was ten times slower in the second turn: that is not Roost's.
+        assert_eq!(ratio(&[Some(2.0), Some(20.0), Some(3.0)], &[Some(1.0), Some(10.0), Some(1.0)]), Some(2.0));
+        assert_eq!(ratio(&[Some(2.0), None, Some(9.0)], &[None, Some(1.0), Some(3.0)]), Some(3.0));
+        assert_eq!(ratio(&[Some(2.0)], &[Some(0.0)]), None);
+    }
+
+    #[test]
+    fn a_row_has_values_ratios_and_whether_the_target_is_reached() {
+        let row = |most| Row {
+            workload: CONNECT,
+            figure: Figure::Cpu,
+            roost: Roost::Durable,
+            beside: true,
+            target: Target::TimesFloor(most),
+        };
+        let roost = Contender::Roost(Roost::Durable);
+        let mut results = vec![measured(Contender::Floor, Some(2.0)), measured(roost, Some(5.0))];
+        let what = "| `connect 5` | server's processor time for a registration, µs | 2.00";
+        assert_eq!(
+            cells(&row(2.5), &results, false),
+            format!("{what} | not installed | 5.00 (2.50 x) | at most 2.5 x | yes |")
+        );
+        results.push(measured(Contender::Inspircd, Some(3.0)));
+        assert_eq!(
+            cells(&row(2.4), &results, true),
+            format!("{what} | 3.00 (1.50 x) | 5.00 (2.50 x) | at most 2.4 x | no |")
+        );
+        results[1] = measured(roost, None);
+        assert_eq!(
+            cells(&row(2.4), &results, true),
+            format!("{what} | 3.00 (1.50 x) | failed | at most 2.4 x | not measured |")
+        );
+    }
+
+    #[test]
+    fn every_row_is_measured_beside_its_floor_and_nothing_twice() {
+        let rows = rows(false);
+        let plan = plan(&rows, true);
+        for row in &rows {
+            let times = |contender| plan.iter().filter(|step| **step == (row.workload.clone(), contender)).count();
+            assert_eq!(times(Contender::Roost(row.roost)), 1);
+            assert!(!row.beside || (times(Contender::Floor) == 1 && times(Contender::Inspircd) == 1));
+        }
+    }
+
+    #[test]
+    fn others_are_what_is_not_ours() {
+        assert_eq!(share_of_others(10.0, 7.5), 0.25);
+        assert_eq!(share_of_others(10.0, 11.0), 0.0);
+        assert_eq!(share_of_others(0.0, 0.0), 0.0);
+    }
+
+    #[test]
+    fn numbers_have_the_digits_of_a_measurement() {
+        assert_eq!([0.0884, 1.4249, 16.04, 184.4, 40_007.6].map(number), ["0.088", "1.42", "16.0", "184", "40,007"]);
+    }
+}
