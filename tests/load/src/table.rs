@@ -7,7 +7,10 @@ use anyhow::{Context, Result, ensure};
 use crate::clients::Dialect;
 use crate::process::{machine, machine_and_own_cpu_seconds, says};
 use crate::server::{Kind, Programs, Server, inspircd};
-use crate::workload::{Figures, Workload, run};
+use crate::workload::{Figures, HISTORY_CAPABILITIES, Workload, run};
+
+/// Clients that are registered where registrations are measured.
+const CONNECTING: u32 = 5000;
 
 /// What is measured, as the command line has it.
 pub struct Choice {
@@ -123,7 +126,7 @@ fn rows(quick: bool) -> Vec<Row> {
     let fewer = |lines: u32| if quick { lines / 4 } else { lines };
     let fanout = |lines, window| Workload::Fanout { members: 1000, lines: fewer(lines), window };
     let rooms = Workload::Rooms { rooms: 100, members: 10, lines: fewer(1000), window: 5 };
-    let connect = Workload::Connect { clients: 5000 };
+    let connect = Workload::Connect { clients: CONNECTING };
     let paced = Workload::Paced { members: 500, lines: fewer(500), per_second: 100 };
     let history = Workload::History { lines: fewer(20_000), queries: fewer(500) };
     let row = |workload: &Workload, figure, roost, target| {
@@ -202,28 +205,36 @@ fn page(choice: &Choice, rows: &[Row], measured: &[Measured], inspircd: Option<&
     writeln!(
         page,
         "The floor is an epoll loop that knows no IRC and passes on the same bytes. InspIRCd {} keeps no\n\
-         history; Roost stores every line before anyone sees it, fsync included, where the table does not say otherwise. All clients\n\
-         are on loopback and share the processors with the server. Each number is the median of {}; a ratio (x) is the\n\
-         median of the ratios to the floor in the same turn.\n",
+         history; Roost stores every line before anyone sees it, fsync included, where the table does not say otherwise.\n\
+         All clients are on loopback and share the processors with the server. Each number is the median of {}; a\n\
+         ratio (x) is the median of the ratios to the floor in the same turn. \"Single turns\" has the least and the most\n\
+         of what Roost is judged by.\n",
         inspircd.map_or_else(|| "(not installed here)".to_owned(), |version| format!("({version})")),
         if choice.runs == 1 { "1 run".to_owned() } else { format!("{} runs", choice.runs) },
     )?;
-    writeln!(page, "| workload | figure | floor | InspIRCd | Roost | Roost must reach | reached |")?;
-    writeln!(page, "| --- | --- | --- | --- | --- | --- | --- |")?;
+    writeln!(page, "| workload | figure | floor | InspIRCd | Roost | single turns | Roost must reach | reached |")?;
+    writeln!(page, "| --- | --- | --- | --- | --- | --- | --- | --- |")?;
     for row in rows {
         writeln!(page, "{}", cells(row, measured, inspircd.is_some()))?;
     }
     writeln!(
         page,
-        "\nOther programs on this machine took {:.0} % of the processor time that was used meanwhile. {}\n\
-         Processor time counts in steps of 10 ms. The size of memory includes what the allocator keeps. Numbers without\n\
-         a ratio depend on the machine; `history` asks for `batch server-time message-tags draft/chathistory`.",
+        "\nHow far to trust it: other programs on this machine took {:.0} % of the processor time that was used\n\
+         meanwhile{}. What the host of a virtual machine does beside it is not seen from inside; it shows in how far\n\
+         single turns differ. Latencies are seen by clients that share the processors with the server, so they include\n\
+         the clients' own work, in the floor's column too. Processor time counts in steps of 10 ms, which is {} µs of a\n\
+         registration in `connect`. Memory includes what the allocator keeps. Where a ratio is below 1, it is because\n\
+         Roost, which waits for the disk, passes on more lines at a time than the floor. Times and rates without a\n\
+         ratio depend on the machine. `history` asks for `{HISTORY_CAPABILITIES}`,\n\
+         the others for {}.",
         others * 100.0,
         if others > 0.05 {
-            "That is not quiet: processor time for a line is little affected, latencies and lines a second are; they\nare worse here than on a machine of one's own."
+            ", which is not quiet: latencies are longer and rates lower than they would be"
         } else {
-            "That is quiet."
-        }
+            ""
+        },
+        number(10_000.0 / f64::from(CONNECTING)),
+        if choice.caps.is_empty() { "no capabilities" } else { "what `--caps` says, where they are Roost's" }
     )?;
     if choice.quick {
         writeln!(
@@ -272,13 +283,18 @@ fn cells(row: &Row, measured: &[Measured], inspircd: bool) -> String {
         Some(false) => "no",
         None => "not measured",
     };
+    // What the target is about, in the turn where it was least and where it was most.
+    let turns = match row.target {
+        Target::TimesFloor(_) => spread(ratios(&values(roost), &values(Contender::Floor)), " x"),
+        Target::AtMost(_) | Target::AtLeast(_) => spread(values(roost).into_iter().flatten(), ""),
+    };
     let how = match row.roost {
         Roost::Durable => "",
         Roost::WithoutHistory => ", without history",
         Roost::Tls => ", over TLS",
     };
     format!(
-        "| `{}`{how} | {} | {} | {inspircd} | {} | {} | {reached} |",
+        "| `{}`{how} | {} | {} | {inspircd} | {} | {turns} | {} | {reached} |",
         row.workload,
         row.figure.name(&row.workload),
         beside(Contender::Floor),
@@ -295,8 +311,23 @@ fn values(row: &Row, measured: &[Measured], contender: Contender) -> Vec<Option<
 
 /// The median of the ratios of what was measured in the same turn. Without any: `None`.
 fn ratio(values: &[Option<f64>], floor: &[Option<f64>]) -> Option<f64> {
+    median(ratios(values, floor))
+}
+
+fn ratios(values: &[Option<f64>], floor: &[Option<f64>]) -> impl Iterator<Item = f64> {
     let pairs = values.iter().zip(floor).filter_map(|(value, floor)| (*value).zip(*floor));
-    median(pairs.filter(|(_, floor)| *floor > 0.0).map(|(value, floor)| value / floor))
+    pairs.filter(|(_, floor)| *floor > 0.0).map(|(value, floor)| value / floor)
+}
+
+/// The least and the most.
+fn spread(values: impl Iterator<Item = f64>, unit: &str) -> String {
+    let values: Vec<f64> = values.collect();
+    let least = values.iter().copied().reduce(f64::min);
+    let most = values.iter().copied().reduce(f64::max);
+    match least.zip(most) {
+        Some((least, most)) if values.len() > 1 => format!("{} to {}{unit}", number(least), number(most)),
+        _ => "-".to_owned(),
+    }
 }
 
 /// The one in the middle, or the mean of the two in the middle.
@@ -373,7 +404,7 @@ impl std::fmt::Display for Contender {
 mod tests {
     use super::{
         Contender, Figure, Figures, Measured, Roost, Row, Target, Workload, cells, median, number, plan, ratio, rows,
-        share_of_others,
+        share_of_others, spread,
     };
 
     const CONNECT: Workload = Workload::Connect { clients: 5 };
@@ -412,17 +443,17 @@ mod tests {
         let what = "| `connect 5` | server's processor time for a registration, µs | 2.00";
         assert_eq!(
             cells(&row(2.5), &results, false),
-            format!("{what} | not installed | 5.00 (2.50 x) | at most 2.5 x | yes |")
+            format!("{what} | not installed | 5.00 (2.50 x) | - | at most 2.5 x | yes |")
         );
         results.push(measured(Contender::Inspircd, Some(3.0)));
         assert_eq!(
             cells(&row(2.4), &results, true),
-            format!("{what} | 3.00 (1.50 x) | 5.00 (2.50 x) | at most 2.4 x | no |")
+            format!("{what} | 3.00 (1.50 x) | 5.00 (2.50 x) | - | at most 2.4 x | no |")
         );
         results[1] = measured(roost, None);
         assert_eq!(
             cells(&row(2.4), &results, true),
-            format!("{what} | 3.00 (1.50 x) | failed | at most 2.4 x | not measured |")
+            format!("{what} | 3.00 (1.50 x) | failed | - | at most 2.4 x | not measured |")
         );
     }
 
@@ -435,6 +466,13 @@ mod tests {
             assert_eq!(times(Contender::Roost(row.roost)), 1);
             assert!(!row.beside || (times(Contender::Floor) == 1 && times(Contender::Inspircd) == 1));
         }
+    }
+
+    #[test]
+    fn a_spread_takes_two_turns() {
+        assert_eq!(spread([1.5, 1.0, 2.0].into_iter(), " x"), "1.00 to 2.00 x");
+        assert_eq!(spread([1.5].into_iter(), " x"), "-");
+        assert_eq!(spread([].into_iter(), ""), "-");
     }
 
     #[test]

@@ -18,7 +18,7 @@ const LONGEST: Duration = Duration::from_secs(120);
 const SAMPLES: u64 = 200_000;
 
 /// What CHATHISTORY needs.
-const HISTORY_CAPABILITIES: &str = "batch server-time message-tags draft/chathistory";
+pub const HISTORY_CAPABILITIES: &str = "batch server-time message-tags draft/chathistory";
 
 /// What the clients do.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
