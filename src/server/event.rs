@@ -28,6 +28,11 @@ pub struct ConnId {
     pub slot: u32,
 }
 
+impl ConnId {
+    /// No connection: what is sent to it goes nowhere.
+    pub const NONE: ConnId = ConnId { worker: u16::MAX, slot: u32::MAX };
+}
+
 /// A call under way: whose it is, and its number, so that a late answer finds nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId {

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use crate::limits;
 use crate::server::action::{Call, NetAction};
-use crate::server::change::Happened;
+use crate::server::change::{Change, Happened};
 use crate::server::command::{self, Pending};
 use crate::server::event::{ConnId, Peer};
 use crate::server::frame::{Form, Frame};
@@ -207,7 +207,7 @@ impl Server {
         if let Some(owner) = self.network.user_by_nick(&nick) {
             let same = account.is_some() && self.network.users[owner].account == account;
             if same {
-                self.attach(ctx, owner);
+                self.submit(ctx, Change::Attach { user: owner });
                 return;
             }
             self.nick_is_taken(ctx, &nick);
@@ -217,7 +217,7 @@ impl Server {
             self.nick_is_reserved(ctx, &nick);
             return;
         }
-        self.introduce(ctx, &nick, &user, &realname);
+        self.submit(ctx, Change::Arrive { nick: &nick, user: &user, realname: &realname });
     }
 
     fn refuse(&mut self, ctx: &mut Ctx, reason: &str) {
@@ -262,13 +262,13 @@ impl Server {
         }
     }
 
-    fn introduce(&mut self, ctx: &mut Ctx, nick: &str, user: &str, realname: &str) {
+    /// Makes a user of a connection; its nick is free.
+    pub(super) fn introduce(&mut self, ctx: &mut Ctx, since: Seq, nick: &str, user: &str, realname: &str) {
         let Some(session) = self.session_mut(ctx.conn) else { return };
         session.registration = None;
         let (account, account_name) = (session.account, session.account_name.clone());
         let (ip, secure) = (session.peer.ip, session.peer.tls);
         self.unregistered -= 1;
-        let since = self.number();
         let user = format!("~{}", ircv3::name::sanitize_user(user, limits::USER_LEN - 1));
         let host = host_of(ip);
         let mut modes = Letters::of(&self.settings.default_user_modes);
@@ -318,7 +318,7 @@ impl Server {
     }
 
     /// One more connection for a user who is here already.
-    fn attach(&mut self, ctx: &mut Ctx, user: UserId) {
+    pub(super) fn attach(&mut self, ctx: &mut Ctx, user: UserId) {
         let Some(session) = self.session_mut(ctx.conn) else { return };
         session.registration = None;
         let secure = session.peer.tls;
@@ -390,7 +390,7 @@ impl Server {
         let there = &mut self.network.users[user];
         there.sessions.retain(|other| *other != conn);
         if there.sessions.is_empty() {
-            self.quit(user, reason, sees_quit.then_some(conn));
+            self.submit_alone(Change::Quit { user, reason, shown: sees_quit.then_some(conn) });
         } else {
             if sees_quit {
                 let mut line = Vec::with_capacity(96);
@@ -405,32 +405,33 @@ impl Server {
     /// A connection of a device has gone: where it was the last, the device has read so far.
     fn device_left(&mut self, account: AccountId, device: &str, seen: Seq) {
         if self.network.device_went(account, device) {
-            self.network.set_seen(account, device, Some(seen));
-            let seq = self.number();
-            self.keep(seq, Record::Seen(SeenRow { account, device: device.into(), seq: Some(seen) }));
+            self.submit_alone(Change::Seen { account, device, seen: Some(seen) });
         }
     }
 
     /// A connection is a device's from now on.
     fn device_came(&mut self, account: AccountId, device: &str) {
         if self.network.device_came(account, device) {
-            self.network.set_seen(account, device, None);
-            let seq = self.number();
-            self.keep(seq, Record::Seen(SeenRow { account, device: device.into(), seq: None }));
+            self.submit_alone(Change::Seen { account, device, seen: None });
         }
+    }
+
+    /// Notes how far a device has read, `None` from now on while it is connected.
+    pub(super) fn note_seen(&mut self, seq: Seq, account: AccountId, device: &str, seen: Option<Seq>) {
+        self.network.set_seen(account, device, seen);
+        self.keep(seq, Record::Seen(SeenRow { account, device: device.into(), seq: seen }));
     }
 
     /// Takes a user off the network; its connections are gone or going.
     ///
     /// `shown` is a connection of its that is told of it, too.
-    pub(super) fn quit(&mut self, user: UserId, reason: &str, shown: Option<ConnId>) {
+    pub(super) fn quit(&mut self, seq: Seq, user: UserId, reason: &str, shown: Option<ConnId>) {
         let reason = ircv3::message::cut(reason, limits::REASON_LEN);
         let mut line = Vec::with_capacity(128);
         let there = &self.network.users[user];
         write_line(&mut line, &there.source, "QUIT", &[], Some(reason));
         let kept = there.account.is_some();
         let channels = there.channels.clone();
-        let seq = self.number();
         let mut frame = self.frame_from(user, line);
         if kept {
             for channel in &channels {
@@ -498,7 +499,7 @@ impl Server {
                 }
                 self.set_session_account(conn, account, &name, &device);
             }
-            self.set_account(ctx, user, Some((account, name)));
+            self.submit(ctx, Change::LoggedIn { user, account, name });
         }
     }
 
@@ -511,11 +512,11 @@ impl Server {
         }
     }
 
-    fn set_account(&mut self, ctx: &mut Ctx, user: UserId, account: Option<(AccountId, Arc<str>)>) {
-        self.number();
+    /// Gives a user an account, and tells whom it concerns.
+    pub(super) fn set_account(&mut self, ctx: &mut Ctx, user: UserId, account: AccountId, name: Arc<str>) {
         let there = &mut self.network.users[user];
-        there.account = account.as_ref().map(|(id, _)| *id);
-        there.account_name = account.map(|(_, name)| name);
+        there.account = Some(account);
+        there.account_name = Some(name);
         let mut line = Vec::with_capacity(96);
         write_line(&mut line, &there.source, "ACCOUNT", &[there.account_name.as_deref().unwrap_or("*")], None);
         let mut frame = self.frame_from(user, line);

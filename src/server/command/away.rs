@@ -7,13 +7,19 @@ use ircv3::numeric::Numeric;
 use ircv3::{Cap, CapSet, Message};
 
 use crate::limits;
+use crate::server::change::Change;
 use crate::server::command::monitor;
 use crate::server::{Ctx, Server};
 
 /// AWAY
 pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
-    let user = ctx.me();
     let text = cut(line.param(0).unwrap_or(""), limits::AWAY_LEN);
+    server.submit(ctx, Change::Away { text });
+}
+
+/// Marks the sender as away, or with an empty text as back.
+pub fn apply(server: &mut Server, ctx: &mut Ctx, text: &str) {
+    let user = ctx.me();
     let away: Option<Box<str>> = (!text.is_empty()).then(|| text.into());
     if away.is_some() {
         ctx.reply.numeric(Numeric::RPL_NOWAWAY, &[], Some("You have been marked as being away"));
@@ -23,7 +29,6 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     if server.network.users[user].away == away {
         return;
     }
-    server.number();
     server.network.users[user].away = away;
     let frame = frame(server, user);
     let mut others = server.network.neighbours(user);

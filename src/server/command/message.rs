@@ -9,6 +9,7 @@ use ircv3::numeric::Numeric;
 use ircv3::{Cap, CapSet, Message};
 
 use crate::limits;
+use crate::server::change::Change;
 use crate::server::command::{printable, services};
 use crate::server::frame::Frame;
 use crate::server::network::{ChannelId, UserId};
@@ -31,7 +32,8 @@ pub fn tagmsg(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     run(server, ctx, line, Kind::Tagmsg);
 }
 
-fn name_of(kind: Kind) -> &'static str {
+/// The command that says it.
+pub fn name_of(kind: Kind) -> &'static str {
     match kind {
         Kind::Notice => "NOTICE",
         Kind::Tagmsg => "TAGMSG",
@@ -69,8 +71,13 @@ fn run(server: &mut Server, ctx: &mut Ctx, line: &Message, kind: Kind) {
             }
             return;
         }
-        let said = Said { kind, target, text, tags: tags.as_deref() };
-        say(server, ctx, &said);
+        if policy::is_service(target) {
+            if kind == Kind::Privmsg {
+                services::message(server, ctx, target, text);
+            }
+            continue;
+        }
+        server.submit(ctx, Change::Message(&Said { kind, target, text, tags: tags.as_deref() }));
     }
 }
 
@@ -113,14 +120,21 @@ fn denied_all(line: &Message) -> bool {
     line.tags().has_client_only()
 }
 
-struct Said<'a> {
-    kind: Kind,
-    target: &'a str,
-    text: &'a str,
-    tags: Option<&'a str>,
+/// What someone says to one target.
+#[derive(Clone, Copy, Debug)]
+pub struct Said<'a> {
+    /// PRIVMSG, NOTICE or TAGMSG.
+    pub kind: Kind,
+    /// To whom, as it was given, with a STATUSMSG prefix.
+    pub target: &'a str,
+    /// The text; empty for TAGMSG.
+    pub text: &'a str,
+    /// The client-only tags that are passed on.
+    pub tags: Option<&'a str>,
 }
 
-fn say(server: &mut Server, ctx: &mut Ctx, said: &Said<'_>) {
+/// Says it, where the sender may.
+pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>) {
     // STATUSMSG: `@#channel` is for those of at least that rank.
     let (rank, name) = match said.target.chars().next().and_then(Rank::by_prefix) {
         Some(rank) if said.target[1..].starts_with('#') => (Some(rank), &said.target[1..]),
@@ -128,16 +142,12 @@ fn say(server: &mut Server, ctx: &mut Ctx, said: &Said<'_>) {
     };
     if name.starts_with('#') {
         match server.network.channel_by_name(name) {
-            Some(channel) => to_channel(server, ctx, said, channel, rank),
+            Some(channel) => to_channel(server, ctx, seq, said, channel, rank),
             None => no_such(ctx, said, Numeric::ERR_NOSUCHCHANNEL, "No such channel"),
-        }
-    } else if policy::is_service(name) {
-        if said.kind == Kind::Privmsg {
-            services::message(server, ctx, name, said.text);
         }
     } else {
         match server.network.user_by_nick(name) {
-            Some(target) => to_user(server, ctx, said, target),
+            Some(target) => to_user(server, ctx, seq, said, target),
             None => no_such(ctx, said, Numeric::ERR_NOSUCHNICK, "No such nick/channel"),
         }
     }
@@ -147,15 +157,6 @@ fn no_such(ctx: &mut Ctx, said: &Said<'_>, numeric: Numeric, text: &str) {
     if said.kind != Kind::Notice {
         ctx.reply.numeric(numeric, &[printable(said.target)], Some(text));
     }
-}
-
-fn store_refuses(ctx: &mut Ctx, said: &Said<'_>) {
-    ctx.reply.fail(
-        name_of(said.kind),
-        "MESSAGE_ERROR",
-        &[printable(said.target)],
-        "The message could not be stored and was not sent; try again later",
-    );
 }
 
 /// The text as everybody gets it: with this source and target it fits into one line.
@@ -180,8 +181,24 @@ fn line_of(said: &Said<'_>, source: &str, target: &str, text: &str) -> Bytes {
     Bytes::from(line)
 }
 
+/// Whether the store must take it before anyone sees it.
+pub fn is_kept(server: &Server, user: UserId, said: &Said<'_>) -> bool {
+    if !server.settings.history || !is_worth_keeping(said) {
+        return false;
+    }
+    if said.target.starts_with('#') {
+        return server.network.channel_by_name(said.target).is_some();
+    }
+    server.network.user_by_nick(said.target).is_some_and(|target| has_account(server, user, target))
+}
+
+/// Two guests could never read it back.
+fn has_account(server: &Server, user: UserId, target: UserId) -> bool {
+    server.network.users[user].account.is_some() || server.network.users[target].account.is_some()
+}
+
 /// Whether a TAGMSG is worth keeping: reactions and replies are, typing is not.
-fn is_kept(said: &Said<'_>) -> bool {
+fn is_worth_keeping(said: &Said<'_>) -> bool {
     if said.kind != Kind::Tagmsg {
         return true;
     }
@@ -189,9 +206,8 @@ fn is_kept(said: &Said<'_>) -> bool {
     said.tags.is_some_and(|tags| ircv3::tags::Tags::new(tags).iter().any(|(key, _)| kept.contains(&key)))
 }
 
-/// The frame of a message, kept under a new number where `key` names its conversation.
-fn frame(server: &mut Server, user: UserId, said: &Said<'_>, target: &str, key: Option<&str>) -> Frame {
-    let seq = server.number();
+/// The frame of a message, kept under its number where `key` names its conversation.
+fn frame(server: &mut Server, seq: Seq, user: UserId, said: &Said<'_>, target: &str, key: Option<&str>) -> Frame {
     let there = &server.network.users[user];
     let source = there.source.clone();
     let text = fitting(said, &source, target);
@@ -223,7 +239,7 @@ fn frame(server: &mut Server, user: UserId, said: &Said<'_>, target: &str, key: 
     frame
 }
 
-fn to_channel(server: &mut Server, ctx: &mut Ctx, said: &Said<'_>, channel: ChannelId, rank: Option<Rank>) {
+fn to_channel(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, channel: ChannelId, rank: Option<Rank>) {
     let user = ctx.me();
     let there = &server.network.channels[channel];
     if let Err(refused) = policy::may_speak(&server.network, user, there, said.text) {
@@ -235,17 +251,13 @@ fn to_channel(server: &mut Server, ctx: &mut Ctx, said: &Said<'_>, channel: Chan
         return;
     }
     // What only some members may read is not in the channel's history.
-    let kept = server.settings.history && rank.is_none() && is_kept(said);
-    if kept && server.store_refuses() {
-        store_refuses(ctx, said);
-        return;
-    }
+    let kept = server.settings.history && rank.is_none() && is_worth_keeping(said);
     let target = match rank {
         Some(rank) => format!("{}{}", rank.prefix(), there.name),
         None => there.name.to_string(),
     };
     let key = kept.then(|| there.folded.clone());
-    let frame = Arc::new(frame(server, user, said, &target, key.as_ref().map(|key| key.as_str())));
+    let frame = Arc::new(frame(server, seq, user, said, &target, key.as_ref().map(|key| key.as_str())));
     let echo = ctx.reply.caps.has(Cap::EchoMessage);
     match rank {
         None => {
@@ -273,7 +285,7 @@ fn echo_elsewhere(server: &mut Server, ctx: &Ctx, channel: ChannelId, frame: &Fr
     }
 }
 
-fn to_user(server: &mut Server, ctx: &mut Ctx, said: &Said<'_>, target: UserId) {
+fn to_user(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, target: UserId) {
     let user = ctx.me();
     let nick = server.network.users[target].nick.clone();
     if let Err(refused) = policy::may_address(&server.network, user, target, said.text) {
@@ -283,15 +295,9 @@ fn to_user(server: &mut Server, ctx: &mut Ctx, said: &Said<'_>, target: UserId) 
         return;
     }
     let (own, other) = (server.network.identity(user), server.network.identity(target));
-    // Two guests could never read it back.
-    let with_account = server.network.users[user].account.is_some() || server.network.users[target].account.is_some();
-    let kept = server.settings.history && with_account && is_kept(said);
-    if kept && server.store_refuses() {
-        store_refuses(ctx, said);
-        return;
-    }
+    let kept = server.settings.history && is_worth_keeping(said) && has_account(server, user, target);
     let key = kept.then(|| own.key(&other));
-    let frame = frame(server, user, said, &nick, key.as_deref());
+    let frame = frame(server, seq, user, said, &nick, key.as_deref());
     if ctx.reply.caps.has(Cap::EchoMessage) {
         ctx.reply.frame(&frame);
     }

@@ -9,10 +9,12 @@ use ircv3::numeric::Numeric;
 
 use crate::limits;
 use crate::server::action::Call;
+use crate::server::change::Change;
 use crate::server::command::{Pending, chathistory, register};
 use crate::server::event::Returned;
 use crate::server::frame::Frame;
-use crate::server::record::{AccountId, ListRow, Record};
+use crate::server::network::ChannelId;
+use crate::server::record::{AccountId, AccountRow, ListRow, Record, Seq};
 use crate::server::session::Session;
 use crate::server::{Ctx, Server};
 
@@ -53,10 +55,21 @@ pub fn message(server: &mut Server, ctx: &mut Ctx, service: &str, text: &str) {
         }
     } else if service.eq_ignore_ascii_case("ChanServ") {
         match verb.as_str() {
-            "REGISTER" => chan_register(server, ctx, rest),
-            "DROP" | "UNREGISTER" => chan_drop(server, ctx, rest),
+            "REGISTER" => {
+                let channel = rest.first().copied();
+                submit_named(server, ctx, channel, "REGISTER <#channel>", |channel| Change::RegisterChannel {
+                    channel,
+                });
+            }
+            "DROP" | "UNREGISTER" => {
+                let channel = rest.first().copied();
+                submit_named(server, ctx, channel, "DROP <#channel>", |channel| Change::DropChannel { channel });
+            }
             "INFO" => chan_info(server, ctx, rest),
-            "OP" => chan_op(server, ctx, rest),
+            "OP" => {
+                let channel = rest.first().copied();
+                submit_named(server, ctx, channel, "OP <#channel>", |channel| Change::OpFounder { channel });
+            }
             "HELP" | "" => help(ctx, "ChanServ", CHANSERV_HELP),
             _ => unknown(ctx, "ChanServ", &verb),
         }
@@ -179,13 +192,30 @@ pub fn password_hashed(server: &mut Server, ctx: &mut Ctx, account: AccountId, r
         say(ctx, "NickServ", "The server has too many passwords to hash; try again");
         return;
     };
-    let Some(mut row) = server.network.account(account).cloned() else { return };
-    row.password = hash;
-    let seq = server.number();
+    server.submit(ctx, Change::Password { account, hash: &hash });
+}
+
+/// Gives an account another password.
+pub fn apply_password(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, hash: &str) {
+    if keep_account(server, ctx, seq, account, |row| row.password = hash.into()) {
+        say(ctx, "NickServ", "Password changed");
+    }
+}
+
+/// Changes an account and keeps it; whether there is such an account.
+fn keep_account(
+    server: &mut Server,
+    ctx: &mut Ctx,
+    seq: Seq,
+    account: AccountId,
+    change: impl FnOnce(&mut AccountRow),
+) -> bool {
+    let Some(mut row) = server.network.account(account).cloned() else { return false };
+    change(&mut row);
     server.network.put_account(row.clone());
     server.keep(seq, Record::Account(Box::new(row)));
     ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
-    say(ctx, "NickServ", "Password changed");
+    true
 }
 
 fn nick_set(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
@@ -207,13 +237,14 @@ fn nick_set(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
             return;
         }
     };
-    let Some(mut row) = server.network.account(account).cloned() else { return };
-    row.autoreplay_missed = on;
-    let seq = server.number();
-    server.network.put_account(row.clone());
-    server.keep(seq, Record::Account(Box::new(row)));
-    ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
-    say(ctx, "NickServ", if on { "AUTOREPLAY-MISSED is on" } else { "AUTOREPLAY-MISSED is off" });
+    server.submit(ctx, Change::AutoreplayMissed { account, on });
+}
+
+/// Sets whether what was missed is replayed to an account's clients.
+pub fn apply_autoreplay(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, on: bool) {
+    if keep_account(server, ctx, seq, account, |row| row.autoreplay_missed = on) {
+        say(ctx, "NickServ", if on { "AUTOREPLAY-MISSED is on" } else { "AUTOREPLAY-MISSED is off" });
+    }
 }
 
 fn nick_info(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
@@ -227,12 +258,23 @@ fn nick_info(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
     }
 }
 
+fn submit_named<'a>(
+    server: &mut Server,
+    ctx: &mut Ctx,
+    channel: Option<&'a str>,
+    syntax: &str,
+    change: impl FnOnce(&'a str) -> Change<'a>,
+) {
+    match channel {
+        Some(channel) => {
+            server.submit(ctx, change(channel));
+        }
+        None => usage(ctx, "ChanServ", syntax),
+    }
+}
+
 /// The channel that a ChanServ command names, if the client may know of it.
-fn channel_named(server: &Server, ctx: &mut Ctx, rest: &[&str], syntax: &str) -> Option<usize> {
-    let Some(name) = rest.first() else {
-        usage(ctx, "ChanServ", syntax);
-        return None;
-    };
+fn channel_named(server: &Server, ctx: &mut Ctx, name: &str) -> Option<ChannelId> {
     let found = server.network.channel_by_name(name);
     let seen = found
         .filter(|id| crate::server::policy::sees_channel(&server.network, ctx.me(), &server.network.channels[*id]));
@@ -242,8 +284,9 @@ fn channel_named(server: &Server, ctx: &mut Ctx, rest: &[&str], syntax: &str) ->
     seen
 }
 
-fn chan_register(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
-    let Some(id) = channel_named(server, ctx, rest, "REGISTER <#channel>") else { return };
+/// Registers a channel to the sender's account, where it may.
+pub fn apply_register(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
+    let Some(id) = channel_named(server, ctx, name) else { return };
     let Some(account) = server.network.users[ctx.me()].account else {
         say(ctx, "ChanServ", "Log in first: a channel belongs to an account");
         return;
@@ -262,7 +305,6 @@ fn chan_register(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
         say(ctx, "ChanServ", &format!("Only an operator of {name} can register it"));
         return;
     }
-    let seq = server.number();
     let registered = server.clock();
     let channel = &mut server.network.channels[id];
     channel.founder = Some(account);
@@ -288,7 +330,7 @@ fn chan_register(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
 }
 
 /// `+q` and `+o` for the sender, announced.
-fn give_founder(server: &mut Server, ctx: &mut Ctx, id: usize, after: u64) {
+fn give_founder(server: &mut Server, ctx: &mut Ctx, id: ChannelId, after: Seq) {
     let user = ctx.me();
     let nick = server.network.users[user].nick.clone();
     let channel = &mut server.network.channels[id];
@@ -315,8 +357,8 @@ fn give_founder(server: &mut Server, ctx: &mut Ctx, id: usize, after: u64) {
     ctx.reply.frame(&frame);
 }
 
-fn own_channel(server: &Server, ctx: &mut Ctx, rest: &[&str], syntax: &str) -> Option<usize> {
-    let id = channel_named(server, ctx, rest, syntax)?;
+fn own_channel(server: &Server, ctx: &mut Ctx, name: &str) -> Option<ChannelId> {
+    let id = channel_named(server, ctx, name)?;
     let channel = &server.network.channels[id];
     let account = server.network.users[ctx.me()].account;
     if channel.founder.is_none() || channel.founder != account {
@@ -327,9 +369,9 @@ fn own_channel(server: &Server, ctx: &mut Ctx, rest: &[&str], syntax: &str) -> O
     Some(id)
 }
 
-fn chan_drop(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
-    let Some(id) = own_channel(server, ctx, rest, "DROP <#channel>") else { return };
-    let seq = server.number();
+/// Ends the registration of the sender's channel.
+pub fn apply_drop(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
+    let Some(id) = own_channel(server, ctx, name) else { return };
     let channel = &mut server.network.channels[id];
     channel.founder = None;
     let (name, folded) = (channel.name.clone(), channel.folded.clone());
@@ -339,14 +381,18 @@ fn chan_drop(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
     say(ctx, "ChanServ", &format!("Channel {name} is no longer registered"));
 }
 
-fn chan_op(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
-    let Some(id) = own_channel(server, ctx, rest, "OP <#channel>") else { return };
-    server.number();
+/// Makes the founder operator of its channel.
+pub fn apply_op(server: &mut Server, ctx: &mut Ctx, name: &str) {
+    let Some(id) = own_channel(server, ctx, name) else { return };
     give_founder(server, ctx, id, 0);
 }
 
 fn chan_info(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
-    let Some(id) = channel_named(server, ctx, rest, "INFO <#channel>") else { return };
+    let Some(name) = rest.first() else {
+        usage(ctx, "ChanServ", "INFO <#channel>");
+        return;
+    };
+    let Some(id) = channel_named(server, ctx, name) else { return };
     let channel = &server.network.channels[id];
     let text = match channel.founder.and_then(|founder| server.network.account(founder)) {
         Some(founder) => format!(
