@@ -7,8 +7,9 @@ use ircv3::mode::{ModeChange, Ranks};
 
 use crate::server::channel::Channel;
 use crate::server::command::message::{self, Said};
+use crate::server::command::redact::Redaction;
 use crate::server::command::{
-    away, invite, join, kick, markread, mode, nick, oper, part, register, services, setname, topic,
+    away, invite, join, kick, markread, mode, nick, oper, part, redact, register, services, setname, topic,
 };
 use crate::server::event::ConnId;
 use crate::server::frame::Frame;
@@ -135,6 +136,8 @@ pub enum Change<'a> {
         /// In milliseconds since 1970.
         time: u64,
     },
+    /// REDACT of a message that stands in the store so.
+    Redact(&'a Redaction, &'a MessageRow),
     /// OPER with the right password.
     OperUp,
     /// A new account.
@@ -247,6 +250,7 @@ impl Server {
                 let account = self.network.users.get(ctx.me()).and_then(|user| user.account);
                 account.map(|_| Refusal::Fail("MARKREAD", "INTERNAL_ERROR", target))
             }
+            Change::Redact(redaction, _) => Some(Refusal::Fail("REDACT", "UNKNOWN_MSGID", &redaction.target)),
             Change::Account { by_nickserv: true, .. } | Change::Password { .. } | Change::AutoreplayMissed { .. } => {
                 Some(Refusal::Service("NickServ"))
             }
@@ -289,6 +293,7 @@ impl Server {
             Change::Setname { realname } => setname::apply(self, ctx, realname),
             Change::Invite { nick, channel } => invite::apply(self, ctx, nick, channel),
             Change::Marker { target, time } => markread::apply(self, ctx, seq, target, time),
+            Change::Redact(redaction, row) => redact::apply(self, ctx, seq, redaction, row),
             Change::OperUp => oper::apply(self, ctx),
             Change::Account { name, hash, by_nickserv } => register::apply(self, ctx, seq, name, hash, by_nickserv),
             Change::Password { account, hash } => services::apply_password(self, ctx, seq, account, hash),

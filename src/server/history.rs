@@ -9,7 +9,7 @@ use ircv3::{Cap, CapSet};
 use smallvec::SmallVec;
 
 use crate::server::frame::{Form, Frame, OwnTags};
-use crate::server::record::{Border, HistoryPage, Kind, MessageRow, MsgId, Range, Reader, Seq};
+use crate::server::record::{Border, HistoryPage, Kind, MessageRow, MsgId, Range, Reader, Seq, Wanted};
 
 /// Bytes after which a page goes on in the next piece.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -63,19 +63,19 @@ pub fn render(reader: &Reader, rows: &[(Seq, MessageRow)], reached_end: bool) ->
 /// Which of a conversation's rows, given in ascending order, a question means; and whether there are
 /// no more rows in its range than those, so that paging on in its direction finds nothing.
 ///
-/// Without `events` only text is looked at; only rows after `floor` are. A border is a place in the
+/// Only rows of the kinds that are wanted are looked at, and only those after `floor`. A border is a place in the
 /// order, whether or not there is a row at it. `AROUND` takes half from each side, and more from one
 /// where the other has too few.
 pub fn select<'a>(
     rows: impl IntoIterator<Item = (Seq, &'a MessageRow)>,
     range: Range,
     limit: u32,
-    events: bool,
+    wanted: Wanted,
     floor: Seq,
 ) -> (Vec<(Seq, MessageRow)>, bool) {
     let limit = limit as usize;
     let visible: Vec<(Seq, &MessageRow)> =
-        rows.into_iter().filter(|(seq, row)| *seq > floor && (events || row.kind.is_text())).collect();
+        rows.into_iter().filter(|(seq, row)| *seq > floor && wanted.has(row.kind)).collect();
     let before = |border: Border| {
         visible.partition_point(|(seq, row)| match border {
             Border::Seq(border) => *seq < border,
@@ -174,6 +174,10 @@ fn put_row(caps: CapSet, row: &MessageRow, out: &mut Vec<u8>) {
         Kind::Mode => write_line(out, source, "MODE", &[target, row.argument.as_deref().unwrap_or("+")], None),
         Kind::Topic => write_line(out, source, "TOPIC", &[target], Some(text)),
         Kind::Nick => write_line(out, source, "NICK", &[text], None),
+        Kind::Redact => {
+            let middles = [target, row.argument.as_deref().unwrap_or("*")];
+            write_line(out, source, "REDACT", &middles, (!text.is_empty()).then_some(text));
+        }
     }
 }
 
@@ -211,7 +215,7 @@ mod tests {
     use ircv3::{Cap, CapSet};
 
     use super::{CHUNK_BYTES, render, select};
-    use crate::server::record::{Border, HistoryPage, Kind, MessageRow, Range, Reader, Seq};
+    use crate::server::record::{Border, HistoryPage, Kind, MessageRow, Range, Reader, Seq, Wanted};
 
     fn row(time: u64, kind: Kind, text: &str) -> MessageRow {
         MessageRow {
@@ -336,7 +340,8 @@ mod tests {
         let kind = |n| if n == 5 { Kind::Join } else { Kind::Privmsg };
         let rows: Vec<_> = (1..10).map(|n| (n * 10, row(n * 100, kind(n), ""))).collect();
         let answer = |range, limit, events, floor| {
-            let (rows, end) = select(rows.iter().map(|(n, row)| (*n, row)), range, limit, events, floor);
+            let wanted = Wanted { events, redactions: events };
+            let (rows, end) = select(rows.iter().map(|(n, row)| (*n, row)), range, limit, wanted, floor);
             (rows.iter().map(|(n, _)| n / 10).collect::<Vec<_>>(), end)
         };
         let ask = |range, limit| answer(range, limit, true, 0);

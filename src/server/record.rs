@@ -89,13 +89,15 @@ pub enum Kind {
     Topic = 8,
     /// `text` is the new nick.
     Nick = 9,
+    /// `argument` is the msgid of the message that is gone, `text` the reason.
+    Redact = 10,
 }
 
 impl Kind {
     /// The kind with this number.
     pub fn from_number(number: u8) -> Option<Kind> {
         use Kind::*;
-        [Privmsg, Notice, Tagmsg, Join, Part, Quit, Kick, Mode, Topic, Nick].get(usize::from(number)).copied()
+        [Privmsg, Notice, Tagmsg, Join, Part, Quit, Kick, Mode, Topic, Nick, Redact].get(usize::from(number)).copied()
     }
 
     /// Whether a client without `draft/event-playback` gets it.
@@ -229,6 +231,8 @@ pub enum Record {
     Seen(SeenRow),
     /// A read marker that moved.
     Marker(MarkerRow),
+    /// A message that is no more, by its number; the number of the record is that of its redaction.
+    Redacted(Seq),
 }
 
 /// A conversation. The key is a folded channel name, or `a b` for two people in the order of their
@@ -309,6 +313,29 @@ pub struct Reader {
     pub nick: Box<str>,
 }
 
+/// Which kinds of rows a reader wants beside text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// What is neither text nor a redaction (`draft/event-playback`).
+    pub events: bool,
+    /// Redactions (`draft/message-redaction`).
+    pub redactions: bool,
+}
+
+impl Wanted {
+    /// Everything.
+    pub const ALL: Wanted = Wanted { events: true, redactions: true };
+
+    /// Whether rows of this kind are wanted.
+    pub fn has(self, kind: Kind) -> bool {
+        match kind {
+            Kind::Privmsg | Kind::Notice => true,
+            Kind::Redact => self.redactions,
+            _ => self.events,
+        }
+    }
+}
+
 /// A question about one or more conversations. Rows are filtered before they are counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryQuery {
@@ -318,8 +345,8 @@ pub struct HistoryQuery {
     pub range: Range,
     /// At most so many.
     pub limit: u32,
-    /// Whether rows that are not text are wanted (`draft/event-playback`).
-    pub events: bool,
+    /// Which kinds of rows.
+    pub wanted: Wanted,
     /// Only rows after this number: what the reader may see.
     pub floor: Seq,
     /// For whom to render.

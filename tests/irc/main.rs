@@ -26,6 +26,7 @@ mod modes;
 mod monitor;
 mod notify;
 mod queries;
+mod redact;
 mod registered;
 mod registration;
 mod replay;

@@ -203,7 +203,7 @@ impl Store {
         let Read { id, query, .. } = self.reads.remove(at)?;
         let rows = self.disk.messages.iter().filter(|(_, row)| row.conversation == query.conversation);
         let rows = rows.map(|(seq, row)| (*seq, row));
-        let (mut rows, ended) = history::select(rows, query.range, query.limit, query.events, query.floor);
+        let (mut rows, ended) = history::select(rows, query.range, query.limit, query.wanted, query.floor);
         if lose_row && rows.len() > 2 {
             rows.remove(1);
         }
@@ -317,6 +317,9 @@ impl Rows {
             }
             Record::Marker(row) => {
                 self.markers.insert((row.account, row.conversation), row.time);
+            }
+            Record::Redacted(seq) => {
+                self.messages.remove(&seq);
             }
         }
     }

@@ -19,6 +19,7 @@ pub mod names;
 pub mod nick;
 pub mod oper;
 pub mod part;
+pub mod redact;
 pub mod register;
 pub mod services;
 pub mod setname;
@@ -102,6 +103,7 @@ commands! {
     "PONG" 0 Always connection::pong, "token", "The answer to PING.";
     "PRIVMSG" 0 Registered message::privmsg, "target[,target...] text", "Says something.";
     "QUIT" 0 Always connection::quit, "[reason]", "Ends the connection.";
+    "REDACT" 2 Registered redact::run, "target msgid [reason]", "Takes back what was said.";
     "REGISTER" 3 Always register::run, "account|* email|* password", "Makes an account.";
     "SETNAME" 1 Registered setname::run, "realname", "Changes your real name.";
     "TAGMSG" 0 Registered message::tagmsg, "target[,target...]", "Sends tags alone.";
@@ -208,6 +210,8 @@ pub enum Pending {
         /// The target, for FAIL.
         target: Box<str>,
     },
+    /// REDACT.
+    Redact(Box<redact::Redaction>),
     /// What was missed.
     Replay(chathistory::Replay),
 }
@@ -239,6 +243,7 @@ pub fn resume(server: &mut Server, ctx: &mut Ctx, pending: Pending, returned: Re
         Pending::History { subcommand, target } => {
             chathistory::returned(server, ctx, &subcommand, &target, returned);
         }
+        Pending::Redact(redaction) => redact::found(server, ctx, &redaction, returned),
         Pending::Replay(replay) => chathistory::replayed(server, ctx, replay, returned),
     }
 }
