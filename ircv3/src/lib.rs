@@ -7,7 +7,7 @@
 //! | [`mode`] | the table of modes, and MODE's parameters |
 //! | [`numeric`], [`isupport`], [`standard_reply`] | what a server answers |
 //! | [`capability`], [`negotiation`] | the table of capabilities, and CAP |
-//! | [`sasl`] | AUTHENTICATE's chunks and PLAIN |
+//! | [`sasl`] | AUTHENTICATE's chunks, the table of mechanisms, and what each of them says |
 //! | [`batch`], [`chathistory`], [`time`] | batches, CHATHISTORY's parameters, timestamps |
 
 pub mod batch;
