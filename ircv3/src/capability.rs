@@ -70,6 +70,8 @@ capabilities! {
     EventPlayback = ["draft/event-playback"];
     /// <https://ircv3.net/specs/extensions/read-marker>
     ReadMarker = ["draft/read-marker"];
+    /// <https://ircv3.net/specs/extensions/multiline>
+    Multiline = ["draft/multiline"];
     /// <https://ircv3.net/specs/extensions/message-redaction>
     MessageRedaction = ["draft/message-redaction"];
     /// <https://ircv3.net/specs/extensions/account-registration>

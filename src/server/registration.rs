@@ -13,7 +13,7 @@ use crate::server::action::{Call, NetAction};
 use crate::server::change::{Change, Happened};
 use crate::server::command::{self, Pending};
 use crate::server::event::{ConnId, Peer};
-use crate::server::frame::{Form, Frame};
+use crate::server::frame::{Form, Frame, Tagged};
 use crate::server::network::UserId;
 use crate::server::policy;
 use crate::server::record::{AccountId, Kind, Record, SeenRow, Seq};
@@ -89,6 +89,7 @@ impl Server {
             negotiation: Box::default(),
             registration: Some(Box::new(Registration::default())),
             sasl: None,
+            composing: None,
             parked: std::collections::VecDeque::new(),
             paused: false,
             waiting: None,
@@ -531,7 +532,12 @@ impl Server {
 
 /// A form for those who have `cap`.
 pub fn form_for(cap: Cap, line: Vec<u8>) -> Form {
-    Form { needs: CapSet::of(&[cap]), lacks: CapSet::EMPTY, lines: SmallVec::from_elem(bytes::Bytes::from(line), 1) }
+    Form {
+        needs: CapSet::of(&[cap]),
+        lacks: CapSet::EMPTY,
+        lines: SmallVec::from_elem(bytes::Bytes::from(line), 1),
+        tagged: Tagged::Each,
+    }
 }
 
 /// A frame from the server itself.

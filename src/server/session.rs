@@ -8,6 +8,7 @@ use ircv3::sasl::Assembler;
 use ircv3::{CapSet, Message};
 
 use crate::server::command::Pending;
+use crate::server::command::batch::Open;
 use crate::server::command::bulk::Bulk;
 use crate::server::command::monitor::Target;
 use crate::server::event::{BadLine, ConnId, Peer};
@@ -80,6 +81,8 @@ pub struct Session {
     pub registration: Option<Box<Registration>>,
     /// A SASL exchange under way.
     pub sasl: Option<Box<Assembler>>,
+    /// A message of several lines that it is sending.
+    pub composing: Option<Box<Open>>,
     /// Lines that wait.
     pub parked: VecDeque<Input>,
     /// Whether its socket is paused.

@@ -24,6 +24,7 @@ mod markers;
 mod messages;
 mod modes;
 mod monitor;
+mod multiline;
 mod notify;
 mod queries;
 mod redact;

@@ -12,7 +12,7 @@ use smallvec::{SmallVec, smallvec};
 use crate::limits;
 use crate::server::change::{Change, Happened};
 use crate::server::command::{away, chathistory, markread, names, printable, topic};
-use crate::server::frame::{Form, Frame};
+use crate::server::frame::{Form, Frame, Tagged};
 use crate::server::network::ChannelId;
 use crate::server::policy::{self, JoinRefused};
 use crate::server::record::{Kind, Seq};
@@ -142,7 +142,12 @@ fn frame(server: &Server, user: usize, channel: ChannelId) -> Frame {
     write_line(&mut extended, &there.source, "JOIN", &[name, account], Some(&there.realname));
     let with = CapSet::of(&[Cap::ExtendedJoin]);
     let mut frame = server.frame_from(user, Vec::new());
-    let form = |needs, line: Vec<u8>| Form { needs, lacks: CapSet::EMPTY, lines: smallvec![Bytes::from(line)] };
+    let form = |needs, line: Vec<u8>| Form {
+        needs,
+        lacks: CapSet::EMPTY,
+        lines: smallvec![Bytes::from(line)],
+        tagged: Tagged::Each,
+    };
     let forms: SmallVec<[Form; 1]> = smallvec![form(with, extended), form(CapSet::EMPTY, plain)];
     frame.forms = forms;
     frame

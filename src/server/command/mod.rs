@@ -2,6 +2,7 @@
 
 pub mod authenticate;
 pub mod away;
+pub mod batch;
 pub mod bulk;
 pub mod cap;
 pub mod chathistory;
@@ -73,6 +74,7 @@ commands! {
     "ADMIN" 0 Registered info::admin, "[server]", "Who runs this server.";
     "AUTHENTICATE" 1 Always authenticate::run, "mechanism|response|*", "Logs in with SASL.";
     "AWAY" 0 Registered away::run, "[message]", "Says that you are away, or back.";
+    "BATCH" 1 Registered batch::run, "+reference draft/multiline target | -reference", "Begins and ends a message of several lines.";
     "CAP" 0 Always cap::run, "LS|LIST|REQ|END [parameters]", "Negotiates capabilities.";
     "CHANSERV" 1 Registered services::chanserv, "command [parameters]", "Registers channels.";
     "CHATHISTORY" 1 Registered chathistory::run, "LATEST|BEFORE|AFTER|AROUND|BETWEEN|TARGETS parameters", "Reads what was said.";
@@ -141,6 +143,9 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     }
     if line.param_count() < command.min_params {
         need_more_params(ctx, command.name);
+        return;
+    }
+    if ctx.user.is_some() && batch::takes(server, ctx, line) {
         return;
     }
     (command.run)(server, ctx, line);
