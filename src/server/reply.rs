@@ -47,6 +47,8 @@ pub struct Reply {
     starts: Vec<usize>,
     /// Where the last line of a batch stands whose first is among `starts`.
     batch_ends: Vec<usize>,
+    /// The batch that is open.
+    inner: Option<Box<str>>,
     tail: Vec<u8>,
 }
 
@@ -72,6 +74,7 @@ impl Reply {
             lines: Vec::new(),
             starts: Vec::new(),
             batch_ends: Vec::new(),
+            inner: None,
             tail: Vec::new(),
         }
     }
@@ -101,7 +104,38 @@ impl Reply {
         self.lines.is_empty() && self.tail.is_empty()
     }
 
+    /// Opens a batch of the answer's own: what comes until [`Reply::close_batch`] is in it. `words` are its
+    /// type and parameters.
+    pub fn open_batch(&mut self, reference: &str, words: &[&str]) {
+        let name = format!("+{reference}");
+        let mut middles: Vec<&str> = vec![&name];
+        middles.extend_from_slice(words);
+        self.line("BATCH", &middles, None);
+        self.inner = Some(reference.into());
+    }
+
+    /// Ends the batch, if one is open.
+    pub fn close_batch(&mut self) {
+        let Some(reference) = self.inner.take() else { return };
+        if self.label.is_some() || self.stream != Stream::Whole {
+            self.batch_ends.push(self.lines.len());
+        }
+        let labels = std::mem::take(&mut self.starts);
+        self.line("BATCH", &[&format!("-{reference}")], None);
+        self.starts = labels;
+    }
+
     fn start(&mut self) {
+        if let Some(reference) = &self.inner {
+            self.lines.extend_from_slice(b"@batch=");
+            self.lines.extend_from_slice(reference.as_bytes());
+            if self.caps.has(Cap::ServerTime) {
+                self.lines.extend_from_slice(b";time=");
+                put_time(&mut self.lines, self.time);
+            }
+            self.lines.push(b' ');
+            return;
+        }
         if self.label.is_some() || self.stream != Stream::Whole {
             self.starts.push(self.lines.len());
         }

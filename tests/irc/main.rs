@@ -22,6 +22,7 @@ mod kill;
 mod labels;
 mod markers;
 mod messages;
+mod metadata;
 mod modes;
 mod monitor;
 mod multiline;

@@ -11,7 +11,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::limits;
 use crate::server::change::{Change, Happened};
-use crate::server::command::{away, chathistory, markread, names, printable, topic};
+use crate::server::command::{away, chathistory, markread, metadata, names, printable, topic};
 use crate::server::frame::{Form, Frame, Tagged};
 use crate::server::network::ChannelId;
 use crate::server::policy::{self, JoinRefused};
@@ -114,6 +114,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, given: &str, key: Opt
         others.retain(|other| *other != user);
         server.frame_to_users(&others, Arc::new(away), None);
     }
+    metadata::introduce(server, user, id);
     burst(server, ctx, id);
 }
 
@@ -169,6 +170,7 @@ fn burst(server: &mut Server, ctx: &mut Ctx, channel: ChannelId) {
     if !ctx.reply.caps.has(Cap::NoImplicitNames) {
         names::send(server, ctx, channel);
     }
+    metadata::on_join(server, ctx, channel);
     ctx.reply.after = ctx.reply.after.max(server.network.channels[channel].changed);
 }
 

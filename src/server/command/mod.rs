@@ -14,6 +14,7 @@ pub mod kick;
 pub mod list;
 pub mod markread;
 pub mod message;
+pub mod metadata;
 pub mod mode;
 pub mod monitor;
 pub mod names;
@@ -90,6 +91,7 @@ commands! {
     "LIST" 0 Registered list::run, "[channels|masks|conditions]", "Lists channels.";
     "LUSERS" 0 Registered info::lusers_command, "", "Counts users and channels.";
     "MARKREAD" 0 Registered markread::run, "target [timestamp=time]", "Shows or moves your read marker.";
+    "METADATA" 2 Always metadata::run, "target GET|LIST|SET|CLEAR|SUB|UNSUB|SUBS|SYNC [keys]", "Keys and values of people and channels.";
     "MODE" 1 Registered mode::run, "channel|nick [modes [parameters]]", "Shows or changes modes.";
     "MONITOR" 1 Registered monitor::run, "+|- nick[,nick...] | C | L | S", "Tells you when people come and go.";
     "MOTD" 0 Registered info::motd_command, "[server]", "The message of the day.";
