@@ -45,6 +45,8 @@ pub struct Config {
     pub users: UsersSection,
     pub flood: FloodSection,
     pub throttle: ThrottleSection,
+    pub multiline: MultilineSection,
+    /// `[client_tags]`
     pub client_tags: ClientTagsSection,
     pub oper: Vec<OperSection>,
     /// Where each value was written that is not the default of the program.
@@ -133,6 +135,10 @@ sections! {
         login_failures_per_minute: u32 = 10,
         registrations_per_hour: u32 = 10,
         exempt_loopback: bool = true,
+    }
+    MultilineSection {
+        max_bytes: usize = 8192,
+        max_lines: usize = 100,
     }
     ClientTagsSection {
         deny: Vec<String> = Vec::new(),
@@ -391,6 +397,8 @@ impl Config {
                 exempt_loopback: throttle.exempt_loopback,
             }),
             opers,
+            multiline_bytes: self.multiline.max_bytes,
+            multiline_lines: self.multiline.max_lines,
             client_tag_deny: self.client_tags.deny.clone(),
             default_user_modes: self.users.default_modes.clone(),
         })
@@ -535,6 +543,7 @@ impl Default for Config {
             users: UsersSection::default(),
             flood: FloodSection::default(),
             throttle: ThrottleSection::default(),
+            multiline: MultilineSection::default(),
             client_tags: ClientTagsSection::default(),
             oper: Vec::new(),
             places: BTreeMap::new(),
@@ -734,6 +743,9 @@ mod tests {
             default_modes = ""
             [throttle]
             enabled = false
+            [multiline]
+            max_bytes = 1024
+            max_lines = 9
             [client_tags]
             deny = ["*", "-typing"]
             "#,
@@ -759,6 +771,8 @@ mod tests {
             channel_registration: false,
             throttle: None,
             opers: Vec::new(),
+            multiline_bytes: 1024,
+            multiline_lines: 9,
             client_tag_deny: vec!["*".into(), "-typing".into()],
             default_user_modes: String::new(),
         };

@@ -70,6 +70,12 @@ capabilities! {
     EventPlayback = ["draft/event-playback"];
     /// <https://ircv3.net/specs/extensions/read-marker>
     ReadMarker = ["draft/read-marker"];
+    /// <https://ircv3.net/specs/extensions/multiline>
+    Multiline = ["draft/multiline"];
+    /// <https://ircv3.net/specs/extensions/metadata>
+    Metadata2 = ["draft/metadata-2"];
+    /// <https://github.com/ircv3/ircv3-specifications/pull/613>
+    Metadata3 = ["draft/metadata-3"];
     /// <https://ircv3.net/specs/extensions/message-redaction>
     MessageRedaction = ["draft/message-redaction"];
     /// <https://ircv3.net/specs/extensions/account-registration>

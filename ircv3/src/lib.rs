@@ -8,7 +8,7 @@
 //! | [`numeric`], [`isupport`], [`standard_reply`] | what a server answers |
 //! | [`capability`], [`negotiation`] | the table of capabilities, and CAP |
 //! | [`sasl`] | AUTHENTICATE's chunks, the table of mechanisms, and what each of them says |
-//! | [`batch`], [`chathistory`], [`time`] | batches, CHATHISTORY's parameters, timestamps |
+//! | [`batch`], [`multiline`], [`chathistory`], [`time`] | batches, texts of several lines, CHATHISTORY's parameters, timestamps |
 
 pub mod batch;
 pub mod capability;
@@ -18,6 +18,7 @@ pub mod isupport;
 pub mod mask;
 pub mod message;
 pub mod mode;
+pub mod multiline;
 pub mod name;
 pub mod negotiation;
 pub mod numeric;

@@ -91,6 +91,8 @@ pub(super) const KEYS: &[Key] = &[
     reload("throttle.login_failures_per_minute", Kind::Integer(1, 1_000_000)),
     reload("throttle.registrations_per_hour", Kind::Integer(1, 1_000_000)),
     reload("throttle.exempt_loopback", Kind::Bool),
+    reload("multiline.max_bytes", Kind::Integer(512, 65_536)),
+    reload("multiline.max_lines", Kind::Integer(2, 1000)),
     reload("client_tags.deny", Kind::List(client_tag)),
     reload("oper.name", Kind::Text(oper_name)),
     reload("oper.password", Kind::Password { optional: false }),

@@ -48,18 +48,19 @@ impl Bucket {
         self.registered = true;
     }
 
-    /// Takes the cost of a line. `Ok(0)`: read on; `Ok(n)`: read on in `n` milliseconds.
+    /// Takes the cost of a line, which may be one of a batch. `Ok(0)`: read on; `Ok(n)`: read on in `n` milliseconds.
     ///
     /// # Errors
     /// More lines before registration than any client sends.
-    pub fn take(&mut self, options: FloodOptions, command: &str, now_ms: u64) -> Result<u64, Abuse> {
+    pub fn take(&mut self, options: FloodOptions, command: &str, in_batch: bool, now_ms: u64) -> Result<u64, Abuse> {
         if !self.registered {
             self.early_lines = self.early_lines.saturating_add(1);
             // The server refuses them before that; this is for a server that is busy.
             return if u32::from(self.early_lines) > 2 * LINES_BEFORE_REGISTRATION { Err(Abuse) } else { Ok(0) };
         }
         self.refill(options, now_ms);
-        self.tokens -= self.cost(command);
+        // A text of many lines is pasted at once; what opens its batch costs as any line.
+        self.tokens -= if in_batch { CHEAP } else { self.cost(command) };
         Ok(self.wait_ms(options))
     }
 
@@ -126,10 +127,10 @@ mod tests {
     fn a_burst_passes_and_what_follows_is_delayed_to_the_rate() {
         let mut bucket = registered();
         for _ in 0..4 {
-            assert_eq!(bucket.take(OPTIONS, "PRIVMSG", 0), Ok(0));
+            assert_eq!(bucket.take(OPTIONS, "PRIVMSG", false, 0), Ok(0));
         }
-        assert_eq!(bucket.take(OPTIONS, "PRIVMSG", 0), Ok(1));
-        assert_eq!(bucket.take(OPTIONS, "PRIVMSG", 1), Ok(500));
+        assert_eq!(bucket.take(OPTIONS, "PRIVMSG", false, 0), Ok(1));
+        assert_eq!(bucket.take(OPTIONS, "PRIVMSG", false, 1), Ok(500));
         assert_eq!(bucket.wait(OPTIONS, 502), 0);
     }
 
@@ -139,21 +140,21 @@ mod tests {
         // 60 channels, 20 conversations, all in the same moment.
         for _ in 0..80 {
             for command in ["CHATHISTORY", "markread", "WHO", "JOIN"] {
-                assert_eq!(bucket.take(OPTIONS, command, 0), Ok(0), "{command}");
+                assert_eq!(bucket.take(OPTIONS, command, false, 0), Ok(0), "{command}");
             }
         }
         for _ in 0..20 {
-            assert_eq!(bucket.take(OPTIONS, "PING", 0), Ok(0));
+            assert_eq!(bucket.take(OPTIONS, "PING", false, 0), Ok(0));
         }
-        assert_eq!(bucket.take(OPTIONS, "CHATHISTORY", 0), Ok(0));
+        assert_eq!(bucket.take(OPTIONS, "CHATHISTORY", false, 0), Ok(0));
     }
 
     #[test]
     fn before_registration_nothing_is_delayed_but_there_is_an_end() {
         let mut bucket = Bucket::new(OPTIONS, 0);
         for _ in 0..800 {
-            assert_eq!(bucket.take(OPTIONS, "CAP", 0), Ok(0));
+            assert_eq!(bucket.take(OPTIONS, "CAP", false, 0), Ok(0));
         }
-        assert_eq!(bucket.take(OPTIONS, "CAP", 0), Err(Abuse));
+        assert_eq!(bucket.take(OPTIONS, "CAP", false, 0), Err(Abuse));
     }
 }

@@ -9,7 +9,7 @@ use crate::server::channel::Channel;
 use crate::server::command::message::{self, Said};
 use crate::server::command::redact::Redaction;
 use crate::server::command::{
-    away, invite, join, kick, markread, mode, nick, oper, part, redact, register, services, setname, topic,
+    away, invite, join, kick, markread, metadata, mode, nick, oper, part, redact, register, services, setname, topic,
 };
 use crate::server::event::ConnId;
 use crate::server::frame::Frame;
@@ -136,6 +136,20 @@ pub enum Change<'a> {
         /// In milliseconds since 1970.
         time: u64,
     },
+    /// METADATA SET
+    Metadata {
+        /// A nick or channel, or `*`.
+        target: &'a str,
+        /// As given.
+        key: &'a str,
+        /// As given; `None` removes the key.
+        value: Option<&'a str>,
+    },
+    /// METADATA CLEAR
+    MetadataClear {
+        /// A nick or channel, or `*`.
+        target: &'a str,
+    },
     /// REDACT of a message that stands in the store so.
     Redact(&'a Redaction, &'a MessageRow),
     /// OPER with the right password.
@@ -250,6 +264,11 @@ impl Server {
                 let account = self.network.users.get(ctx.me()).and_then(|user| user.account);
                 account.map(|_| Refusal::Fail("MARKREAD", "INTERNAL_ERROR", target))
             }
+            Change::Metadata { target, .. } | Change::MetadataClear { target } => {
+                let account = self.network.users.get(ctx.me()).and_then(|user| user.account);
+                let kept = account.is_some() || target.starts_with('#');
+                kept.then_some(Refusal::Fail("METADATA", "RATE_LIMITED", target))
+            }
             Change::Redact(redaction, _) => Some(Refusal::Fail("REDACT", "UNKNOWN_MSGID", &redaction.target)),
             Change::Account { by_nickserv: true, .. } | Change::Password { .. } | Change::AutoreplayMissed { .. } => {
                 Some(Refusal::Service("NickServ"))
@@ -277,7 +296,7 @@ impl Server {
     fn apply(&mut self, ctx: &mut Ctx, seq: Seq, change: Change<'_>) {
         match change {
             Change::Arrive { nick, user, realname } => self.introduce(ctx, seq, nick, user, realname),
-            Change::Attach { user } => self.attach(ctx, user),
+            Change::Attach { user } => self.attach(ctx, seq, user),
             Change::Quit { user, reason, shown } => self.quit(seq, user, reason, shown),
             Change::LoggedIn { user, account, name } => self.set_account(ctx, user, account, name),
             Change::Seen { account, device, seen } => self.note_seen(seq, account, device, seen),
@@ -293,6 +312,8 @@ impl Server {
             Change::Setname { realname } => setname::apply(self, ctx, realname),
             Change::Invite { nick, channel } => invite::apply(self, ctx, nick, channel),
             Change::Marker { target, time } => markread::apply(self, ctx, seq, target, time),
+            Change::Metadata { target, key, value } => metadata::apply(self, ctx, seq, target, key, value),
+            Change::MetadataClear { target } => metadata::apply_clear(self, ctx, seq, target),
             Change::Redact(redaction, row) => redact::apply(self, ctx, seq, redaction, row),
             Change::OperUp => oper::apply(self, ctx),
             Change::Account { name, hash, by_nickserv } => register::apply(self, ctx, seq, name, hash, by_nickserv),

@@ -5,10 +5,12 @@
 
 use bytes::Bytes;
 use ircv3::message::{put, write_line};
+use ircv3::multiline::is_multiline;
 use ircv3::{Cap, CapSet};
 use smallvec::SmallVec;
 
-use crate::server::frame::{Form, Frame, OwnTags};
+use crate::server::command::message::forms;
+use crate::server::frame::{Form, Frame, OwnTags, Tagged};
 use crate::server::record::{Border, HistoryPage, Kind, MessageRow, MsgId, Range, Reader, Seq, Wanted};
 
 /// Bytes after which a page goes on in the next piece.
@@ -37,13 +39,13 @@ pub fn render(reader: &Reader, rows: &[(Seq, MessageRow)], reached_end: bool) ->
         if row.kind == Kind::Tagmsg && !reader.caps.has(Cap::MessageTags) {
             continue;
         }
-        tags.put(
-            MsgId { epoch: reader.epoch, seq: *seq },
-            row,
-            OwnTags { label: label.take(), batch: reference },
-            &mut out,
-        );
-        put_row(reader.caps, row, &mut out);
+        let own = OwnTags { label: label.take(), batch: reference };
+        if row.kind.is_text() && is_multiline(&row.text) {
+            put_lines(reader, *seq, row, own, &mut out);
+        } else {
+            tags.put(MsgId { epoch: reader.epoch, seq: *seq }, row, own, &mut out);
+            put_row(reader.caps, row, &mut out);
+        }
         page.messages += 1;
         if out.len() >= CHUNK_BYTES {
             let full = std::mem::replace(&mut out, Vec::with_capacity(CHUNK_BYTES + LINE_BYTES));
@@ -136,7 +138,12 @@ struct TagWriter {
 
 impl TagWriter {
     fn new(caps: CapSet) -> TagWriter {
-        let form = Form { needs: CapSet::EMPTY, lacks: CapSet::EMPTY, lines: SmallVec::from_elem(Bytes::new(), 1) };
+        let form = Form {
+            needs: CapSet::EMPTY,
+            lacks: CapSet::EMPTY,
+            lines: SmallVec::from_elem(Bytes::new(), 1),
+            tagged: Tagged::Each,
+        };
         let forms = SmallVec::from_elem(form, 1);
         let frame = Frame { after: 0, time: 0, msgid: None, account: None, bot: false, client_tags: None, forms };
         TagWriter { frame, caps }
@@ -155,6 +162,23 @@ impl TagWriter {
         if let Some(variant) = self.frame.variant(self.caps) {
             self.frame.render(variant, own, out);
         }
+    }
+}
+
+/// A message of several lines: as a batch in the batch, or as single ones.
+fn put_lines(reader: &Reader, seq: Seq, row: &MessageRow, own: OwnTags<'_>, out: &mut Vec<u8>) {
+    let command = if row.kind == Kind::Notice { "NOTICE" } else { "PRIVMSG" };
+    let frame = Frame {
+        after: 0,
+        time: row.time,
+        msgid: Some(MsgId { epoch: reader.epoch, seq }),
+        account: row.account.clone(),
+        bot: row.bot,
+        client_tags: row.tags.clone(),
+        forms: forms(&row.source, command, &row.target, &row.text, &format!("m{seq:x}")),
+    };
+    if let Some(variant) = frame.variant(reader.caps) {
+        frame.render(variant, own, out);
     }
 }
 

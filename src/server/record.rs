@@ -208,6 +208,17 @@ pub struct MarkerRow {
     pub time: u64,
 }
 
+/// A key and its value (METADATA).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetadataRow {
+    /// `$` and the number of an account, or a folded channel name.
+    pub owner: Box<str>,
+    /// The key.
+    pub key: Box<str>,
+    /// The value; `None` where the key is no more.
+    pub value: Option<Box<str>>,
+}
+
 /// Something to keep. Each knows its rows; a batch of them is one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
@@ -231,6 +242,8 @@ pub enum Record {
     Seen(SeenRow),
     /// A read marker that moved.
     Marker(MarkerRow),
+    /// A key of an account or a registered channel.
+    Metadata(Box<MetadataRow>),
     /// A message that is no more, by its number; the number of the record is that of its redaction.
     Redacted(Seq),
 }
@@ -267,6 +280,8 @@ pub struct Snapshot {
     pub seen: Vec<SeenRow>,
     /// The read markers.
     pub markers: Vec<MarkerRow>,
+    /// Keys of accounts and registered channels.
+    pub metadata: Vec<MetadataRow>,
 }
 
 /// A border of a history query. Exclusive, but for `AROUND`.

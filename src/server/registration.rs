@@ -13,7 +13,7 @@ use crate::server::action::{Call, NetAction};
 use crate::server::change::{Change, Happened};
 use crate::server::command::{self, Pending};
 use crate::server::event::{ConnId, Peer};
-use crate::server::frame::{Form, Frame};
+use crate::server::frame::{Form, Frame, Tagged};
 use crate::server::network::UserId;
 use crate::server::policy;
 use crate::server::record::{AccountId, Kind, Record, SeenRow, Seq};
@@ -89,12 +89,14 @@ impl Server {
             negotiation: Box::default(),
             registration: Some(Box::new(Registration::default())),
             sasl: None,
+            composing: None,
             parked: std::collections::VecDeque::new(),
             paused: false,
             waiting: None,
             bulk: None,
             replay_after: None,
             guest_markers: Vec::new(),
+            subscriptions: None,
             monitored: Vec::new(),
             replayed: Vec::new(),
             opened: now,
@@ -265,7 +267,7 @@ impl Server {
     /// Makes a user of a connection; its nick is free.
     pub(super) fn introduce(&mut self, ctx: &mut Ctx, since: Seq, nick: &str, user: &str, realname: &str) {
         let Some(session) = self.session_mut(ctx.conn) else { return };
-        session.registration = None;
+        let early = session.registration.take().map(|registration| registration.metadata).unwrap_or_default();
         let (account, account_name) = (session.account, session.account_name.clone());
         let (ip, secure) = (session.peer.ip, session.peer.tls);
         self.unregistered -= 1;
@@ -284,6 +286,7 @@ impl Server {
             account,
             account_name,
             away: None,
+            metadata: None,
             modes,
             channels: SmallVec::new(),
             sessions: SmallVec::from_elem(ctx.conn, 1),
@@ -296,6 +299,7 @@ impl Server {
             self.network.invisible += 1;
         }
         self.become_user(ctx, id);
+        command::metadata::adopt(self, id, since, early);
         self.welcome(ctx, id);
         let there = &self.network.users[id];
         let (folded, nick, source) = (there.folded.clone(), there.nick.clone(), there.source.clone());
@@ -318,9 +322,9 @@ impl Server {
     }
 
     /// One more connection for a user who is here already.
-    pub(super) fn attach(&mut self, ctx: &mut Ctx, user: UserId) {
+    pub(super) fn attach(&mut self, ctx: &mut Ctx, seq: Seq, user: UserId) {
         let Some(session) = self.session_mut(ctx.conn) else { return };
-        session.registration = None;
+        let early = session.registration.take().map(|registration| registration.metadata).unwrap_or_default();
         let secure = session.peer.tls;
         self.unregistered -= 1;
         let there = &mut self.network.users[user];
@@ -329,6 +333,7 @@ impl Server {
         there.modes.set('Z', there.secure);
         self.sessions_changed(user);
         self.become_user(ctx, user);
+        command::metadata::adopt(self, user, seq, early);
         self.welcome(ctx, user);
         for channel in self.network.users[user].channels.clone() {
             command::join::show(self, ctx, channel);
@@ -362,6 +367,7 @@ impl Server {
         let middles = [server, VERSION, &user_modes, &channel_modes, &with_parameter];
         ctx.reply.numeric(Numeric::RPL_MYINFO, &middles, None);
         command::info::isupport(self, ctx);
+        command::metadata::on_welcome(self, ctx, user);
         command::info::lusers(self, ctx);
         command::info::motd(self, ctx);
         if modes != Letters::default() {
@@ -531,7 +537,12 @@ impl Server {
 
 /// A form for those who have `cap`.
 pub fn form_for(cap: Cap, line: Vec<u8>) -> Form {
-    Form { needs: CapSet::of(&[cap]), lacks: CapSet::EMPTY, lines: SmallVec::from_elem(bytes::Bytes::from(line), 1) }
+    Form {
+        needs: CapSet::of(&[cap]),
+        lacks: CapSet::EMPTY,
+        lines: SmallVec::from_elem(bytes::Bytes::from(line), 1),
+        tagged: Tagged::Each,
+    }
 }
 
 /// A frame from the server itself.

@@ -43,6 +43,10 @@ pub struct Settings {
     pub throttle: Option<Throttle>,
     /// Operators.
     pub opers: Vec<Oper>,
+    /// Bytes of a message of several lines, at most.
+    pub multiline_bytes: usize,
+    /// Lines of it, at most.
+    pub multiline_lines: usize,
     /// Client-only tags that are taken off (`CLIENTTAGDENY`), without `+`.
     pub client_tag_deny: Vec<String>,
     /// User modes of a new user, such as `i`.
@@ -95,6 +99,8 @@ impl Default for Settings {
             channel_registration: true,
             throttle: Some(Throttle::default()),
             opers: Vec::new(),
+            multiline_bytes: 8192,
+            multiline_lines: 100,
             client_tag_deny: Vec::new(),
             default_user_modes: "i".into(),
         }

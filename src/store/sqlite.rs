@@ -15,8 +15,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, Row, SqlSafeStr, Sq
 
 use crate::limits::STORE_BATCH;
 use crate::server::record::{
-    AccountRow, ChannelRow, ConversationId, ConversationRow, Kind, ListRow, MarkerRow, MessageRow, Record, SeenRow,
-    Seq, Snapshot, Wanted,
+    AccountRow, ChannelRow, ConversationId, ConversationRow, Kind, ListRow, MarkerRow, MessageRow, MetadataRow, Record,
+    SeenRow, Seq, Snapshot, Wanted,
 };
 use crate::store::reader::{Direction, Span};
 use crate::store::{StoreError, Sync};
@@ -43,6 +43,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("migrations/sqlite/0001_first.sql")),
     (2, "marker", include_str!("migrations/sqlite/0002_marker.sql")),
     (3, "redaction", include_str!("migrations/sqlite/0003_redaction.sql")),
+    (4, "metadata", include_str!("migrations/sqlite/0004_metadata.sql")),
 ];
 
 /// Where the database is and how it is opened.
@@ -297,6 +298,8 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
             seen.execute(&mut *connection).await?;
             let markers = sqlx::query("DELETE FROM marker WHERE account = ?").bind(*id as i64);
             markers.execute(&mut *connection).await?;
+            let metadata = sqlx::query("DELETE FROM metadata WHERE owner = ?").bind(format!("${id}"));
+            metadata.execute(&mut *connection).await?;
             sqlx::query("DELETE FROM account WHERE id = ?").bind(*id as i64)
         }
         Record::Channel(row) => {
@@ -323,6 +326,8 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
         Record::ChannelGone(folded) => {
             let list = sqlx::query("DELETE FROM list WHERE channel = ?").bind(&**folded);
             list.execute(&mut *connection).await?;
+            let metadata = sqlx::query("DELETE FROM metadata WHERE owner = ?").bind(&**folded);
+            metadata.execute(&mut *connection).await?;
             sqlx::query("DELETE FROM channel WHERE folded = ?").bind(&**folded)
         }
         Record::ListEntry(row) => {
@@ -349,6 +354,13 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
                 .bind(&*row.conversation)
                 .bind(row.time as i64)
         }
+        Record::Metadata(row) => match &row.value {
+            Some(value) => sqlx::query("INSERT OR REPLACE INTO metadata (owner, key, value) VALUES (?, ?, ?)")
+                .bind(&*row.owner)
+                .bind(&*row.key)
+                .bind(&**value),
+            None => sqlx::query("DELETE FROM metadata WHERE owner = ? AND key = ?").bind(&*row.owner).bind(&*row.key),
+        },
         Record::Redacted(seq) => sqlx::query("DELETE FROM message WHERE seq = ?").bind(*seq as i64),
     };
     query.execute(connection).await?;
@@ -453,7 +465,14 @@ async fn load(connection: &mut SqliteConnection) -> Result<Snapshot, Error> {
         })
         .fetch_all(&mut *connection)
         .await?;
-    Ok(Snapshot { epoch, boot, last_seq: last_seq as u64, accounts, channels, lists, conversations, seen, markers })
+    let metadata = sqlx::query("SELECT owner, key, value FROM metadata ORDER BY owner, key")
+        .try_map(|row: SqliteRow| {
+            Ok(MetadataRow { owner: row.try_get(0)?, key: row.try_get(1)?, value: row.try_get(2)? })
+        })
+        .fetch_all(&mut *connection)
+        .await?;
+    let last_seq = last_seq as u64;
+    Ok(Snapshot { epoch, boot, last_seq, accounts, channels, lists, conversations, seen, markers, metadata })
 }
 
 fn number(row: &SqliteRow, column: usize) -> Result<u64, Error> {

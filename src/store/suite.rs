@@ -20,7 +20,7 @@ use crate::server::event::{CallId, ConnId, Event, Returned};
 use crate::server::history::{render, select};
 use crate::server::record::{
     AccountRow, Border, ChannelRow, ConversationRow, HistoryPage, HistoryQuery, Kind, ListRow, MarkerRow, MessageRow,
-    Range, Reader, Record, SeenRow, Seq, Snapshot, Wanted,
+    MetadataRow, Range, Reader, Record, SeenRow, Seq, Snapshot, Wanted,
 };
 use crate::store::{Options, Store, StoreError, Sync, open};
 
@@ -241,6 +241,14 @@ fn entry(channel: &str, mode: char, mask: &str) -> ListRow {
     ListRow { channel: channel.into(), mode, mask: mask.into(), setter: "alice!a@b".into(), set_at: 9 }
 }
 
+fn metadata(owner: &str, key: &str, value: Option<&str>) -> MetadataRow {
+    MetadataRow { owner: owner.into(), key: key.into(), value: value.map(Into::into) }
+}
+
+fn key(owner: &str, key: &str, value: Option<&str>) -> Record {
+    Record::Metadata(Box::new(metadata(owner, key, value)))
+}
+
 #[test]
 fn everything_is_there_after_a_restart_and_later_records_win() {
     for bed in Bed::all() {
@@ -273,6 +281,15 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             Record::Seen(SeenRow { account: 1, device: "".into(), seq: None }),
             Record::Marker(MarkerRow { account: 1, conversation: "#full".into(), time: 5 }),
             Record::Marker(MarkerRow { account: 1, conversation: "#full".into(), time: 6 }),
+            key("#full", "avatar", Some("a")),
+            key("#full", "avatar", Some("ä")),
+            key("#full", "color", Some("red")),
+            key("#full", "color", None),
+            key("$1", "status", Some("")),
+            key("$3", "status", Some("gone")),
+            key("#gone", "status", Some("gone")),
+            Record::AccountGone(4),
+            Record::ChannelGone("#gone".into()),
         ];
         let records: Vec<_> = (1..).zip(records).collect();
         let last = records.last().unwrap().0;
@@ -296,6 +313,9 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
                 SeenRow { account: 1, device: "laptop".into(), seq: Some(20) },
             ],
             markers: vec![MarkerRow { account: 1, conversation: "#full".into(), time: 6 }],
+            metadata: [("#full", "avatar", "ä"), ("$1", "status", ""), ("$3", "status", "gone")]
+                .map(|(owner, key, value)| metadata(owner, key, Some(value)))
+                .into(),
         };
         assert_eq!(bed.killed().open().snapshot, expected, "after a kill");
         running.close();

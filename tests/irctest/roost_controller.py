@@ -167,6 +167,10 @@ class RoostController(BaseServerController, DirectoryBasedController):
             },
             "connection": {"password": hash_password(password) if password else ""},
             "users": {"default_modes": accounts.get("default-user-modes", "").lstrip("+")},
+            "multiline": {
+                "max_bytes": conf["limits"]["multiline"]["max-bytes"],
+                "max_lines": conf["limits"]["multiline"]["max-lines"],
+            },
             "flood": {"enabled": False},
             "throttle": {"enabled": False},
         }

@@ -7,7 +7,7 @@ use roost::server::event::{CallId, Returned};
 use roost::server::history;
 use roost::server::record::{
     AccountId, AccountRow, ChannelRow, ConversationId, ConversationRow, HistoryQuery, ListRow, MarkerRow, MessageRow,
-    Record, SeenRow, Seq, Snapshot,
+    MetadataRow, Record, SeenRow, Seq, Snapshot,
 };
 
 use crate::violation::{Invariant, Outcome, broken};
@@ -24,6 +24,7 @@ pub struct Rows {
     conversations: BTreeMap<ConversationId, Box<str>>,
     seen: BTreeMap<(AccountId, Box<str>), Option<Seq>>,
     markers: BTreeMap<(AccountId, Box<str>), u64>,
+    metadata: BTreeMap<(Box<str>, Box<str>), Box<str>>,
 }
 
 /// A question that waits until what was appended before it is committed.
@@ -278,6 +279,16 @@ impl Store {
                 .iter()
                 .map(|((account, key), time)| MarkerRow { account: *account, conversation: key.clone(), time: *time })
                 .collect(),
+            metadata: self
+                .disk
+                .metadata
+                .iter()
+                .map(|((owner, key), value)| MetadataRow {
+                    owner: owner.clone(),
+                    key: key.clone(),
+                    value: Some(value.clone()),
+                })
+                .collect(),
         }
     }
 }
@@ -298,6 +309,7 @@ impl Rows {
                 self.accounts.remove(&id);
                 self.seen.retain(|(account, _), _| *account != id);
                 self.markers.retain(|(account, _), _| *account != id);
+                self.metadata.retain(|(owner, _), _| **owner != *format!("${id}"));
             }
             Record::Channel(row) => {
                 self.channels.insert(row.folded.clone(), *row);
@@ -305,6 +317,7 @@ impl Rows {
             Record::ChannelGone(folded) => {
                 self.channels.remove(&folded);
                 self.lists.retain(|(channel, _, _), _| *channel != folded);
+                self.metadata.retain(|(owner, _), _| *owner != folded);
             }
             Record::ListEntry(row) => {
                 self.lists.insert((row.channel.clone(), row.mode, row.mask.clone()), *row);
@@ -317,6 +330,12 @@ impl Rows {
             }
             Record::Marker(row) => {
                 self.markers.insert((row.account, row.conversation), row.time);
+            }
+            Record::Metadata(row) => {
+                match row.value {
+                    Some(value) => self.metadata.insert((row.owner, row.key), value),
+                    None => self.metadata.remove(&(row.owner, row.key)),
+                };
             }
             Record::Redacted(seq) => {
                 self.messages.remove(&seq);

@@ -2,6 +2,7 @@
 
 pub mod authenticate;
 pub mod away;
+pub mod batch;
 pub mod bulk;
 pub mod cap;
 pub mod chathistory;
@@ -13,6 +14,7 @@ pub mod kick;
 pub mod list;
 pub mod markread;
 pub mod message;
+pub mod metadata;
 pub mod mode;
 pub mod monitor;
 pub mod names;
@@ -73,6 +75,7 @@ commands! {
     "ADMIN" 0 Registered info::admin, "[server]", "Who runs this server.";
     "AUTHENTICATE" 1 Always authenticate::run, "mechanism|response|*", "Logs in with SASL.";
     "AWAY" 0 Registered away::run, "[message]", "Says that you are away, or back.";
+    "BATCH" 1 Registered batch::run, "+reference draft/multiline target | -reference", "Begins and ends a message of several lines.";
     "CAP" 0 Always cap::run, "LS|LIST|REQ|END [parameters]", "Negotiates capabilities.";
     "CHANSERV" 1 Registered services::chanserv, "command [parameters]", "Registers channels.";
     "CHATHISTORY" 1 Registered chathistory::run, "LATEST|BEFORE|AFTER|AROUND|BETWEEN|TARGETS parameters", "Reads what was said.";
@@ -88,6 +91,7 @@ commands! {
     "LIST" 0 Registered list::run, "[channels|masks|conditions]", "Lists channels.";
     "LUSERS" 0 Registered info::lusers_command, "", "Counts users and channels.";
     "MARKREAD" 0 Registered markread::run, "target [timestamp=time]", "Shows or moves your read marker.";
+    "METADATA" 2 Always metadata::run, "target GET|LIST|SET|CLEAR|SUB|UNSUB|SUBS|SYNC [keys]", "Keys and values of people and channels.";
     "MODE" 1 Registered mode::run, "channel|nick [modes [parameters]]", "Shows or changes modes.";
     "MONITOR" 1 Registered monitor::run, "+|- nick[,nick...] | C | L | S", "Tells you when people come and go.";
     "MOTD" 0 Registered info::motd_command, "[server]", "The message of the day.";
@@ -141,6 +145,9 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     }
     if line.param_count() < command.min_params {
         need_more_params(ctx, command.name);
+        return;
+    }
+    if ctx.user.is_some() && batch::takes(server, ctx, line) {
         return;
     }
     (command.run)(server, ctx, line);

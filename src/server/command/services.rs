@@ -10,7 +10,7 @@ use ircv3::numeric::Numeric;
 use crate::limits;
 use crate::server::action::Call;
 use crate::server::change::Change;
-use crate::server::command::{Pending, chathistory, register};
+use crate::server::command::{Pending, chathistory, metadata, register};
 use crate::server::event::Returned;
 use crate::server::frame::Frame;
 use crate::server::network::ChannelId;
@@ -321,6 +321,7 @@ pub fn apply_register(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) 
         })
         .collect();
     let after = server.keep_channel(id, seq);
+    metadata::keep_channel(server, seq, id);
     for row in lists {
         server.keep(seq, Record::ListEntry(Box::new(row)));
     }
