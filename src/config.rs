@@ -13,11 +13,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ircv3::sasl::Mechanism;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use self::source::Source;
-use crate::accounts;
+use crate::accounts::{self, token::Tokens};
 use crate::server::settings::{self, Settings};
 
 pub use self::greeting::greeting;
@@ -108,6 +109,15 @@ sections! {
         registration: bool = true,
         register_before_connect: bool = true,
         bcrypt_cost: u32 = accounts::DEFAULT_COST,
+        scram_iterations: u32 = accounts::DEFAULT_ITERATIONS,
+        mechanisms: Vec<String> = Mechanism::ALL.iter().map(|(_, name)| (*name).to_owned()).collect(),
+        token_keys: Vec<String> = Vec::new(),
+        token_jwks: String = String::new(),
+        token_issuer: String = String::new(),
+        token_audience: String = String::new(),
+        token_claim: String = "preferred_username".to_owned(),
+        token_leeway: u64 = 60,
+        token_autocreate: bool = false,
     }
     ChannelsSection {
         registration: bool = true,
@@ -388,6 +398,10 @@ impl Config {
             relay_when_store_fails: self.history.when_store_fails == WhenStoreFails::Relay,
             registration: self.accounts.registration,
             register_before_connect: self.accounts.register_before_connect,
+            scram_iterations: self.accounts.scram_iterations,
+            mechanisms: self.accounts.mechanisms.iter().filter_map(|name| Mechanism::by_name(name)).collect(),
+            tokens: self.tokens()?,
+            token_autocreate: self.accounts.token_autocreate,
             channel_registration: self.channels.registration,
             throttle: throttle.enabled.then_some(settings::Throttle {
                 connections: throttle.connections,
@@ -402,6 +416,24 @@ impl Config {
             client_tag_deny: self.client_tags.deny.clone(),
             default_user_modes: self.users.default_modes.clone(),
         })
+    }
+
+    /// What bearer tokens must be like; reads the keys. `None` without keys.
+    fn tokens(&self) -> Result<Option<Arc<Tokens>>, ConfigError> {
+        let accounts = &self.accounts;
+        if accounts.token_keys.is_empty() && accounts.token_jwks.is_empty() {
+            return Ok(None);
+        }
+        let (issuer, audience) = (&accounts.token_issuer, &accounts.token_audience);
+        let mut tokens = Tokens::new(issuer, audience, accounts.token_leeway, &accounts.token_claim);
+        for key in &accounts.token_keys {
+            tokens.add_key(key).map_err(|problem| self.fault("accounts.token_keys", &problem))?;
+        }
+        if !accounts.token_jwks.is_empty() {
+            let path = Path::new(&accounts.token_jwks);
+            tokens.add_jwks(path).map_err(|problem| self.fault("accounts.token_jwks", &problem))?;
+        }
+        Ok(Some(Arc::new(tokens)))
     }
 
     fn motd(&self) -> Result<Vec<String>, ConfigError> {
@@ -445,6 +477,12 @@ impl Config {
                 let problem = "the password stands there as plain text; put in the line that `roost passwd` prints";
                 warnings.push(self.fault(&key, problem).to_string());
             }
+        }
+        let accounts = &self.accounts;
+        let takes_tokens = !accounts.token_keys.is_empty() || !accounts.token_jwks.is_empty();
+        if takes_tokens && accounts.token_audience.is_empty() {
+            let problem = "without it, tokens that were made for another service log in here too";
+            warnings.push(self.fault("accounts.token_audience", problem).to_string());
         }
         for listener in self.listeners() {
             if !listener.tls && !listener.websocket && !listener.address.ip().to_canonical().is_loopback() {
@@ -590,6 +628,9 @@ mod tests {
 
     use toml::Value;
 
+    use ircv3::sasl::Mechanism;
+    use ircv3::sasl::scram::Hash;
+
     use super::{BUILT_IN, Config, OperSection, greeting, key};
     use crate::accounts;
     use crate::server::settings::Settings;
@@ -732,6 +773,9 @@ mod tests {
             [accounts]
             registration = false
             register_before_connect = false
+            scram_iterations = 5000
+            mechanisms = ["scram-sha-256", "EXTERNAL"]
+            token_autocreate = true
             [channels]
             registration = false
             per_user = 3
@@ -768,6 +812,10 @@ mod tests {
             relay_when_store_fails: true,
             registration: false,
             register_before_connect: false,
+            scram_iterations: 5000,
+            mechanisms: vec![Mechanism::Scram(Hash::Sha256), Mechanism::External],
+            tokens: None,
+            token_autocreate: true,
             channel_registration: false,
             throttle: None,
             opers: Vec::new(),

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use ircv3::sasl::scram::ChannelBindings;
 use tokio::time::Sleep;
 use tokio_util::codec::Decoder;
 
@@ -205,6 +206,7 @@ impl Worker {
             tls: tls.is_some(),
             websocket: websocket.is_some(),
             certfp: None,
+            bindings: ChannelBindings::default(),
         };
         let link = accepted.socket.watch().and_then(|stream| {
             let tls = tls.map(|setup| setup.accept()).transpose().map_err(io::Error::other)?;
@@ -262,9 +264,10 @@ impl Worker {
         match connection.transport.handshake() {
             Ok(()) => {
                 connection.phase = Phase::Open;
-                let certfp = connection.transport.certfp();
+                let (certfp, bindings) = (connection.transport.certfp(), connection.transport.bindings());
                 if let Some(mut peer) = connection.peer.take() {
                     peer.certfp = certfp;
+                    peer.bindings = bindings;
                     let id = self.id(slot);
                     self.events.push(Event::Opened(id, peer));
                 }
@@ -1325,6 +1328,12 @@ mod tests {
                 let (slot, peer) = rig.opened();
                 assert!(peer.tls && !peer.websocket);
                 assert_eq!(peer.certfp.as_deref(), expected.as_deref());
+                let tls = &client.get_ref().conn;
+                let exporter = (version.version == rustls::ProtocolVersion::TLSv1_3)
+                    .then(|| tls.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")).unwrap());
+                assert_eq!(peer.bindings.exporter.as_deref(), exporter.as_ref().map(|material| &material[..]));
+                let shown = Sha256::digest(&tls.peer_certificates().unwrap()[0]);
+                assert_eq!(peer.bindings.end_point.as_deref(), Some(&shown[..]));
                 assert_eq!(rig.line(), (slot, "NICK ann".into()));
                 // More than one record, and more than the socket takes at once.
                 let long = "x".repeat(3_000_000);

@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 
+use ircv3::sasl::Mechanism;
+
+use crate::accounts::{self, token::Tokens};
+
 /// Settings of the state machine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -37,6 +41,14 @@ pub struct Settings {
     pub registration: bool,
     /// Whether accounts may be registered before the connection is.
     pub register_before_connect: bool,
+    /// How often SCRAM hashes a new password.
+    pub scram_iterations: u32,
+    /// SASL mechanisms that are offered, where the connection lets them be.
+    pub mechanisms: Vec<Mechanism>,
+    /// Bearer tokens that log in; `None` where none do.
+    pub tokens: Option<Arc<Tokens>>,
+    /// Whether a token for an account that is not there makes it.
+    pub token_autocreate: bool,
     /// Whether channels may be registered by their operators.
     pub channel_registration: bool,
     /// Limits and throttles by address and account.
@@ -96,6 +108,10 @@ impl Default for Settings {
             relay_when_store_fails: false,
             registration: true,
             register_before_connect: true,
+            scram_iterations: accounts::DEFAULT_ITERATIONS,
+            mechanisms: Mechanism::ALL.iter().map(|(mechanism, _)| *mechanism).collect(),
+            tokens: None,
+            token_autocreate: false,
             channel_registration: true,
             throttle: Some(Throttle::default()),
             opers: Vec::new(),

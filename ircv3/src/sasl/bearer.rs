@@ -34,7 +34,7 @@ pub fn parse_oauth(response: &[u8]) -> Option<Bearer<'_>> {
         "" => String::new(),
         authzid => authzid.strip_prefix("a=")?.replace("=2C", ",").replace("=3D", "="),
     };
-    if header.next()? != "" || header.next().is_some() {
+    if !header.next()?.is_empty() || header.next().is_some() {
         return None;
     }
     let auth = pairs.split('\x01').find_map(|pair| pair.strip_prefix("auth=")).unwrap_or("");
