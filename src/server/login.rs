@@ -211,7 +211,8 @@ impl Server {
         own.cloned().unwrap_or(faked)
     }
 
-    /// Logs a connection in: 900, and ACCOUNT to whom it concerns.
+    /// Logs a connection in: 900, and ACCOUNT to whom it concerns. Only [`Server::admit`] and the making of
+    /// an account lead here.
     pub fn login(&mut self, ctx: &mut Ctx, account: AccountId, device: &str) {
         let Some(row) = self.network.account(account) else { return };
         let name = row.name.clone();
@@ -239,7 +240,10 @@ impl Server {
                 }
                 self.set_session_account(conn, account, &name, &device);
             }
-            self.submit(ctx, Change::LoggedIn { user, account, name });
+            // Whoever logs in again to the same account changes nothing that others see.
+            if self.network.users[user].account != Some(account) {
+                self.submit(ctx, Change::LoggedIn { user, account, name });
+            }
         }
     }
 
@@ -266,5 +270,58 @@ impl Server {
         let frame = Arc::new(frame);
         self.frame_to_users(&neighbours, frame.clone(), Some(ctx.conn));
         command::monitor::extend(self, user, &frame, &neighbours);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use ircv3::sasl::scram::{Credential, Hash};
+
+    use crate::accounts::Secrets;
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::event::{Event, Returned};
+
+    fn secrets(password: &str) -> Returned {
+        Returned::Hashed(Box::new(Secrets { hash: format!("h:{password}").into(), scram: scram(password) }))
+    }
+
+    fn scram(password: &str) -> Vec<Credential> {
+        Hash::ALL.map(|hash| Credential::derive(hash, password, b"0123456789abcdef", 1)).to_vec()
+    }
+
+    #[test]
+    fn a_password_that_was_replaced_while_it_was_compared_neither_logs_in_nor_comes_back() {
+        let mut asked = Asked::new();
+        let (alice, guest) = (asked.user("alice"), asked.user_with("guest", "sasl"));
+        asked.ask(alice, "REGISTER * * old");
+        let call = asked.calls()[0].0;
+        asked.handle(Event::Returned(call, secrets("old")));
+
+        asked.ask(guest, "AUTHENTICATE PLAIN");
+        asked.ask(guest, "AUTHENTICATE AGFsaWNlAG9sZA==");
+        let compared = asked.calls()[0].0;
+        asked.ask(alice, "NS PASSWD new new");
+        let call = asked.calls()[0].0;
+        asked.handle(Event::Returned(call, secrets("new")));
+        asked.handle(Event::Returned(compared, Returned::Derived(scram("old"))));
+        let lines = asked.sent(guest);
+        assert!(lines.len() == 1 && lines[0].starts_with(":irc.test 904 guest "), "{lines:?}");
+        let account = asked.server.network.account_by_name("alice").unwrap().id;
+        assert_eq!(asked.server.network.credentials(account).unwrap().scram, scram("new"));
+    }
+
+    #[test]
+    fn nonces_and_challenges_never_come_twice() {
+        let mut asked = Asked::new();
+        let (first, second) = (asked.server.nonce(), asked.server.nonce());
+        assert_ne!(first, second);
+        assert_ne!(asked.server.challenge(), asked.server.challenge());
+        // Nor after a start that is counted like another, of a database that was restored.
+        let mut later = Asked::new();
+        later.now.unix_ms += 1;
+        later.handle(Event::Tick);
+        assert_ne!(later.server.nonce(), first);
     }
 }

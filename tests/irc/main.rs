@@ -32,6 +32,8 @@ mod redact;
 mod registered;
 mod registration;
 mod replay;
+mod sasl;
+mod sasl_tls;
 mod shutdown;
 mod startup;
 mod tags;

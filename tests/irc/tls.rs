@@ -8,7 +8,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_t
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned, SupportedProtocolVersion,
 };
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
 use crate::client::{Client, dial, find, texts};
 use crate::server::Server;
@@ -54,20 +54,47 @@ impl ServerCertVerifier for AnyCertificate {
 
 /// A TLS connection to the server, and the certificate it showed.
 fn connect(server: &Server, version: &'static SupportedProtocolVersion) -> (Client, CertificateDer<'static>) {
+    let connected = connect_as(server, version, None);
+    (connected.client, connected.certificate)
+}
+
+/// A client's certificate and its key.
+pub type Identity = (CertificateDer<'static>, PrivateKeyDer<'static>);
+
+/// A connection by TLS.
+pub struct Connected {
+    /// The client.
+    pub client: Client,
+    /// What the server showed.
+    pub certificate: CertificateDer<'static>,
+    /// Keying material for the channel binding `tls-exporter`.
+    pub exporter: Vec<u8>,
+}
+
+/// A TLS connection to the server, with a certificate of the client's own or without.
+pub fn connect_as(
+    server: &Server,
+    version: &'static SupportedProtocolVersion,
+    identity: Option<&Identity>,
+) -> Connected {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[version])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)));
+    let config = match identity {
+        Some((certificate, key)) => config.with_client_auth_cert(vec![certificate.clone()], key.clone_key()).unwrap(),
+        None => config.with_no_client_auth(),
+    };
     let connection = ClientConnection::new(Arc::new(config), ServerName::try_from("roost.local").unwrap()).unwrap();
     let mut stream: StreamOwned<ClientConnection, TcpStream> = StreamOwned::new(connection, dial(server.tls));
     while stream.conn.is_handshaking() {
         stream.conn.complete_io(&mut stream.sock).unwrap();
     }
     let certificate = stream.conn.peer_certificates().unwrap()[0].clone().into_owned();
-    (Client::over(Box::new(stream)), certificate)
+    let exporter = stream.conn.export_keying_material(vec![0; 32], b"EXPORTER-Channel-Binding", Some(b"")).unwrap();
+    Connected { client: Client::over(Box::new(stream)), certificate, exporter }
 }
 
 #[test]

@@ -205,3 +205,53 @@ pub fn verify(_: &mut Server, ctx: &mut Ctx, line: &Message) {
     let account = printable(line.param(0).unwrap_or("*"));
     ctx.reply.fail("VERIFY", "INVALID_CODE", &[account], "No account of that name waits for a code");
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::accounts::Secrets;
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::event::{ConnId, Event, Returned};
+
+    /// The answer to the one call that the last event asked for: the password is hashed.
+    fn hash(asked: &mut Asked, conn: ConnId) -> Vec<String> {
+        let [(id, _)] = asked.calls() else { panic!("not one call: {:?}", asked.calls()) };
+        let secrets = Secrets { hash: "$2b$hash".into(), scram: Vec::new() };
+        let event = Event::Returned(*id, Returned::Hashed(Box::new(secrets)));
+        asked.handle(event);
+        asked.sent(conn)
+    }
+
+    #[test]
+    fn a_nick_that_another_took_while_the_password_was_hashed_is_not_registered() {
+        let mut asked = Asked::new();
+        let slow = asked.open();
+        asked.ask(slow, "NICK alice");
+        assert!(asked.ask(slow, "REGISTER * * sesame").is_empty());
+        let calls = asked.calls().to_vec();
+        asked.user("alice");
+        asked.set_calls(calls);
+        let lines = hash(&mut asked, slow);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].starts_with(":irc.test FAIL REGISTER ACCOUNT_EXISTS alice :"), "{lines:?}");
+        assert!(asked.server.network.account_by_name("alice").is_none());
+    }
+
+    #[test]
+    fn an_account_that_another_made_meanwhile_and_a_store_that_fails_are_seen() {
+        let mut asked = Asked::new();
+        let (alice, guest) = (asked.user("alice"), asked.open());
+        assert!(asked.ask(guest, "REGISTER bob * sesame").is_empty());
+        let first = asked.calls().to_vec();
+        assert!(asked.ask(alice, "REGISTER bob * sesame").is_empty());
+        assert!(hash(&mut asked, alice).iter().any(|line| line.contains("REGISTER SUCCESS bob")));
+        asked.set_calls(first);
+        assert!(hash(&mut asked, guest)[0].starts_with(":irc.test FAIL REGISTER ACCOUNT_EXISTS bob :"));
+
+        assert!(asked.ask(guest, "REGISTER carol * sesame").is_empty());
+        let call = asked.calls().to_vec();
+        asked.handle(Event::StoreFailed("disk full".into()));
+        asked.set_calls(call);
+        assert!(hash(&mut asked, guest)[0].starts_with(":irc.test FAIL REGISTER TEMPORARILY_UNAVAILABLE carol :"));
+        assert!(asked.server.network.account_by_name("carol").is_none());
+    }
+}
