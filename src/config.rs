@@ -108,6 +108,8 @@ sections! {
         registration: bool = true,
         register_before_connect: bool = true,
         bcrypt_cost: u32 = accounts::DEFAULT_COST,
+        always_on: AlwaysOn = AlwaysOn::OptIn,
+        always_on_expiry_days: u32 = 0,
     }
     ChannelsSection {
         registration: bool = true,
@@ -157,6 +159,20 @@ pub enum Sync {
     Full,
     /// Survives the end of the process.
     Normal,
+}
+
+/// `accounts.always_on`: who stays on the network without a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AlwaysOn {
+    /// Nobody.
+    Off,
+    /// Accounts that ask for it.
+    OptIn,
+    /// Accounts that do not refuse it.
+    OptOut,
+    /// Every account.
+    Mandatory,
 }
 
 /// `history.ack`: when a message is passed on.
@@ -388,6 +404,13 @@ impl Config {
             relay_when_store_fails: self.history.when_store_fails == WhenStoreFails::Relay,
             registration: self.accounts.registration,
             register_before_connect: self.accounts.register_before_connect,
+            always_on: match self.accounts.always_on {
+                AlwaysOn::Off => settings::AlwaysOn::Off,
+                AlwaysOn::OptIn => settings::AlwaysOn::OptIn,
+                AlwaysOn::OptOut => settings::AlwaysOn::OptOut,
+                AlwaysOn::Mandatory => settings::AlwaysOn::Mandatory,
+            },
+            always_on_expiry_days: self.accounts.always_on_expiry_days,
             channel_registration: self.channels.registration,
             throttle: throttle.enabled.then_some(settings::Throttle {
                 connections: throttle.connections,
@@ -732,6 +755,8 @@ mod tests {
             [accounts]
             registration = false
             register_before_connect = false
+            always_on = "mandatory"
+            always_on_expiry_days = 8
             [channels]
             registration = false
             per_user = 3
@@ -768,6 +793,8 @@ mod tests {
             relay_when_store_fails: true,
             registration: false,
             register_before_connect: false,
+            always_on: crate::server::settings::AlwaysOn::Mandatory,
+            always_on_expiry_days: 8,
             channel_registration: false,
             throttle: None,
             opers: Vec::new(),

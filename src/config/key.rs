@@ -74,6 +74,8 @@ pub(super) const KEYS: &[Key] = &[
     reload("accounts.registration", Kind::Bool),
     reload("accounts.register_before_connect", Kind::Bool),
     start("accounts.bcrypt_cost", Kind::Integer(4, 14)),
+    reload("accounts.always_on", Kind::Choice(&["off", "opt-in", "opt-out", "mandatory"])),
+    reload("accounts.always_on_expiry_days", Kind::Integer(0, 100_000)),
     reload("channels.registration", Kind::Bool),
     reload("channels.per_user", Kind::Integer(1, 10_000)),
     reload("channels.list_entries", Kind::Integer(1, 10_000)),

@@ -37,6 +37,10 @@ pub struct Settings {
     pub registration: bool,
     /// Whether accounts may be registered before the connection is.
     pub register_before_connect: bool,
+    /// Who stays on the network without a connection.
+    pub always_on: AlwaysOn,
+    /// Days without a connection after which they leave; 0 is never.
+    pub always_on_expiry_days: u32,
     /// Whether channels may be registered by their operators.
     pub channel_registration: bool,
     /// Limits and throttles by address and account.
@@ -51,6 +55,19 @@ pub struct Settings {
     pub client_tag_deny: Vec<String>,
     /// User modes of a new user, such as `i`.
     pub default_user_modes: String,
+}
+
+/// Who stays on the network without a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlwaysOn {
+    /// Nobody.
+    Off,
+    /// Accounts that ask for it.
+    OptIn,
+    /// Accounts that do not refuse it.
+    OptOut,
+    /// Every account.
+    Mandatory,
 }
 
 /// Limits by address and account.
@@ -96,6 +113,8 @@ impl Default for Settings {
             relay_when_store_fails: false,
             registration: true,
             register_before_connect: true,
+            always_on: AlwaysOn::OptIn,
+            always_on_expiry_days: 0,
             channel_registration: true,
             throttle: Some(Throttle::default()),
             opers: Vec::new(),

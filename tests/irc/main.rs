@@ -27,6 +27,7 @@ mod modes;
 mod monitor;
 mod multiline;
 mod notify;
+mod presence;
 mod queries;
 mod redact;
 mod registered;

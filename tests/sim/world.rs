@@ -1160,7 +1160,7 @@ impl Scene {
                     if echo {
                         all.insert(conn, Copies::First);
                     }
-                } else if own_too || echo {
+                } else if own_too || echo || caps.has_any(CapSet::of(&[Cap::SelfMessage, Cap::MessageTags])) {
                     all.insert(conn, Copies::First);
                 }
             }
