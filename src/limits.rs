@@ -82,6 +82,13 @@ pub const ACCEPT_WARNING_MS: u64 = 60_000;
 pub const LINGER_MS: u64 = 2_000;
 /// Milliseconds that workers have to write what is queued when the server ends.
 pub const SHUTDOWN_MS: u64 = 3_000;
+/// Bytes of memory that a connection costs at most that has not registered, whatever it sends: itself,
+/// its session, and a line that has no end yet. An idle one costs about 2 KiB.
+pub const CONNECTION_BYTES: usize = 16 * 1024;
+/// Bytes of memory that a TLS handshake costs at most while it is under way.
+pub const HANDSHAKE_BYTES: usize = 96 * 1024;
+/// Bytes of memory that someone costs at most who asks for long answers and does not read them.
+pub const SLOW_READER_BYTES: usize = 1024 * 1024;
 /// Connections that the system completes before Roost accepts them.
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Fan-outs to one audience that are joined into one queue entry, at most.

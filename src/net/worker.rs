@@ -826,23 +826,22 @@ impl Reading<'_> {
     }
 
     fn line(&mut self, connection: &mut Connection, line: Line) -> Option<Stop> {
-        let verdict = match (&mut connection.flood, self.options.flood) {
+        let delay = match (&mut connection.flood, self.options.flood) {
             (Some(bucket), Some(options)) => {
                 let command = if let Line::Message(message) = &line { message.command() } else { "" };
                 bucket.take(options, command, self.now_ms)
             }
-            _ => Ok(0),
+            _ => 0,
         };
         self.events.push(match line {
             Line::Message(message) => Event::Line(self.id, message),
             Line::Bad(bad) => Event::BadLine(self.id, bad),
         });
         self.lines += 1;
-        match verdict {
-            Err(_) => Some(Stop::Closed(CloseCause::Flood)),
-            Ok(0) if self.lines >= LINES_A_TURN => Some(Stop::More),
-            Ok(0) => None,
-            Ok(ms) => Some(Stop::Delay(ms)),
+        match delay {
+            0 if self.lines >= LINES_A_TURN => Some(Stop::More),
+            0 => None,
+            ms => Some(Stop::Delay(ms)),
         }
     }
 }
