@@ -9,24 +9,28 @@
 //! | [`table`] | which workloads, what Roost must reach, medians, ratios, the page |
 //! | [`server`] | starts and ends the floor, InspIRCd and Roost, each on a free port of 127.0.0.1 |
 //! | [`workload`] | drives one server and counts |
+//! | [`crowd`] | a channel with more members than one process has files for |
 //! | [`clients`] | thousands of IRC clients in one thread |
+//! | [`websocket`] | as much of WebSocket as they need |
 //! | [`floor`] | the floor |
 //! | [`process`] | processor time and memory of a process, and what the machine is |
 
 mod clients;
+mod crowd;
 mod floor;
 mod process;
 mod server;
 mod table;
+mod websocket;
 mod workload;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 
-use crate::clients::Dialect;
+use crate::clients::{Dialect, Wire};
 use crate::workload::Workload;
 
 #[derive(Parser)]
@@ -56,6 +60,12 @@ enum Task {
         /// Measures the `roost` beside this program as it is, instead of building it first
         #[arg(long)]
         no_build: bool,
+        /// Leaves out the channel with 15,000 members, which takes minutes; so does --quick
+        #[arg(long)]
+        no_crowd: bool,
+        /// Only workloads whose name begins so
+        #[arg(long, value_name = "WORKLOAD", default_value = "")]
+        only: String,
     },
     /// Runs one workload with a server that is running already, and prints what was counted
     Run {
@@ -66,8 +76,23 @@ enum Task {
         /// Capabilities that the clients ask for, as in `table`
         #[arg(long, value_name = "CAPABILITIES")]
         caps: Vec<String>,
+        /// What is below the lines
+        #[arg(long, value_enum, default_value_t)]
+        wire: Wire,
         #[command(subcommand)]
         workload: Workload,
+    },
+    /// Is a part of the clients of `crowd`, which starts it
+    #[command(hide = true)]
+    Part {
+        address: SocketAddr,
+        members: u32,
+        lines: u64,
+        source: Ipv4Addr,
+        #[arg(long)]
+        caps: Vec<String>,
+        #[arg(long, value_enum, default_value_t)]
+        wire: Wire,
     },
     /// Is the floor, on a port of 127.0.0.1
     Floor {
@@ -81,8 +106,9 @@ fn main() -> Result<()> {
     // Every client is an open file, here and in the servers, which inherit the limit.
     rlimit::increase_nofile_limit(u64::MAX)?;
     match task {
-        Task::Table { runs, quick, write, caps, no_build } => {
-            let page = table::measure(&table::Choice { runs: if quick { 1 } else { runs }, quick, caps, no_build })?;
+        Task::Table { runs, quick, write, caps, no_build, no_crowd, only } => {
+            let runs = if quick { 1 } else { runs };
+            let page = table::measure(&table::Choice { runs, quick, caps, no_build, crowd: !no_crowd, only })?;
             print!("{page}");
             if write {
                 let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("RESULTS.md");
@@ -91,11 +117,17 @@ fn main() -> Result<()> {
             }
             Ok(())
         }
-        Task::Run { address, pid, caps, workload } => {
+        Task::Run { address, pid, caps, wire, workload } => {
             ensure!(address.ip().is_loopback(), "{address} is not a loopback address; this program loads nothing else");
-            let figures = workload::run(&workload, address, pid, &Dialect { capabilities: caps, tls: false })?;
+            let dialect = Dialect { capabilities: caps, wire, source: None };
+            let figures = workload::run(&workload, address, pid, &dialect)?;
             println!("{workload}: {figures:?}");
             Ok(())
+        }
+        Task::Part { address, members, lines, source, caps, wire } => {
+            ensure!(address.ip().is_loopback(), "{address} is not a loopback address; this program loads nothing else");
+            let dialect = Dialect { capabilities: caps, wire, source: Some(source) };
+            crowd::be_part(address, &dialect, members as usize, lines)
         }
         Task::Floor { port } => floor::serve(port),
     }
