@@ -6,6 +6,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -28,6 +29,9 @@ const UNDER_WAY: usize = 400;
 /// How long all clients together may take until they are registered and in their channels. Of one channel's members
 /// each sees every later one come: 15,000 of them see 112 million JOINs.
 const BRING_UP: Duration = Duration::from_secs(400);
+
+/// How many [`Clients`] this process has had.
+static SERIALS: AtomicU32 = AtomicU32::new(0);
 
 /// How clients speak with the server.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +69,8 @@ pub struct Clients {
     events: Events,
     clients: Vec<Client>,
     tls: Option<Arc<ClientConfig>>,
+    /// Which of this process's `Clients`: their nicks differ.
+    serial: u32,
     /// Where sockets are read into.
     scratch: Vec<u8>,
     counted: Counted,
@@ -144,6 +150,7 @@ impl Clients {
             events: Events::with_capacity(4096),
             clients: Vec::new(),
             tls,
+            serial: SERIALS.fetch_add(1, Ordering::Relaxed),
             scratch: vec![0; 65536],
             counted: Counted::default(),
         })
@@ -259,7 +266,7 @@ impl Clients {
             0 => "",
             sets => dialect.capabilities[id % sets].trim(),
         };
-        let nick = format!("l{:x}_{id}", std::process::id());
+        let nick = format!("l{:x}_{:x}_{id}", std::process::id(), self.serial);
         let hello = match capabilities {
             "" => format!("NICK {nick}\r\nUSER load 0 * :load\r\n"),
             some => format!("CAP REQ :{some}\r\nNICK {nick}\r\nUSER load 0 * :load\r\nCAP END\r\n"),

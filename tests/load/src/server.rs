@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::clients::Wire;
@@ -29,6 +29,8 @@ pub enum Kind {
     /// Roost, keeping history or not.
     Roost {
         history: bool,
+        /// Whether WHO finds users that one shares no channel with, as it does in InspIRCd.
+        visible: bool,
     },
 }
 
@@ -37,6 +39,36 @@ pub struct Programs {
     /// This program, as the floor.
     pub own: PathBuf,
     pub roost: PathBuf,
+}
+
+impl Programs {
+    /// Those beside this program.
+    ///
+    /// # Errors
+    /// Roost is not there, or this is not a release build.
+    pub fn beside_this() -> Result<Self> {
+        ensure!(!cfg!(debug_assertions), "a debug build measures nothing: run it with --release");
+        let own = std::env::current_exe()?;
+        let programs = Self { roost: own.with_file_name("roost"), own };
+        ensure!(programs.roost.exists(), "there is no {}; build it with --release", programs.roost.display());
+        Ok(programs)
+    }
+}
+
+/// Builds the Roost that is measured, if cargo runs this program.
+///
+/// # Errors
+/// It does not build.
+pub fn build() -> Result<()> {
+    let Some(cargo) = std::env::var_os("CARGO") else { return Ok(()) };
+    let arguments = ["build", "--release", "--package", "roost", "--bin", "roost"];
+    let status = Command::new(cargo)
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .context("cannot run cargo")?;
+    ensure!(status.success(), "Roost does not build");
+    Ok(())
 }
 
 /// A running server. Its process ends with this value, and its directory goes.
@@ -81,12 +113,15 @@ impl Server {
                 }
                 command.arg(INSPIRCD).args(["--nofork", "--runasroot", "--nolog", "--config"]).arg(file);
             }
-            Kind::Roost { history } => {
+            Kind::Roost { history, visible } => {
                 for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ROOST_")) {
                     command.env_remove(name);
                 }
                 let environment = roost_environment(plain, tls, websocket, directory.path(), history);
                 command.arg(&programs.roost).envs(environment);
+                if visible {
+                    command.env("ROOST__USERS__DEFAULT_MODES", "");
+                }
             }
         }
         let log = File::create(directory.path().join("log"))?;

@@ -19,7 +19,6 @@ pub struct Choice {
     pub quick: bool,
     /// Asked for by Roost's clients.
     pub caps: Vec<String>,
-    pub no_build: bool,
     /// Whether also with 15,000 clients.
     pub crowd: bool,
     /// Leaves out the workloads whose name does not begin so.
@@ -95,16 +94,9 @@ struct Measured {
 /// Runs everything and returns the page, in Markdown.
 ///
 /// # Errors
-/// Roost cannot be built, or this is not a release build. What goes wrong in a single workload is in the page.
+/// Roost is not there, or this is not a release build. What goes wrong in a single workload is in the page.
 pub fn measure(choice: &Choice) -> Result<String> {
-    ensure!(!cfg!(debug_assertions), "a debug build measures nothing: run it with --release");
-    let own = std::env::current_exe()?;
-    let programs = Programs { roost: own.with_file_name("roost"), own };
-    if !choice.no_build {
-        build()?;
-    }
-    ensure!(programs.roost.exists(), "there is no {}; build it with --release", programs.roost.display());
-
+    let programs = Programs::beside_this()?;
     let mut rows = rows(choice.quick, !choice.quick && choice.crowd);
     rows.retain(|row| row.workload.to_string().starts_with(&choice.only));
     ensure!(!rows.is_empty(), "no workload begins with {:?}", choice.only);
@@ -129,19 +121,6 @@ pub fn measure(choice: &Choice) -> Result<String> {
     let (machine_after, own_after) = machine_and_own_cpu_seconds()?;
     let others = share_of_others(machine_after - machine_before, own_after - own_before);
     page(choice, &rows, &measured, inspircd.as_deref(), others)
-}
-
-/// Builds the Roost that is measured, if cargo runs this program.
-fn build() -> Result<()> {
-    let Some(cargo) = std::env::var_os("CARGO") else { return Ok(()) };
-    let arguments = ["build", "--release", "--package", "roost", "--bin", "roost"];
-    let status = std::process::Command::new(cargo)
-        .args(arguments)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status()
-        .context("cannot run cargo")?;
-    ensure!(status.success(), "Roost does not build");
-    Ok(())
 }
 
 fn rows(quick: bool, crowded: bool) -> Vec<Row> {
@@ -217,7 +196,7 @@ fn once(workload: &Workload, contender: Contender, programs: &Programs, caps: &[
         Contender::Inspircd(way) => {
             (Kind::Inspircd { wire: way.wire(), capabilities: way == Way::Mixed || !caps.is_empty() }, way)
         }
-        Contender::Roost(way) => (Kind::Roost { history: way != Way::WithoutHistory }, way),
+        Contender::Roost(way) => (Kind::Roost { history: way != Way::WithoutHistory, visible: false }, way),
     };
     let capabilities = match (contender, way) {
         (Contender::Floor, _) => Vec::new(),
@@ -383,7 +362,7 @@ fn spread(values: impl Iterator<Item = f64>, unit: &str) -> String {
 }
 
 /// The one in the middle, or the mean of the two in the middle.
-fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+pub fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     let upper = *values.get(values.len() / 2)?;
@@ -391,12 +370,12 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
 }
 
 /// What part of the machine's busy time was not this program's and its children's. Both round: never below 0.
-fn share_of_others(machine: f64, own: f64) -> f64 {
+pub fn share_of_others(machine: f64, own: f64) -> f64 {
     if machine <= 0.0 { 0.0 } else { ((machine - own) / machine).max(0.0) }
 }
 
 /// As many digits as a measurement has.
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     match value.abs() {
         size if size >= 1000.0 => format!("{},{:03}", value as i64 / 1000, (value as i64 % 1000).abs()),
         size if size >= 100.0 => format!("{value:.0}"),
