@@ -50,6 +50,11 @@ pub enum Change<'a> {
         /// A connection of its own that is told of it.
         shown: Option<ConnId>,
     },
+    /// The connections of a user have changed: it is away, or back.
+    AwaySum {
+        /// Who.
+        user: UserId,
+    },
     /// A user has logged in to an account.
     LoggedIn {
         /// Who.
@@ -182,6 +187,22 @@ pub enum Change<'a> {
         /// What is other.
         change: CredentialChange<'a>,
     },
+    /// NickServ SET ALWAYS-ON, PERSISTENCE SET
+    AlwaysOn {
+        /// Whose.
+        account: AccountId,
+        /// On or off; `None` leaves it to the server.
+        chosen: Option<bool>,
+        /// Whether NickServ answers.
+        by_nickserv: bool,
+    },
+    /// NickServ SET MULTICLIENT
+    Multiclient {
+        /// Whose.
+        account: AccountId,
+        /// On or off.
+        on: bool,
+    },
     /// NickServ SET AUTOREPLAY-MISSED
     AutoreplayMissed {
         /// Whose.
@@ -298,13 +319,17 @@ impl Server {
             Change::Account { by: By::NickServ, .. }
             | Change::Password { .. }
             | Change::Credentials { .. }
+            | Change::AlwaysOn { by_nickserv: true, .. }
+            | Change::Multiclient { .. }
             | Change::AutoreplayMissed { .. } => Some(Refusal::Service("NickServ")),
+            Change::AlwaysOn { .. } => Some(Refusal::Fail("PERSISTENCE", "UNKNOWN_ERROR", "SET")),
             Change::Account { name, .. } => Some(Refusal::Fail("REGISTER", "TEMPORARILY_UNAVAILABLE", name)),
             Change::RegisterChannel { .. } | Change::DropChannel { .. } => Some(Refusal::Service("ChanServ")),
             Change::Arrive { .. }
             | Change::Attach { .. }
             | Change::Quit { .. }
             | Change::LoggedIn { .. }
+            | Change::AwaySum { .. }
             | Change::Seen { .. }
             | Change::Join { .. }
             | Change::Part { .. }
@@ -325,6 +350,7 @@ impl Server {
             Change::Attach { user } => self.attach(ctx, seq, user),
             Change::Quit { user, reason, shown } => self.quit(seq, user, reason, shown),
             Change::LoggedIn { user, account, name } => self.set_account(ctx, user, account, name),
+            Change::AwaySum { user } => self.apply_away(user),
             Change::Seen { account, device, seen } => self.note_seen(seq, account, device, seen),
             Change::Message(said) => message::apply(self, ctx, seq, said),
             Change::Join { channel, key } => join::apply(self, ctx, seq, channel, key),
@@ -345,6 +371,10 @@ impl Server {
             Change::Account { name, secrets, by } => register::apply(self, ctx, seq, name, secrets, by),
             Change::Password { account, secrets } => credentials::apply_password(self, ctx, seq, account, secrets),
             Change::Credentials { account, change } => credentials::apply(self, ctx, seq, account, &change),
+            Change::AlwaysOn { account, chosen, by_nickserv } => {
+                services::apply_always_on(self, ctx, seq, account, chosen, by_nickserv);
+            }
+            Change::Multiclient { account, on } => services::apply_multiclient(self, ctx, seq, account, on),
             Change::AutoreplayMissed { account, on } => services::apply_autoreplay(self, ctx, seq, account, on),
             Change::RegisterChannel { channel } => services::apply_register(self, ctx, seq, channel),
             Change::DropChannel { channel } => services::apply_drop(self, ctx, seq, channel),
@@ -373,10 +403,17 @@ impl Server {
         let serial = there.serial;
         self.network.users[user].channels.push(channel);
         self.network.users[user].invites.retain(|(invited, _)| *invited != serial);
+        self.keep_presence(user);
     }
 
     /// Takes a user out of a channel; an empty channel that is not registered is no more.
     pub fn remove_member(&mut self, channel: ChannelId, user: UserId) {
+        self.leave_channel(channel, user);
+        self.keep_presence(user);
+    }
+
+    /// As [`Server::remove_member`], for a user who leaves the network.
+    pub(super) fn leave_channel(&mut self, channel: ChannelId, user: UserId) {
         let there = &mut self.network.channels[channel];
         there.members.shift_remove(&user);
         there.audience = Vec::new();

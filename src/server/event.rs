@@ -59,6 +59,19 @@ pub struct Peer {
     pub certfp: Option<Box<str>>,
     /// What the TLS connection can be told by, where its other end is the client itself.
     pub bindings: ChannelBindings,
+    /// What is shown and counted in place of the address, for everyone who comes by the same way
+    /// (`host` of a listener, such as one for Tor).
+    pub host: Option<Arc<str>>,
+}
+
+impl Peer {
+    /// The host that others see: the address, never beginning with a colon, or what stands for it.
+    pub fn host(&self) -> Arc<str> {
+        match &self.host {
+            Some(host) => host.clone(),
+            None => ircv3::name::host_of(self.ip).into(),
+        }
+    }
 }
 
 /// A line that is not a message.

@@ -14,7 +14,6 @@ use crate::server::command::{self, Pending, chathistory, services};
 use crate::server::event::{ConnId, Returned};
 use crate::server::network::UserId;
 use crate::server::record::AccountId;
-use crate::server::registration::counts;
 use crate::server::throttle::{Origin, Tried};
 use crate::server::{Ctx, Server};
 
@@ -77,22 +76,25 @@ impl Server {
     pub fn may_try_login(&self, conn: ConnId, account: Option<&str>) -> bool {
         let Some(session) = self.session(conn) else { return false };
         let Some(throttle) = &self.settings.throttle else { return true };
-        let most = throttle.login_failures_per_minute;
         let now = self.now.mono_ms;
+        let most = throttle.limits.login_failures_per_minute;
         let of_account = |name| Tried::LoginTo(self.network.fold(name).as_str().into());
         account.is_none_or(|name| self.throttles.would_allow(&of_account(name), most, now))
-            && (!counts(throttle.exempt_loopback, session.peer.ip)
-                || self.throttles.would_allow(&Tried::LoginFrom(Origin::of(session.peer.ip)), most, now))
+            && throttle.limits(&session.peer).is_none_or(|limits| {
+                let from = Tried::LoginFrom(Origin::of(&session.peer));
+                self.throttles.would_allow(&from, limits.login_failures_per_minute, now)
+            })
     }
 
+    /// Notes that a login failed.
     pub fn login_failed(&mut self, conn: ConnId, account: Option<&str>) {
-        let Some(ip) = self.session(conn).map(|session| session.peer.ip) else { return };
+        let Some(origin) = self.session(conn).map(|session| Origin::of(&session.peer)) else { return };
         let now = self.now.mono_ms;
         if let Some(name) = account {
             let account = self.network.fold(name).as_str().into();
             self.throttles.allow(Tried::LoginTo(account), u32::MAX, 60_000, now);
         }
-        self.throttles.allow(Tried::LoginFrom(Origin::of(ip)), u32::MAX, 60_000, now);
+        self.throttles.allow(Tried::LoginFrom(origin), u32::MAX, 60_000, now);
     }
 
     /// Has a password compared, and goes on with [`Server::password_compared`].
@@ -258,6 +260,7 @@ impl Server {
 
     /// Gives a user an account, and tells whom it concerns.
     pub(super) fn set_account(&mut self, ctx: &mut Ctx, user: UserId, account: AccountId, name: Arc<str>) {
+        self.forget_presence(user);
         let there = &mut self.network.users[user];
         there.account = Some(account);
         there.account_name = Some(name);
@@ -270,6 +273,7 @@ impl Server {
         let frame = Arc::new(frame);
         self.frame_to_users(&neighbours, frame.clone(), Some(ctx.conn));
         command::monitor::extend(self, user, &frame, &neighbours);
+        self.keep_presence(user);
     }
 }
 

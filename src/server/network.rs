@@ -38,7 +38,7 @@ pub struct Network {
     accounts: AHashMap<AccountId, AccountRow>,
     account_names: AHashMap<Folded, AccountId>,
     credentials: AHashMap<AccountId, Credentials>,
-    certificates: AHashMap<Box<str>, AccountId>,
+    certificate_owners: AHashMap<Box<str>, AccountId>,
     next_channel: u64,
     conversations: AHashMap<Box<str>, Conversation>,
     peers: AHashMap<AccountId, Vec<Box<str>>>,
@@ -146,7 +146,7 @@ impl Network {
             accounts: AHashMap::new(),
             account_names: AHashMap::new(),
             credentials: AHashMap::new(),
-            certificates: AHashMap::new(),
+            certificate_owners: AHashMap::new(),
             next_channel: 0,
             conversations: AHashMap::new(),
             peers: AHashMap::new(),
@@ -349,11 +349,11 @@ impl Network {
         let CredentialsRow { account, credentials } = row;
         if let Some(old) = self.credentials.remove(&account) {
             for certificate in old.certificates {
-                self.certificates.remove(&certificate);
+                self.certificate_owners.remove(&certificate);
             }
         }
         for certificate in &credentials.certificates {
-            self.certificates.insert(certificate.clone(), account);
+            self.certificate_owners.insert(certificate.clone(), account);
         }
         if credentials != Credentials::default() {
             self.credentials.insert(account, credentials);
@@ -362,7 +362,7 @@ impl Network {
 
     /// Whose certificate has this fingerprint.
     pub fn account_by_certificate(&self, fingerprint: &str) -> Option<AccountId> {
-        self.certificates.get(fingerprint).copied()
+        self.certificate_owners.get(fingerprint).copied()
     }
 
     /// How far a device of an account has read; `None` while it is connected or was never here.

@@ -148,6 +148,10 @@ pub struct AccountRow {
     pub registered: u64,
     /// What was missed is replayed at login to clients that cannot ask for it.
     pub autoreplay_missed: bool,
+    /// Whether it stays on the network without a connection; `None` leaves that to the server.
+    pub always_on: Option<bool>,
+    /// Whether a second connection may share its nick.
+    pub multiclient: bool,
 }
 
 /// What an account logs in with, beside its password's hash. In the store each is a row of a kind and
@@ -286,6 +290,33 @@ pub struct MetadataRow {
     pub value: Option<Box<str>>,
 }
 
+/// A user who stays on the network without a connection, as it was last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresenceRow {
+    /// Whose; the key.
+    pub account: AccountId,
+    /// The number of the change that brought it.
+    pub since: Seq,
+    /// The nick.
+    pub nick: Arc<str>,
+    /// The user name, with `~`.
+    pub user: Box<str>,
+    /// The host that others see.
+    pub host: Arc<str>,
+    /// The real name.
+    pub realname: Box<str>,
+    /// The letters of its modes.
+    pub modes: Box<str>,
+    /// Why it is away, where it said so.
+    pub away: Option<Box<str>>,
+    /// Its channels with the letters of its ranks: `#a:qo #b:`.
+    pub channels: Box<str>,
+    /// When it came, in seconds since 1970.
+    pub signon: u64,
+    /// When its last connection went, in milliseconds since 1970; 0 while it has one.
+    pub left: u64,
+}
+
 /// Something to keep. Each knows its rows; a batch of them is one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
@@ -311,6 +342,10 @@ pub enum Record {
     Seen(SeenRow),
     /// A read marker that moved.
     Marker(MarkerRow),
+    /// A user who is always on.
+    Presence(Box<PresenceRow>),
+    /// A user who is not always on any more, by its account.
+    PresenceGone(AccountId),
     /// A key of an account or a registered channel.
     Metadata(Box<MetadataRow>),
     /// A message that is no more, by its number; the number of the record is that of its redaction.
@@ -355,6 +390,8 @@ pub struct Snapshot {
     pub markers: Vec<MarkerRow>,
     /// Keys of accounts and registered channels.
     pub metadata: Vec<MetadataRow>,
+    /// Those who are always on.
+    pub presences: Vec<PresenceRow>,
 }
 
 /// A border of a history query. Exclusive, but for `AROUND`.

@@ -1,6 +1,5 @@
 //! From a connection to a user, and back: opening, registration, leaving.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use ircv3::message::write_line;
@@ -19,7 +18,7 @@ use crate::server::network::UserId;
 use crate::server::policy;
 use crate::server::record::{AccountId, Kind, Record, SeenRow, Seq};
 use crate::server::session::{Registration, Session};
-use crate::server::settings::Settings;
+use crate::server::settings::{Limits, Settings};
 use crate::server::throttle::{Origin, Tried};
 use crate::server::user::{Letters, User, source};
 use crate::server::{Ctx, Server};
@@ -76,7 +75,6 @@ impl Server {
     pub(super) fn opened(&mut self, conn: ConnId, peer: Box<Peer>) {
         let serial = self.next_serial;
         self.next_serial += 1;
-        let ip = peer.ip;
         let now = self.now.mono_ms;
         self.put_session(Session {
             conn,
@@ -98,6 +96,7 @@ impl Server {
             replay_after: None,
             guest_markers: Vec::new(),
             subscriptions: None,
+            away: None,
             monitored: Vec::new(),
             replayed: Vec::new(),
             opened: now,
@@ -110,33 +109,48 @@ impl Server {
         });
         self.unregistered += 1;
         self.timers.look(now + self.settings.registration_ms, conn, serial);
-        let here = self.throttles.came(Origin::of(ip));
+        self.came(conn);
         if self.ending {
             self.close(conn, "The server is ending");
-            return;
         }
-        let settings = self.settings.clone();
-        if let Some(throttle) = settings.throttle.as_ref().filter(|throttle| counts(throttle.exempt_loopback, ip)) {
-            if here > throttle.connections {
-                self.close(conn, &format!("Too many connections from your address (at most {})", throttle.connections));
-                return;
-            }
-            let tried = Tried::Connection(Origin::of(ip));
-            if !self.throttles.allow(tried, throttle.connections_per_minute, 60_000, now) {
-                self.close(conn, "Too many new connections from your address; try again in a minute");
-            }
+    }
+
+    /// Counts a connection where it comes from, and closes it where that is one too many.
+    pub(super) fn came(&mut self, conn: ConnId) {
+        let Some(session) = self.session(conn) else { return };
+        let origin = Origin::of(&session.peer);
+        // A gateway's connections are counted once it has said whom they are for.
+        let gateway = session.peer.host.is_none() && self.settings.is_gateway(session.peer.ip);
+        let limits = self.limits(conn).filter(|_| !gateway);
+        let here = self.throttles.came(origin.clone());
+        let Some(limits) = limits else { return };
+        let now = self.now.mono_ms;
+        if here > limits.connections {
+            self.close(conn, &format!("Too many connections from your address (at most {})", limits.connections));
+        } else if !self.throttles.allow(Tried::Connection(origin), limits.connections_per_minute, 60_000, now) {
+            self.close(conn, "Too many new connections from your address; try again in a minute");
         }
+    }
+
+    /// A gateway said whom a connection is for: the limits go by them from now on.
+    pub(super) fn comes_from(&mut self, conn: ConnId, peer: Box<Peer>) {
+        let Some(session) = self.session_mut(conn) else { return };
+        let before = std::mem::replace(&mut session.peer, peer);
+        self.throttles.went(&Origin::of(&before));
+        self.came(conn);
+    }
+
+    /// The limits that hold for a connection; `None` where none does.
+    fn limits(&self, conn: ConnId) -> Option<Limits> {
+        self.settings.throttle.as_ref()?.limits(&self.session(conn)?.peer)
     }
 
     /// Whether one more account may be registered from here; counts it.
     pub fn may_register_account(&mut self, conn: ConnId) -> bool {
-        let Some(ip) = self.session(conn).map(|session| session.peer.ip) else { return false };
-        let settings = self.settings.clone();
-        let Some(throttle) = settings.throttle.as_ref().filter(|throttle| counts(throttle.exempt_loopback, ip)) else {
-            return true;
-        };
+        let Some(origin) = self.session(conn).map(|session| Origin::of(&session.peer)) else { return false };
+        let Some(limits) = self.limits(conn) else { return true };
         let now = self.now.mono_ms;
-        self.throttles.allow(Tried::Registration(Origin::of(ip)), throttle.registrations_per_hour, 3_600_000, now)
+        self.throttles.allow(Tried::Registration(origin), limits.registrations_per_hour, 3_600_000, now)
     }
 
     /// Makes a user of a connection that has given everything that is needed.
@@ -182,8 +196,9 @@ impl Server {
         }
         // The nick may have been taken, or an account of that name made, since NICK.
         if let Some(owner) = self.network.user_by_nick(&nick) {
-            let same = account.is_some() && self.network.users[owner].account == account;
-            if same {
+            let same = account.filter(|account| self.network.users[owner].account == Some(*account));
+            let row = same.and_then(|account| self.network.account(account));
+            if row.is_some_and(|row| row.multiclient || self.network.users[owner].sessions.is_empty()) {
                 self.submit(ctx, Change::Attach { user: owner });
                 return;
             }
@@ -244,10 +259,9 @@ impl Server {
         let Some(session) = self.session_mut(ctx.conn) else { return };
         let early = session.registration.take().map(|registration| registration.metadata).unwrap_or_default();
         let (account, account_name) = (session.account, session.account_name.clone());
-        let (ip, secure) = (session.peer.ip, session.peer.tls);
+        let (host, secure) = (session.peer.host(), session.peer.tls);
         self.unregistered -= 1;
         let user = format!("~{}", ircv3::name::sanitize_user(user, limits::USER_LEN - 1));
-        let host = host_of(ip);
         let mut modes = Letters::of(&self.settings.default_user_modes);
         modes.set('Z', secure);
         let id = self.network.insert_user(User {
@@ -269,12 +283,15 @@ impl Server {
             signon: self.clock / 1000,
             spoke: self.now.mono_ms,
             secure,
+            left: 0,
+            presence_kept: false,
         });
         if modes.has('i') {
             self.network.invisible += 1;
         }
         self.become_user(ctx, id);
         command::metadata::adopt(self, id, since, early);
+        self.keep_presence(id);
         self.welcome(ctx, id);
         let there = &self.network.users[id];
         let (folded, nick, source) = (there.folded.clone(), there.nick.clone(), there.source.clone());
@@ -304,11 +321,12 @@ impl Server {
         self.unregistered -= 1;
         let there = &mut self.network.users[user];
         there.sessions.push(ctx.conn);
-        there.secure &= secure;
+        there.secure = secure && (there.secure || there.sessions.len() == 1);
         there.modes.set('Z', there.secure);
         self.sessions_changed(user);
         self.become_user(ctx, user);
         command::metadata::adopt(self, user, seq, early);
+        self.sum_away(user);
         self.welcome(ctx, user);
         for channel in self.network.users[user].channels.clone() {
             command::join::show(self, ctx, channel);
@@ -343,6 +361,7 @@ impl Server {
         ctx.reply.numeric(Numeric::RPL_MYINFO, &middles, None);
         command::info::isupport(self, ctx);
         command::metadata::on_welcome(self, ctx, user);
+        command::persistence::on_welcome(self, ctx);
         command::info::lusers(self, ctx);
         command::info::motd(self, ctx);
         if modes != Letters::default() {
@@ -358,21 +377,22 @@ impl Server {
         command::monitor::forget(self, conn);
         let Some(session) = self.session_mut(conn) else { return };
         let user = session.user.take();
-        let (ip, unregistered) = (session.peer.ip, session.registration.take().is_some());
+        let (origin, unregistered) = (Origin::of(&session.peer), session.registration.take().is_some());
         let account = session.account;
         let device = session.device.clone();
         let sees_quit = session.sees_quit;
         self.unregistered -= usize::from(unregistered);
-        self.throttles.went(Origin::of(ip));
+        self.throttles.went(&origin);
         if let Some(account) = account {
             self.device_left(account, &device, seen);
         }
         let Some(user) = user else { return };
         let there = &mut self.network.users[user];
         there.sessions.retain(|other| *other != conn);
-        if there.sessions.is_empty() {
+        if there.sessions.is_empty() && !self.stays(user) {
             self.submit_alone(Change::Quit { user, reason, shown: sees_quit.then_some(conn) });
         } else {
+            let there = &self.network.users[user];
             if sees_quit {
                 let mut line = Vec::with_capacity(96);
                 write_line(&mut line, &there.source, "QUIT", &[], Some(reason));
@@ -380,6 +400,7 @@ impl Server {
                 self.frame_to(conn, &frame);
             }
             self.sessions_changed(user);
+            self.sum_away(user);
         }
     }
 
@@ -431,8 +452,9 @@ impl Server {
         let mut others = self.network.neighbours(user);
         others.retain(|other| *other != user);
         self.frame_to_users(&others, Arc::new(frame), None);
+        self.forget_presence(user);
         for channel in channels {
-            self.remove_member(channel, user);
+            self.leave_channel(channel, user);
         }
         let there = self.network.remove_user(user, self.clock);
         command::monitor::changed(self, &there.folded, &there.nick, None);
@@ -464,15 +486,4 @@ pub fn form_for(cap: Cap, line: Vec<u8>) -> Form {
 /// A frame from the server itself.
 pub fn server_frame(server: &Server, line: Vec<u8>) -> Frame {
     Frame::plain(server.clock(), bytes::Bytes::from(line))
-}
-
-/// Whether throttles hold for an address.
-pub(super) fn counts(exempt_loopback: bool, ip: IpAddr) -> bool {
-    !(exempt_loopback && ip.is_loopback())
-}
-
-/// The host that others see: the address, never beginning with a colon.
-fn host_of(ip: IpAddr) -> Arc<str> {
-    let text = ip.to_string();
-    if text.starts_with(':') { format!("0{text}").into() } else { text.into() }
 }

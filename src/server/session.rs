@@ -97,6 +97,8 @@ pub struct Session {
     pub replay_after: Option<Seq>,
     /// Read markers of a connection that is not logged in, by the conversation's key.
     pub guest_markers: Vec<(Box<str>, u64)>,
+    /// Away on this connection, and why; `*` gives no reason.
+    pub away: Option<Box<str>>,
     /// The keys that it wants to be told of (METADATA SUB).
     pub subscriptions: Option<Box<Vec<Box<str>>>>,
     /// The nicks it asked about with MONITOR.

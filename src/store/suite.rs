@@ -21,7 +21,7 @@ use crate::server::event::{CallId, ConnId, Event, Returned};
 use crate::server::history::{render, select};
 use crate::server::record::{
     AccountRow, Border, ChannelRow, ConversationRow, Credentials, CredentialsRow, HistoryPage, HistoryQuery, Kind,
-    ListRow, MarkerRow, MessageRow, MetadataRow, Range, Reader, Record, SeenRow, Seq, Snapshot, Wanted,
+    ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow, Range, Reader, Record, SeenRow, Seq, Snapshot, Wanted,
 };
 use crate::store::{Options, Store, StoreError, Sync, open};
 
@@ -222,6 +222,8 @@ fn account(id: u64, name: &str) -> AccountRow {
         password: "$2b$hash".into(),
         registered: 1_700_000_000_123,
         autoreplay_missed: id == 1,
+        always_on: (id == 1).then_some(false),
+        multiclient: id != 1,
     }
 }
 
@@ -250,6 +252,22 @@ fn channel(name: &str) -> ChannelRow {
 
 fn entry(channel: &str, mode: char, mask: &str) -> ListRow {
     ListRow { channel: channel.into(), mode, mask: mask.into(), setter: "alice!a@b".into(), set_at: 9 }
+}
+
+fn presence(account: u64, channels: &str) -> PresenceRow {
+    PresenceRow {
+        account,
+        since: 7,
+        nick: "Alice".into(),
+        user: "~a".into(),
+        host: "host".into(),
+        realname: "Älice".into(),
+        modes: "iw".into(),
+        away: (account == 1).then(|| "out".into()),
+        channels: channels.into(),
+        signon: 5,
+        left: 9,
+    }
 }
 
 fn metadata(owner: &str, key: &str, value: Option<&str>) -> MetadataRow {
@@ -304,6 +322,10 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             key("$1", "status", Some("")),
             key("$3", "status", Some("gone")),
             key("#gone", "status", Some("gone")),
+            Record::Presence(Box::new(presence(3, "#gone:"))),
+            Record::PresenceGone(3),
+            Record::Presence(Box::new(presence(1, "#full:qo"))),
+            Record::Presence(Box::new(presence(1, "#full:qo #b:"))),
             Record::AccountGone(4),
             Record::ChannelGone("#gone".into()),
         ];
@@ -334,6 +356,7 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             metadata: [("#full", "avatar", "ä"), ("$1", "status", ""), ("$3", "status", "gone")]
                 .map(|(owner, key, value)| metadata(owner, key, Some(value)))
                 .into(),
+            presences: vec![presence(1, "#full:qo #b:")],
         };
         assert_eq!(bed.killed().open().snapshot, expected, "after a kill");
         running.close();

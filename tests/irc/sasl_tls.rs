@@ -1,14 +1,20 @@
 //! SASL over TLS: client certificates, and SCRAM that is bound to the connection (RFC 5929, RFC 9266).
 
 use rcgen::{CertificateParams, KeyPair};
+use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 use rustls_pki_types::PrivateKeyDer;
 use sha2::{Digest as _, Sha256};
 
-use crate::client::{Client, all, commands, find, texts};
+use crate::client::{Client, all, commands, dial, find, texts};
 use crate::sasl::{Kind, Scram, offered};
 use crate::server::Server;
-use crate::tls::{Connected, Identity, connect_as};
+use crate::tls::{Connected, Identity, connected};
+
+fn connect_as(server: &Server, version: &'static SupportedProtocolVersion, own: Option<&Identity>) -> Connected {
+    let own = own.map(|(chain, key)| (chain.clone(), key.clone_key()));
+    connected(dial(server.tls), version, own)
+}
 
 /// A client's certificate and its fingerprint.
 fn identity() -> (Identity, String) {
@@ -16,7 +22,7 @@ fn identity() -> (Identity, String) {
     let certificate = CertificateParams::new(vec!["client".to_owned()]).unwrap().self_signed(&pair).unwrap();
     let fingerprint = Sha256::digest(certificate.der()).iter().map(|byte| format!("{byte:02x}")).collect();
     let key = PrivateKeyDer::try_from(pair.serialize_der()).unwrap();
-    ((certificate.der().clone(), key), fingerprint)
+    ((vec![certificate.der().clone()], key), fingerprint)
 }
 
 fn external(client: &mut Client, authzid: &str) -> Vec<String> {

@@ -52,14 +52,23 @@ impl ServerCertVerifier for AnyCertificate {
     }
 }
 
+/// A certificate and its key.
+pub type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
 /// A TLS connection to the server, and the certificate it showed.
 fn connect(server: &Server, version: &'static SupportedProtocolVersion) -> (Client, CertificateDer<'static>) {
-    let connected = connect_as(server, version, None);
-    (connected.client, connected.certificate)
+    over(dial(server.tls), version, None)
 }
 
-/// A client's certificate and its key.
-pub type Identity = (CertificateDer<'static>, PrivateKeyDer<'static>);
+/// TLS over `stream`, shown `identity` where there is one, and the certificate that the server showed.
+pub fn over(
+    stream: TcpStream,
+    version: &'static SupportedProtocolVersion,
+    identity: Option<Identity>,
+) -> (Client, CertificateDer<'static>) {
+    let connected = connected(stream, version, identity);
+    (connected.client, connected.certificate)
+}
 
 /// A connection by TLS.
 pub struct Connected {
@@ -71,11 +80,11 @@ pub struct Connected {
     pub exporter: Vec<u8>,
 }
 
-/// A TLS connection to the server, with a certificate of the client's own or without.
-pub fn connect_as(
-    server: &Server,
+/// As [`over`], with all that is known of the connection.
+pub fn connected(
+    stream: TcpStream,
     version: &'static SupportedProtocolVersion,
-    identity: Option<&Identity>,
+    identity: Option<Identity>,
 ) -> Connected {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -84,11 +93,11 @@ pub fn connect_as(
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)));
     let config = match identity {
-        Some((certificate, key)) => config.with_client_auth_cert(vec![certificate.clone()], key.clone_key()).unwrap(),
+        Some((chain, key)) => config.with_client_auth_cert(chain, key).unwrap(),
         None => config.with_no_client_auth(),
     };
     let connection = ClientConnection::new(Arc::new(config), ServerName::try_from("roost.local").unwrap()).unwrap();
-    let mut stream: StreamOwned<ClientConnection, TcpStream> = StreamOwned::new(connection, dial(server.tls));
+    let mut stream: StreamOwned<ClientConnection, TcpStream> = StreamOwned::new(connection, stream);
     while stream.conn.is_handshaking() {
         stream.conn.complete_io(&mut stream.sock).unwrap();
     }

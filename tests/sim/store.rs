@@ -7,7 +7,7 @@ use roost::server::event::{CallId, Returned};
 use roost::server::history;
 use roost::server::record::{
     AccountId, AccountRow, ChannelRow, ConversationId, ConversationRow, CredentialsRow, HistoryQuery, ListRow,
-    MarkerRow, MessageRow, MetadataRow, Record, SeenRow, Seq, Snapshot,
+    MarkerRow, MessageRow, MetadataRow, PresenceRow, Record, SeenRow, Seq, Snapshot,
 };
 
 use crate::violation::{Invariant, Outcome, broken};
@@ -26,6 +26,7 @@ pub struct Rows {
     seen: BTreeMap<(AccountId, Box<str>), Option<Seq>>,
     markers: BTreeMap<(AccountId, Box<str>), u64>,
     metadata: BTreeMap<(Box<str>, Box<str>), Box<str>>,
+    presences: BTreeMap<AccountId, PresenceRow>,
 }
 
 /// A question that waits until what was appended before it is committed.
@@ -85,7 +86,16 @@ impl Store {
             let folded = name.to_ascii_lowercase();
             let password = format!("h:pw-{folded}").into();
             let (name, folded) = (name.into(), folded.into());
-            let row = AccountRow { id, name, folded, password, registered: 1_600_000_000_000, autoreplay_missed: true };
+            let row = AccountRow {
+                id,
+                name,
+                folded,
+                password,
+                registered: 1_600_000_000_000,
+                autoreplay_missed: true,
+                always_on: None,
+                multiclient: true,
+            };
             self.disk.accounts.insert(id, row);
         }
     }
@@ -282,6 +292,7 @@ impl Store {
                 .iter()
                 .map(|((account, key), time)| MarkerRow { account: *account, conversation: key.clone(), time: *time })
                 .collect(),
+            presences: self.disk.presences.values().cloned().collect(),
             metadata: self
                 .disk
                 .metadata
@@ -314,6 +325,7 @@ impl Rows {
                 self.seen.retain(|(account, _), _| *account != id);
                 self.markers.retain(|(account, _), _| *account != id);
                 self.metadata.retain(|(owner, _), _| **owner != *format!("${id}"));
+                self.presences.remove(&id);
             }
             Record::Credentials(row) => {
                 self.credentials.insert(row.account, *row);
@@ -337,6 +349,12 @@ impl Rows {
             }
             Record::Marker(row) => {
                 self.markers.insert((row.account, row.conversation), row.time);
+            }
+            Record::Presence(row) => {
+                self.presences.insert(row.account, *row);
+            }
+            Record::PresenceGone(account) => {
+                self.presences.remove(&account);
             }
             Record::Metadata(row) => {
                 match row.value {

@@ -22,6 +22,7 @@ pub mod names;
 pub mod nick;
 pub mod oper;
 pub mod part;
+pub mod persistence;
 pub mod redact;
 pub mod register;
 pub mod services;
@@ -29,6 +30,7 @@ pub mod setname;
 pub mod topic;
 pub mod userhost;
 pub mod wallops;
+pub mod webirc;
 pub mod who;
 pub mod whois;
 
@@ -105,6 +107,7 @@ commands! {
     "OPER" 2 Registered oper::run, "name password", "Makes you an operator.";
     "PART" 1 Registered part::run, "channel[,channel...] [reason]", "Leaves channels.";
     "PASS" 1 Always connection::pass, "password", "The server's password, or account:password.";
+    "PERSISTENCE" 1 Registered persistence::run, "GET | SET ON|OFF|DEFAULT", "Whether you stay when you disconnect.";
     "PING" 0 Always connection::ping, "token", "Answered with PONG.";
     "PONG" 0 Always connection::pong, "token", "The answer to PING.";
     "PRIVMSG" 0 Registered message::privmsg, "target[,target...] text", "Says something.";
@@ -120,6 +123,7 @@ commands! {
     "VERIFY" 2 Always register::verify, "account code", "Verifies an account.";
     "VERSION" 0 Registered info::version, "[server]", "The server's version.";
     "WALLOPS" 0 Registered wallops::run, "text", "Tells everyone with user mode w (operators).";
+    "WEBIRC" 4 Always webirc::run, "password gateway hostname address [options]", "A gateway says whom it speaks for.";
     "WHO" 0 Registered who::run, "mask [%fields,token]", "Lists users.";
     "WHOIS" 0 Registered whois::run, "[server] nick", "Tells about a user.";
     "WHOWAS" 0 Registered whois::whowas, "nick [count]", "Tells about someone who left.";
@@ -174,6 +178,8 @@ pub enum Pending {
     Login(Attempt),
     /// A token that somebody logs in with.
     Token(authenticate::Presented),
+    /// WEBIRC.
+    WebIrc(Box<webirc::Spoken>),
     /// REGISTER, or NickServ REGISTER.
     Register {
         /// The account's name.
@@ -207,12 +213,14 @@ pub enum Pending {
 /// Goes on with a command whose call came back.
 pub fn resume(server: &mut Server, ctx: &mut Ctx, pending: Pending, returned: Returned) {
     let verified = matches!(returned, Returned::Verified(true));
+    let busy = matches!(returned, Returned::Failed(_));
     match pending {
         Pending::ServerPassword => server.server_password(ctx, verified),
         Pending::Login(attempt) => server.password_compared(ctx, attempt, returned),
         Pending::Token(presented) => authenticate::token_checked(server, ctx, &presented, returned),
         Pending::Register { name, by } => register::hashed(server, ctx, &name, by, returned),
         Pending::SetPassword { account } => credentials::password_hashed(server, ctx, account, returned),
+        Pending::WebIrc(spoken) => webirc::verified(server, ctx, *spoken, verified, busy),
         Pending::Oper { name } => oper::verified(server, ctx, &name, verified),
         Pending::History { subcommand, target } => {
             chathistory::returned(server, ctx, &subcommand, &target, returned);

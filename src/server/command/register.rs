@@ -169,6 +169,8 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, secrets: 
         password: secrets.map(|secrets| secrets.hash.clone()).unwrap_or_default(),
         registered: server.clock(),
         autoreplay_missed: true,
+        always_on: None,
+        multiclient: true,
     };
     let (id, name) = (row.id, row.name.clone());
     server.network.put_account(row.clone());
