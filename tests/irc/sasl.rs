@@ -506,7 +506,9 @@ pub fn offered(client: &mut Client) -> String {
     let value = caps.iter().find_map(|cap| cap.strip_prefix("sasl=")).unwrap_or("");
     if !value.is_empty() {
         let lines = client.ask("AUTHENTICATE NO-SUCH-MECHANISM");
-        assert_eq!(find(&lines, "908").params()[1], value);
+        // A name of more than 20 characters is none by RFC 4422, so 908 has it not.
+        let proper: Vec<&str> = value.split(',').filter(|name| name.len() <= 20).collect();
+        assert_eq!(find(&lines, "908").params()[1], proper.join(","));
         assert_eq!(all(&lines, "904").len(), 1);
     }
     value.to_owned()
@@ -527,6 +529,7 @@ fn the_list_of_mechanisms_is_what_the_settings_and_the_connection_allow() {
     let server = Server::with(&[("ROOST__ACCOUNTS__MECHANISMS", "EXTERNAL")]);
     let mut client = server.user("a");
     assert_eq!(offered(&mut client), "");
+    find(&client.ask("AUTHENTICATE PLAIN"), "904");
     client.one("CAP REQ sasl").must_fit(":roost.local CAP a NAK :*sasl*");
 }
 

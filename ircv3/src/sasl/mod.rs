@@ -52,6 +52,11 @@ impl Mechanism {
         Mechanism::ALL.iter().find(|(_, known)| known.eq_ignore_ascii_case(name)).map(|(mechanism, _)| *mechanism)
     }
 
+    /// Whether its name is one that RFC 4422 (section 3.1) allows: of at most 20 characters.
+    pub fn has_proper_name(self) -> bool {
+        self.name().len() <= 20
+    }
+
     /// Its name, as in IANA's registry where it is there.
     pub fn name(self) -> &'static str {
         Mechanism::ALL.iter().find(|(mechanism, _)| *mechanism == self).map_or("", |(_, name)| name)
@@ -59,6 +64,7 @@ impl Mechanism {
 }
 
 /// The names of `mechanisms` with commas between them, as 908 and the value of `sasl` have them.
+/// 908 is for names that are proper ([`Mechanism::has_proper_name`]).
 pub fn list(mechanisms: impl IntoIterator<Item = Mechanism>) -> String {
     let names: Vec<&str> = mechanisms.into_iter().map(Mechanism::name).collect();
     names.join(",")
@@ -233,6 +239,8 @@ mod tests {
             assert_eq!(mechanism.name(), *name);
         }
         assert_eq!(Mechanism::by_name("DH-AES"), None);
+        let improper = Mechanism::ALL.iter().filter(|(mechanism, _)| !mechanism.has_proper_name());
+        assert_eq!(improper.map(|(_, name)| *name).collect::<Vec<_>>(), ["ECDSA-NIST256P-CHALLENGE"]);
         assert_eq!(list([Mechanism::Plain, Mechanism::Scram(Hash::Sha256)]), "PLAIN,SCRAM-SHA-256");
     }
 

@@ -118,7 +118,10 @@ fn begin(server: &mut Server, ctx: &mut Ctx, name: &str) {
         Some(Mechanism::OauthBearer) => Step::Oauth,
         Some(Mechanism::Ircv3Bearer) => Step::Ircv3Bearer,
         None => {
-            ctx.reply.numeric(Numeric::RPL_SASLMECHS, &[&list(offered)], Some("are available SASL mechanisms"));
+            // A client may take a name that RFC 4422 does not allow for the end of the list.
+            let named = list(offered.into_iter().filter(|mechanism| mechanism.has_proper_name()));
+            let named = if named.is_empty() { "*" } else { &named };
+            ctx.reply.numeric(Numeric::RPL_SASLMECHS, &[named], Some("are available SASL mechanisms"));
             fail(server, ctx, "no such mechanism");
             return;
         }
