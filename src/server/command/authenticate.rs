@@ -145,6 +145,12 @@ fn fail(server: &mut Server, ctx: &mut Ctx, why: &str) {
 
 fn go_on(server: &mut Server, ctx: &mut Ctx, step: Step, response: &[u8]) {
     match step {
+        Step::EcdsaSignature { name, .. } | Step::ScramFinal { name, .. }
+            if !server.may_try_login(ctx.conn, Some(&name)) =>
+        {
+            // Others may have guessed since this exchange began.
+            server.turn_away(ctx, Door::Sasl, Refused::Throttled);
+        }
         Step::Plain => plain(server, ctx, response),
         Step::External => external(server, ctx, response),
         Step::ScramFirst { hash, plus } => scram_first(server, ctx, hash, plus, response),
