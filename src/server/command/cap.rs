@@ -27,6 +27,7 @@ pub fn offered(settings: &Settings) -> CapSet {
 pub fn value(settings: &Settings, cap: Cap) -> Option<String> {
     match cap {
         Cap::Sasl => Some("PLAIN".into()),
+        Cap::Relaymsg => Some(super::relaymsg::SEPARATORS.into()),
         Cap::Metadata2 => Some(super::metadata::value(false)),
         Cap::Metadata3 => Some(super::metadata::value(true)),
         Cap::Multiline => {
