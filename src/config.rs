@@ -48,6 +48,8 @@ pub struct Config {
     pub users: UsersSection,
     pub flood: FloodSection,
     pub throttle: ThrottleSection,
+    pub multiline: MultilineSection,
+    /// `[client_tags]`
     pub client_tags: ClientTagsSection,
     pub webirc: Vec<WebIrcSection>,
     pub oper: Vec<OperSection>,
@@ -120,6 +122,8 @@ sections! {
         registration: bool = true,
         register_before_connect: bool = true,
         bcrypt_cost: u32 = accounts::DEFAULT_COST,
+        always_on: AlwaysOn = AlwaysOn::OptIn,
+        always_on_expiry_days: u32 = 0,
     }
     ChannelsSection {
         registration: bool = true,
@@ -157,6 +161,10 @@ sections! {
         login_failures_per_minute: u32 = 0,
         registrations_per_hour: u32 = 0,
     }
+    MultilineSection {
+        max_bytes: usize = 8192,
+        max_lines: usize = 100,
+    }
     ClientTagsSection {
         deny: Vec<String> = Vec::new(),
     }
@@ -179,6 +187,20 @@ pub enum Sync {
     Full,
     /// Survives the end of the process.
     Normal,
+}
+
+/// `accounts.always_on`: who stays on the network without a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AlwaysOn {
+    /// Nobody.
+    Off,
+    /// Accounts that ask for it.
+    OptIn,
+    /// Accounts that do not refuse it.
+    OptOut,
+    /// Every account.
+    Mandatory,
 }
 
 /// `history.ack`: when a message is passed on.
@@ -445,10 +467,19 @@ impl Config {
             relay_when_store_fails: self.history.when_store_fails == WhenStoreFails::Relay,
             registration: self.accounts.registration,
             register_before_connect: self.accounts.register_before_connect,
+            always_on: match self.accounts.always_on {
+                AlwaysOn::Off => settings::AlwaysOn::Off,
+                AlwaysOn::OptIn => settings::AlwaysOn::OptIn,
+                AlwaysOn::OptOut => settings::AlwaysOn::OptOut,
+                AlwaysOn::Mandatory => settings::AlwaysOn::Mandatory,
+            },
+            always_on_expiry_days: self.accounts.always_on_expiry_days,
             channel_registration: self.channels.registration,
             throttle: self.throttle.enabled.then(|| self.throttle.settings()),
             opers,
             gateways,
+            multiline_bytes: self.multiline.max_bytes,
+            multiline_lines: self.multiline.max_lines,
             client_tag_deny: self.client_tags.deny.clone(),
             default_user_modes: self.users.default_modes.clone(),
         })
@@ -614,6 +645,7 @@ impl Default for Config {
             users: UsersSection::default(),
             flood: FloodSection::default(),
             throttle: ThrottleSection::default(),
+            multiline: MultilineSection::default(),
             client_tags: ClientTagsSection::default(),
             webirc: Vec::new(),
             oper: Vec::new(),
@@ -874,6 +906,8 @@ mod tests {
             [accounts]
             registration = false
             register_before_connect = false
+            always_on = "mandatory"
+            always_on_expiry_days = 8
             [channels]
             registration = false
             per_user = 3
@@ -885,6 +919,9 @@ mod tests {
             default_modes = ""
             [throttle]
             enabled = false
+            [multiline]
+            max_bytes = 1024
+            max_lines = 9
             [client_tags]
             deny = ["*", "-typing"]
             "#,
@@ -907,10 +944,14 @@ mod tests {
             relay_when_store_fails: true,
             registration: false,
             register_before_connect: false,
+            always_on: crate::server::settings::AlwaysOn::Mandatory,
+            always_on_expiry_days: 8,
             channel_registration: false,
             throttle: None,
             opers: Vec::new(),
             gateways: Vec::new(),
+            multiline_bytes: 1024,
+            multiline_lines: 9,
             client_tag_deny: vec!["*".into(), "-typing".into()],
             default_user_modes: String::new(),
         };

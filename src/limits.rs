@@ -50,6 +50,18 @@ pub const MARKERS: usize = 10_000;
 pub const GUEST_MARKERS: usize = 100;
 /// Nicks that one connection may MONITOR: a phone asks about everyone it talks to in private.
 pub const MONITORED: usize = 100;
+/// Keys of one person or channel (METADATA).
+pub const METADATA_KEYS: usize = 20;
+/// Bytes of a key.
+pub const METADATA_KEY_BYTES: usize = 64;
+/// Bytes of a value: with the longest source, target and key it fits into one line.
+pub const METADATA_VALUE_BYTES: usize = 250;
+/// Keys that one connection may subscribe to.
+pub const METADATA_SUBSCRIPTIONS: usize = 50;
+/// Members of a channel whose values come with its JOIN; of larger ones a client asks when it has time.
+pub const METADATA_AT_ONCE: usize = 500;
+/// Users without a connection that leave in one look for those who have been away too long.
+pub const EXPIRED_AT_ONCE: usize = 100;
 /// Former users that WHOWAS remembers.
 pub const WHOWAS_ENTRIES: usize = 1000;
 /// The longest password, in bytes: it is hashed before bcrypt, so all of it counts.
@@ -78,6 +90,8 @@ pub const RESERVED_FILES: usize = 64;
 pub const ACCEPT_RETRY_MS: u64 = 100;
 /// Milliseconds between two warnings that new connections have to wait.
 pub const ACCEPT_WARNING_MS: u64 = 60_000;
+/// Milliseconds from the first line of a message of several lines to its last.
+pub const COMPOSING_MS: u64 = 60_000;
 /// Milliseconds that a connection stays half open after its last line, so that the other side reads it.
 pub const LINGER_MS: u64 = 2_000;
 /// Milliseconds that workers have to write what is queued when the server ends.

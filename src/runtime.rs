@@ -233,6 +233,7 @@ impl Carrier {
     fn call(&self, id: CallId, call: Call) {
         match (call, &self.store, &self.pool) {
             (Call::History(query), Some(store), _) => store.history(id, *query),
+            (Call::Find { conversation, seq }, Some(store), _) => store.find(id, conversation, seq),
             (call, _, Some(pool)) => pool.submit(id, call),
             _ => {}
         }

@@ -9,7 +9,7 @@
 //! | [`capability`], [`negotiation`] | the table of capabilities, and CAP |
 //! | [`cidr`], [`webirc`] | networks of addresses, and whom a gateway speaks for |
 //! | [`sasl`] | AUTHENTICATE's chunks and PLAIN |
-//! | [`batch`], [`chathistory`], [`time`] | batches, CHATHISTORY's parameters, timestamps |
+//! | [`batch`], [`multiline`], [`chathistory`], [`time`] | batches, texts of several lines, CHATHISTORY's parameters, timestamps |
 
 pub mod batch;
 pub mod capability;
@@ -20,6 +20,7 @@ pub mod isupport;
 pub mod mask;
 pub mod message;
 pub mod mode;
+pub mod multiline;
 pub mod name;
 pub mod negotiation;
 pub mod numeric;

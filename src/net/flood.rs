@@ -54,8 +54,8 @@ impl Bucket {
         self.registered = true;
     }
 
-    /// Takes the cost of a line. `0`: read on; `n`: read on in `n` milliseconds.
-    pub fn take(&mut self, options: FloodOptions, command: &str, now_ms: u64) -> u64 {
+    /// Takes the cost of a line, which may be one of a batch. `0`: read on; `n`: read on in `n` milliseconds.
+    pub fn take(&mut self, options: FloodOptions, command: &str, in_batch: bool, now_ms: u64) -> u64 {
         if !self.registered && REGISTRATION.iter().any(|early| command.eq_ignore_ascii_case(early)) {
             self.early_lines = self.early_lines.saturating_add(1);
             // The server ends a connection that goes on like that; or it is busy, and has registered it
@@ -63,7 +63,8 @@ impl Bucket {
             return if u32::from(self.early_lines) > LINES_BEFORE_REGISTRATION { EARLY_DELAY_MS } else { 0 };
         }
         self.refill(options, now_ms);
-        self.tokens -= self.cost(command);
+        // A text of many lines is pasted at once; what opens its batch costs as any line.
+        self.tokens -= if in_batch { CHEAP } else { self.cost(command) };
         self.wait_ms(options)
     }
 
@@ -127,10 +128,10 @@ mod tests {
     fn a_burst_passes_and_what_follows_is_delayed_to_the_rate() {
         let mut bucket = registered();
         for _ in 0..4 {
-            assert_eq!(bucket.take(OPTIONS, "PRIVMSG", 0), 0);
+            assert_eq!(bucket.take(OPTIONS, "PRIVMSG", false, 0), 0);
         }
-        assert_eq!(bucket.take(OPTIONS, "PRIVMSG", 0), 1);
-        assert_eq!(bucket.take(OPTIONS, "PRIVMSG", 1), 500);
+        assert_eq!(bucket.take(OPTIONS, "PRIVMSG", false, 0), 1);
+        assert_eq!(bucket.take(OPTIONS, "PRIVMSG", false, 1), 500);
         assert_eq!(bucket.wait(OPTIONS, 502), 0);
     }
 
@@ -140,32 +141,32 @@ mod tests {
         // 60 channels, 20 conversations, all in the same moment.
         for _ in 0..80 {
             for command in ["CHATHISTORY", "markread", "WHO", "JOIN"] {
-                assert_eq!(bucket.take(OPTIONS, command, 0), 0, "{command}");
+                assert_eq!(bucket.take(OPTIONS, command, false, 0), 0, "{command}");
             }
         }
         for _ in 0..20 {
-            assert_eq!(bucket.take(OPTIONS, "PING", 0), 0);
+            assert_eq!(bucket.take(OPTIONS, "PING", false, 0), 0);
         }
-        assert_eq!(bucket.take(OPTIONS, "CHATHISTORY", 0), 0);
+        assert_eq!(bucket.take(OPTIONS, "CHATHISTORY", false, 0), 0);
     }
 
     #[test]
     fn before_registration_only_what_no_client_sends_is_delayed() {
         let mut bucket = Bucket::new(OPTIONS, 0);
         for _ in 0..LINES_BEFORE_REGISTRATION {
-            assert_eq!(bucket.take(OPTIONS, "CAP", 0), 0);
+            assert_eq!(bucket.take(OPTIONS, "CAP", false, 0), 0);
         }
-        assert_eq!(bucket.take(OPTIONS, "CAP", 0), EARLY_DELAY_MS);
+        assert_eq!(bucket.take(OPTIONS, "CAP", false, 0), EARLY_DELAY_MS);
         bucket.registered();
-        assert_eq!(bucket.take(OPTIONS, "PRIVMSG", 0), 0);
+        assert_eq!(bucket.take(OPTIONS, "PRIVMSG", false, 0), 0);
     }
 
     #[test]
     fn what_is_said_before_the_welcome_costs_what_it_costs_after_it() {
         let mut bucket = Bucket::new(OPTIONS, 0);
         for command in ["NICK", "USER", "PRIVMSG", "PRIVMSG", "CAP", "PRIVMSG", "PRIVMSG"] {
-            assert_eq!(bucket.take(OPTIONS, command, 0), 0, "{command}");
+            assert_eq!(bucket.take(OPTIONS, command, false, 0), 0, "{command}");
         }
-        assert_ne!(bucket.take(OPTIONS, "PRIVMSG", 0), 0);
+        assert_ne!(bucket.take(OPTIONS, "PRIVMSG", false, 0), 0);
     }
 }

@@ -828,8 +828,11 @@ impl Reading<'_> {
     fn line(&mut self, connection: &mut Connection, line: Line) -> Option<Stop> {
         let delay = match (&mut connection.flood, self.options.flood) {
             (Some(bucket), Some(options)) => {
-                let command = if let Line::Message(message) = &line { message.command() } else { "" };
-                bucket.take(options, command, self.now_ms)
+                let (command, in_batch) = match &line {
+                    Line::Message(message) => (message.command(), message.tags().get("batch").is_some()),
+                    Line::Bad(_) => ("", false),
+                };
+                bucket.take(options, command, in_batch, self.now_ms)
             }
             _ => 0,
         };

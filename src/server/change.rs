@@ -7,8 +7,9 @@ use ircv3::mode::{ModeChange, Ranks};
 
 use crate::server::channel::Channel;
 use crate::server::command::message::{self, Said};
+use crate::server::command::redact::Redaction;
 use crate::server::command::{
-    away, invite, join, kick, markread, mode, nick, oper, part, register, services, setname, topic,
+    away, invite, join, kick, markread, metadata, mode, nick, oper, part, redact, register, services, setname, topic,
 };
 use crate::server::event::ConnId;
 use crate::server::frame::Frame;
@@ -43,6 +44,11 @@ pub enum Change<'a> {
         reason: &'a str,
         /// A connection of its own that is told of it.
         shown: Option<ConnId>,
+    },
+    /// The connections of a user have changed: it is away, or back.
+    AwaySum {
+        /// Who.
+        user: UserId,
     },
     /// A user has logged in to an account.
     LoggedIn {
@@ -135,6 +141,22 @@ pub enum Change<'a> {
         /// In milliseconds since 1970.
         time: u64,
     },
+    /// METADATA SET
+    Metadata {
+        /// A nick or channel, or `*`.
+        target: &'a str,
+        /// As given.
+        key: &'a str,
+        /// As given; `None` removes the key.
+        value: Option<&'a str>,
+    },
+    /// METADATA CLEAR
+    MetadataClear {
+        /// A nick or channel, or `*`.
+        target: &'a str,
+    },
+    /// REDACT of a message that stands in the store so.
+    Redact(&'a Redaction, &'a MessageRow),
     /// OPER with the right password.
     OperUp,
     /// A new account.
@@ -152,6 +174,22 @@ pub enum Change<'a> {
         account: AccountId,
         /// Its hash.
         hash: &'a str,
+    },
+    /// NickServ SET ALWAYS-ON, PERSISTENCE SET
+    AlwaysOn {
+        /// Whose.
+        account: AccountId,
+        /// On or off; `None` leaves it to the server.
+        chosen: Option<bool>,
+        /// Whether NickServ answers.
+        by_nickserv: bool,
+    },
+    /// NickServ SET MULTICLIENT
+    Multiclient {
+        /// Whose.
+        account: AccountId,
+        /// On or off.
+        on: bool,
     },
     /// NickServ SET AUTOREPLAY-MISSED
     AutoreplayMissed {
@@ -247,15 +285,25 @@ impl Server {
                 let account = self.network.users.get(ctx.me()).and_then(|user| user.account);
                 account.map(|_| Refusal::Fail("MARKREAD", "INTERNAL_ERROR", target))
             }
-            Change::Account { by_nickserv: true, .. } | Change::Password { .. } | Change::AutoreplayMissed { .. } => {
-                Some(Refusal::Service("NickServ"))
+            Change::Metadata { target, .. } | Change::MetadataClear { target } => {
+                let account = self.network.users.get(ctx.me()).and_then(|user| user.account);
+                let kept = account.is_some() || target.starts_with('#');
+                kept.then_some(Refusal::Fail("METADATA", "RATE_LIMITED", target))
             }
+            Change::Redact(redaction, _) => Some(Refusal::Fail("REDACT", "UNKNOWN_MSGID", &redaction.target)),
+            Change::Account { by_nickserv: true, .. }
+            | Change::AlwaysOn { by_nickserv: true, .. }
+            | Change::Multiclient { .. }
+            | Change::Password { .. }
+            | Change::AutoreplayMissed { .. } => Some(Refusal::Service("NickServ")),
+            Change::AlwaysOn { .. } => Some(Refusal::Fail("PERSISTENCE", "UNKNOWN_ERROR", "SET")),
             Change::Account { name, .. } => Some(Refusal::Fail("REGISTER", "TEMPORARILY_UNAVAILABLE", name)),
             Change::RegisterChannel { .. } | Change::DropChannel { .. } => Some(Refusal::Service("ChanServ")),
             Change::Arrive { .. }
             | Change::Attach { .. }
             | Change::Quit { .. }
             | Change::LoggedIn { .. }
+            | Change::AwaySum { .. }
             | Change::Seen { .. }
             | Change::Join { .. }
             | Change::Part { .. }
@@ -273,9 +321,10 @@ impl Server {
     fn apply(&mut self, ctx: &mut Ctx, seq: Seq, change: Change<'_>) {
         match change {
             Change::Arrive { nick, user, realname } => self.introduce(ctx, seq, nick, user, realname),
-            Change::Attach { user } => self.attach(ctx, user),
+            Change::Attach { user } => self.attach(ctx, seq, user),
             Change::Quit { user, reason, shown } => self.quit(seq, user, reason, shown),
             Change::LoggedIn { user, account, name } => self.set_account(ctx, user, account, name),
+            Change::AwaySum { user } => self.apply_away(user),
             Change::Seen { account, device, seen } => self.note_seen(seq, account, device, seen),
             Change::Message(said) => message::apply(self, ctx, seq, said),
             Change::Join { channel, key } => join::apply(self, ctx, seq, channel, key),
@@ -289,9 +338,16 @@ impl Server {
             Change::Setname { realname } => setname::apply(self, ctx, realname),
             Change::Invite { nick, channel } => invite::apply(self, ctx, nick, channel),
             Change::Marker { target, time } => markread::apply(self, ctx, seq, target, time),
+            Change::Metadata { target, key, value } => metadata::apply(self, ctx, seq, target, key, value),
+            Change::MetadataClear { target } => metadata::apply_clear(self, ctx, seq, target),
+            Change::Redact(redaction, row) => redact::apply(self, ctx, seq, redaction, row),
             Change::OperUp => oper::apply(self, ctx),
             Change::Account { name, hash, by_nickserv } => register::apply(self, ctx, seq, name, hash, by_nickserv),
             Change::Password { account, hash } => services::apply_password(self, ctx, seq, account, hash),
+            Change::AlwaysOn { account, chosen, by_nickserv } => {
+                services::apply_always_on(self, ctx, seq, account, chosen, by_nickserv);
+            }
+            Change::Multiclient { account, on } => services::apply_multiclient(self, ctx, seq, account, on),
             Change::AutoreplayMissed { account, on } => services::apply_autoreplay(self, ctx, seq, account, on),
             Change::RegisterChannel { channel } => services::apply_register(self, ctx, seq, channel),
             Change::DropChannel { channel } => services::apply_drop(self, ctx, seq, channel),
@@ -320,10 +376,17 @@ impl Server {
         let serial = there.serial;
         self.network.users[user].channels.push(channel);
         self.network.users[user].invites.retain(|(invited, _)| *invited != serial);
+        self.keep_presence(user);
     }
 
     /// Takes a user out of a channel; an empty channel that is not registered is no more.
     pub fn remove_member(&mut self, channel: ChannelId, user: UserId) {
+        self.leave_channel(channel, user);
+        self.keep_presence(user);
+    }
+
+    /// As [`Server::remove_member`], for a user who leaves the network.
+    pub(super) fn leave_channel(&mut self, channel: ChannelId, user: UserId) {
         let there = &mut self.network.channels[channel];
         there.members.shift_remove(&user);
         there.audience = Vec::new();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ircv3::Message;
 
-use crate::server::record::{HistoryPage, Seq};
+use crate::server::record::{HistoryPage, MessageRow, Seq};
 use crate::server::settings::Settings;
 
 /// What time it is; handed in, never asked for.
@@ -154,6 +154,8 @@ pub enum Returned {
     Verified(bool),
     /// A page of history, rendered for whoever asked.
     History(HistoryPage),
+    /// The message, where there is one of that number in that conversation.
+    Found(Option<Box<MessageRow>>),
     /// It could not be done now; the reason is for the log, not for the client.
     Failed(Box<str>),
 }

@@ -12,7 +12,7 @@ use crate::server::action::{Call, NetAction};
 use crate::server::change::{Change, Happened};
 use crate::server::command::{self, Pending};
 use crate::server::event::{ConnId, Peer};
-use crate::server::frame::{Form, Frame};
+use crate::server::frame::{Form, Frame, Tagged};
 use crate::server::network::UserId;
 use crate::server::policy;
 use crate::server::record::{AccountId, Kind, Record, SeenRow, Seq};
@@ -87,12 +87,15 @@ impl Server {
             negotiation: Box::default(),
             registration: Some(Box::new(Registration::default())),
             sasl: None,
+            composing: None,
             parked: std::collections::VecDeque::new(),
             paused: false,
             waiting: None,
             bulk: None,
             replay_after: None,
             guest_markers: Vec::new(),
+            subscriptions: None,
+            away: None,
             monitored: Vec::new(),
             replayed: Vec::new(),
             opened: now,
@@ -219,8 +222,9 @@ impl Server {
         }
         // The nick may have been taken, or an account of that name made, since NICK.
         if let Some(owner) = self.network.user_by_nick(&nick) {
-            let same = account.is_some() && self.network.users[owner].account == account;
-            if same {
+            let same = account.filter(|account| self.network.users[owner].account == Some(*account));
+            let row = same.and_then(|account| self.network.account(account));
+            if row.is_some_and(|row| row.multiclient || self.network.users[owner].sessions.is_empty()) {
                 self.submit(ctx, Change::Attach { user: owner });
                 return;
             }
@@ -279,7 +283,7 @@ impl Server {
     /// Makes a user of a connection; its nick is free.
     pub(super) fn introduce(&mut self, ctx: &mut Ctx, since: Seq, nick: &str, user: &str, realname: &str) {
         let Some(session) = self.session_mut(ctx.conn) else { return };
-        session.registration = None;
+        let early = session.registration.take().map(|registration| registration.metadata).unwrap_or_default();
         let (account, account_name) = (session.account, session.account_name.clone());
         let (host, secure) = (session.peer.host(), session.peer.tls);
         self.unregistered -= 1;
@@ -297,6 +301,7 @@ impl Server {
             account,
             account_name,
             away: None,
+            metadata: None,
             modes,
             channels: SmallVec::new(),
             sessions: SmallVec::from_elem(ctx.conn, 1),
@@ -304,11 +309,15 @@ impl Server {
             signon: self.clock / 1000,
             spoke: self.now.mono_ms,
             secure,
+            left: 0,
+            presence_kept: false,
         });
         if modes.has('i') {
             self.network.invisible += 1;
         }
         self.become_user(ctx, id);
+        command::metadata::adopt(self, id, since, early);
+        self.keep_presence(id);
         self.welcome(ctx, id);
         let there = &self.network.users[id];
         let (folded, nick, source) = (there.folded.clone(), there.nick.clone(), there.source.clone());
@@ -331,17 +340,19 @@ impl Server {
     }
 
     /// One more connection for a user who is here already.
-    pub(super) fn attach(&mut self, ctx: &mut Ctx, user: UserId) {
+    pub(super) fn attach(&mut self, ctx: &mut Ctx, seq: Seq, user: UserId) {
         let Some(session) = self.session_mut(ctx.conn) else { return };
-        session.registration = None;
+        let early = session.registration.take().map(|registration| registration.metadata).unwrap_or_default();
         let secure = session.peer.tls;
         self.unregistered -= 1;
         let there = &mut self.network.users[user];
         there.sessions.push(ctx.conn);
-        there.secure &= secure;
+        there.secure = secure && (there.secure || there.sessions.len() == 1);
         there.modes.set('Z', there.secure);
         self.sessions_changed(user);
         self.become_user(ctx, user);
+        command::metadata::adopt(self, user, seq, early);
+        self.sum_away(user);
         self.welcome(ctx, user);
         for channel in self.network.users[user].channels.clone() {
             command::join::show(self, ctx, channel);
@@ -375,6 +386,8 @@ impl Server {
         let middles = [server, VERSION, &user_modes, &channel_modes, &with_parameter];
         ctx.reply.numeric(Numeric::RPL_MYINFO, &middles, None);
         command::info::isupport(self, ctx);
+        command::metadata::on_welcome(self, ctx, user);
+        command::persistence::on_welcome(self, ctx);
         command::info::lusers(self, ctx);
         command::info::motd(self, ctx);
         if modes != Letters::default() {
@@ -402,9 +415,10 @@ impl Server {
         let Some(user) = user else { return };
         let there = &mut self.network.users[user];
         there.sessions.retain(|other| *other != conn);
-        if there.sessions.is_empty() {
+        if there.sessions.is_empty() && !self.stays(user) {
             self.submit_alone(Change::Quit { user, reason, shown: sees_quit.then_some(conn) });
         } else {
+            let there = &self.network.users[user];
             if sees_quit {
                 let mut line = Vec::with_capacity(96);
                 write_line(&mut line, &there.source, "QUIT", &[], Some(reason));
@@ -412,6 +426,7 @@ impl Server {
                 self.frame_to(conn, &frame);
             }
             self.sessions_changed(user);
+            self.sum_away(user);
         }
     }
 
@@ -463,8 +478,9 @@ impl Server {
         let mut others = self.network.neighbours(user);
         others.retain(|other| *other != user);
         self.frame_to_users(&others, Arc::new(frame), None);
+        self.forget_presence(user);
         for channel in channels {
-            self.remove_member(channel, user);
+            self.leave_channel(channel, user);
         }
         let there = self.network.remove_user(user, self.clock);
         command::monitor::changed(self, &there.folded, &there.nick, None);
@@ -527,6 +543,7 @@ impl Server {
 
     /// Gives a user an account, and tells whom it concerns.
     pub(super) fn set_account(&mut self, ctx: &mut Ctx, user: UserId, account: AccountId, name: Arc<str>) {
+        self.forget_presence(user);
         let there = &mut self.network.users[user];
         there.account = Some(account);
         there.account_name = Some(name);
@@ -539,12 +556,18 @@ impl Server {
         let frame = Arc::new(frame);
         self.frame_to_users(&neighbours, frame.clone(), Some(ctx.conn));
         command::monitor::extend(self, user, &frame, &neighbours);
+        self.keep_presence(user);
     }
 }
 
 /// A form for those who have `cap`.
 pub fn form_for(cap: Cap, line: Vec<u8>) -> Form {
-    Form { needs: CapSet::of(&[cap]), lacks: CapSet::EMPTY, lines: SmallVec::from_elem(bytes::Bytes::from(line), 1) }
+    Form {
+        needs: CapSet::of(&[cap]),
+        lacks: CapSet::EMPTY,
+        lines: SmallVec::from_elem(bytes::Bytes::from(line), 1),
+        tagged: Tagged::Each,
+    }
 }
 
 /// A frame from the server itself.

@@ -42,6 +42,10 @@ pub struct Settings {
     pub registration: bool,
     /// Whether accounts may be registered before the connection is.
     pub register_before_connect: bool,
+    /// Who stays on the network without a connection.
+    pub always_on: AlwaysOn,
+    /// Days without a connection after which they leave; 0 is never.
+    pub always_on_expiry_days: u32,
     /// Whether channels may be registered by their operators.
     pub channel_registration: bool,
     /// Limits and throttles by address and account.
@@ -50,6 +54,10 @@ pub struct Settings {
     pub opers: Vec<Oper>,
     /// Gateways that may speak for others by WEBIRC.
     pub gateways: Vec<Gateway>,
+    /// Bytes of a message of several lines, at most.
+    pub multiline_bytes: usize,
+    /// Lines of it, at most.
+    pub multiline_lines: usize,
     /// Client-only tags that are taken off (`CLIENTTAGDENY`), without `+`.
     pub client_tag_deny: Vec<String>,
     /// User modes of a new user, such as `i`.
@@ -61,6 +69,19 @@ impl Settings {
     pub fn is_gateway(&self, ip: IpAddr) -> bool {
         self.gateways.iter().any(|gateway| gateway.from.iter().any(|network| network.contains(ip)))
     }
+}
+
+/// Who stays on the network without a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlwaysOn {
+    /// Nobody.
+    Off,
+    /// Accounts that ask for it.
+    OptIn,
+    /// Accounts that do not refuse it.
+    OptOut,
+    /// Every account.
+    Mandatory,
 }
 
 /// Limits by address and account.
@@ -155,10 +176,14 @@ impl Default for Settings {
             relay_when_store_fails: false,
             registration: true,
             register_before_connect: true,
+            always_on: AlwaysOn::OptIn,
+            always_on_expiry_days: 0,
             channel_registration: true,
             throttle: Some(Throttle::default()),
             opers: Vec::new(),
             gateways: Vec::new(),
+            multiline_bytes: 8192,
+            multiline_lines: 100,
             client_tag_deny: Vec::new(),
             default_user_modes: "i".into(),
         }

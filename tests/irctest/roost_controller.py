@@ -176,6 +176,7 @@ class RoostController(BaseServerController, DirectoryBasedController):
                 "registration": registration["enabled"],
                 "register_before_connect": registration.get("allow-before-connect", False),
                 "bcrypt_cost": registration["bcrypt-cost"],
+                "always_on": accounts["multiclient"].get("always-on", "off").replace("disabled", "off"),
             },
             "channels": {
                 "registration": conf["channels"]["registration"]["enabled"],
@@ -183,6 +184,10 @@ class RoostController(BaseServerController, DirectoryBasedController):
             },
             "connection": {"password": hash_password(password) if password else ""},
             "users": {"default_modes": accounts.get("default-user-modes", "").lstrip("+")},
+            "multiline": {
+                "max_bytes": conf["limits"]["multiline"]["max-bytes"],
+                "max_lines": conf["limits"]["multiline"]["max-lines"],
+            },
             "flood": {"enabled": False},
             "throttle": {"enabled": False},
         }

@@ -379,7 +379,7 @@ impl<'a> World<'a> {
             Call::Verify { password, hash } => {
                 Returned::Verified(hash.is_some_and(|hash| *hash == *format!("h:{password}")))
             }
-            Call::History(_) => return Ok(()),
+            Call::History(_) | Call::Find { .. } => return Ok(()),
         };
         self.handle(Event::Returned(id, returned), &[])
     }
@@ -1164,7 +1164,7 @@ impl Scene {
                     if echo {
                         all.insert(conn, Copies::First);
                     }
-                } else if own_too || echo {
+                } else if own_too || echo || caps.has_any(CapSet::of(&[Cap::SelfMessage, Cap::MessageTags])) {
                     all.insert(conn, Copies::First);
                 }
             }

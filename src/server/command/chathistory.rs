@@ -7,10 +7,10 @@ use ircv3::chathistory::{self as request, Range as Asked, Request, Selector};
 use ircv3::{Cap, CapSet, Message};
 
 use crate::server::action::{Call, NetAction};
-use crate::server::command::{Pending, printable};
+use crate::server::command::{Pending, bulk, printable};
 use crate::server::event::Returned;
 use crate::server::network::{ChannelId, Identity};
-use crate::server::record::{Border, ConversationId, HistoryQuery, MsgId, Range, Reader, Seq};
+use crate::server::record::{Border, ConversationId, HistoryQuery, MsgId, Range, Reader, Seq, Wanted};
 use crate::server::{Ctx, Server};
 
 /// CHATHISTORY
@@ -51,7 +51,10 @@ fn messages(server: &mut Server, ctx: &mut Ctx, subcommand: &str, target: &str, 
         range,
         limit,
         // Without a batch round them, old JOINs and QUITs would be taken for new ones.
-        events: ctx.reply.caps.has_all(CapSet::of(&[Cap::EventPlayback, Cap::Batch])),
+        wanted: Wanted {
+            events: ctx.reply.caps.has_all(CapSet::of(&[Cap::EventPlayback, Cap::Batch])),
+            redactions: ctx.reply.caps.has_all(CapSet::of(&[Cap::MessageRedaction, Cap::Batch])),
+        },
         floor: found.floor,
         reader,
     };
@@ -70,9 +73,7 @@ pub fn returned(server: &mut Server, ctx: &mut Ctx, subcommand: &str, target: &s
                 std::mem::swap(&mut empty.reply, &mut ctx.reply);
                 return;
             }
-            for bytes in page.chunks {
-                server.act(ctx.conn, |slot| NetAction::Send { slot, after: 0, bytes });
-            }
+            bulk::history(server, ctx.conn, page.chunks.into_iter(), None);
         }
         _ => ctx.reply.fail(
             "CHATHISTORY",
@@ -83,17 +84,23 @@ pub fn returned(server: &mut Server, ctx: &mut Ctx, subcommand: &str, target: &s
     }
 }
 
-struct Found {
-    id: ConversationId,
-    name: Box<str>,
-    floor: Seq,
+/// A conversation that a client may read.
+pub struct Found {
+    /// Its number.
+    pub id: ConversationId,
+    /// Its key.
+    pub key: Box<str>,
+    /// What the client calls it now: a channel, or a nick.
+    pub name: Box<str>,
+    /// Only what is after this.
+    pub floor: Seq,
 }
 
 /// A conversation that nothing was ever said in.
 const NO_CONVERSATION: ConversationId = 0;
 
 /// The conversation that `target` names for this client, if it may read it.
-fn conversation(server: &Server, ctx: &Ctx, target: &str) -> Option<Found> {
+pub fn conversation(server: &Server, ctx: &Ctx, target: &str) -> Option<Found> {
     let user = ctx.me();
     let network = &server.network;
     if target.starts_with('#') {
@@ -101,20 +108,21 @@ fn conversation(server: &Server, ctx: &Ctx, target: &str) -> Option<Found> {
         channel.ranks(user)?;
         let found = network.conversation(channel.folded.as_str());
         let id = found.map_or(NO_CONVERSATION, |found| found.id);
-        return Some(Found { id, name: (*channel.name).into(), floor: 0 });
+        return Some(Found { id, key: channel.folded.as_str().into(), name: (*channel.name).into(), floor: 0 });
     }
     if !ircv3::name::is_nick(target, crate::limits::NICK_LEN) {
         return None;
     }
     let own = network.identity(user);
     let peer = network.identity_by_name(target);
-    let found = network.conversation(&own.key(&peer));
+    let key = own.key(&peer);
+    let found = network.conversation(&key);
     // A guest reads what was said since it came: whoever had its nick before was someone else.
     let floor = match own {
         Identity::Account(_) => 0,
         Identity::Guest(_) => network.users[user].since,
     };
-    Some(Found { id: found.map_or(NO_CONVERSATION, |found| found.id), name: target.into(), floor })
+    Some(Found { id: found.map_or(NO_CONVERSATION, |found| found.id), key, name: target.into(), floor })
 }
 
 fn range_of(server: &Server, range: Asked<'_>) -> Option<Range> {
@@ -268,10 +276,11 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, joined: Option<&[ChannelId]>) 
     let Some(session) = server.session_mut(ctx.conn) else { return };
     left.retain(|(conversation, _)| !session.replayed.contains(conversation));
     session.replayed.extend(left.iter().map(|(conversation, _)| *conversation));
-    next(server, ctx, Replay { after, until, left });
+    replay_next(server, ctx, Replay { after, until, left });
 }
 
-fn next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
+/// Reads the next conversation that is to be replayed.
+pub fn replay_next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
     // Meanwhile the user may have left a channel, by another connection or a KICK.
     let network = &server.network;
     let still = |name: &str| {
@@ -287,7 +296,7 @@ fn next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
         conversation,
         range: Range::Between(Border::Seq(replay.until), Border::Seq(replay.after)),
         limit: server.settings.autoreplay_limit,
-        events: false,
+        wanted: Wanted::default(),
         floor: replay.after,
         reader,
     };
@@ -300,12 +309,10 @@ fn next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
 
 /// One conversation was read.
 pub fn replayed(server: &mut Server, ctx: &mut Ctx, replay: Replay, returned: Returned) {
-    if let Returned::History(page) = returned
-        && page.messages > 0
-    {
-        for bytes in page.chunks {
-            server.act(ctx.conn, |slot| NetAction::Send { slot, after: 0, bytes });
+    match returned {
+        Returned::History(page) if page.messages > 0 => {
+            bulk::history(server, ctx.conn, page.chunks.into_iter(), Some(replay));
         }
+        _ => replay_next(server, ctx, replay),
     }
-    next(server, ctx, replay);
 }

@@ -11,8 +11,8 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::limits;
 use crate::server::change::{Change, Happened};
-use crate::server::command::{away, chathistory, markread, names, printable, topic};
-use crate::server::frame::{Form, Frame};
+use crate::server::command::{away, chathistory, markread, metadata, names, printable, topic};
+use crate::server::frame::{Form, Frame, Tagged};
 use crate::server::network::ChannelId;
 use crate::server::policy::{self, JoinRefused};
 use crate::server::record::{Kind, Seq};
@@ -114,6 +114,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, given: &str, key: Opt
         others.retain(|other| *other != user);
         server.frame_to_users(&others, Arc::new(away), None);
     }
+    metadata::introduce(server, user, id);
     burst(server, ctx, id);
 }
 
@@ -142,7 +143,12 @@ fn frame(server: &Server, user: usize, channel: ChannelId) -> Frame {
     write_line(&mut extended, &there.source, "JOIN", &[name, account], Some(&there.realname));
     let with = CapSet::of(&[Cap::ExtendedJoin]);
     let mut frame = server.frame_from(user, Vec::new());
-    let form = |needs, line: Vec<u8>| Form { needs, lacks: CapSet::EMPTY, lines: smallvec![Bytes::from(line)] };
+    let form = |needs, line: Vec<u8>| Form {
+        needs,
+        lacks: CapSet::EMPTY,
+        lines: smallvec![Bytes::from(line)],
+        tagged: Tagged::Each,
+    };
     let forms: SmallVec<[Form; 1]> = smallvec![form(with, extended), form(CapSet::EMPTY, plain)];
     frame.forms = forms;
     frame
@@ -164,6 +170,7 @@ fn burst(server: &mut Server, ctx: &mut Ctx, channel: ChannelId) {
     if !ctx.reply.caps.has(Cap::NoImplicitNames) {
         names::send(server, ctx, channel);
     }
+    metadata::on_join(server, ctx, channel);
     ctx.reply.after = ctx.reply.after.max(server.network.channels[channel].changed);
 }
 

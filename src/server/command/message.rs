@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ircv3::message::{MAX_BODY_BYTES, cut, put};
+use ircv3::message::{MAX_BODY_BYTES, cut, put, write_line};
 use ircv3::mode::Rank;
 use ircv3::numeric::Numeric;
-use ircv3::{Cap, CapSet, Message};
+use ircv3::{Cap, CapSet, Message, multiline};
+use smallvec::{SmallVec, smallvec};
 
 use crate::limits;
 use crate::server::change::Change;
-use crate::server::command::{printable, services};
-use crate::server::frame::Frame;
+use crate::server::command::{batch, printable, services};
+use crate::server::frame::{Form, Frame, Tagged};
 use crate::server::network::{ChannelId, UserId};
 use crate::server::policy;
 use crate::server::record::{Kind, MessageRow, Seq};
@@ -71,18 +72,21 @@ fn run(server: &mut Server, ctx: &mut Ctx, line: &Message, kind: Kind) {
             }
             return;
         }
-        if policy::is_service(target) {
-            if kind == Kind::Privmsg {
-                services::message(server, ctx, target, text);
-            }
-            continue;
-        }
-        server.submit(ctx, Change::Message(&Said { kind, target, text, tags: tags.as_deref() }));
+        say(server, ctx, kind, target, text, tags.as_deref());
+    }
+}
+
+/// Says something to one target; a text of several lines is as [`ircv3::multiline`] has it.
+pub fn say(server: &mut Server, ctx: &mut Ctx, kind: Kind, target: &str, text: &str, tags: Option<&str>) {
+    if !policy::is_service(target) {
+        server.submit(ctx, Change::Message(&Said { kind, target, text, tags }));
+    } else if kind == Kind::Privmsg {
+        services::message(server, ctx, target, text);
     }
 }
 
 /// The client-only tags that are passed on, as they came.
-fn client_tags(server: &Server, ctx: &Ctx, line: &Message) -> Option<Box<str>> {
+pub fn client_tags(server: &Server, ctx: &Ctx, line: &Message) -> Option<Box<str>> {
     let raw = line.tags_raw();
     if raw.is_empty() || !ctx.reply.caps.has(Cap::MessageTags) {
         return None;
@@ -161,6 +165,9 @@ fn no_such(ctx: &mut Ctx, said: &Said<'_>, numeric: Numeric, text: &str) {
 
 /// The text as everybody gets it: with this source and target it fits into one line.
 fn fitting<'a>(said: &Said<'a>, source: &str, target: &str) -> &'a str {
+    if multiline::is_multiline(said.text) {
+        return said.text;
+    }
     let around = ":".len() + source.len() + 1 + name_of(said.kind).len() + 1 + target.len() + " :\r\n".len();
     cut(said.text, MAX_BODY_BYTES.saturating_sub(around))
 }
@@ -180,6 +187,10 @@ fn line_of(said: &Said<'_>, source: &str, target: &str, text: &str) -> Bytes {
     line.extend_from_slice(b"\r\n");
     Bytes::from(line)
 }
+
+/// Clients with one of these know a message of their own when it comes from the server; to others it would
+/// be one of a stranger with their nick.
+const KNOWS_ITS_OWN: CapSet = CapSet::of(&[Cap::EchoMessage, Cap::SelfMessage, Cap::MessageTags]);
 
 /// Whether the store must take it before anyone sees it.
 pub fn is_kept(server: &Server, user: UserId, said: &Said<'_>) -> bool {
@@ -206,12 +217,52 @@ fn is_worth_keeping(said: &Said<'_>) -> bool {
     said.tags.is_some_and(|tags| ircv3::tags::Tags::new(tags).iter().any(|(key, _)| kept.contains(&key)))
 }
 
+/// A message of several lines: as a batch, and as single messages for those who know no such batch.
+pub fn forms(source: &str, command: &str, target: &str, text: &str, reference: &str) -> SmallVec<[Form; 1]> {
+    let mut batched: SmallVec<[Bytes; 1]> = SmallVec::new();
+    let mut apart: SmallVec<[Bytes; 1]> = SmallVec::new();
+    let mut opening = Vec::with_capacity(96);
+    write_line(&mut opening, source, "BATCH", &[&format!("+{reference}"), multiline::BATCH, target], None);
+    batched.push(Bytes::from(opening));
+    for (concat, text) in multiline::lines(text) {
+        let mut line = Vec::with_capacity(64 + source.len() + target.len() + text.len());
+        line.extend_from_slice(b"@batch=");
+        line.extend_from_slice(reference.as_bytes());
+        if concat {
+            line.push(b';');
+            line.extend_from_slice(multiline::CONCAT.as_bytes());
+        }
+        line.push(b' ');
+        let tags = line.len();
+        write_line(&mut line, source, command, &[target], Some(text));
+        let line = Bytes::from(line);
+        if !text.is_empty() {
+            apart.push(line.slice(tags..));
+        }
+        batched.push(line);
+    }
+    let mut closing = Vec::with_capacity(64);
+    write_line(&mut closing, source, "BATCH", &[&format!("-{reference}")], None);
+    batched.push(Bytes::from(closing));
+    smallvec![
+        Form { needs: batch::NEEDED, lacks: CapSet::EMPTY, lines: batched, tagged: Tagged::Batch },
+        Form { needs: CapSet::EMPTY, lacks: CapSet::EMPTY, lines: apart, tagged: Tagged::Parts },
+    ]
+}
+
 /// The frame of a message, kept under its number where `key` names its conversation.
 fn frame(server: &mut Server, seq: Seq, user: UserId, said: &Said<'_>, target: &str, key: Option<&str>) -> Frame {
     let there = &server.network.users[user];
     let source = there.source.clone();
     let text = fitting(said, &source, target);
-    let mut frame = Frame::plain(server.clock(), line_of(said, &source, target, text));
+    let mut frame = match multiline::is_multiline(text) {
+        false => Frame::plain(server.clock(), line_of(said, &source, target, text)),
+        true => {
+            let mut frame = Frame::plain(server.clock(), Bytes::new());
+            frame.forms = forms(&source, name_of(said.kind), target, text, &format!("m{seq:x}"));
+            frame
+        }
+    };
     frame.account = there.account_name.clone();
     frame.bot = there.is_bot();
     frame.msgid = Some(server.msgid(seq));
@@ -308,7 +359,8 @@ fn to_user(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, target
         server.frame_to_user(target, &frame, None);
         // The sender's other devices show what was said, if they can tell that it is their own.
         for conn in server.network.users[user].sessions.clone() {
-            if conn != ctx.conn && server.session(conn).is_some_and(|session| session.caps.has(Cap::EchoMessage)) {
+            let able = server.session(conn).is_some_and(|session| session.caps.has_any(KNOWS_ITS_OWN));
+            if conn != ctx.conn && able {
                 server.frame_to(conn, &frame);
             }
         }

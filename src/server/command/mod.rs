@@ -2,6 +2,7 @@
 
 pub mod authenticate;
 pub mod away;
+pub mod batch;
 pub mod bulk;
 pub mod cap;
 pub mod chathistory;
@@ -13,12 +14,15 @@ pub mod kick;
 pub mod list;
 pub mod markread;
 pub mod message;
+pub mod metadata;
 pub mod mode;
 pub mod monitor;
 pub mod names;
 pub mod nick;
 pub mod oper;
 pub mod part;
+pub mod persistence;
+pub mod redact;
 pub mod register;
 pub mod services;
 pub mod setname;
@@ -73,6 +77,7 @@ commands! {
     "ADMIN" 0 Registered info::admin, "[server]", "Who runs this server.";
     "AUTHENTICATE" 1 Always authenticate::run, "mechanism|response|*", "Logs in with SASL.";
     "AWAY" 0 Registered away::run, "[message]", "Says that you are away, or back.";
+    "BATCH" 1 Registered batch::run, "+reference draft/multiline target | -reference", "Begins and ends a message of several lines.";
     "CAP" 0 Always cap::run, "LS|LIST|REQ|END [parameters]", "Negotiates capabilities.";
     "CHANSERV" 1 Registered services::chanserv, "command [parameters]", "Registers channels.";
     "CHATHISTORY" 1 Registered chathistory::run, "LATEST|BEFORE|AFTER|AROUND|BETWEEN|TARGETS parameters", "Reads what was said.";
@@ -88,6 +93,7 @@ commands! {
     "LIST" 0 Registered list::run, "[channels|masks|conditions]", "Lists channels.";
     "LUSERS" 0 Registered info::lusers_command, "", "Counts users and channels.";
     "MARKREAD" 0 Registered markread::run, "target [timestamp=time]", "Shows or moves your read marker.";
+    "METADATA" 2 Always metadata::run, "target GET|LIST|SET|CLEAR|SUB|UNSUB|SUBS|SYNC [keys]", "Keys and values of people and channels.";
     "MODE" 1 Registered mode::run, "channel|nick [modes [parameters]]", "Shows or changes modes.";
     "MONITOR" 1 Registered monitor::run, "+|- nick[,nick...] | C | L | S", "Tells you when people come and go.";
     "MOTD" 0 Registered info::motd_command, "[server]", "The message of the day.";
@@ -99,10 +105,12 @@ commands! {
     "OPER" 2 Registered oper::run, "name password", "Makes you an operator.";
     "PART" 1 Registered part::run, "channel[,channel...] [reason]", "Leaves channels.";
     "PASS" 1 Always connection::pass, "password", "The server's password, or account:password.";
+    "PERSISTENCE" 1 Registered persistence::run, "GET | SET ON|OFF|DEFAULT", "Whether you stay when you disconnect.";
     "PING" 0 Always connection::ping, "token", "Answered with PONG.";
     "PONG" 0 Always connection::pong, "token", "The answer to PING.";
     "PRIVMSG" 0 Registered message::privmsg, "target[,target...] text", "Says something.";
     "QUIT" 0 Always connection::quit, "[reason]", "Ends the connection.";
+    "REDACT" 2 Registered redact::run, "target msgid [reason]", "Takes back what was said.";
     "REGISTER" 3 Always register::run, "account|* email|* password", "Makes an account.";
     "SETNAME" 1 Registered setname::run, "realname", "Changes your real name.";
     "TAGMSG" 0 Registered message::tagmsg, "target[,target...]", "Sends tags alone.";
@@ -141,6 +149,9 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     }
     if line.param_count() < command.min_params {
         need_more_params(ctx, command.name);
+        return;
+    }
+    if ctx.user.is_some() && batch::takes(server, ctx, line) {
         return;
     }
     (command.run)(server, ctx, line);
@@ -212,6 +223,8 @@ pub enum Pending {
         /// The target, for FAIL.
         target: Box<str>,
     },
+    /// REDACT.
+    Redact(Box<redact::Redaction>),
     /// What was missed.
     Replay(chathistory::Replay),
 }
@@ -244,6 +257,7 @@ pub fn resume(server: &mut Server, ctx: &mut Ctx, pending: Pending, returned: Re
         Pending::History { subcommand, target } => {
             chathistory::returned(server, ctx, &subcommand, &target, returned);
         }
+        Pending::Redact(redaction) => redact::found(server, ctx, &redaction, returned),
         Pending::Replay(replay) => chathistory::replayed(server, ctx, replay, returned),
     }
 }

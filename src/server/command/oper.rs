@@ -76,6 +76,10 @@ pub fn kill(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         let label = if conn == ctx.conn { ctx.reply.take_label() } else { None };
         server.close_labelled(conn, &quit, &quit, label);
     }
+    // Who is always on would stay.
+    if server.network.user_by_nick(&nick) == Some(target) && server.network.users[target].sessions.is_empty() {
+        server.submit_alone(Change::Quit { user: target, reason: &quit, shown: None });
+    }
 }
 
 #[cfg(test)]

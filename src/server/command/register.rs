@@ -153,6 +153,8 @@ fn create(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, hash: &str) 
         password: hash.into(),
         registered: server.clock(),
         autoreplay_missed: true,
+        always_on: None,
+        multiclient: true,
     };
     let (id, name) = (row.id, row.name.clone());
     server.network.put_account(row.clone());

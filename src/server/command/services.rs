@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use ircv3::Message;
 use ircv3::message::write_line;
 use ircv3::mode::Rank;
 use ircv3::numeric::Numeric;
+use ircv3::{Cap, Message};
 
 use crate::limits;
 use crate::server::action::Call;
 use crate::server::change::Change;
-use crate::server::command::{Pending, chathistory, register};
+use crate::server::command::{Pending, chathistory, metadata, register};
 use crate::server::event::Returned;
 use crate::server::frame::Frame;
 use crate::server::network::ChannelId;
+use crate::server::presence;
 use crate::server::record::{AccountId, AccountRow, ListRow, Record, Seq};
 use crate::server::session::Session;
 use crate::server::{Ctx, Server};
@@ -82,9 +83,13 @@ const NICKSERV_HELP: &[&str] = &[
     "REGISTER <password>: makes an account of your nick",
     "IDENTIFY [account] <password>: logs in to an account",
     "PASSWD <new password> <new password>: changes your password",
+    "SET ALWAYS-ON ON|OFF|DEFAULT: whether you stay on the network when you disconnect",
     "SET AUTOREPLAY-MISSED ON|OFF: whether what you missed is replayed at login",
+    "SET MULTICLIENT ON|OFF: whether several of your devices share one nick",
     "INFO [account]: tells about an account",
 ];
+
+const SETTINGS: &str = "SET ALWAYS-ON ON|OFF|DEFAULT, SET AUTOREPLAY-MISSED ON|OFF or SET MULTICLIENT ON|OFF";
 
 const CHANSERV_HELP: &[&str] = &[
     "REGISTER <#channel>: registers a channel that you are operator of",
@@ -223,21 +228,72 @@ fn nick_set(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
         say(ctx, "NickServ", "Log in first");
         return;
     };
-    let on = match rest {
-        [name, value] if name.eq_ignore_ascii_case("AUTOREPLAY-MISSED") => match value.to_ascii_uppercase().as_str() {
-            "ON" => true,
-            "OFF" => false,
-            _ => {
-                usage(ctx, "NickServ", "SET AUTOREPLAY-MISSED ON|OFF");
-                return;
-            }
-        },
+    let [name, value] = rest else {
+        usage(ctx, "NickServ", SETTINGS);
+        return;
+    };
+    let value = match value.to_ascii_uppercase().as_str() {
+        "ON" | "TRUE" | "YES" => Some(true),
+        "OFF" | "FALSE" | "NO" => Some(false),
+        "DEFAULT" => None,
         _ => {
-            usage(ctx, "NickServ", "SET AUTOREPLAY-MISSED ON|OFF");
+            usage(ctx, "NickServ", SETTINGS);
             return;
         }
     };
-    server.submit(ctx, Change::AutoreplayMissed { account, on });
+    let change = match (name.to_ascii_uppercase().as_str(), value) {
+        ("AUTOREPLAY-MISSED", Some(on)) => Change::AutoreplayMissed { account, on },
+        ("ALWAYS-ON", chosen) => Change::AlwaysOn { account, chosen, by_nickserv: true },
+        ("MULTICLIENT", Some(on)) => Change::Multiclient { account, on },
+        _ => {
+            usage(ctx, "NickServ", SETTINGS);
+            return;
+        }
+    };
+    server.submit(ctx, change);
+}
+
+/// Sets whether an account stays on the network without a connection.
+pub fn apply_always_on(
+    server: &mut Server,
+    ctx: &mut Ctx,
+    seq: Seq,
+    account: AccountId,
+    chosen: Option<bool>,
+    by_nickserv: bool,
+) {
+    if !keep_account(server, ctx, seq, account, |row| row.always_on = chosen) {
+        return;
+    }
+    let name = server.network.account(account).map(|row| row.folded.clone()).unwrap_or_default();
+    if let Some(user) = server.network.user_by_nick(&name)
+        && server.network.users[user].account == Some(account)
+    {
+        server.keep_presence(user);
+        for conn in server.network.users[user].sessions.clone() {
+            if conn != ctx.conn && server.session(conn).is_some_and(|session| session.caps.has(Cap::Persistence)) {
+                let mut told = server.ctx(conn, None);
+                presence::status(server, &mut told, account);
+                told.reply.after = ctx.reply.after;
+                server.finish(told);
+            }
+        }
+    }
+    if by_nickserv {
+        let on = presence::is_chosen(&server.settings, chosen);
+        let text = if on { "you stay on the network when you disconnect" } else { "you leave when you disconnect" };
+        let chosen = chosen.map_or("left to the server", |on| if on { "on" } else { "off" });
+        say(ctx, "NickServ", &format!("ALWAYS-ON is {chosen}: {text}"));
+    } else {
+        presence::status(server, ctx, account);
+    }
+}
+
+/// Sets whether a second connection may share the account's nick.
+pub fn apply_multiclient(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, on: bool) {
+    if keep_account(server, ctx, seq, account, |row| row.multiclient = on) {
+        say(ctx, "NickServ", if on { "MULTICLIENT is on" } else { "MULTICLIENT is off" });
+    }
 }
 
 /// Sets whether what was missed is replayed to an account's clients.
@@ -321,6 +377,7 @@ pub fn apply_register(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) 
         })
         .collect();
     let after = server.keep_channel(id, seq);
+    metadata::keep_channel(server, seq, id);
     for row in lists {
         server.keep(seq, Record::ListEntry(Box::new(row)));
     }

@@ -5,9 +5,9 @@ use ircv3::numeric::Numeric;
 use ircv3::{Cap, Folded, Message};
 
 use crate::server::command::bulk::WordLines;
-use crate::server::command::info;
 use crate::server::command::printable;
 use crate::server::command::who::{ECHO_BYTES, idle_seconds, sees_member};
+use crate::server::command::{info, metadata};
 use crate::server::network::UserId;
 use crate::server::{Ctx, Server};
 
@@ -93,6 +93,7 @@ fn about(server: &Server, ctx: &mut Ctx, id: UserId) {
     if me == id || network.users[me].is_oper() {
         private(server, ctx, id);
     }
+    metadata::whois(server, ctx, id);
     let idle = idle_seconds(server, user).to_string();
     let signon = user.signon.to_string();
     ctx.reply.numeric(Numeric::RPL_WHOISIDLE, &[nick, &idle, &signon], Some("seconds idle, signon time"));
