@@ -25,6 +25,7 @@ use crate::net::line::{Line, parse_line};
 use crate::net::link::{Link, Socket};
 use crate::net::proxy::Introduction;
 use crate::net::queue::{Accepted, EventQueue, Inbox, lock};
+use crate::net::websocket::Pages;
 use crate::server::action::{NOBODY, NetAction};
 use crate::server::event::{CloseCause, ConnId, Event, Peer};
 use crate::server::record::Seq;
@@ -229,7 +230,8 @@ impl Worker {
                 Some(required) => Transport::Introducing(Box::new((Introduction::new(socket, required), wire))),
                 None => {
                     let tls = wire.tls.map(|setup| setup.accept()).transpose().map_err(io::Error::other)?;
-                    Transport::Greeting(Link::new(socket, tls), wire.websocket)
+                    let pages = wire.websocket.map(|origins| Pages { origins, trusted: None });
+                    Transport::Greeting(Link::new(socket, tls), pages)
                 }
             })
         });
