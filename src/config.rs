@@ -477,9 +477,9 @@ impl Config {
             channel_registration: self.channels.registration,
             throttle: self.throttle.enabled.then(|| self.throttle.settings()),
             opers,
-            gateways,
             multiline_bytes: self.multiline.max_bytes,
             multiline_lines: self.multiline.max_lines,
+            gateways,
             client_tag_deny: self.client_tags.deny.clone(),
             default_user_modes: self.users.default_modes.clone(),
         })
@@ -949,9 +949,9 @@ mod tests {
             channel_registration: false,
             throttle: None,
             opers: Vec::new(),
-            gateways: Vec::new(),
             multiline_bytes: 1024,
             multiline_lines: 9,
+            gateways: Vec::new(),
             client_tag_deny: vec!["*".into(), "-typing".into()],
             default_user_modes: String::new(),
         };

@@ -52,23 +52,16 @@ pub struct Settings {
     pub throttle: Option<Throttle>,
     /// Operators.
     pub opers: Vec<Oper>,
-    /// Gateways that may speak for others by WEBIRC.
-    pub gateways: Vec<Gateway>,
     /// Bytes of a message of several lines, at most.
     pub multiline_bytes: usize,
     /// Lines of it, at most.
     pub multiline_lines: usize,
+    /// Gateways that may speak for others by WEBIRC.
+    pub gateways: Vec<Gateway>,
     /// Client-only tags that are taken off (`CLIENTTAGDENY`), without `+`.
     pub client_tag_deny: Vec<String>,
     /// User modes of a new user, such as `i`.
     pub default_user_modes: String,
-}
-
-impl Settings {
-    /// Whether a gateway may come from this address.
-    pub fn is_gateway(&self, ip: IpAddr) -> bool {
-        self.gateways.iter().any(|gateway| gateway.from.iter().any(|network| network.contains(ip)))
-    }
 }
 
 /// Who stays on the network without a connection.
@@ -82,6 +75,13 @@ pub enum AlwaysOn {
     OptOut,
     /// Every account.
     Mandatory,
+}
+
+impl Settings {
+    /// Whether a gateway may come from this address.
+    pub fn is_gateway(&self, ip: IpAddr) -> bool {
+        self.gateways.iter().any(|gateway| gateway.from.iter().any(|network| network.contains(ip)))
+    }
 }
 
 /// Limits by address and account.
@@ -181,9 +181,9 @@ impl Default for Settings {
             channel_registration: true,
             throttle: Some(Throttle::default()),
             opers: Vec::new(),
-            gateways: Vec::new(),
             multiline_bytes: 8192,
             multiline_lines: 100,
+            gateways: Vec::new(),
             client_tag_deny: Vec::new(),
             default_user_modes: "i".into(),
         }
