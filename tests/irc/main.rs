@@ -37,6 +37,8 @@ mod registration;
 mod relaymsg;
 mod rename;
 mod replay;
+mod sasl;
+mod sasl_tls;
 mod shutdown;
 mod startup;
 mod tags;

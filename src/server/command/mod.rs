@@ -7,6 +7,7 @@ pub mod bulk;
 pub mod cap;
 pub mod chathistory;
 pub mod connection;
+pub mod credentials;
 pub mod info;
 pub mod invite;
 pub mod join;
@@ -39,6 +40,7 @@ use ircv3::Message;
 use ircv3::numeric::Numeric;
 
 use crate::server::event::Returned;
+use crate::server::login::Attempt;
 use crate::server::record::AccountId;
 use crate::server::{Ctx, Server};
 
@@ -179,39 +181,18 @@ pub fn printable(word: &str) -> &str {
 pub enum Pending {
     /// The server's password.
     ServerPassword,
-    /// `PASS account:password`.
-    PassLogin {
-        /// The account.
-        account: AccountId,
-        /// Its name, as given.
-        name: Box<str>,
-        /// The device.
-        device: Box<str>,
-    },
-    /// SASL PLAIN.
-    Sasl {
-        /// The account; `None` where there is none of that name.
-        account: Option<AccountId>,
-        /// The name, as given.
-        name: Box<str>,
-        /// The device.
-        device: Box<str>,
-    },
+    /// A password that somebody logs in with.
+    Login(Attempt),
+    /// A token that somebody logs in with.
+    Token(authenticate::Presented),
     /// WEBIRC.
     WebIrc(Box<webirc::Spoken>),
-    /// NickServ IDENTIFY.
-    Identify {
-        /// The account; `None` where there is none of that name.
-        account: Option<AccountId>,
-        /// The name, as given.
-        name: Box<str>,
-    },
     /// REGISTER, or NickServ REGISTER.
     Register {
         /// The account's name.
         name: Box<str>,
-        /// Whether NickServ answers.
-        by_nickserv: bool,
+        /// Who asked for it.
+        by: register::By,
     },
     /// A new password for an account, by NickServ.
     SetPassword {
@@ -242,24 +223,11 @@ pub fn resume(server: &mut Server, ctx: &mut Ctx, pending: Pending, returned: Re
     let busy = matches!(returned, Returned::Failed(_));
     match pending {
         Pending::ServerPassword => server.server_password(ctx, verified),
-        Pending::PassLogin { account, name, device } => {
-            if verified {
-                server.login(ctx, account, &device);
-            } else {
-                server.login_failed(ctx.conn, &name);
-                ctx.reply.notice("PASS account:password did not log you in: the password is wrong");
-            }
-            server.try_register(ctx);
-        }
-        Pending::Sasl { account, name, device } => {
-            authenticate::verified(server, ctx, account.filter(|_| verified), &name, &device, busy);
-        }
+        Pending::Login(attempt) => server.password_compared(ctx, attempt, returned),
+        Pending::Token(presented) => authenticate::token_checked(server, ctx, &presented, returned),
+        Pending::Register { name, by } => register::hashed(server, ctx, &name, by, returned),
+        Pending::SetPassword { account } => credentials::password_hashed(server, ctx, account, returned),
         Pending::WebIrc(spoken) => webirc::verified(server, ctx, *spoken, verified, busy),
-        Pending::Identify { account, name } => {
-            services::identified(server, ctx, account.filter(|_| verified), &name, busy);
-        }
-        Pending::Register { name, by_nickserv } => register::hashed(server, ctx, &name, by_nickserv, returned),
-        Pending::SetPassword { account } => services::password_hashed(server, ctx, account, returned),
         Pending::Oper { name } => oper::verified(server, ctx, &name, verified),
         Pending::History { subcommand, target } => {
             chathistory::returned(server, ctx, &subcommand, &target, returned);
