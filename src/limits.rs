@@ -103,8 +103,9 @@ pub const SHUTDOWN_MS: u64 = 3_000;
 pub const CONNECTION_BYTES: usize = 16 * 1024;
 /// Bytes of memory that a TLS handshake costs at most while it is under way.
 pub const HANDSHAKE_BYTES: usize = 96 * 1024;
-/// Bytes of memory that someone costs at most who asks for long answers and does not read them.
-pub const SLOW_READER_BYTES: usize = 1024 * 1024;
+/// Bytes of memory that someone costs at most who asks for long answers and does not read them: one
+/// page of history, 1,000 messages with all the tags that they can have.
+pub const SLOW_READER_BYTES: usize = 9 * 1024 * 1024;
 /// Connections that the system completes before Roost accepts them.
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Fan-outs to one audience that are joined into one queue entry, at most.

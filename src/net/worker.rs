@@ -26,6 +26,7 @@ use crate::net::line::{Line, parse_line};
 use crate::net::link::{Link, Socket};
 use crate::net::proxy::Introduction;
 use crate::net::queue::{Accepted, EventQueue, Inbox, lock};
+use crate::net::websocket::Pages;
 use crate::server::action::{NOBODY, NetAction};
 use crate::server::event::{CloseCause, ConnId, Event, Peer};
 use crate::server::record::Seq;
@@ -36,6 +37,9 @@ const READ_BYTES: usize = 64 * 1024;
 const READS_A_TURN: usize = 4;
 /// Events that a worker gathers from connections that have more to say before it hands them over.
 const GATHERED_EVENTS: usize = 512;
+/// Connections that get their turn in one round because their sockets have something to say: where
+/// thousands do at once, the others' lines go out in between.
+const TURNS_A_ROUND: usize = 1024;
 /// Turns that such a connection gets before new input of others is looked at.
 const ROUNDS_OF_TURNS: usize = 8;
 /// Milliseconds that the other sides have to close once everything is said and the server ends.
@@ -84,7 +88,7 @@ pub struct Worker {
     ending: Option<u64>,
     actions: Vec<NetAction>,
     sockets: Vec<Accepted>,
-    tokens: Vec<u32>,
+    tokens: VecDeque<u32>,
     scratch: Box<[u8]>,
     input: BytesMut,
     output: Vec<u8>,
@@ -120,7 +124,7 @@ impl Worker {
             ending: None,
             actions: Vec::new(),
             sockets: Vec::new(),
-            tokens: Vec::new(),
+            tokens: VecDeque::new(),
             scratch: vec![0; READ_BYTES].into(),
             input: BytesMut::new(),
             output: Vec::new(),
@@ -146,11 +150,13 @@ impl Worker {
             self.admit(accepted);
         }
         self.sockets = sockets;
-        let mut tokens = std::mem::take(&mut self.tokens);
-        for slot in tokens.drain(..) {
+        for _ in 0..TURNS_A_ROUND {
+            let Some(slot) = self.tokens.pop_front() else { break };
             self.turn(slot);
         }
-        self.tokens = tokens;
+        if !self.tokens.is_empty() {
+            cx.waker().wake_by_ref();
+        }
         for _ in 0..ROUNDS_OF_TURNS {
             if self.stalled || self.hungry.is_empty() || self.events.len() >= GATHERED_EVENTS {
                 break;
@@ -231,7 +237,8 @@ impl Worker {
                 Some(required) => Transport::Introducing(Box::new((Introduction::new(socket, required), wire))),
                 None => {
                     let tls = wire.tls.map(|setup| setup.accept()).transpose().map_err(io::Error::other)?;
-                    Transport::Greeting(Link::new(socket, tls), wire.websocket)
+                    let pages = wire.websocket.map(|origins| Pages { origins, trusted: None });
+                    Transport::Greeting(Link::new(socket, tls), pages)
                 }
             })
         });
@@ -869,10 +876,10 @@ impl Ready {
         }
     }
 
-    /// Swaps the slots into `slots`, which must be empty; `waker` is woken by the next one.
-    fn attend(&self, slots: &mut Vec<u32>, waker: &Waker) {
+    /// Moves the slots to the end of `slots`; `waker` is woken by the next one.
+    fn attend(&self, slots: &mut VecDeque<u32>, waker: &Waker) {
         let mut inside = lock(&self.inside);
-        std::mem::swap(&mut inside.0, slots);
+        slots.extend(inside.0.drain(..));
         if !inside.1.as_ref().is_some_and(|known| known.will_wake(waker)) {
             inside.1 = Some(waker.clone());
         }

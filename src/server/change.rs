@@ -12,9 +12,10 @@ use crate::server::channel::Channel;
 use crate::server::command::message::{self, Said};
 use crate::server::command::redact::Redaction;
 use crate::server::command::register::By;
+use crate::server::command::relaymsg::Relayed;
 use crate::server::command::{
-    away, credentials, invite, join, kick, markread, metadata, mode, nick, oper, part, redact, register, services,
-    setname, topic,
+    away, credentials, invite, join, kick, markread, metadata, mode, nick, oper, part, redact, register, relaymsg,
+    rename, services, setname, topic,
 };
 use crate::server::event::ConnId;
 use crate::server::frame::Frame;
@@ -145,6 +146,17 @@ pub enum Change<'a> {
         target: &'a str,
         /// In milliseconds since 1970.
         time: u64,
+    },
+    /// RELAYMSG, NPC, NPCA, SCENE
+    Relayed(&'a Relayed<'a>),
+    /// RENAME of a channel
+    Rename {
+        /// The channel.
+        old: &'a str,
+        /// A name that a channel may have.
+        new: &'a str,
+        /// Why; may be empty.
+        reason: &'a str,
     },
     /// METADATA SET
     Metadata {
@@ -297,6 +309,10 @@ impl Server {
                 "MESSAGE_ERROR",
                 said.target,
             )),
+            Change::Relayed(relayed) => {
+                history.then_some(Refusal::Fail(relayed.command, "MESSAGE_ERROR", relayed.channel))
+            }
+            Change::Rename { old, .. } => kept(old).then_some(Refusal::Fail("RENAME", "CANNOT_RENAME", old)),
             Change::Kick { channel, .. } => {
                 history.then_some(Refusal::Fail("KICK", "TEMPORARILY_UNAVAILABLE", channel))
             }
@@ -364,6 +380,8 @@ impl Server {
             Change::Setname { realname } => setname::apply(self, ctx, realname),
             Change::Invite { nick, channel } => invite::apply(self, ctx, nick, channel),
             Change::Marker { target, time } => markread::apply(self, ctx, seq, target, time),
+            Change::Relayed(relayed) => relaymsg::apply(self, ctx, seq, relayed),
+            Change::Rename { old, new, reason } => rename::apply(self, ctx, seq, old, new, reason),
             Change::Metadata { target, key, value } => metadata::apply(self, ctx, seq, target, key, value),
             Change::MetadataClear { target } => metadata::apply_clear(self, ctx, seq, target),
             Change::Redact(redaction, row) => redact::apply(self, ctx, seq, redaction, row),

@@ -449,13 +449,13 @@ impl Server {
         self.out.store.push((seq, record));
     }
 
-    /// What output waits for that shows the kept change `seq`.
+    /// What output waits for that shows the change `seq`: nothing, where it has kept nothing so far.
     pub fn wait_for(&self, seq: Seq) -> Seq {
-        if self.settings.wait_for_store && !(self.store_failing.is_some() && self.settings.relay_when_store_fails) {
-            seq
-        } else {
-            0
-        }
+        let waits =
+            self.settings.wait_for_store && !(self.store_failing.is_some() && self.settings.relay_when_store_fails);
+        // A number without a record is never reported durable.
+        let mut latest = self.out.store.iter().rev().take_while(|(kept, _)| *kept >= seq);
+        if waits && latest.any(|(kept, _)| *kept == seq) { seq } else { 0 }
     }
 
     /// Whether what must be kept has to be refused now; the reason.

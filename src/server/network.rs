@@ -303,6 +303,45 @@ impl Network {
         id
     }
 
+    /// Gives a channel another name, which no other has.
+    pub fn rename_channel(&mut self, id: ChannelId, name: &str) {
+        let folded = self.fold(name);
+        let channel = &mut self.channels[id];
+        channel.name = name.into();
+        let was = std::mem::replace(&mut channel.folded, folded.clone());
+        self.channel_names.remove(&was);
+        self.channel_names.insert(folded, id);
+    }
+
+    /// Gives a conversation another key. One that has that key already, of an earlier channel of the name,
+    /// is put aside under a key that no channel can have. The conversations whose key is another one now.
+    pub fn rename_conversation(&mut self, old: &str, new: &str) -> Vec<(ConversationId, Box<str>)> {
+        let mut moved = Vec::new();
+        let Some(conversation) = self.conversations.remove(old) else { return moved };
+        if let Some(earlier) = self.conversations.remove(new) {
+            let aside: Box<str> = format!("{new} {}", earlier.id).into();
+            moved.push((earlier.id, aside.clone()));
+            self.conversations.insert(aside, earlier);
+        }
+        moved.push((conversation.id, new.into()));
+        self.conversations.insert(new.into(), conversation);
+        moved
+    }
+
+    /// Moves all read markers of a conversation to its new key: whose, and where they stand.
+    pub fn rename_markers(&mut self, old: &str, new: &str) -> Vec<(AccountId, u64)> {
+        let mut moved = Vec::new();
+        self.markers.retain(|account, markers| {
+            if let Some(time) = markers.remove(old) {
+                markers.insert(new.into(), time);
+                moved.push((*account, time));
+            }
+            true
+        });
+        moved.sort_unstable();
+        moved
+    }
+
     /// Forgets a channel that has no members and is not registered.
     pub fn drop_channel_if_empty(&mut self, id: ChannelId) {
         let channel = &self.channels[id];

@@ -71,7 +71,7 @@ pub type AccountId = u64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// `text` is what was said.
+    /// `text` is what was said; `argument` the nick of who said it for someone on another network.
     Privmsg = 0,
     /// As `Privmsg`.
     Notice = 1,

@@ -34,6 +34,8 @@ mod queries;
 mod redact;
 mod registered;
 mod registration;
+mod relaymsg;
+mod rename;
 mod replay;
 mod sasl;
 mod sasl_tls;

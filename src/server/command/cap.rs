@@ -31,6 +31,7 @@ pub fn offered(settings: &Settings, peer: &Peer) -> CapSet {
 pub fn value(settings: &Settings, peer: &Peer, cap: Cap) -> Option<String> {
     match cap {
         Cap::Sasl => Some(ircv3::sasl::list(authenticate::offered(settings, peer))),
+        Cap::Relaymsg => Some(super::relaymsg::SEPARATORS.into()),
         Cap::Metadata2 => Some(super::metadata::value(false)),
         Cap::Metadata3 => Some(super::metadata::value(true)),
         Cap::Multiline => {

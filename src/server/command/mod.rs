@@ -25,6 +25,8 @@ pub mod part;
 pub mod persistence;
 pub mod redact;
 pub mod register;
+pub mod relaymsg;
+pub mod rename;
 pub mod services;
 pub mod setname;
 pub mod topic;
@@ -103,6 +105,8 @@ commands! {
     "NICK" 0 Always nick::run, "nick", "Takes a nick.";
     "NICKSERV" 1 Registered services::nickserv, "command [parameters]", "Registers and identifies accounts.";
     "NOTICE" 0 Registered message::notice, "target[,target...] text", "Says something that nothing answers by itself.";
+    "NPC" 3 Registered relaymsg::npc, "channel name text", "Speaks for a character of a game.";
+    "NPCA" 3 Registered relaymsg::npca, "channel name text", "Acts for a character of a game.";
     "NS" 1 Registered services::nickserv, "command [parameters]", "As NICKSERV.";
     "OPER" 2 Registered oper::run, "name password", "Makes you an operator.";
     "PART" 1 Registered part::run, "channel[,channel...] [reason]", "Leaves channels.";
@@ -114,6 +118,9 @@ commands! {
     "QUIT" 0 Always connection::quit, "[reason]", "Ends the connection.";
     "REDACT" 2 Registered redact::run, "target msgid [reason]", "Takes back what was said.";
     "REGISTER" 3 Always register::run, "account|* email|* password", "Makes an account.";
+    "RELAYMSG" 3 Registered relaymsg::run, "channel nick text", "Speaks for someone on another network (channel operators).";
+    "RENAME" 2 Registered rename::run, "channel name [reason]", "Gives a channel another name.";
+    "SCENE" 2 Registered relaymsg::scene, "channel text", "Describes the scene of a game.";
     "SETNAME" 1 Registered setname::run, "realname", "Changes your real name.";
     "TAGMSG" 0 Registered message::tagmsg, "target[,target...]", "Sends tags alone.";
     "TIME" 0 Registered info::time, "[server]", "The server's time.";

@@ -14,7 +14,7 @@ use crate::server::frame::Frame;
 use crate::server::login::Door;
 use crate::server::network::ChannelId;
 use crate::server::presence;
-use crate::server::record::{AccountId, AccountRow, ListRow, Record, Seq};
+use crate::server::record::{AccountId, AccountRow, Record, Seq};
 use crate::server::session::Session;
 use crate::server::{Ctx, Server};
 
@@ -310,17 +310,7 @@ pub fn apply_register(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) 
     let channel = &mut server.network.channels[id];
     channel.founder = Some(account);
     channel.registered = registered;
-    let lists: Vec<ListRow> = ['b', 'e', 'I']
-        .into_iter()
-        .flat_map(|mode| channel.list(mode).into_iter().flatten().map(move |entry| (mode, entry)))
-        .map(|(mode, entry)| ListRow {
-            channel: channel.folded.as_str().into(),
-            mode,
-            mask: entry.mask.clone(),
-            setter: entry.setter.clone(),
-            set_at: entry.set_at,
-        })
-        .collect();
+    let lists = channel.list_rows();
     let after = server.keep_channel(id, seq);
     metadata::keep_channel(server, seq, id);
     for row in lists {
