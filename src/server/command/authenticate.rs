@@ -317,7 +317,7 @@ pub fn token_checked(server: &mut Server, ctx: &mut Ctx, presented: &Presented, 
     let name = match returned {
         Returned::Token(Ok(name)) => name,
         Returned::Token(Err(why)) => {
-            server.log(false, format!("a token did not log in: {why}"));
+            server.log(false, format!("a token did not log in: {why:?}"));
             server.login_failed(ctx.conn, None);
             refuse_token(server, ctx, OauthError::InvalidToken, *oauth, "the token does not log in here");
             return;
