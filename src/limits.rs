@@ -79,6 +79,17 @@ pub const SENDQ_BEFORE_REGISTRATION: usize = 128 * 1024;
 pub const HANDSHAKE_MS: u64 = 10_000;
 /// Milliseconds from the first line of a message of several lines to its last.
 pub const COMPOSING_MS: u64 = 60_000;
+/// Milliseconds that a proxy has to say whom it speaks for: it does so at once.
+pub const PROXY_HEADER_MS: u64 = 5_000;
+/// Bytes of a PROXY header: one with a certificate of 4 KiB in it has half as many.
+pub const PROXY_HEADER_BYTES: usize = 8 * 1024;
+/// Files that connections leave to the rest of the server (the store, the certificate, a reload):
+/// where no more are left, new connections wait in the system's queue.
+pub const RESERVED_FILES: usize = 64;
+/// Milliseconds after which a listener looks again whether there is room for a connection.
+pub const ACCEPT_RETRY_MS: u64 = 100;
+/// Milliseconds between two warnings that new connections have to wait.
+pub const ACCEPT_WARNING_MS: u64 = 60_000;
 /// Milliseconds that a connection stays half open after its last line, so that the other side reads it.
 pub const LINGER_MS: u64 = 2_000;
 /// Milliseconds that workers have to write what is queued when the server ends.

@@ -55,6 +55,19 @@ pub struct Peer {
     pub websocket: bool,
     /// SHA-256 of the client's certificate, in lower-case hex.
     pub certfp: Option<Box<str>>,
+    /// What is shown and counted in place of the address, for everyone who comes by the same way
+    /// (`host` of a listener, such as one for Tor).
+    pub host: Option<Arc<str>>,
+}
+
+impl Peer {
+    /// The host that others see: the address, never beginning with a colon, or what stands for it.
+    pub fn host(&self) -> Arc<str> {
+        match &self.host {
+            Some(host) => host.clone(),
+            None => ircv3::name::host_of(self.ip).into(),
+        }
+    }
 }
 
 /// A line that is not a message.

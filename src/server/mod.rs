@@ -328,7 +328,7 @@ impl Server {
         session.parked.clear();
         session.waiting = None;
         session.bulk = None;
-        let host = session.peer.ip;
+        let host = session.peer.host();
         let mut ctx = self.ctx(conn, label);
         ctx.reply.line_from("", "ERROR", &[], Some(&format!("Closing Link: {host} ({reason})")));
         let batch = || Box::from("0");

@@ -1,6 +1,5 @@
 //! From a connection to a user, and back: opening, registration, login, leaving.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use ircv3::message::write_line;
@@ -18,7 +17,7 @@ use crate::server::network::UserId;
 use crate::server::policy;
 use crate::server::record::{AccountId, Kind, Record, SeenRow, Seq};
 use crate::server::session::{Registration, Session};
-use crate::server::settings::Settings;
+use crate::server::settings::{Limits, Settings};
 use crate::server::throttle::{Origin, Tried};
 use crate::server::user::{Letters, User, source};
 use crate::server::{Ctx, Server};
@@ -75,7 +74,6 @@ impl Server {
     pub(super) fn opened(&mut self, conn: ConnId, peer: Box<Peer>) {
         let serial = self.next_serial;
         self.next_serial += 1;
-        let ip = peer.ip;
         let now = self.now.mono_ms;
         self.put_session(Session {
             conn,
@@ -109,54 +107,70 @@ impl Server {
         });
         self.unregistered += 1;
         self.timers.look(now + self.settings.registration_ms, conn, serial);
-        let here = self.throttles.came(Origin::of(ip));
+        self.came(conn);
         if self.ending {
             self.close(conn, "The server is ending");
-            return;
         }
-        let settings = self.settings.clone();
-        if let Some(throttle) = settings.throttle.as_ref().filter(|throttle| counts(throttle.exempt_loopback, ip)) {
-            if here > throttle.connections {
-                self.close(conn, &format!("Too many connections from your address (at most {})", throttle.connections));
-                return;
-            }
-            let tried = Tried::Connection(Origin::of(ip));
-            if !self.throttles.allow(tried, throttle.connections_per_minute, 60_000, now) {
-                self.close(conn, "Too many new connections from your address; try again in a minute");
-            }
+    }
+
+    /// Counts a connection where it comes from, and closes it where that is one too many.
+    pub(super) fn came(&mut self, conn: ConnId) {
+        let Some(session) = self.session(conn) else { return };
+        let origin = Origin::of(&session.peer);
+        // A gateway's connections are counted once it has said whom they are for.
+        let gateway = session.peer.host.is_none() && self.settings.is_gateway(session.peer.ip);
+        let limits = self.limits(conn).filter(|_| !gateway);
+        let here = self.throttles.came(origin.clone());
+        let Some(limits) = limits else { return };
+        let now = self.now.mono_ms;
+        if here > limits.connections {
+            self.close(conn, &format!("Too many connections from your address (at most {})", limits.connections));
+        } else if !self.throttles.allow(Tried::Connection(origin), limits.connections_per_minute, 60_000, now) {
+            self.close(conn, "Too many new connections from your address; try again in a minute");
         }
+    }
+
+    /// A gateway said whom a connection is for: the limits go by them from now on.
+    pub(super) fn comes_from(&mut self, conn: ConnId, peer: Box<Peer>) {
+        let Some(session) = self.session_mut(conn) else { return };
+        let before = std::mem::replace(&mut session.peer, peer);
+        self.throttles.went(&Origin::of(&before));
+        self.came(conn);
+    }
+
+    /// The limits that hold for a connection; `None` where none does.
+    fn limits(&self, conn: ConnId) -> Option<Limits> {
+        self.settings.throttle.as_ref()?.limits(&self.session(conn)?.peer)
     }
 
     /// Whether a login may be tried from here, and for this account; counts only failures.
     pub fn may_try_login(&self, conn: ConnId, account: &str) -> bool {
         let Some(session) = self.session(conn) else { return false };
         let Some(throttle) = &self.settings.throttle else { return true };
-        let most = throttle.login_failures_per_minute;
         let now = self.now.mono_ms;
         let account = Tried::LoginTo(self.network.fold(account).as_str().into());
-        self.throttles.would_allow(&account, most, now)
-            && (!counts(throttle.exempt_loopback, session.peer.ip)
-                || self.throttles.would_allow(&Tried::LoginFrom(Origin::of(session.peer.ip)), most, now))
+        self.throttles.would_allow(&account, throttle.limits.login_failures_per_minute, now)
+            && throttle.limits(&session.peer).is_none_or(|limits| {
+                let from = Tried::LoginFrom(Origin::of(&session.peer));
+                self.throttles.would_allow(&from, limits.login_failures_per_minute, now)
+            })
     }
 
     /// Notes that a login failed.
     pub fn login_failed(&mut self, conn: ConnId, account: &str) {
-        let Some(ip) = self.session(conn).map(|session| session.peer.ip) else { return };
+        let Some(origin) = self.session(conn).map(|session| Origin::of(&session.peer)) else { return };
         let now = self.now.mono_ms;
         let account = self.network.fold(account).as_str().into();
         self.throttles.allow(Tried::LoginTo(account), u32::MAX, 60_000, now);
-        self.throttles.allow(Tried::LoginFrom(Origin::of(ip)), u32::MAX, 60_000, now);
+        self.throttles.allow(Tried::LoginFrom(origin), u32::MAX, 60_000, now);
     }
 
     /// Whether one more account may be registered from here; counts it.
     pub fn may_register_account(&mut self, conn: ConnId) -> bool {
-        let Some(ip) = self.session(conn).map(|session| session.peer.ip) else { return false };
-        let settings = self.settings.clone();
-        let Some(throttle) = settings.throttle.as_ref().filter(|throttle| counts(throttle.exempt_loopback, ip)) else {
-            return true;
-        };
+        let Some(origin) = self.session(conn).map(|session| Origin::of(&session.peer)) else { return false };
+        let Some(limits) = self.limits(conn) else { return true };
         let now = self.now.mono_ms;
-        self.throttles.allow(Tried::Registration(Origin::of(ip)), throttle.registrations_per_hour, 3_600_000, now)
+        self.throttles.allow(Tried::Registration(origin), limits.registrations_per_hour, 3_600_000, now)
     }
 
     /// Makes a user of a connection that has given everything that is needed.
@@ -269,10 +283,9 @@ impl Server {
         let Some(session) = self.session_mut(ctx.conn) else { return };
         let early = session.registration.take().map(|registration| registration.metadata).unwrap_or_default();
         let (account, account_name) = (session.account, session.account_name.clone());
-        let (ip, secure) = (session.peer.ip, session.peer.tls);
+        let (host, secure) = (session.peer.host(), session.peer.tls);
         self.unregistered -= 1;
         let user = format!("~{}", ircv3::name::sanitize_user(user, limits::USER_LEN - 1));
-        let host = host_of(ip);
         let mut modes = Letters::of(&self.settings.default_user_modes);
         modes.set('Z', secure);
         let id = self.network.insert_user(User {
@@ -383,12 +396,12 @@ impl Server {
         command::monitor::forget(self, conn);
         let Some(session) = self.session_mut(conn) else { return };
         let user = session.user.take();
-        let (ip, unregistered) = (session.peer.ip, session.registration.take().is_some());
+        let (origin, unregistered) = (Origin::of(&session.peer), session.registration.take().is_some());
         let account = session.account;
         let device = session.device.clone();
         let sees_quit = session.sees_quit;
         self.unregistered -= usize::from(unregistered);
-        self.throttles.went(Origin::of(ip));
+        self.throttles.went(&origin);
         if let Some(account) = account {
             self.device_left(account, &device, seen);
         }
@@ -548,14 +561,4 @@ pub fn form_for(cap: Cap, line: Vec<u8>) -> Form {
 /// A frame from the server itself.
 pub fn server_frame(server: &Server, line: Vec<u8>) -> Frame {
     Frame::plain(server.clock(), bytes::Bytes::from(line))
-}
-
-fn counts(exempt_loopback: bool, ip: IpAddr) -> bool {
-    !(exempt_loopback && ip.is_loopback())
-}
-
-/// The host that others see: the address, never beginning with a colon.
-fn host_of(ip: IpAddr) -> Arc<str> {
-    let text = ip.to_string();
-    if text.starts_with(':') { format!("0{text}").into() } else { text.into() }
 }

@@ -263,6 +263,7 @@ pub(in crate::server) mod testing {
                 tls: false,
                 websocket: false,
                 certfp: None,
+                host: None,
             };
             self.handle(Event::Opened(conn, Box::new(peer)));
             conn

@@ -28,6 +28,7 @@ pub mod setname;
 pub mod topic;
 pub mod userhost;
 pub mod wallops;
+pub mod webirc;
 pub mod who;
 pub mod whois;
 
@@ -118,6 +119,7 @@ commands! {
     "VERIFY" 2 Always register::verify, "account code", "Verifies an account.";
     "VERSION" 0 Registered info::version, "[server]", "The server's version.";
     "WALLOPS" 0 Registered wallops::run, "text", "Tells everyone with user mode w (operators).";
+    "WEBIRC" 4 Always webirc::run, "password gateway hostname address [options]", "A gateway says whom it speaks for.";
     "WHO" 0 Registered who::run, "mask [%fields,token]", "Lists users.";
     "WHOIS" 0 Registered whois::run, "[server] nick", "Tells about a user.";
     "WHOWAS" 0 Registered whois::whowas, "nick [count]", "Tells about someone who left.";
@@ -186,6 +188,8 @@ pub enum Pending {
         /// The device.
         device: Box<str>,
     },
+    /// WEBIRC.
+    WebIrc(Box<webirc::Spoken>),
     /// NickServ IDENTIFY.
     Identify {
         /// The account; `None` where there is none of that name.
@@ -241,6 +245,7 @@ pub fn resume(server: &mut Server, ctx: &mut Ctx, pending: Pending, returned: Re
         Pending::Sasl { account, name, device } => {
             authenticate::verified(server, ctx, account.filter(|_| verified), &name, &device, busy);
         }
+        Pending::WebIrc(spoken) => webirc::verified(server, ctx, *spoken, verified, busy),
         Pending::Identify { account, name } => {
             services::identified(server, ctx, account.filter(|_| verified), &name, busy);
         }
