@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::accounts::Pool;
+use crate::audit::Audit;
 use crate::config::{self, Config, ConfigError};
 use crate::limits::{HASHES_WAITING, WAITING_RECORDS};
 use crate::net::{self, Durable, EventQueue, FloodOptions, Listener, Origins, Room, TlsError, TlsSetup, Wire, Worker};
@@ -66,6 +67,11 @@ pub fn run(config: Config, reload: Reload) -> Result<(), RunError> {
     let tls = tls_setup(&config)?;
     let listeners = listen(&config, tls.as_ref())?;
 
+    let audit = Audit::open(&config.log.audit).map_err(|error| {
+        let problem = format!("\"{}\" cannot be written: {error}; give the path of a file, or \"\"", config.log.audit);
+        config.fault("log.audit", &problem)
+    })?;
+
     let workers = config.workers();
     let events = Arc::new(EventQueue::default());
     // The mark stands at the last start's end until the store has told where this one begins.
@@ -87,7 +93,8 @@ pub fn run(config: Config, reload: Reload) -> Result<(), RunError> {
     let clock = Clock::start();
     let server = Server::new(settings, snapshot, workers, clock.now());
     let threads = start_workers(net_options(&config), &events, &durable, listeners, Room::new(files))?;
-    let carrier = Carrier { events: events.clone(), durable: durable.clone(), store: Some(store), pool: Some(pool) };
+    let carrier =
+        Carrier { events: events.clone(), durable: durable.clone(), store: Some(store), pool: Some(pool), audit };
     let (ended, end) = oneshot::channel();
     let server_thread = thread::Builder::new().name("server".into()).spawn(move || {
         let carrier = serve(server, clock, carrier);
@@ -221,6 +228,7 @@ struct Carrier {
     durable: Arc<Durable>,
     store: Option<Store>,
     pool: Option<Pool>,
+    audit: Audit,
 }
 
 impl Carrier {
@@ -247,6 +255,9 @@ impl Carrier {
         }
         for (id, call) in actions.calls.drain(..) {
             self.call(id, call);
+        }
+        for line in actions.audit.drain(..) {
+            self.audit.write(line);
         }
         for line in actions.log.drain(..) {
             if line.warning {

@@ -83,6 +83,7 @@ user_modes! {
     'i' true true "invisible"
     'o' false true "operator"
     'R' true true "messages from registered users only"
+    's' true true "server notices"
     'T' true true "no CTCP"
     'w' true true "wallops"
     'Z' false false "secure connection"
@@ -307,6 +308,20 @@ pub fn encode(changes: &[ModeChange<'_>]) -> String {
         line.push(change);
     }
     line.finish()
+}
+
+/// The changes of user modes as MODE's parameter, which none of them has more of: `+Bi-o`.
+pub fn encode_user_modes(changes: &[ModeChange<'_>]) -> String {
+    let mut text = String::new();
+    let mut sign = None;
+    for change in changes {
+        if sign != Some(change.add) {
+            sign = Some(change.add);
+            text.push(if change.add { '+' } else { '-' });
+        }
+        text.push(change.letter);
+    }
+    text
 }
 
 /// As [`encode`], over as many lines as it takes for none to be longer than `most_bytes` or to have

@@ -233,9 +233,9 @@ numerics! {
     }
     // What irc-proto lacks.
     own {
+        RPL_MAP = 6,
+        RPL_MAPEND = 7,
         RPL_SNOMASK = 8,
-        RPL_MAP = 15,
-        RPL_MAPEND = 17,
         RPL_SAVENICK = 43,
         RPL_STATSLLINE = 241,
         RPL_STATSDEBUG = 249,

@@ -113,6 +113,15 @@ pub struct LogLine {
     pub text: String,
 }
 
+/// What an operator did, for the audit log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditLine {
+    /// When, in milliseconds since 1970.
+    pub time: u64,
+    /// Who and what.
+    pub text: String,
+}
+
 /// What came of one or more events.
 #[derive(Debug, Default)]
 pub struct Actions {
@@ -124,6 +133,8 @@ pub struct Actions {
     pub calls: Vec<(CallId, Call)>,
     /// For the log.
     pub log: Vec<LogLine>,
+    /// For the audit log.
+    pub audit: Vec<AuditLine>,
     /// The server has said its last word: once the queues are empty, end.
     pub ended: bool,
 }
@@ -140,6 +151,7 @@ impl Actions {
             && self.store.is_empty()
             && self.calls.is_empty()
             && self.log.is_empty()
+            && self.audit.is_empty()
             && !self.ended
     }
 }

@@ -106,6 +106,8 @@ pub enum Change<'a> {
     UserModes {
         /// As given, such as `+B-i`.
         modes: &'a str,
+        /// The letters of mode `s`, such as `+ck`.
+        mask: Option<&'a str>,
     },
     /// NICK of a user.
     Nick {
@@ -152,8 +154,11 @@ pub enum Change<'a> {
     },
     /// REDACT of a message that stands in the store so.
     Redact(&'a Redaction, &'a MessageRow),
-    /// OPER with the right password.
-    OperUp,
+    /// OPER with the right password or certificate.
+    OperUp {
+        /// As which operator.
+        name: &'a str,
+    },
     /// A new account.
     Account {
         /// Its name.
@@ -287,7 +292,7 @@ impl Server {
             | Change::Away { .. }
             | Change::Setname { .. }
             | Change::Invite { .. }
-            | Change::OperUp
+            | Change::OperUp { .. }
             | Change::OpFounder { .. } => None,
         }
     }
@@ -306,7 +311,7 @@ impl Server {
             Change::Kick { channel, nick, reason } => kick::apply(self, ctx, seq, channel, nick, reason),
             Change::Topic { channel, text } => topic::apply(self, ctx, seq, channel, text),
             Change::ChannelModes { channel, changes } => mode::apply(self, ctx, seq, channel, changes),
-            Change::UserModes { modes } => mode::apply_to_user(self, ctx, modes),
+            Change::UserModes { modes, mask } => mode::apply_to_user(self, ctx, modes, mask),
             Change::Nick { nick } => nick::apply(self, ctx, seq, nick),
             Change::Away { text } => away::apply(self, ctx, text),
             Change::Setname { realname } => setname::apply(self, ctx, realname),
@@ -315,7 +320,7 @@ impl Server {
             Change::Metadata { target, key, value } => metadata::apply(self, ctx, seq, target, key, value),
             Change::MetadataClear { target } => metadata::apply_clear(self, ctx, seq, target),
             Change::Redact(redaction, row) => redact::apply(self, ctx, seq, redaction, row),
-            Change::OperUp => oper::apply(self, ctx),
+            Change::OperUp { name } => oper::apply(self, ctx, name),
             Change::Account { name, hash, by_nickserv } => register::apply(self, ctx, seq, name, hash, by_nickserv),
             Change::Password { account, hash } => services::apply_password(self, ctx, seq, account, hash),
             Change::AutoreplayMissed { account, on } => services::apply_autoreplay(self, ctx, seq, account, on),

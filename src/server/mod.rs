@@ -9,10 +9,12 @@ pub mod event;
 pub mod frame;
 pub mod history;
 pub mod network;
+pub mod notice;
 pub mod policy;
 pub mod record;
 pub mod registration;
 pub mod reply;
+pub mod right;
 pub mod session;
 pub mod settings;
 pub mod throttle;
@@ -25,7 +27,7 @@ use bytes::Bytes;
 use ircv3::tags::Tags;
 use ircv3::{Cap, CapSet, Casemapping, Message};
 
-use self::action::{Actions, Call, LogLine, NOBODY, NetAction};
+use self::action::{Actions, AuditLine, Call, LogLine, NOBODY, NetAction};
 use self::command::Pending;
 use self::command::bulk;
 use self::event::{BadLine, CallId, CloseCause, ConnId, Event, Now, Returned};
@@ -463,23 +465,22 @@ impl Server {
         let opers: Vec<UserId> =
             self.network.users.iter().filter(|(_, user)| user.is_oper()).map(|(id, _)| id).collect();
         for id in opers {
-            let user = &self.network.users[id];
-            let mut line = Vec::new();
-            ircv3::message::write_line(
-                &mut line,
-                &self.settings.server_name,
-                "NOTICE",
-                &[&user.nick],
-                Some(&format!("*** {text}")),
-            );
-            let frame = Frame::plain(self.clock, Bytes::from(line));
-            self.frame_to_user(id, &frame, None);
+            self.notice_to(id, &format!("*** {text}"));
         }
     }
 
     /// A line for the operator's log.
     pub fn log(&mut self, warning: bool, text: String) {
         self.out.log.push(LogLine { warning, text });
+    }
+
+    /// A line for the audit log: what an operator did.
+    pub fn audit(&mut self, user: UserId, what: &str) {
+        let there = &self.network.users[user];
+        let name = there.oper.as_ref().map_or("?", |oper| &oper.name);
+        let text = format!("{} as operator {name:?}: {what}", there.source);
+        let time = self.clock;
+        self.out.audit.push(AuditLine { time, text });
     }
 
     // Sending.
@@ -578,6 +579,7 @@ impl Server {
 
     fn reload(&mut self, settings: Arc<Settings>) {
         self.settings = settings;
+        command::oper::reloaded(self);
         self.isupport = Arc::new(registration::isupport(&self.settings, self.network.casemapping));
         self.log(false, "the configuration was read again".into());
     }

@@ -17,7 +17,7 @@ use crate::server::event::ConnId;
 use crate::server::record::{
     AccountId, AccountRow, ConversationId, ConversationRow, MetadataRow, Record, Seq, Snapshot,
 };
-use crate::server::user::{Metadata, User, put_metadata};
+use crate::server::user::{Letters, Metadata, User, put_metadata};
 
 /// A user's place in [`Network::users`].
 pub type UserId = usize;
@@ -49,6 +49,8 @@ pub struct Network {
     pub metadata_changed: Seq,
     /// Those who left, the latest first.
     pub whowas: VecDeque<Whowas>,
+    /// Those who hear server notices.
+    pub noticed: Vec<UserId>,
     /// How many users are operators, invisible; and the most that were on at once.
     pub opers: usize,
     /// How many users are invisible.
@@ -153,6 +155,7 @@ impl Network {
             account_metadata: AHashMap::new(),
             metadata_changed: 0,
             whowas: VecDeque::new(),
+            noticed: Vec::new(),
             opers: 0,
             invisible: 0,
             most_users: 0,
@@ -234,6 +237,9 @@ impl Network {
     pub fn remove_user(&mut self, id: UserId, left: u64) -> User {
         let user = self.users.remove(id);
         self.nicks.remove(&user.folded);
+        if user.notices != Letters::default() {
+            self.noticed.retain(|other| *other != id);
+        }
         self.remember(Whowas::of(&user, user.folded.clone(), left));
         user
     }

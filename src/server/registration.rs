@@ -14,6 +14,7 @@ use crate::server::command::{self, Pending};
 use crate::server::event::{ConnId, Peer};
 use crate::server::frame::{Form, Frame, Tagged};
 use crate::server::network::UserId;
+use crate::server::notice::About;
 use crate::server::policy;
 use crate::server::record::{AccountId, Kind, Record, SeenRow, Seq};
 use crate::server::session::{Registration, Session};
@@ -123,11 +124,18 @@ impl Server {
         let here = self.throttles.came(origin.clone());
         let Some(limits) = limits else { return };
         let now = self.now.mono_ms;
-        if here > limits.connections {
-            self.close(conn, &format!("Too many connections from your address (at most {})", limits.connections));
+        let reason = if here > limits.connections {
+            format!("Too many connections from your address (at most {})", limits.connections)
         } else if !self.throttles.allow(Tried::Connection(origin), limits.connections_per_minute, 60_000, now) {
-            self.close(conn, "Too many new connections from your address; try again in a minute");
-        }
+            "Too many new connections from your address; try again in a minute".to_owned()
+        } else {
+            return;
+        };
+        self.notify(About::Limits, |server| {
+            let host = server.session(conn).map(|session| session.peer.host()).unwrap_or_default();
+            format!("a connection from {host} was refused: {reason}")
+        });
+        self.close(conn, &reason);
     }
 
     /// A gateway said whom a connection is for: the limits go by them from now on.
@@ -283,7 +291,7 @@ impl Server {
         let Some(session) = self.session_mut(ctx.conn) else { return };
         let early = session.registration.take().map(|registration| registration.metadata).unwrap_or_default();
         let (account, account_name) = (session.account, session.account_name.clone());
-        let (host, secure) = (session.peer.host(), session.peer.tls);
+        let (host, secure, ip) = (session.peer.host(), session.peer.tls, session.peer.ip);
         self.unregistered -= 1;
         let user = format!("~{}", ircv3::name::sanitize_user(user, limits::USER_LEN - 1));
         let mut modes = Letters::of(&self.settings.default_user_modes);
@@ -307,6 +315,8 @@ impl Server {
             signon: self.clock / 1000,
             spoke: self.now.mono_ms,
             secure,
+            oper: None,
+            notices: Letters::default(),
         });
         if modes.has('i') {
             self.network.invisible += 1;
@@ -314,9 +324,11 @@ impl Server {
         self.become_user(ctx, id);
         command::metadata::adopt(self, id, since, early);
         self.welcome(ctx, id);
+        command::oper::come_by_certificate(self, ctx);
         let there = &self.network.users[id];
         let (folded, nick, source) = (there.folded.clone(), there.nick.clone(), there.source.clone());
         command::monitor::changed(self, &folded, &nick, Some(&source));
+        self.notify(About::Connects, |server| server.network.users[id].described("comes", &ip.to_string()));
         command::chathistory::replay(self, ctx, None);
     }
 
@@ -452,6 +464,7 @@ impl Server {
         let kept = there.account.is_some();
         let channels = there.channels.clone();
         let mut frame = self.frame_from(user, line);
+        self.notify(About::Quits, |server| server.network.users[user].described("goes", reason));
         if kept {
             for channel in &channels {
                 self.keep_event(
@@ -536,6 +549,8 @@ impl Server {
         let there = &mut self.network.users[user];
         there.account = Some(account);
         there.account_name = Some(name);
+        self.notify(About::Accounts, |server| server.network.users[user].described("is logged in", "login"));
+        let there = &self.network.users[user];
         let mut line = Vec::with_capacity(96);
         write_line(&mut line, &there.source, "ACCOUNT", &[there.account_name.as_deref().unwrap_or("*")], None);
         let mut frame = self.frame_from(user, line);

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use ircv3::Cidr;
 
 use crate::server::event::Peer;
+use crate::server::right::Rights;
+use crate::server::user::Letters;
 
 /// Settings of the state machine.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,7 +49,7 @@ pub struct Settings {
     /// Limits and throttles by address and account.
     pub throttle: Option<Throttle>,
     /// Operators.
-    pub opers: Vec<Oper>,
+    pub opers: Vec<Arc<Oper>>,
     /// Bytes of a message of several lines, at most.
     pub multiline_bytes: usize,
     /// Lines of it, at most.
@@ -132,12 +134,22 @@ pub struct Limits {
 }
 
 /// An operator.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Oper {
     /// The name given to OPER.
     pub name: Box<str>,
-    /// bcrypt of the prehashed password.
-    pub password: Box<str>,
+    /// bcrypt of the prehashed password; `None` where the certificate is enough.
+    pub password: Option<Box<str>>,
+    /// SHA-256 of the certificate that it must show, in lower-case hex.
+    pub certfp: Option<Box<str>>,
+    /// Whether the certificate makes it an operator when it connects, without OPER.
+    pub auto: bool,
+    /// The name of its class; empty: none, and all rights.
+    pub class: Box<str>,
+    /// What it may do.
+    pub rights: Rights,
+    /// The notices that it gets from the start.
+    pub snomasks: Letters,
 }
 
 impl Default for Settings {

@@ -9,6 +9,8 @@ use smallvec::SmallVec;
 use crate::server::event::ConnId;
 use crate::server::network::ChannelId;
 use crate::server::record::{AccountId, Seq};
+use crate::server::right::Right;
+use crate::server::settings::Oper;
 
 /// Keys and values (METADATA).
 pub type Metadata = BTreeMap<Box<str>, Box<str>>;
@@ -93,6 +95,10 @@ pub struct User {
     pub spoke: u64,
     /// Whether every session came over TLS.
     pub secure: bool,
+    /// What it may do as an operator.
+    pub oper: Option<Arc<Oper>>,
+    /// The notices that it hears (mode `s`).
+    pub notices: Letters,
 }
 
 impl User {
@@ -105,6 +111,17 @@ impl User {
     /// Whether it is an operator.
     pub fn is_oper(&self) -> bool {
         self.modes.has('o')
+    }
+
+    /// Whether it is an operator who may do this.
+    pub fn may(&self, right: Right) -> bool {
+        self.is_oper() && self.oper.as_ref().is_some_and(|oper| oper.rights.has(right))
+    }
+
+    /// A line about it for server notices.
+    pub fn described(&self, what: &str, more: &str) -> String {
+        let account = self.account_name.as_deref().map(|name| format!(" as {name}")).unwrap_or_default();
+        format!("{} ({}@{}){account} {what} [{more}]", self.nick, self.user, self.host)
     }
 
     /// Whether it is a bot.

@@ -27,6 +27,7 @@ mod modes;
 mod monitor;
 mod multiline;
 mod notify;
+mod opers;
 mod queries;
 mod redact;
 mod registered;

@@ -14,6 +14,7 @@ use roost::server::frame::Frame;
 use roost::server::history;
 use roost::server::network::{Conversation, Network, UserId};
 use roost::server::record::{Kind, MessageRow, Reader, Record, Seq, Snapshot};
+use roost::server::right::Rights;
 use roost::server::settings::{Limits, Oper, Settings, Throttle};
 
 use crate::client::{Client, Counters, Persona};
@@ -142,7 +143,12 @@ fn settings(random: &mut Random, password: bool) -> Settings {
             limits: Limits { connections: 8, registrations_per_hour: 4, ..Throttle::default().limits },
             ..Throttle::default()
         }),
-        opers: vec![Oper { name: "admin".into(), password: "h:right".into() }],
+        opers: vec![Arc::new(Oper {
+            name: "admin".into(),
+            password: Some("h:right".into()),
+            rights: Rights::ALL,
+            ..Oper::default()
+        })],
         client_tag_deny: if random.percent(30) { vec!["*".into(), "-draft/react".into()] } else { Vec::new() },
         default_user_modes: (*random.pick(&["i", "", "iB"])).to_owned(),
         ..Settings::default()

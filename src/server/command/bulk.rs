@@ -214,7 +214,8 @@ pub(in crate::server) mod testing {
     use crate::server::event::{ConnId, Event, Now, Peer};
     use crate::server::network::UserId;
     use crate::server::record::{Record, Seq, Snapshot};
-    use crate::server::settings::Settings;
+    use crate::server::right::Rights;
+    use crate::server::settings::{Oper, Settings};
 
     pub struct Asked {
         pub server: Server,
@@ -285,6 +286,8 @@ pub(in crate::server) mod testing {
 
         pub fn set_oper(&mut self, nick: &str) {
             let id = self.id(nick);
+            let all = Oper { name: nick.into(), rights: Rights::ALL, ..Oper::default() };
+            self.server.network.users[id].oper = Some(Arc::new(all));
             self.server.network.users[id].modes.set('o', true);
             self.server.network.opers += 1;
         }

@@ -14,6 +14,7 @@ use crate::server::change::{Change, Happened};
 use crate::server::command::{away, chathistory, markread, metadata, names, printable, topic};
 use crate::server::frame::{Form, Frame, Tagged};
 use crate::server::network::ChannelId;
+use crate::server::notice::About;
 use crate::server::policy::{self, JoinRefused};
 use crate::server::record::{Kind, Seq};
 use crate::server::{Ctx, Server};
@@ -97,6 +98,12 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, given: &str, key: Opt
         _ => {}
     }
     server.add_member(id, user, ranks);
+    if empty && server.network.channels[id].founder.is_none() {
+        server.notify(About::Channels, |server| {
+            let (channel, there) = (&server.network.channels[id], &server.network.users[user]);
+            format!("{} was made by {}", channel.name, there.source)
+        });
+    }
     let mut frame = frame(server, user, id);
     if account.is_some() {
         let realname = server.network.users[user].realname.clone();

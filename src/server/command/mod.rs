@@ -37,6 +37,7 @@ use ircv3::numeric::Numeric;
 
 use crate::server::event::Returned;
 use crate::server::record::AccountId;
+use crate::server::right::Right;
 use crate::server::{Ctx, Server};
 
 /// When a command may be used.
@@ -46,6 +47,8 @@ pub enum When {
     Always,
     /// Once registered; 451 before.
     Registered,
+    /// By operators with this right; 481 and 723 for others. It is in the audit log.
+    Operator(Right),
 }
 
 /// A command: one row of the table.
@@ -64,10 +67,10 @@ pub struct Command {
 }
 
 macro_rules! commands {
-    ($($name:literal $min:literal $when:ident $run:path, $syntax:literal, $help:literal;)+) => {
+    ($($name:literal $min:literal $when:ident $(($right:ident))? $run:path, $syntax:literal, $help:literal;)+) => {
         /// All commands, by name.
         pub const COMMANDS: &[Command] = &[$(Command {
-            name: $name, min_params: $min, when: When::$when, syntax: $syntax, help: $help, run: $run,
+            name: $name, min_params: $min, when: When::$when $((Right::$right))?, syntax: $syntax, help: $help, run: $run,
         }),+];
     };
 }
@@ -88,7 +91,7 @@ commands! {
     "ISON" 1 Registered userhost::ison, "nick ...", "Which of these are online.";
     "JOIN" 1 Registered join::run, "channels [keys] | 0", "Joins channels; 0 leaves all.";
     "KICK" 2 Registered kick::run, "channel nick[,nick...] [reason]", "Removes someone from a channel.";
-    "KILL" 1 Registered oper::kill, "nick [reason]", "Ends someone's connection (operators).";
+    "KILL" 1 Operator(Kill) oper::kill, "nick [reason]", "Ends someone's connection (operators).";
     "LIST" 0 Registered list::run, "[channels|masks|conditions]", "Lists channels.";
     "LUSERS" 0 Registered info::lusers_command, "", "Counts users and channels.";
     "MARKREAD" 0 Registered markread::run, "target [timestamp=time]", "Shows or moves your read marker.";
@@ -101,7 +104,7 @@ commands! {
     "NICKSERV" 1 Registered services::nickserv, "command [parameters]", "Registers and identifies accounts.";
     "NOTICE" 0 Registered message::notice, "target[,target...] text", "Says something that nothing answers by itself.";
     "NS" 1 Registered services::nickserv, "command [parameters]", "As NICKSERV.";
-    "OPER" 2 Registered oper::run, "name password", "Makes you an operator.";
+    "OPER" 1 Registered oper::run, "name [password]", "Makes you an operator.";
     "PART" 1 Registered part::run, "channel[,channel...] [reason]", "Leaves channels.";
     "PASS" 1 Always connection::pass, "password", "The server's password, or account:password.";
     "PING" 0 Always connection::ping, "token", "Answered with PONG.";
@@ -118,7 +121,7 @@ commands! {
     "USERHOST" 1 Registered userhost::run, "nick ...", "User names and hosts.";
     "VERIFY" 2 Always register::verify, "account code", "Verifies an account.";
     "VERSION" 0 Registered info::version, "[server]", "The server's version.";
-    "WALLOPS" 0 Registered wallops::run, "text", "Tells everyone with user mode w (operators).";
+    "WALLOPS" 0 Operator(Wallops) wallops::run, "text", "Tells everyone with user mode w (operators).";
     "WEBIRC" 4 Always webirc::run, "password gateway hostname address [options]", "A gateway says whom it speaks for.";
     "WHO" 0 Registered who::run, "mask [%fields,token]", "Lists users.";
     "WHOIS" 0 Registered whois::run, "[server] nick", "Tells about a user.";
@@ -141,8 +144,13 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         ctx.reply.numeric(Numeric::ERR_UNKNOWNCOMMAND, &[printable(line.command())], Some("Unknown command"));
         return;
     };
-    if command.when == When::Registered && ctx.user.is_none() {
+    if command.when != When::Always && ctx.user.is_none() {
         ctx.reply.numeric(Numeric::ERR_NOTREGISTERED, &[], Some("You have not registered"));
+        return;
+    }
+    if let When::Operator(right) = command.when
+        && !oper::may(server, ctx, right)
+    {
         return;
     }
     if line.param_count() < command.min_params {
@@ -151,6 +159,10 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     }
     if ctx.user.is_some() && batch::takes(server, ctx, line) {
         return;
+    }
+    if let When::Operator(_) = command.when {
+        let params: Vec<&str> = line.params().collect();
+        server.audit(ctx.me(), &format!("{} {}", command.name, params.join(" ")));
     }
     (command.run)(server, ctx, line);
 }

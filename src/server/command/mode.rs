@@ -11,8 +11,9 @@ use ircv3::numeric::Numeric;
 use crate::limits;
 use crate::server::change::{Change, Happened};
 use crate::server::channel::ListEntry;
-use crate::server::command::printable;
+use crate::server::command::{oper, printable};
 use crate::server::network::{ChannelId, UserId};
+use crate::server::notice;
 use crate::server::policy;
 use crate::server::record::{Kind, ListRow, Record, Seq};
 use crate::server::user::Letters;
@@ -372,13 +373,16 @@ fn user_mode(server: &mut Server, ctx: &mut Ctx, line: &Message, target: &str) {
     let Some(modes) = line.param(1) else {
         let text = format!("+{}", server.network.users[user].modes.text());
         ctx.reply.numeric(Numeric::RPL_UMODEIS, &[&text], None);
+        if server.network.users[user].modes.has('s') {
+            notice::show(server, ctx);
+        }
         return;
     };
-    server.submit(ctx, Change::UserModes { modes });
+    server.submit(ctx, Change::UserModes { modes, mask: line.param(2) });
 }
 
 /// Changes the sender's user modes, those that it may.
-pub fn apply_to_user(server: &mut Server, ctx: &mut Ctx, modes: &str) {
+pub fn apply_to_user(server: &mut Server, ctx: &mut Ctx, modes: &str, mask: Option<&str>) {
     let user = ctx.me();
     let mut done: Vec<ModeChange<'_>> = Vec::new();
     let mut unknown = false;
@@ -387,8 +391,16 @@ pub fn apply_to_user(server: &mut Server, ctx: &mut Ctx, modes: &str) {
             None => unknown = true,
             Some(row) => {
                 let may = if change.add { row.settable } else { row.unsettable };
-                if may && set_user_mode(server, user, change.letter, change.add) {
+                let changed = may
+                    && match change.letter {
+                        's' => notice::set_mode(server, ctx, change.add, mask),
+                        letter => set_user_mode(server, user, letter, change.add),
+                    };
+                if changed {
                     done.push(change);
+                    if change.letter == 'o' && oper::step_down(server, user) {
+                        done.push(ModeChange { add: false, letter: 's', param: None });
+                    }
                 }
             }
         }
@@ -397,7 +409,7 @@ pub fn apply_to_user(server: &mut Server, ctx: &mut Ctx, modes: &str) {
         ctx.reply.numeric(Numeric::ERR_UMODEUNKNOWNFLAG, &[], Some("Unknown MODE flag"));
     }
     if !done.is_empty() {
-        announce_user_modes(server, ctx, user, &mode::encode(&done));
+        announce_user_modes(server, ctx, user, &mode::encode_user_modes(&done));
     }
 }
 

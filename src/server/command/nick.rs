@@ -11,6 +11,7 @@ use crate::limits;
 use crate::server::change::{Change, Happened};
 use crate::server::command::{monitor, printable};
 use crate::server::network::UserId;
+use crate::server::notice::About;
 use crate::server::policy;
 use crate::server::record::{Kind, Seq};
 use crate::server::{Ctx, Server};
@@ -113,6 +114,10 @@ fn rename(server: &mut Server, ctx: &mut Ctx, seq: Seq, user: UserId, nick: &str
             );
         }
     }
+    server.notify(About::Nicks, |server| {
+        let there = &server.network.users[user];
+        format!("{} ({}@{}) is now {nick}", there.nick, there.user, there.host)
+    });
     let clock = server.clock();
     let (old_folded, old_nick) = (server.network.users[user].folded.clone(), server.network.users[user].nick.clone());
     server.network.rename_user(user, nick, clock);

@@ -9,6 +9,7 @@ use crate::server::action::Call;
 use crate::server::change::Change;
 use crate::server::command::{Pending, printable, services};
 use crate::server::event::Returned;
+use crate::server::notice::About;
 use crate::server::policy;
 use crate::server::record::{AccountRow, Record, Seq};
 use crate::server::{Ctx, Server};
@@ -158,6 +159,7 @@ fn create(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, hash: &str) 
     server.network.put_account(row.clone());
     server.keep(seq, Record::Account(Box::new(row)));
     server.log(false, format!("account {name} was registered"));
+    server.notify(About::Accounts, |_| format!("the account {name} was registered"));
     server.login(ctx, id, "");
     ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
     Ok(name)

@@ -14,6 +14,7 @@ use crate::server::command::{Pending, chathistory, metadata, register};
 use crate::server::event::Returned;
 use crate::server::frame::Frame;
 use crate::server::network::ChannelId;
+use crate::server::notice::About;
 use crate::server::record::{AccountId, AccountRow, ListRow, Record, Seq};
 use crate::server::session::Session;
 use crate::server::{Ctx, Server};
@@ -321,6 +322,8 @@ pub fn apply_register(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) 
         })
         .collect();
     let after = server.keep_channel(id, seq);
+    let by = server.network.users[ctx.me()].source.clone();
+    server.notify(About::Channels, |_| format!("{name} was registered by {by}"));
     metadata::keep_channel(server, seq, id);
     for row in lists {
         server.keep(seq, Record::ListEntry(Box::new(row)));
@@ -379,6 +382,7 @@ pub fn apply_drop(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
     server.keep(seq, Record::ChannelGone(folded.as_str().into()));
     ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
     server.network.drop_channel_if_empty(id);
+    server.notify(About::Channels, |_| format!("{name} is no longer registered"));
     say(ctx, "ChanServ", &format!("Channel {name} is no longer registered"));
 }
 
