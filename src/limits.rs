@@ -60,6 +60,8 @@ pub const METADATA_VALUE_BYTES: usize = 250;
 pub const METADATA_SUBSCRIPTIONS: usize = 50;
 /// Members of a channel whose values come with its JOIN; of larger ones a client asks when it has time.
 pub const METADATA_AT_ONCE: usize = 500;
+/// Bans of the server: each new connection is compared with all of them.
+pub const BANS: usize = 10_000;
 /// Former users that WHOWAS remembers.
 pub const WHOWAS_ENTRIES: usize = 1000;
 /// The longest password, in bytes: it is hashed before bcrypt, so all of it counts.

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use ircv3::mode::{ModeChange, Ranks};
 
+use crate::server::ban::Target;
 use crate::server::channel::Channel;
 use crate::server::command::message::{self, Said};
 use crate::server::command::redact::Redaction;
 use crate::server::command::{
     away, invite, join, kick, markread, metadata, mode, nick, oper, part, redact, register, services, setname, topic,
+    uban,
 };
 use crate::server::event::ConnId;
 use crate::server::frame::Frame;
@@ -159,6 +161,13 @@ pub enum Change<'a> {
         /// As which operator.
         name: &'a str,
     },
+    /// UBAN ADD, KLINE, DLINE.
+    Ban(&'a uban::Asked<'a>),
+    /// UBAN DEL, UNKLINE, UNDLINE, or a ban that is over.
+    Unban {
+        /// Whose.
+        target: &'a Target,
+    },
     /// A new account.
     Account {
         /// Its name.
@@ -280,6 +289,7 @@ impl Server {
             }
             Change::Account { name, .. } => Some(Refusal::Fail("REGISTER", "TEMPORARILY_UNAVAILABLE", name)),
             Change::RegisterChannel { .. } | Change::DropChannel { .. } => Some(Refusal::Service("ChanServ")),
+            Change::Ban(_) | Change::Unban { .. } => Some(Refusal::Fail("UBAN", "TEMPORARILY_UNAVAILABLE", "*")),
             Change::Arrive { .. }
             | Change::Attach { .. }
             | Change::Quit { .. }
@@ -299,6 +309,12 @@ impl Server {
 
     /// Makes every check, alters the state, keeps what is kept under `seq`, and says what to send.
     fn apply(&mut self, ctx: &mut Ctx, seq: Seq, change: Change<'_>) {
+        // What bans go by may be another now.
+        match &change {
+            Change::LoggedIn { user, .. } => self.to_judge.push(*user),
+            Change::Nick { .. } | Change::Setname { .. } | Change::UserModes { .. } => self.to_judge.extend(ctx.user),
+            _ => {}
+        }
         match change {
             Change::Arrive { nick, user, realname } => self.introduce(ctx, seq, nick, user, realname),
             Change::Attach { user } => self.attach(ctx, seq, user),
@@ -320,6 +336,8 @@ impl Server {
             Change::Metadata { target, key, value } => metadata::apply(self, ctx, seq, target, key, value),
             Change::MetadataClear { target } => metadata::apply_clear(self, ctx, seq, target),
             Change::Redact(redaction, row) => redact::apply(self, ctx, seq, redaction, row),
+            Change::Ban(asked) => uban::apply(self, ctx, seq, asked),
+            Change::Unban { target } => uban::apply_gone(self, ctx, seq, target),
             Change::OperUp { name } => oper::apply(self, ctx, name),
             Change::Account { name, hash, by_nickserv } => register::apply(self, ctx, seq, name, hash, by_nickserv),
             Change::Password { account, hash } => services::apply_password(self, ctx, seq, account, hash),

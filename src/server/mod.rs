@@ -2,6 +2,7 @@
 //! done goes out as [`Actions`]. No clock, randomness, lock, I/O or await in here.
 
 pub mod action;
+pub mod ban;
 pub mod change;
 pub mod channel;
 pub mod command;
@@ -63,6 +64,8 @@ pub struct Server {
     started_unix_ms: u64,
     isupport: Arc<Vec<String>>,
     ending: bool,
+    /// Users of whom something has changed that bans go by: they are judged once all is answered.
+    to_judge: Vec<UserId>,
     out: Actions,
 }
 
@@ -109,6 +112,7 @@ impl Server {
             started_unix_ms: now.unix_ms,
             isupport,
             ending: false,
+            to_judge: Vec::new(),
             out: Actions::new(workers),
             settings,
         }
@@ -132,6 +136,9 @@ impl Server {
             Event::Tick => self.tick(),
             Event::Reload(settings) => self.reload(settings),
             Event::Shutdown(reason) => self.shutdown(&reason),
+        }
+        for user in std::mem::take(&mut self.to_judge) {
+            self.judge_user(user);
         }
         std::mem::swap(&mut self.out, actions);
     }
@@ -162,6 +169,11 @@ impl Server {
         let session = self.sessions.get_mut(usize::from(conn.worker))?.get_mut(conn.slot as usize)?.take();
         self.session_count -= usize::from(session.is_some());
         session
+    }
+
+    /// Every session, by worker and slot.
+    pub fn all_sessions(&self) -> impl Iterator<Item = &Session> {
+        self.sessions.iter().flatten().flatten().map(|session| &**session)
     }
 
     /// How many connections there are, and how many of them have not registered.
@@ -574,6 +586,9 @@ impl Server {
 
     fn tick(&mut self) {
         timer::tick(self);
+        if !self.store_refuses() {
+            self.expire_bans();
+        }
         self.throttles.forget(self.now.mono_ms);
     }
 

@@ -12,6 +12,7 @@ use ircv3::{Casemapping, Folded};
 use slab::Slab;
 
 use crate::limits;
+use crate::server::ban::Bans;
 use crate::server::channel::Channel;
 use crate::server::event::ConnId;
 use crate::server::record::{
@@ -49,6 +50,8 @@ pub struct Network {
     pub metadata_changed: Seq,
     /// Those who left, the latest first.
     pub whowas: VecDeque<Whowas>,
+    /// Bans of the server.
+    pub bans: Bans,
     /// Those who hear server notices.
     pub noticed: Vec<UserId>,
     /// How many users are operators, invisible; and the most that were on at once.
@@ -155,6 +158,7 @@ impl Network {
             account_metadata: AHashMap::new(),
             metadata_changed: 0,
             whowas: VecDeque::new(),
+            bans: Bans::new(snapshot.bans),
             noticed: Vec::new(),
             opers: 0,
             invisible: 0,

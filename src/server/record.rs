@@ -219,6 +219,25 @@ pub struct MetadataRow {
     pub value: Option<Box<str>>,
 }
 
+/// A ban of the server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BanRow {
+    /// Whom it is for, as UBAN LIST writes it; the key.
+    pub target: Box<str>,
+    /// Why, for whom it meets.
+    pub reason: Box<str>,
+    /// Why, for operators alone.
+    pub oper_reason: Box<str>,
+    /// `nick!user@host` of who set it.
+    pub setter: Box<str>,
+    /// When, in seconds since 1970.
+    pub set_at: u64,
+    /// When it ends, in seconds since 1970; `None` where it holds until it is taken away.
+    pub expires: Option<u64>,
+    /// Whether it lets those pass who are logged in.
+    pub unless_logged_in: bool,
+}
+
 /// Something to keep. Each knows its rows; a batch of them is one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
@@ -242,6 +261,10 @@ pub enum Record {
     Seen(SeenRow),
     /// A read marker that moved.
     Marker(MarkerRow),
+    /// A new or changed ban of the server.
+    Ban(Box<BanRow>),
+    /// A ban that was taken away or is over; by its target.
+    BanGone(Box<str>),
     /// A key of an account or a registered channel.
     Metadata(Box<MetadataRow>),
     /// A message that is no more, by its number; the number of the record is that of its redaction.
@@ -280,6 +303,8 @@ pub struct Snapshot {
     pub seen: Vec<SeenRow>,
     /// The read markers.
     pub markers: Vec<MarkerRow>,
+    /// The bans of the server, in the order in which they were made.
+    pub bans: Vec<BanRow>,
     /// Keys of accounts and registered channels.
     pub metadata: Vec<MetadataRow>,
 }

@@ -109,6 +109,7 @@ impl Server {
         self.unregistered += 1;
         self.timers.look(now + self.settings.registration_ms, conn, serial);
         self.came(conn);
+        self.judge_address(conn);
         if self.ending {
             self.close(conn, "The server is ending");
         }
@@ -144,6 +145,7 @@ impl Server {
         let before = std::mem::replace(&mut session.peer, peer);
         self.throttles.went(&Origin::of(&before));
         self.came(conn);
+        self.judge_address(conn);
     }
 
     /// The limits that hold for a connection; `None` where none does.
@@ -227,6 +229,9 @@ impl Server {
                 return;
             }
         }
+        if self.judge_registration(conn) {
+            return;
+        }
         // The nick may have been taken, or an account of that name made, since NICK.
         if let Some(owner) = self.network.user_by_nick(&nick) {
             let same = account.is_some() && self.network.users[owner].account == account;
@@ -302,6 +307,7 @@ impl Server {
             folded: self.network.fold(nick),
             source: source(nick, &user, &host),
             user: user.into(),
+            plain_host: host.clone(),
             host,
             realname: ircv3::message::cut(realname, limits::REALNAME_LEN).into(),
             account,

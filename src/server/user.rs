@@ -68,6 +68,8 @@ pub struct User {
     pub user: Box<str>,
     /// The host that others see.
     pub host: Arc<str>,
+    /// The host that it came with: bans of it hold whatever is shown instead.
+    pub plain_host: Arc<str>,
     /// The real name.
     pub realname: Box<str>,
     /// `nick!user@host`.

@@ -15,8 +15,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, Row, SqlSafeStr, Sq
 
 use crate::limits::STORE_BATCH;
 use crate::server::record::{
-    AccountRow, ChannelRow, ConversationId, ConversationRow, Kind, ListRow, MarkerRow, MessageRow, MetadataRow, Record,
-    SeenRow, Seq, Snapshot, Wanted,
+    AccountRow, BanRow, ChannelRow, ConversationId, ConversationRow, Kind, ListRow, MarkerRow, MessageRow, MetadataRow,
+    Record, SeenRow, Seq, Snapshot, Wanted,
 };
 use crate::store::reader::{Direction, Span};
 use crate::store::{StoreError, Sync};
@@ -44,6 +44,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "marker", include_str!("migrations/sqlite/0002_marker.sql")),
     (3, "redaction", include_str!("migrations/sqlite/0003_redaction.sql")),
     (4, "metadata", include_str!("migrations/sqlite/0004_metadata.sql")),
+    (5, "bans", include_str!("migrations/sqlite/0005_bans.sql")),
 ];
 
 /// Where the database is and how it is opened.
@@ -354,6 +355,18 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
                 .bind(&*row.conversation)
                 .bind(row.time as i64)
         }
+        Record::Ban(row) => sqlx::query(
+            "INSERT OR REPLACE INTO ban (target, reason, oper_reason, setter, set_at, expires, unless_logged_in) \
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(&*row.target)
+        .bind(&*row.reason)
+        .bind(&*row.oper_reason)
+        .bind(&*row.setter)
+        .bind(row.set_at as i64)
+        .bind(row.expires.map(|expires| expires as i64))
+        .bind(row.unless_logged_in),
+        Record::BanGone(target) => sqlx::query("DELETE FROM ban WHERE target = ?").bind(&**target),
         Record::Metadata(row) => match &row.value {
             Some(value) => sqlx::query("INSERT OR REPLACE INTO metadata (owner, key, value) VALUES (?, ?, ?)")
                 .bind(&*row.owner)
@@ -472,7 +485,23 @@ async fn load(connection: &mut SqliteConnection) -> Result<Snapshot, Error> {
         .fetch_all(&mut *connection)
         .await?;
     let last_seq = last_seq as u64;
-    Ok(Snapshot { epoch, boot, last_seq, accounts, channels, lists, conversations, seen, markers, metadata })
+    let bans = sqlx::query(
+        "SELECT target, reason, oper_reason, setter, set_at, expires, unless_logged_in FROM ban ORDER BY set_at, target",
+    )
+    .try_map(|row: SqliteRow| {
+        Ok(BanRow {
+            target: row.try_get(0)?,
+            reason: row.try_get(1)?,
+            oper_reason: row.try_get(2)?,
+            setter: row.try_get(3)?,
+            set_at: number(&row, 4)?,
+            expires: row.try_get::<Option<i64>, _>(5)?.map(|expires| expires as u64),
+            unless_logged_in: row.try_get(6)?,
+        })
+    })
+    .fetch_all(&mut *connection)
+    .await?;
+    Ok(Snapshot { epoch, boot, last_seq, accounts, channels, lists, conversations, seen, markers, bans, metadata })
 }
 
 fn number(row: &SqliteRow, column: usize) -> Result<u64, Error> {

@@ -19,8 +19,8 @@ use crate::limits::STORE_BATCH;
 use crate::server::event::{CallId, ConnId, Event, Returned};
 use crate::server::history::{render, select};
 use crate::server::record::{
-    AccountRow, Border, ChannelRow, ConversationRow, HistoryPage, HistoryQuery, Kind, ListRow, MarkerRow, MessageRow,
-    MetadataRow, Range, Reader, Record, SeenRow, Seq, Snapshot, Wanted,
+    AccountRow, BanRow, Border, ChannelRow, ConversationRow, HistoryPage, HistoryQuery, Kind, ListRow, MarkerRow,
+    MessageRow, MetadataRow, Range, Reader, Record, SeenRow, Seq, Snapshot, Wanted,
 };
 use crate::store::{Options, Store, StoreError, Sync, open};
 
@@ -249,6 +249,18 @@ fn key(owner: &str, key: &str, value: Option<&str>) -> Record {
     Record::Metadata(Box::new(metadata(owner, key, value)))
 }
 
+fn ban(target: &str, set_at: u64, expires: Option<u64>) -> BanRow {
+    BanRow {
+        target: target.into(),
+        reason: "réason".into(),
+        oper_reason: "".into(),
+        setter: "alice!a@b".into(),
+        set_at,
+        expires,
+        unless_logged_in: expires.is_some(),
+    }
+}
+
 #[test]
 fn everything_is_there_after_a_restart_and_later_records_win() {
     for bed in Bed::all() {
@@ -290,6 +302,11 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             key("#gone", "status", Some("gone")),
             Record::AccountGone(4),
             Record::ChannelGone("#gone".into()),
+            Record::Ban(Box::new(ban("z!*@*", 1, None))),
+            Record::Ban(Box::new(ban("gone!*@*", 2, None))),
+            Record::Ban(Box::new(ban("192.0.2.0/24", 3, None))),
+            Record::Ban(Box::new(ban("192.0.2.0/24", 3, Some(u64::from(u32::MAX))))),
+            Record::BanGone("gone!*@*".into()),
         ];
         let records: Vec<_> = (1..).zip(records).collect();
         let last = records.last().unwrap().0;
@@ -313,6 +330,7 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
                 SeenRow { account: 1, device: "laptop".into(), seq: Some(20) },
             ],
             markers: vec![MarkerRow { account: 1, conversation: "#full".into(), time: 6 }],
+            bans: vec![ban("z!*@*", 1, None), ban("192.0.2.0/24", 3, Some(u64::from(u32::MAX)))],
             metadata: [("#full", "avatar", "ä"), ("$1", "status", ""), ("$3", "status", "gone")]
                 .map(|(owner, key, value)| metadata(owner, key, Some(value)))
                 .into(),

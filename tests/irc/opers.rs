@@ -69,3 +69,33 @@ fn what_operators_did_is_in_the_audit_log() {
     assert!(!log.contains("sesame"));
     assert!(server.output().contains("audit"));
 }
+
+#[test]
+fn bans_are_kept_over_restarts_and_judged_at_login() {
+    let mut server = server();
+    server.account("bob", "secret");
+    let mut alice = root(&server, "alice");
+    let mut bob = server.user("guest");
+    alice.one("UBAN ADD account:bob 1h30m REQUIRE-SASL :never").must_fit("*Ban added for account:bob *");
+    alice.one("UBAN ADD account:bob 1h30m :spam | seen in #a").must_fit("*Ban changed for account:bob *");
+    alice
+        .one("KLINE badnick!*@* :no such nicks")
+        .must_fit("*Ban added for badnick!\\*@\\* *".replace('\\', "").as_str());
+    bob.send("NS IDENTIFY bob secret");
+    let lines = bob.closed();
+    find(&lines, "900");
+    find(&lines, "465").must_fit(":roost.local 465 guest :You are banned from this server (until *): spam");
+    assert!(lines.last().unwrap().raw.ends_with("(Banned: spam)"));
+    server.crash_and_restart();
+    let mut client = server.connect();
+    client.send_all(&["NICK badnick", "USER b 0 * :b"]);
+    let lines = client.closed();
+    find(&lines, "465").must_fit(":roost.local 465 badnick :You are banned from this server: no such nicks");
+    assert!(lines.iter().all(|line| line.command() != "001"));
+    let mut alice = root(&server, "alice");
+    let lines = alice.ask("UBAN LIST");
+    assert_eq!(lines.len(), 3, "{lines:#?}");
+    assert!(lines[0].raw.contains(" account:bob (for 1 hour ") || lines[0].raw.contains(":account:bob"), "{lines:#?}");
+    alice.one("UBAN DEL account:bob").must_fit("*Ban removed for account:bob");
+    server.logged_in("guest", "bob", "secret", "");
+}

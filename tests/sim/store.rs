@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use roost::server::event::{CallId, Returned};
 use roost::server::history;
 use roost::server::record::{
-    AccountId, AccountRow, ChannelRow, ConversationId, ConversationRow, HistoryQuery, ListRow, MarkerRow, MessageRow,
-    MetadataRow, Record, SeenRow, Seq, Snapshot,
+    AccountId, AccountRow, BanRow, ChannelRow, ConversationId, ConversationRow, HistoryQuery, ListRow, MarkerRow,
+    MessageRow, MetadataRow, Record, SeenRow, Seq, Snapshot,
 };
 
 use crate::violation::{Invariant, Outcome, broken};
@@ -25,6 +25,7 @@ pub struct Rows {
     seen: BTreeMap<(AccountId, Box<str>), Option<Seq>>,
     markers: BTreeMap<(AccountId, Box<str>), u64>,
     metadata: BTreeMap<(Box<str>, Box<str>), Box<str>>,
+    bans: Vec<BanRow>,
 }
 
 /// A question that waits until what was appended before it is committed.
@@ -279,6 +280,7 @@ impl Store {
                 .iter()
                 .map(|((account, key), time)| MarkerRow { account: *account, conversation: key.clone(), time: *time })
                 .collect(),
+            bans: self.disk.bans.clone(),
             metadata: self
                 .disk
                 .metadata
@@ -331,6 +333,11 @@ impl Rows {
             Record::Marker(row) => {
                 self.markers.insert((row.account, row.conversation), row.time);
             }
+            Record::Ban(row) => {
+                self.bans.retain(|other| other.target != row.target);
+                self.bans.push(*row);
+            }
+            Record::BanGone(target) => self.bans.retain(|other| other.target != target),
             Record::Metadata(row) => {
                 match row.value {
                     Some(value) => self.metadata.insert((row.owner, row.key), value),

@@ -26,6 +26,7 @@ pub mod register;
 pub mod services;
 pub mod setname;
 pub mod topic;
+pub mod uban;
 pub mod userhost;
 pub mod wallops;
 pub mod webirc;
@@ -84,6 +85,7 @@ commands! {
     "CHANSERV" 1 Registered services::chanserv, "command [parameters]", "Registers channels.";
     "CHATHISTORY" 1 Registered chathistory::run, "LATEST|BEFORE|AFTER|AROUND|BETWEEN|TARGETS parameters", "Reads what was said.";
     "CS" 1 Registered services::chanserv, "command [parameters]", "As CHANSERV.";
+    "DLINE" 1 Operator(Ban) uban::dline, "[duration] address|network [reason [| reason for operators]] | LIST", "Bans an address or network, for 1h30m or until UNDLINE.";
     "HELP" 0 Registered info::help, "[subject]", "Explains a command.";
     "HELPOP" 0 Registered info::help, "[subject]", "As HELP.";
     "INFO" 0 Registered info::info, "[server]", "What this server is.";
@@ -92,6 +94,7 @@ commands! {
     "JOIN" 1 Registered join::run, "channels [keys] | 0", "Joins channels; 0 leaves all.";
     "KICK" 2 Registered kick::run, "channel nick[,nick...] [reason]", "Removes someone from a channel.";
     "KILL" 1 Operator(Kill) oper::kill, "nick [reason]", "Ends someone's connection (operators).";
+    "KLINE" 1 Operator(Ban) uban::kline, "[duration] mask [reason [| reason for operators]] | LIST", "Bans nick!user@host, for 1h30m or until UNKLINE.";
     "LIST" 0 Registered list::run, "[channels|masks|conditions]", "Lists channels.";
     "LUSERS" 0 Registered info::lusers_command, "", "Counts users and channels.";
     "MARKREAD" 0 Registered markread::run, "target [timestamp=time]", "Shows or moves your read marker.";
@@ -117,6 +120,9 @@ commands! {
     "TAGMSG" 0 Registered message::tagmsg, "target[,target...]", "Sends tags alone.";
     "TIME" 0 Registered info::time, "[server]", "The server's time.";
     "TOPIC" 1 Registered topic::run, "channel [topic]", "Shows or sets a topic.";
+    "UBAN" 1 Operator(Ban) uban::run, "ADD target [duration] [REQUIRE-SASL] [reason [| reason for operators]] | DEL target | INFO target | LIST", "Bans an address, a network, nick!user@host, account:name or realname:mask.";
+    "UNDLINE" 1 Operator(Ban) uban::undline, "address|network", "Takes a DLINE away.";
+    "UNKLINE" 1 Operator(Ban) uban::unkline, "mask", "Takes a KLINE away.";
     "USER" 4 Always connection::user, "name 0 * realname", "Says who you are, on connecting.";
     "USERHOST" 1 Registered userhost::run, "nick ...", "User names and hosts.";
     "VERIFY" 2 Always register::verify, "account code", "Verifies an account.";
