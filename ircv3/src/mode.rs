@@ -57,15 +57,25 @@ channel_modes! {
     'e' List "ban exception"
     'I' List "invite exception"
     'k' Setting "key"
+    'f' SettingToSet "forward"
     'l' SettingToSet "client limit"
     'C' Flag "no CTCP"
+    'c' Flag "no formatting"
+    'D' Flag "delayed join"
+    'd' Flag "members who have not been shown yet"
     'i' Flag "invite-only"
     'm' Flag "moderated"
     'M' Flag "registered users speak"
+    'N' Flag "no nick changes"
     'n' Flag "no external messages"
-    's' Flag "secret"
+    'P' Flag "permanent"
     'R' Flag "registered users only"
+    'r' Flag "registered channel"
+    'S' Flag "formatting stripped"
+    's' Flag "secret"
     't' Flag "protected topic"
+    'U' Flag "op-moderated"
+    'u' Flag "auditorium"
     'z' Flag "secure connections only"
 }
 
@@ -80,8 +90,11 @@ macro_rules! user_modes {
 // letter, may the user set it, may the user unset it, name
 user_modes! {
     'B' true true "bot"
+    'D' true true "deaf: no messages of channels"
+    'g' true true "messages from accepted users only"
     'i' true true "invisible"
     'o' false true "operator"
+    'p' true true "channels hidden"
     'R' true true "messages from registered users only"
     's' true true "server notices"
     'T' true true "no CTCP"
@@ -391,9 +404,9 @@ mod tests {
 
     #[test]
     fn tokens_come_from_the_table() {
-        assert_eq!(chanmodes_token(), "beI,k,l,CimMnsRtz");
+        assert_eq!(chanmodes_token(), "beI,k,fl,CcDdimMNnPRrSstUuz");
         assert_eq!(prefix_token(), "(qaohv)~&@%+");
-        assert_eq!(my_info(), ["BRTZiow", "CIMRabehiklmnoqstvz", "Iabehkloqv"]);
+        assert_eq!(my_info(), ["BDRTZgiopw", "CDIMNPRSUabcdefhiklmnoqrstuvz", "Iabefhkloqv"]);
     }
 
     #[test]

@@ -10,8 +10,8 @@ use crate::server::channel::Channel;
 use crate::server::command::message::{self, Said};
 use crate::server::command::redact::Redaction;
 use crate::server::command::{
-    away, invite, join, kick, markread, metadata, mode, nick, oper, part, redact, register, services, setname, topic,
-    uban,
+    accept, away, invite, join, kick, knock, markread, metadata, mode, nick, oper, part, redact, register, services,
+    setname, silence, topic, uban,
 };
 use crate::server::event::ConnId;
 use crate::server::frame::Frame;
@@ -132,6 +132,27 @@ pub enum Change<'a> {
         nick: &'a str,
         /// Into which channel.
         channel: &'a str,
+    },
+    /// ACCEPT of someone, or with `-` no longer.
+    Accept {
+        /// Whom.
+        nick: &'a str,
+        /// Whether it is put on the list.
+        add: bool,
+    },
+    /// SILENCE of a mask, or no longer.
+    Silence {
+        /// As given.
+        mask: &'a str,
+        /// Whether it is put on the list.
+        add: bool,
+    },
+    /// KNOCK
+    Knock {
+        /// At which channel.
+        channel: &'a str,
+        /// Why; may be empty.
+        reason: &'a str,
     },
     /// MARKREAD with a time.
     Marker {
@@ -302,6 +323,9 @@ impl Server {
             | Change::Away { .. }
             | Change::Setname { .. }
             | Change::Invite { .. }
+            | Change::Accept { .. }
+            | Change::Silence { .. }
+            | Change::Knock { .. }
             | Change::OperUp { .. }
             | Change::OpFounder { .. } => None,
         }
@@ -332,6 +356,9 @@ impl Server {
             Change::Away { text } => away::apply(self, ctx, text),
             Change::Setname { realname } => setname::apply(self, ctx, realname),
             Change::Invite { nick, channel } => invite::apply(self, ctx, nick, channel),
+            Change::Accept { nick, add } => accept::apply(self, ctx, nick, add),
+            Change::Silence { mask, add } => silence::apply(self, ctx, mask, add),
+            Change::Knock { channel, reason } => knock::apply(self, ctx, channel, reason),
             Change::Marker { target, time } => markread::apply(self, ctx, seq, target, time),
             Change::Metadata { target, key, value } => metadata::apply(self, ctx, seq, target, key, value),
             Change::MetadataClear { target } => metadata::apply_clear(self, ctx, seq, target),
@@ -365,7 +392,10 @@ impl Server {
     pub fn add_member(&mut self, channel: ChannelId, user: UserId, ranks: Ranks) {
         let there = &mut self.network.channels[channel];
         there.members.insert(user, ranks);
-        there.audience = Vec::new();
+        if ranks.is_empty() && (there.modes.has('D') || there.modes.has('u')) {
+            there.unshown.insert(user);
+        }
+        there.forget_audience();
         let serial = there.serial;
         self.network.users[user].channels.push(channel);
         self.network.users[user].invites.retain(|(invited, _)| *invited != serial);
@@ -375,8 +405,10 @@ impl Server {
     pub fn remove_member(&mut self, channel: ChannelId, user: UserId) {
         let there = &mut self.network.channels[channel];
         there.members.shift_remove(&user);
-        there.audience = Vec::new();
+        there.unshown.swap_remove(&user);
+        there.forget_audience();
         self.network.users[user].channels.retain(|other| *other != channel);
+        mode::settle_delayed(self, channel);
         self.network.drop_channel_if_empty(channel);
     }
 

@@ -529,13 +529,23 @@ impl Server {
     /// Sends a frame to every connection of a channel's members but one.
     pub fn frame_to_channel(&mut self, channel: ChannelId, frame: Arc<Frame>, except: Option<ConnId>) {
         self.refresh_audience(channel);
-        let audience = &self.network.channels[channel].audience;
-        for (worker, slots) in audience.iter().enumerate() {
-            if slots.is_empty() {
-                continue;
-            }
-            let except = except.filter(|conn| usize::from(conn.worker) == worker).map_or(NOBODY, |conn| conn.slot);
-            self.out.net[worker].push(NetAction::Fanout { frame: frame.clone(), audience: slots.clone(), except });
+        fan_out(&mut self.out, &self.network.channels[channel].audience, &frame, except);
+    }
+
+    /// As [`Server::frame_to_channel`], but not to those who are deaf (user mode `D`).
+    pub fn frame_to_hearers(&mut self, channel: ChannelId, frame: Arc<Frame>, except: Option<ConnId>) {
+        self.refresh_audience(channel);
+        fan_out(&mut self.out, &self.network.channels[channel].hearers, &frame, except);
+    }
+
+    /// Sends a frame about a member to every connection of those who know that it is there, but one.
+    pub fn frame_about(&mut self, channel: ChannelId, member: UserId, frame: Arc<Frame>, except: Option<ConnId>) {
+        let there = &self.network.channels[channel];
+        if there.unshown.contains(&member) {
+            let watchers: Vec<UserId> = there.watchers(member).collect();
+            self.frame_to_users(&watchers, frame, except);
+        } else {
+            self.frame_to_channel(channel, frame, except);
         }
     }
 
@@ -566,19 +576,28 @@ impl Server {
         if !channel.audience.is_empty() {
             return;
         }
-        let mut slots: Vec<Vec<u32>> = vec![Vec::new(); workers];
-        for user in channel.members.keys() {
-            for conn in &self.network.users[*user].sessions {
+        let users = &self.network.users;
+        let slots_of = |hears: &dyn Fn(UserId) -> bool| -> Vec<Arc<[u32]>> {
+            let mut slots: Vec<Vec<u32>> = vec![Vec::new(); workers];
+            for conn in channel.members.keys().filter(|user| hears(**user)).flat_map(|user| &users[*user].sessions) {
                 slots[usize::from(conn.worker)].push(conn.slot);
             }
-        }
-        channel.audience = slots.into_iter().map(Arc::from).collect();
+            slots.into_iter().map(Arc::from).collect()
+        };
+        let audience = slots_of(&|_| true);
+        let deaf = channel.members.keys().any(|user| users[*user].is_deaf());
+        channel.hearers = if deaf { slots_of(&|user| !users[user].is_deaf()) } else { audience.clone() };
+        channel.audience = audience;
     }
 
-    /// Forgets the audiences of a user's channels: its sessions have changed.
+    /// Forgets what depends on a user's sessions and modes: they have changed.
     pub fn sessions_changed(&mut self, user: UserId) {
-        for channel in &self.network.users[user].channels {
-            self.network.channels[*channel].audience = Vec::new();
+        let sessions = self.network.users[user].sessions.clone();
+        let certfps = sessions.iter().filter_map(|conn| self.session(*conn)?.peer.certfp.clone()).collect();
+        let there = &mut self.network.users[user];
+        there.certfps = certfps;
+        for channel in &there.channels {
+            self.network.channels[*channel].forget_audience();
         }
     }
 
@@ -635,8 +654,11 @@ impl Server {
             }
         }
         for (id, channel) in &self.network.channels {
-            if channel.members.is_empty() && channel.founder.is_none() {
+            if channel.members.is_empty() && channel.founder.is_none() && !channel.modes.has('P') {
                 return Err(format!("{} was left behind empty", channel.name));
+            }
+            if let Some(gone) = channel.unshown.iter().find(|user| !channel.members.contains_key(*user)) {
+                return Err(format!("{} hides user {gone}, who is not in it", channel.name));
             }
             for member in channel.members.keys() {
                 if !self.network.users.get(*member).is_some_and(|user| user.channels.contains(&id)) {
@@ -652,5 +674,16 @@ impl Server {
             }
         }
         Ok(())
+    }
+}
+
+/// Sends a frame to the connections of an audience but one.
+fn fan_out(out: &mut Actions, audience: &[Arc<[u32]>], frame: &Arc<Frame>, except: Option<ConnId>) {
+    for (worker, slots) in audience.iter().enumerate() {
+        if slots.is_empty() {
+            continue;
+        }
+        let except = except.filter(|conn| usize::from(conn.worker) == worker).map_or(NOBODY, |conn| conn.slot);
+        out.net[worker].push(NetAction::Fanout { frame: frame.clone(), audience: slots.clone(), except });
     }
 }

@@ -38,6 +38,7 @@ pub struct Network {
     accounts: AHashMap<AccountId, AccountRow>,
     account_names: AHashMap<Folded, AccountId>,
     next_channel: u64,
+    next_user: u64,
     conversations: AHashMap<Box<str>, Conversation>,
     peers: AHashMap<AccountId, Vec<Box<str>>>,
     next_conversation: ConversationId,
@@ -148,6 +149,7 @@ impl Network {
             accounts: AHashMap::new(),
             account_names: AHashMap::new(),
             next_channel: 0,
+            next_user: 0,
             conversations: AHashMap::new(),
             peers: AHashMap::new(),
             next_conversation: 1,
@@ -215,7 +217,9 @@ impl Network {
     }
 
     /// Puts a user on the network. The nick must be free.
-    pub fn insert_user(&mut self, user: User) -> UserId {
+    pub fn insert_user(&mut self, mut user: User) -> UserId {
+        self.next_user += 1;
+        user.serial = self.next_user;
         let folded = user.folded.clone();
         let id = self.users.insert(user);
         self.nicks.insert(folded, id);
@@ -253,16 +257,21 @@ impl Network {
         self.whowas.truncate(limits::WHOWAS_ENTRIES);
     }
 
-    /// The user and those it shares a channel with, each once, itself first.
+    /// The user and those it shares a channel with and who know that it is there, each once, itself first.
     pub fn neighbours(&self, id: UserId) -> Vec<UserId> {
         let mut all = vec![id];
         let mut met = ahash::AHashSet::with_capacity(16);
         met.insert(id);
-        for channel in &self.users[id].channels {
-            for member in self.channels[*channel].members.keys() {
-                if met.insert(*member) {
-                    all.push(*member);
-                }
+        let mut meet = |member: UserId| {
+            if met.insert(member) {
+                all.push(member);
+            }
+        };
+        for channel in self.users[id].channels.iter().map(|channel| &self.channels[*channel]) {
+            if channel.unshown.contains(&id) {
+                channel.watchers(id).for_each(&mut meet);
+            } else {
+                channel.members.keys().copied().for_each(&mut meet);
             }
         }
         all
@@ -305,10 +314,10 @@ impl Network {
         id
     }
 
-    /// Forgets a channel that has no members and is not registered.
+    /// Forgets a channel that has no members and is neither registered nor permanent (`P`).
     pub fn drop_channel_if_empty(&mut self, id: ChannelId) {
         let channel = &self.channels[id];
-        if channel.members.is_empty() && channel.founder.is_none() {
+        if channel.members.is_empty() && channel.founder.is_none() && !channel.modes.has('P') {
             let channel = self.channels.remove(id);
             self.channel_names.remove(&channel.folded);
         }

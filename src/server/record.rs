@@ -169,6 +169,8 @@ pub struct ChannelRow {
     pub key: Option<Box<str>>,
     /// `l`
     pub limit: Option<u32>,
+    /// `f`
+    pub forward: Option<Box<str>>,
 }
 
 /// An entry of a list mode of a registered channel.

@@ -31,7 +31,10 @@ pub fn isupport(settings: &Settings, casemapping: Casemapping) -> Vec<String> {
     use ircv3::isupport::escape;
     let mut tokens: Vec<String> = vec![
         format!("AWAYLEN={}", limits::AWAY_LEN),
+        format!("ACCEPT={}", limits::ACCEPTED),
+        format!("ACCOUNTEXTBAN={}", ircv3::extban::ACCOUNT_TOKEN),
         "BOT=B".into(),
+        "CALLERID=g".into(),
         format!("CASEMAPPING={}", casemapping.token()),
         format!("CHANLIMIT=#:{}", settings.channels_per_user),
         format!("CHANMODES={}", ircv3::mode::chanmodes_token()),
@@ -39,10 +42,13 @@ pub fn isupport(settings: &Settings, casemapping: Casemapping) -> Vec<String> {
         "CHANTYPES=#".into(),
         "ELIST=CMNTU".into(),
         "EXCEPTS=e".into(),
+        format!("EXTBAN={}", ircv3::extban::extban_token()),
+        "FORWARD=f".into(),
         format!("HOSTLEN={}", limits::HOST_LEN),
         "INVEX=I".into(),
         format!("KEYLEN={}", limits::KEY_LEN),
         format!("KICKLEN={}", limits::KICK_LEN),
+        "KNOCK".into(),
         format!("MAXLIST=Ibe:{}", settings.list_entries),
         format!("MODES={}", limits::MODES),
         format!("MONITOR={}", limits::MONITORED),
@@ -52,6 +58,7 @@ pub fn isupport(settings: &Settings, casemapping: Casemapping) -> Vec<String> {
         format!("NICKLEN={}", limits::NICK_LEN),
         format!("PREFIX={}", ircv3::mode::prefix_token()),
         "SAFELIST".into(),
+        format!("SILENCE={}", limits::SILENCED),
         "STATUSMSG=~&@%+".into(),
         format!(
             "TARGMAX=JOIN:,KICK:,LIST:,NAMES:,NOTICE:{n},PART:,PRIVMSG:{n},TAGMSG:{n},WHOIS:1",
@@ -297,11 +304,13 @@ impl Server {
         let early = session.registration.take().map(|registration| registration.metadata).unwrap_or_default();
         let (account, account_name) = (session.account, session.account_name.clone());
         let (host, secure, ip) = (session.peer.host(), session.peer.tls, session.peer.ip);
+        let certfps = session.peer.certfp.iter().cloned().collect();
         self.unregistered -= 1;
         let user = format!("~{}", ircv3::name::sanitize_user(user, limits::USER_LEN - 1));
         let mut modes = Letters::of(&self.settings.default_user_modes);
         modes.set('Z', secure);
         let id = self.network.insert_user(User {
+            serial: 0,
             since,
             nick: nick.into(),
             folded: self.network.fold(nick),
@@ -318,6 +327,8 @@ impl Server {
             channels: SmallVec::new(),
             sessions: SmallVec::from_elem(ctx.conn, 1),
             invites: Vec::new(),
+            contacts: None,
+            certfps,
             signon: self.clock / 1000,
             spoke: self.now.mono_ms,
             secure,
@@ -473,6 +484,10 @@ impl Server {
         self.notify(About::Quits, |server| server.network.users[user].described("goes", reason));
         if kept {
             for channel in &channels {
+                // What only some were shown is not in history.
+                if self.network.channels[*channel].unshown.contains(&user) {
+                    continue;
+                }
                 self.keep_event(
                     &mut frame,
                     *channel,

@@ -44,7 +44,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "marker", include_str!("migrations/sqlite/0002_marker.sql")),
     (3, "redaction", include_str!("migrations/sqlite/0003_redaction.sql")),
     (4, "metadata", include_str!("migrations/sqlite/0004_metadata.sql")),
-    (5, "bans", include_str!("migrations/sqlite/0005_bans.sql")),
+    (5, "modes", include_str!("migrations/sqlite/0005_modes.sql")),
+    (8, "bans", include_str!("migrations/sqlite/0008_bans.sql")),
 ];
 
 /// Where the database is and how it is opened.
@@ -310,7 +311,7 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
             };
             sqlx::query(
                 "INSERT OR REPLACE INTO channel (folded, name, founder, registered, created, topic, topic_setter, \
-                 topic_set_at, modes, key, \"limit\") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 topic_set_at, modes, key, \"limit\", forward) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )
             .bind(&*row.folded)
             .bind(&*row.name)
@@ -323,6 +324,7 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
             .bind(&*row.modes)
             .bind(row.key.as_deref())
             .bind(row.limit)
+            .bind(row.forward.as_deref())
         }
         Record::ChannelGone(folded) => {
             let list = sqlx::query("DELETE FROM list WHERE channel = ?").bind(&**folded);
@@ -412,8 +414,8 @@ async fn load(connection: &mut SqliteConnection) -> Result<Snapshot, Error> {
             .fetch_all(&mut *connection)
             .await?;
     let channels = sqlx::query(
-        "SELECT folded, name, founder, registered, created, topic, topic_setter, topic_set_at, modes, key, \"limit\" \
-         FROM channel ORDER BY folded",
+        "SELECT folded, name, founder, registered, created, topic, topic_setter, topic_set_at, modes, key, \"limit\", \
+         forward FROM channel ORDER BY folded",
     )
     .try_map(|row: SqliteRow| {
         let topic = match row.try_get::<Option<Box<str>>, _>(5)? {
@@ -430,6 +432,7 @@ async fn load(connection: &mut SqliteConnection) -> Result<Snapshot, Error> {
             modes: row.try_get(8)?,
             key: row.try_get(9)?,
             limit: row.try_get(10)?,
+            forward: row.try_get(11)?,
         })
     })
     .fetch_all(&mut *connection)

@@ -234,6 +234,7 @@ fn channel(name: &str) -> ChannelRow {
         modes: "nt".into(),
         key: None,
         limit: None,
+        forward: None,
     }
 }
 
@@ -266,7 +267,13 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
     for bed in Bed::all() {
         let running = bed.open();
         let topic = Some(("Tópic".into(), "alice!a@b".into(), 12));
-        let full = ChannelRow { topic, key: Some("k".into()), limit: Some(u32::MAX), ..channel("#Full") };
+        let full = ChannelRow {
+            topic,
+            key: Some("k".into()),
+            limit: Some(u32::MAX),
+            forward: Some("#Other".into()),
+            ..channel("#Full")
+        };
         let records = vec![
             Record::Account(Box::new(account(1, "Alice"))),
             Record::Account(Box::new(account(2, "Bob"))),

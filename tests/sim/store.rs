@@ -104,6 +104,7 @@ impl Store {
                 modes: "nt".into(),
                 key: None,
                 limit: None,
+                forward: None,
             };
             self.disk.channels.insert(row.folded.clone(), row);
         }

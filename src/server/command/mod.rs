@@ -1,5 +1,6 @@
 //! The command table, and the running of a line: every check that all commands share is made here.
 
+pub mod accept;
 pub mod authenticate;
 pub mod away;
 pub mod batch;
@@ -11,6 +12,7 @@ pub mod info;
 pub mod invite;
 pub mod join;
 pub mod kick;
+pub mod knock;
 pub mod list;
 pub mod markread;
 pub mod message;
@@ -25,6 +27,7 @@ pub mod redact;
 pub mod register;
 pub mod services;
 pub mod setname;
+pub mod silence;
 pub mod topic;
 pub mod uban;
 pub mod userhost;
@@ -77,6 +80,7 @@ macro_rules! commands {
 }
 
 commands! {
+    "ACCEPT" 1 Registered accept::run, "nick[,-nick...] | *", "Lets people write to you under +R and +g, or lists them.";
     "ADMIN" 0 Registered info::admin, "[server]", "Who runs this server.";
     "AUTHENTICATE" 1 Always authenticate::run, "mechanism|response|*", "Logs in with SASL.";
     "AWAY" 0 Registered away::run, "[message]", "Says that you are away, or back.";
@@ -95,6 +99,7 @@ commands! {
     "KICK" 2 Registered kick::run, "channel nick[,nick...] [reason]", "Removes someone from a channel.";
     "KILL" 1 Operator(Kill) oper::kill, "nick [reason]", "Ends someone's connection (operators).";
     "KLINE" 1 Operator(Ban) uban::kline, "[duration] mask [reason [| reason for operators]] | LIST", "Bans nick!user@host, for 1h30m or until UNKLINE.";
+    "KNOCK" 1 Registered knock::run, "channel [reason]", "Asks to be invited.";
     "LIST" 0 Registered list::run, "[channels|masks|conditions]", "Lists channels.";
     "LUSERS" 0 Registered info::lusers_command, "", "Counts users and channels.";
     "MARKREAD" 0 Registered markread::run, "target [timestamp=time]", "Shows or moves your read marker.";
@@ -117,6 +122,7 @@ commands! {
     "REDACT" 2 Registered redact::run, "target msgid [reason]", "Takes back what was said.";
     "REGISTER" 3 Always register::run, "account|* email|* password", "Makes an account.";
     "SETNAME" 1 Registered setname::run, "realname", "Changes your real name.";
+    "SILENCE" 0 Registered silence::run, "[+mask|-mask]", "Keeps people from writing to you, or lists them.";
     "TAGMSG" 0 Registered message::tagmsg, "target[,target...]", "Sends tags alone.";
     "TIME" 0 Registered info::time, "[server]", "The server's time.";
     "TOPIC" 1 Registered topic::run, "channel [topic]", "Shows or sets a topic.";

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use ircv3::Message;
-use ircv3::mask;
+use bytes::Bytes;
+use ircv3::extban::{self, Entry};
 use ircv3::message::write_line;
 use ircv3::mode::{self, Kind as ModeKind, ModeChange, Rank};
 use ircv3::numeric::Numeric;
+use ircv3::{Message, name};
 
 use crate::limits;
 use crate::server::change::{Change, Happened};
 use crate::server::channel::ListEntry;
-use crate::server::command::{oper, printable};
+use crate::server::command::{join, names, oper, printable};
+use crate::server::frame::Frame;
 use crate::server::network::{ChannelId, UserId};
 use crate::server::notice;
 use crate::server::policy;
@@ -95,6 +97,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, changes: 
     let mut records: Vec<Record> = Vec::new();
     let mut with_param = 0;
     let mut refused = false;
+    let mut promoted: Vec<UserId> = Vec::new();
     let mut listed = Listed::default();
     for change in changes {
         let Some(kind) = mode::kind(change.letter) else {
@@ -137,10 +140,11 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, changes: 
             }
         }
         let change = match kind {
-            ModeKind::Flag => flag(server, channel, change),
-            ModeKind::Prefix => rank(server, ctx, channel, change),
+            ModeKind::Flag => flag(server, ctx, channel, change),
+            ModeKind::Prefix => rank(server, ctx, channel, change, &mut promoted),
             ModeKind::List => entry(server, ctx, channel, change, &mut records),
             ModeKind::Setting => key(server, ctx, channel, change),
+            ModeKind::SettingToSet if change.letter == 'f' => forward(server, ctx, channel, change),
             ModeKind::SettingToSet => limit(server, ctx, channel, change),
         };
         done.extend(change);
@@ -148,14 +152,61 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, changes: 
     if !done.is_empty() {
         announce(server, ctx, seq, channel, &done, records);
     }
+    settle_delayed(server, channel);
+    for user in promoted {
+        show_hidden(server, channel, user);
+    }
 }
 
-fn flag(server: &mut Server, channel: ChannelId, change: &ModeChange<'_>) -> Option<Done> {
+/// Tells someone who became a halfop, or more, of the members that only those see (`D`, `u`).
+pub fn show_hidden(server: &mut Server, channel: ChannelId, user: UserId) {
+    let there = &server.network.channels[channel];
+    if !there.unshown.is_empty() || there.modes.has('u') {
+        names::tell(server, channel, user);
+    }
+}
+
+/// Sets `d` while there are members who have not been shown and nothing else says so, and takes it off
+/// again.
+pub fn settle_delayed(server: &mut Server, channel: ChannelId) {
+    let there = &mut server.network.channels[channel];
+    let delayed = !there.unshown.is_empty() && !there.modes.has('D') && !there.modes.has('u');
+    if !there.modes.set('d', delayed) || there.members.is_empty() {
+        return;
+    }
+    let mut line = Vec::with_capacity(64);
+    let modes = if delayed { "+d" } else { "-d" };
+    write_line(&mut line, &server.settings.server_name, "MODE", &[&there.name, modes], None);
+    let frame = Frame::plain(server.clock(), Bytes::from(line));
+    server.frame_to_channel(channel, Arc::new(frame), None);
+}
+
+fn flag(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, change: &ModeChange<'_>) -> Option<Done> {
+    let name = server.network.channels[channel].name.clone();
+    match change.letter {
+        'd' | 'r' => {
+            let text = format!("Only the server sets and takes off mode {}", change.letter);
+            ctx.reply.numeric(Numeric::ERR_ONLYSERVERSCANCHANGE, &[&name], Some(&text));
+            return None;
+        }
+        'P' if !server.network.users[ctx.me()].is_oper() => {
+            let text = "Permission Denied- Only IRC operators make a channel permanent";
+            ctx.reply.numeric(Numeric::ERR_NOPRIVILEGES, &[], Some(text));
+            return None;
+        }
+        _ => {}
+    }
     let there = &mut server.network.channels[channel];
     there.modes.set(change.letter, change.add).then_some(Done { add: change.add, letter: change.letter, param: None })
 }
 
-fn rank(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, change: &ModeChange<'_>) -> Option<Done> {
+fn rank(
+    server: &mut Server,
+    ctx: &mut Ctx,
+    channel: ChannelId,
+    change: &ModeChange<'_>,
+    promoted: &mut Vec<UserId>,
+) -> Option<Done> {
     let name = server.network.channels[channel].name.clone();
     let Some(nick) = change.param.filter(|nick| !nick.is_empty()) else {
         invalid(ctx, &name, change.letter, "*", "This mode takes a nick");
@@ -182,15 +233,16 @@ fn rank(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, change: &ModeCha
         return None;
     }
     if change.add {
+        if rank >= Rank::Halfop && !ranks.at_least(Rank::Halfop) {
+            promoted.push(target);
+        }
         ranks.insert(rank);
+        join::reveal(server, channel, target);
     } else {
         ranks.remove(rank);
     }
     Some(Done { add: change.add, letter: change.letter, param: Some(nick) })
 }
-
-/// The longest mask that a list takes.
-const MASK_BYTES: usize = 200;
 
 fn entry(
     server: &mut Server,
@@ -202,11 +254,18 @@ fn entry(
     let given = change.param?;
     let letter = change.letter;
     let name = server.network.channels[channel].name.clone();
-    if given.contains(' ') || given.len() > MASK_BYTES {
-        invalid(ctx, &name, letter, printable(given), "A mask is nick!user@host, without spaces, at most 200 bytes");
+    let fits = !given.contains(' ') && given.len() <= limits::MASK_LEN;
+    // What is about speaking alone cannot invite.
+    let normal = extban::normalize(given).filter(|mask| fits && (letter != 'I' || Entry::read(mask).about.is_none()));
+    let Some(mask) = normal else {
+        let text = format!(
+            "An entry is nick!user@host, or one of the extended bans that conf/MODES.md lists, such as account:bob; \
+             without spaces, at most {} bytes",
+            limits::MASK_LEN
+        );
+        invalid(ctx, &name, letter, printable(given), &text);
         return None;
-    }
-    let mask = mask::normalize(given);
+    };
     let most = server.settings.list_entries;
     let casemapping = server.network.casemapping;
     let setter: Box<str> = (*server.network.users[ctx.me()].source).into();
@@ -288,6 +347,35 @@ fn limit(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, change: &ModeCh
     }
     there.limit = Some(number);
     Some(Done { add: true, letter: 'l', param: Some(number.to_string()) })
+}
+
+fn forward(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, change: &ModeChange<'_>) -> Option<Done> {
+    let name = server.network.channels[channel].name.clone();
+    if !change.add {
+        server.network.channels[channel].forward.take()?;
+        return Some(Done { add: false, letter: 'f', param: None });
+    }
+    let given = change.param.unwrap_or("");
+    let known = if name::is_channel(given, limits::CHANNEL_LEN) { server.network.channel_by_name(given) } else { None };
+    let known = known.filter(|id| policy::sees_channel(&server.network, ctx.me(), &server.network.channels[*id]));
+    let Some(target) = known.filter(|target| *target != channel) else {
+        invalid(ctx, &name, 'f', printable(given), "A forward is another channel that there is");
+        return None;
+    };
+    let there = &server.network.channels[target];
+    let target = there.name.clone();
+    // Or people could be sent into a channel that nobody there asked for.
+    if !there.ranks(ctx.me()).is_some_and(|ranks| ranks.at_least(Rank::Op)) {
+        let text = "You must be operator in the channel that is forwarded to, too";
+        ctx.reply.numeric(Numeric::ERR_CHANOPRIVSNEEDED, &[&target], Some(text));
+        return None;
+    }
+    let there = &mut server.network.channels[channel];
+    if there.forward.as_deref() == Some(&*target) {
+        return None;
+    }
+    there.forward = Some((*target).into());
+    Some(Done { add: true, letter: 'f', param: Some(target.to_string()) })
 }
 
 /// 696
@@ -400,6 +488,9 @@ pub fn apply_to_user(server: &mut Server, ctx: &mut Ctx, modes: &str, mask: Opti
                     done.push(change);
                     if change.letter == 'o' && oper::step_down(server, user) {
                         done.push(ModeChange { add: false, letter: 's', param: None });
+                    }
+                    if change.letter == 'D' {
+                        server.sessions_changed(user);
                     }
                 }
             }

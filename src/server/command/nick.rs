@@ -12,7 +12,7 @@ use crate::server::change::{Change, Happened};
 use crate::server::command::{monitor, printable};
 use crate::server::network::UserId;
 use crate::server::notice::About;
-use crate::server::policy;
+use crate::server::policy::{self, NickHeld};
 use crate::server::record::{Kind, Seq};
 use crate::server::{Ctx, Server};
 
@@ -86,11 +86,20 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, nick: &str) {
         return;
     }
     let another = server.network.fold(nick) != there.folded;
-    if another && let Some(channel) = policy::nick_held(&server.network, user) {
-        let name = &server.network.channels[channel].name;
-        let text = "Cannot change nickname while banned on channel; leave it first";
-        ctx.reply.numeric(Numeric::ERR_BANONCHAN, &[nick, name], Some(text));
-        return;
+    match policy::nick_held(&server.network, user).filter(|_| another) {
+        Some(NickHeld::Banned(channel)) => {
+            let name = &server.network.channels[channel].name;
+            let text = "Cannot change nickname while banned on channel; leave it first";
+            ctx.reply.numeric(Numeric::ERR_BANONCHAN, &[nick, name], Some(text));
+            return;
+        }
+        Some(NickHeld::NoChange(channel)) => {
+            let name = &server.network.channels[channel].name;
+            let text = format!("Cannot change nickname while on {name} (+N is set); leave it first");
+            ctx.reply.numeric(Numeric::ERR_NONICKCHANGE, &[], Some(&text));
+            return;
+        }
+        None => {}
     }
     rename(server, ctx, seq, user, nick);
 }
@@ -105,6 +114,10 @@ fn rename(server: &mut Server, ctx: &mut Ctx, seq: Seq, user: UserId, nick: &str
     let mut frame = server.frame_from(user, line);
     if kept {
         for channel in channels {
+            // What only some were shown is not in history.
+            if server.network.channels[channel].unshown.contains(&user) {
+                continue;
+            }
             server.keep_event(
                 &mut frame,
                 channel,

@@ -10,7 +10,7 @@ use ircv3::numeric::Numeric;
 use crate::limits;
 use crate::server::action::Call;
 use crate::server::change::Change;
-use crate::server::command::{Pending, chathistory, metadata, register};
+use crate::server::command::{Pending, chathistory, join, metadata, mode, register};
 use crate::server::event::Returned;
 use crate::server::frame::Frame;
 use crate::server::network::ChannelId;
@@ -330,11 +330,11 @@ pub fn apply_register(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) 
     }
     ctx.reply.after = ctx.reply.after.max(after);
     say(ctx, "ChanServ", &format!("Channel {name} is registered"));
-    give_founder(server, ctx, id, after);
+    give_founder(server, ctx, id, after, "r");
 }
 
-/// `+q` and `+o` for the sender, announced.
-fn give_founder(server: &mut Server, ctx: &mut Ctx, id: ChannelId, after: Seq) {
+/// `+q` and `+o` for the sender, announced after modes of the channel that were set.
+fn give_founder(server: &mut Server, ctx: &mut Ctx, id: ChannelId, after: Seq, set: &str) {
     let user = ctx.me();
     let nick = server.network.users[user].nick.clone();
     let channel = &mut server.network.channels[id];
@@ -346,19 +346,32 @@ fn give_founder(server: &mut Server, ctx: &mut Ctx, id: ChannelId, after: Seq) {
             letters.push(rank.letter());
         }
     }
-    if letters.is_empty() {
+    if !letters.is_empty() {
+        join::reveal(server, id, user);
+    }
+    if letters.is_empty() && set.is_empty() {
         return;
     }
-    let modes = format!("+{letters}");
-    let mut params: Vec<&str> = vec![&channel.name, &modes];
+    let modes = format!("+{set}{letters}");
+    let mut params: Vec<&str> = vec![&modes];
     params.extend(letters.chars().map(|_| &*nick));
+    announce(server, ctx, id, after, &params);
+    mode::show_hidden(server, id, user);
+}
+
+/// MODE from ChanServ.
+fn announce(server: &mut Server, ctx: &mut Ctx, id: ChannelId, after: Seq, modes: &[&str]) {
+    let mut params: Vec<&str> = vec![&server.network.channels[id].name];
+    params.extend(modes);
     let mut line = Vec::new();
     write_line(&mut line, "ChanServ!ChanServ@services", "MODE", &params, None);
     let mut frame = Frame::plain(server.clock(), bytes::Bytes::from(line));
     frame.after = after;
     let frame = Arc::new(frame);
     server.frame_to_channel(id, frame.clone(), Some(ctx.conn));
-    ctx.reply.frame(&frame);
+    if server.network.channels[id].members.contains_key(&ctx.me()) {
+        ctx.reply.frame(&frame);
+    }
 }
 
 fn own_channel(server: &Server, ctx: &mut Ctx, name: &str) -> Option<ChannelId> {
@@ -380,16 +393,18 @@ pub fn apply_drop(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
     channel.founder = None;
     let (name, folded) = (channel.name.clone(), channel.folded.clone());
     server.keep(seq, Record::ChannelGone(folded.as_str().into()));
-    ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
-    server.network.drop_channel_if_empty(id);
+    let after = server.wait_for(seq);
+    ctx.reply.after = ctx.reply.after.max(after);
     server.notify(About::Channels, |_| format!("{name} is no longer registered"));
     say(ctx, "ChanServ", &format!("Channel {name} is no longer registered"));
+    announce(server, ctx, id, after, &["-r"]);
+    server.network.drop_channel_if_empty(id);
 }
 
 /// Makes the founder operator of its channel.
 pub fn apply_op(server: &mut Server, ctx: &mut Ctx, name: &str) {
     let Some(id) = own_channel(server, ctx, name) else { return };
-    give_founder(server, ctx, id, 0);
+    give_founder(server, ctx, id, 0, "");
 }
 
 fn chan_info(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
