@@ -87,6 +87,8 @@ sections! {
         name: String = "roost.local".to_owned(),
         network: String = "Roost".to_owned(),
         motd: String = String::new(),
+        description: String = "An IRC server you can come back to".to_owned(),
+        services: String = String::new(),
         admin: Vec<String> = Vec::new(),
         workers: usize = 0,
     }
@@ -140,6 +142,7 @@ sections! {
     }
     UsersSection {
         default_modes: String = "i".to_owned(),
+        rejoin_on_host_change: bool = false,
     }
     FloodSection {
         enabled: bool = true,
@@ -483,6 +486,9 @@ impl Config {
         Ok(Settings {
             server_name: self.server.name.as_str().into(),
             network: self.server.network.as_str().into(),
+            description: self.server.description.as_str().into(),
+            services_name: (!self.server.services.is_empty()).then(|| self.server.services.as_str().into()),
+            rejoin_on_host_change: self.users.rejoin_on_host_change,
             motd: Some(self.motd()?),
             admin: self.server.admin.clone(),
             password,
@@ -925,6 +931,8 @@ mod tests {
             [server]
             name = "irc.example.org"
             network = "Example"
+            description = "Ours"
+            services = "services.example.org"
             admin = ["Alice"]
             [history]
             enabled = false
@@ -944,6 +952,7 @@ mod tests {
             ping_interval = 6
             [users]
             default_modes = ""
+            rejoin_on_host_change = true
             [throttle]
             enabled = false
             [multiline]
@@ -957,6 +966,9 @@ mod tests {
         let expected = Settings {
             server_name: "irc.example.org".into(),
             network: "Example".into(),
+            description: "Ours".into(),
+            services_name: Some("services.example.org".into()),
+            rejoin_on_host_change: true,
             motd: settings.motd.clone(),
             admin: vec!["Alice".into()],
             password: None,

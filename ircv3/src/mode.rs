@@ -406,7 +406,7 @@ mod tests {
     fn tokens_come_from_the_table() {
         assert_eq!(chanmodes_token(), "beI,k,fl,CcDdimMNnPRrSstUuz");
         assert_eq!(prefix_token(), "(qaohv)~&@%+");
-        assert_eq!(my_info(), ["BDRTZgiopw", "CDIMNPRSUabcdefhiklmnoqrstuvz", "Iabefhkloqv"]);
+        assert_eq!(my_info(), ["BDRTZgiopsw", "CDIMNPRSUabcdefhiklmnoqrstuvz", "Iabefhkloqv"]);
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub(super) const KEYS: &[Key] = &[
     reload("server.name", Kind::Text(server_name)),
     reload("server.network", Kind::Text(network_name)),
     reload("server.motd", Kind::Text(anything)),
+    reload("server.description", Kind::Text(line)),
+    reload("server.services", Kind::Text(services_name)),
     reload("server.admin", Kind::List(line)),
     start("server.workers", Kind::Integer(0, 256)),
     start("listen.plain", Kind::List(address)),
@@ -92,6 +94,7 @@ pub(super) const KEYS: &[Key] = &[
     reload("connection.ping_interval", Kind::Integer(1, 3600)),
     start("connection.sendq", Kind::Integer(limits::BULK_BYTES as i64, 1 << 30)),
     reload("users.default_modes", Kind::Text(default_modes)),
+    reload("users.rejoin_on_host_change", Kind::Bool),
     start("flood.enabled", Kind::Bool),
     start("flood.burst", Kind::Integer(1, 10_000)),
     start("flood.per_second", Kind::Float(0.1, 10_000.0)),
@@ -290,6 +293,10 @@ fn server_name(text: &str) -> Result<(), String> {
     } else {
         Ok(())
     }
+}
+
+fn services_name(text: &str) -> Result<(), String> {
+    if text.is_empty() { Ok(()) } else { server_name(text) }
 }
 
 fn network_name(text: &str) -> Result<(), String> {

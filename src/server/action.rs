@@ -93,6 +93,8 @@ pub enum Call {
         /// The hash; `None` burns the same time and says no.
         hash: Option<Box<str>>,
     },
+    /// Read the configuration again; `Event::Reload` comes first, if it is well.
+    Reload,
     /// Read history and render it.
     History(Box<HistoryQuery>),
     /// Read one message.
@@ -137,6 +139,8 @@ pub struct Actions {
     pub audit: Vec<AuditLine>,
     /// The server has said its last word: once the queues are empty, end.
     pub ended: bool,
+    /// It is to start again then.
+    pub restart: bool,
 }
 
 impl Actions {

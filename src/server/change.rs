@@ -7,11 +7,12 @@ use ircv3::mode::{ModeChange, Ranks};
 
 use crate::server::ban::Target;
 use crate::server::channel::Channel;
+use crate::server::command::force::Force;
 use crate::server::command::message::{self, Said};
 use crate::server::command::redact::Redaction;
 use crate::server::command::{
-    accept, away, invite, join, kick, knock, markread, metadata, mode, nick, oper, part, redact, register, services,
-    setname, silence, topic, uban,
+    accept, away, control, force, invite, join, kick, knock, markread, metadata, mode, nick, oper, part, redact,
+    register, services, setname, silence, topic, uban, vhost,
 };
 use crate::server::event::ConnId;
 use crate::server::frame::Frame;
@@ -189,6 +190,20 @@ pub enum Change<'a> {
         /// Whose.
         target: &'a Target,
     },
+    /// SAJOIN, SAPART, SANICK, SAMODE.
+    Force(Force<'a>),
+    /// CHGHOST, SETHOST.
+    Host {
+        /// Of whom.
+        nick: &'a str,
+        /// A host that may be shown.
+        host: &'a str,
+    },
+    /// DEFCON
+    Defcon {
+        /// From 5, which closes nothing, to 1.
+        level: u8,
+    },
     /// A new account.
     Account {
         /// Its name.
@@ -292,7 +307,7 @@ impl Server {
             Change::Topic { channel, .. } => {
                 kept(channel).then_some(Refusal::Fail("TOPIC", "TEMPORARILY_UNAVAILABLE", channel))
             }
-            Change::ChannelModes { channel, .. } => {
+            Change::ChannelModes { channel, .. } | Change::Force(Force::Modes { channel, .. }) => {
                 kept(channel).then_some(Refusal::Fail("MODE", "TEMPORARILY_UNAVAILABLE", channel))
             }
             Change::Marker { target, .. } => {
@@ -327,6 +342,9 @@ impl Server {
             | Change::Silence { .. }
             | Change::Knock { .. }
             | Change::OperUp { .. }
+            | Change::Force(Force::Join { .. } | Force::Part { .. } | Force::Nick { .. })
+            | Change::Host { .. }
+            | Change::Defcon { .. }
             | Change::OpFounder { .. } => None,
         }
     }
@@ -363,6 +381,9 @@ impl Server {
             Change::Metadata { target, key, value } => metadata::apply(self, ctx, seq, target, key, value),
             Change::MetadataClear { target } => metadata::apply_clear(self, ctx, seq, target),
             Change::Redact(redaction, row) => redact::apply(self, ctx, seq, redaction, row),
+            Change::Force(force) => force::apply(self, ctx, seq, &force),
+            Change::Host { nick, host } => vhost::apply(self, ctx, nick, host),
+            Change::Defcon { level } => control::apply_defcon(self, ctx, level),
             Change::Ban(asked) => uban::apply(self, ctx, seq, asked),
             Change::Unban { target } => uban::apply_gone(self, ctx, seq, target),
             Change::OperUp { name } => oper::apply(self, ctx, name),

@@ -152,6 +152,8 @@ pub enum Returned {
     Hashed(Box<str>),
     /// Whether the password fits the hash.
     Verified(bool),
+    /// The configuration was read again.
+    Reloaded,
     /// A page of history, rendered for whoever asked.
     History(HistoryPage),
     /// The message, where there is one of that number in that conversation.

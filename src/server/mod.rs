@@ -64,6 +64,10 @@ pub struct Server {
     started_unix_ms: u64,
     isupport: Arc<Vec<String>>,
     ending: bool,
+    /// How often each command was used, by its place in the table.
+    usage: Vec<u64>,
+    /// The server is to end after this event: the reason, and whether it starts again.
+    end_asked: Option<(String, bool)>,
     /// Users of whom something has changed that bans go by: they are judged once all is answered.
     to_judge: Vec<UserId>,
     out: Actions,
@@ -112,6 +116,8 @@ impl Server {
             started_unix_ms: now.unix_ms,
             isupport,
             ending: false,
+            usage: vec![0; command::COMMANDS.len()],
+            end_asked: None,
             to_judge: Vec::new(),
             out: Actions::new(workers),
             settings,
@@ -139,6 +145,10 @@ impl Server {
         }
         for user in std::mem::take(&mut self.to_judge) {
             self.judge_user(user);
+        }
+        if let Some((reason, restart)) = self.end_asked.take() {
+            self.out.restart = restart;
+            self.shutdown(&reason);
         }
         std::mem::swap(&mut self.out, actions);
     }
@@ -621,6 +631,11 @@ impl Server {
     /// The tokens of 005.
     pub fn isupport(&self) -> Arc<Vec<String>> {
         self.isupport.clone()
+    }
+
+    /// Ends the server once this event is done with, to start again or not.
+    pub fn end_soon(&mut self, reason: String, restart: bool) {
+        self.end_asked = Some((reason, restart));
     }
 
     fn shutdown(&mut self, reason: &str) {

@@ -14,6 +14,7 @@ use slab::Slab;
 use crate::limits;
 use crate::server::ban::Bans;
 use crate::server::channel::Channel;
+use crate::server::command::control::DEFCON_OPEN;
 use crate::server::event::ConnId;
 use crate::server::record::{
     AccountId, AccountRow, ConversationId, ConversationRow, MetadataRow, Record, Seq, Snapshot,
@@ -53,6 +54,8 @@ pub struct Network {
     pub whowas: VecDeque<Whowas>,
     /// Bans of the server.
     pub bans: Bans,
+    /// How far the server is closed to new people: 5 not at all, 1 wholly (DEFCON).
+    pub defcon: u8,
     /// Those who hear server notices.
     pub noticed: Vec<UserId>,
     /// How many users are operators, invisible; and the most that were on at once.
@@ -161,6 +164,7 @@ impl Network {
             metadata_changed: 0,
             whowas: VecDeque::new(),
             bans: Bans::new(snapshot.bans),
+            defcon: DEFCON_OPEN,
             noticed: Vec::new(),
             opers: 0,
             invisible: 0,

@@ -195,8 +195,10 @@ pub fn may_address(network: &Network, user: UserId, target: UserId, text: &str) 
     if user == target {
         return Ok(());
     }
-    if (there.modes.has('R') || there.modes.has('g')) && !from.is_oper() && !accepts(there, from) {
-        if there.modes.has('R') && from.account.is_none() {
+    // DEFCON 3 is mode R for everyone.
+    let registered_only = there.modes.has('R') || network.defcon <= 3;
+    if (registered_only || there.modes.has('g')) && !from.is_oper() && !accepts(there, from) {
+        if registered_only && from.account.is_none() {
             return Err(AddressRefused::NotLoggedIn);
         }
         if there.modes.has('g') {

@@ -117,6 +117,10 @@ impl Server {
         self.timers.look(now + self.settings.registration_ms, conn, serial);
         self.came(conn);
         self.judge_address(conn);
+        // With login it may be let in later.
+        if !self.is_open_to(conn, true) {
+            self.close(conn, "The server takes no new connections now; try again later");
+        }
         if self.ending {
             self.close(conn, "The server is ending");
         }
@@ -237,6 +241,10 @@ impl Server {
             }
         }
         if self.judge_registration(conn) {
+            return;
+        }
+        if !self.is_open_to(conn, account.is_some()) {
+            self.refuse(ctx, "The server takes new connections only from those who log in with SASL now");
             return;
         }
         // The nick may have been taken, or an account of that name made, since NICK.

@@ -16,6 +16,12 @@ pub struct Settings {
     pub server_name: Arc<str>,
     /// NETWORK.
     pub network: Arc<str>,
+    /// What LINKS says the server is.
+    pub description: Box<str>,
+    /// The server that services are shown on in LINKS and MAP; `None` shows none.
+    pub services_name: Option<Box<str>>,
+    /// Whether those without `chghost` see QUIT and JOIN when a host changes.
+    pub rejoin_on_host_change: bool,
     /// The message of the day, line by line; `None` answers 422.
     pub motd: Option<Vec<String>>,
     /// ADMIN and INFO lines.
@@ -157,6 +163,9 @@ impl Default for Settings {
         Settings {
             server_name: "roost.local".into(),
             network: "Roost".into(),
+            description: "An IRC server you can come back to".into(),
+            services_name: None,
+            rejoin_on_host_change: false,
             motd: None,
             admin: Vec::new(),
             password: None,

@@ -212,6 +212,7 @@ pub(in crate::server) mod testing {
     use crate::server::Server;
     use crate::server::action::{Actions, NetAction};
     use crate::server::event::{ConnId, Event, Now, Peer};
+    use crate::server::frame::OwnTags;
     use crate::server::network::UserId;
     use crate::server::record::{Record, Seq, Snapshot};
     use crate::server::right::Rights;
@@ -329,6 +330,26 @@ pub(in crate::server) mod testing {
                 }
             }
             lines
+        }
+
+        /// What the last event sent to a connection, with what went to many.
+        pub fn heard(&self, conn: ConnId) -> Vec<String> {
+            let caps = self.server.session(conn).unwrap().caps;
+            let mut bytes = Vec::new();
+            for action in &self.actions.net[0] {
+                match action {
+                    NetAction::Send { slot, bytes: sent, .. } if *slot == conn.slot => bytes.extend_from_slice(sent),
+                    NetAction::Fanout { frame, audience, except }
+                        if audience.contains(&conn.slot) && *except != conn.slot =>
+                    {
+                        if let Some(variant) = frame.variant(caps) {
+                            frame.render(variant, OwnTags::default(), &mut bytes);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            String::from_utf8(bytes).unwrap().split_terminator("\r\n").map(str::to_owned).collect()
         }
 
         /// What the last event closed a connection with.

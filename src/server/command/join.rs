@@ -93,6 +93,12 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, given: &str, key: Opt
         ctx.reply.numeric(Numeric::ERR_TOOMANYCHANNELS, &[given], Some("You have joined too many channels"));
         return;
     }
+    enter(server, ctx, seq, given);
+}
+
+/// Puts the sender into a channel that it is not in, and makes the channel where there is none.
+pub fn enter(server: &mut Server, ctx: &mut Ctx, seq: Seq, given: &str) {
+    let user = ctx.me();
     let (id, empty) = server.channel_or_new(given);
     let channel = &server.network.channels[id];
     let account = server.network.users[user].account;
@@ -176,7 +182,7 @@ fn announce_ranks(server: &mut Server, channel: ChannelId, user: usize, ranks: R
 }
 
 /// JOIN as others see it: with account and real name for those who asked.
-fn frame(server: &Server, user: usize, channel: ChannelId) -> Frame {
+pub fn frame(server: &Server, user: usize, channel: ChannelId) -> Frame {
     let there = &server.network.users[user];
     let name = &server.network.channels[channel].name;
     let (mut plain, mut extended) = (Vec::with_capacity(96), Vec::with_capacity(160));

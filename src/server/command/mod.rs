@@ -8,6 +8,8 @@ pub mod bulk;
 pub mod cap;
 pub mod chathistory;
 pub mod connection;
+pub mod control;
+pub mod force;
 pub mod info;
 pub mod invite;
 pub mod join;
@@ -28,9 +30,11 @@ pub mod register;
 pub mod services;
 pub mod setname;
 pub mod silence;
+pub mod stats;
 pub mod topic;
 pub mod uban;
 pub mod userhost;
+pub mod vhost;
 pub mod wallops;
 pub mod webirc;
 pub mod who;
@@ -88,8 +92,12 @@ commands! {
     "CAP" 0 Always cap::run, "LS|LIST|REQ|END [parameters]", "Negotiates capabilities.";
     "CHANSERV" 1 Registered services::chanserv, "command [parameters]", "Registers channels.";
     "CHATHISTORY" 1 Registered chathistory::run, "LATEST|BEFORE|AFTER|AROUND|BETWEEN|TARGETS parameters", "Reads what was said.";
+    "CHGHOST" 2 Operator(Vhost) vhost::chghost, "nick host", "Changes the host that others see of someone.";
     "CS" 1 Registered services::chanserv, "command [parameters]", "As CHANSERV.";
+    "DEFCON" 0 Operator(Defcon) control::defcon, "[level]", "Closes the server to new people: 5 is open, 1 takes no new connections.";
+    "DIE" 0 Operator(Die) control::die, "[server]", "Stops the server.";
     "DLINE" 1 Operator(Ban) uban::dline, "[duration] address|network [reason [| reason for operators]] | LIST", "Bans an address or network, for 1h30m or until UNDLINE.";
+    "GLOBAL" 1 Operator(Global) control::global, "text", "Tells everyone.";
     "HELP" 0 Registered info::help, "[subject]", "Explains a command.";
     "HELPOP" 0 Registered info::help, "[subject]", "As HELP.";
     "INFO" 0 Registered info::info, "[server]", "What this server is.";
@@ -100,8 +108,10 @@ commands! {
     "KILL" 1 Operator(Kill) oper::kill, "nick [reason]", "Ends someone's connection (operators).";
     "KLINE" 1 Operator(Ban) uban::kline, "[duration] mask [reason [| reason for operators]] | LIST", "Bans nick!user@host, for 1h30m or until UNKLINE.";
     "KNOCK" 1 Registered knock::run, "channel [reason]", "Asks to be invited.";
+    "LINKS" 0 Registered stats::links, "[[server] mask]", "Lists servers.";
     "LIST" 0 Registered list::run, "[channels|masks|conditions]", "Lists channels.";
     "LUSERS" 0 Registered info::lusers_command, "", "Counts users and channels.";
+    "MAP" 0 Registered stats::map, "", "Shows servers.";
     "MARKREAD" 0 Registered markread::run, "target [timestamp=time]", "Shows or moves your read marker.";
     "METADATA" 2 Always metadata::run, "target GET|LIST|SET|CLEAR|SUB|UNSUB|SUBS|SYNC [keys]", "Keys and values of people and channels.";
     "MODE" 1 Registered mode::run, "channel|nick [modes [parameters]]", "Shows or changes modes.";
@@ -121,16 +131,28 @@ commands! {
     "QUIT" 0 Always connection::quit, "[reason]", "Ends the connection.";
     "REDACT" 2 Registered redact::run, "target msgid [reason]", "Takes back what was said.";
     "REGISTER" 3 Always register::run, "account|* email|* password", "Makes an account.";
+    "REHASH" 0 Operator(Rehash) control::rehash, "", "Reads the configuration again.";
+    "RESTART" 0 Operator(Die) control::restart, "[server]", "Starts the server again.";
+    "SAJOIN" 1 Operator(Force) force::sajoin, "[nick] channel[,channel...]", "Makes someone join a channel.";
+    "SAMODE" 2 Operator(Force) force::samode, "channel modes [parameters]", "Changes modes, whatever your rank.";
+    "SANICK" 2 Operator(Force) force::sanick, "nick newnick", "Gives someone another nick.";
+    "SAPART" 2 Operator(Force) force::sapart, "nick channel[,channel...] [reason]", "Makes someone leave a channel.";
+    "SETHOST" 1 Operator(Vhost) vhost::sethost, "host", "Changes the host that others see of you.";
     "SETNAME" 1 Registered setname::run, "realname", "Changes your real name.";
     "SILENCE" 0 Registered silence::run, "[+mask|-mask]", "Keeps people from writing to you, or lists them.";
+    "STATS" 0 Registered stats::stats, "[letter [server]]", "Tells about the server; STATS ? lists the letters.";
+    "SUMMON" 0 Registered stats::summon, "", "Not here: nobody is called to IRC.";
     "TAGMSG" 0 Registered message::tagmsg, "target[,target...]", "Sends tags alone.";
     "TIME" 0 Registered info::time, "[server]", "The server's time.";
     "TOPIC" 1 Registered topic::run, "channel [topic]", "Shows or sets a topic.";
+    "TRACE" 0 Registered stats::trace, "[nick|server]", "Shows how users are connected.";
     "UBAN" 1 Operator(Ban) uban::run, "ADD target [duration] [REQUIRE-SASL] [reason [| reason for operators]] | DEL target | INFO target | LIST", "Bans an address, a network, nick!user@host, account:name or realname:mask.";
     "UNDLINE" 1 Operator(Ban) uban::undline, "address|network", "Takes a DLINE away.";
     "UNKLINE" 1 Operator(Ban) uban::unkline, "mask", "Takes a KLINE away.";
     "USER" 4 Always connection::user, "name 0 * realname", "Says who you are, on connecting.";
     "USERHOST" 1 Registered userhost::run, "nick ...", "User names and hosts.";
+    "USERIP" 1 Registered userhost::userip, "nick ...", "User names and addresses.";
+    "USERS" 0 Registered stats::users, "", "Not here: who uses the machine.";
     "VERIFY" 2 Always register::verify, "account code", "Verifies an account.";
     "VERSION" 0 Registered info::version, "[server]", "The server's version.";
     "WALLOPS" 0 Operator(Wallops) wallops::run, "text", "Tells everyone with user mode w (operators).";
@@ -142,20 +164,25 @@ commands! {
 
 /// The command of this name, in any case.
 pub fn find(name: &str) -> Option<&'static Command> {
+    place(name).map(|at| &COMMANDS[at])
+}
+
+fn place(name: &str) -> Option<usize> {
     let mut capitals = [0u8; 16];
     let capitals = capitals.get_mut(..name.len())?;
     capitals.copy_from_slice(name.as_bytes());
     capitals.make_ascii_uppercase();
-    let at = COMMANDS.binary_search_by(|command| command.name.as_bytes().cmp(capitals)).ok()?;
-    Some(&COMMANDS[at])
+    COMMANDS.binary_search_by(|command| command.name.as_bytes().cmp(capitals)).ok()
 }
 
 /// Runs one line.
 pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
-    let Some(command) = find(line.command()) else {
+    let Some(place) = place(line.command()) else {
         ctx.reply.numeric(Numeric::ERR_UNKNOWNCOMMAND, &[printable(line.command())], Some("Unknown command"));
         return;
     };
+    let command = &COMMANDS[place];
+    server.usage[place] += 1;
     if command.when != When::Always && ctx.user.is_none() {
         ctx.reply.numeric(Numeric::ERR_NOTREGISTERED, &[], Some("You have not registered"));
         return;
@@ -238,6 +265,8 @@ pub enum Pending {
         /// The name given.
         name: Box<str>,
     },
+    /// REHASH.
+    Reload,
     /// CHATHISTORY.
     History {
         /// The subcommand, for FAIL.
@@ -276,6 +305,7 @@ pub fn resume(server: &mut Server, ctx: &mut Ctx, pending: Pending, returned: Re
         Pending::Register { name, by_nickserv } => register::hashed(server, ctx, &name, by_nickserv, returned),
         Pending::SetPassword { account } => services::password_hashed(server, ctx, account, returned),
         Pending::Oper { name } => oper::verified(server, ctx, &name, verified),
+        Pending::Reload => control::rehashed(ctx, &returned),
         Pending::History { subcommand, target } => {
             chathistory::returned(server, ctx, &subcommand, &target, returned);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ircv3::extban::{self, Entry};
 use ircv3::message::write_line;
-use ircv3::mode::{self, Kind as ModeKind, ModeChange, Rank};
+use ircv3::mode::{self, Kind as ModeKind, ModeChange, Rank, Ranks};
 use ircv3::numeric::Numeric;
 use ircv3::{Message, name};
 
@@ -92,6 +92,15 @@ struct Done {
 
 /// Makes the changes that may be made, announces them in one MODE, and answers the others.
 pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, changes: &[ModeChange<'_>]) {
+    make(server, ctx, seq, name, changes, false);
+}
+
+/// As [`apply`], as a founder may, for an operator who need not be in the channel (SAMODE).
+pub fn apply_forced(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, changes: &[ModeChange<'_>]) {
+    make(server, ctx, seq, name, changes, true);
+}
+
+fn make(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, changes: &[ModeChange<'_>], forced: bool) {
     let Some(channel) = find(server, ctx, name) else { return };
     let mut done: Vec<Done> = Vec::new();
     let mut records: Vec<Record> = Vec::new();
@@ -109,7 +118,8 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, changes: 
             listed.answer(server, ctx, channel, change.letter);
             continue;
         }
-        let own = server.network.channels[channel].ranks(ctx.me());
+        let own =
+            if forced { Some(Ranks::of(Rank::Founder)) } else { server.network.channels[channel].ranks(ctx.me()) };
         if !own.is_some_and(|ranks| ranks.at_least(policy::rank_for_mode(change.letter))) {
             // Taking one's own rank away needs nobody's leave.
             let own_rank = kind == ModeKind::Prefix
@@ -141,7 +151,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, changes: 
         }
         let change = match kind {
             ModeKind::Flag => flag(server, ctx, channel, change),
-            ModeKind::Prefix => rank(server, ctx, channel, change, &mut promoted),
+            ModeKind::Prefix => rank(server, ctx, channel, change, own.unwrap_or_default(), &mut promoted),
             ModeKind::List => entry(server, ctx, channel, change, &mut records),
             ModeKind::Setting => key(server, ctx, channel, change),
             ModeKind::SettingToSet if change.letter == 'f' => forward(server, ctx, channel, change),
@@ -205,6 +215,7 @@ fn rank(
     ctx: &mut Ctx,
     channel: ChannelId,
     change: &ModeChange<'_>,
+    own: Ranks,
     promoted: &mut Vec<UserId>,
 ) -> Option<Done> {
     let name = server.network.channels[channel].name.clone();
@@ -218,7 +229,6 @@ fn rank(
     };
     let nick = server.network.users[target].nick.to_string();
     let rank = Rank::by_letter(change.letter)?;
-    let own = server.network.channels[channel].ranks(ctx.me())?;
     let there = &mut server.network.channels[channel];
     let Some(ranks) = there.members.get_mut(&target) else {
         ctx.reply.numeric(Numeric::ERR_USERNOTINCHANNEL, &[&nick, &name], Some("They aren't on that channel"));

@@ -105,7 +105,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, nick: &str) {
 }
 
 /// Gives a user another nick and tells everyone whom it concerns. The nick is free.
-fn rename(server: &mut Server, ctx: &mut Ctx, seq: Seq, user: UserId, nick: &str) {
+pub fn rename(server: &mut Server, ctx: &mut Ctx, seq: Seq, user: UserId, nick: &str) {
     let there = &server.network.users[user];
     let mut line = Vec::with_capacity(96);
     write_line(&mut line, &there.source, "NICK", &[nick], None);

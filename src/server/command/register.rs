@@ -71,7 +71,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
 /// Whether a connection may make an account of this name with this password.
 pub fn check(server: &mut Server, ctx: &Ctx, account: &str, password: &str) -> Result<(), Refused> {
     let refuse = |code, text: &str| Err(Refused { code, text: text.to_owned() });
-    if !server.settings.registration {
+    if !server.settings.registration || !server.is_open_to_registrations() {
         return refuse("TEMPORARILY_UNAVAILABLE", "Accounts cannot be registered on this server");
     }
     if server.store_refuses() {

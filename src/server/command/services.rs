@@ -288,6 +288,10 @@ fn channel_named(server: &Server, ctx: &mut Ctx, name: &str) -> Option<ChannelId
 /// Registers a channel to the sender's account, where it may.
 pub fn apply_register(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
     let Some(id) = channel_named(server, ctx, name) else { return };
+    if !server.is_open_to_registrations() {
+        say(ctx, "ChanServ", "Channels cannot be registered now; try again later");
+        return;
+    }
     let Some(account) = server.network.users[ctx.me()].account else {
         say(ctx, "ChanServ", "Log in first: a channel belongs to an account");
         return;
