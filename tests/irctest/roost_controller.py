@@ -122,7 +122,7 @@ class RoostController(BaseServerController, DirectoryBasedController):
             registration["allow-before-connect"] = True
         if self.test_config.ergo_config:
             self.test_config.ergo_config(conf)
-        self._conf, self._faketime = conf, faketime
+        self._conf, self._faketime, self._run_services = conf, faketime, run_services
         self._write_config()
         self._start()
 
@@ -157,7 +157,14 @@ class RoostController(BaseServerController, DirectoryBasedController):
         password = server.get("password")
         toml = {
             None: {"data": conf["datastore"]["path"]},
-            "server": {"name": server["name"], "network": conf["network"]["name"], "workers": 1},
+            "server": {
+                "name": server["name"],
+                "network": conf["network"]["name"],
+                # What irctest's other controllers call theirs.
+                "description": "test server",
+                "services": "My.Little.Services" if self._run_services else "",
+                "workers": 1,
+            },
             "listen": {
                 "plain": plain,
                 "tls": tls,

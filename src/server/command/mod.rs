@@ -10,6 +10,7 @@ pub mod chathistory;
 pub mod connection;
 pub mod control;
 pub mod force;
+pub mod help;
 pub mod info;
 pub mod invite;
 pub mod join;
@@ -98,8 +99,8 @@ commands! {
     "DIE" 0 Operator(Die) control::die, "[server]", "Stops the server.";
     "DLINE" 1 Operator(Ban) uban::dline, "[duration] address|network [reason [| reason for operators]] | LIST", "Bans an address or network, for 1h30m or until UNDLINE.";
     "GLOBAL" 1 Operator(Global) control::global, "text", "Tells everyone.";
-    "HELP" 0 Registered info::help, "[subject]", "Explains a command.";
-    "HELPOP" 0 Registered info::help, "[subject]", "As HELP.";
+    "HELP" 0 Registered help::run, "[subject [entry]]", "Explains a command.";
+    "HELPOP" 0 Registered help::run, "[subject [entry]]", "As HELP.";
     "INFO" 0 Registered info::info, "[server]", "What this server is.";
     "INVITE" 0 Registered invite::run, "[nick channel]", "Invites someone, or lists your invitations.";
     "ISON" 1 Registered userhost::ison, "nick ...", "Which of these are online.";
