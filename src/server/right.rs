@@ -71,6 +71,27 @@ impl Rights {
 #[cfg(test)]
 mod tests {
     use super::{RIGHTS, Right, Rights};
+    use crate::server::command::{COMMANDS, When};
+    use crate::server::notice::SNOMASKS;
+
+    #[test]
+    fn every_right_notice_and_command_is_documented() {
+        let text = include_str!("../../conf/OPERATORS.md");
+        let has = |row: &str| assert!(text.contains(row), "conf/OPERATORS.md has no row {row}");
+        for row in RIGHTS {
+            has(&format!("| `{}` | {} |", row.name, row.help));
+        }
+        for row in SNOMASKS {
+            has(&format!("| `{}` | {} |", row.letter, row.help));
+        }
+        for command in COMMANDS {
+            if let When::Operator(right) = command.when {
+                let usage = format!("{} {}", command.name, command.syntax);
+                let usage = usage.trim_end().replace('|', "\\|");
+                has(&format!("| `{usage}` | `{}` | {} |", right.name(), command.help));
+            }
+        }
+    }
 
     #[test]
     fn a_set_has_what_it_was_made_of_and_nothing_else() {
