@@ -385,6 +385,7 @@ impl Server {
         self.become_user(ctx, user);
         command::metadata::adopt(self, user, seq, early);
         self.welcome(ctx, user);
+        command::oper::come_by_certificate(self, ctx);
         for channel in self.network.users[user].channels.clone() {
             command::join::show(self, ctx, channel);
         }

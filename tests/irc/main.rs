@@ -35,6 +35,7 @@ mod registration;
 mod replay;
 mod shutdown;
 mod startup;
+mod stats;
 mod tags;
 mod tls;
 mod websocket;

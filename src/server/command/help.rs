@@ -171,7 +171,7 @@ fn groups() -> impl Iterator<Item = String> {
 }
 
 fn of_hundred(hundred: usize) -> impl Iterator<Item = &'static (Numeric, &'static str)> {
-    Numeric::NAMES.iter().filter(move |(numeric, _)| usize::from(numeric.number()) / 100 == hundred)
+    Numeric::NAMES.iter().filter(move |(numeric, _)| usize::from(numeric.as_str().as_bytes()[0] - b'0') == hundred)
 }
 
 fn is_numeric(word: &str) -> bool {
