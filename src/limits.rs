@@ -74,8 +74,12 @@ pub const KNOCK_MS: u64 = 300_000;
 pub const KNOCK_CHANNEL_MS: u64 = 10_000;
 /// Milliseconds between two notices (718) that someone who may not write to a user wants to.
 pub const CALLER_MS: u64 = 60_000;
+/// Users without a connection that leave in one look for those who have been away too long.
+pub const EXPIRED_AT_ONCE: usize = 100;
 /// Former users that WHOWAS remembers.
 pub const WHOWAS_ENTRIES: usize = 1000;
+/// Client certificates of one account: one for each device.
+pub const CERTIFICATES: usize = 20;
 /// The longest password, in bytes: it is hashed before bcrypt, so all of it counts.
 pub const PASSWORD_LEN: usize = 600;
 
@@ -108,6 +112,14 @@ pub const ACCEPT_WARNING_MS: u64 = 60_000;
 pub const LINGER_MS: u64 = 2_000;
 /// Milliseconds that workers have to write what is queued when the server ends.
 pub const SHUTDOWN_MS: u64 = 3_000;
+/// Bytes of memory that a connection costs at most that has not registered, whatever it sends: itself,
+/// its session, and a line that has no end yet. An idle one costs about 2 KiB.
+pub const CONNECTION_BYTES: usize = 16 * 1024;
+/// Bytes of memory that a TLS handshake costs at most while it is under way.
+pub const HANDSHAKE_BYTES: usize = 96 * 1024;
+/// Bytes of memory that someone costs at most who asks for long answers and does not read them: one
+/// page of history, 1,000 messages with all the tags that they can have.
+pub const SLOW_READER_BYTES: usize = 9 * 1024 * 1024;
 /// Connections that the system completes before Roost accepts them.
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Fan-outs to one audience that are joined into one queue entry, at most.

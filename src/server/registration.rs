@@ -1,4 +1,4 @@
-//! From a connection to a user, and back: opening, registration, login, leaving.
+//! From a connection to a user, and back: opening, registration, leaving.
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use crate::server::change::{Change, Happened};
 use crate::server::command::{self, Pending};
 use crate::server::event::{ConnId, Peer};
 use crate::server::frame::{Form, Frame, Tagged};
+use crate::server::login::{self, Door};
 use crate::server::network::UserId;
 use crate::server::notice::About;
 use crate::server::policy;
@@ -103,6 +104,7 @@ impl Server {
             replay_after: None,
             guest_markers: Vec::new(),
             subscriptions: None,
+            away: None,
             monitored: Vec::new(),
             replayed: Vec::new(),
             opened: now,
@@ -164,28 +166,6 @@ impl Server {
         self.settings.throttle.as_ref()?.limits(&self.session(conn)?.peer)
     }
 
-    /// Whether a login may be tried from here, and for this account; counts only failures.
-    pub fn may_try_login(&self, conn: ConnId, account: &str) -> bool {
-        let Some(session) = self.session(conn) else { return false };
-        let Some(throttle) = &self.settings.throttle else { return true };
-        let now = self.now.mono_ms;
-        let account = Tried::LoginTo(self.network.fold(account).as_str().into());
-        self.throttles.would_allow(&account, throttle.limits.login_failures_per_minute, now)
-            && throttle.limits(&session.peer).is_none_or(|limits| {
-                let from = Tried::LoginFrom(Origin::of(&session.peer));
-                self.throttles.would_allow(&from, limits.login_failures_per_minute, now)
-            })
-    }
-
-    /// Notes that a login failed.
-    pub fn login_failed(&mut self, conn: ConnId, account: &str) {
-        let Some(origin) = self.session(conn).map(|session| Origin::of(&session.peer)) else { return };
-        let now = self.now.mono_ms;
-        let account = self.network.fold(account).as_str().into();
-        self.throttles.allow(Tried::LoginTo(account), u32::MAX, 60_000, now);
-        self.throttles.allow(Tried::LoginFrom(origin), u32::MAX, 60_000, now);
-    }
-
     /// Whether one more account may be registered from here; counts it.
     pub fn may_register_account(&mut self, conn: ConnId) -> bool {
         let Some(origin) = self.session(conn).map(|session| Origin::of(&session.peer)) else { return false };
@@ -214,15 +194,10 @@ impl Server {
         if let (Some(password), None, false) = (&password, account, registration.password_login_tried) {
             registration.password_login_tried = true;
             if let Some((name, secret)) = password.split_once(':') {
-                let (name, device) = command::authenticate::split_device(name);
-                if let Some(row) = self.network.account_by_name(name) {
-                    let (id, hash) = (row.id, row.password.clone());
-                    if self.may_try_login(conn, name) {
-                        let call = Call::Verify { password: secret.into(), hash: Some(hash) };
-                        let pending = Pending::PassLogin { account: id, name: name.into(), device: device.into() };
-                        self.call(ctx, call, pending);
-                        return;
-                    }
+                let (name, device) = login::split_device(name);
+                if self.network.account_by_name(name).is_some() {
+                    self.try_password(ctx, Door::Pass, name, device, secret);
+                    return;
                 }
             }
         }
@@ -236,7 +211,7 @@ impl Server {
                     self.refuse(ctx, "This server asks for a password");
                     return;
                 };
-                self.call(ctx, Call::Verify { password, hash: Some(hash) }, Pending::ServerPassword);
+                self.call(ctx, Call::Verify { password, hash: Some(hash), derive: None }, Pending::ServerPassword);
                 return;
             }
         }
@@ -249,8 +224,9 @@ impl Server {
         }
         // The nick may have been taken, or an account of that name made, since NICK.
         if let Some(owner) = self.network.user_by_nick(&nick) {
-            let same = account.is_some() && self.network.users[owner].account == account;
-            if same {
+            let same = account.filter(|account| self.network.users[owner].account == Some(*account));
+            let row = same.and_then(|account| self.network.account(account));
+            if row.is_some_and(|row| row.multiclient || self.network.users[owner].sessions.is_empty()) {
                 self.submit(ctx, Change::Attach { user: owner });
                 return;
             }
@@ -342,12 +318,15 @@ impl Server {
             secure,
             oper: None,
             notices: Letters::default(),
+            left: 0,
+            presence_kept: false,
         });
         if modes.has('i') {
             self.network.invisible += 1;
         }
         self.become_user(ctx, id);
         command::metadata::adopt(self, id, since, early);
+        self.keep_presence(id);
         self.welcome(ctx, id);
         command::oper::come_by_certificate(self, ctx);
         let there = &self.network.users[id];
@@ -379,11 +358,12 @@ impl Server {
         self.unregistered -= 1;
         let there = &mut self.network.users[user];
         there.sessions.push(ctx.conn);
-        there.secure &= secure;
+        there.secure = secure && (there.secure || there.sessions.len() == 1);
         there.modes.set('Z', there.secure);
         self.sessions_changed(user);
         self.become_user(ctx, user);
         command::metadata::adopt(self, user, seq, early);
+        self.sum_away(user);
         self.welcome(ctx, user);
         command::oper::come_by_certificate(self, ctx);
         for channel in self.network.users[user].channels.clone() {
@@ -419,6 +399,7 @@ impl Server {
         ctx.reply.numeric(Numeric::RPL_MYINFO, &middles, None);
         command::info::isupport(self, ctx);
         command::metadata::on_welcome(self, ctx, user);
+        command::persistence::on_welcome(self, ctx);
         command::info::lusers(self, ctx);
         command::info::motd(self, ctx);
         if modes != Letters::default() {
@@ -446,9 +427,10 @@ impl Server {
         let Some(user) = user else { return };
         let there = &mut self.network.users[user];
         there.sessions.retain(|other| *other != conn);
-        if there.sessions.is_empty() {
+        if there.sessions.is_empty() && !self.stays(user) {
             self.submit_alone(Change::Quit { user, reason, shown: sees_quit.then_some(conn) });
         } else {
+            let there = &self.network.users[user];
             if sees_quit {
                 let mut line = Vec::with_capacity(96);
                 write_line(&mut line, &there.source, "QUIT", &[], Some(reason));
@@ -456,18 +438,19 @@ impl Server {
                 self.frame_to(conn, &frame);
             }
             self.sessions_changed(user);
+            self.sum_away(user);
         }
     }
 
     /// A connection of a device has gone: where it was the last, the device has read so far.
-    fn device_left(&mut self, account: AccountId, device: &str, seen: Seq) {
+    pub(super) fn device_left(&mut self, account: AccountId, device: &str, seen: Seq) {
         if self.network.device_went(account, device) {
             self.submit_alone(Change::Seen { account, device, seen: Some(seen) });
         }
     }
 
     /// A connection is a device's from now on.
-    fn device_came(&mut self, account: AccountId, device: &str) {
+    pub(super) fn device_came(&mut self, account: AccountId, device: &str) {
         if self.network.device_came(account, device) {
             self.submit_alone(Change::Seen { account, device, seen: None });
         }
@@ -512,8 +495,9 @@ impl Server {
         let mut others = self.network.neighbours(user);
         others.retain(|other| *other != user);
         self.frame_to_users(&others, Arc::new(frame), None);
+        self.forget_presence(user);
         for channel in channels {
-            self.remove_member(channel, user);
+            self.leave_channel(channel, user);
         }
         let there = self.network.remove_user(user, self.clock);
         command::monitor::changed(self, &there.folded, &there.nick, None);
@@ -529,67 +513,6 @@ impl Server {
     pub(super) fn close_silent(&mut self, conn: ConnId, reason: &str) {
         let seen = self.session(conn).map_or(0, |session| session.heard_seq);
         self.close_seen(conn, reason, reason, None, seen);
-    }
-
-    // Accounts.
-
-    /// Logs a connection in: 900, and ACCOUNT to whom it concerns.
-    pub fn login(&mut self, ctx: &mut Ctx, account: AccountId, device: &str) {
-        let Some(row) = self.network.account(account) else { return };
-        let name = row.name.clone();
-        let replays = row.autoreplay_missed;
-        let after = self.network.seen(account, device);
-        let Some(session) = self.session_mut(ctx.conn) else { return };
-        let user = session.user;
-        let (old_account, old_device) = (session.account, session.device.clone());
-        session.replay_after = after.filter(|_| replays);
-        if let Some(old) = old_account {
-            self.device_left(old, &old_device, self.last_seq);
-        }
-        self.set_session_account(ctx.conn, account, &name, device);
-        let mask = match user {
-            Some(user) => self.network.users[user].source.to_string(),
-            None => format!("{}!*@*", ctx.reply.nick),
-        };
-        ctx.reply.numeric(Numeric::RPL_LOGGEDIN, &[&mask, &name], Some(&format!("You are now logged in as {name}")));
-        if let Some(user) = user {
-            for conn in self.network.users[user].sessions.clone() {
-                let other = self.session(conn).map(|session| (session.account, session.device.clone()));
-                let Some((was, device)) = other.filter(|(was, _)| *was != Some(account)) else { continue };
-                if let Some(was) = was {
-                    self.device_left(was, &device, self.last_seq);
-                }
-                self.set_session_account(conn, account, &name, &device);
-            }
-            self.submit(ctx, Change::LoggedIn { user, account, name });
-        }
-    }
-
-    fn set_session_account(&mut self, conn: ConnId, account: AccountId, name: &Arc<str>, device: &str) {
-        if let Some(session) = self.session_mut(conn) {
-            session.account = Some(account);
-            session.account_name = Some(name.clone());
-            session.device = device.into();
-            self.device_came(account, device);
-        }
-    }
-
-    /// Gives a user an account, and tells whom it concerns.
-    pub(super) fn set_account(&mut self, ctx: &mut Ctx, user: UserId, account: AccountId, name: Arc<str>) {
-        let there = &mut self.network.users[user];
-        there.account = Some(account);
-        there.account_name = Some(name);
-        self.notify(About::Accounts, |server| server.network.users[user].described("is logged in", "login"));
-        let there = &self.network.users[user];
-        let mut line = Vec::with_capacity(96);
-        write_line(&mut line, &there.source, "ACCOUNT", &[there.account_name.as_deref().unwrap_or("*")], None);
-        let mut frame = self.frame_from(user, line);
-        frame.forms[0].needs = CapSet::of(&[Cap::AccountNotify]);
-        ctx.reply.frame(&frame);
-        let neighbours = self.network.neighbours(user);
-        let frame = Arc::new(frame);
-        self.frame_to_users(&neighbours, frame.clone(), Some(ctx.conn));
-        command::monitor::extend(self, user, &frame, &neighbours);
     }
 }
 

@@ -144,6 +144,10 @@ pub struct User {
     pub oper: Option<Arc<Oper>>,
     /// The notices that it hears (mode `s`).
     pub notices: Letters,
+    /// When its last connection went, in milliseconds since 1970; 0 while it has one.
+    pub left: u64,
+    /// The store has it as one that is always on.
+    pub presence_kept: bool,
 }
 
 impl User {

@@ -420,7 +420,7 @@ mod tests {
         let conn = ConnId { worker: 0, slot: 100 + slot };
         let ip: IpAddr = ip.parse().unwrap();
         let host = host.map(Arc::from);
-        let peer = Peer { ip, port: 1, tls: false, websocket: false, certfp: None, host };
+        let peer = Peer { ip, port: 1, tls: false, websocket: false, certfp: None, host, bindings: Default::default() };
         asked.handle(Event::Opened(conn, Box::new(peer)));
         let told = asked.sent(conn);
         told.first().cloned()

@@ -96,6 +96,7 @@ pub fn set(server: &mut Server, ctx: &mut Ctx, user: UserId, host: &str) {
             come_back(server, channel, user);
         }
     }
+    server.keep_presence(user);
     // 396 is a numeric of the connection's own; the sender's goes where its other answers are.
     for conn in server.network.users[user].sessions.clone() {
         if conn == ctx.conn {
