@@ -236,7 +236,7 @@ fn rank(
             promoted.push(target);
         }
         ranks.insert(rank);
-        join::reveal(server, channel, target);
+        join::distinguish(server, channel, target);
     } else {
         ranks.remove(rank);
     }

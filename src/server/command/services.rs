@@ -344,7 +344,7 @@ fn give_founder(server: &mut Server, ctx: &mut Ctx, id: ChannelId, after: Seq, s
         }
     }
     if !letters.is_empty() {
-        join::reveal(server, id, user);
+        join::distinguish(server, id, user);
     }
     if letters.is_empty() && set.is_empty() {
         return;
