@@ -326,7 +326,11 @@ impl Client {
             }
             49..56 => format!("MODE {room} {}", channel_modes(random, &who)),
             56 => {
-                format!("MODE {} {}", self.view.nick, random.pick(&["+i", "-i", "+B", "-B", "+w", "+o", "-o", "+xyz", "+D-p", "-D+p", "+gR", "-gR"]))
+                format!(
+                    "MODE {} {}",
+                    self.view.nick,
+                    random.pick(&["+i", "-i", "+B", "-B", "+w", "+o", "-o", "+xyz", "+D-p", "-D+p", "+gR", "-gR"])
+                )
             }
             57 => format!("MODE {}", any(random)),
             58..61 => format!("NICK {}", if random.percent(60) { who } else { any(random) }),
