@@ -349,6 +349,65 @@ mod tests {
         assert!(asked.ask(bob, "JOIN #a")[0].ends_with(" JOIN #a"));
     }
 
+    /// Whether bob, outside, may join `#room` with this ban on it.
+    fn banned(asked: &mut Asked, entry: &str) -> bool {
+        let alice = asked.server.network.users[asked.id("alice")].sessions[0];
+        let bob = asked.server.network.users[asked.id("bob")].sessions[0];
+        assert_eq!(asked.ask(alice, &format!("MODE #room +b {entry}")).len(), 1, "{entry}");
+        let joined = asked.ask(bob, "JOIN #room")[0].contains(" JOIN ");
+        asked.ask(bob, "PART #room");
+        asked.ask(alice, &format!("MODE #room -b {entry}"));
+        !joined
+    }
+
+    #[test]
+    fn each_kind_of_extended_ban_fits_whom_it_says() {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+        asked.ask(alice, "JOIN #room,#Garden,#secret,#hall");
+        asked.ask(alice, "MODE #secret +s");
+        asked.ask(alice, "MODE #hall +u");
+        asked.ask(bob, "JOIN #garden,#secret,#hall,#own");
+        let id = asked.id("bob");
+        let user = &mut asked.server.network.users[id];
+        user.certfps.push("ab12cd".into());
+        user.realname = "Bob  the [x]".into();
+        for (entry, fits) in [
+            ("bob", true),
+            ("*!*@10.0.0.1", true),
+            ("a:*", false),
+            ("account:bob", false),
+            ("U:", true),
+            ("unregistered:bob", true),
+            ("U:alice", false),
+            ("z:AB:12:CD", true),
+            ("fingerprint:ab*", true),
+            ("z:ab12", false),
+            ("r:Bob__the_[x]", true),
+            ("realname:bob*", true),
+            ("r:Bob", false),
+            ("j:#GARDEN", true),
+            ("j:@#own", true),
+            ("j:+#garden", false),
+            ("channel:#g*", true),
+            // Nobody finds out by bans what it may not know.
+            ("j:#secret", false),
+            ("j:#hall", false),
+            // Not about joining.
+            ("m:bob", false),
+            ("n:U:", false),
+        ] {
+            assert_eq!(banned(&mut asked, entry), fits, "{entry}");
+        }
+        let user = &mut asked.server.network.users[id];
+        (user.account, user.account_name) = (Some(7), Some("Bob".into()));
+        for (entry, fits) in [("a:bob", true), ("a:b*", true), ("a:*", true), ("~account:BOB", true), ("U:", false)] {
+            assert_eq!(banned(&mut asked, entry), fits, "{entry}");
+        }
+        asked.ask(bob, "MODE bob +p");
+        assert!(!banned(&mut asked, "j:#garden"));
+    }
+
     #[test]
     fn c32_a_secret_channel_answers_strangers_as_one_that_is_not_there() {
         let mut asked = Asked::new();

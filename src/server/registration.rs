@@ -31,9 +31,9 @@ pub const VERSION: &str = concat!("roost-", env!("CARGO_PKG_VERSION"));
 pub fn isupport(settings: &Settings, casemapping: Casemapping) -> Vec<String> {
     use ircv3::isupport::escape;
     let mut tokens: Vec<String> = vec![
-        format!("AWAYLEN={}", limits::AWAY_LEN),
         format!("ACCEPT={}", limits::ACCEPTED),
         format!("ACCOUNTEXTBAN={}", ircv3::extban::ACCOUNT_TOKEN),
+        format!("AWAYLEN={}", limits::AWAY_LEN),
         "BOT=B".into(),
         "CALLERID=g".into(),
         format!("CASEMAPPING={}", casemapping.token()),

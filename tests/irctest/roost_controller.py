@@ -47,7 +47,7 @@ class RoostController(BaseServerController, DirectoryBasedController):
         "ECDSA-NIST256P-CHALLENGE",
     }
     supports_sts = False
-    extban_mute_char = None
+    extban_mute_char = "m"
 
     # With a capability in this list, a test that finds it missing fails instead of being skipped.
     capabilities = frozenset(
@@ -88,7 +88,9 @@ class RoostController(BaseServerController, DirectoryBasedController):
     # Tokens of 005 that must be there, with these values.
     isupport = {
         "CASEMAPPING": "ascii",
+        "ACCOUNTEXTBAN": "a,account",
         "ELIST": patma.StrRe("[CMNTU]+"),
+        "EXTBAN": ",Uajmnrz",
         "INVEX": "I",
         "MSGREFTYPES": "msgid,timestamp",
         "PREFIX": "(qaohv)~&@%+",

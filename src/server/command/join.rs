@@ -152,10 +152,11 @@ fn present(server: &mut Server, user: UserId, others: &[UserId]) {
     metadata::introduce(server, user, others);
 }
 
-/// Shows the JOIN of a member to those who were not shown it when it came (`D`).
+/// Shows the JOIN of a member that does something to those who were not shown it when it came (`D`). In an
+/// auditorium (`u`) people speak without being shown among the members.
 pub fn reveal(server: &mut Server, channel: ChannelId, user: UserId) {
     let there = &mut server.network.channels[channel];
-    if !there.unshown.swap_remove(&user) {
+    if there.modes.has('u') || !there.unshown.swap_remove(&user) {
         return;
     }
     let untold = |(id, ranks): (&UserId, &Ranks)| (*id != user && !ranks.at_least(Rank::Halfop)).then_some(*id);
@@ -164,6 +165,12 @@ pub fn reveal(server: &mut Server, channel: ChannelId, user: UserId) {
     server.frame_to_users(&others, Arc::new(frame), None);
     present(server, user, &others);
     mode::settle_delayed(server, channel);
+}
+
+/// A member has been given a rank: it is shown to all from now on, in an auditorium by the MODE alone.
+pub fn distinguish(server: &mut Server, channel: ChannelId, user: UserId) {
+    reveal(server, channel, user);
+    server.network.channels[channel].unshown.swap_remove(&user);
 }
 
 /// MODE from the server for the ranks that someone came with.

@@ -314,8 +314,7 @@ fn to_channel(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, cha
     // What only some members may read is not in the channel's history.
     let kept = server.settings.history && rank.is_none() && is_worth_keeping(said);
     let key = kept.then(|| there.folded.clone());
-    // In an auditorium people speak without being shown among the members.
-    if !there.modes.has('u') && rank.is_none_or(|rank| rank == Rank::Voice) {
+    if rank.is_none_or(|rank| rank == Rank::Voice) {
         join::reveal(server, channel, user);
     }
     let frame = Arc::new(frame(server, seq, user, said, &target, key.as_ref().map(|key| key.as_str())));

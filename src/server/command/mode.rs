@@ -247,7 +247,7 @@ fn rank(
             promoted.push(target);
         }
         ranks.insert(rank);
-        join::reveal(server, channel, target);
+        join::distinguish(server, channel, target);
     } else {
         ranks.remove(rank);
     }
@@ -553,6 +553,23 @@ mod tests {
     use ircv3::mode::ModeChange;
 
     use super::hide_key;
+    use crate::server::command::bulk::testing::Asked;
+
+    #[test]
+    fn a_permanent_channel_outlives_its_members_and_is_made_by_operators() {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+        asked.ask(alice, "JOIN #room");
+        assert!(asked.ask(alice, "MODE #room +P")[0].starts_with(":irc.test 481 alice :"));
+        asked.set_oper("alice");
+        assert_eq!(asked.ask(alice, "MODE #room +P"), [":alice!~u@10.0.0.1 MODE #room +P"]);
+        asked.ask(alice, "MODE #room +b mallory");
+        asked.ask(alice, "PART #room");
+        let lines = asked.ask(bob, "JOIN #room");
+        assert_eq!(lines[1], ":irc.test 353 bob = #room :bob", "whoever comes finds it as it was left");
+        assert_eq!(asked.ask(bob, "MODE #room b").len(), 2);
+        asked.server.check().unwrap_or_else(|fault| panic!("{fault}"));
+    }
 
     #[test]
     fn no_key_of_a_line_is_in_history() {

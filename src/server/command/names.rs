@@ -107,7 +107,9 @@ fn members(server: &Server, ctx: &mut Ctx, id: ChannelId) {
     let middles = [symbol, &*channel.name];
     let mut words = WordLines::new(server, &ctx.reply, Numeric::RPL_NAMREPLY, &middles);
     for (user, ranks) in &channel.members {
-        if !sees_all && !sees_member(network, me, *user, channel) {
+        // Clients know themselves from their JOIN: in an auditorium the list is the same for all of the audience.
+        let audience = *user == me && channel.modes.has('u') && !channel.is_shown(me);
+        if !sees_all && (audience || !sees_member(network, me, *user, channel)) {
             continue;
         }
         let user = &network.users[*user];

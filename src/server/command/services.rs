@@ -325,11 +325,12 @@ pub fn apply_register(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) 
     }
     ctx.reply.after = ctx.reply.after.max(after);
     say(ctx, "ChanServ", &format!("Channel {name} is registered"));
-    give_founder(server, ctx, id, after, "r");
+    announce(server, ctx, id, after, &["+r"]);
+    give_founder(server, ctx, id, after);
 }
 
-/// `+q` and `+o` for the sender, announced after modes of the channel that were set.
-fn give_founder(server: &mut Server, ctx: &mut Ctx, id: ChannelId, after: Seq, set: &str) {
+/// `+q` and `+o` for the sender, announced.
+fn give_founder(server: &mut Server, ctx: &mut Ctx, id: ChannelId, after: Seq) {
     let user = ctx.me();
     let nick = server.network.users[user].nick.clone();
     let channel = &mut server.network.channels[id];
@@ -341,13 +342,11 @@ fn give_founder(server: &mut Server, ctx: &mut Ctx, id: ChannelId, after: Seq, s
             letters.push(rank.letter());
         }
     }
-    if !letters.is_empty() {
-        join::reveal(server, id, user);
-    }
-    if letters.is_empty() && set.is_empty() {
+    if letters.is_empty() {
         return;
     }
-    let modes = format!("+{set}{letters}");
+    join::distinguish(server, id, user);
+    let modes = format!("+{letters}");
     let mut params: Vec<&str> = vec![&modes];
     params.extend(letters.chars().map(|_| &*nick));
     announce(server, ctx, id, after, &params);
@@ -399,7 +398,7 @@ pub fn apply_drop(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
 /// Makes the founder operator of its channel.
 pub fn apply_op(server: &mut Server, ctx: &mut Ctx, name: &str) {
     let Some(id) = own_channel(server, ctx, name) else { return };
-    give_founder(server, ctx, id, 0, "");
+    give_founder(server, ctx, id, 0);
 }
 
 fn chan_info(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
