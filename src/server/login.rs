@@ -27,6 +27,8 @@ pub enum Door {
     Pass,
     /// NickServ IDENTIFY.
     NickServ,
+    /// An account that was just made, by whoever made it. What becomes of that is said there.
+    Made,
 }
 
 /// A login whose password is being compared.
@@ -161,6 +163,7 @@ impl Server {
                 return;
             }
             Door::NickServ => services::say(ctx, "NickServ", "You are now logged in"),
+            Door::Made => return,
         }
         if ctx.user.is_some() {
             chathistory::replay(self, ctx, None);
@@ -182,6 +185,7 @@ impl Server {
                 self.try_register(ctx);
             }
             Door::NickServ => services::say(ctx, "NickServ", &format!("You are not logged in: {why}")),
+            Door::Made => {}
         }
     }
 
@@ -214,9 +218,8 @@ impl Server {
         own.cloned().unwrap_or(faked)
     }
 
-    /// Logs a connection in: 900, and ACCOUNT to whom it concerns. Only [`Server::admit`] and the making of
-    /// an account lead here.
-    pub fn login(&mut self, ctx: &mut Ctx, account: AccountId, device: &str) {
+    /// Logs a connection in: 900, and ACCOUNT to whom it concerns. Only [`Server::admit`] leads here.
+    fn login(&mut self, ctx: &mut Ctx, account: AccountId, device: &str) {
         let Some(row) = self.network.account(account) else { return };
         let name = row.name.clone();
         let replays = row.autoreplay_missed;

@@ -202,6 +202,11 @@ impl Server {
         self.sessions.iter().flatten().flatten().map(|session| &**session)
     }
 
+    /// Every connection, by worker and slot.
+    pub fn connections(&self) -> Vec<ConnId> {
+        self.all_sessions().map(|session| session.conn).collect()
+    }
+
     /// How many connections there are, and how many of them have not registered.
     pub fn session_counts(&self) -> (usize, usize) {
         (self.session_count, self.unregistered)
@@ -639,9 +644,10 @@ impl Server {
     }
 
     fn reload(&mut self, settings: Arc<Settings>) {
-        self.settings = settings;
+        let old = std::mem::replace(&mut self.settings, settings);
         command::oper::reloaded(self);
         self.isupport = Arc::new(registration::isupport(&self.settings, self.network.casemapping));
+        command::cap::reloaded(self, &old);
         self.log(false, "the configuration was read again".into());
     }
 
@@ -657,8 +663,7 @@ impl Server {
 
     fn shutdown(&mut self, reason: &str) {
         self.ending = true;
-        let conns: Vec<ConnId> = self.sessions.iter().flatten().flatten().map(|session| session.conn).collect();
-        for conn in conns {
+        for conn in self.connections() {
             self.close(conn, reason);
         }
         self.out.ended = true;

@@ -361,7 +361,33 @@ impl Client {
                 format!("CAP REQ :{}{}", random.pick(&["", if stays { "" } else { "-" }, "nope "]), cap.names()[0])
             }
             91 => (*random.pick(&["CAP LIST", "CAP LS 302", "CAP LS", "CAP END"])).to_owned(),
-            92 => "AUTHENTICATE PLAIN".to_owned(),
+            92 => format!(
+                "AUTHENTICATE {}",
+                random.pick(&[
+                    "PLAIN",
+                    "PLAIN",
+                    "PLAIN",
+                    "SCRAM-SHA-256",
+                    "SCRAM-SHA-256-PLUS",
+                    "SCRAM-SHA-512",
+                    "EXTERNAL",
+                    "ECDSA-NIST256P-CHALLENGE",
+                    "OAUTHBEARER",
+                    "IRCV3BEARER",
+                    "*",
+                ])
+            ),
+            // n,,n=ann,r=abc and p=tls-exporter,,n=ann,r=abc, ann, and nothing.
+            93 if random.percent(40) => format!(
+                "AUTHENTICATE {}",
+                random.pick(&[
+                    "biwsbj1hbm4scj1hYmM=",
+                    "cD10bHMtZXhwb3J0ZXIsLG49YW5uLHI9YWJj",
+                    "YW5u",
+                    "+",
+                    "Yz1iaXdzLHI9YWJjLHA9QUFBQQ==",
+                ])
+            ),
             93 => format!("AUTHENTICATE {}", plain(NICKS[random.below(NICKS.len())], random.percent(70))),
             94 if random.percent(40) => format!("QUIT{}", random.pick(&["", " :so long", " :"])),
             95 => format!("PING {}", random.pick(&["x", ":a b", ":"])),

@@ -10,6 +10,7 @@ use crate::server::action::Call;
 use crate::server::change::Change;
 use crate::server::command::{Pending, credentials, printable, services};
 use crate::server::event::Returned;
+use crate::server::login::Door;
 use crate::server::notice::About;
 use crate::server::policy;
 use crate::server::record::{AccountRow, Record, Seq};
@@ -185,11 +186,11 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, secrets: 
     server.log(false, format!("account {name} was registered"));
     match by {
         By::Register => {
-            server.login(ctx, id, "");
+            server.admit(ctx, Door::Made, id, "");
             ctx.reply.line("REGISTER", &["SUCCESS", &name], Some("Account created"));
         }
         By::NickServ => {
-            server.login(ctx, id, "");
+            server.admit(ctx, Door::Made, id, "");
             services::say(ctx, "NickServ", &format!("Account created: you are registered and logged in as {name}"));
         }
         By::Token => {}
