@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use ircv3::{Cap, CapSet};
 use roost::server::event::{CallId, ConnId, Event, Returned};
 use roost::server::history::{render, select};
-use roost::server::record::{Border, ConversationRow, HistoryQuery, Kind, MessageRow, Range, Reader, Record, Seq};
+use roost::server::record::{
+    Border, ConversationRow, HistoryQuery, Kind, MessageRow, Range, Reader, Record, Seq, Wanted,
+};
 use roost::store::{Options, Store, Sync, open};
 
 const WORDS: &[&str] = &[
@@ -108,7 +110,7 @@ fn main() {
         std::hint::black_box(render(&reader(), &page, true));
     }
     println!("render 1000 rows: {:.0} µs", began.elapsed().as_secs_f64() * 1e6 / 200.0);
-    let model = select(page.iter().map(|(seq, row)| (*seq, row)), Range::Latest(None), 10, true, 0);
+    let model = select(page.iter().map(|(seq, row)| (*seq, row)), Range::Latest(None), 10, Wanted::ALL, 0);
     assert_eq!(model.0.len(), 10);
 }
 
@@ -177,7 +179,7 @@ fn ask(
             conversation,
             range: range(conversation),
             limit,
-            events: events_too,
+            wanted: Wanted { events: events_too, redactions: events_too },
             floor: 0,
             reader: reader(),
         };

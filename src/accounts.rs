@@ -90,7 +90,7 @@ impl Pool {
     /// passwords, or after [`Pool::close`]. Never waits.
     pub fn submit(&self, id: CallId, call: Call) {
         let refused = match (&call, &*lock(&self.queue)) {
-            (Call::History(_), _) => Some("not a call for the password threads"),
+            (Call::History(_) | Call::Find { .. }, _) => Some("not a call for the password threads"),
             (_, None) => Some("closed"),
             (Call::Hash { .. } | Call::Verify { .. }, Some(queue)) => match queue.try_send((id, call)) {
                 Ok(()) => None,
@@ -137,7 +137,7 @@ fn run(call: Call, cost: u32) -> Returned {
             Err(error) => Returned::Failed(error.to_string().into()),
         },
         Call::Verify { password, hash } => Returned::Verified(verify(&password, hash.as_deref(), cost)),
-        Call::History(_) => Returned::Failed("not a call for the password threads".into()),
+        Call::History(_) | Call::Find { .. } => Returned::Failed("not a call for the password threads".into()),
     }
 }
 

@@ -30,6 +30,7 @@ const INPUT: &str = "no I/O: ask for it with an `Action`, and it comes back as a
 const THREAD: &str = "no threads or waiting: one thread owns the state";
 const LOCK: &str = "no locks or atomics: one thread owns the state";
 const PRINT: &str = "no output: say it with `Server::log`";
+const CHANGE: &str = "only a `Change` gets a number, where it is applied: see `Server::submit`";
 const ORDER: &str = "no iteration over a hash map: its order would reach clients";
 
 /// Words that must not stand in the state machine.
@@ -123,6 +124,9 @@ fn scan(files: &[(String, String)]) -> Vec<Fault> {
                 if has_word(line, word) {
                     fault(rule, line);
                 }
+            }
+            if has_word(line, ".number()") && !file.ends_with("change.rs") {
+                fault(CHANGE, line);
             }
             if let Some(chain) = &joined[at]
                 && (walks_over(chain, &hashed, true) || walks_over(chain, &own, false))
@@ -285,6 +289,13 @@ fn sources(folder: &Path, into: &mut Vec<(String, String)>) {
             into.push((name.display().to_string(), text));
         }
     }
+}
+
+#[test]
+fn a_number_that_is_taken_outside_the_order_of_changes_is_found() {
+    let faults = |file: &str| scan(&[(file.to_owned(), "fn a() { let seq = server.number(); }".to_owned())]);
+    assert_eq!(faults("command/topic.rs").iter().map(|fault| fault.rule).collect::<Vec<_>>(), [CHANGE]);
+    assert_eq!(faults("change.rs"), []);
 }
 
 #[test]

@@ -70,6 +70,19 @@ capabilities! {
     EventPlayback = ["draft/event-playback"];
     /// <https://ircv3.net/specs/extensions/read-marker>
     ReadMarker = ["draft/read-marker"];
+    /// <https://ircv3.net/specs/extensions/multiline>
+    Multiline = ["draft/multiline"];
+    /// <https://ircv3.net/specs/extensions/metadata>
+    Metadata2 = ["draft/metadata-2"];
+    /// <https://github.com/ircv3/ircv3-specifications/pull/613>
+    Metadata3 = ["draft/metadata-3"];
+    /// <https://ircv3.net/specs/extensions/message-redaction>
+    MessageRedaction = ["draft/message-redaction"];
+    /// <https://github.com/ircv3/ircv3-specifications/pull/503>
+    Persistence = ["draft/persistence"];
+    /// The name of a message of one's own for clients without `echo-message`, as ZNC has it
+    /// (<https://wiki.znc.in/Query_buffers>).
+    SelfMessage = ["znc.in/self-message"];
     /// <https://ircv3.net/specs/extensions/account-registration>
     AccountRegistration = ["draft/account-registration"];
 }

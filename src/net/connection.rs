@@ -9,6 +9,8 @@ use ircv3::CapSet;
 use crate::net::flood::Bucket;
 use crate::net::line::LineCodec;
 use crate::net::link::Link;
+use crate::net::proxy::Introduction;
+use crate::net::queue::{Seat, Wire};
 use crate::net::sendq::SendQueue;
 use crate::net::websocket::{LineSocket, Origins, Upgrade};
 use crate::server::event::Peer;
@@ -22,6 +24,8 @@ const SLICES: usize = 64;
 /// What carries a connection's lines.
 #[derive(Debug)]
 pub enum Transport {
+    /// A proxy has not said yet whom it speaks for; what is spoken after that.
+    Introducing(Box<(Introduction, Wire)>),
     /// The TLS handshake is not done; what comes after it, if that is WebSocket.
     Greeting(Link, Option<Arc<Origins>>),
     /// The WebSocket handshake is not done.
@@ -35,10 +39,21 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Takes the handshakes as far as they go; `WouldBlock` until they are done.
-    pub fn handshake(&mut self) -> io::Result<()> {
+    /// Takes the handshakes as far as they go; `WouldBlock` until they are done. What a proxy says
+    /// of `peer` is put down there.
+    pub fn handshake(&mut self, peer: Option<&mut Peer>) -> io::Result<()> {
+        if let Transport::Introducing(introducing) = self {
+            let announced = introducing.0.step()?;
+            if let (Some(announced), Some(peer)) = (announced, peer) {
+                (peer.ip, peer.port) = (announced.ip, announced.port);
+                peer.tls |= announced.tls;
+                peer.certfp = announced.certfp;
+            }
+            self.introduced()?;
+        }
         loop {
             match self {
+                Transport::Introducing(_) => return Err(io::ErrorKind::WouldBlock.into()),
                 Transport::Greeting(link, _) => {
                     link.handshake()?;
                     *self = match std::mem::replace(self, Transport::None) {
@@ -54,6 +69,24 @@ impl Transport {
                 Transport::None => return Err(io::ErrorKind::NotConnected.into()),
             }
         }
+    }
+
+    /// Nothing has come from someone who might have been a proxy: then it is none. Whether that was so.
+    pub fn introduce_silent(&mut self) -> bool {
+        matches!(self, Transport::Introducing(introducing) if introducing.0.may_be_silent())
+            && self.introduced().is_ok()
+    }
+
+    fn introduced(&mut self) -> io::Result<()> {
+        *self = match std::mem::replace(self, Transport::None) {
+            Transport::Introducing(introducing) => {
+                let (introduction, wire) = *introducing;
+                let tls = wire.tls.map(|setup| setup.accept()).transpose().map_err(io::Error::other)?;
+                Transport::Greeting(Link::new(introduction.into_socket(), tls), wire.websocket)
+            }
+            other => other,
+        };
+        Ok(())
     }
 
     /// SHA-256 of the client's certificate.
@@ -125,6 +158,8 @@ pub struct Connection {
     pub flood: Option<Box<Bucket>>,
     /// Who it is, until the server is told.
     pub peer: Option<Box<Peer>>,
+    /// Its place among all connections; `None` in tests.
+    pub seat: Option<Seat>,
     /// Tells this connection from others that had its slot.
     pub serial: u32,
     /// How far it has come.
@@ -154,6 +189,7 @@ impl Connection {
             codec: LineCodec::default(),
             flood,
             peer,
+            seat: None,
             serial,
             phase: Phase::Handshake,
             registered: false,

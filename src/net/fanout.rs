@@ -153,7 +153,7 @@ mod tests {
     use super::Run;
     use crate::net::connection::{Connection, Phase, Transport};
     use crate::server::action::NOBODY;
-    use crate::server::frame::{Form, Frame};
+    use crate::server::frame::{Form, Frame, Tagged};
     use crate::server::record::MsgId;
 
     fn connections(caps: &[CapSet]) -> Vec<Option<Box<Connection>>> {
@@ -187,8 +187,13 @@ mod tests {
             if at == 2 {
                 let extended = CapSet::of(&[Cap::ExtendedJoin]);
                 frame.forms = smallvec![
-                    Form { needs: extended, lacks: CapSet::EMPTY, lines: line("JOIN #a ann :Ann") },
-                    Form { needs: CapSet::EMPTY, lacks: CapSet::EMPTY, lines: line("JOIN #a") },
+                    Form {
+                        needs: extended,
+                        lacks: CapSet::EMPTY,
+                        lines: line("JOIN #a ann :Ann"),
+                        tagged: Tagged::Each
+                    },
+                    Form { needs: CapSet::EMPTY, lacks: CapSet::EMPTY, lines: line("JOIN #a"), tagged: Tagged::Each },
                 ];
             }
             if at == 4 {

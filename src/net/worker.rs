@@ -10,17 +10,21 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use ircv3::Cidr;
 use tokio::time::Sleep;
 use tokio_util::codec::Decoder;
 
-use crate::limits::{BULK_BYTES, HANDSHAKE_MS, LINES_A_TURN, LINGER_MS, SENDQ_BEFORE_REGISTRATION, SHUTDOWN_MS};
+use crate::limits::{
+    BULK_BYTES, HANDSHAKE_MS, LINES_A_TURN, LINGER_MS, PROXY_HEADER_MS, SENDQ_BEFORE_REGISTRATION, SHUTDOWN_MS,
+};
 use crate::net::Options;
 use crate::net::connection::{Connection, Phase, Transport};
 use crate::net::fanout::Run;
 use crate::net::flood::Bucket;
 use crate::net::line::{Line, parse_line};
 use crate::net::link::{Link, Socket};
-use crate::net::queue::{Accepted, EventQueue, Inbox, Wire, lock};
+use crate::net::proxy::Introduction;
+use crate::net::queue::{Accepted, EventQueue, Inbox, lock};
 use crate::server::action::{NOBODY, NetAction};
 use crate::server::event::{CloseCause, ConnId, Event, Peer};
 use crate::server::record::Seq;
@@ -198,20 +202,39 @@ impl Worker {
             (self.connections.len() - 1) as u32
         });
         let waker = Waker::from(Arc::new(ConnectionWaker { ready: self.ready.clone(), slot }));
-        let Wire { tls, websocket } = accepted.wire;
+        let wire = accepted.wire;
         let peer = Peer {
             ip: accepted.peer.ip().to_canonical(),
             port: accepted.peer.port(),
-            tls: tls.is_some(),
-            websocket: websocket.is_some(),
+            tls: wire.tls.is_some(),
+            websocket: wire.websocket.is_some(),
             certfp: None,
+            host: wire.host.clone(),
         };
-        let link = accepted.socket.watch().and_then(|stream| {
-            let tls = tls.map(|setup| setup.accept()).transpose().map_err(io::Error::other)?;
-            Ok(Link::new(Socket::new(stream, waker), tls))
+        let in_any = |networks: &[Cidr]| networks.iter().any(|network| network.contains(peer.ip));
+        let introduces = match &wire.proxies {
+            Some(proxies) if !in_any(proxies) => {
+                tracing::debug!("{} is none of the proxies of its listener", peer.ip);
+                self.free.push(slot);
+                return;
+            }
+            Some(_) => Some(true),
+            None if in_any(&wire.trusted) => Some(false),
+            None => None,
+        };
+        let shakes_hands = peer.tls || peer.websocket;
+        let transport = accepted.socket.watch().and_then(|stream| {
+            let socket = Socket::new(stream, waker);
+            Ok(match introduces {
+                Some(required) => Transport::Introducing(Box::new((Introduction::new(socket, required), wire))),
+                None => {
+                    let tls = wire.tls.map(|setup| setup.accept()).transpose().map_err(io::Error::other)?;
+                    Transport::Greeting(Link::new(socket, tls), wire.websocket)
+                }
+            })
         });
-        let link = match link {
-            Ok(link) => link,
+        let transport = match transport {
+            Ok(transport) => transport,
             Err(error) => {
                 tracing::warn!("a new connection from {} cannot be used: {error}", peer.ip);
                 self.free.push(slot);
@@ -220,13 +243,14 @@ impl Worker {
         };
         let flood = self.options.flood.map(|flood| Box::new(Bucket::new(flood, self.now_ms)));
         self.serial = self.serial.wrapping_add(1);
-        let shakes_hands = peer.tls || peer.websocket;
-        let transport = Transport::Greeting(link, websocket);
-        self.connections[slot as usize] =
-            Some(Box::new(Connection::new(transport, self.serial, flood, Some(Box::new(peer)))));
+        let mut connection = Connection::new(transport, self.serial, flood, Some(Box::new(peer)));
+        connection.seat = Some(accepted.seat);
+        self.connections[slot as usize] = Some(Box::new(connection));
         self.taken[slot as usize] = true;
         self.open += 1;
-        if shakes_hands {
+        if introduces.is_some() {
+            self.timers.push(Reverse((self.now_ms + PROXY_HEADER_MS, slot, self.serial)));
+        } else if shakes_hands {
             self.timers.push(Reverse((self.now_ms + HANDSHAKE_MS, slot, self.serial)));
         }
         self.turn(slot);
@@ -259,22 +283,44 @@ impl Worker {
     /// Goes on with the handshakes; `true` once the server knows of the connection.
     fn greet(&mut self, slot: u32) -> bool {
         let Some(connection) = self.connection(slot) else { return false };
-        match connection.transport.handshake() {
+        let introducing = matches!(connection.transport, Transport::Introducing(_));
+        match connection.transport.handshake(connection.peer.as_deref_mut()) {
             Ok(()) => {
                 connection.phase = Phase::Open;
                 let certfp = connection.transport.certfp();
                 if let Some(mut peer) = connection.peer.take() {
-                    peer.certfp = certfp;
+                    peer.certfp = certfp.or(peer.certfp);
                     let id = self.id(slot);
                     self.events.push(Event::Opened(id, peer));
                 }
                 true
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
-            Err(_) => {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if introducing && !matches!(connection.transport, Transport::Introducing(_)) {
+                    self.await_handshake(slot);
+                }
+                false
+            }
+            Err(error) => {
+                if let (Transport::Introducing(_), Some(peer)) = (&connection.transport, &connection.peer)
+                    && error.kind() == io::ErrorKind::InvalidData
+                {
+                    tracing::debug!("the proxy at {} said nothing that can be used: {error}", peer.ip);
+                }
                 self.forget(slot);
                 false
             }
+        }
+    }
+
+    /// A proxy has said what it had to say: the handshakes have their own time.
+    fn await_handshake(&mut self, slot: u32) {
+        self.serial = self.serial.wrapping_add(1);
+        let (serial, deadline) = (self.serial, self.now_ms + HANDSHAKE_MS);
+        if let Some(connection) = self.connection(slot) {
+            // The timer that ran for the proxy does not find it any more.
+            connection.serial = serial;
+            self.timers.push(Reverse((deadline, slot, serial)));
         }
     }
 
@@ -642,6 +688,14 @@ impl Worker {
             return;
         }
         match connection.phase {
+            Phase::Handshake if matches!(connection.transport, Transport::Introducing(_)) => {
+                if connection.transport.introduce_silent() {
+                    self.await_handshake(slot);
+                    self.turn(slot);
+                } else {
+                    self.forget(slot);
+                }
+            }
             Phase::Handshake => self.forget(slot),
             Phase::Closing | Phase::Lingering => self.finish(slot, CloseCause::Asked),
             Phase::Open if connection.delayed => {
@@ -772,23 +826,25 @@ impl Reading<'_> {
     }
 
     fn line(&mut self, connection: &mut Connection, line: Line) -> Option<Stop> {
-        let verdict = match (&mut connection.flood, self.options.flood) {
+        let delay = match (&mut connection.flood, self.options.flood) {
             (Some(bucket), Some(options)) => {
-                let command = if let Line::Message(message) = &line { message.command() } else { "" };
-                bucket.take(options, command, self.now_ms)
+                let (command, in_batch) = match &line {
+                    Line::Message(message) => (message.command(), message.tags().get("batch").is_some()),
+                    Line::Bad(_) => ("", false),
+                };
+                bucket.take(options, command, in_batch, self.now_ms)
             }
-            _ => Ok(0),
+            _ => 0,
         };
         self.events.push(match line {
             Line::Message(message) => Event::Line(self.id, message),
             Line::Bad(bad) => Event::BadLine(self.id, bad),
         });
         self.lines += 1;
-        match verdict {
-            Err(_) => Some(Stop::Closed(CloseCause::Flood)),
-            Ok(0) if self.lines >= LINES_A_TURN => Some(Stop::More),
-            Ok(0) => None,
-            Ok(ms) => Some(Stop::Delay(ms)),
+        match delay {
+            0 if self.lines >= LINES_A_TURN => Some(Stop::More),
+            0 => None,
+            ms => Some(Stop::Delay(ms)),
         }
     }
 }
@@ -860,7 +916,7 @@ mod tests {
     use super::{GATHERED_EVENTS, Worker};
     use crate::limits::LINES_A_TURN;
     use crate::net::{
-        Durable, EventQueue, FloodOptions, Listener, Options, Origins, TlsSetup, Wire, ensure_certificate,
+        Durable, EventQueue, FloodOptions, Listener, Options, Origins, Room, TlsSetup, Wire, ensure_certificate,
     };
     use crate::server::action::{NOBODY, NetAction};
     use crate::server::event::{BadLine, CloseCause, Event, Peer};
@@ -882,14 +938,14 @@ mod tests {
         fn new(options: Options, wire: Wire) -> Rig {
             let events = Arc::new(EventQueue::default());
             let durable = Arc::new(Durable::new(0, 1));
-            let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), wire).unwrap();
+            let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap(), wire).unwrap();
             let address = listener.local_addr().unwrap();
             let inboxes: Arc<[_]> = durable.workers().into();
             let worker = Worker::new(0, options, events.clone(), inboxes[0].clone());
             let thread = std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 runtime.block_on(async {
-                    tokio::spawn(listener.accept(inboxes));
+                    tokio::spawn(listener.accept(inboxes, Room::new(4096)));
                     tokio::spawn(tokio::task::unconstrained(worker)).await.unwrap();
                 });
             });
@@ -1315,7 +1371,7 @@ mod tests {
         for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
             let own = certificates();
             let fingerprint: String = Sha256::digest(&own.chain[0]).iter().map(|byte| format!("{byte:02x}")).collect();
-            let mut rig = Rig::new(OPTIONS, Wire { tls: Some(certificates().setup), websocket: None });
+            let mut rig = Rig::new(OPTIONS, Wire { tls: Some(certificates().setup), ..Wire::default() });
             for (identity, expected) in [(None, None), (Some(own), Some(fingerprint))] {
                 let mut client = BufReader::new(tls_client(&rig, version, identity));
                 client.get_mut().write_all(b"NICK ann\r\n").unwrap();
@@ -1346,7 +1402,7 @@ mod tests {
 
     #[test]
     fn a_handshake_that_is_none_is_never_heard_of() {
-        let mut rig = Rig::new(OPTIONS, Wire { tls: Some(certificates().setup), websocket: None });
+        let mut rig = Rig::new(OPTIONS, Wire { tls: Some(certificates().setup), ..Wire::default() });
         let mut plain = Client::new(TcpStream::connect(rig.address).unwrap());
         plain.say("NICK ann\r\nUSER ann 0 * :Ann\r\n");
         let mut alert = Vec::new();
@@ -1371,7 +1427,8 @@ mod tests {
 
     #[test]
     fn websocket_has_one_line_a_message_in_the_form_that_was_agreed() {
-        let wire = Wire { tls: None, websocket: Some(Arc::new(Origins(vec!["https://chat.example".into()]))) };
+        let websocket = Some(Arc::new(Origins(vec!["https://chat.example".into()])));
+        let wire = Wire { websocket, ..Wire::default() };
         let mut rig = Rig::new(OPTIONS, wire);
         let cases = [
             ("text.ircv3.net, binary.ircv3.net", "text.ircv3.net"),
@@ -1424,7 +1481,8 @@ mod tests {
 
     #[test]
     fn a_page_that_may_not_connect_is_refused() {
-        let wire = Wire { tls: None, websocket: Some(Arc::new(Origins(vec!["https://chat.example".into()]))) };
+        let websocket = Some(Arc::new(Origins(vec!["https://chat.example".into()])));
+        let wire = Wire { websocket, ..Wire::default() };
         let rig = Rig::new(OPTIONS, wire);
         let request = websocket_request(&rig, "text.ircv3.net", Some("https://evil.example"));
         let error = client(request, TcpStream::connect(rig.address).unwrap()).unwrap_err();
@@ -1433,7 +1491,7 @@ mod tests {
 
     #[test]
     fn websocket_runs_through_tls_and_the_client_may_leave() {
-        let wire = Wire { tls: Some(certificates().setup), websocket: Some(Arc::default()) };
+        let wire = Wire { tls: Some(certificates().setup), websocket: Some(Arc::default()), ..Wire::default() };
         let mut rig = Rig::new(OPTIONS, wire);
         let stream = tls_client(&rig, &rustls::version::TLS13, None);
         let (mut client, _) = client(websocket_request(&rig, "binary.ircv3.net", None), stream).unwrap();

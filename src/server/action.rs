@@ -7,7 +7,7 @@ use ircv3::CapSet;
 
 use crate::server::event::CallId;
 use crate::server::frame::Frame;
-use crate::server::record::{HistoryQuery, Record, Seq};
+use crate::server::record::{ConversationId, HistoryQuery, Record, Seq};
 
 /// No connection: the `except` of a fan-out that leaves nobody out.
 pub const NOBODY: u32 = u32::MAX;
@@ -95,6 +95,13 @@ pub enum Call {
     },
     /// Read history and render it.
     History(Box<HistoryQuery>),
+    /// Read one message.
+    Find {
+        /// The conversation that it must be of.
+        conversation: ConversationId,
+        /// Its number.
+        seq: Seq,
+    },
 }
 
 /// A line for the operator's log.

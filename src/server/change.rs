@@ -1,13 +1,360 @@
-//! Changes that more than one command makes: members, kept events, kept rows. Everything that alters
-//! the shared state takes a number first, and what is kept goes to the store under that number.
+//! The one order: every alteration of the shared state is a [`Change`] that gets one number and is
+//! applied here, and nowhere else. Below, what several changes have in common.
 
-use ircv3::mode::Ranks;
+use std::sync::Arc;
 
-use crate::server::Server;
+use ircv3::mode::{ModeChange, Ranks};
+
 use crate::server::channel::Channel;
+use crate::server::command::message::{self, Said};
+use crate::server::command::redact::Redaction;
+use crate::server::command::{
+    away, invite, join, kick, markread, metadata, mode, nick, oper, part, redact, register, services, setname, topic,
+};
+use crate::server::event::ConnId;
 use crate::server::frame::Frame;
 use crate::server::network::{ChannelId, UserId};
-use crate::server::record::{Kind, MessageRow, Record, Seq};
+use crate::server::record::{AccountId, Kind, MessageRow, Record, Seq};
+use crate::server::{Ctx, Server};
+
+/// Something that alters the shared state, as it was asked for: names as they were given, values that
+/// were parsed. Whether it may happen is decided when it is applied, so that there is no gap between
+/// check and use.
+#[derive(Clone, Debug)]
+pub enum Change<'a> {
+    /// The sender's connection becomes a user.
+    Arrive {
+        /// Its nick, which is free.
+        nick: &'a str,
+        /// The user name, as given.
+        user: &'a str,
+        /// The real name, as given.
+        realname: &'a str,
+    },
+    /// The sender's connection is one more of a user's.
+    Attach {
+        /// Whose.
+        user: UserId,
+    },
+    /// A user whose last connection has gone leaves the network.
+    Quit {
+        /// Who.
+        user: UserId,
+        /// Why.
+        reason: &'a str,
+        /// A connection of its own that is told of it.
+        shown: Option<ConnId>,
+    },
+    /// The connections of a user have changed: it is away, or back.
+    AwaySum {
+        /// Who.
+        user: UserId,
+    },
+    /// A user has logged in to an account.
+    LoggedIn {
+        /// Who.
+        user: UserId,
+        /// To which.
+        account: AccountId,
+        /// Its name.
+        name: Arc<str>,
+    },
+    /// A device came (`None`), or went and has been shown everything up to here.
+    Seen {
+        /// Whose.
+        account: AccountId,
+        /// Which; empty without a name.
+        device: &'a str,
+        /// Up to where.
+        seen: Option<Seq>,
+    },
+    /// PRIVMSG, NOTICE, TAGMSG to one target.
+    Message(&'a Said<'a>),
+    /// JOIN of one channel.
+    Join {
+        /// A name that a channel may have.
+        channel: &'a str,
+        /// The key.
+        key: Option<&'a str>,
+    },
+    /// PART from one channel.
+    Part {
+        /// The channel.
+        channel: &'a str,
+        /// Why.
+        reason: Option<&'a str>,
+    },
+    /// KICK of one member.
+    Kick {
+        /// The channel.
+        channel: &'a str,
+        /// Whom.
+        nick: &'a str,
+        /// Why; may be empty.
+        reason: &'a str,
+    },
+    /// TOPIC; empty takes it away.
+    Topic {
+        /// The channel.
+        channel: &'a str,
+        /// What it says.
+        text: &'a str,
+    },
+    /// MODE of a channel.
+    ChannelModes {
+        /// The channel.
+        channel: &'a str,
+        /// The changes; questions for lists may be among them.
+        changes: &'a [ModeChange<'a>],
+    },
+    /// MODE of the sender.
+    UserModes {
+        /// As given, such as `+B-i`.
+        modes: &'a str,
+    },
+    /// NICK of a user.
+    Nick {
+        /// A nick that is possible.
+        nick: &'a str,
+    },
+    /// AWAY; empty is back.
+    Away {
+        /// Why.
+        text: &'a str,
+    },
+    /// SETNAME
+    Setname {
+        /// The new real name.
+        realname: &'a str,
+    },
+    /// INVITE
+    Invite {
+        /// Whom.
+        nick: &'a str,
+        /// Into which channel.
+        channel: &'a str,
+    },
+    /// MARKREAD with a time.
+    Marker {
+        /// A channel or nick that is possible.
+        target: &'a str,
+        /// In milliseconds since 1970.
+        time: u64,
+    },
+    /// METADATA SET
+    Metadata {
+        /// A nick or channel, or `*`.
+        target: &'a str,
+        /// As given.
+        key: &'a str,
+        /// As given; `None` removes the key.
+        value: Option<&'a str>,
+    },
+    /// METADATA CLEAR
+    MetadataClear {
+        /// A nick or channel, or `*`.
+        target: &'a str,
+    },
+    /// REDACT of a message that stands in the store so.
+    Redact(&'a Redaction, &'a MessageRow),
+    /// OPER with the right password.
+    OperUp,
+    /// A new account.
+    Account {
+        /// Its name.
+        name: &'a str,
+        /// Its password's hash.
+        hash: &'a str,
+        /// Whether NickServ answers.
+        by_nickserv: bool,
+    },
+    /// Another password.
+    Password {
+        /// Whose.
+        account: AccountId,
+        /// Its hash.
+        hash: &'a str,
+    },
+    /// NickServ SET ALWAYS-ON, PERSISTENCE SET
+    AlwaysOn {
+        /// Whose.
+        account: AccountId,
+        /// On or off; `None` leaves it to the server.
+        chosen: Option<bool>,
+        /// Whether NickServ answers.
+        by_nickserv: bool,
+    },
+    /// NickServ SET MULTICLIENT
+    Multiclient {
+        /// Whose.
+        account: AccountId,
+        /// On or off.
+        on: bool,
+    },
+    /// NickServ SET AUTOREPLAY-MISSED
+    AutoreplayMissed {
+        /// Whose.
+        account: AccountId,
+        /// On or off.
+        on: bool,
+    },
+    /// ChanServ REGISTER
+    RegisterChannel {
+        /// The channel.
+        channel: &'a str,
+    },
+    /// ChanServ DROP
+    DropChannel {
+        /// The channel.
+        channel: &'a str,
+    },
+    /// ChanServ OP
+    OpFounder {
+        /// The channel.
+        channel: &'a str,
+    },
+}
+
+/// How a change is refused that cannot be kept.
+enum Refusal<'a> {
+    /// FAIL with a command, a code and a context.
+    Fail(&'static str, &'static str, &'a str),
+    /// In words of a service.
+    Service(&'static str),
+}
+
+impl Server {
+    /// Puts a change of the sender's into the order and applies it; its answers go to `ctx`.
+    ///
+    /// While the store cannot write and nothing is to happen that it does not keep, a change that has to
+    /// be kept is refused.
+    pub fn submit(&mut self, ctx: &mut Ctx, change: Change<'_>) {
+        if self.store_refuses()
+            && let Some(refusal) = self.refusal(ctx, &change)
+        {
+            match refusal {
+                Refusal::Fail(command, code, context) => {
+                    let context = crate::server::command::printable(context);
+                    let text = "The server cannot store anything now, so nothing was done; try again later";
+                    ctx.reply.fail(command, code, &[context], text);
+                }
+                Refusal::Service(service) => {
+                    services::say(ctx, service, "The server cannot store anything now; try again later");
+                }
+            }
+            return;
+        }
+        let seq = self.number();
+        self.apply(ctx, seq, change);
+    }
+
+    /// As [`Server::submit`], for a change that nobody asked for who could be answered.
+    pub fn submit_alone(&mut self, change: Change<'_>) {
+        let mut nobody = self.ctx(ConnId::NONE, None);
+        self.submit(&mut nobody, change);
+    }
+
+    /// What to say where a change must be kept, and the store cannot; `None` where it need not be.
+    ///
+    /// Coming, going and joining are never refused: while the store fails they are not in history.
+    fn refusal<'a>(&self, ctx: &Ctx, change: &Change<'a>) -> Option<Refusal<'a>> {
+        let history = self.settings.history;
+        let kept = |channel: &str| {
+            history
+                || self
+                    .network
+                    .channel_by_name(channel)
+                    .is_some_and(|channel| self.network.channels[channel].founder.is_some())
+        };
+        match change {
+            Change::Message(said) => message::is_kept(self, ctx.me(), said).then_some(Refusal::Fail(
+                message::name_of(said.kind),
+                "MESSAGE_ERROR",
+                said.target,
+            )),
+            Change::Kick { channel, .. } => {
+                history.then_some(Refusal::Fail("KICK", "TEMPORARILY_UNAVAILABLE", channel))
+            }
+            Change::Topic { channel, .. } => {
+                kept(channel).then_some(Refusal::Fail("TOPIC", "TEMPORARILY_UNAVAILABLE", channel))
+            }
+            Change::ChannelModes { channel, .. } => {
+                kept(channel).then_some(Refusal::Fail("MODE", "TEMPORARILY_UNAVAILABLE", channel))
+            }
+            Change::Marker { target, .. } => {
+                let account = self.network.users.get(ctx.me()).and_then(|user| user.account);
+                account.map(|_| Refusal::Fail("MARKREAD", "INTERNAL_ERROR", target))
+            }
+            Change::Metadata { target, .. } | Change::MetadataClear { target } => {
+                let account = self.network.users.get(ctx.me()).and_then(|user| user.account);
+                let kept = account.is_some() || target.starts_with('#');
+                kept.then_some(Refusal::Fail("METADATA", "RATE_LIMITED", target))
+            }
+            Change::Redact(redaction, _) => Some(Refusal::Fail("REDACT", "UNKNOWN_MSGID", &redaction.target)),
+            Change::Account { by_nickserv: true, .. }
+            | Change::AlwaysOn { by_nickserv: true, .. }
+            | Change::Multiclient { .. }
+            | Change::Password { .. }
+            | Change::AutoreplayMissed { .. } => Some(Refusal::Service("NickServ")),
+            Change::AlwaysOn { .. } => Some(Refusal::Fail("PERSISTENCE", "UNKNOWN_ERROR", "SET")),
+            Change::Account { name, .. } => Some(Refusal::Fail("REGISTER", "TEMPORARILY_UNAVAILABLE", name)),
+            Change::RegisterChannel { .. } | Change::DropChannel { .. } => Some(Refusal::Service("ChanServ")),
+            Change::Arrive { .. }
+            | Change::Attach { .. }
+            | Change::Quit { .. }
+            | Change::LoggedIn { .. }
+            | Change::AwaySum { .. }
+            | Change::Seen { .. }
+            | Change::Join { .. }
+            | Change::Part { .. }
+            | Change::UserModes { .. }
+            | Change::Nick { .. }
+            | Change::Away { .. }
+            | Change::Setname { .. }
+            | Change::Invite { .. }
+            | Change::OperUp
+            | Change::OpFounder { .. } => None,
+        }
+    }
+
+    /// Makes every check, alters the state, keeps what is kept under `seq`, and says what to send.
+    fn apply(&mut self, ctx: &mut Ctx, seq: Seq, change: Change<'_>) {
+        match change {
+            Change::Arrive { nick, user, realname } => self.introduce(ctx, seq, nick, user, realname),
+            Change::Attach { user } => self.attach(ctx, seq, user),
+            Change::Quit { user, reason, shown } => self.quit(seq, user, reason, shown),
+            Change::LoggedIn { user, account, name } => self.set_account(ctx, user, account, name),
+            Change::AwaySum { user } => self.apply_away(user),
+            Change::Seen { account, device, seen } => self.note_seen(seq, account, device, seen),
+            Change::Message(said) => message::apply(self, ctx, seq, said),
+            Change::Join { channel, key } => join::apply(self, ctx, seq, channel, key),
+            Change::Part { channel, reason } => part::apply(self, ctx, seq, channel, reason),
+            Change::Kick { channel, nick, reason } => kick::apply(self, ctx, seq, channel, nick, reason),
+            Change::Topic { channel, text } => topic::apply(self, ctx, seq, channel, text),
+            Change::ChannelModes { channel, changes } => mode::apply(self, ctx, seq, channel, changes),
+            Change::UserModes { modes } => mode::apply_to_user(self, ctx, modes),
+            Change::Nick { nick } => nick::apply(self, ctx, seq, nick),
+            Change::Away { text } => away::apply(self, ctx, text),
+            Change::Setname { realname } => setname::apply(self, ctx, realname),
+            Change::Invite { nick, channel } => invite::apply(self, ctx, nick, channel),
+            Change::Marker { target, time } => markread::apply(self, ctx, seq, target, time),
+            Change::Metadata { target, key, value } => metadata::apply(self, ctx, seq, target, key, value),
+            Change::MetadataClear { target } => metadata::apply_clear(self, ctx, seq, target),
+            Change::Redact(redaction, row) => redact::apply(self, ctx, seq, redaction, row),
+            Change::OperUp => oper::apply(self, ctx),
+            Change::Account { name, hash, by_nickserv } => register::apply(self, ctx, seq, name, hash, by_nickserv),
+            Change::Password { account, hash } => services::apply_password(self, ctx, seq, account, hash),
+            Change::AlwaysOn { account, chosen, by_nickserv } => {
+                services::apply_always_on(self, ctx, seq, account, chosen, by_nickserv);
+            }
+            Change::Multiclient { account, on } => services::apply_multiclient(self, ctx, seq, account, on),
+            Change::AutoreplayMissed { account, on } => services::apply_autoreplay(self, ctx, seq, account, on),
+            Change::RegisterChannel { channel } => services::apply_register(self, ctx, seq, channel),
+            Change::DropChannel { channel } => services::apply_drop(self, ctx, seq, channel),
+            Change::OpFounder { channel } => services::apply_op(self, ctx, channel),
+        }
+    }
+}
 
 /// What happened in a channel, for history; see [`Kind`].
 #[derive(Clone, Copy, Debug)]
@@ -29,10 +376,17 @@ impl Server {
         let serial = there.serial;
         self.network.users[user].channels.push(channel);
         self.network.users[user].invites.retain(|(invited, _)| *invited != serial);
+        self.keep_presence(user);
     }
 
     /// Takes a user out of a channel; an empty channel that is not registered is no more.
     pub fn remove_member(&mut self, channel: ChannelId, user: UserId) {
+        self.leave_channel(channel, user);
+        self.keep_presence(user);
+    }
+
+    /// As [`Server::remove_member`], for a user who leaves the network.
+    pub(super) fn leave_channel(&mut self, channel: ChannelId, user: UserId) {
         let there = &mut self.network.channels[channel];
         there.members.shift_remove(&user);
         there.audience = Vec::new();
@@ -65,7 +419,7 @@ impl Server {
     /// Several rows of one change (a QUIT, a NICK) stand in several conversations under numbers of
     /// their own, so that each has its id; the frame has that of the first.
     pub fn keep_event(&mut self, frame: &mut Frame, channel: ChannelId, user: UserId, seq: Seq, event: Happened<'_>) {
-        if !self.settings.history {
+        if !self.settings.history || self.store_refuses() {
             return;
         }
         let there = &self.network.channels[channel];
@@ -112,5 +466,40 @@ impl Server {
                 (self.network.insert_channel(channel), true)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::event::Event;
+
+    #[test]
+    fn what_must_be_kept_is_refused_while_the_store_fails_and_nothing_is_queued_for_it() {
+        let mut asked = Asked::new();
+        let alice = asked.user_with("alice", "standard-replies");
+        asked.user("bob");
+        asked.ask(alice, "JOIN #a");
+        asked.handle(Event::StoreFailed("disk full".into()));
+        for (line, refused) in [
+            ("PRIVMSG #a :text", ":irc.test FAIL PRIVMSG MESSAGE_ERROR #a :"),
+            ("TOPIC #a :text", ":irc.test FAIL TOPIC TEMPORARILY_UNAVAILABLE #a :"),
+            ("MODE #a +b x!*@*", ":irc.test FAIL MODE TEMPORARILY_UNAVAILABLE #a :"),
+            ("KICK #a alice", ":irc.test FAIL KICK TEMPORARILY_UNAVAILABLE #a :"),
+            ("CS REGISTER #a", ":ChanServ!ChanServ@services NOTICE alice :The server cannot store"),
+        ] {
+            let lines = asked.ask(alice, line);
+            assert!(lines.len() == 1 && lines[0].starts_with(refused), "{line}: {lines:?}");
+            assert!(asked.kept().is_empty(), "{line}");
+        }
+        // Reading, coming, going and what nobody keeps go on.
+        assert_eq!(asked.ask(alice, "MODE #a b").len(), 1);
+        assert_eq!(asked.ask(alice, "PRIVMSG bob :text"), Vec::<String>::new());
+        assert_eq!(asked.ask(alice, "PART #a"), [":alice!~u@10.0.0.1 PART #a"]);
+        assert!(asked.kept().is_empty());
+        asked.handle(Event::StoreRecovered);
+        asked.ask(alice, "JOIN #b");
+        assert_eq!(asked.ask(alice, "TOPIC #b :text"), [":alice!~u@10.0.0.1 TOPIC #b :text"]);
+        assert_eq!(asked.kept().len(), 2, "the conversation and its topic");
     }
 }

@@ -8,7 +8,7 @@ use ircv3::{Casemapping, Folded};
 
 use crate::server::network::UserId;
 use crate::server::record::{AccountId, ChannelRow, ListRow, Seq};
-use crate::server::user::Letters;
+use crate::server::user::{Letters, Metadata, put_metadata};
 
 /// An entry of a list mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub struct Channel {
     pub excepts: Vec<ListEntry>,
     /// `I`
     pub invexes: Vec<ListEntry>,
+    /// Its keys and values.
+    pub metadata: Option<Box<Metadata>>,
     /// Whose it is, where it is registered.
     pub founder: Option<AccountId>,
     /// When it was registered, in milliseconds since 1970.
@@ -84,6 +86,7 @@ impl Channel {
             bans: Vec::new(),
             excepts: Vec::new(),
             invexes: Vec::new(),
+            metadata: None,
             founder: None,
             registered: 0,
             members: IndexMap::default(),
@@ -145,6 +148,11 @@ impl Channel {
             'I' => Some(&mut self.invexes),
             _ => None,
         }
+    }
+
+    /// Sets or removes a key.
+    pub fn set_metadata(&mut self, key: &str, value: Option<&str>) {
+        put_metadata(&mut self.metadata, key, value);
     }
 
     /// Whether those outside may not know of it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ircv3::Message;
 
-use crate::server::record::{HistoryPage, Seq};
+use crate::server::record::{HistoryPage, MessageRow, Seq};
 use crate::server::settings::Settings;
 
 /// What time it is; handed in, never asked for.
@@ -26,6 +26,11 @@ pub struct ConnId {
     pub worker: u16,
     /// Which of the worker's connections.
     pub slot: u32,
+}
+
+impl ConnId {
+    /// No connection: what is sent to it goes nowhere.
+    pub const NONE: ConnId = ConnId { worker: u16::MAX, slot: u32::MAX };
 }
 
 /// A call under way: whose it is, and its number, so that a late answer finds nobody.
@@ -50,6 +55,19 @@ pub struct Peer {
     pub websocket: bool,
     /// SHA-256 of the client's certificate, in lower-case hex.
     pub certfp: Option<Box<str>>,
+    /// What is shown and counted in place of the address, for everyone who comes by the same way
+    /// (`host` of a listener, such as one for Tor).
+    pub host: Option<Arc<str>>,
+}
+
+impl Peer {
+    /// The host that others see: the address, never beginning with a colon, or what stands for it.
+    pub fn host(&self) -> Arc<str> {
+        match &self.host {
+            Some(host) => host.clone(),
+            None => ircv3::name::host_of(self.ip).into(),
+        }
+    }
 }
 
 /// A line that is not a message.
@@ -136,6 +154,8 @@ pub enum Returned {
     Verified(bool),
     /// A page of history, rendered for whoever asked.
     History(HistoryPage),
+    /// The message, where there is one of that number in that conversation.
+    Found(Option<Box<MessageRow>>),
     /// It could not be done now; the reason is for the log, not for the client.
     Failed(Box<str>),
 }

@@ -9,6 +9,20 @@ use smallvec::SmallVec;
 
 use crate::server::record::{MsgId, Seq};
 
+/// Which lines of a form get the frame's tags.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tagged {
+    /// Each line, all of them.
+    #[default]
+    Each,
+    /// Each line, but msgid and label on the first only: the lines
+    /// of one message for those who do not know that it is one.
+    Parts,
+    /// The first, which opens a batch; those between have tags of their own; the last, which ends it, gets
+    /// that of an outer batch alone.
+    Batch,
+}
+
 /// Lines for recipients with some capabilities and without others, with no tags.
 #[derive(Debug, Clone)]
 pub struct Form {
@@ -18,6 +32,8 @@ pub struct Form {
     pub lacks: CapSet,
     /// The lines, each with its CR LF; usually one.
     pub lines: SmallVec<[Bytes; 1]>,
+    /// Which of them get tags.
+    pub tagged: Tagged,
 }
 
 /// One message for many. A recipient gets the first form that fits it, or nothing.
@@ -80,7 +96,12 @@ impl Frame {
             bot: false,
             client_tags: None,
             forms: SmallVec::from_elem(
-                Form { needs: CapSet::EMPTY, lacks: CapSet::EMPTY, lines: SmallVec::from_elem(line, 1) },
+                Form {
+                    needs: CapSet::EMPTY,
+                    lacks: CapSet::EMPTY,
+                    lines: SmallVec::from_elem(line, 1),
+                    tagged: Tagged::Each,
+                },
                 1,
             ),
         }
@@ -105,13 +126,28 @@ impl Frame {
     /// Appends the lines of a variant to `out`, with `own` on each of them.
     pub fn render(&self, variant: Variant, own: OwnTags<'_>, out: &mut Vec<u8>) {
         let Some(form) = self.forms.get(usize::from(variant.form)) else { return };
-        for line in &form.lines {
-            self.render_tags(variant.tags, own, out);
+        let last = form.lines.len().saturating_sub(1);
+        for (at, line) in form.lines.iter().enumerate() {
+            match form.tagged {
+                Tagged::Each => self.render_tags(variant.tags, own, true, out),
+                Tagged::Parts if at == 0 => self.render_tags(variant.tags, own, true, out),
+                Tagged::Parts => self.render_tags(variant.tags, OwnTags { label: None, ..own }, false, out),
+                Tagged::Batch if at == 0 => self.render_tags(variant.tags, own, true, out),
+                Tagged::Batch if at == last => {
+                    self.render_tags(0, OwnTags { label: None, ..own }, false, out);
+                }
+                Tagged::Batch => {}
+            }
             out.extend_from_slice(line);
         }
     }
 
-    fn render_tags(&self, tags: u8, own: OwnTags<'_>, out: &mut Vec<u8>) {
+    /// Whether the form of a variant is a batch by itself.
+    pub fn is_batch(&self, variant: Variant) -> bool {
+        self.forms.get(usize::from(variant.form)).is_some_and(|form| form.tagged == Tagged::Batch)
+    }
+
+    fn render_tags(&self, tags: u8, own: OwnTags<'_>, with_msgid: bool, out: &mut Vec<u8>) {
         let mut first = true;
         let mut open = |out: &mut Vec<u8>| {
             out.push(if first { b'@' } else { b';' });
@@ -133,7 +169,7 @@ impl Frame {
             put_time(out, self.time);
         }
         if tags & TAGS != 0
-            && let Some(msgid) = self.msgid
+            && let Some(msgid) = self.msgid.filter(|_| with_msgid)
         {
             open(out);
             out.extend_from_slice(b"msgid=");

@@ -5,11 +5,13 @@
 
 use bytes::Bytes;
 use ircv3::message::{put, write_line};
+use ircv3::multiline::is_multiline;
 use ircv3::{Cap, CapSet};
 use smallvec::SmallVec;
 
-use crate::server::frame::{Form, Frame, OwnTags};
-use crate::server::record::{Border, HistoryPage, Kind, MessageRow, MsgId, Range, Reader, Seq};
+use crate::server::command::message::forms;
+use crate::server::frame::{Form, Frame, OwnTags, Tagged};
+use crate::server::record::{Border, HistoryPage, Kind, MessageRow, MsgId, Range, Reader, Seq, Wanted};
 
 /// Bytes after which a page goes on in the next piece.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -37,13 +39,13 @@ pub fn render(reader: &Reader, rows: &[(Seq, MessageRow)], reached_end: bool) ->
         if row.kind == Kind::Tagmsg && !reader.caps.has(Cap::MessageTags) {
             continue;
         }
-        tags.put(
-            MsgId { epoch: reader.epoch, seq: *seq },
-            row,
-            OwnTags { label: label.take(), batch: reference },
-            &mut out,
-        );
-        put_row(reader.caps, row, &mut out);
+        let own = OwnTags { label: label.take(), batch: reference };
+        if row.kind.is_text() && is_multiline(&row.text) {
+            put_lines(reader, *seq, row, own, &mut out);
+        } else {
+            tags.put(MsgId { epoch: reader.epoch, seq: *seq }, row, own, &mut out);
+            put_row(reader.caps, row, &mut out);
+        }
         page.messages += 1;
         if out.len() >= CHUNK_BYTES {
             let full = std::mem::replace(&mut out, Vec::with_capacity(CHUNK_BYTES + LINE_BYTES));
@@ -63,19 +65,19 @@ pub fn render(reader: &Reader, rows: &[(Seq, MessageRow)], reached_end: bool) ->
 /// Which of a conversation's rows, given in ascending order, a question means; and whether there are
 /// no more rows in its range than those, so that paging on in its direction finds nothing.
 ///
-/// Without `events` only text is looked at; only rows after `floor` are. A border is a place in the
+/// Only rows of the kinds that are wanted are looked at, and only those after `floor`. A border is a place in the
 /// order, whether or not there is a row at it. `AROUND` takes half from each side, and more from one
 /// where the other has too few.
 pub fn select<'a>(
     rows: impl IntoIterator<Item = (Seq, &'a MessageRow)>,
     range: Range,
     limit: u32,
-    events: bool,
+    wanted: Wanted,
     floor: Seq,
 ) -> (Vec<(Seq, MessageRow)>, bool) {
     let limit = limit as usize;
     let visible: Vec<(Seq, &MessageRow)> =
-        rows.into_iter().filter(|(seq, row)| *seq > floor && (events || row.kind.is_text())).collect();
+        rows.into_iter().filter(|(seq, row)| *seq > floor && wanted.has(row.kind)).collect();
     let before = |border: Border| {
         visible.partition_point(|(seq, row)| match border {
             Border::Seq(border) => *seq < border,
@@ -136,7 +138,12 @@ struct TagWriter {
 
 impl TagWriter {
     fn new(caps: CapSet) -> TagWriter {
-        let form = Form { needs: CapSet::EMPTY, lacks: CapSet::EMPTY, lines: SmallVec::from_elem(Bytes::new(), 1) };
+        let form = Form {
+            needs: CapSet::EMPTY,
+            lacks: CapSet::EMPTY,
+            lines: SmallVec::from_elem(Bytes::new(), 1),
+            tagged: Tagged::Each,
+        };
         let forms = SmallVec::from_elem(form, 1);
         let frame = Frame { after: 0, time: 0, msgid: None, account: None, bot: false, client_tags: None, forms };
         TagWriter { frame, caps }
@@ -158,6 +165,23 @@ impl TagWriter {
     }
 }
 
+/// A message of several lines: as a batch in the batch, or as single ones.
+fn put_lines(reader: &Reader, seq: Seq, row: &MessageRow, own: OwnTags<'_>, out: &mut Vec<u8>) {
+    let command = if row.kind == Kind::Notice { "NOTICE" } else { "PRIVMSG" };
+    let frame = Frame {
+        after: 0,
+        time: row.time,
+        msgid: Some(MsgId { epoch: reader.epoch, seq }),
+        account: row.account.clone(),
+        bot: row.bot,
+        client_tags: row.tags.clone(),
+        forms: forms(&row.source, command, &row.target, &row.text, &format!("m{seq:x}")),
+    };
+    if let Some(variant) = frame.variant(reader.caps) {
+        frame.render(variant, own, out);
+    }
+}
+
 fn put_row(caps: CapSet, row: &MessageRow, out: &mut Vec<u8>) {
     let (source, target, text) = (&*row.source, &*row.target, &*row.text);
     match row.kind {
@@ -174,6 +198,10 @@ fn put_row(caps: CapSet, row: &MessageRow, out: &mut Vec<u8>) {
         Kind::Mode => write_line(out, source, "MODE", &[target, row.argument.as_deref().unwrap_or("+")], None),
         Kind::Topic => write_line(out, source, "TOPIC", &[target], Some(text)),
         Kind::Nick => write_line(out, source, "NICK", &[text], None),
+        Kind::Redact => {
+            let middles = [target, row.argument.as_deref().unwrap_or("*")];
+            write_line(out, source, "REDACT", &middles, (!text.is_empty()).then_some(text));
+        }
     }
 }
 
@@ -211,7 +239,7 @@ mod tests {
     use ircv3::{Cap, CapSet};
 
     use super::{CHUNK_BYTES, render, select};
-    use crate::server::record::{Border, HistoryPage, Kind, MessageRow, Range, Reader, Seq};
+    use crate::server::record::{Border, HistoryPage, Kind, MessageRow, Range, Reader, Seq, Wanted};
 
     fn row(time: u64, kind: Kind, text: &str) -> MessageRow {
         MessageRow {
@@ -336,7 +364,8 @@ mod tests {
         let kind = |n| if n == 5 { Kind::Join } else { Kind::Privmsg };
         let rows: Vec<_> = (1..10).map(|n| (n * 10, row(n * 100, kind(n), ""))).collect();
         let answer = |range, limit, events, floor| {
-            let (rows, end) = select(rows.iter().map(|(n, row)| (*n, row)), range, limit, events, floor);
+            let wanted = Wanted { events, redactions: events };
+            let (rows, end) = select(rows.iter().map(|(n, row)| (*n, row)), range, limit, wanted, floor);
             (rows.iter().map(|(n, _)| n / 10).collect::<Vec<_>>(), end)
         };
         let ask = |range, limit| answer(range, limit, true, 0);

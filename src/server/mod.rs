@@ -10,6 +10,7 @@ pub mod frame;
 pub mod history;
 pub mod network;
 pub mod policy;
+pub mod presence;
 pub mod record;
 pub mod registration;
 pub mod reply;
@@ -61,6 +62,8 @@ pub struct Server {
     started_unix_ms: u64,
     isupport: Arc<Vec<String>>,
     ending: bool,
+    /// When to look for those who have been away too long, on the monotonic clock.
+    next_expiry: u64,
     out: Actions,
 }
 
@@ -89,7 +92,13 @@ impl Server {
         let epoch = snapshot.epoch;
         let isupport = Arc::new(registration::isupport(&settings, Casemapping::Ascii));
         Server {
-            network: Network::new(Casemapping::Ascii, snapshot),
+            network: {
+                let mut snapshot = snapshot;
+                let presences = std::mem::take(&mut snapshot.presences);
+                let mut network = Network::new(Casemapping::Ascii, snapshot);
+                presence::restore(&settings, &mut network, presences);
+                network
+            },
             sessions: (0..workers).map(|_| Vec::new()).collect(),
             session_count: 0,
             unregistered: 0,
@@ -107,6 +116,7 @@ impl Server {
             started_unix_ms: now.unix_ms,
             isupport,
             ending: false,
+            next_expiry: 0,
             out: Actions::new(workers),
             settings,
         }
@@ -328,7 +338,7 @@ impl Server {
         session.parked.clear();
         session.waiting = None;
         session.bulk = None;
-        let host = session.peer.ip;
+        let host = session.peer.host();
         let mut ctx = self.ctx(conn, label);
         ctx.reply.line_from("", "ERROR", &[], Some(&format!("Closing Link: {host} ({reason})")));
         let batch = || Box::from("0");
@@ -573,6 +583,7 @@ impl Server {
 
     fn tick(&mut self) {
         timer::tick(self);
+        self.expire_presences();
         self.throttles.forget(self.now.mono_ms);
     }
 
@@ -613,7 +624,7 @@ impl Server {
                     return Err(format!("{} is in a channel that does not know it", user.nick));
                 }
             }
-            if user.sessions.is_empty() {
+            if user.sessions.is_empty() && !user.presence_kept {
                 return Err(format!("{} was left behind without a session", user.nick));
             }
         }

@@ -14,8 +14,10 @@ use slab::Slab;
 use crate::limits;
 use crate::server::channel::Channel;
 use crate::server::event::ConnId;
-use crate::server::record::{AccountId, AccountRow, ConversationId, ConversationRow, Record, Seq, Snapshot};
-use crate::server::user::User;
+use crate::server::record::{
+    AccountId, AccountRow, ConversationId, ConversationRow, MetadataRow, Record, Seq, Snapshot,
+};
+use crate::server::user::{Metadata, User, put_metadata};
 
 /// A user's place in [`Network::users`].
 pub type UserId = usize;
@@ -42,6 +44,9 @@ pub struct Network {
     connected: AHashMap<(AccountId, Box<str>), u32>,
     watchers: AHashMap<Folded, Vec<ConnId>>,
     markers: AHashMap<AccountId, AHashMap<Box<str>, u64>>,
+    account_metadata: AHashMap<AccountId, Box<Metadata>>,
+    /// The last change of a key that is kept: whoever is shown keys waits for it.
+    pub metadata_changed: Seq,
     /// Those who left, the latest first.
     pub whowas: VecDeque<Whowas>,
     /// How many users are operators, invisible; and the most that were on at once.
@@ -145,6 +150,8 @@ impl Network {
             connected: AHashMap::new(),
             watchers: AHashMap::new(),
             markers: AHashMap::new(),
+            account_metadata: AHashMap::new(),
+            metadata_changed: 0,
             whowas: VecDeque::new(),
             opers: 0,
             invisible: 0,
@@ -168,6 +175,17 @@ impl Network {
         }
         for row in snapshot.markers {
             network.markers.entry(row.account).or_default().insert(row.conversation, row.time);
+        }
+        for MetadataRow { owner, key, value } in snapshot.metadata {
+            match owner.strip_prefix('$').map(str::parse) {
+                Some(Ok(account)) => network.put_account_metadata(account, &key, value.as_deref()),
+                Some(Err(_)) => {}
+                None => {
+                    if let Some(id) = network.channel_names.get(&*owner).copied() {
+                        network.channels[id].set_metadata(&key, value.as_deref());
+                    }
+                }
+            }
         }
         for row in snapshot.seen {
             if let Some(seq) = row.seq {
@@ -403,6 +421,30 @@ impl Network {
                 Some((peer, *self.conversations.get(key)?))
             })
             .collect()
+    }
+
+    /// A user's keys and values: its account's, or a guest's own.
+    pub fn user_metadata(&self, user: UserId) -> Option<&Metadata> {
+        match self.users[user].account {
+            Some(account) => self.account_metadata.get(&account).map(|map| &**map),
+            None => self.users[user].metadata.as_deref(),
+        }
+    }
+
+    /// Sets or removes a key of a user, or of its account.
+    pub fn set_user_metadata(&mut self, user: UserId, key: &str, value: Option<&str>) {
+        match self.users[user].account {
+            Some(account) => self.put_account_metadata(account, key, value),
+            None => put_metadata(&mut self.users[user].metadata, key, value),
+        }
+    }
+
+    fn put_account_metadata(&mut self, account: AccountId, key: &str, value: Option<&str>) {
+        let mut map = self.account_metadata.remove(&account);
+        put_metadata(&mut map, key, value);
+        if let Some(map) = map {
+            self.account_metadata.insert(account, map);
+        }
     }
 
     /// Who someone is, for private conversations.

@@ -6,7 +6,7 @@ use ircv3::numeric::Numeric;
 
 use crate::server::channel::{Channel, ListEntry};
 use crate::server::network::{ChannelId, Network, UserId};
-use crate::server::record::AccountId;
+use crate::server::record::{AccountId, MessageRow, Seq};
 
 /// Whether a nick belongs to an account other than this one.
 pub fn nick_reserved(network: &Network, nick: &str, account: Option<AccountId>) -> bool {
@@ -171,6 +171,17 @@ pub fn may_address(network: &Network, user: UserId, target: UserId, text: &str) 
         return Err(AddressRefused::NoCtcp);
     }
     Ok(())
+}
+
+/// Whether a user said what stands in the store: its account did, or, of what was said without one, the
+/// same guest did since it came.
+pub fn is_author(network: &Network, user: UserId, seq: Seq, row: &MessageRow) -> bool {
+    let there = &network.users[user];
+    match (&row.account, &there.account_name) {
+        (Some(author), Some(account)) => network.casemapping.same(author, account),
+        (None, None) => seq > there.since && row.source == there.source,
+        _ => false,
+    }
 }
 
 /// Whether a ban holds for a user and no exception does.

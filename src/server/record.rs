@@ -89,13 +89,15 @@ pub enum Kind {
     Topic = 8,
     /// `text` is the new nick.
     Nick = 9,
+    /// `argument` is the msgid of the message that is gone, `text` the reason.
+    Redact = 10,
 }
 
 impl Kind {
     /// The kind with this number.
     pub fn from_number(number: u8) -> Option<Kind> {
         use Kind::*;
-        [Privmsg, Notice, Tagmsg, Join, Part, Quit, Kick, Mode, Topic, Nick].get(usize::from(number)).copied()
+        [Privmsg, Notice, Tagmsg, Join, Part, Quit, Kick, Mode, Topic, Nick, Redact].get(usize::from(number)).copied()
     }
 
     /// Whether a client without `draft/event-playback` gets it.
@@ -144,6 +146,10 @@ pub struct AccountRow {
     pub registered: u64,
     /// What was missed is replayed at login to clients that cannot ask for it.
     pub autoreplay_missed: bool,
+    /// Whether it stays on the network without a connection; `None` leaves that to the server.
+    pub always_on: Option<bool>,
+    /// Whether a second connection may share its nick.
+    pub multiclient: bool,
 }
 
 /// A registered channel with everything that outlives its members.
@@ -206,6 +212,44 @@ pub struct MarkerRow {
     pub time: u64,
 }
 
+/// A key and its value (METADATA).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetadataRow {
+    /// `$` and the number of an account, or a folded channel name.
+    pub owner: Box<str>,
+    /// The key.
+    pub key: Box<str>,
+    /// The value; `None` where the key is no more.
+    pub value: Option<Box<str>>,
+}
+
+/// A user who stays on the network without a connection, as it was last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresenceRow {
+    /// Whose; the key.
+    pub account: AccountId,
+    /// The number of the change that brought it.
+    pub since: Seq,
+    /// The nick.
+    pub nick: Arc<str>,
+    /// The user name, with `~`.
+    pub user: Box<str>,
+    /// The host that others see.
+    pub host: Arc<str>,
+    /// The real name.
+    pub realname: Box<str>,
+    /// The letters of its modes.
+    pub modes: Box<str>,
+    /// Why it is away, where it said so.
+    pub away: Option<Box<str>>,
+    /// Its channels with the letters of its ranks: `#a:qo #b:`.
+    pub channels: Box<str>,
+    /// When it came, in seconds since 1970.
+    pub signon: u64,
+    /// When its last connection went, in milliseconds since 1970; 0 while it has one.
+    pub left: u64,
+}
+
 /// Something to keep. Each knows its rows; a batch of them is one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
@@ -229,6 +273,14 @@ pub enum Record {
     Seen(SeenRow),
     /// A read marker that moved.
     Marker(MarkerRow),
+    /// A user who is always on.
+    Presence(Box<PresenceRow>),
+    /// A user who is not always on any more, by its account.
+    PresenceGone(AccountId),
+    /// A key of an account or a registered channel.
+    Metadata(Box<MetadataRow>),
+    /// A message that is no more, by its number; the number of the record is that of its redaction.
+    Redacted(Seq),
 }
 
 /// A conversation. The key is a folded channel name, or `a b` for two people in the order of their
@@ -263,6 +315,10 @@ pub struct Snapshot {
     pub seen: Vec<SeenRow>,
     /// The read markers.
     pub markers: Vec<MarkerRow>,
+    /// Keys of accounts and registered channels.
+    pub metadata: Vec<MetadataRow>,
+    /// Those who are always on.
+    pub presences: Vec<PresenceRow>,
 }
 
 /// A border of a history query. Exclusive, but for `AROUND`.
@@ -309,6 +365,29 @@ pub struct Reader {
     pub nick: Box<str>,
 }
 
+/// Which kinds of rows a reader wants beside text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// What is neither text nor a redaction (`draft/event-playback`).
+    pub events: bool,
+    /// Redactions (`draft/message-redaction`).
+    pub redactions: bool,
+}
+
+impl Wanted {
+    /// Everything.
+    pub const ALL: Wanted = Wanted { events: true, redactions: true };
+
+    /// Whether rows of this kind are wanted.
+    pub fn has(self, kind: Kind) -> bool {
+        match kind {
+            Kind::Privmsg | Kind::Notice => true,
+            Kind::Redact => self.redactions,
+            _ => self.events,
+        }
+    }
+}
+
 /// A question about one or more conversations. Rows are filtered before they are counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryQuery {
@@ -318,8 +397,8 @@ pub struct HistoryQuery {
     pub range: Range,
     /// At most so many.
     pub limit: u32,
-    /// Whether rows that are not text are wanted (`draft/event-playback`).
-    pub events: bool,
+    /// Which kinds of rows.
+    pub wanted: Wanted,
     /// Only rows after this number: what the reader may see.
     pub floor: Seq,
     /// For whom to render.

@@ -45,6 +45,10 @@ pub struct Reply {
     label: Option<Box<str>>,
     lines: Vec<u8>,
     starts: Vec<usize>,
+    /// Where the last line of a batch stands whose first is among `starts`.
+    batch_ends: Vec<usize>,
+    /// The batch that is open.
+    inner: Option<Box<str>>,
     tail: Vec<u8>,
 }
 
@@ -69,6 +73,8 @@ impl Reply {
             label,
             lines: Vec::new(),
             starts: Vec::new(),
+            batch_ends: Vec::new(),
+            inner: None,
             tail: Vec::new(),
         }
     }
@@ -76,6 +82,11 @@ impl Reply {
     /// Takes the label away: whoever takes it answers for it.
     pub fn take_label(&mut self) -> Option<Box<str>> {
         self.label.take()
+    }
+
+    /// Answers for another command: one whose label was taken before.
+    pub fn set_label(&mut self, label: Box<str>) {
+        self.label = Some(label);
     }
 
     /// Whether the command has a label that nothing has answered yet.
@@ -93,7 +104,38 @@ impl Reply {
         self.lines.is_empty() && self.tail.is_empty()
     }
 
+    /// Opens a batch of the answer's own: what comes until [`Reply::close_batch`] is in it. `words` are its
+    /// type and parameters.
+    pub fn open_batch(&mut self, reference: &str, words: &[&str]) {
+        let name = format!("+{reference}");
+        let mut middles: Vec<&str> = vec![&name];
+        middles.extend_from_slice(words);
+        self.line("BATCH", &middles, None);
+        self.inner = Some(reference.into());
+    }
+
+    /// Ends the batch, if one is open.
+    pub fn close_batch(&mut self) {
+        let Some(reference) = self.inner.take() else { return };
+        if self.label.is_some() || self.stream != Stream::Whole {
+            self.batch_ends.push(self.lines.len());
+        }
+        let labels = std::mem::take(&mut self.starts);
+        self.line("BATCH", &[&format!("-{reference}")], None);
+        self.starts = labels;
+    }
+
     fn start(&mut self) {
+        if let Some(reference) = &self.inner {
+            self.lines.extend_from_slice(b"@batch=");
+            self.lines.extend_from_slice(reference.as_bytes());
+            if self.caps.has(Cap::ServerTime) {
+                self.lines.extend_from_slice(b";time=");
+                put_time(&mut self.lines, self.time);
+            }
+            self.lines.push(b' ');
+            return;
+        }
         if self.label.is_some() || self.stream != Stream::Whole {
             self.starts.push(self.lines.len());
         }
@@ -171,10 +213,17 @@ impl Reply {
     pub fn frame(&mut self, frame: &Frame) -> bool {
         let Some(variant) = frame.variant(self.caps) else { return false };
         self.after = self.after.max(frame.after);
-        if self.label.is_some() || self.stream != Stream::Whole {
-            self.starts.push(self.lines.len());
-        }
+        let start = self.lines.len();
         frame.render(variant, OwnTags::default(), &mut self.lines);
+        if self.label.is_some() || self.stream != Stream::Whole {
+            self.starts.push(start);
+            if frame.is_batch(variant) {
+                // Its end is in the outer batch, too, if there is one.
+                let lines = &self.lines[start..self.lines.len() - 1];
+                let end = lines.iter().rposition(|byte| *byte == b'\n').map_or(start, |at| start + at + 1);
+                self.batch_ends.push(end);
+            }
+        }
         true
     }
 
@@ -236,7 +285,11 @@ impl Reply {
         }
         for (at, start) in self.starts.iter().enumerate() {
             let end = self.starts.get(at + 1).copied().unwrap_or(self.lines.len());
-            put_tagged(&mut out, "batch", reference, &self.lines[*start..end]);
+            let ends = self.batch_ends.iter().copied().find(|last| *start < *last && *last < end).unwrap_or(end);
+            put_tagged(&mut out, "batch", reference, &self.lines[*start..ends]);
+            if ends < end {
+                put_tagged(&mut out, "batch", reference, &self.lines[ends..end]);
+            }
         }
         if close {
             self.put_own(&mut out, "BATCH", &[&format!("-{reference}")]);

@@ -8,6 +8,7 @@ use ircv3::sasl::Assembler;
 use ircv3::{CapSet, Message};
 
 use crate::server::command::Pending;
+use crate::server::command::batch::Open;
 use crate::server::command::bulk::Bulk;
 use crate::server::command::monitor::Target;
 use crate::server::event::{BadLine, ConnId, Peer};
@@ -51,6 +52,8 @@ pub struct Registration {
     pub password_login_tried: bool,
     /// Capability negotiation holds registration back.
     pub negotiating: bool,
+    /// Its keys and values, until it is a user.
+    pub metadata: Vec<(Box<str>, Box<str>)>,
     /// Lines so far.
     pub lines: u32,
 }
@@ -80,6 +83,8 @@ pub struct Session {
     pub registration: Option<Box<Registration>>,
     /// A SASL exchange under way.
     pub sasl: Option<Box<Assembler>>,
+    /// A message of several lines that it is sending.
+    pub composing: Option<Box<Open>>,
     /// Lines that wait.
     pub parked: VecDeque<Input>,
     /// Whether its socket is paused.
@@ -92,6 +97,10 @@ pub struct Session {
     pub replay_after: Option<Seq>,
     /// Read markers of a connection that is not logged in, by the conversation's key.
     pub guest_markers: Vec<(Box<str>, u64)>,
+    /// Away on this connection, and why; `*` gives no reason.
+    pub away: Option<Box<str>>,
+    /// The keys that it wants to be told of (METADATA SUB).
+    pub subscriptions: Option<Box<Vec<Box<str>>>>,
     /// The nicks it asked about with MONITOR.
     pub monitored: Vec<Target>,
     /// The conversations that were replayed to it: none is twice.
@@ -116,6 +125,11 @@ impl Session {
     /// Whether later lines must wait.
     pub fn is_busy(&self) -> bool {
         self.waiting.is_some() || self.bulk.is_some()
+    }
+
+    /// Whether it wants to be told of this key.
+    pub fn is_subscribed(&self, key: &str) -> bool {
+        self.subscriptions.as_deref().is_some_and(|keys| keys.iter().any(|other| **other == *key))
     }
 
     /// A reference for a batch, unique on this connection.

@@ -1,5 +1,6 @@
 //! A person on the network, with 0 to n sessions.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ircv3::Folded;
@@ -8,6 +9,9 @@ use smallvec::SmallVec;
 use crate::server::event::ConnId;
 use crate::server::network::ChannelId;
 use crate::server::record::{AccountId, Seq};
+
+/// Keys and values (METADATA).
+pub type Metadata = BTreeMap<Box<str>, Box<str>>;
 
 /// A set of letters, for modes without parameters: bit 0 is `A`, bit 32 is `a`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +76,8 @@ pub struct User {
     pub account_name: Option<Arc<str>>,
     /// Why it is away.
     pub away: Option<Box<str>>,
+    /// Keys and values of a guest; those of an account are the account's.
+    pub metadata: Option<Box<Metadata>>,
     /// Its modes.
     pub modes: Letters,
     /// Where it is, in the order it came.
@@ -87,6 +93,10 @@ pub struct User {
     pub spoke: u64,
     /// Whether every session came over TLS.
     pub secure: bool,
+    /// When its last connection went, in milliseconds since 1970; 0 while it has one.
+    pub left: u64,
+    /// The store has it as one that is always on.
+    pub presence_kept: bool,
 }
 
 impl User {
@@ -110,4 +120,17 @@ impl User {
 /// `nick!user@host`.
 pub fn source(nick: &str, user: &str, host: &str) -> Arc<str> {
     format!("{nick}!{user}@{host}").into()
+}
+
+/// Sets or removes a key; without any there is no map.
+pub fn put_metadata(metadata: &mut Option<Box<Metadata>>, key: &str, value: Option<&str>) {
+    match value {
+        Some(value) => drop(metadata.get_or_insert_default().insert(key.into(), value.into())),
+        None => {
+            if let Some(map) = metadata {
+                map.remove(key);
+            }
+            metadata.take_if(|map| map.is_empty());
+        }
+    }
 }

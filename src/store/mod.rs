@@ -25,7 +25,7 @@ use tokio::time::timeout;
 
 use crate::server::event::{CallId, Event, Returned};
 use crate::server::history::render;
-use crate::server::record::{HistoryPage, HistoryQuery, Record, Seq, Snapshot};
+use crate::server::record::{ConversationId, HistoryQuery, Record, Seq, Snapshot};
 use crate::store::reader::Source;
 use crate::store::writer::{GroupCommit, Progress};
 
@@ -133,8 +133,13 @@ pub struct Store {
 /// A question, and how many records must be on disk before it is looked up.
 struct Read {
     id: CallId,
-    query: HistoryQuery,
+    question: Question,
     after: u64,
+}
+
+enum Question {
+    Page(Box<HistoryQuery>),
+    Message(ConversationId, Seq),
 }
 
 /// Opens the database, or makes one, and starts the thread `store`. This start is counted durably and
@@ -214,7 +219,17 @@ impl Store {
     /// Looks up history, and comes back with `Returned::History` or `Returned::Failed`. Everything that
     /// was appended before is in the answer, unless the store cannot write: then it is what is on disk.
     pub fn history(&self, id: CallId, query: HistoryQuery) {
-        let _ = self.reads.send(Read { id, query, after: self.appended.load(Ordering::Relaxed) });
+        self.ask(id, Question::Page(Box::new(query)));
+    }
+
+    /// Looks up one message of a conversation, and comes back with `Returned::Found` or
+    /// `Returned::Failed`; waits as [`Store::history`] does.
+    pub fn find(&self, id: CallId, conversation: ConversationId, seq: Seq) {
+        self.ask(id, Question::Message(conversation, seq));
+    }
+
+    fn ask(&self, id: CallId, question: Question) {
+        let _ = self.reads.send(Read { id, question, after: self.appended.load(Ordering::Relaxed) });
     }
 
     /// Writes what waits and ends; returns when all is on disk. A store that fails is tried for a
@@ -332,8 +347,8 @@ impl Answer {
             let Some(read) = read else { break };
             let written = self.watched.wait_for(|progress| progress.failing || progress.written >= read.after);
             let _ = timeout(READ_PATIENCE, written).await;
-            let returned = match self.look_up(&mut source, &read.query).await {
-                Ok(page) => Returned::History(page),
+            let returned = match self.look_up(&mut source, &read.question).await {
+                Ok(returned) => returned,
                 Err(error) => {
                     source = None;
                     Returned::Failed(format!("history cannot be read: {error}").into())
@@ -346,12 +361,19 @@ impl Answer {
         }
     }
 
-    async fn look_up(&self, source: &mut Option<Source>, query: &HistoryQuery) -> Result<HistoryPage, sqlx::Error> {
+    async fn look_up(&self, source: &mut Option<Source>, question: &Question) -> Result<Returned, sqlx::Error> {
         let source = match source {
             Some(source) => source,
             None => source.insert(self.backend.source().await?),
         };
-        let (rows, reached_end) = source.rows(query).await?;
-        Ok(render(&query.reader, &rows, reached_end))
+        Ok(match question {
+            Question::Page(query) => {
+                let (rows, reached_end) = source.rows(query).await?;
+                Returned::History(render(&query.reader, &rows, reached_end))
+            }
+            Question::Message(conversation, seq) => {
+                Returned::Found(source.message(*conversation, *seq).await?.map(Box::new))
+            }
+        })
     }
 }

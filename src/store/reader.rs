@@ -6,7 +6,7 @@
 use sqlx::Error;
 
 use crate::server::history::share;
-use crate::server::record::{Border, ConversationId, HistoryQuery, MessageRow, Range, Seq};
+use crate::server::record::{Border, ConversationId, HistoryQuery, MessageRow, Range, Seq, Wanted};
 use crate::store::sqlite;
 
 /// From which end of a span rows are taken, where it has more than are wanted.
@@ -23,8 +23,8 @@ pub enum Direction {
 pub struct Span {
     /// Which conversation.
     pub conversation: ConversationId,
-    /// Whether rows that are not text belong to it.
-    pub events: bool,
+    /// The kinds of rows that belong to it.
+    pub wanted: Wanted,
     /// Milliseconds since 1970; -1 is before everything.
     pub after: i64,
     /// Milliseconds since 1970; `i64::MAX` is after everything.
@@ -65,7 +65,7 @@ impl Source {
     pub async fn rows(&mut self, query: &HistoryQuery) -> Result<(Vec<(Seq, MessageRow)>, bool), Error> {
         let all = Span {
             conversation: query.conversation,
-            events: query.events,
+            wanted: query.wanted,
             after: -1,
             before: i64::MAX,
             direction: Direction::Newest,
@@ -152,7 +152,25 @@ impl Source {
             return Ok(Place { time, behind: false });
         }
         // No row of this conversation has the number: it is behind the last one below it.
-        Ok(Place { time: self.search(like.conversation, like.events, seq).await?, behind: true })
+        Ok(Place { time: self.search(like.conversation, like.wanted, seq).await?, behind: true })
+    }
+
+    /// A message, if it is of this conversation.
+    pub async fn message(&mut self, conversation: ConversationId, seq: Seq) -> Result<Option<MessageRow>, Error> {
+        match self.place(seq).await? {
+            Some((of, time)) if of == conversation => {
+                let span = Span {
+                    conversation,
+                    wanted: Wanted::ALL,
+                    after: time - 1,
+                    before: time + 1,
+                    direction: Direction::Oldest,
+                };
+                let rows = self.scan(span, 2).await?;
+                Ok(rows.into_iter().find(|(number, _)| *number == seq).map(|(_, row)| row))
+            }
+            _ => Ok(None),
+        }
     }
 
     async fn place(&mut self, seq: Seq) -> Result<Option<(ConversationId, i64)>, Error> {
@@ -161,9 +179,9 @@ impl Source {
         }
     }
 
-    async fn search(&mut self, conversation: ConversationId, events: bool, seq: Seq) -> Result<i64, Error> {
+    async fn search(&mut self, conversation: ConversationId, wanted: Wanted, seq: Seq) -> Result<i64, Error> {
         match self {
-            Source::Sqlite(source) => source.search(conversation, events, seq).await,
+            Source::Sqlite(source) => source.search(conversation, wanted, seq).await,
         }
     }
 

@@ -15,8 +15,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, Row, SqlSafeStr, Sq
 
 use crate::limits::STORE_BATCH;
 use crate::server::record::{
-    AccountRow, ChannelRow, ConversationId, ConversationRow, Kind, ListRow, MarkerRow, MessageRow, Record, SeenRow,
-    Seq, Snapshot,
+    AccountRow, ChannelRow, ConversationId, ConversationRow, Kind, ListRow, MarkerRow, MessageRow, MetadataRow,
+    PresenceRow, Record, SeenRow, Seq, Snapshot, Wanted,
 };
 use crate::store::reader::{Direction, Span};
 use crate::store::{StoreError, Sync};
@@ -42,6 +42,9 @@ const PACKED: &str = "concat(seq, ',', time, ',', kind, ',', bot, ',', octet_len
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("migrations/sqlite/0001_first.sql")),
     (2, "marker", include_str!("migrations/sqlite/0002_marker.sql")),
+    (3, "redaction", include_str!("migrations/sqlite/0003_redaction.sql")),
+    (4, "metadata", include_str!("migrations/sqlite/0004_metadata.sql")),
+    (5, "presence", include_str!("migrations/sqlite/0005_presence.sql")),
 ];
 
 /// Where the database is and how it is opened.
@@ -74,6 +77,8 @@ impl Database {
             .pragma("journal_size_limit", "67108864")
             .pragma("cache_size", "-32768")
             .pragma("temp_store", "memory")
+            // What is redacted is to be nowhere in the file.
+            .pragma("secure_delete", "on")
             .thread_name(|_| "store-write".to_owned())
     }
 
@@ -116,19 +121,38 @@ impl Database {
     pub async fn source(&self) -> Result<Source, Error> {
         let options = self.options().read_only(true).pragma("cache_size", "-8192");
         let connection = options.thread_name(|n| format!("store-read-{n}")).connect().await?;
-        Ok(Source { connection, scans: [false, true].map(scans), searches: [false, true].map(search) })
+        Ok(Source { connection, scans: WANTED.map(scans), searches: WANTED.map(search) })
     }
 }
 
-/// Pages of text alone or of everything, from the old end and from the new.
-fn scans(events: bool) -> [Arc<str>; 2] {
+/// Classes of rows, as the index has them: text, events, redactions.
+const CLASS: &str = "((kind > 1) + (kind = 10))";
+
+/// All that a reader can want.
+const WANTED: [Wanted; 4] = [
+    Wanted { events: false, redactions: false },
+    Wanted { events: true, redactions: false },
+    Wanted { events: false, redactions: true },
+    Wanted::ALL,
+];
+
+fn place_of(wanted: Wanted) -> usize {
+    usize::from(wanted.events) + 2 * usize::from(wanted.redactions)
+}
+
+fn classes(wanted: Wanted) -> Vec<u8> {
+    let classes = [(0, true), (1, wanted.events), (2, wanted.redactions)];
+    classes.into_iter().filter(|(_, has)| *has).map(|(class, _)| class).collect()
+}
+
+/// Pages of the kinds that are wanted, from the old end and from the new.
+fn scans(wanted: Wanted) -> [Arc<str>; 2] {
     let of_class = |class: u8| {
         format!(
-            "SELECT seq, time FROM message WHERE conversation = ?1 AND (kind > 1) = {class} \
-             AND time > ?2 AND time < ?3"
+            "SELECT seq, time FROM message WHERE conversation = ?1 AND {CLASS} = {class} AND time > ?2 AND time < ?3"
         )
     };
-    let places = if events { of_class(0) + " UNION ALL " + &of_class(1) } else { of_class(0) };
+    let places = classes(wanted).into_iter().map(of_class).collect::<Vec<_>>().join(" UNION ALL ");
     ["ASC", "DESC"].map(|order| {
         Arc::from(format!(
             "SELECT group_concat({PACKED}, '') FROM message WHERE seq IN \
@@ -138,25 +162,25 @@ fn scans(events: bool) -> [Arc<str>; 2] {
 }
 
 /// The moment up to which rows have numbers of at most ?2, found by halving: some 40 steps.
-fn search(events: bool) -> Arc<str> {
+fn search(wanted: Wanted) -> Arc<str> {
     let of_class = |class: u8| {
         format!(
-            "ifnull((SELECT seq FROM message WHERE conversation = ?1 AND (kind > 1) = {class} AND time >= low + (high \
+            "ifnull((SELECT seq FROM message WHERE conversation = ?1 AND {CLASS} = {class} AND time >= low + (high \
              - low) / 2 ORDER BY time, seq LIMIT 1), 0x7fffffffffffffff)"
         )
     };
     let newest_of_class = |class: u8| {
         format!(
-            "ifnull((SELECT time FROM message WHERE conversation = ?1 AND (kind > 1) = {class} \
+            "ifnull((SELECT time FROM message WHERE conversation = ?1 AND {CLASS} = {class} \
              ORDER BY time DESC LIMIT 1), -1)"
         )
     };
-    let (first, newest) = if events {
-        let first = format!("min({}, {})", of_class(0), of_class(1));
-        (first, format!("max({}, {})", newest_of_class(0), newest_of_class(1)))
-    } else {
-        (of_class(0), newest_of_class(0))
+    // With one argument, min and max would be aggregates.
+    let of_all = |what: &str, each: &dyn Fn(u8) -> String| match &*classes(wanted) {
+        [class] => each(*class),
+        classes => format!("{what}({})", classes.iter().map(|class| each(*class)).collect::<Vec<_>>().join(", ")),
     };
+    let (first, newest) = (of_all("min", &of_class), of_all("max", &newest_of_class));
     Arc::from(format!(
         "WITH RECURSIVE halving (low, high) AS (SELECT -1, {newest} + 1 UNION ALL \
          SELECT iif({first} <= ?2, low + (high - low) / 2, low), iif({first} <= ?2, high, low + (high - low) / 2) \
@@ -261,20 +285,26 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
         .bind(row.id as i64)
         .bind(&*row.key),
         Record::Account(row) => sqlx::query(
-            "INSERT OR REPLACE INTO account (id, name, folded, password, registered, autoreplay_missed) \
-             VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO account (id, name, folded, password, registered, autoreplay_missed, always_on, \
+             multiclient) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(row.id as i64)
         .bind(&*row.name)
         .bind(&*row.folded)
         .bind(&*row.password)
         .bind(row.registered as i64)
-        .bind(row.autoreplay_missed),
+        .bind(row.autoreplay_missed)
+        .bind(row.always_on)
+        .bind(row.multiclient),
         Record::AccountGone(id) => {
             let seen = sqlx::query("DELETE FROM seen WHERE account = ?").bind(*id as i64);
             seen.execute(&mut *connection).await?;
             let markers = sqlx::query("DELETE FROM marker WHERE account = ?").bind(*id as i64);
             markers.execute(&mut *connection).await?;
+            let presence = sqlx::query("DELETE FROM presence WHERE account = ?").bind(*id as i64);
+            presence.execute(&mut *connection).await?;
+            let metadata = sqlx::query("DELETE FROM metadata WHERE owner = ?").bind(format!("${id}"));
+            metadata.execute(&mut *connection).await?;
             sqlx::query("DELETE FROM account WHERE id = ?").bind(*id as i64)
         }
         Record::Channel(row) => {
@@ -301,6 +331,8 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
         Record::ChannelGone(folded) => {
             let list = sqlx::query("DELETE FROM list WHERE channel = ?").bind(&**folded);
             list.execute(&mut *connection).await?;
+            let metadata = sqlx::query("DELETE FROM metadata WHERE owner = ?").bind(&**folded);
+            metadata.execute(&mut *connection).await?;
             sqlx::query("DELETE FROM channel WHERE folded = ?").bind(&**folded)
         }
         Record::ListEntry(row) => {
@@ -327,6 +359,30 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
                 .bind(&*row.conversation)
                 .bind(row.time as i64)
         }
+        Record::Presence(row) => sqlx::query(
+            "INSERT OR REPLACE INTO presence (account, since, nick, user, host, realname, modes, away, channels, \
+             signon, gone) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(row.account as i64)
+        .bind(row.since as i64)
+        .bind(&*row.nick)
+        .bind(&*row.user)
+        .bind(&*row.host)
+        .bind(&*row.realname)
+        .bind(&*row.modes)
+        .bind(row.away.as_deref())
+        .bind(&*row.channels)
+        .bind(row.signon as i64)
+        .bind(row.left as i64),
+        Record::PresenceGone(account) => sqlx::query("DELETE FROM presence WHERE account = ?").bind(*account as i64),
+        Record::Metadata(row) => match &row.value {
+            Some(value) => sqlx::query("INSERT OR REPLACE INTO metadata (owner, key, value) VALUES (?, ?, ?)")
+                .bind(&*row.owner)
+                .bind(&*row.key)
+                .bind(&**value),
+            None => sqlx::query("DELETE FROM metadata WHERE owner = ? AND key = ?").bind(&*row.owner).bind(&*row.key),
+        },
+        Record::Redacted(seq) => sqlx::query("DELETE FROM message WHERE seq = ?").bind(*seq as i64),
     };
     query.execute(connection).await?;
     Ok(())
@@ -350,7 +406,7 @@ async fn load(connection: &mut SqliteConnection) -> Result<Snapshot, Error> {
     transaction.commit().await?;
 
     let accounts =
-        sqlx::query("SELECT id, name, folded, password, registered, autoreplay_missed FROM account ORDER BY id")
+        sqlx::query("SELECT id, name, folded, password, registered, autoreplay_missed, always_on, multiclient FROM account ORDER BY id")
             .try_map(|row: SqliteRow| {
                 Ok(AccountRow {
                     id: number(&row, 0)?,
@@ -359,6 +415,8 @@ async fn load(connection: &mut SqliteConnection) -> Result<Snapshot, Error> {
                     password: row.try_get(3)?,
                     registered: number(&row, 4)?,
                     autoreplay_missed: row.try_get(5)?,
+                    always_on: row.try_get(6)?,
+                    multiclient: row.try_get(7)?,
                 })
             })
             .fetch_all(&mut *connection)
@@ -399,17 +457,21 @@ async fn load(connection: &mut SqliteConnection) -> Result<Snapshot, Error> {
             })
             .fetch_all(&mut *connection)
             .await?;
-    // Two seeks a conversation, however long it is.
+    // Three seeks a conversation, however long it is.
     let conversations = sqlx::query(
         "SELECT id, key, \
-         (SELECT time FROM message WHERE conversation = id AND (kind > 1) = 0 ORDER BY time DESC LIMIT 1), \
-         (SELECT time FROM message WHERE conversation = id AND (kind > 1) = 1 ORDER BY time DESC LIMIT 1) \
+         (SELECT time FROM message WHERE conversation = id AND ((kind > 1) + (kind = 10)) = 0 \
+          ORDER BY time DESC LIMIT 1), \
+         (SELECT time FROM message WHERE conversation = id AND ((kind > 1) + (kind = 10)) = 1 \
+          ORDER BY time DESC LIMIT 1), \
+         (SELECT time FROM message WHERE conversation = id AND ((kind > 1) + (kind = 10)) = 2 \
+          ORDER BY time DESC LIMIT 1) \
          FROM conversation ORDER BY id",
     )
     .try_map(|row: SqliteRow| {
-        let text = row.try_get::<Option<i64>, _>(2)?.unwrap_or(0) as u64;
-        let event = row.try_get::<Option<i64>, _>(3)?.unwrap_or(0) as u64;
-        Ok((ConversationRow { id: number(&row, 0)?, key: row.try_get(1)? }, text.max(event), text))
+        let newest = |column| Ok::<_, Error>(row.try_get::<Option<i64>, _>(column)?.unwrap_or(0) as u64);
+        let (text, event, redaction) = (newest(2)?, newest(3)?, newest(4)?);
+        Ok((ConversationRow { id: number(&row, 0)?, key: row.try_get(1)? }, text.max(event).max(redaction), text))
     })
     .fetch_all(&mut *connection)
     .await?;
@@ -426,7 +488,35 @@ async fn load(connection: &mut SqliteConnection) -> Result<Snapshot, Error> {
         })
         .fetch_all(&mut *connection)
         .await?;
-    Ok(Snapshot { epoch, boot, last_seq: last_seq as u64, accounts, channels, lists, conversations, seen, markers })
+    let metadata = sqlx::query("SELECT owner, key, value FROM metadata ORDER BY owner, key")
+        .try_map(|row: SqliteRow| {
+            Ok(MetadataRow { owner: row.try_get(0)?, key: row.try_get(1)?, value: row.try_get(2)? })
+        })
+        .fetch_all(&mut *connection)
+        .await?;
+    let presences = sqlx::query(
+        "SELECT account, since, nick, user, host, realname, modes, away, channels, signon, gone FROM presence \
+         ORDER BY account",
+    )
+    .try_map(|row: SqliteRow| {
+        Ok(PresenceRow {
+            account: number(&row, 0)?,
+            since: number(&row, 1)?,
+            nick: row.try_get::<&str, _>(2)?.into(),
+            user: row.try_get(3)?,
+            host: row.try_get::<&str, _>(4)?.into(),
+            realname: row.try_get(5)?,
+            modes: row.try_get(6)?,
+            away: row.try_get(7)?,
+            channels: row.try_get(8)?,
+            signon: number(&row, 9)?,
+            left: number(&row, 10)?,
+        })
+    })
+    .fetch_all(&mut *connection)
+    .await?;
+    let last_seq = last_seq as u64;
+    Ok(Snapshot { epoch, boot, last_seq, accounts, channels, lists, conversations, seen, markers, metadata, presences })
 }
 
 fn number(row: &SqliteRow, column: usize) -> Result<u64, Error> {
@@ -436,10 +526,10 @@ fn number(row: &SqliteRow, column: usize) -> Result<u64, Error> {
 /// A connection that reads messages.
 pub struct Source {
     connection: SqliteConnection,
-    /// By `events`, then direction.
-    scans: [[Arc<str>; 2]; 2],
-    /// By `events`.
-    searches: [Arc<str>; 2],
+    /// By [`place_of`], then direction.
+    scans: [[Arc<str>; 2]; 4],
+    /// By [`place_of`].
+    searches: [Arc<str>; 4],
 }
 
 impl Source {
@@ -453,8 +543,8 @@ impl Source {
     }
 
     /// A moment such that the rows up to it are those with numbers up to `seq`; -1 where there is none.
-    pub async fn search(&mut self, conversation: ConversationId, events: bool, seq: Seq) -> Result<i64, Error> {
-        sqlx::query_scalar(AssertSqlSafe(self.searches[usize::from(events)].clone()))
+    pub async fn search(&mut self, conversation: ConversationId, wanted: Wanted, seq: Seq) -> Result<i64, Error> {
+        sqlx::query_scalar(AssertSqlSafe(self.searches[place_of(wanted)].clone()))
             .bind(conversation as i64)
             .bind(i64::try_from(seq).unwrap_or(i64::MAX - 1))
             .fetch_one(&mut self.connection)
@@ -463,7 +553,7 @@ impl Source {
 
     /// The first `limit` rows in `span`, in its direction; ascending, whatever that is.
     pub async fn scan(&mut self, span: Span, limit: u32) -> Result<Vec<(Seq, MessageRow)>, Error> {
-        let sql = &self.scans[usize::from(span.events)][usize::from(span.direction == Direction::Newest)];
+        let sql = &self.scans[place_of(span.wanted)][usize::from(span.direction == Direction::Newest)];
         let packed: Option<String> = sqlx::query_scalar(AssertSqlSafe(sql.clone()))
             .bind(span.conversation as i64)
             .bind(span.after)

@@ -20,7 +20,7 @@ use crate::server::event::{CallId, ConnId, Event, Returned};
 use crate::server::history::{render, select};
 use crate::server::record::{
     AccountRow, Border, ChannelRow, ConversationRow, HistoryPage, HistoryQuery, Kind, ListRow, MarkerRow, MessageRow,
-    Range, Reader, Record, SeenRow, Seq, Snapshot,
+    MetadataRow, PresenceRow, Range, Reader, Record, SeenRow, Seq, Snapshot, Wanted,
 };
 use crate::store::{Options, Store, StoreError, Sync, open};
 
@@ -153,7 +153,7 @@ fn reader() -> Reader {
 }
 
 fn latest(conversation: u64, limit: u32) -> HistoryQuery {
-    HistoryQuery { conversation, range: Range::Latest(None), limit, events: true, floor: 0, reader: reader() }
+    HistoryQuery { conversation, range: Range::Latest(None), limit, wanted: Wanted::ALL, floor: 0, reader: reader() }
 }
 
 fn message(conversation: u64, time: u64, kind: Kind, text: &str) -> MessageRow {
@@ -220,6 +220,8 @@ fn account(id: u64, name: &str) -> AccountRow {
         password: "$2b$hash".into(),
         registered: 1_700_000_000_123,
         autoreplay_missed: id == 1,
+        always_on: (id == 1).then_some(false),
+        multiclient: id != 1,
     }
 }
 
@@ -239,6 +241,30 @@ fn channel(name: &str) -> ChannelRow {
 
 fn entry(channel: &str, mode: char, mask: &str) -> ListRow {
     ListRow { channel: channel.into(), mode, mask: mask.into(), setter: "alice!a@b".into(), set_at: 9 }
+}
+
+fn presence(account: u64, channels: &str) -> PresenceRow {
+    PresenceRow {
+        account,
+        since: 7,
+        nick: "Alice".into(),
+        user: "~a".into(),
+        host: "host".into(),
+        realname: "Älice".into(),
+        modes: "iw".into(),
+        away: (account == 1).then(|| "out".into()),
+        channels: channels.into(),
+        signon: 5,
+        left: 9,
+    }
+}
+
+fn metadata(owner: &str, key: &str, value: Option<&str>) -> MetadataRow {
+    MetadataRow { owner: owner.into(), key: key.into(), value: value.map(Into::into) }
+}
+
+fn key(owner: &str, key: &str, value: Option<&str>) -> Record {
+    Record::Metadata(Box::new(metadata(owner, key, value)))
 }
 
 #[test]
@@ -273,6 +299,19 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             Record::Seen(SeenRow { account: 1, device: "".into(), seq: None }),
             Record::Marker(MarkerRow { account: 1, conversation: "#full".into(), time: 5 }),
             Record::Marker(MarkerRow { account: 1, conversation: "#full".into(), time: 6 }),
+            key("#full", "avatar", Some("a")),
+            key("#full", "avatar", Some("ä")),
+            key("#full", "color", Some("red")),
+            key("#full", "color", None),
+            key("$1", "status", Some("")),
+            key("$3", "status", Some("gone")),
+            key("#gone", "status", Some("gone")),
+            Record::Presence(Box::new(presence(3, "#gone:"))),
+            Record::PresenceGone(3),
+            Record::Presence(Box::new(presence(1, "#full:qo"))),
+            Record::Presence(Box::new(presence(1, "#full:qo #b:"))),
+            Record::AccountGone(4),
+            Record::ChannelGone("#gone".into()),
         ];
         let records: Vec<_> = (1..).zip(records).collect();
         let last = records.last().unwrap().0;
@@ -296,6 +335,10 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
                 SeenRow { account: 1, device: "laptop".into(), seq: Some(20) },
             ],
             markers: vec![MarkerRow { account: 1, conversation: "#full".into(), time: 6 }],
+            metadata: [("#full", "avatar", "ä"), ("$1", "status", ""), ("$3", "status", "gone")]
+                .map(|(owner, key, value)| metadata(owner, key, Some(value)))
+                .into(),
+            presences: vec![presence(1, "#full:qo #b:")],
         };
         assert_eq!(bed.killed().open().snapshot, expected, "after a kill");
         running.close();
@@ -443,18 +486,54 @@ fn a_page_of_text_is_full_however_many_events_lie_between() {
         let kind = |n: u64| if n.is_multiple_of(4) { Kind::Privmsg } else { Kind::Join };
         let rows: Vec<_> = (1..=200).map(|n| (n, message(1, n, kind(n), "t"))).collect();
         running.store.append(rows.iter().map(|(n, row)| (*n, Record::Message(Box::new(row.clone())))).collect());
-        let page = running.page(HistoryQuery { events: false, limit: 50, ..latest(1, 0) });
+        let page = running.page(HistoryQuery { wanted: Wanted::default(), limit: 50, ..latest(1, 0) });
         assert_eq!((page.messages, page.last), (50, 200));
         assert!(text(&page).starts_with("@label=l;draft/chathistory-end :"));
-        let page = running.page(HistoryQuery { events: false, limit: 49, ..latest(1, 0) });
+        let page = running.page(HistoryQuery { wanted: Wanted::default(), limit: 49, ..latest(1, 0) });
         assert_eq!(page.messages, 49);
         assert!(text(&page).starts_with("@label=l :"), "there is one more");
     }
 }
 
+#[test]
+fn what_is_redacted_is_in_no_answer_and_in_no_file() {
+    for bed in Bed::all() {
+        let running = bed.open();
+        let said = |n: u64, text: &str| (n, Record::Message(Box::new(message(1, n, Kind::Privmsg, text))));
+        running.store.append(vec![said(1, "before"), said(2, "a secret that slipped out"), said(3, "after")]);
+        running.store.find(CALL, 1, 2);
+        running.committed(3);
+        match running.next() {
+            Event::Returned(CALL, Returned::Found(Some(row))) => assert_eq!(&*row.text, "a secret that slipped out"),
+            other => panic!("{other:?}"),
+        }
+        let redact = MessageRow { argument: Some("id".into()), ..message(1, 4, Kind::Redact, "oops") };
+        running.store.append(vec![(4, Record::Redacted(2)), (4, Record::Message(Box::new(redact)))]);
+        let page = text(&running.page(latest(1, 10)));
+        assert!(
+            !page.contains("secret") && page.contains("before") && page.contains("REDACT #rust id :oops"),
+            "{page}"
+        );
+        let without = HistoryQuery { wanted: Wanted { events: true, redactions: false }, ..latest(1, 10) };
+        assert!(!text(&running.page(without)).contains("REDACT"));
+        for (conversation, seq) in [(1, 2), (2, 1)] {
+            running.store.find(CALL, conversation, seq);
+            assert!(matches!(running.next(), Event::Returned(CALL, Returned::Found(None))));
+        }
+        running.close();
+        match &bed {
+            Bed::Sqlite(dir) => {
+                let file = std::fs::read(dir.path().join("in/roost.db")).unwrap();
+                let has = |word: &[u8]| file.windows(word.len()).any(|bytes| bytes == word);
+                assert!(!has(b"secret") && has(b"before"));
+            }
+        }
+    }
+}
+
 /// Rows of three conversations with gaps between their numbers and times, and questions about them.
 fn case() -> impl Strategy<Value = (Vec<(Seq, MessageRow)>, Vec<HistoryQuery>)> {
-    let row = (1u64..4, 1u64..4, 1u64..30, 0u8..10);
+    let row = (1u64..4, 1u64..4, 1u64..30, 0u8..11);
     prop::collection::vec(row, 0..80).prop_flat_map(|steps| {
         let (mut seq, mut times) = (0, [0, 0, 5]);
         let rows: Vec<_> = steps
@@ -483,10 +562,12 @@ fn case() -> impl Strategy<Value = (Vec<(Seq, MessageRow)>, Vec<HistoryQuery>)> 
         ];
         let limit = prop_oneof![8 => 0u32..9, 1 => 90u32..=u32::MAX];
         let floor = prop_oneof![2 => Just(0), 1 => 0..seq + 5];
-        let query =
-            (1u64..4, range, limit, any::<bool>(), floor).prop_map(|(conversation, range, limit, events, floor)| {
-                HistoryQuery { conversation, range, limit, events, floor, reader: reader() }
-            });
+        let query = (1u64..4, range, limit, any::<(bool, bool)>(), floor).prop_map(
+            |(conversation, range, limit, wants, floor)| {
+                let wanted = Wanted { events: wants.0, redactions: wants.1 };
+                HistoryQuery { conversation, range, limit, wanted, floor, reader: reader() }
+            },
+        );
         (Just(rows), prop::collection::vec(query, 60))
     })
 }
@@ -503,7 +584,7 @@ fn every_range_is_answered_as_the_model_says() {
                 for query in &queries {
                     let there = rows.iter().filter(|(_, row)| row.conversation == query.conversation);
                     let there = there.map(|(seq, row)| (*seq, row));
-                    let (expected, end) = select(there, query.range, query.limit, query.events, query.floor);
+                    let (expected, end) = select(there, query.range, query.limit, query.wanted, query.floor);
                     let found = running.page(query.clone());
                     assert_eq!(text(&found), text(&render(&query.reader, &expected, end)), "{query:?}");
                 }

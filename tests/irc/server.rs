@@ -90,6 +90,11 @@ impl Server {
         client
     }
 
+    /// The number of the process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The directory that it runs in.
     pub fn home(&self) -> &Path {
         self.home.path()

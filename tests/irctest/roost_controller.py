@@ -135,11 +135,21 @@ class RoostController(BaseServerController, DirectoryBasedController):
         if server["casemapping"] != "ascii":
             raise NotImplementedByController(f"casemapping {server['casemapping']}")
         registration = accounts["registration"]
-        plain, tls, websocket, websocket_tls = [], [], [], []
+        plain, tls, websocket, websocket_tls, others = [], [], [], [], []
         certificate, key = "", ""
         for address, listener in server["listeners"].items():
             listener = listener or {}
-            if "tls" in listener:
+            if listener.get("proxy"):
+                if "tls" in listener:
+                    raise NotImplementedByController("a TLS listener behind a proxy, with a certificate of its own")
+                others.append(
+                    {
+                        "address": address,
+                        "websocket": bool(listener.get("websocket")),
+                        "proxy": server["proxy-allowed-from"],
+                    }
+                )
+            elif "tls" in listener:
                 certificate, key = str(listener["tls"]["cert"]), str(listener["tls"]["key"])
                 (websocket_tls if listener.get("websocket") else tls).append(address)
             else:
@@ -148,7 +158,13 @@ class RoostController(BaseServerController, DirectoryBasedController):
         toml = {
             None: {"data": conf["datastore"]["path"]},
             "server": {"name": server["name"], "network": conf["network"]["name"], "workers": 1},
-            "listen": {"plain": plain, "tls": tls, "websocket": websocket, "websocket_tls": websocket_tls},
+            "listen": {
+                "plain": plain,
+                "tls": tls,
+                "websocket": websocket,
+                "websocket_tls": websocket_tls,
+                "proxy_from": server.get("proxy-allowed-from", []),
+            },
             "tls": {"certificate": certificate, "key": key},
             # Each test has a server of its own, which is thrown away: the disk need not be waited for.
             "store": {"sync": "normal"},
@@ -160,6 +176,7 @@ class RoostController(BaseServerController, DirectoryBasedController):
                 "registration": registration["enabled"],
                 "register_before_connect": registration.get("allow-before-connect", False),
                 "bcrypt_cost": registration["bcrypt-cost"],
+                "always_on": accounts["multiclient"].get("always-on", "off").replace("disabled", "off"),
             },
             "channels": {
                 "registration": conf["channels"]["registration"]["enabled"],
@@ -167,6 +184,10 @@ class RoostController(BaseServerController, DirectoryBasedController):
             },
             "connection": {"password": hash_password(password) if password else ""},
             "users": {"default_modes": accounts.get("default-user-modes", "").lstrip("+")},
+            "multiline": {
+                "max_bytes": conf["limits"]["multiline"]["max-bytes"],
+                "max_lines": conf["limits"]["multiline"]["max-lines"],
+            },
             "flood": {"enabled": False},
             "throttle": {"enabled": False},
         }
@@ -176,6 +197,9 @@ class RoostController(BaseServerController, DirectoryBasedController):
                 lines.append(f"[{section}]")
             # Strings, numbers, booleans and lists of strings are written alike in JSON and TOML.
             lines += [f"{name} = {json.dumps(value)}" for name, value in values.items()]
+        for listener in others:
+            lines += ["[[listen.on]]"]
+            lines += [f"{name} = {json.dumps(value)}" for name, value in listener.items()]
         for name in conf["opers"]:
             # irctest's only operator; its hash is of Ergo's kind, which Roost does not read.
             lines += ["[[oper]]", f"name = {json.dumps(name)}"]

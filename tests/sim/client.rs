@@ -243,6 +243,8 @@ impl Client {
                 0 => "+typing=active".to_owned(),
                 1 => "+draft/react=\\:)".to_owned(),
                 2 => format!("+draft/reply={known};+draft/react=ü"),
+                // With draft/multiline it would be a line of a message that was never begun.
+                3 if self.view.caps.has(Cap::Multiline) => "account=root;msgid=1".to_owned(),
                 3 => "account=root;time=2020-01-01T00:00:00.000Z;msgid=1;batch=1".to_owned(),
                 4 => "+secret=1;+;=;;+a;+a=2".to_owned(),
                 _ => "label=".to_owned(),

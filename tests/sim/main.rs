@@ -99,7 +99,7 @@ fn twice(seed: u64, fault: Option<Fault>) -> Result<(), Invariant> {
 fn caught(fault: Fault) {
     let Some((_, expected)) = Fault::ALL.iter().find(|(listed, _)| *listed == fault) else { return };
     let mut others = Vec::new();
-    for seed in 0..60 {
+    for seed in 0..300 {
         let found = match fault {
             Fault::OrderByChance => twice(seed, Some(fault)).err(),
             _ => run_seed(seed, STEPS, Some(fault)).err().map(|(violation, _)| violation.invariant),
@@ -109,7 +109,7 @@ fn caught(fault: Fault) {
         }
         others.extend(found);
     }
-    panic!("{fault:?} was not caught by {expected:?} in 60 seeds, but by {others:?}");
+    panic!("{fault:?} was not caught by {expected:?} in 300 seeds, but by {others:?}");
 }
 
 macro_rules! planted {

@@ -7,7 +7,7 @@ use roost::server::event::{CallId, Returned};
 use roost::server::history;
 use roost::server::record::{
     AccountId, AccountRow, ChannelRow, ConversationId, ConversationRow, HistoryQuery, ListRow, MarkerRow, MessageRow,
-    Record, SeenRow, Seq, Snapshot,
+    MetadataRow, PresenceRow, Record, SeenRow, Seq, Snapshot,
 };
 
 use crate::violation::{Invariant, Outcome, broken};
@@ -24,6 +24,8 @@ pub struct Rows {
     conversations: BTreeMap<ConversationId, Box<str>>,
     seen: BTreeMap<(AccountId, Box<str>), Option<Seq>>,
     markers: BTreeMap<(AccountId, Box<str>), u64>,
+    metadata: BTreeMap<(Box<str>, Box<str>), Box<str>>,
+    presences: BTreeMap<AccountId, PresenceRow>,
 }
 
 /// A question that waits until what was appended before it is committed.
@@ -83,7 +85,16 @@ impl Store {
             let folded = name.to_ascii_lowercase();
             let password = format!("h:pw-{folded}").into();
             let (name, folded) = (name.into(), folded.into());
-            let row = AccountRow { id, name, folded, password, registered: 1_600_000_000_000, autoreplay_missed: true };
+            let row = AccountRow {
+                id,
+                name,
+                folded,
+                password,
+                registered: 1_600_000_000_000,
+                autoreplay_missed: true,
+                always_on: None,
+                multiclient: true,
+            };
             self.disk.accounts.insert(id, row);
         }
     }
@@ -203,7 +214,7 @@ impl Store {
         let Read { id, query, .. } = self.reads.remove(at)?;
         let rows = self.disk.messages.iter().filter(|(_, row)| row.conversation == query.conversation);
         let rows = rows.map(|(seq, row)| (*seq, row));
-        let (mut rows, ended) = history::select(rows, query.range, query.limit, query.events, query.floor);
+        let (mut rows, ended) = history::select(rows, query.range, query.limit, query.wanted, query.floor);
         if lose_row && rows.len() > 2 {
             rows.remove(1);
         }
@@ -278,6 +289,17 @@ impl Store {
                 .iter()
                 .map(|((account, key), time)| MarkerRow { account: *account, conversation: key.clone(), time: *time })
                 .collect(),
+            presences: self.disk.presences.values().cloned().collect(),
+            metadata: self
+                .disk
+                .metadata
+                .iter()
+                .map(|((owner, key), value)| MetadataRow {
+                    owner: owner.clone(),
+                    key: key.clone(),
+                    value: Some(value.clone()),
+                })
+                .collect(),
         }
     }
 }
@@ -298,6 +320,8 @@ impl Rows {
                 self.accounts.remove(&id);
                 self.seen.retain(|(account, _), _| *account != id);
                 self.markers.retain(|(account, _), _| *account != id);
+                self.metadata.retain(|(owner, _), _| **owner != *format!("${id}"));
+                self.presences.remove(&id);
             }
             Record::Channel(row) => {
                 self.channels.insert(row.folded.clone(), *row);
@@ -305,6 +329,7 @@ impl Rows {
             Record::ChannelGone(folded) => {
                 self.channels.remove(&folded);
                 self.lists.retain(|(channel, _, _), _| *channel != folded);
+                self.metadata.retain(|(owner, _), _| *owner != folded);
             }
             Record::ListEntry(row) => {
                 self.lists.insert((row.channel.clone(), row.mode, row.mask.clone()), *row);
@@ -317,6 +342,21 @@ impl Rows {
             }
             Record::Marker(row) => {
                 self.markers.insert((row.account, row.conversation), row.time);
+            }
+            Record::Presence(row) => {
+                self.presences.insert(row.account, *row);
+            }
+            Record::PresenceGone(account) => {
+                self.presences.remove(&account);
+            }
+            Record::Metadata(row) => {
+                match row.value {
+                    Some(value) => self.metadata.insert((row.owner, row.key), value),
+                    None => self.metadata.remove(&(row.owner, row.key)),
+                };
+            }
+            Record::Redacted(seq) => {
+                self.messages.remove(&seq);
             }
         }
     }

@@ -14,7 +14,7 @@ use roost::server::frame::Frame;
 use roost::server::history;
 use roost::server::network::{Conversation, Network, UserId};
 use roost::server::record::{Kind, MessageRow, Reader, Record, Seq, Snapshot};
-use roost::server::settings::{Oper, Settings, Throttle};
+use roost::server::settings::{Limits, Oper, Settings, Throttle};
 
 use crate::client::{Client, Counters, Persona};
 use crate::edge::{Edge, Typed};
@@ -138,7 +138,10 @@ fn settings(random: &mut Random, password: bool) -> Settings {
         relay_when_store_fails: random.percent(10),
         list_entries: 20,
         channels_per_user: 4,
-        throttle: Some(Throttle { connections: 8, registrations_per_hour: 4, ..Throttle::default() }),
+        throttle: Some(Throttle {
+            limits: Limits { connections: 8, registrations_per_hour: 4, ..Throttle::default().limits },
+            ..Throttle::default()
+        }),
         opers: vec![Oper { name: "admin".into(), password: "h:right".into() }],
         client_tag_deny: if random.percent(30) { vec!["*".into(), "-draft/react".into()] } else { Vec::new() },
         default_user_modes: (*random.pick(&["i", "", "iB"])).to_owned(),
@@ -376,7 +379,7 @@ impl<'a> World<'a> {
             Call::Verify { password, hash } => {
                 Returned::Verified(hash.is_some_and(|hash| *hash == *format!("h:{password}")))
             }
-            Call::History(_) => return Ok(()),
+            Call::History(_) | Call::Find { .. } => return Ok(()),
         };
         self.handle(Event::Returned(id, returned), &[])
     }
@@ -400,6 +403,7 @@ impl<'a> World<'a> {
             tls: self.random.percent(50),
             websocket: self.random.percent(20),
             certfp: self.random.percent(10).then(|| "abcd".into()),
+            host: None,
         };
         self.handle(Event::Opened(conn, Box::new(peer)), &[])?;
         if self.random.percent(8) {
@@ -1160,7 +1164,7 @@ impl Scene {
                     if echo {
                         all.insert(conn, Copies::First);
                     }
-                } else if own_too || echo {
+                } else if own_too || echo || caps.has_any(CapSet::of(&[Cap::SelfMessage, Cap::MessageTags])) {
                     all.insert(conn, Copies::First);
                 }
             }

@@ -213,7 +213,7 @@ pub(in crate::server) mod testing {
     use crate::server::action::{Actions, NetAction};
     use crate::server::event::{ConnId, Event, Now, Peer};
     use crate::server::network::UserId;
-    use crate::server::record::Snapshot;
+    use crate::server::record::{Record, Seq, Snapshot};
     use crate::server::settings::Settings;
 
     pub struct Asked {
@@ -263,6 +263,7 @@ pub(in crate::server) mod testing {
                 tls: false,
                 websocket: false,
                 certfp: None,
+                host: None,
             };
             self.handle(Event::Opened(conn, Box::new(peer)));
             conn
@@ -271,6 +272,11 @@ pub(in crate::server) mod testing {
         pub fn handle(&mut self, event: Event) {
             self.actions = Actions::new(1);
             self.server.handle(self.now, event, &mut self.actions);
+        }
+
+        /// What the last event gave to the store.
+        pub fn kept(&self) -> &[(Seq, Record)] {
+            &self.actions.store
         }
 
         pub fn id(&self, nick: &str) -> UserId {

@@ -27,6 +27,11 @@ pub fn offered(settings: &Settings) -> CapSet {
 pub fn value(settings: &Settings, cap: Cap) -> Option<String> {
     match cap {
         Cap::Sasl => Some("PLAIN".into()),
+        Cap::Metadata2 => Some(super::metadata::value(false)),
+        Cap::Metadata3 => Some(super::metadata::value(true)),
+        Cap::Multiline => {
+            Some(format!("max-bytes={},max-lines={}", settings.multiline_bytes, settings.multiline_lines))
+        }
         Cap::AccountRegistration => {
             let before = if settings.register_before_connect { "before-connect," } else { "" };
             Some(format!("{before}custom-account-name"))

@@ -10,7 +10,7 @@ use crate::server::action::{Call, NetAction};
 use crate::server::command::{Pending, printable};
 use crate::server::event::Returned;
 use crate::server::network::{ChannelId, Identity};
-use crate::server::record::{Border, ConversationId, HistoryQuery, MsgId, Range, Reader, Seq};
+use crate::server::record::{Border, ConversationId, HistoryQuery, MsgId, Range, Reader, Seq, Wanted};
 use crate::server::{Ctx, Server};
 
 /// CHATHISTORY
@@ -51,7 +51,10 @@ fn messages(server: &mut Server, ctx: &mut Ctx, subcommand: &str, target: &str, 
         range,
         limit,
         // Without a batch round them, old JOINs and QUITs would be taken for new ones.
-        events: ctx.reply.caps.has_all(CapSet::of(&[Cap::EventPlayback, Cap::Batch])),
+        wanted: Wanted {
+            events: ctx.reply.caps.has_all(CapSet::of(&[Cap::EventPlayback, Cap::Batch])),
+            redactions: ctx.reply.caps.has_all(CapSet::of(&[Cap::MessageRedaction, Cap::Batch])),
+        },
         floor: found.floor,
         reader,
     };
@@ -83,17 +86,23 @@ pub fn returned(server: &mut Server, ctx: &mut Ctx, subcommand: &str, target: &s
     }
 }
 
-struct Found {
-    id: ConversationId,
-    name: Box<str>,
-    floor: Seq,
+/// A conversation that a client may read.
+pub struct Found {
+    /// Its number.
+    pub id: ConversationId,
+    /// Its key.
+    pub key: Box<str>,
+    /// What the client calls it now: a channel, or a nick.
+    pub name: Box<str>,
+    /// Only what is after this.
+    pub floor: Seq,
 }
 
 /// A conversation that nothing was ever said in.
 const NO_CONVERSATION: ConversationId = 0;
 
 /// The conversation that `target` names for this client, if it may read it.
-fn conversation(server: &Server, ctx: &Ctx, target: &str) -> Option<Found> {
+pub fn conversation(server: &Server, ctx: &Ctx, target: &str) -> Option<Found> {
     let user = ctx.me();
     let network = &server.network;
     if target.starts_with('#') {
@@ -101,20 +110,21 @@ fn conversation(server: &Server, ctx: &Ctx, target: &str) -> Option<Found> {
         channel.ranks(user)?;
         let found = network.conversation(channel.folded.as_str());
         let id = found.map_or(NO_CONVERSATION, |found| found.id);
-        return Some(Found { id, name: (*channel.name).into(), floor: 0 });
+        return Some(Found { id, key: channel.folded.as_str().into(), name: (*channel.name).into(), floor: 0 });
     }
     if !ircv3::name::is_nick(target, crate::limits::NICK_LEN) {
         return None;
     }
     let own = network.identity(user);
     let peer = network.identity_by_name(target);
-    let found = network.conversation(&own.key(&peer));
+    let key = own.key(&peer);
+    let found = network.conversation(&key);
     // A guest reads what was said since it came: whoever had its nick before was someone else.
     let floor = match own {
         Identity::Account(_) => 0,
         Identity::Guest(_) => network.users[user].since,
     };
-    Some(Found { id: found.map_or(NO_CONVERSATION, |found| found.id), name: target.into(), floor })
+    Some(Found { id: found.map_or(NO_CONVERSATION, |found| found.id), key, name: target.into(), floor })
 }
 
 fn range_of(server: &Server, range: Asked<'_>) -> Option<Range> {
@@ -287,7 +297,7 @@ fn next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
         conversation,
         range: Range::Between(Border::Seq(replay.until), Border::Seq(replay.after)),
         limit: server.settings.autoreplay_limit,
-        events: false,
+        wanted: Wanted::default(),
         floor: replay.after,
         reader,
     };

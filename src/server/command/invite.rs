@@ -7,6 +7,7 @@ use ircv3::mode::Rank;
 use ircv3::numeric::Numeric;
 use ircv3::{Cap, CapSet, Message};
 
+use crate::server::change::Change;
 use crate::server::command::{need_more_params, printable};
 use crate::server::policy;
 use crate::server::{Ctx, Server};
@@ -18,16 +19,19 @@ const MOST: usize = 50;
 
 /// INVITE
 pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    match (line.param(0), line.param(1)) {
+        (None, _) => list(server, ctx, server.now().mono_ms),
+        (Some(_), None) => need_more_params(ctx, "INVITE"),
+        (Some(nick), Some(channel)) => {
+            server.submit(ctx, Change::Invite { nick, channel });
+        }
+    }
+}
+
+/// Invites someone, where the sender may.
+pub fn apply(server: &mut Server, ctx: &mut Ctx, nick: &str, name: &str) {
     let user = ctx.me();
     let now = server.now().mono_ms;
-    let (Some(nick), name) = (line.param(0), line.param(1)) else {
-        list(server, ctx, now);
-        return;
-    };
-    let Some(name) = name else {
-        need_more_params(ctx, "INVITE");
-        return;
-    };
     let Some(target) = server.network.user_by_nick(nick) else {
         ctx.reply.numeric(Numeric::ERR_NOSUCHNICK, &[printable(nick)], Some("No such nick"));
         return;
@@ -54,7 +58,6 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         return;
     }
     let serial = there.serial;
-    server.number();
     // Only those who may open the channel do so by inviting.
     if ranks.at_least(Rank::Halfop) {
         let invites = &mut server.network.users[target].invites;
@@ -84,7 +87,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
 }
 
 /// 336 for each invitation that holds, then 337.
-fn list(server: &mut Server, ctx: &mut Ctx, now: u64) {
+fn list(server: &Server, ctx: &mut Ctx, now: u64) {
     let serials: Vec<u64> = server.network.users[ctx.me()]
         .invites
         .iter()

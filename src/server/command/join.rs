@@ -10,12 +10,12 @@ use ircv3::{Cap, CapSet, Message, name};
 use smallvec::{SmallVec, smallvec};
 
 use crate::limits;
-use crate::server::change::Happened;
-use crate::server::command::{away, chathistory, markread, names, part, printable, topic};
-use crate::server::frame::{Form, Frame};
+use crate::server::change::{Change, Happened};
+use crate::server::command::{away, chathistory, markread, metadata, names, printable, topic};
+use crate::server::frame::{Form, Frame, Tagged};
 use crate::server::network::ChannelId;
 use crate::server::policy::{self, JoinRefused};
-use crate::server::record::Kind;
+use crate::server::record::{Kind, Seq};
 use crate::server::{Ctx, Server};
 
 /// JOIN
@@ -23,7 +23,8 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let list = line.param(0).unwrap_or("");
     if list == "0" {
         for channel in server.network.users[ctx.me()].channels.clone() {
-            part::leave(server, ctx, channel, None);
+            let name = server.network.channels[channel].name.clone();
+            server.submit(ctx, Change::Part { channel: &name, reason: None });
         }
         return;
     }
@@ -31,31 +32,38 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let mut joined = Vec::new();
     for channel in list.split(',') {
         let key = keys.next().filter(|key| !key.is_empty());
-        if let Some(id) = join(server, ctx, channel, key) {
-            joined.push(id);
+        if !is_name(ctx, channel) {
+            continue;
         }
+        let before = inside(server, ctx, channel);
+        server.submit(ctx, Change::Join { channel, key });
+        joined.extend(inside(server, ctx, channel).filter(|id| Some(*id) != before));
     }
     chathistory::replay(server, ctx, Some(&joined));
 }
 
-fn join(server: &mut Server, ctx: &mut Ctx, given: &str, key: Option<&str>) -> Option<ChannelId> {
-    let user = ctx.me();
-    if !name::is_channel(given, limits::CHANNEL_LEN) {
-        if given.starts_with('#') {
-            ctx.reply.numeric(
-                Numeric::ERR_BADCHANMASK,
-                &[printable(given)],
-                Some("Bad Channel Mask: no such name is possible"),
-            );
-        } else {
-            ctx.reply.numeric(
-                Numeric::ERR_NOSUCHCHANNEL,
-                &[printable(given)],
-                Some("No such channel: a channel's name begins with #"),
-            );
-        }
-        return None;
+/// The channel of this name, if the sender is in it.
+fn inside(server: &Server, ctx: &Ctx, name: &str) -> Option<ChannelId> {
+    let channel = server.network.channel_by_name(name)?;
+    server.network.channels[channel].members.contains_key(&ctx.me()).then_some(channel)
+}
+
+fn is_name(ctx: &mut Ctx, given: &str) -> bool {
+    if name::is_channel(given, limits::CHANNEL_LEN) {
+        return true;
     }
+    let (numeric, text) = if given.starts_with('#') {
+        (Numeric::ERR_BADCHANMASK, "Bad Channel Mask: no such name is possible")
+    } else {
+        (Numeric::ERR_NOSUCHCHANNEL, "No such channel: a channel's name begins with #")
+    };
+    ctx.reply.numeric(numeric, &[printable(given)], Some(text));
+    false
+}
+
+/// Puts the sender into a channel, where it may.
+pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, given: &str, key: Option<&str>) {
+    let user = ctx.me();
     if let Some(id) = server.network.channel_by_name(given) {
         if server.network.channels[id].members.contains_key(&user) {
             // A phone that comes back to its session joins again and waits for this answer.
@@ -64,19 +72,18 @@ fn join(server: &mut Server, ctx: &mut Ctx, given: &str, key: Option<&str>) -> O
             {
                 show(server, ctx, id);
             }
-            return None;
+            return;
         }
         let now = server.now().mono_ms;
         if let Err(refused) = policy::may_join(&server.network, user, id, key, now) {
             refuse(server, ctx, id, refused);
-            return None;
+            return;
         }
     }
     if server.network.users[user].channels.len() >= server.settings.channels_per_user {
         ctx.reply.numeric(Numeric::ERR_TOOMANYCHANNELS, &[given], Some("You have joined too many channels"));
-        return None;
+        return;
     }
-    let seq = server.number();
     let (id, empty) = server.channel_or_new(given);
     let channel = &server.network.channels[id];
     let account = server.network.users[user].account;
@@ -107,8 +114,8 @@ fn join(server: &mut Server, ctx: &mut Ctx, given: &str, key: Option<&str>) -> O
         others.retain(|other| *other != user);
         server.frame_to_users(&others, Arc::new(away), None);
     }
+    metadata::introduce(server, user, id);
     burst(server, ctx, id);
-    Some(id)
 }
 
 /// MODE from the server for the ranks that someone came with.
@@ -136,7 +143,12 @@ fn frame(server: &Server, user: usize, channel: ChannelId) -> Frame {
     write_line(&mut extended, &there.source, "JOIN", &[name, account], Some(&there.realname));
     let with = CapSet::of(&[Cap::ExtendedJoin]);
     let mut frame = server.frame_from(user, Vec::new());
-    let form = |needs, line: Vec<u8>| Form { needs, lacks: CapSet::EMPTY, lines: smallvec![Bytes::from(line)] };
+    let form = |needs, line: Vec<u8>| Form {
+        needs,
+        lacks: CapSet::EMPTY,
+        lines: smallvec![Bytes::from(line)],
+        tagged: Tagged::Each,
+    };
     let forms: SmallVec<[Form; 1]> = smallvec![form(with, extended), form(CapSet::EMPTY, plain)];
     frame.forms = forms;
     frame
@@ -158,6 +170,7 @@ fn burst(server: &mut Server, ctx: &mut Ctx, channel: ChannelId) {
     if !ctx.reply.caps.has(Cap::NoImplicitNames) {
         names::send(server, ctx, channel);
     }
+    metadata::on_join(server, ctx, channel);
     ctx.reply.after = ctx.reply.after.max(server.network.channels[channel].changed);
 }
 

@@ -8,11 +8,11 @@ use ircv3::mode::Rank;
 use ircv3::numeric::Numeric;
 
 use crate::limits;
-use crate::server::change::Happened;
+use crate::server::change::{Change, Happened};
 use crate::server::command::printable;
-use crate::server::network::ChannelId;
+use crate::server::network::{ChannelId, UserId};
 use crate::server::policy;
-use crate::server::record::Kind;
+use crate::server::record::{Kind, Seq};
 use crate::server::{Ctx, Server};
 
 /// KICK: one channel and several nicks, or as many of one as of the other.
@@ -30,11 +30,12 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     }
     for (at, nick) in nicks.iter().enumerate() {
         let name = if channels.len() == 1 { channels[0] } else { channels[at] };
-        kick(server, ctx, name, nick, reason);
+        server.submit(ctx, Change::Kick { channel: name, nick, reason });
     }
 }
 
-fn kick(server: &mut Server, ctx: &mut Ctx, name: &str, nick: &str, reason: &str) {
+/// Takes someone out of a channel, where the sender may; without a reason it is the sender's nick.
+pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, nick: &str, reason: &str) {
     let found = server.network.channel_by_name(name);
     let Some(channel) =
         found.filter(|id| policy::sees_channel(&server.network, ctx.me(), &server.network.channels[*id]))
@@ -70,12 +71,11 @@ fn kick(server: &mut Server, ctx: &mut Ctx, name: &str, nick: &str, reason: &str
         return;
     }
     let reason = if reason.is_empty() { &*server.network.users[ctx.me()].nick.clone() } else { reason };
-    expel(server, ctx, channel, target, reason);
+    expel(server, ctx, seq, channel, target, reason);
 }
 
-fn expel(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, target: usize, reason: &str) {
+fn expel(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: ChannelId, target: UserId, reason: &str) {
     let user = ctx.me();
-    let seq = server.number();
     let nick = server.network.users[target].nick.clone();
     let mut line = Vec::with_capacity(128);
     let (source, name) = (&server.network.users[user].source, &server.network.channels[channel].name);

@@ -6,8 +6,9 @@ use ircv3::time::{parse_time, time_text};
 use ircv3::{Cap, Message, name};
 
 use crate::limits;
+use crate::server::change::Change;
 use crate::server::command::printable;
-use crate::server::record::{MarkerRow, Record};
+use crate::server::record::{MarkerRow, Record, Seq};
 use crate::server::{Ctx, Server};
 
 /// MARKREAD
@@ -30,7 +31,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         ctx.reply.fail("MARKREAD", "INVALID_PARAMS", &[printable(target)], text);
         return;
     };
-    set(server, ctx, target, &key, time);
+    server.submit(ctx, Change::Marker { target, time });
 }
 
 /// The key of the conversation that a target means to this client.
@@ -69,7 +70,10 @@ pub fn on_join(server: &Server, ctx: &mut Ctx, channel: usize) {
     }
 }
 
-fn set(server: &mut Server, ctx: &mut Ctx, target: &str, key: &str, time: u64) {
+/// Moves the sender's marker of a conversation, in milliseconds since 1970; it never goes back.
+pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, target: &str, time: u64) {
+    let Some(key) = key_of(server, ctx, target) else { return };
+    let key = &*key;
     // Nobody has read what is not said yet.
     let time = time.min(server.clock());
     if marker(server, ctx, key).is_some_and(|stored| stored >= time) {
@@ -78,12 +82,11 @@ fn set(server: &mut Server, ctx: &mut Ctx, target: &str, key: &str, time: u64) {
     }
     match server.network.users[ctx.me()].account {
         Some(account) => {
-            if server.store_refuses() || !server.network.set_marker(account, key, time) {
+            if !server.network.set_marker(account, key, time) {
                 let text = "The marker could not be kept";
                 ctx.reply.fail("MARKREAD", "INTERNAL_ERROR", &[printable(target)], text);
                 return;
             }
-            let seq = server.number();
             server.keep(seq, Record::Marker(MarkerRow { account, conversation: key.into(), time }));
             ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
             tell_others(server, ctx, target, time);

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ircv3::message::{MAX_BODY_BYTES, cut, put};
+use ircv3::message::{MAX_BODY_BYTES, cut, put, write_line};
 use ircv3::mode::Rank;
 use ircv3::numeric::Numeric;
-use ircv3::{Cap, CapSet, Message};
+use ircv3::{Cap, CapSet, Message, multiline};
+use smallvec::{SmallVec, smallvec};
 
 use crate::limits;
-use crate::server::command::{printable, services};
-use crate::server::frame::Frame;
+use crate::server::change::Change;
+use crate::server::command::{batch, printable, services};
+use crate::server::frame::{Form, Frame, Tagged};
 use crate::server::network::{ChannelId, UserId};
 use crate::server::policy;
 use crate::server::record::{Kind, MessageRow, Seq};
@@ -31,7 +33,8 @@ pub fn tagmsg(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     run(server, ctx, line, Kind::Tagmsg);
 }
 
-fn name_of(kind: Kind) -> &'static str {
+/// The command that says it.
+pub fn name_of(kind: Kind) -> &'static str {
     match kind {
         Kind::Notice => "NOTICE",
         Kind::Tagmsg => "TAGMSG",
@@ -69,13 +72,21 @@ fn run(server: &mut Server, ctx: &mut Ctx, line: &Message, kind: Kind) {
             }
             return;
         }
-        let said = Said { kind, target, text, tags: tags.as_deref() };
-        say(server, ctx, &said);
+        say(server, ctx, kind, target, text, tags.as_deref());
+    }
+}
+
+/// Says something to one target; a text of several lines is as [`ircv3::multiline`] has it.
+pub fn say(server: &mut Server, ctx: &mut Ctx, kind: Kind, target: &str, text: &str, tags: Option<&str>) {
+    if !policy::is_service(target) {
+        server.submit(ctx, Change::Message(&Said { kind, target, text, tags }));
+    } else if kind == Kind::Privmsg {
+        services::message(server, ctx, target, text);
     }
 }
 
 /// The client-only tags that are passed on, as they came.
-fn client_tags(server: &Server, ctx: &Ctx, line: &Message) -> Option<Box<str>> {
+pub fn client_tags(server: &Server, ctx: &Ctx, line: &Message) -> Option<Box<str>> {
     let raw = line.tags_raw();
     if raw.is_empty() || !ctx.reply.caps.has(Cap::MessageTags) {
         return None;
@@ -113,14 +124,21 @@ fn denied_all(line: &Message) -> bool {
     line.tags().has_client_only()
 }
 
-struct Said<'a> {
-    kind: Kind,
-    target: &'a str,
-    text: &'a str,
-    tags: Option<&'a str>,
+/// What someone says to one target.
+#[derive(Clone, Copy, Debug)]
+pub struct Said<'a> {
+    /// PRIVMSG, NOTICE or TAGMSG.
+    pub kind: Kind,
+    /// To whom, as it was given, with a STATUSMSG prefix.
+    pub target: &'a str,
+    /// The text; empty for TAGMSG.
+    pub text: &'a str,
+    /// The client-only tags that are passed on.
+    pub tags: Option<&'a str>,
 }
 
-fn say(server: &mut Server, ctx: &mut Ctx, said: &Said<'_>) {
+/// Says it, where the sender may.
+pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>) {
     // STATUSMSG: `@#channel` is for those of at least that rank.
     let (rank, name) = match said.target.chars().next().and_then(Rank::by_prefix) {
         Some(rank) if said.target[1..].starts_with('#') => (Some(rank), &said.target[1..]),
@@ -128,16 +146,12 @@ fn say(server: &mut Server, ctx: &mut Ctx, said: &Said<'_>) {
     };
     if name.starts_with('#') {
         match server.network.channel_by_name(name) {
-            Some(channel) => to_channel(server, ctx, said, channel, rank),
+            Some(channel) => to_channel(server, ctx, seq, said, channel, rank),
             None => no_such(ctx, said, Numeric::ERR_NOSUCHCHANNEL, "No such channel"),
-        }
-    } else if policy::is_service(name) {
-        if said.kind == Kind::Privmsg {
-            services::message(server, ctx, name, said.text);
         }
     } else {
         match server.network.user_by_nick(name) {
-            Some(target) => to_user(server, ctx, said, target),
+            Some(target) => to_user(server, ctx, seq, said, target),
             None => no_such(ctx, said, Numeric::ERR_NOSUCHNICK, "No such nick/channel"),
         }
     }
@@ -149,17 +163,11 @@ fn no_such(ctx: &mut Ctx, said: &Said<'_>, numeric: Numeric, text: &str) {
     }
 }
 
-fn store_refuses(ctx: &mut Ctx, said: &Said<'_>) {
-    ctx.reply.fail(
-        name_of(said.kind),
-        "MESSAGE_ERROR",
-        &[printable(said.target)],
-        "The message could not be stored and was not sent; try again later",
-    );
-}
-
 /// The text as everybody gets it: with this source and target it fits into one line.
 fn fitting<'a>(said: &Said<'a>, source: &str, target: &str) -> &'a str {
+    if multiline::is_multiline(said.text) {
+        return said.text;
+    }
     let around = ":".len() + source.len() + 1 + name_of(said.kind).len() + 1 + target.len() + " :\r\n".len();
     cut(said.text, MAX_BODY_BYTES.saturating_sub(around))
 }
@@ -180,8 +188,28 @@ fn line_of(said: &Said<'_>, source: &str, target: &str, text: &str) -> Bytes {
     Bytes::from(line)
 }
 
+/// Clients with one of these know a message of their own when it comes from the server; to others it would
+/// be one of a stranger with their nick.
+const KNOWS_ITS_OWN: CapSet = CapSet::of(&[Cap::EchoMessage, Cap::SelfMessage, Cap::MessageTags]);
+
+/// Whether the store must take it before anyone sees it.
+pub fn is_kept(server: &Server, user: UserId, said: &Said<'_>) -> bool {
+    if !server.settings.history || !is_worth_keeping(said) {
+        return false;
+    }
+    if said.target.starts_with('#') {
+        return server.network.channel_by_name(said.target).is_some();
+    }
+    server.network.user_by_nick(said.target).is_some_and(|target| has_account(server, user, target))
+}
+
+/// Two guests could never read it back.
+fn has_account(server: &Server, user: UserId, target: UserId) -> bool {
+    server.network.users[user].account.is_some() || server.network.users[target].account.is_some()
+}
+
 /// Whether a TAGMSG is worth keeping: reactions and replies are, typing is not.
-fn is_kept(said: &Said<'_>) -> bool {
+fn is_worth_keeping(said: &Said<'_>) -> bool {
     if said.kind != Kind::Tagmsg {
         return true;
     }
@@ -189,13 +217,52 @@ fn is_kept(said: &Said<'_>) -> bool {
     said.tags.is_some_and(|tags| ircv3::tags::Tags::new(tags).iter().any(|(key, _)| kept.contains(&key)))
 }
 
-/// The frame of a message, kept under a new number where `key` names its conversation.
-fn frame(server: &mut Server, user: UserId, said: &Said<'_>, target: &str, key: Option<&str>) -> Frame {
-    let seq = server.number();
+/// A message of several lines: as a batch, and as single messages for those who know no such batch.
+pub fn forms(source: &str, command: &str, target: &str, text: &str, reference: &str) -> SmallVec<[Form; 1]> {
+    let mut batched: SmallVec<[Bytes; 1]> = SmallVec::new();
+    let mut apart: SmallVec<[Bytes; 1]> = SmallVec::new();
+    let mut opening = Vec::with_capacity(96);
+    write_line(&mut opening, source, "BATCH", &[&format!("+{reference}"), multiline::BATCH, target], None);
+    batched.push(Bytes::from(opening));
+    for (concat, text) in multiline::lines(text) {
+        let mut line = Vec::with_capacity(64 + source.len() + target.len() + text.len());
+        line.extend_from_slice(b"@batch=");
+        line.extend_from_slice(reference.as_bytes());
+        if concat {
+            line.push(b';');
+            line.extend_from_slice(multiline::CONCAT.as_bytes());
+        }
+        line.push(b' ');
+        let tags = line.len();
+        write_line(&mut line, source, command, &[target], Some(text));
+        let line = Bytes::from(line);
+        if !text.is_empty() {
+            apart.push(line.slice(tags..));
+        }
+        batched.push(line);
+    }
+    let mut closing = Vec::with_capacity(64);
+    write_line(&mut closing, source, "BATCH", &[&format!("-{reference}")], None);
+    batched.push(Bytes::from(closing));
+    smallvec![
+        Form { needs: batch::NEEDED, lacks: CapSet::EMPTY, lines: batched, tagged: Tagged::Batch },
+        Form { needs: CapSet::EMPTY, lacks: CapSet::EMPTY, lines: apart, tagged: Tagged::Parts },
+    ]
+}
+
+/// The frame of a message, kept under its number where `key` names its conversation.
+fn frame(server: &mut Server, seq: Seq, user: UserId, said: &Said<'_>, target: &str, key: Option<&str>) -> Frame {
     let there = &server.network.users[user];
     let source = there.source.clone();
     let text = fitting(said, &source, target);
-    let mut frame = Frame::plain(server.clock(), line_of(said, &source, target, text));
+    let mut frame = match multiline::is_multiline(text) {
+        false => Frame::plain(server.clock(), line_of(said, &source, target, text)),
+        true => {
+            let mut frame = Frame::plain(server.clock(), Bytes::new());
+            frame.forms = forms(&source, name_of(said.kind), target, text, &format!("m{seq:x}"));
+            frame
+        }
+    };
     frame.account = there.account_name.clone();
     frame.bot = there.is_bot();
     frame.msgid = Some(server.msgid(seq));
@@ -223,7 +290,7 @@ fn frame(server: &mut Server, user: UserId, said: &Said<'_>, target: &str, key: 
     frame
 }
 
-fn to_channel(server: &mut Server, ctx: &mut Ctx, said: &Said<'_>, channel: ChannelId, rank: Option<Rank>) {
+fn to_channel(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, channel: ChannelId, rank: Option<Rank>) {
     let user = ctx.me();
     let there = &server.network.channels[channel];
     if let Err(refused) = policy::may_speak(&server.network, user, there, said.text) {
@@ -235,17 +302,13 @@ fn to_channel(server: &mut Server, ctx: &mut Ctx, said: &Said<'_>, channel: Chan
         return;
     }
     // What only some members may read is not in the channel's history.
-    let kept = server.settings.history && rank.is_none() && is_kept(said);
-    if kept && server.store_refuses() {
-        store_refuses(ctx, said);
-        return;
-    }
+    let kept = server.settings.history && rank.is_none() && is_worth_keeping(said);
     let target = match rank {
         Some(rank) => format!("{}{}", rank.prefix(), there.name),
         None => there.name.to_string(),
     };
     let key = kept.then(|| there.folded.clone());
-    let frame = Arc::new(frame(server, user, said, &target, key.as_ref().map(|key| key.as_str())));
+    let frame = Arc::new(frame(server, seq, user, said, &target, key.as_ref().map(|key| key.as_str())));
     let echo = ctx.reply.caps.has(Cap::EchoMessage);
     match rank {
         None => {
@@ -273,7 +336,7 @@ fn echo_elsewhere(server: &mut Server, ctx: &Ctx, channel: ChannelId, frame: &Fr
     }
 }
 
-fn to_user(server: &mut Server, ctx: &mut Ctx, said: &Said<'_>, target: UserId) {
+fn to_user(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, target: UserId) {
     let user = ctx.me();
     let nick = server.network.users[target].nick.clone();
     if let Err(refused) = policy::may_address(&server.network, user, target, said.text) {
@@ -283,15 +346,9 @@ fn to_user(server: &mut Server, ctx: &mut Ctx, said: &Said<'_>, target: UserId) 
         return;
     }
     let (own, other) = (server.network.identity(user), server.network.identity(target));
-    // Two guests could never read it back.
-    let with_account = server.network.users[user].account.is_some() || server.network.users[target].account.is_some();
-    let kept = server.settings.history && with_account && is_kept(said);
-    if kept && server.store_refuses() {
-        store_refuses(ctx, said);
-        return;
-    }
+    let kept = server.settings.history && is_worth_keeping(said) && has_account(server, user, target);
     let key = kept.then(|| own.key(&other));
-    let frame = frame(server, user, said, &nick, key.as_deref());
+    let frame = frame(server, seq, user, said, &nick, key.as_deref());
     if ctx.reply.caps.has(Cap::EchoMessage) {
         ctx.reply.frame(&frame);
     }
@@ -302,7 +359,8 @@ fn to_user(server: &mut Server, ctx: &mut Ctx, said: &Said<'_>, target: UserId) 
         server.frame_to_user(target, &frame, None);
         // The sender's other devices show what was said, if they can tell that it is their own.
         for conn in server.network.users[user].sessions.clone() {
-            if conn != ctx.conn && server.session(conn).is_some_and(|session| session.caps.has(Cap::EchoMessage)) {
+            let able = server.session(conn).is_some_and(|session| session.caps.has_any(KNOWS_ITS_OWN));
+            if conn != ctx.conn && able {
                 server.frame_to(conn, &frame);
             }
         }

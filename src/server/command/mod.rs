@@ -2,6 +2,7 @@
 
 pub mod authenticate;
 pub mod away;
+pub mod batch;
 pub mod bulk;
 pub mod cap;
 pub mod chathistory;
@@ -13,18 +14,22 @@ pub mod kick;
 pub mod list;
 pub mod markread;
 pub mod message;
+pub mod metadata;
 pub mod mode;
 pub mod monitor;
 pub mod names;
 pub mod nick;
 pub mod oper;
 pub mod part;
+pub mod persistence;
+pub mod redact;
 pub mod register;
 pub mod services;
 pub mod setname;
 pub mod topic;
 pub mod userhost;
 pub mod wallops;
+pub mod webirc;
 pub mod who;
 pub mod whois;
 
@@ -72,6 +77,7 @@ commands! {
     "ADMIN" 0 Registered info::admin, "[server]", "Who runs this server.";
     "AUTHENTICATE" 1 Always authenticate::run, "mechanism|response|*", "Logs in with SASL.";
     "AWAY" 0 Registered away::run, "[message]", "Says that you are away, or back.";
+    "BATCH" 1 Registered batch::run, "+reference draft/multiline target | -reference", "Begins and ends a message of several lines.";
     "CAP" 0 Always cap::run, "LS|LIST|REQ|END [parameters]", "Negotiates capabilities.";
     "CHANSERV" 1 Registered services::chanserv, "command [parameters]", "Registers channels.";
     "CHATHISTORY" 1 Registered chathistory::run, "LATEST|BEFORE|AFTER|AROUND|BETWEEN|TARGETS parameters", "Reads what was said.";
@@ -87,6 +93,7 @@ commands! {
     "LIST" 0 Registered list::run, "[channels|masks|conditions]", "Lists channels.";
     "LUSERS" 0 Registered info::lusers_command, "", "Counts users and channels.";
     "MARKREAD" 0 Registered markread::run, "target [timestamp=time]", "Shows or moves your read marker.";
+    "METADATA" 2 Always metadata::run, "target GET|LIST|SET|CLEAR|SUB|UNSUB|SUBS|SYNC [keys]", "Keys and values of people and channels.";
     "MODE" 1 Registered mode::run, "channel|nick [modes [parameters]]", "Shows or changes modes.";
     "MONITOR" 1 Registered monitor::run, "+|- nick[,nick...] | C | L | S", "Tells you when people come and go.";
     "MOTD" 0 Registered info::motd_command, "[server]", "The message of the day.";
@@ -98,10 +105,12 @@ commands! {
     "OPER" 2 Registered oper::run, "name password", "Makes you an operator.";
     "PART" 1 Registered part::run, "channel[,channel...] [reason]", "Leaves channels.";
     "PASS" 1 Always connection::pass, "password", "The server's password, or account:password.";
+    "PERSISTENCE" 1 Registered persistence::run, "GET | SET ON|OFF|DEFAULT", "Whether you stay when you disconnect.";
     "PING" 0 Always connection::ping, "token", "Answered with PONG.";
     "PONG" 0 Always connection::pong, "token", "The answer to PING.";
     "PRIVMSG" 0 Registered message::privmsg, "target[,target...] text", "Says something.";
     "QUIT" 0 Always connection::quit, "[reason]", "Ends the connection.";
+    "REDACT" 2 Registered redact::run, "target msgid [reason]", "Takes back what was said.";
     "REGISTER" 3 Always register::run, "account|* email|* password", "Makes an account.";
     "SETNAME" 1 Registered setname::run, "realname", "Changes your real name.";
     "TAGMSG" 0 Registered message::tagmsg, "target[,target...]", "Sends tags alone.";
@@ -112,6 +121,7 @@ commands! {
     "VERIFY" 2 Always register::verify, "account code", "Verifies an account.";
     "VERSION" 0 Registered info::version, "[server]", "The server's version.";
     "WALLOPS" 0 Registered wallops::run, "text", "Tells everyone with user mode w (operators).";
+    "WEBIRC" 4 Always webirc::run, "password gateway hostname address [options]", "A gateway says whom it speaks for.";
     "WHO" 0 Registered who::run, "mask [%fields,token]", "Lists users.";
     "WHOIS" 0 Registered whois::run, "[server] nick", "Tells about a user.";
     "WHOWAS" 0 Registered whois::whowas, "nick [count]", "Tells about someone who left.";
@@ -139,6 +149,9 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     }
     if line.param_count() < command.min_params {
         need_more_params(ctx, command.name);
+        return;
+    }
+    if ctx.user.is_some() && batch::takes(server, ctx, line) {
         return;
     }
     (command.run)(server, ctx, line);
@@ -177,6 +190,8 @@ pub enum Pending {
         /// The device.
         device: Box<str>,
     },
+    /// WEBIRC.
+    WebIrc(Box<webirc::Spoken>),
     /// NickServ IDENTIFY.
     Identify {
         /// The account; `None` where there is none of that name.
@@ -208,6 +223,8 @@ pub enum Pending {
         /// The target, for FAIL.
         target: Box<str>,
     },
+    /// REDACT.
+    Redact(Box<redact::Redaction>),
     /// What was missed.
     Replay(chathistory::Replay),
 }
@@ -230,6 +247,7 @@ pub fn resume(server: &mut Server, ctx: &mut Ctx, pending: Pending, returned: Re
         Pending::Sasl { account, name, device } => {
             authenticate::verified(server, ctx, account.filter(|_| verified), &name, &device, busy);
         }
+        Pending::WebIrc(spoken) => webirc::verified(server, ctx, *spoken, verified, busy),
         Pending::Identify { account, name } => {
             services::identified(server, ctx, account.filter(|_| verified), &name, busy);
         }
@@ -239,6 +257,7 @@ pub fn resume(server: &mut Server, ctx: &mut Ctx, pending: Pending, returned: Re
         Pending::History { subcommand, target } => {
             chathistory::returned(server, ctx, &subcommand, &target, returned);
         }
+        Pending::Redact(redaction) => redact::found(server, ctx, &redaction, returned),
         Pending::Replay(replay) => chathistory::replayed(server, ctx, replay, returned),
     }
 }

@@ -9,12 +9,13 @@ use ircv3::mode::{self, Kind as ModeKind, ModeChange, Rank};
 use ircv3::numeric::Numeric;
 
 use crate::limits;
-use crate::server::change::Happened;
+use crate::server::change::{Change, Happened};
 use crate::server::channel::ListEntry;
 use crate::server::command::printable;
 use crate::server::network::{ChannelId, UserId};
 use crate::server::policy;
 use crate::server::record::{Kind, ListRow, Record, Seq};
+use crate::server::user::Letters;
 use crate::server::{Ctx, Server};
 
 /// MODE
@@ -28,19 +29,44 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
 }
 
 fn channel_mode(server: &mut Server, ctx: &mut Ctx, line: &Message, target: &str) {
-    let user = ctx.me();
-    let found = server.network.channel_by_name(target);
-    let Some(channel) = found.filter(|id| policy::sees_channel(&server.network, user, &server.network.channels[*id]))
-    else {
-        ctx.reply.numeric(Numeric::ERR_NOSUCHCHANNEL, &[printable(target)], Some("No such channel"));
-        return;
-    };
+    let Some(channel) = find(server, ctx, target) else { return };
     let Some(modes) = line.param(1) else {
         show(server, ctx, channel);
         return;
     };
     let changes: Vec<ModeChange<'_>> = mode::parse_channel_modes(modes, line.params().skip(2)).collect();
-    apply(server, ctx, channel, &changes);
+    if changes.iter().all(is_question) {
+        let mut listed = Listed::default();
+        changes.iter().for_each(|change| listed.answer(server, ctx, channel, change.letter));
+        return;
+    }
+    server.submit(ctx, Change::ChannelModes { channel: target, changes: &changes });
+}
+
+fn find(server: &Server, ctx: &mut Ctx, name: &str) -> Option<ChannelId> {
+    let found = server.network.channel_by_name(name);
+    let seen = found.filter(|id| policy::sees_channel(&server.network, ctx.me(), &server.network.channels[*id]));
+    if seen.is_none() {
+        ctx.reply.numeric(Numeric::ERR_NOSUCHCHANNEL, &[printable(name)], Some("No such channel"));
+    }
+    seen
+}
+
+/// Whether it asks for a list.
+fn is_question(change: &ModeChange<'_>) -> bool {
+    mode::kind(change.letter) == Some(ModeKind::List) && change.param.is_none_or(str::is_empty)
+}
+
+/// The lists that were asked for: each is answered once in a line.
+#[derive(Default)]
+struct Listed(Letters);
+
+impl Listed {
+    fn answer(&mut self, server: &Server, ctx: &mut Ctx, channel: ChannelId, letter: char) {
+        if self.0.set(letter, true) {
+            list(server, ctx, channel, letter);
+        }
+    }
 }
 
 /// 324 and 329.
@@ -62,23 +88,21 @@ struct Done {
 }
 
 /// Makes the changes that may be made, announces them in one MODE, and answers the others.
-fn apply(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, changes: &[ModeChange<'_>]) {
+pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, changes: &[ModeChange<'_>]) {
+    let Some(channel) = find(server, ctx, name) else { return };
     let mut done: Vec<Done> = Vec::new();
     let mut records: Vec<Record> = Vec::new();
     let mut with_param = 0;
     let mut refused = false;
-    let mut listed = [false; 3];
+    let mut listed = Listed::default();
     for change in changes {
         let Some(kind) = mode::kind(change.letter) else {
             let letter = change.letter.to_string();
             ctx.reply.numeric(Numeric::ERR_UNKNOWNMODE, &[printable(&letter)], Some("is unknown mode char to me"));
             continue;
         };
-        if kind == ModeKind::List && change.param.is_none_or(str::is_empty) {
-            let place = usize::from(change.letter == 'e') + 2 * usize::from(change.letter == 'I');
-            if !std::mem::replace(&mut listed[place], true) {
-                list(server, ctx, channel, change.letter);
-            }
+        if is_question(change) {
+            listed.answer(server, ctx, channel, change.letter);
             continue;
         }
         let own = server.network.channels[channel].ranks(ctx.me());
@@ -121,7 +145,7 @@ fn apply(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, changes: &[Mode
         done.extend(change);
     }
     if !done.is_empty() {
-        announce(server, ctx, channel, &done, records);
+        announce(server, ctx, seq, channel, &done, records);
     }
 }
 
@@ -270,9 +294,8 @@ fn invalid(ctx: &mut Ctx, target: &str, letter: char, value: &str, text: &str) {
     ctx.reply.numeric(Numeric::ERR_INVALIDMODEPARAM, &[target, &letter.to_string(), value], Some(text));
 }
 
-fn announce(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, done: &[Done], records: Vec<Record>) {
+fn announce(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: ChannelId, done: &[Done], records: Vec<Record>) {
     let user = ctx.me();
-    let seq = server.number();
     let changes: Vec<ModeChange<'_>> = done
         .iter()
         .map(|done| ModeChange { add: done.add, letter: done.letter, param: done.param.as_deref() })
@@ -282,7 +305,12 @@ fn announce(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, done: &[Done
     for record in records {
         server.keep(seq, record);
     }
-    let kept = keep(server, channel, seq);
+    for change in done.iter().filter(|done| Rank::by_letter(done.letter).is_some()) {
+        if let Some(member) = change.param.as_deref().and_then(|nick| server.network.user_by_nick(nick)) {
+            server.keep_presence(member);
+        }
+    }
+    let kept = server.keep_channel(channel, seq);
     let room = ircv3::message::MAX_BODY_BYTES - (source.len() + name.len() + " MODE ".len() + 6);
     for text in mode::encode_lines(&changes, room, limits::MODES) {
         let mut line = Vec::with_capacity(128);
@@ -309,10 +337,6 @@ fn hide_key(changes: &[ModeChange<'_>], text: &str) -> String {
     let is_key = |word: &str| changes.iter().any(|change| change.letter == 'k' && change.param == Some(word));
     let words: Vec<&str> = text.split(' ').map(|word| if is_key(word) { "*" } else { word }).collect();
     words.join(" ")
-}
-
-fn keep(server: &mut Server, channel: ChannelId, seq: Seq) -> Seq {
-    server.keep_channel(channel, seq)
 }
 
 fn list(server: &Server, ctx: &mut Ctx, channel: ChannelId, letter: char) {
@@ -355,6 +379,12 @@ fn user_mode(server: &mut Server, ctx: &mut Ctx, line: &Message, target: &str) {
         ctx.reply.numeric(Numeric::RPL_UMODEIS, &[&text], None);
         return;
     };
+    server.submit(ctx, Change::UserModes { modes });
+}
+
+/// Changes the sender's user modes, those that it may.
+pub fn apply_to_user(server: &mut Server, ctx: &mut Ctx, modes: &str) {
+    let user = ctx.me();
     let mut done: Vec<ModeChange<'_>> = Vec::new();
     let mut unknown = false;
     for change in mode::parse_user_modes(modes) {
@@ -372,8 +402,8 @@ fn user_mode(server: &mut Server, ctx: &mut Ctx, line: &Message, target: &str) {
         ctx.reply.numeric(Numeric::ERR_UMODEUNKNOWNFLAG, &[], Some("Unknown MODE flag"));
     }
     if !done.is_empty() {
-        server.number();
         announce_user_modes(server, ctx, user, &mode::encode(&done));
+        server.keep_presence(user);
     }
 }
 

@@ -8,11 +8,11 @@ use ircv3::numeric::Numeric;
 use ircv3::{Cap, name};
 
 use crate::limits;
-use crate::server::change::Happened;
+use crate::server::change::{Change, Happened};
 use crate::server::command::{monitor, printable};
 use crate::server::network::UserId;
 use crate::server::policy;
-use crate::server::record::Kind;
+use crate::server::record::{Kind, Seq};
 use crate::server::{Ctx, Server};
 
 /// NICK
@@ -31,7 +31,9 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         return;
     }
     match ctx.user {
-        Some(user) => change(server, ctx, user, nick),
+        Some(_) => {
+            server.submit(ctx, Change::Nick { nick });
+        }
         None => before_registration(server, ctx, nick),
     }
 }
@@ -61,7 +63,9 @@ fn before_registration(server: &mut Server, ctx: &mut Ctx, nick: &str) {
     server.try_register(ctx);
 }
 
-fn change(server: &mut Server, ctx: &mut Ctx, user: UserId, nick: &str) {
+/// Gives the sender another nick, where it may have it.
+pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, nick: &str) {
+    let user = ctx.me();
     let there = &server.network.users[user];
     if &*there.nick == nick {
         return;
@@ -87,12 +91,11 @@ fn change(server: &mut Server, ctx: &mut Ctx, user: UserId, nick: &str) {
         ctx.reply.numeric(Numeric::ERR_BANONCHAN, &[nick, name], Some(text));
         return;
     }
-    rename(server, ctx, user, nick);
+    rename(server, ctx, seq, user, nick);
 }
 
 /// Gives a user another nick and tells everyone whom it concerns. The nick is free.
-pub fn rename(server: &mut Server, ctx: &mut Ctx, user: UserId, nick: &str) {
-    let seq = server.number();
+fn rename(server: &mut Server, ctx: &mut Ctx, seq: Seq, user: UserId, nick: &str) {
     let there = &server.network.users[user];
     let mut line = Vec::with_capacity(96);
     write_line(&mut line, &there.source, "NICK", &[nick], None);
@@ -117,6 +120,7 @@ pub fn rename(server: &mut Server, ctx: &mut Ctx, user: UserId, nick: &str) {
         // What was said under the new nick before was said to, and by, someone else.
         server.network.users[user].since = seq;
     }
+    server.keep_presence(user);
     let neighbours = server.network.neighbours(user);
     ctx.reply.frame(&frame);
     server.frame_to_users(&neighbours, Arc::new(frame), Some(ctx.conn));

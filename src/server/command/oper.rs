@@ -6,6 +6,7 @@ use ircv3::numeric::Numeric;
 
 use crate::limits;
 use crate::server::action::Call;
+use crate::server::change::Change;
 use crate::server::command::{Pending, mode, printable};
 use crate::server::{Ctx, Server};
 
@@ -33,8 +34,13 @@ pub fn verified(server: &mut Server, ctx: &mut Ctx, name: &str, right: bool) {
         return;
     }
     server.log(false, format!("{nick} is now an operator as {name:?}"));
+    server.submit(ctx, Change::OperUp);
+}
+
+/// Makes the sender an operator.
+pub fn apply(server: &mut Server, ctx: &mut Ctx) {
+    let user = ctx.me();
     ctx.reply.numeric(Numeric::RPL_YOUREOPER, &[], Some("You are now an IRC operator"));
-    server.number();
     if mode::set_user_mode(server, user, 'o', true) {
         mode::announce_user_modes(server, ctx, user, "+o");
     }
@@ -69,6 +75,10 @@ pub fn kill(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         // Whoever ends its own connection is answered by ERROR, as for QUIT.
         let label = if conn == ctx.conn { ctx.reply.take_label() } else { None };
         server.close_labelled(conn, &quit, &quit, label);
+    }
+    // Who is always on would stay.
+    if server.network.user_by_nick(&nick) == Some(target) && server.network.users[target].sessions.is_empty() {
+        server.submit_alone(Change::Quit { user: target, reason: &quit, shown: None });
     }
 }
 

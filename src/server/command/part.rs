@@ -7,37 +7,35 @@ use ircv3::message::{cut, write_line};
 use ircv3::numeric::Numeric;
 
 use crate::limits;
-use crate::server::change::Happened;
+use crate::server::change::{Change, Happened};
 use crate::server::command::printable;
-use crate::server::network::ChannelId;
 use crate::server::policy;
-use crate::server::record::Kind;
+use crate::server::record::{Kind, Seq};
 use crate::server::{Ctx, Server};
 
 /// PART
 pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let reason = line.param(1).map(|reason| cut(reason, limits::REASON_LEN)).filter(|reason| !reason.is_empty());
-    for name in line.param(0).unwrap_or("").split(',') {
-        let found = server.network.channel_by_name(name);
-        let Some(channel) =
-            found.filter(|id| policy::sees_channel(&server.network, ctx.me(), &server.network.channels[*id]))
-        else {
-            ctx.reply.numeric(Numeric::ERR_NOSUCHCHANNEL, &[printable(name)], Some("No such channel"));
-            continue;
-        };
-        if !server.network.channels[channel].members.contains_key(&ctx.me()) {
-            let name = server.network.channels[channel].name.clone();
-            ctx.reply.numeric(Numeric::ERR_NOTONCHANNEL, &[&name], Some("You're not on that channel"));
-            continue;
-        }
-        leave(server, ctx, channel, reason);
+    for channel in line.param(0).unwrap_or("").split(',') {
+        server.submit(ctx, Change::Part { channel, reason });
     }
 }
 
-/// Takes the sender out of a channel it is in.
-pub fn leave(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, reason: Option<&str>) {
+/// Takes the sender out of a channel.
+pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, reason: Option<&str>) {
+    let found = server.network.channel_by_name(name);
+    let Some(channel) =
+        found.filter(|id| policy::sees_channel(&server.network, ctx.me(), &server.network.channels[*id]))
+    else {
+        ctx.reply.numeric(Numeric::ERR_NOSUCHCHANNEL, &[printable(name)], Some("No such channel"));
+        return;
+    };
+    if !server.network.channels[channel].members.contains_key(&ctx.me()) {
+        let name = server.network.channels[channel].name.clone();
+        ctx.reply.numeric(Numeric::ERR_NOTONCHANNEL, &[&name], Some("You're not on that channel"));
+        return;
+    }
     let user = ctx.me();
-    let seq = server.number();
     let there = &server.network.users[user];
     let mut line = Vec::with_capacity(96);
     write_line(&mut line, &there.source, "PART", &[&server.network.channels[channel].name], reason);

@@ -6,10 +6,11 @@ use ircv3::{Message, name};
 
 use crate::limits;
 use crate::server::action::Call;
+use crate::server::change::Change;
 use crate::server::command::{Pending, printable, services};
 use crate::server::event::Returned;
 use crate::server::policy;
-use crate::server::record::{AccountRow, Record};
+use crate::server::record::{AccountRow, Record, Seq};
 use crate::server::{Ctx, Server};
 
 /// Why an account may not be made: the code of FAIL and words for people.
@@ -108,14 +109,17 @@ fn looks_like_email(text: &str) -> bool {
 
 /// The password of a new account was hashed.
 pub fn hashed(server: &mut Server, ctx: &mut Ctx, name: &str, by_nickserv: bool, returned: Returned) {
-    let outcome = match returned {
-        Returned::Hashed(hash) => create(server, ctx, name, &hash),
-        _ => Err(Refused {
-            code: "TEMPORARILY_UNAVAILABLE",
-            text: "The server has too many passwords to hash; try again".into(),
-        }),
+    let Returned::Hashed(hash) = returned else {
+        let text = "The server has too many passwords to hash; try again".to_owned();
+        refuse(ctx, name, by_nickserv, &Refused { code: "TEMPORARILY_UNAVAILABLE", text });
+        return;
     };
-    match outcome {
+    server.submit(ctx, Change::Account { name, hash: &hash, by_nickserv });
+}
+
+/// Makes an account and logs the sender in to it.
+pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, hash: &str, by_nickserv: bool) {
+    match create(server, ctx, seq, name, hash) {
         Ok(name) => {
             if by_nickserv {
                 services::say(ctx, "NickServ", &format!("Account created: you are registered and logged in as {name}"));
@@ -123,17 +127,23 @@ pub fn hashed(server: &mut Server, ctx: &mut Ctx, name: &str, by_nickserv: bool,
                 ctx.reply.line("REGISTER", &["SUCCESS", &name], Some("Account created"));
             }
         }
-        Err(refused) if by_nickserv => services::say(ctx, "NickServ", &refused.text),
-        Err(refused) => ctx.reply.fail("REGISTER", refused.code, &[name], &refused.text),
+        Err(refused) => refuse(ctx, name, by_nickserv, &refused),
     }
 }
 
-fn create(server: &mut Server, ctx: &mut Ctx, name: &str, hash: &str) -> Result<Arc<str>, Refused> {
+fn refuse(ctx: &mut Ctx, name: &str, by_nickserv: bool, refused: &Refused) {
+    if by_nickserv {
+        services::say(ctx, "NickServ", &refused.text);
+    } else {
+        ctx.reply.fail("REGISTER", refused.code, &[printable(name)], &refused.text);
+    }
+}
+
+fn create(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, hash: &str) -> Result<Arc<str>, Refused> {
     // While the password was hashed another may have taken the name, or this connection logged in.
     if server.network.account_by_name(name).is_some() {
         return Err(Refused { code: "ACCOUNT_EXISTS", text: "An account of that name exists".into() });
     }
-    let seq = server.number();
     let row = AccountRow {
         // Its number was never used, so that nobody inherits the private conversations of an account
         // that is gone.
@@ -143,6 +153,8 @@ fn create(server: &mut Server, ctx: &mut Ctx, name: &str, hash: &str) -> Result<
         password: hash.into(),
         registered: server.clock(),
         autoreplay_missed: true,
+        always_on: None,
+        multiclient: true,
     };
     let (id, name) = (row.id, row.name.clone());
     server.network.put_account(row.clone());

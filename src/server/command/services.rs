@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
-use ircv3::Message;
 use ircv3::message::write_line;
 use ircv3::mode::Rank;
 use ircv3::numeric::Numeric;
+use ircv3::{Cap, Message};
 
 use crate::limits;
 use crate::server::action::Call;
-use crate::server::command::{Pending, chathistory, register};
+use crate::server::change::Change;
+use crate::server::command::{Pending, chathistory, metadata, register};
 use crate::server::event::Returned;
 use crate::server::frame::Frame;
-use crate::server::record::{AccountId, ListRow, Record};
+use crate::server::network::ChannelId;
+use crate::server::presence;
+use crate::server::record::{AccountId, AccountRow, ListRow, Record, Seq};
 use crate::server::session::Session;
 use crate::server::{Ctx, Server};
 
@@ -53,10 +56,21 @@ pub fn message(server: &mut Server, ctx: &mut Ctx, service: &str, text: &str) {
         }
     } else if service.eq_ignore_ascii_case("ChanServ") {
         match verb.as_str() {
-            "REGISTER" => chan_register(server, ctx, rest),
-            "DROP" | "UNREGISTER" => chan_drop(server, ctx, rest),
+            "REGISTER" => {
+                let channel = rest.first().copied();
+                submit_named(server, ctx, channel, "REGISTER <#channel>", |channel| Change::RegisterChannel {
+                    channel,
+                });
+            }
+            "DROP" | "UNREGISTER" => {
+                let channel = rest.first().copied();
+                submit_named(server, ctx, channel, "DROP <#channel>", |channel| Change::DropChannel { channel });
+            }
             "INFO" => chan_info(server, ctx, rest),
-            "OP" => chan_op(server, ctx, rest),
+            "OP" => {
+                let channel = rest.first().copied();
+                submit_named(server, ctx, channel, "OP <#channel>", |channel| Change::OpFounder { channel });
+            }
             "HELP" | "" => help(ctx, "ChanServ", CHANSERV_HELP),
             _ => unknown(ctx, "ChanServ", &verb),
         }
@@ -69,9 +83,13 @@ const NICKSERV_HELP: &[&str] = &[
     "REGISTER <password>: makes an account of your nick",
     "IDENTIFY [account] <password>: logs in to an account",
     "PASSWD <new password> <new password>: changes your password",
+    "SET ALWAYS-ON ON|OFF|DEFAULT: whether you stay on the network when you disconnect",
     "SET AUTOREPLAY-MISSED ON|OFF: whether what you missed is replayed at login",
+    "SET MULTICLIENT ON|OFF: whether several of your devices share one nick",
     "INFO [account]: tells about an account",
 ];
+
+const SETTINGS: &str = "SET ALWAYS-ON ON|OFF|DEFAULT, SET AUTOREPLAY-MISSED ON|OFF or SET MULTICLIENT ON|OFF";
 
 const CHANSERV_HELP: &[&str] = &[
     "REGISTER <#channel>: registers a channel that you are operator of",
@@ -179,13 +197,30 @@ pub fn password_hashed(server: &mut Server, ctx: &mut Ctx, account: AccountId, r
         say(ctx, "NickServ", "The server has too many passwords to hash; try again");
         return;
     };
-    let Some(mut row) = server.network.account(account).cloned() else { return };
-    row.password = hash;
-    let seq = server.number();
+    server.submit(ctx, Change::Password { account, hash: &hash });
+}
+
+/// Gives an account another password.
+pub fn apply_password(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, hash: &str) {
+    if keep_account(server, ctx, seq, account, |row| row.password = hash.into()) {
+        say(ctx, "NickServ", "Password changed");
+    }
+}
+
+/// Changes an account and keeps it; whether there is such an account.
+fn keep_account(
+    server: &mut Server,
+    ctx: &mut Ctx,
+    seq: Seq,
+    account: AccountId,
+    change: impl FnOnce(&mut AccountRow),
+) -> bool {
+    let Some(mut row) = server.network.account(account).cloned() else { return false };
+    change(&mut row);
     server.network.put_account(row.clone());
     server.keep(seq, Record::Account(Box::new(row)));
     ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
-    say(ctx, "NickServ", "Password changed");
+    true
 }
 
 fn nick_set(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
@@ -193,27 +228,79 @@ fn nick_set(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
         say(ctx, "NickServ", "Log in first");
         return;
     };
-    let on = match rest {
-        [name, value] if name.eq_ignore_ascii_case("AUTOREPLAY-MISSED") => match value.to_ascii_uppercase().as_str() {
-            "ON" => true,
-            "OFF" => false,
-            _ => {
-                usage(ctx, "NickServ", "SET AUTOREPLAY-MISSED ON|OFF");
-                return;
-            }
-        },
+    let [name, value] = rest else {
+        usage(ctx, "NickServ", SETTINGS);
+        return;
+    };
+    let value = match value.to_ascii_uppercase().as_str() {
+        "ON" | "TRUE" | "YES" => Some(true),
+        "OFF" | "FALSE" | "NO" => Some(false),
+        "DEFAULT" => None,
         _ => {
-            usage(ctx, "NickServ", "SET AUTOREPLAY-MISSED ON|OFF");
+            usage(ctx, "NickServ", SETTINGS);
             return;
         }
     };
-    let Some(mut row) = server.network.account(account).cloned() else { return };
-    row.autoreplay_missed = on;
-    let seq = server.number();
-    server.network.put_account(row.clone());
-    server.keep(seq, Record::Account(Box::new(row)));
-    ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
-    say(ctx, "NickServ", if on { "AUTOREPLAY-MISSED is on" } else { "AUTOREPLAY-MISSED is off" });
+    let change = match (name.to_ascii_uppercase().as_str(), value) {
+        ("AUTOREPLAY-MISSED", Some(on)) => Change::AutoreplayMissed { account, on },
+        ("ALWAYS-ON", chosen) => Change::AlwaysOn { account, chosen, by_nickserv: true },
+        ("MULTICLIENT", Some(on)) => Change::Multiclient { account, on },
+        _ => {
+            usage(ctx, "NickServ", SETTINGS);
+            return;
+        }
+    };
+    server.submit(ctx, change);
+}
+
+/// Sets whether an account stays on the network without a connection.
+pub fn apply_always_on(
+    server: &mut Server,
+    ctx: &mut Ctx,
+    seq: Seq,
+    account: AccountId,
+    chosen: Option<bool>,
+    by_nickserv: bool,
+) {
+    if !keep_account(server, ctx, seq, account, |row| row.always_on = chosen) {
+        return;
+    }
+    let name = server.network.account(account).map(|row| row.folded.clone()).unwrap_or_default();
+    if let Some(user) = server.network.user_by_nick(&name)
+        && server.network.users[user].account == Some(account)
+    {
+        server.keep_presence(user);
+        for conn in server.network.users[user].sessions.clone() {
+            if conn != ctx.conn && server.session(conn).is_some_and(|session| session.caps.has(Cap::Persistence)) {
+                let mut told = server.ctx(conn, None);
+                presence::status(server, &mut told, account);
+                told.reply.after = ctx.reply.after;
+                server.finish(told);
+            }
+        }
+    }
+    if by_nickserv {
+        let on = presence::is_chosen(&server.settings, chosen);
+        let text = if on { "you stay on the network when you disconnect" } else { "you leave when you disconnect" };
+        let chosen = chosen.map_or("left to the server", |on| if on { "on" } else { "off" });
+        say(ctx, "NickServ", &format!("ALWAYS-ON is {chosen}: {text}"));
+    } else {
+        presence::status(server, ctx, account);
+    }
+}
+
+/// Sets whether a second connection may share the account's nick.
+pub fn apply_multiclient(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, on: bool) {
+    if keep_account(server, ctx, seq, account, |row| row.multiclient = on) {
+        say(ctx, "NickServ", if on { "MULTICLIENT is on" } else { "MULTICLIENT is off" });
+    }
+}
+
+/// Sets whether what was missed is replayed to an account's clients.
+pub fn apply_autoreplay(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, on: bool) {
+    if keep_account(server, ctx, seq, account, |row| row.autoreplay_missed = on) {
+        say(ctx, "NickServ", if on { "AUTOREPLAY-MISSED is on" } else { "AUTOREPLAY-MISSED is off" });
+    }
 }
 
 fn nick_info(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
@@ -227,12 +314,23 @@ fn nick_info(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
     }
 }
 
+fn submit_named<'a>(
+    server: &mut Server,
+    ctx: &mut Ctx,
+    channel: Option<&'a str>,
+    syntax: &str,
+    change: impl FnOnce(&'a str) -> Change<'a>,
+) {
+    match channel {
+        Some(channel) => {
+            server.submit(ctx, change(channel));
+        }
+        None => usage(ctx, "ChanServ", syntax),
+    }
+}
+
 /// The channel that a ChanServ command names, if the client may know of it.
-fn channel_named(server: &Server, ctx: &mut Ctx, rest: &[&str], syntax: &str) -> Option<usize> {
-    let Some(name) = rest.first() else {
-        usage(ctx, "ChanServ", syntax);
-        return None;
-    };
+fn channel_named(server: &Server, ctx: &mut Ctx, name: &str) -> Option<ChannelId> {
     let found = server.network.channel_by_name(name);
     let seen = found
         .filter(|id| crate::server::policy::sees_channel(&server.network, ctx.me(), &server.network.channels[*id]));
@@ -242,8 +340,9 @@ fn channel_named(server: &Server, ctx: &mut Ctx, rest: &[&str], syntax: &str) ->
     seen
 }
 
-fn chan_register(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
-    let Some(id) = channel_named(server, ctx, rest, "REGISTER <#channel>") else { return };
+/// Registers a channel to the sender's account, where it may.
+pub fn apply_register(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
+    let Some(id) = channel_named(server, ctx, name) else { return };
     let Some(account) = server.network.users[ctx.me()].account else {
         say(ctx, "ChanServ", "Log in first: a channel belongs to an account");
         return;
@@ -262,7 +361,6 @@ fn chan_register(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
         say(ctx, "ChanServ", &format!("Only an operator of {name} can register it"));
         return;
     }
-    let seq = server.number();
     let registered = server.clock();
     let channel = &mut server.network.channels[id];
     channel.founder = Some(account);
@@ -279,6 +377,7 @@ fn chan_register(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
         })
         .collect();
     let after = server.keep_channel(id, seq);
+    metadata::keep_channel(server, seq, id);
     for row in lists {
         server.keep(seq, Record::ListEntry(Box::new(row)));
     }
@@ -288,7 +387,7 @@ fn chan_register(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
 }
 
 /// `+q` and `+o` for the sender, announced.
-fn give_founder(server: &mut Server, ctx: &mut Ctx, id: usize, after: u64) {
+fn give_founder(server: &mut Server, ctx: &mut Ctx, id: ChannelId, after: Seq) {
     let user = ctx.me();
     let nick = server.network.users[user].nick.clone();
     let channel = &mut server.network.channels[id];
@@ -315,8 +414,8 @@ fn give_founder(server: &mut Server, ctx: &mut Ctx, id: usize, after: u64) {
     ctx.reply.frame(&frame);
 }
 
-fn own_channel(server: &Server, ctx: &mut Ctx, rest: &[&str], syntax: &str) -> Option<usize> {
-    let id = channel_named(server, ctx, rest, syntax)?;
+fn own_channel(server: &Server, ctx: &mut Ctx, name: &str) -> Option<ChannelId> {
+    let id = channel_named(server, ctx, name)?;
     let channel = &server.network.channels[id];
     let account = server.network.users[ctx.me()].account;
     if channel.founder.is_none() || channel.founder != account {
@@ -327,9 +426,9 @@ fn own_channel(server: &Server, ctx: &mut Ctx, rest: &[&str], syntax: &str) -> O
     Some(id)
 }
 
-fn chan_drop(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
-    let Some(id) = own_channel(server, ctx, rest, "DROP <#channel>") else { return };
-    let seq = server.number();
+/// Ends the registration of the sender's channel.
+pub fn apply_drop(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
+    let Some(id) = own_channel(server, ctx, name) else { return };
     let channel = &mut server.network.channels[id];
     channel.founder = None;
     let (name, folded) = (channel.name.clone(), channel.folded.clone());
@@ -339,14 +438,18 @@ fn chan_drop(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
     say(ctx, "ChanServ", &format!("Channel {name} is no longer registered"));
 }
 
-fn chan_op(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
-    let Some(id) = own_channel(server, ctx, rest, "OP <#channel>") else { return };
-    server.number();
+/// Makes the founder operator of its channel.
+pub fn apply_op(server: &mut Server, ctx: &mut Ctx, name: &str) {
+    let Some(id) = own_channel(server, ctx, name) else { return };
     give_founder(server, ctx, id, 0);
 }
 
 fn chan_info(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
-    let Some(id) = channel_named(server, ctx, rest, "INFO <#channel>") else { return };
+    let Some(name) = rest.first() else {
+        usage(ctx, "ChanServ", "INFO <#channel>");
+        return;
+    };
+    let Some(id) = channel_named(server, ctx, name) else { return };
     let channel = &server.network.channels[id];
     let text = match channel.founder.and_then(|founder| server.network.account(founder)) {
         Some(founder) => format!(

@@ -6,19 +6,24 @@ use ircv3::message::write_line;
 use ircv3::{Cap, CapSet, Message};
 
 use crate::limits;
+use crate::server::change::Change;
 use crate::server::command::monitor;
 use crate::server::{Ctx, Server};
 
 /// SETNAME
 pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
-    let user = ctx.me();
     let realname = line.param(0).unwrap_or("");
     if realname.is_empty() || realname.len() > limits::REALNAME_LEN {
         let text = format!("A real name has 1 to {} bytes; yours has {}", limits::REALNAME_LEN, realname.len());
         ctx.reply.fail("SETNAME", "INVALID_REALNAME", &[], &text);
         return;
     }
-    server.number();
+    server.submit(ctx, Change::Setname { realname });
+}
+
+/// Gives the sender another real name.
+pub fn apply(server: &mut Server, ctx: &mut Ctx, realname: &str) {
+    let user = ctx.me();
     let there = &mut server.network.users[user];
     there.realname = realname.into();
     let mut line = Vec::with_capacity(128);
@@ -30,4 +35,5 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let frame = Arc::new(frame);
     server.frame_to_users(&neighbours, frame.clone(), Some(ctx.conn));
     monitor::extend(server, user, &frame, &neighbours);
+    server.keep_presence(user);
 }

@@ -8,30 +8,39 @@ use ircv3::mode::Rank;
 use ircv3::numeric::Numeric;
 
 use crate::limits;
-use crate::server::change::Happened;
+use crate::server::change::{Change, Happened};
 use crate::server::channel::Topic;
 use crate::server::command::printable;
 use crate::server::network::ChannelId;
 use crate::server::policy;
-use crate::server::record::Kind;
+use crate::server::record::{Kind, Seq};
 use crate::server::{Ctx, Server};
 
 /// TOPIC
 pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let name = line.param(0).unwrap_or("");
-    let user = ctx.me();
+    if let Some(text) = line.param(1) {
+        server.submit(ctx, Change::Topic { channel: name, text: cut(text, limits::TOPIC_LEN) });
+    } else if let Some(channel) = find(server, ctx, name) {
+        show(server, ctx, channel);
+    }
+}
+
+fn find(server: &Server, ctx: &mut Ctx, name: &str) -> Option<ChannelId> {
     let found = server.network.channel_by_name(name);
-    let Some(channel) = found.filter(|id| policy::sees_channel(&server.network, user, &server.network.channels[*id]))
-    else {
+    let seen = found.filter(|id| policy::sees_channel(&server.network, ctx.me(), &server.network.channels[*id]));
+    if seen.is_none() {
         ctx.reply.numeric(Numeric::ERR_NOSUCHCHANNEL, &[printable(name)], Some("No such channel"));
-        return;
-    };
+    }
+    seen
+}
+
+/// Sets a topic, where the sender may.
+pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, text: &str) {
+    let user = ctx.me();
+    let Some(channel) = find(server, ctx, name) else { return };
     let there = &server.network.channels[channel];
     let name = there.name.clone();
-    let Some(text) = line.param(1) else {
-        show(server, ctx, channel);
-        return;
-    };
     let Some(ranks) = there.ranks(user) else {
         ctx.reply.numeric(Numeric::ERR_NOTONCHANNEL, &[&name], Some("You're not on that channel"));
         return;
@@ -40,12 +49,11 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         ctx.reply.numeric(Numeric::ERR_CHANOPRIVSNEEDED, &[&name], Some("You're not channel operator (+t is set)"));
         return;
     }
-    set(server, ctx, channel, cut(text, limits::TOPIC_LEN));
+    set(server, ctx, seq, channel, text);
 }
 
-fn set(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, text: &str) {
+fn set(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: ChannelId, text: &str) {
     let user = ctx.me();
-    let seq = server.number();
     let setter = server.network.users[user].source.clone();
     let topic = (!text.is_empty()).then(|| Topic {
         text: text.into(),
