@@ -14,7 +14,9 @@ use ircv3::{Cap, CapSet, Message};
 use roost::server::Server;
 use roost::server::action::{Actions, NetAction};
 use roost::server::event::{CallId, CloseCause, ConnId, Event, Now, Peer, Returned};
-use roost::server::record::{Border, ConversationRow, HistoryQuery, Kind, MessageRow, Range, Reader, Record, Snapshot};
+use roost::server::record::{
+    Border, ConversationRow, HistoryQuery, Kind, MessageRow, Range, Reader, Record, Snapshot, Wanted,
+};
 use roost::server::settings::Settings;
 use roost::store::{Options, Store, Sync, open};
 
@@ -178,7 +180,7 @@ impl Crowd {
 
     fn come(&mut self, slot: u32) -> Result<()> {
         let ip = IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + slot));
-        let peer = Peer { ip, port: 1, tls: false, websocket: false, certfp: None };
+        let peer = Peer { ip, port: 1, tls: false, websocket: false, certfp: None, host: None };
         self.happen(Event::Opened(conn(slot), Box::new(peer)));
         self.say(slot, &format!("NICK u{slot}"))?;
         self.say(slot, "USER u 0 * :u")
@@ -356,7 +358,7 @@ impl Rows {
             if conversation != 0 && self.rows < 1000 * SMALL_CONVERSATIONS {
                 return Ok(None);
             }
-            let query = HistoryQuery { conversation, range, limit: 100, events: false, floor: 0, reader: reader() };
+            let query = HistoryQuery { conversation, range, limit: 100, wanted: TEXT, floor: 0, reader: reader() };
             let begun = Instant::now();
             self.store.history(id, query);
             match self.events.recv_timeout(Duration::from_secs(60)).context("the store does not answer")? {
@@ -370,6 +372,9 @@ impl Rows {
         Ok(Some(percentile(&mut times, 0.5) / 1e6))
     }
 }
+
+/// Which rows are asked for: those that every client can read.
+const TEXT: Wanted = Wanted { events: false, redactions: false };
 
 /// What is asked for.
 struct Question {
