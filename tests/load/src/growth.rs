@@ -21,7 +21,7 @@ use roost::server::settings::Settings;
 use roost::store::{Options, Store, Sync, open};
 
 use crate::clients::{Dialect, Wire};
-use crate::process::{machine, says};
+use crate::process::{machine, own_threads_cpu_seconds, says};
 use crate::server::{self, Programs, inspircd};
 use crate::svg::{Line, Plot};
 use crate::table::{median, number};
@@ -78,7 +78,7 @@ struct Filled {
 pub fn measure(choice: &Choice) -> Result<Pages> {
     let members = deliveries(choice)?;
     let users = commands(choice)?;
-    let (rows, filled) = queries(choice)?;
+    let (rows, waits, filled) = queries(choice)?;
     let plots = vec![
         (
             "growth-members.svg",
@@ -93,7 +93,7 @@ pub fn measure(choice: &Choice) -> Result<Pages> {
         (
             "growth-users.svg",
             Plot {
-                title: "Time of a command in the state machine",
+                title: "Processor time of a command in the state machine",
                 x: "users, in channels of 20",
                 y: "µs for a command",
                 lines: &users,
@@ -103,15 +103,15 @@ pub fn measure(choice: &Choice) -> Result<Pages> {
         (
             "growth-rows.svg",
             Plot {
-                title: "Time of a question for 100 lines of history, median",
+                title: "Processor time of a question for 100 lines of history",
                 x: "rows of history",
-                y: "ms until the answer is rendered",
+                y: "ms for a question",
                 lines: &rows,
             }
             .svg(),
         ),
     ];
-    Ok(Pages { page: page(choice, &members, &users, &rows, &filled)?, plots })
+    Ok(Pages { page: page(choice, &members, &users, [&rows, &waits], &filled)?, plots })
 }
 
 /// Cost per delivery, by members.
@@ -208,19 +208,19 @@ impl Crowd {
         }
     }
 
-    /// What one command of a user takes, µs: the median of ten, each repeated for a tenth of the time.
+    /// Processor time of one command of a user, µs: the median of ten, each repeated for a tenth of the time.
     fn time(&mut self, command: &Command) -> Result<f64> {
         let mut times = Vec::new();
         let mut n = 0u32;
         for _ in 0..10 {
-            let (begun, mut done) = (Instant::now(), 0u32);
+            let (begun, cpu, mut done) = (Instant::now(), own_threads_cpu_seconds()?, 0u32);
             while done == 0 || begun.elapsed() < COMMAND_TIME / 10 {
                 // Users that are far from each other, so that their memory is not at hand.
                 let slot = n.wrapping_mul(7919) % self.users;
                 (command.run)(self, slot, n)?;
                 (n, done) = (n + 1, done + 1);
             }
-            times.push(begun.elapsed().as_secs_f64() * 1e6 / f64::from(done));
+            times.push((own_threads_cpu_seconds()? - cpu) * 1e6 / f64::from(done));
         }
         median(times.into_iter()).context("no times")
     }
@@ -349,10 +349,10 @@ impl Rows {
         }
     }
 
-    /// The median time of a question, ms; `None` where the conversation is too short for it.
-    fn ask(&self, question: &Question) -> Result<Option<f64>> {
+    /// Processor time of a question and median time until its answer, ms; `None` where the conversation is too short.
+    fn ask(&self, question: &Question) -> Result<Option<(f64, f64)>> {
         let id = CallId { conn: conn(0), serial: 0 };
-        let mut times = Vec::new();
+        let (mut times, cpu) = (Vec::new(), own_threads_cpu_seconds()?);
         for n in 0..QUESTIONS {
             let (conversation, range) = (question.ask)(self.rows, n);
             if conversation != 0 && self.rows < 1000 * SMALL_CONVERSATIONS {
@@ -369,7 +369,8 @@ impl Rows {
             }
             times.push(u64::try_from(begun.elapsed().as_nanos())?);
         }
-        Ok(Some(percentile(&mut times, 0.5) / 1e6))
+        let cpu = (own_threads_cpu_seconds()? - cpu) * 1e3 / QUESTIONS as f64;
+        Ok(Some((cpu, percentile(&mut times, 0.5) / 1e6)))
     }
 }
 
@@ -413,13 +414,14 @@ const QUESTIONS_ASKED: &[Question] = &[
     },
 ];
 
-/// Time of questions, by rows.
-fn queries(choice: &Choice) -> Result<(Vec<Line>, Vec<Filled>)> {
+/// Cost of questions and times until their answers, by rows.
+fn queries(choice: &Choice) -> Result<(Vec<Line>, Vec<Line>, Vec<Filled>)> {
     let own = std::env::current_exe()?;
     let near = own.parent().context("this program is in no directory")?;
     let directory = tempfile::Builder::new().prefix("roost-growth-").tempdir_in(near)?;
     let mut lines: Vec<Line> =
         QUESTIONS_ASKED.iter().map(|question| Line { name: question.name.to_owned(), points: Vec::new() }).collect();
+    let mut waits = lines.clone();
     let (mut filled, mut rows) = (Vec::new(), 0);
     let deadline = Instant::now() + FILLING;
     for wanted in ROWS.into_iter().filter(|wanted| *wanted <= choice.rows) {
@@ -434,15 +436,16 @@ fn queries(choice: &Choice) -> Result<(Vec<Line>, Vec<Filled>)> {
         let store = Rows::open(directory.path(), Sync::Full, rows)?;
         let open_ms = begun.elapsed().as_secs_f64() * 1e3;
         eprintln!("{rows} rows: {added} in {seconds:.1} s, {bytes} bytes, open in {open_ms:.1} ms");
-        for (question, line) in QUESTIONS_ASKED.iter().zip(&mut lines) {
-            let Some(milliseconds) = store.ask(question)? else { continue };
-            eprintln!("{rows} rows: {}: {milliseconds:.3} ms", question.name);
-            line.points.push((rows as f64, milliseconds));
+        for ((question, line), waits) in QUESTIONS_ASKED.iter().zip(&mut lines).zip(&mut waits) {
+            let Some((cpu, wall)) = store.ask(question)? else { continue };
+            eprintln!("{rows} rows: {}: {cpu:.3} ms of processor time, median {wall:.3} ms", question.name);
+            line.points.push((rows as f64, cpu));
+            waits.points.push((rows as f64, wall));
         }
         store.store.close()?;
         filled.push(Filled { rows, seconds, added, bytes, open_ms });
     }
-    Ok((lines, filled))
+    Ok((lines, waits, filled))
 }
 
 fn conn(slot: u32) -> ConnId {
@@ -495,7 +498,13 @@ fn message(n: u64) -> MessageRow {
     }
 }
 
-fn page(choice: &Choice, members: &[Line], users: &[Line], rows: &[Line], filled: &[Filled]) -> Result<String> {
+fn page(
+    choice: &Choice,
+    members: &[Line],
+    users: &[Line],
+    [rows, waits]: [&[Line]; 2],
+    filled: &[Filled],
+) -> Result<String> {
     let mut page = String::new();
     let date = says("date", &["-u", "+%Y-%m-%d %H:%M UTC"]).unwrap_or_else(|| "at an unknown time".to_owned());
     let quick = if choice.quick { " --quick" } else { "" };
@@ -517,19 +526,20 @@ fn page(choice: &Choice, members: &[Line], users: &[Line], rows: &[Line], filled
          10,000 members, state of sockets and connections no longer fits the processor's caches.\n"
     )?;
     table(&mut page, "members", members)?;
-    writeln!(page, "\n## Users\n\n![Time of a command in the state machine](growth-users.svg)\n")?;
+    writeln!(page, "\n## Users\n\n![Processor time of a command in the state machine](growth-users.svg)\n")?;
     writeln!(
         page,
-        "µs in the state machine, without sockets and disk. Every command that is about one user or one channel finds\n\
+        "µs of processor time in the state machine, without sockets and disk. Every command that is about one user or one channel finds\n\
          it by hash: what it costs grows only by cache misses, which with 100,000 users in memory nearly every look-up\n\
          is. `LIST` and `WHO *` have an answer that grows with the network, and their whole answer is what is timed\n\
          here; it is made in pages of at most 1,000 entries, between which everyone else is served.\n"
     )?;
     table(&mut page, "users", users)?;
-    writeln!(page, "\n## Rows of history\n\n![Time of a question for 100 lines](growth-rows.svg)\n")?;
+    writeln!(page, "\n## Rows of history\n\n![Processor time of a question for 100 lines](growth-rows.svg)\n")?;
     writeln!(
         page,
-        "ms from question to rendered answer of 100 lines, median of {QUESTIONS}, SQLite's file in the kernel's cache.\n\
+        "ms of processor time from the question to the rendered answer of 100 lines, mean of {QUESTIONS}, with SQLite's file\n\
+         in the kernel's cache.\n\
          Whatever is asked for, an index leads to where the answer begins, and the answer's own rows are read: with a\n\
          thousand times the rows, the index is one or two pages deeper. What grows more is a conversation whose rows lie\n\
          far from each other among all others': each row of its answer is on a page of its own, and the more rows there\n\
@@ -537,6 +547,8 @@ fn page(choice: &Choice, members: &[Line], users: &[Line], rows: &[Line], filled
          rows, none of the small conversations has 100 lines.\n"
     )?;
     table(&mut page, "rows", rows)?;
+    writeln!(page, "\nThe same, ms until the answer is there, median; it depends on what else the machine does.\n")?;
+    table(&mut page, "rows", waits)?;
     writeln!(page, "\n| rows | added | in, s | rows a second | file, MiB | bytes a row | start, ms |")?;
     writeln!(page, "| --- | --- | --- | --- | --- | --- | --- |")?;
     for Filled { rows, seconds, added, bytes, open_ms } in filled {
@@ -619,7 +631,10 @@ mod tests {
         store.fill(4000, Instant::now() + Duration::from_secs(60)).unwrap();
         for question in QUESTIONS_ASKED {
             let asked = store.ask(question).unwrap();
-            assert!(asked.is_none_or(|time| time > 0.0) && asked.is_some() != question.name.contains("others"));
+            assert!(
+                asked.is_none_or(|(cpu, wall)| cpu > 0.0 && wall > 0.0)
+                    && asked.is_some() != question.name.contains("others")
+            );
         }
         store.store.close().unwrap();
     }

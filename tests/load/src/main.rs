@@ -32,6 +32,7 @@ mod workload;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
@@ -48,6 +49,9 @@ struct Arguments {
     /// Measures the `roost` beside this program as it is, instead of building it first
     #[arg(long, global = true)]
     no_build: bool,
+    /// How many seconds to wait in all for other programs to leave the machine alone, before each measurement
+    #[arg(long, global = true, default_value_t = 60, value_parser = clap::value_parser!(u64).range(..=36_000))]
+    patience: u64,
     #[command(subcommand)]
     task: Task,
 }
@@ -135,7 +139,8 @@ enum Task {
 }
 
 fn main() -> Result<()> {
-    let Arguments { no_build, task } = Arguments::parse();
+    let Arguments { no_build, patience, task } = Arguments::parse();
+    let patience = Duration::from_secs(patience);
     // Every client is an open file, here and in the servers, which inherit the limit.
     rlimit::increase_nofile_limit(u64::MAX)?;
     if !no_build && matches!(task, Task::Table { .. } | Task::Latency { .. } | Task::Growth { .. }) {
@@ -144,11 +149,11 @@ fn main() -> Result<()> {
     match task {
         Task::Table { runs, quick, write, caps, no_crowd, only } => {
             let runs = if quick { 1 } else { runs };
-            let page = table::measure(&table::Choice { runs, quick, caps, crowd: !no_crowd, only })?;
+            let page = table::measure(&table::Choice { runs, quick, caps, crowd: !no_crowd, only, patience })?;
             show(&page, write.then_some("RESULTS.md"))
         }
         Task::Latency { rounds, seconds, write } => {
-            let (page, reached) = latency::measure(&latency::Choice { rounds, seconds })?;
+            let (page, reached) = latency::measure(&latency::Choice { rounds, seconds, patience })?;
             show(&page, write.then_some("LATENCY.md"))?;
             ensure!(reached, "Roost is slower than it must be");
             Ok(())
