@@ -159,6 +159,7 @@ fn rows(quick: bool, crowded: bool) -> Vec<Row> {
         row(&connect, Figure::Resident, Way::Tls, Target::AtMost(12.0)),
         row(&connect, Figure::Resident, Way::Websocket, Target::None),
         row(&paced, Figure::NinetyNine, Way::Plain, Target::AtMost(4.4)),
+        row(&paced, Figure::NinetyNine, Way::WithoutHistory, Target::None),
         row(&paced, Figure::NinetyNine, Way::Mixed, Target::None),
         row(&paced, Figure::NinetyNine, Way::Tls, Target::None),
         row(&paced, Figure::NinetyNine, Way::Websocket, Target::None),
