@@ -13,6 +13,7 @@ use crate::server::change::{Change, CredentialChange};
 use crate::server::command::{self, Pending, chathistory, services};
 use crate::server::event::{ConnId, Returned};
 use crate::server::network::UserId;
+use crate::server::notice::About;
 use crate::server::record::AccountId;
 use crate::server::throttle::{Origin, Tried};
 use crate::server::{Ctx, Server};
@@ -267,6 +268,8 @@ impl Server {
         let there = &mut self.network.users[user];
         there.account = Some(account);
         there.account_name = Some(name);
+        self.notify(About::Accounts, |server| server.network.users[user].described("is logged in", "login"));
+        let there = &self.network.users[user];
         let mut line = Vec::with_capacity(96);
         write_line(&mut line, &there.source, "ACCOUNT", &[there.account_name.as_deref().unwrap_or("*")], None);
         let mut frame = self.frame_from(user, line);
