@@ -64,6 +64,8 @@ pub const METADATA_AT_ONCE: usize = 500;
 pub const EXPIRED_AT_ONCE: usize = 100;
 /// Former users that WHOWAS remembers.
 pub const WHOWAS_ENTRIES: usize = 1000;
+/// Client certificates of one account: one for each device.
+pub const CERTIFICATES: usize = 20;
 /// The longest password, in bytes: it is hashed before bcrypt, so all of it counts.
 pub const PASSWORD_LEN: usize = 600;
 

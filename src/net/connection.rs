@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ircv3::CapSet;
+use ircv3::sasl::scram::ChannelBindings;
 
 use crate::net::flood::Bucket;
 use crate::net::line::LineCodec;
@@ -108,6 +109,15 @@ impl Transport {
             Transport::Lines(link) => link.certfp(),
             Transport::WebSocket(socket) => socket.link().certfp(),
             _ => None,
+        }
+    }
+
+    /// What the TLS connection can be told by.
+    pub fn bindings(&self) -> ChannelBindings {
+        match self {
+            Transport::Lines(link) => link.bindings(),
+            Transport::WebSocket(socket) => socket.link().bindings(),
+            _ => ChannelBindings::default(),
         }
     }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use ircv3::Cidr;
+use ircv3::sasl::scram::ChannelBindings;
 use tokio::time::Sleep;
 use tokio_util::codec::Decoder;
 
@@ -215,6 +216,7 @@ impl Worker {
             tls: wire.tls.is_some(),
             websocket: wire.websocket.is_some(),
             certfp: None,
+            bindings: ChannelBindings::default(),
             host: wire.host.clone(),
         };
         let in_any = |networks: &[Cidr]| networks.iter().any(|network| network.contains(peer.ip));
@@ -294,9 +296,10 @@ impl Worker {
         match connection.transport.handshake(connection.peer.as_deref_mut()) {
             Ok(()) => {
                 connection.phase = Phase::Open;
-                let certfp = connection.transport.certfp();
+                let (certfp, bindings) = (connection.transport.certfp(), connection.transport.bindings());
                 if let Some(mut peer) = connection.peer.take() {
                     peer.certfp = certfp.or(peer.certfp);
+                    peer.bindings = bindings;
                     let id = self.id(slot);
                     self.events.push(Event::Opened(id, peer));
                 }
@@ -1385,6 +1388,12 @@ mod tests {
                 let (slot, peer) = rig.opened();
                 assert!(peer.tls && !peer.websocket);
                 assert_eq!(peer.certfp.as_deref(), expected.as_deref());
+                let tls = &client.get_ref().conn;
+                let exporter = (version.version == rustls::ProtocolVersion::TLSv1_3)
+                    .then(|| tls.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")).unwrap());
+                assert_eq!(peer.bindings.exporter.as_deref(), exporter.as_ref().map(|material| &material[..]));
+                let shown = Sha256::digest(&tls.peer_certificates().unwrap()[0]);
+                assert_eq!(peer.bindings.end_point.as_deref(), Some(&shown[..]));
                 assert_eq!(rig.line(), (slot, "NICK ann".into()));
                 // More than one record, and more than the socket takes at once.
                 let long = "x".repeat(3_000_000);

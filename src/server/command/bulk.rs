@@ -240,8 +240,8 @@ pub(in crate::server) mod testing {
     use ircv3::Message;
 
     use crate::server::Server;
-    use crate::server::action::{Actions, NetAction};
-    use crate::server::event::{ConnId, Event, Now, Peer};
+    use crate::server::action::{Actions, Call, NetAction};
+    use crate::server::event::{CallId, ConnId, Event, Now, Peer};
     use crate::server::network::UserId;
     use crate::server::record::{Record, Seq, Snapshot};
     use crate::server::settings::Settings;
@@ -293,6 +293,7 @@ pub(in crate::server) mod testing {
                 tls: false,
                 websocket: false,
                 certfp: None,
+                bindings: ircv3::sasl::scram::ChannelBindings::default(),
                 host: None,
             };
             self.handle(Event::Opened(conn, Box::new(peer)));
@@ -302,6 +303,16 @@ pub(in crate::server) mod testing {
         pub fn handle(&mut self, event: Event) {
             self.actions = Actions::new(1);
             self.server.handle(self.now, event, &mut self.actions);
+        }
+
+        /// The calls that the last event asked for.
+        pub fn calls(&self) -> &[(CallId, Call)] {
+            &self.actions.calls
+        }
+
+        /// Takes calls of an earlier event for those of the last.
+        pub fn set_calls(&mut self, calls: Vec<(CallId, Call)>) {
+            self.actions.calls = calls;
         }
 
         /// What the last event gave to the store.
