@@ -63,6 +63,7 @@ channel_modes! {
     'c' Flag "no formatting"
     'D' Flag "delayed join"
     'd' Flag "members who have not been shown yet"
+    'E' Flag "roleplaying"
     'i' Flag "invite-only"
     'm' Flag "moderated"
     'M' Flag "registered users speak"
@@ -389,9 +390,9 @@ mod tests {
 
     #[test]
     fn tokens_come_from_the_table() {
-        assert_eq!(chanmodes_token(), "beI,k,fl,CcDdimMNnPRrSstUuz");
+        assert_eq!(chanmodes_token(), "beI,k,fl,CcDdEimMNnPRrSstUuz");
         assert_eq!(prefix_token(), "(qaohv)~&@%+");
-        assert_eq!(my_info(), ["BDRTZgiopw", "CDIMNPRSUabcdefhiklmnoqrstuvz", "Iabefhkloqv"]);
+        assert_eq!(my_info(), ["BDRTZgiopw", "CDEIMNPRSUabcdefhiklmnoqrstuvz", "Iabefhkloqv"]);
     }
 
     #[test]

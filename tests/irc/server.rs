@@ -90,6 +90,11 @@ impl Server {
         client
     }
 
+    /// The number of the process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The directory that it runs in.
     pub fn home(&self) -> &Path {
         self.home.path()
@@ -199,6 +204,7 @@ pub fn bare_command(home: &Path) -> Command {
         .env("ROOST__FLOOD__ENABLED", "false")
         .env("ROOST__THROTTLE__ENABLED", "false")
         .env("ROOST__ACCOUNTS__BCRYPT_COST", "4")
+        .env("ROOST__ACCOUNTS__SCRAM_ITERATIONS", "4096")
         // What the tests are about is what a client sees, not how hard the disk works for it.
         .env("ROOST__STORE__SYNC", "normal")
         .stdin(Stdio::null())

@@ -1,13 +1,12 @@
 //! PRIVMSG, NOTICE and TAGMSG (Modern IRC; message-tags, echo-message, STATUSMSG).
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use ircv3::message::{MAX_BODY_BYTES, cut, put, write_line};
 use ircv3::mode::{Rank, Ranks};
 use ircv3::numeric::Numeric;
-use ircv3::{Cap, CapSet, Message, formatting, multiline};
+use ircv3::{Cap, CapSet, Message, multiline};
 use smallvec::{SmallVec, smallvec};
 
 use crate::limits;
@@ -189,6 +188,10 @@ fn line_of(said: &Said<'_>, source: &str, target: &str, text: &str) -> Bytes {
     Bytes::from(line)
 }
 
+/// Clients with one of these know a message of their own when it comes from the server; to others it would
+/// be one of a stranger with their nick.
+const KNOWS_ITS_OWN: CapSet = CapSet::of(&[Cap::EchoMessage, Cap::SelfMessage, Cap::MessageTags]);
+
 /// Whether the store must take it before anyone sees it.
 pub fn is_kept(server: &Server, user: UserId, said: &Said<'_>) -> bool {
     if !server.settings.history || !is_worth_keeping(said) {
@@ -298,7 +301,7 @@ fn to_channel(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, cha
         }
         return;
     }
-    let plain = if there.modes.has('S') { formatting::strip(said.text) } else { Cow::Borrowed(said.text) };
+    let plain = policy::heard(there, said.text);
     let said = &Said { text: &plain, ..*said };
     let target = match rank {
         Some(rank) => format!("{}{}", rank.prefix(), there.name),
@@ -376,7 +379,8 @@ fn to_user(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, target
         }
         // The sender's other devices show what was said, if they can tell that it is their own.
         for conn in server.network.users[user].sessions.clone() {
-            if conn != ctx.conn && server.session(conn).is_some_and(|session| session.caps.has(Cap::EchoMessage)) {
+            let able = server.session(conn).is_some_and(|session| session.caps.has_any(KNOWS_ITS_OWN));
+            if conn != ctx.conn && able {
                 server.frame_to(conn, &frame);
             }
         }
