@@ -128,6 +128,14 @@ impl Server {
         assert_eq!(self.child.wait().unwrap().signal(), Some(9));
     }
 
+    /// A new process on the same data that is killed while it starts, `ms` milliseconds later.
+    pub fn start_and_crash(&mut self, ms: u64) {
+        self.child = command(self.home.path(), self.plain, self.tls, self.websocket, &self.settings).spawn().unwrap();
+        // Any moment will do, and there is none to wait for.
+        thread::sleep(Duration::from_millis(ms));
+        self.crash();
+    }
+
     /// SIGTERM, then a new process on the same data and ports.
     pub fn restart(&mut self) {
         self.signal("TERM");
