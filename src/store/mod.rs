@@ -5,6 +5,7 @@
 //! [`Backend`] (how it is opened), a [`Writer`] and a [`Source`](reader::Source): an enum each, with
 //! one variant for every database that there is.
 
+mod backup;
 mod reader;
 mod sqlite;
 #[cfg(test)]
@@ -28,6 +29,8 @@ use crate::server::history::render;
 use crate::server::record::{ConversationId, HistoryQuery, Record, Seq, Snapshot};
 use crate::store::reader::Source;
 use crate::store::writer::{GroupCommit, Progress};
+
+pub use self::backup::{BackupError, backup, restore};
 
 /// Connections that read: enough that a long answer does not hold up the short ones.
 const READERS: usize = 4;
@@ -87,6 +90,15 @@ pub enum StoreError {
     /// The database cannot be opened or read.
     #[error("cannot open the database {}: {source}", path.display())]
     Open {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// The file is no database, or a damaged one.
+    #[error("the database {} is damaged or is none: {source}; nothing was written to it. `roost restore FILE` puts a \
+        backup in its place", path.display())]
+    Damaged {
         /// The database.
         path: PathBuf,
         /// Why.
@@ -257,16 +269,7 @@ pub(crate) enum Writer {
 impl Backend {
     /// The database of a URL, for this process alone as long as the file is held.
     fn claim(options: &Options) -> Result<(Backend, File), StoreError> {
-        let url = &options.url;
-        let path = match url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
-            Some(path) => path,
-            None if !url.contains("://") => url,
-            None => return Err(StoreError::Url { url: url.clone() }),
-        };
-        if path.is_empty() || path.starts_with(":memory:") || path.contains(['?', '\0']) {
-            return Err(StoreError::Url { url: url.clone() });
-        }
-        let path = PathBuf::from(path);
+        let path = sqlite_path(&options.url)?;
         let lock = lock(&path)?;
         Ok((Backend::Sqlite(sqlite::Database::new(path, options.sync)), lock))
     }
@@ -292,6 +295,13 @@ impl Backend {
         }
     }
 
+    /// Whether another program holds the database, which passes.
+    fn is_held(&self, error: &sqlx::Error) -> bool {
+        match self {
+            Backend::Sqlite(_) => sqlite::is_held(error),
+        }
+    }
+
     /// The error of a write.
     fn failed(&self, source: sqlx::Error) -> StoreError {
         match self {
@@ -312,6 +322,19 @@ impl Writer {
             Writer::Sqlite(writer) => writer.close().await,
         }
     }
+}
+
+/// The file of a database by its URL.
+fn sqlite_path(url: &str) -> Result<PathBuf, StoreError> {
+    let path = match url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
+        Some(path) => path,
+        None if !url.contains("://") => url,
+        None => return Err(StoreError::Url { url: url.to_owned() }),
+    };
+    if path.is_empty() || path.starts_with(":memory:") || path.contains(['?', '\0']) {
+        return Err(StoreError::Url { url: url.to_owned() });
+    }
+    Ok(PathBuf::from(path))
 }
 
 /// Locks a file beside the database, whose lock ends with the process.

@@ -401,7 +401,8 @@ fn set_up(server: &Server) -> Vec<Client> {
 fn after_the_kill(server: &Server, expected: &mut Expected, round: u64) -> Vec<Client> {
     let mut alice = None;
     // The newest first: one of them is the password, and only one.
-    for password in expected.password.asked[expected.password.done..].to_vec().into_iter().rev() {
+    let possible: Vec<u64> = expected.password.asked[expected.password.done..].iter().rev().copied().collect();
+    for password in &possible {
         let mut client = server.connect();
         client.request(&format!("sasl {CAPS}"));
         client.send_all(&["NICK alice", "USER alice 0 * :alice"]);
@@ -413,10 +414,10 @@ fn after_the_kill(server: &Server, expected: &mut Expected, round: u64) -> Vec<C
         assert!(alice.is_none(), "two passwords are right");
         client.send("CAP END");
         client.welcome("alice");
-        expected.password.settle("the password", password);
+        expected.password.settle("the password", *password);
         alice = Some(client);
     }
-    let mut alice = alice.unwrap_or_else(|| panic!("none of {:?} is the password", expected.password.asked));
+    let mut alice = alice.unwrap_or_else(|| panic!("none of {possible:?} is the password"));
     let mut bob = server.logged_in("bob", "bob", "secret0", CAPS);
     let mut carol = server.logged_in("carol", "carol", "secret0", CAPS);
 

@@ -14,6 +14,7 @@ mod accounts;
 mod away;
 mod capabilities;
 mod channels;
+mod disaster;
 mod echo;
 mod everything;
 mod framing;
