@@ -62,6 +62,11 @@ pub fn run(config: Config, reload: Reload) -> Result<(), RunError> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 
     let settings = Arc::new(config.settings()?);
+    store::make_private(config.data_dir()).map_err(|error| {
+        let problem =
+            format!("\"{}\" cannot be made: {error}; give a directory to write in", config.data_dir().display());
+        config.fault("data", &problem)
+    })?;
     let tls = tls_setup(&config)?;
     let listeners = listen(&config, tls.as_ref())?;
 

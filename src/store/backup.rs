@@ -6,9 +6,10 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
 use sqlx::{ConnectOptions, Connection};
 use thiserror::Error;
 
@@ -71,9 +72,8 @@ pub fn backup(url: &str, to: &Path) -> Result<u64, BackupError> {
     if to.exists() {
         return Err(BackupError::Exists(to.to_owned()));
     }
-    let part = beside(to, ".part");
-    discard(&part)?;
-    let made = run(copy(&from, &part))
+    let part = part_of(to)?;
+    let made = run(copy(&from, &part, 0))
         .map_err(|source| BackupError::Copy { from: from.clone(), to: part.clone(), source })
         .and_then(|()| sync(&part))
         .and_then(|()| name(&part, to));
@@ -96,13 +96,19 @@ pub fn restore(url: &str, from: &Path) -> Result<Option<PathBuf>, BackupError> {
     let unsound = |problem: String| BackupError::Unsound { path: from.to_owned(), problem };
     match run(check(from)) {
         Ok(problem) if problem == "ok" => {}
-        Ok(problem) => return Err(unsound(problem)),
+        // SQLite's report is of several lines.
+        Ok(problem) => return Err(unsound(problem.split_ascii_whitespace().collect::<Vec<_>>().join(" "))),
         Err(error) => return Err(unsound(error.to_string())),
     }
     let _lock = lock(&to)?;
-    let part = beside(&to, ".part");
-    discard(&part)?;
-    fs::copy(from, &part).map_err(file(&part))?;
+    // Where what is there cannot be read any more, its starts are not known: they are hardly more than are left free.
+    let starts = if to.exists() { run(starts(&to)).unwrap_or(0) } else { 0 };
+    let part = part_of(&to)?;
+    run(copy(from, &part, starts)).map_err(|source| BackupError::Copy {
+        from: from.to_owned(),
+        to: part.clone(),
+        source,
+    })?;
     sync(&part)?;
     let old = set_aside(&to)?;
     fs::rename(&part, &to).map_err(file(&to))?;
@@ -126,16 +132,27 @@ fn open(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new().filename(path).disable_statement_logging()
 }
 
-async fn copy(from: &Path, part: &Path) -> Result<(), sqlx::Error> {
+/// Makes a copy that is one file; a server that is started on it has been started more than `starts` times.
+async fn copy(from: &Path, part: &Path, starts: u32) -> Result<(), sqlx::Error> {
     let mut source = open(from).read_only(true).connect().await?;
     let name = part.to_str().ok_or_else(|| sqlx::Error::Configuration("the name is not UTF-8".into()))?;
     let copied = sqlx::query("VACUUM INTO ?").bind(name).execute(&mut source).await;
     source.close().await?;
     copied?;
-    let mut copy = open(part).connect().await?;
-    let numbered = sqlx::query("UPDATE meta SET boot = boot + ?").bind(STARTS).execute(&mut copy).await;
+    // No log beside it: what is copied further is whole.
+    let mut copy = open(part).journal_mode(SqliteJournalMode::Delete).connect().await?;
+    let numbered = sqlx::query("UPDATE meta SET boot = max(boot, ?) + ?").bind(starts).bind(STARTS);
+    let numbered = numbered.execute(&mut copy).await;
     copy.close().await?;
     numbered.map(drop)
+}
+
+/// How often a server was started on a database.
+async fn starts(path: &Path) -> Result<u32, sqlx::Error> {
+    let mut connection = open(path).read_only(true).connect().await?;
+    let starts = sqlx::query_scalar("SELECT boot FROM meta").fetch_one(&mut connection).await;
+    connection.close().await?;
+    starts
 }
 
 /// "ok", or what is wrong with a database of Roost.
@@ -163,10 +180,20 @@ fn file(path: &Path) -> impl FnOnce(io::Error) -> BackupError + use<> {
     move |source| BackupError::File { path, source }
 }
 
-/// Removes what an attempt that was killed has left.
-fn discard(part: &Path) -> Result<(), BackupError> {
-    match fs::remove_file(part) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file(part)(error)),
+/// An empty file for a copy, which only its owner may read; what an attempt that was killed has left is removed.
+fn part_of(path: &Path) -> Result<PathBuf, BackupError> {
+    let part = beside(path, ".part");
+    for suffix in ["-journal", "-wal", "-shm", ""] {
+        discard(&beside(&part, suffix))?;
+    }
+    // SQLite fills an empty file, and would make one that everyone may read.
+    File::options().write(true).create_new(true).mode(0o600).open(&part).map_err(file(&part))?;
+    Ok(part)
+}
+
+fn discard(path: &Path) -> Result<(), BackupError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file(path)(error)),
         _ => Ok(()),
     }
 }

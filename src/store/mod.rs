@@ -14,6 +14,7 @@ mod writer;
 
 use std::fs::{File, TryLockError};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -337,16 +338,22 @@ fn sqlite_path(url: &str) -> Result<PathBuf, StoreError> {
     Ok(PathBuf::from(path))
 }
 
+/// Makes a directory that only its owner may look into, where there is none.
+pub fn make_private(directory: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
 /// Locks a file beside the database, whose lock ends with the process.
 fn lock(path: &Path) -> Result<File, StoreError> {
     let prepare = |path: &Path, source| StoreError::Prepare { path: path.to_owned(), source };
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-        std::fs::create_dir_all(directory).map_err(|source| prepare(directory, source))?;
+        make_private(directory).map_err(|source| prepare(directory, source))?;
     }
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let lock = PathBuf::from(name);
-    let file = File::options().create(true).append(true).open(&lock).map_err(|source| prepare(&lock, source))?;
+    let file =
+        File::options().create(true).append(true).mode(0o600).open(&lock).map_err(|source| prepare(&lock, source))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.to_owned(), lock }),

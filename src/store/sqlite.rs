@@ -2,6 +2,8 @@
 //!
 //! No memory mapping: a fault of the disk is an error then, and not the end of the process.
 
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,7 +92,11 @@ impl Database {
             let path = self.path.clone();
             if is_damaged(&source) { StoreError::Damaged { path, source } } else { StoreError::Open { path, source } }
         };
-        let options = self.writer_options().create_if_missing(true).busy_timeout(BUSY_AT_START);
+        // Private messages and hashes of passwords: SQLite would make files that everyone may read, and gives those
+        // beside the database its mode.
+        let file = File::options().create(true).append(true).mode(0o600).open(&self.path);
+        file.map_err(|error| failed(Error::Io(error)))?;
+        let options = self.writer_options().busy_timeout(BUSY_AT_START);
         let mut connection = options.connect().await.map_err(failed)?;
         // The count of starts, below, is synced, and with it all that is before it in the log.
         sqlx::query("PRAGMA synchronous = NORMAL").execute(&mut connection).await.map_err(failed)?;

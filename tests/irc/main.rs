@@ -12,6 +12,7 @@ mod server;
 
 mod accounts;
 mod away;
+mod backup;
 mod capabilities;
 mod channels;
 mod disaster;
@@ -32,6 +33,7 @@ mod queries;
 mod redact;
 mod registered;
 mod registration;
+mod reload;
 mod replay;
 mod shutdown;
 mod startup;
