@@ -254,8 +254,11 @@ impl Carrier {
     }
 
     /// While more records wait than memory is meant for, nothing new is taken; but time goes on, for
-    /// a store that fails has to be heard.
-    fn wait_for_store(&self) {
+    /// a store that fails has to be heard. What is refused then adds no records.
+    fn wait_for_store(&self, refusing: bool) {
+        if refusing {
+            return;
+        }
         let Some(store) = &self.store else { return };
         let started = Instant::now();
         while store.waiting() > WAITING_RECORDS && started.elapsed() < TICK {
@@ -289,7 +292,7 @@ fn serve(mut server: Server, clock: Clock, carrier: Carrier) -> Carrier {
                 drop(events);
                 return carrier;
             }
-            carrier.wait_for_store();
+            carrier.wait_for_store(server.store_refuses());
             if left > 0 {
                 break;
             }

@@ -247,6 +247,39 @@ fn a_long_lock_refuses_what_it_cannot_keep_and_is_over_when_it_is_over() {
 }
 
 #[test]
+fn a_flood_against_a_store_that_cannot_write_is_bounded_and_holds_up_nobody_else() {
+    // The flooder shall read its answers, which wait behind the lines that wait.
+    let server = Server::with(&[("ROOST__CONNECTION__SENDQ", "67108864")]);
+    let [alice, bob, mut carol] = people(&server);
+    drop(bob);
+    let holder = Holder::hold(&server.data().join("roost.db"), "BEGIN IMMEDIATE");
+    let flood = thread::spawn(move || {
+        let mut alice = alice;
+        let lines: String = (0..1000).map(|n| format!("PRIVMSG #room :{n}\r\n")).collect();
+        for _ in 0..100 {
+            alice.send_bytes(lines.as_bytes());
+        }
+        alice
+    });
+    until_said(&server, "the store cannot write");
+    let from = Instant::now();
+    for _ in 0..20 {
+        carol.silent();
+    }
+    let took = from.elapsed();
+    holder.release();
+    let mut alice = flood.join().unwrap();
+    let lines = alice.sync();
+    let count = |command: &str| lines.iter().filter(|line| line.command() == command).count();
+    let (kept, refused) = (count("PRIVMSG"), count("FAIL"));
+    println!("20 pings took {took:?}; {kept} lines kept, {refused} refused");
+    assert_eq!(kept + refused, 100_000);
+    // As many as may wait (65,536), and what came in while it was not known yet that it fails.
+    assert!(kept < 80_000 && refused > 0, "{kept} kept");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+#[test]
 fn where_the_database_stays_locked_the_end_comes_all_the_same_and_says_what_was_not_kept() {
     let mut server = Server::start();
     let [mut alice, mut bob, _carol] = people(&server);
