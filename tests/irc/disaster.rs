@@ -13,6 +13,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::client::{Client, Line, texts};
+use crate::kill::PowerCut;
 use crate::server::{PATIENCE, Server};
 
 const CAPS: &str = "draft/chathistory batch message-tags server-time echo-message";
@@ -335,6 +336,44 @@ fn a_torn_log_costs_what_came_after_the_tear_and_nothing_else() {
     }
     assert!(counts.is_sorted_by(|a, b| a >= b) && counts[0] > counts[3], "{counts:?}");
     server.start_again();
+}
+
+#[test]
+fn a_power_cut_with_sync_normal_costs_the_last_lines_and_not_the_database() {
+    let cut = PowerCut::new();
+    let mut settings = cut.settings();
+    settings.push(("ROOST__STORE__SYNC", "normal"));
+    let mut server = Server::with(&settings);
+    let mut kept = 0;
+    for round in 0..2 {
+        let mut alice = server.user_with("alice", CAPS);
+        alice.join("#room");
+        alice.sync();
+        for n in kept..kept + 6000 {
+            alice.send(&format!("PRIVMSG #room :{n} {}", "x".repeat(300)));
+            // Small commits fill the log sooner: it is synced once it is copied into the database.
+            if n % 4 == 0 {
+                alice.sync();
+            }
+        }
+        alice.sync();
+        server.crash();
+        cut.strike(&server);
+        server.start_again();
+        let mut reader = server.user_with("reader", CAPS);
+        reader.join("#room");
+        let lines = reader.ask("CHATHISTORY LATEST #room * 1000");
+        let number = |line: &&Line| line.params()[1].split(' ').next().unwrap().parse::<usize>().unwrap();
+        let numbers: Vec<usize> =
+            lines.iter().filter(|line| line.command() == "PRIVMSG").map(|line| number(&line)).collect();
+        assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "round {round}: a gap in {numbers:?}");
+        kept = numbers.last().map_or(0, |last| last + 1);
+        println!("round {round}: {kept} lines are there");
+        drop((reader, alice));
+    }
+    assert!(kept > 0, "what is old enough is on disk");
+    server.crash();
+    assert_eq!(integrity(&server.data().join("roost.db")), "ok");
 }
 
 #[test]

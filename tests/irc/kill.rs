@@ -6,8 +6,12 @@
 //! [`Expected::acknowledge`] and [`after_the_kill`].
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::env;
 use std::hash::{BuildHasher, RandomState};
+use std::path::PathBuf;
+use std::process::Command;
+use std::{env, fs};
+
+use tempfile::TempDir;
 
 use crate::client::{Client, Line};
 use crate::server::Server;
@@ -47,8 +51,73 @@ fn a_server_that_shows_what_is_not_stored_is_found_out() {
     assert!(lost.is_err());
 }
 
+/// A power cut: of the files of the database only that is left which had been synced.
+#[test]
+fn and_so_it_is_after_power_cuts() {
+    power_cuts("full");
+}
+
+/// Without `store.sync = "full"` a power cut may cost the last lines: so it is one that the test makes.
+#[test]
+fn power_cuts_are_power_cuts() {
+    let lost = std::panic::catch_unwind(|| {
+        for _ in 0..10 {
+            power_cuts("normal");
+        }
+    });
+    assert!(lost.is_err());
+}
+
+fn power_cuts(sync: &str) {
+    let cut = PowerCut::new();
+    let mut settings = cut.settings();
+    settings.push(("ROOST__STORE__SYNC", sync));
+    kills_and(&settings, |server| cut.strike(server));
+}
+
+/// Keeps what a server has synced, so that its files can be made what a power cut would leave of them.
+pub struct PowerCut {
+    library: PathBuf,
+    disk: PathBuf,
+    _place: TempDir,
+}
+
+impl PowerCut {
+    pub fn new() -> PowerCut {
+        let place = tempfile::tempdir().unwrap();
+        let (library, disk) = (place.path().join("powercut.so"), place.path().join("disk"));
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library);
+        compiler.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/irc/powercut.c")).arg("-ldl");
+        assert!(compiler.status().unwrap().success(), "cc, of the Debian package build-essential");
+        fs::create_dir(&disk).unwrap();
+        PowerCut { library, disk, _place: place }
+    }
+
+    /// Settings of the server that it is for.
+    pub fn settings(&self) -> Vec<(&str, &str)> {
+        vec![("LD_PRELOAD", self.library.to_str().unwrap()), ("POWERCUT_DISK", self.disk.to_str().unwrap())]
+    }
+
+    /// Takes away what was not synced, after the server was killed.
+    pub fn strike(&self, server: &Server) {
+        for suffix in ["", "-wal", "-shm"] {
+            let name = format!("roost.db{suffix}");
+            let _ = fs::remove_file(server.data().join(&name));
+            if self.disk.join(&name).exists() {
+                fs::copy(self.disk.join(&name), server.data().join(&name)).unwrap();
+            }
+        }
+    }
+}
+
 /// The whole program, on a server with these settings.
 pub fn kills(settings: &[(&str, &str)]) {
+    kills_and(settings, |_| {});
+}
+
+/// As [`kills`], with something that happens after each kill.
+fn kills_and(settings: &[(&str, &str)], afterwards: impl Fn(&Server)) {
     let number = |name: &str| env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     let rounds = number("ROOST_KILLS").unwrap_or(6);
     let seed = number("ROOST_KILL_SEED").unwrap_or_else(|| RandomState::new().hash_one("seed") >> 32);
@@ -79,8 +148,10 @@ pub fn kills(settings: &[(&str, &str)]) {
             expected.note(who, &read[who]);
         }
         if chance.below(4) == 0 {
+            afterwards(&server);
             server.start_and_crash(chance.below(40));
         }
+        afterwards(&server);
         server.start_again();
         clients = after_the_kill(&server, &mut expected, round);
         messages = expected.conversations.values().map(|conversation| conversation.kept.len()).sum();
