@@ -38,6 +38,8 @@ fn crowd() -> (Server, Actions, Now) {
             tls: false,
             websocket: false,
             certfp: None,
+            bindings: ircv3::sasl::scram::ChannelBindings::default(),
+            host: None,
         };
         server.handle(now, Event::Opened(conn(slot), Box::new(peer)), &mut actions);
         for line in [format!("NICK u{slot}"), "USER u 0 * :u".into(), format!("JOIN #c{}", slot % CHANNELS)] {

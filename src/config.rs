@@ -9,15 +9,19 @@ mod key;
 mod source;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ircv3::Cidr;
+use ircv3::sasl::Mechanism;
+use ircv3::webirc::fingerprint;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use self::key::List;
 use self::source::Source;
-use crate::accounts;
+use crate::accounts::{self, token::Tokens};
+use crate::net::Address;
 use crate::server::settings::{self, Settings};
 
 pub use self::greeting::greeting;
@@ -48,6 +52,7 @@ pub struct Config {
     pub multiline: MultilineSection,
     /// `[client_tags]`
     pub client_tags: ClientTagsSection,
+    pub webirc: Vec<WebIrcSection>,
     pub oper: Vec<OperSection>,
     /// Where each value was written that is not the default of the program.
     #[serde(skip)]
@@ -83,11 +88,21 @@ sections! {
         workers: usize = 0,
     }
     ListenSection {
-        plain: Vec<SocketAddr> = addresses(&["127.0.0.1:6667", "[::1]:6667"]),
-        tls: Vec<SocketAddr> = addresses(&["0.0.0.0:6697", "[::]:6697"]),
-        websocket: Vec<SocketAddr> = addresses(&["127.0.0.1:8097"]),
-        websocket_tls: Vec<SocketAddr> = Vec::new(),
+        plain: Vec<Address> = addresses(&["127.0.0.1:6667", "[::1]:6667"]),
+        tls: Vec<Address> = addresses(&["0.0.0.0:6697", "[::]:6697"]),
+        websocket: Vec<Address> = addresses(&["127.0.0.1:8097"]),
+        websocket_tls: Vec<Address> = Vec::new(),
         websocket_origins: Vec<String> = Vec::new(),
+        proxy_from: Vec<String> = Vec::new(),
+        on: Vec<ListenOnSection> = Vec::new(),
+    }
+    ListenOnSection {
+        address: String = String::new(),
+        tls: bool = false,
+        websocket: bool = false,
+        proxy: Vec<String> = Vec::new(),
+        mode: String = "660".to_owned(),
+        host: String = String::new(),
     }
     TlsSection {
         certificate: String = String::new(),
@@ -108,6 +123,17 @@ sections! {
         registration: bool = true,
         register_before_connect: bool = true,
         bcrypt_cost: u32 = accounts::DEFAULT_COST,
+        scram_iterations: u32 = accounts::DEFAULT_ITERATIONS,
+        mechanisms: Vec<String> = Mechanism::ALL.iter().map(|(_, name)| (*name).to_owned()).collect(),
+        token_keys: Vec<String> = Vec::new(),
+        token_jwks: String = String::new(),
+        token_issuer: String = String::new(),
+        token_audience: String = String::new(),
+        token_claim: String = "preferred_username".to_owned(),
+        token_leeway: u64 = 60,
+        token_autocreate: bool = false,
+        always_on: AlwaysOn = AlwaysOn::OptIn,
+        always_on_expiry_days: u32 = 0,
     }
     ChannelsSection {
         registration: bool = true,
@@ -135,6 +161,15 @@ sections! {
         login_failures_per_minute: u32 = 10,
         registrations_per_hour: u32 = 10,
         exempt_loopback: bool = true,
+        exempt: Vec<String> = Vec::new(),
+        network: Vec<ThrottleNetworkSection> = Vec::new(),
+    }
+    ThrottleNetworkSection {
+        from: Vec<String> = Vec::new(),
+        connections: u32 = 0,
+        connections_per_minute: u32 = 0,
+        login_failures_per_minute: u32 = 0,
+        registrations_per_hour: u32 = 0,
     }
     MultilineSection {
         max_bytes: usize = 8192,
@@ -142,6 +177,11 @@ sections! {
     }
     ClientTagsSection {
         deny: Vec<String> = Vec::new(),
+    }
+    WebIrcSection {
+        from: Vec<String> = Vec::new(),
+        password: String = String::new(),
+        certificate: String = String::new(),
     }
     OperSection {
         name: String = String::new(),
@@ -157,6 +197,20 @@ pub enum Sync {
     Full,
     /// Survives the end of the process.
     Normal,
+}
+
+/// `accounts.always_on`: who stays on the network without a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AlwaysOn {
+    /// Nobody.
+    Off,
+    /// Accounts that ask for it.
+    OptIn,
+    /// Accounts that do not refuse it.
+    OptOut,
+    /// Every account.
+    Mandatory,
 }
 
 /// `history.ack`: when a message is passed on.
@@ -183,13 +237,17 @@ pub enum WhenStoreFails {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// The key that it stands in, for [`Config::fault`].
-    pub key: &'static str,
-    /// The address; port 0 takes a free one.
-    pub address: SocketAddr,
+    pub key: Box<str>,
+    /// The address.
+    pub address: Address,
     /// Whether connections begin with TLS.
     pub tls: bool,
     /// Whether they speak WebSocket.
     pub websocket: bool,
+    /// The proxies that alone may connect, each with a PROXY header; empty where anyone may, without.
+    pub proxies: Vec<Cidr>,
+    /// The host of everyone who comes this way, in place of an address.
+    pub host: Option<Arc<str>>,
 }
 
 /// The files of the TLS certificate, PEM both.
@@ -273,35 +331,26 @@ impl Config {
 
     fn from_source(source: Source) -> Result<Config, ConfigError> {
         let mut tree = Table::new();
-        let mut opers: BTreeMap<usize, Table> = BTreeMap::new();
+        let mut lists: BTreeMap<&str, BTreeMap<usize, Table>> = BTreeMap::new();
         let mut places = BTreeMap::new();
         for (path, (value, place)) in source.values {
-            match path.split('.').collect::<Vec<_>>()[..] {
-                ["oper", index, key] => {
-                    opers.entry(index.parse().unwrap_or(0)).or_default().insert(key.to_owned(), value);
+            match List::entry(&path) {
+                Some((list, index, key)) => {
+                    lists.entry(list.path).or_default().entry(index).or_default().insert(key.to_owned(), value);
                 }
-                [section, key] => {
-                    if let Value::Table(table) =
-                        tree.entry(section.to_owned()).or_insert_with(|| Value::Table(Table::new()))
-                    {
-                        table.insert(key.to_owned(), value);
-                    }
-                }
-                _ => {
-                    tree.insert(path.clone(), value);
-                }
+                None => plant(&mut tree, &path, value),
             }
             places.insert(path, place);
         }
-        for (at, index) in opers.keys().enumerate() {
-            if at != *index {
-                let (path, place) = first_of_oper(&places, *index);
-                let problem = format!("there is no oper.{at}; operators are numbered from 0 without a gap");
-                return Err(ConfigError::Value { place, key: path, problem: problem.into() });
+        for (path, entries) in lists {
+            for (at, index) in entries.keys().enumerate() {
+                if at != *index {
+                    let (key, place) = first_of_entry(&places, path, *index);
+                    let problem = format!("there is no {path}.{at}; entries are numbered from 0 without a gap");
+                    return Err(ConfigError::Value { place, key, problem: problem.into() });
+                }
             }
-        }
-        if !opers.is_empty() {
-            tree.insert("oper".to_owned(), Value::Array(opers.into_values().map(Value::Table).collect()));
+            plant(&mut tree, path, Value::Array(entries.into_values().map(Value::Table).collect()));
         }
         let mut config: Config = tree.try_into().map_err(ConfigError::from_serde)?;
         config.places = places;
@@ -319,10 +368,10 @@ impl Config {
             );
         }
         for (at, listener) in listeners.iter().enumerate() {
-            let before = listeners[..at].iter().find(|other| other.address == listener.address);
-            if let (Some(before), false) = (before, listener.address.port() == 0) {
+            let before = listeners[..at].iter().find(|other| other.address.clashes(&listener.address));
+            if let Some(before) = before {
                 let problem = format!("\"{}\" is in {} already; take it out of one", listener.address, before.key);
-                return Err(self.fault(listener.key, &problem));
+                return Err(self.fault(&listener.key, &problem));
             }
         }
         match (self.tls.certificate.is_empty(), self.tls.key.is_empty()) {
@@ -334,12 +383,38 @@ impl Config {
             }
             _ => {}
         }
+        for (at, on) in self.listen.on.iter().enumerate() {
+            if on.address.is_empty() {
+                let problem = "this listener has no address; give one such as \"0.0.0.0:6667\"";
+                return Err(self.entry_fault("listen.on", at, problem));
+            }
+            let mode = format!("listen.on.{at}.mode");
+            if self.places.contains_key(&mode) && !on.address.starts_with("unix:") {
+                let problem = format!("\"{}\" has no mode, for it is no unix socket; leave the mode out", on.address);
+                return Err(self.fault(&mode, &problem));
+            }
+        }
+        for (at, network) in self.throttle.network.iter().enumerate() {
+            if network.from.is_empty() {
+                let problem = "these limits are for nobody; give the networks that they are for in from";
+                return Err(self.entry_fault("throttle.network", at, problem));
+            }
+        }
+        for (at, gateway) in self.webirc.iter().enumerate() {
+            if gateway.from.is_empty() {
+                let problem = "this gateway has no address; give those that it may come from in from";
+                return Err(self.entry_fault("webirc", at, problem));
+            }
+            if gateway.password.is_empty() && gateway.certificate.is_empty() {
+                let problem = "this gateway has neither password nor certificate; each has one of them, or both";
+                return Err(self.entry_fault("webirc", at, problem));
+            }
+        }
         for (at, oper) in self.oper.iter().enumerate() {
             if oper.name.is_empty() || oper.password.is_empty() {
                 let missing = if oper.name.is_empty() { "name" } else { "password" };
-                let (path, place) = first_of_oper(&self.places, at);
                 let problem = format!("this operator has no {missing}; each has a name and a password");
-                return Err(ConfigError::Value { place, key: path, problem: problem.into() });
+                return Err(self.entry_fault("oper", at, &problem));
             }
             if self.oper[..at].iter().any(|other| other.name == oper.name) {
                 let problem = format!("\"{}\" is there twice; give each operator a name of their own", oper.name);
@@ -353,6 +428,12 @@ impl Config {
     /// on use, such as a port that is taken.
     pub fn fault(&self, key: &str, problem: &str) -> ConfigError {
         ConfigError::Value { place: self.places.get(key).cloned(), key: key.into(), problem: problem.into() }
+    }
+
+    /// An error about an entry of a list of tables, at the first of its keys.
+    fn entry_fault(&self, list: &str, index: usize, problem: &str) -> ConfigError {
+        let (key, place) = first_of_entry(&self.places, list, index);
+        ConfigError::Value { place, key, problem: problem.into() }
     }
 
     /// What the state machine needs of it. Reads the MOTD, and hashes passwords that stand in the
@@ -370,7 +451,15 @@ impl Config {
             "" => None,
             password => Some(self.hashed("connection.password", password)?),
         };
-        let throttle = &self.throttle;
+        let mut gateways = Vec::new();
+        for (at, gateway) in self.webirc.iter().enumerate() {
+            let password = match gateway.password.as_str() {
+                "" => None,
+                password => Some(self.hashed(&format!("webirc.{at}.password"), password)?),
+            };
+            let certfp = fingerprint(&gateway.certificate);
+            gateways.push(settings::Gateway { from: networks(&gateway.from), password, certfp });
+        }
         Ok(Settings {
             server_name: self.server.name.as_str().into(),
             network: self.server.network.as_str().into(),
@@ -388,20 +477,44 @@ impl Config {
             relay_when_store_fails: self.history.when_store_fails == WhenStoreFails::Relay,
             registration: self.accounts.registration,
             register_before_connect: self.accounts.register_before_connect,
+            scram_iterations: self.accounts.scram_iterations,
+            mechanisms: self.accounts.mechanisms.iter().filter_map(|name| Mechanism::by_name(name)).collect(),
+            tokens: self.tokens()?,
+            token_autocreate: self.accounts.token_autocreate,
+            always_on: match self.accounts.always_on {
+                AlwaysOn::Off => settings::AlwaysOn::Off,
+                AlwaysOn::OptIn => settings::AlwaysOn::OptIn,
+                AlwaysOn::OptOut => settings::AlwaysOn::OptOut,
+                AlwaysOn::Mandatory => settings::AlwaysOn::Mandatory,
+            },
+            always_on_expiry_days: self.accounts.always_on_expiry_days,
             channel_registration: self.channels.registration,
-            throttle: throttle.enabled.then_some(settings::Throttle {
-                connections: throttle.connections,
-                connections_per_minute: throttle.connections_per_minute,
-                login_failures_per_minute: throttle.login_failures_per_minute,
-                registrations_per_hour: throttle.registrations_per_hour,
-                exempt_loopback: throttle.exempt_loopback,
-            }),
+            throttle: self.throttle.enabled.then(|| self.throttle.settings()),
             opers,
             multiline_bytes: self.multiline.max_bytes,
             multiline_lines: self.multiline.max_lines,
+            gateways,
             client_tag_deny: self.client_tags.deny.clone(),
             default_user_modes: self.users.default_modes.clone(),
         })
+    }
+
+    /// What bearer tokens must be like; reads the keys. `None` without keys.
+    fn tokens(&self) -> Result<Option<Arc<Tokens>>, ConfigError> {
+        let accounts = &self.accounts;
+        if accounts.token_keys.is_empty() && accounts.token_jwks.is_empty() {
+            return Ok(None);
+        }
+        let (issuer, audience) = (&accounts.token_issuer, &accounts.token_audience);
+        let mut tokens = Tokens::new(issuer, audience, accounts.token_leeway, &accounts.token_claim);
+        for key in &accounts.token_keys {
+            tokens.add_key(key).map_err(|problem| self.fault("accounts.token_keys", &problem))?;
+        }
+        if !accounts.token_jwks.is_empty() {
+            let path = Path::new(&accounts.token_jwks);
+            tokens.add_jwks(path).map_err(|problem| self.fault("accounts.token_jwks", &problem))?;
+        }
+        Ok(Some(Arc::new(tokens)))
     }
 
     fn motd(&self) -> Result<Vec<String>, ConfigError> {
@@ -438,21 +551,32 @@ impl Config {
     /// What is allowed but should be looked at, a line each.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
+        let gateways = self.webirc.iter().enumerate();
+        let opers = self.oper.iter().enumerate();
         let passwords = std::iter::once(("connection.password".to_owned(), &self.connection.password))
-            .chain(self.oper.iter().enumerate().map(|(at, oper)| (format!("oper.{at}.password"), &oper.password)));
+            .chain(gateways.map(|(at, gateway)| (format!("webirc.{at}.password"), &gateway.password)))
+            .chain(opers.map(|(at, oper)| (format!("oper.{at}.password"), &oper.password)));
         for (key, password) in passwords {
             if !password.is_empty() && !accounts::is_hash(password) {
                 let problem = "the password stands there as plain text; put in the line that `roost passwd` prints";
                 warnings.push(self.fault(&key, problem).to_string());
             }
         }
+        let accounts = &self.accounts;
+        let takes_tokens = !accounts.token_keys.is_empty() || !accounts.token_jwks.is_empty();
+        if takes_tokens && accounts.token_audience.is_empty() {
+            let problem = "without it, tokens that were made for another service log in here too";
+            warnings.push(self.fault("accounts.token_audience", problem).to_string());
+        }
         for listener in self.listeners() {
-            if !listener.tls && !listener.websocket && !listener.address.ip().to_canonical().is_loopback() {
+            // A proxy may be where TLS ends, and Tor encrypts by itself.
+            let bare = !listener.tls && !listener.websocket && listener.proxies.is_empty() && listener.host.is_none();
+            if bare && !listener.address.is_local() {
                 let problem = format!(
                     "\"{}\" takes connections from outside without TLS: passwords and messages can be read on the way",
                     listener.address
                 );
-                warnings.push(self.fault(listener.key, &problem).to_string());
+                warnings.push(self.fault(&listener.key, &problem).to_string());
             }
         }
         warnings
@@ -469,9 +593,23 @@ impl Config {
         ];
         let mut listeners = Vec::new();
         for (key, addresses, tls, websocket) in kinds {
-            listeners.extend(addresses.iter().map(|address| Listener { key, address: *address, tls, websocket }));
+            listeners.extend(addresses.iter().map(|address| Listener {
+                key: key.into(),
+                address: address.clone(),
+                tls,
+                websocket,
+                proxies: Vec::new(),
+                host: None,
+            }));
         }
+        // An address that is none is a fault of its own.
+        listeners.extend(listen.on.iter().enumerate().filter_map(|(at, on)| on.listener(at)));
         listeners
+    }
+
+    /// The addresses that may begin a connection with a PROXY header where none is asked for.
+    pub fn proxy_from(&self) -> Vec<Cidr> {
+        networks(&self.listen.proxy_from)
     }
 
     /// What was read: the path of the file, or that it was built in.
@@ -518,8 +656,10 @@ impl Config {
         let (old, new) = (self.tree(), next.tree());
         let at =
             |tree: &Value, path: &str| path.split('.').try_fold(tree.clone(), |tree, name| tree.get(name).cloned());
-        let keys = key::KEYS.iter().filter(|key| !key.reload);
-        keys.filter(|key| at(&old, key.path) != at(&new, key.path)).map(|key| key.path).collect()
+        // A list of tables counts as one.
+        let mut paths: Vec<&'static str> = key::KEYS.iter().filter(|key| !key.reload).map(key::Key::whole).collect();
+        paths.dedup();
+        paths.into_iter().filter(|path| at(&old, path) != at(&new, path)).collect()
     }
 
     /// All values as TOML has them.
@@ -545,6 +685,7 @@ impl Default for Config {
             throttle: ThrottleSection::default(),
             multiline: MultilineSection::default(),
             client_tags: ClientTagsSection::default(),
+            webirc: Vec::new(),
             oper: Vec::new(),
             places: BTreeMap::new(),
             file: String::new(),
@@ -569,16 +710,81 @@ impl ConfigError {
     }
 }
 
-/// The first key that was written for an operator, and where.
-fn first_of_oper(places: &BTreeMap<String, Place>, index: usize) -> (Box<str>, Option<Place>) {
-    let own = format!("oper.{index}.");
-    match places.iter().find(|(path, _)| path.starts_with(&own)) {
-        Some((path, place)) => (path.as_str().into(), Some(place.clone())),
-        None => (format!("oper.{index}").into(), None),
+impl ListenOnSection {
+    fn listener(&self, at: usize) -> Option<Listener> {
+        let mut address = self.address.parse().ok()?;
+        if let Address::Unix { mode, .. } = &mut address {
+            *mode = u32::from_str_radix(&self.mode, 8).ok()?;
+        }
+        Some(Listener {
+            key: format!("listen.on.{at}.address").into(),
+            address,
+            tls: self.tls,
+            websocket: self.websocket,
+            proxies: networks(&self.proxy),
+            host: (!self.host.is_empty()).then(|| self.host.as_str().into()),
+        })
     }
 }
 
-fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+impl ThrottleSection {
+    fn settings(&self) -> settings::Throttle {
+        let limits = settings::Limits {
+            connections: self.connections,
+            connections_per_minute: self.connections_per_minute,
+            login_failures_per_minute: self.login_failures_per_minute,
+            registrations_per_hour: self.registrations_per_hour,
+        };
+        let or = |own: u32, general: u32| if own == 0 { general } else { own };
+        let network = |network: &ThrottleNetworkSection| settings::NetworkLimits {
+            addresses: networks(&network.from),
+            hosts: network.from.iter().filter(|text| key::is_host(text)).map(|host| host.as_str().into()).collect(),
+            limits: settings::Limits {
+                connections: or(network.connections, limits.connections),
+                connections_per_minute: or(network.connections_per_minute, limits.connections_per_minute),
+                login_failures_per_minute: or(network.login_failures_per_minute, limits.login_failures_per_minute),
+                registrations_per_hour: or(network.registrations_per_hour, limits.registrations_per_hour),
+            },
+        };
+        settings::Throttle {
+            limits,
+            exempt_loopback: self.exempt_loopback,
+            exempt: networks(&self.exempt),
+            networks: self.network.iter().map(network).collect(),
+        }
+    }
+}
+
+/// Puts a value into its section, or to the top.
+fn plant(tree: &mut Table, path: &str, value: Value) {
+    let Some((section, key)) = path.split_once('.') else {
+        tree.insert(path.to_owned(), value);
+        return;
+    };
+    if let Value::Table(table) = tree.entry(section.to_owned()).or_insert_with(|| Value::Table(Table::new())) {
+        table.insert(key.to_owned(), value);
+    }
+}
+
+/// The first key that was written for an entry of a list of tables, and where.
+fn first_of_entry(places: &BTreeMap<String, Place>, list: &str, index: usize) -> (Box<str>, Option<Place>) {
+    let own = format!("{list}.{index}.");
+    match places.iter().find(|(path, _)| path.starts_with(&own)) {
+        Some((path, place)) => (path.as_str().into(), Some(place.clone())),
+        None => (format!("{list}.{index}").into(), None),
+    }
+}
+
+/// The networks among texts that passed their check.
+fn networks(texts: &[String]) -> Vec<Cidr> {
+    let network = |text: &String| match text.as_str() {
+        key::LOCALHOST => Cidr::LOOPBACK.to_vec(),
+        text => text.parse().into_iter().collect(),
+    };
+    texts.iter().flat_map(network).collect()
+}
+
+fn addresses(texts: &[&str]) -> Vec<Address> {
     texts.iter().filter_map(|text| text.parse().ok()).collect()
 }
 
@@ -590,8 +796,13 @@ mod tests {
 
     use toml::Value;
 
-    use super::{BUILT_IN, Config, OperSection, greeting, key};
+    use ircv3::sasl::Mechanism;
+    use ircv3::sasl::scram::Hash;
+
+    use super::{BUILT_IN, Config, ListenOnSection, OperSection, ThrottleNetworkSection, WebIrcSection, greeting, key};
     use crate::accounts;
+    use crate::net::Address;
+    use crate::server::event::Peer;
     use crate::server::settings::Settings;
 
     fn parse(text: &str) -> Config {
@@ -638,7 +849,11 @@ mod tests {
 
     fn all_paths() -> Vec<String> {
         let mut found = Vec::new();
-        paths(&Config { oper: vec![OperSection::default()], ..Config::default() }.tree(), "", &mut found);
+        let mut config = Config { oper: vec![OperSection::default()], ..Config::default() };
+        config.webirc.push(WebIrcSection::default());
+        config.listen.on.push(ListenOnSection::default());
+        config.throttle.network.push(ThrottleNetworkSection::default());
+        paths(&config.tree(), "", &mut found);
         found.sort();
         found
     }
@@ -732,6 +947,11 @@ mod tests {
             [accounts]
             registration = false
             register_before_connect = false
+            scram_iterations = 5000
+            mechanisms = ["scram-sha-256", "EXTERNAL"]
+            token_autocreate = true
+            always_on = "mandatory"
+            always_on_expiry_days = 8
             [channels]
             registration = false
             per_user = 3
@@ -768,11 +988,18 @@ mod tests {
             relay_when_store_fails: true,
             registration: false,
             register_before_connect: false,
+            scram_iterations: 5000,
+            mechanisms: vec![Mechanism::Scram(Hash::Sha256), Mechanism::External],
+            tokens: None,
+            token_autocreate: true,
+            always_on: crate::server::settings::AlwaysOn::Mandatory,
+            always_on_expiry_days: 8,
             channel_registration: false,
             throttle: None,
             opers: Vec::new(),
             multiline_bytes: 1024,
             multiline_lines: 9,
+            gateways: Vec::new(),
             client_tag_deny: vec!["*".into(), "-typing".into()],
             default_user_modes: String::new(),
         };
@@ -802,7 +1029,49 @@ mod tests {
             (
                 "[listen]\n\n\nplain = [\n\"localhost:6667\"]",
                 "roost.toml:4: listen.plain: \"localhost:6667\" is not an address and port; write \"127.0.0.1:6667\", \
-                 \"[::1]:6667\" or, for every interface, \"0.0.0.0:6667\"",
+                 \"[::1]:6667\" or, for every interface, \"0.0.0.0:6667\"; for a unix socket \"unix:/run/roost.sock\", with \
+                 a path of at most 107 bytes",
+            ),
+            (
+                "[[listen.on]]\naddress = \"127.0.0.1:1\"\nproxy = [\"10.1.0.0/8\"]",
+                "roost.toml:3: listen.on.0.proxy: \"10.1.0.0/8\" has bits set past its length; write \"10.0.0.0/8\"; \
+                 \"localhost\" is this machine",
+            ),
+            (
+                "[[listen.on]]\naddress = \"127.0.0.1:1\"\n[[listen.on]]\naddress = \"unix:x\"\nmode = \"rw\"",
+                "roost.toml:5: listen.on.1.mode: \"rw\" is not the mode of a file; give three digits from 0 to 7, such \
+                 as \"660\"",
+            ),
+            (
+                "[[listen.on]]\naddress = \"127.0.0.1:1\"\nmode = \"600\"",
+                "roost.toml:3: listen.on.0.mode: \"127.0.0.1:1\" has no mode, for it is no unix socket; leave the mode out",
+            ),
+            (
+                "[[listen.on]]\ntls = true",
+                "roost.toml:2: listen.on.0.tls: this listener has no address; give one such as \"0.0.0.0:6667\"",
+            ),
+            (
+                "[[listen.on]]\naddress = \"127.0.0.1:6667\"",
+                "roost.toml:2: listen.on.0.address: \"127.0.0.1:6667\" is in listen.plain already; take it out of one",
+            ),
+            (
+                "[listen.on]\naddress = \"127.0.0.1:1\"",
+                "roost.toml:1: listen.on: is not a list; write [[listen.on]] above each",
+            ),
+            (
+                "[[throttle.network]]\nfrom = [\"tor\"]",
+                "roost.toml:2: throttle.network.0.from: \"tor\" is not a host; give letters, digits and - with a dot, at \
+                 most 63 bytes, such as \"tor-network.onion\"",
+            ),
+            (
+                "[[webirc]]\nfrom = [\"192.0.2.7\"]",
+                "roost.toml:2: webirc.0.from: this gateway has neither password nor certificate; each has one of them, \
+                 or both",
+            ),
+            (
+                "[[webirc]]\ncertificate = \"00:11\"",
+                "roost.toml:2: webirc.0.certificate: \"00:11\" is not the SHA-256 fingerprint of a certificate; give its \
+                 64 hexadecimal digits, as `openssl x509 -noout -fingerprint -sha256` prints them",
             ),
             ("[listen]\ntls = \"[::]:1\"", "roost.toml:2: listen.tls: \"[::]:1\" is not a list; write [\"…\", \"…\"]"),
             (
@@ -816,7 +1085,7 @@ mod tests {
             ),
             ("[listen]\nplian = []", "roost.toml:2: listen.plian: no such key; did you mean listen.plain?"),
             ("[sever]\nname = \"a.b\"", "roost.toml:1: sever.name: no such key; did you mean server.name?"),
-            ("[oper]\nname = \"a\"", "roost.toml:1: oper: is not a list; write [[oper]] above each operator"),
+            ("[oper]\nname = \"a\"", "roost.toml:1: oper: is not a list; write [[oper]] above each"),
             ("server = 1", "roost.toml:1: server: is a section; write [server] and its keys below"),
             (
                 "[tls]\ncertificate = \"a.pem\"",
@@ -904,7 +1173,7 @@ mod tests {
         assert!(load(file, &[("ROOST__OPER", "[]")]).unwrap().oper.is_empty());
         assert_eq!(
             env_fault("ROOST__OPER__1__NAME", "b"),
-            "ROOST__OPER__1__NAME: oper.1.name: there is no oper.0; operators are numbered from 0 without a gap"
+            "ROOST__OPER__1__NAME: oper.1.name: there is no oper.0; entries are numbered from 0 without a gap"
         );
         assert!(env_fault("ROOST__OPER", "alice").starts_with("ROOST__OPER: oper: is not a list of operators"));
     }
@@ -927,6 +1196,76 @@ mod tests {
         ] {
             assert_eq!(env_fault(name, value), expected);
         }
+    }
+
+    #[test]
+    fn listeners_networks_and_gateways_come_from_tables_and_from_the_environment() {
+        let fp = "ab".repeat(32);
+        let config = parse(&format!(
+            r#"
+            [listen]
+            plain = ["unix:/run/a.sock"]
+            proxy_from = ["localhost", "10.0.0.0/8"]
+            [[listen.on]]
+            address = "unix:/run/b.sock"
+            mode = "600"
+            tls = true
+            [[listen.on]]
+            address = "127.0.0.1:9000"
+            proxy = ["192.0.2.7"]
+            host = "tor-network.onion"
+            [throttle]
+            exempt = ["192.0.2.0/24"]
+            [[throttle.network]]
+            from = ["10.0.0.0/8", "tor-network.onion"]
+            connections = 500
+            [[webirc]]
+            from = ["localhost"]
+            certificate = "{fp}"
+            "#
+        ));
+        let listeners = config.listeners();
+        let at = |key: &str| listeners.iter().find(|listener| &*listener.key == key).unwrap();
+        assert_eq!(at("listen.plain").address, Address::Unix { path: "/run/a.sock".into(), mode: 0o660 });
+        let unix = at("listen.on.0.address");
+        assert_eq!(unix.address, Address::Unix { path: "/run/b.sock".into(), mode: 0o600 });
+        assert!(unix.tls && unix.proxies.is_empty());
+        let tor = at("listen.on.1.address");
+        assert_eq!(
+            (&*tor.proxies, tor.host.as_deref()),
+            (&["192.0.2.7".parse().unwrap()][..], Some("tor-network.onion"))
+        );
+        assert_eq!(config.proxy_from().len(), 3);
+        let settings = config.settings().unwrap();
+        let throttle = settings.throttle.unwrap();
+        let peer = |ip: &str, host: Option<&str>| Peer {
+            ip: ip.parse().unwrap(),
+            port: 1,
+            tls: false,
+            websocket: false,
+            certfp: None,
+            bindings: ircv3::sasl::scram::ChannelBindings::default(),
+            host: host.map(Into::into),
+        };
+        let connections = |ip, host| throttle.limits(&peer(ip, host)).map(|limits| limits.connections);
+        assert_eq!(connections("10.1.2.3", None), Some(500));
+        assert_eq!(connections("11.1.2.3", None), Some(64));
+        assert_eq!(connections("192.0.2.200", None), None);
+        assert_eq!(connections("127.0.0.1", None), None);
+        assert_eq!(connections("127.0.0.1", Some("tor-network.onion")), Some(500));
+        assert_eq!(connections("127.0.0.1", Some("other.onion")), Some(64));
+        assert_eq!(throttle.networks[0].limits.registrations_per_hour, 10);
+        assert_eq!(settings.gateways[0].certfp.as_deref(), Some(&*fp));
+
+        let on = r#"[{address = "127.0.0.1:1", websocket = true}]"#;
+        let config = load("[[listen.on]]\naddress = \"127.0.0.1:2\"", &[("ROOST__LISTEN__ON", on)]).unwrap();
+        assert_eq!((config.listen.on.len(), config.listen.on[0].websocket), (1, true));
+        let mode = env("ROOST__LISTEN__ON__0__ADDRESS", "unix:x").listeners();
+        assert_eq!(mode.last().map(|listener| listener.address.to_string()).as_deref(), Some("unix:x"));
+        assert!(env_fault("ROOST__LISTEN__ON", "unix:x").contains("is not a list of listeners; write [{address ="));
+        assert!(env_fault("ROOST__WEBIRC__0__FROM", "nowhere").starts_with("ROOST__WEBIRC__0__FROM: webirc.0.from: "));
+        let next = parse("[[listen.on]]\naddress = \"127.0.0.1:1\"\ntls = true");
+        assert_eq!(Config::default().needs_restart(&next), ["listen.on"]);
     }
 
     #[test]

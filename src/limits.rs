@@ -60,8 +60,12 @@ pub const METADATA_VALUE_BYTES: usize = 250;
 pub const METADATA_SUBSCRIPTIONS: usize = 50;
 /// Members of a channel whose values come with its JOIN; of larger ones a client asks when it has time.
 pub const METADATA_AT_ONCE: usize = 500;
+/// Users without a connection that leave in one look for those who have been away too long.
+pub const EXPIRED_AT_ONCE: usize = 100;
 /// Former users that WHOWAS remembers.
 pub const WHOWAS_ENTRIES: usize = 1000;
+/// Client certificates of one account: one for each device.
+pub const CERTIFICATES: usize = 20;
 /// The longest password, in bytes: it is hashed before bcrypt, so all of it counts.
 pub const PASSWORD_LEN: usize = 600;
 
@@ -79,10 +83,29 @@ pub const SENDQ_BEFORE_REGISTRATION: usize = 128 * 1024;
 pub const HANDSHAKE_MS: u64 = 10_000;
 /// Milliseconds from the first line of a message of several lines to its last.
 pub const COMPOSING_MS: u64 = 60_000;
+/// Milliseconds that a proxy has to say whom it speaks for: it does so at once.
+pub const PROXY_HEADER_MS: u64 = 5_000;
+/// Bytes of a PROXY header: one with a certificate of 4 KiB in it has half as many.
+pub const PROXY_HEADER_BYTES: usize = 8 * 1024;
+/// Files that connections leave to the rest of the server (the store, the certificate, a reload):
+/// where no more are left, new connections wait in the system's queue.
+pub const RESERVED_FILES: usize = 64;
+/// Milliseconds after which a listener looks again whether there is room for a connection.
+pub const ACCEPT_RETRY_MS: u64 = 100;
+/// Milliseconds between two warnings that new connections have to wait.
+pub const ACCEPT_WARNING_MS: u64 = 60_000;
 /// Milliseconds that a connection stays half open after its last line, so that the other side reads it.
 pub const LINGER_MS: u64 = 2_000;
 /// Milliseconds that workers have to write what is queued when the server ends.
 pub const SHUTDOWN_MS: u64 = 3_000;
+/// Bytes of memory that a connection costs at most that has not registered, whatever it sends: itself,
+/// its session, and a line that has no end yet. An idle one costs about 2 KiB.
+pub const CONNECTION_BYTES: usize = 16 * 1024;
+/// Bytes of memory that a TLS handshake costs at most while it is under way.
+pub const HANDSHAKE_BYTES: usize = 96 * 1024;
+/// Bytes of memory that someone costs at most who asks for long answers and does not read them: one
+/// page of history, 1,000 messages with all the tags that they can have.
+pub const SLOW_READER_BYTES: usize = 9 * 1024 * 1024;
 /// Connections that the system completes before Roost accepts them.
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Fan-outs to one audience that are joined into one queue entry, at most.

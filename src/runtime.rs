@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use ircv3::Cidr;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -13,7 +14,7 @@ use tokio::sync::oneshot;
 use crate::accounts::Pool;
 use crate::config::{self, Config, ConfigError};
 use crate::limits::{HASHES_WAITING, WAITING_RECORDS};
-use crate::net::{self, Durable, EventQueue, FloodOptions, Listener, Origins, TlsError, TlsSetup, Wire, Worker};
+use crate::net::{self, Durable, EventQueue, FloodOptions, Listener, Origins, Room, TlsError, TlsSetup, Wire, Worker};
 use crate::server::Server;
 use crate::server::action::{Actions, Call};
 use crate::server::event::{CallId, Event, Now};
@@ -56,8 +57,8 @@ pub enum RunError {
 /// Nothing is left half started: listeners are bound before anything else, and nothing is accepted
 /// before everything stands.
 pub fn run(config: Config, reload: Reload) -> Result<(), RunError> {
-    // A soft limit that cannot be raised shows as "new connections have to wait" later on.
-    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    // A limit that cannot be raised shows as "new connections have to wait" later on.
+    let files = rlimit::increase_nofile_limit(u64::MAX).or_else(|_| rlimit::Resource::NOFILE.get_soft())?;
     // Fails only where a provider is there already, which is then the same one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 
@@ -90,7 +91,7 @@ pub fn run(config: Config, reload: Reload) -> Result<(), RunError> {
 
     let clock = Clock::start();
     let server = Server::new(settings, snapshot, workers, clock.now());
-    let threads = start_workers(net_options(&config), &events, &durable, listeners)?;
+    let threads = start_workers(net_options(&config), &events, &durable, listeners, Room::new(files))?;
     let carrier = Carrier { events: events.clone(), durable: durable.clone(), store: Some(store), pool: Some(pool) };
     let (ended, end) = oneshot::channel();
     let server_thread = thread::Builder::new().name("server".into()).spawn(move || {
@@ -155,10 +156,16 @@ fn tls_setup(config: &Config) -> Result<Option<TlsSetup>, RunError> {
 
 fn listen(config: &Config, tls: Option<&TlsSetup>) -> Result<Vec<Listener>, ConfigError> {
     let origins = Arc::new(Origins(config.listen.websocket_origins.clone()));
+    let trusted: Arc<[Cidr]> = config.proxy_from().into();
     let bind = |listener: config::Listener| {
-        let wire =
-            Wire { tls: tls.filter(|_| listener.tls).cloned(), websocket: listener.websocket.then(|| origins.clone()) };
-        Listener::bind(listener.address, wire).map_err(|error| config.fault(listener.key, &error.to_string()))
+        let wire = Wire {
+            tls: tls.filter(|_| listener.tls).cloned(),
+            websocket: listener.websocket.then(|| origins.clone()),
+            proxies: (!listener.proxies.is_empty()).then(|| listener.proxies.into()),
+            trusted: trusted.clone(),
+            host: listener.host,
+        };
+        Listener::bind(&listener.address, wire).map_err(|error| config.fault(&listener.key, &error.to_string()))
     };
     config.listeners().into_iter().map(bind).collect()
 }
@@ -169,6 +176,7 @@ fn start_workers(
     events: &Arc<EventQueue>,
     durable: &Arc<Durable>,
     listeners: Vec<Listener>,
+    room: Arc<Room>,
 ) -> io::Result<Vec<JoinHandle<()>>> {
     let mut listeners = Some(listeners);
     let mut threads = Vec::new();
@@ -177,10 +185,11 @@ fn start_workers(
         let worker = Worker::new(index as u16, options, events.clone(), inbox.clone());
         let inboxes: Arc<[_]> = durable.workers().into();
         let listeners = listeners.take().unwrap_or_default();
+        let room = room.clone();
         threads.push(thread::Builder::new().name(format!("net {index}")).spawn(move || {
             runtime.block_on(async {
                 for listener in listeners {
-                    tokio::spawn(listener.accept(inboxes.clone()));
+                    tokio::spawn(listener.accept(inboxes.clone(), room.clone()));
                 }
                 // A task of its own: woken from its own thread it costs no system call. Its rounds
                 // are bounded by themselves.

@@ -7,13 +7,15 @@
 //! | [`mode`] | the table of modes, and MODE's parameters |
 //! | [`numeric`], [`isupport`], [`standard_reply`] | what a server answers |
 //! | [`capability`], [`negotiation`] | the table of capabilities, and CAP |
-//! | [`sasl`] | AUTHENTICATE's chunks and PLAIN |
+//! | [`cidr`], [`webirc`] | networks of addresses, and whom a gateway speaks for |
+//! | [`sasl`] | AUTHENTICATE's chunks, the table of mechanisms, and what each of them says |
 //! | [`batch`], [`multiline`], [`chathistory`], [`time`] | batches, texts of several lines, CHATHISTORY's parameters, timestamps |
 
 pub mod batch;
 pub mod capability;
 pub mod casemapping;
 pub mod chathistory;
+pub mod cidr;
 pub mod isupport;
 pub mod mask;
 pub mod message;
@@ -26,9 +28,11 @@ pub mod sasl;
 pub mod standard_reply;
 pub mod tags;
 pub mod time;
+pub mod webirc;
 
 pub use capability::{Cap, CapSet};
 pub use casemapping::{Casemapping, Folded};
+pub use cidr::Cidr;
 pub use message::Message;
 pub use mode::Rank;
 pub use negotiation::Negotiation;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Config, Listener};
+use crate::net::Address;
 
 /// The lines that `roost run` prints once it listens: where, where its data lies, how to connect,
 /// how to register and how to become an operator.
@@ -17,8 +18,12 @@ pub fn greeting(config: &Config) -> String {
     line(format!("{} is {} on {}.", config.server.network, config.server.name, listening(&listeners)));
     line(format!("Data: {}   Store: {}", config.data.display(), config.store_url()));
 
-    let plain = listeners.iter().find(|listener| !listener.tls && !listener.websocket);
-    let tls = listeners.iter().find(|listener| listener.tls && !listener.websocket);
+    let direct = |listener: &&Listener| {
+        let is_ip = matches!(listener.address, Address::Ip(_));
+        is_ip && !listener.websocket && listener.proxies.is_empty() && listener.host.is_none()
+    };
+    let plain = listeners.iter().filter(direct).find(|listener| !listener.tls);
+    let tls = listeners.iter().filter(direct).find(|listener| listener.tls);
     let own_certificate = config.tls_files().self_made;
     if let Some(listener) = plain.or(tls) {
         line(format!("irssi:    {}", irssi(config, listener)));
@@ -70,7 +75,8 @@ fn listening(listeners: &[Listener]) -> String {
             (false, true) => "WebSocket",
             (true, true) => "WebSocket over TLS",
         };
-        format!("{} ({kind})", listener.address)
+        let proxied = if listener.proxies.is_empty() { "" } else { " behind a proxy" };
+        format!("{} ({kind}{proxied})", listener.address)
     };
     listeners.iter().map(one).collect::<Vec<_>>().join(", ")
 }
@@ -97,11 +103,12 @@ fn weechat(config: &Config, listener: &Listener) -> String {
 
 /// Where one can connect to from this machine; by name, where a certificate is for that name.
 fn reachable(config: &Config, listener: &Listener) -> (String, u16) {
-    let host = match listener.address.ip() {
+    let Address::Ip(address) = &listener.address else { return (listener.address.to_string(), 0) };
+    let host = match address.ip() {
         _ if listener.tls && !config.tls_files().self_made => config.server.name.clone(),
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.to_string(),
         ip => ip.to_string(),
     };
-    (host, listener.address.port())
+    (host, address.port())
 }

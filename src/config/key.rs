@@ -1,15 +1,18 @@
 //! The table of keys: what each accepts, in words an operator can act on.
 
-use std::net::SocketAddr;
-
+use ircv3::Cidr;
+use ircv3::sasl::Mechanism;
+use ircv3::sasl::scram::LEAST_ITERATIONS;
+use ircv3::webirc::fingerprint;
 use toml::Value;
 
 use crate::accounts;
 use crate::limits;
+use crate::net::Address;
 
 /// A key of the configuration.
 pub(super) struct Key {
-    /// `section.key`, or `data`; `oper.key` for the keys of each operator.
+    /// `section.key`, or `data`; `oper.key` for the keys of each entry of a list of tables.
     pub path: &'static str,
     /// What it accepts.
     pub kind: Kind,
@@ -53,7 +56,7 @@ const fn start(path: &'static str, kind: Kind) -> Key {
 pub(super) const KEYS: &[Key] = &[
     start("data", Kind::Text(directory)),
     reload("server.name", Kind::Text(server_name)),
-    reload("server.network", Kind::Text(network)),
+    reload("server.network", Kind::Text(network_name)),
     reload("server.motd", Kind::Text(anything)),
     reload("server.admin", Kind::List(line)),
     start("server.workers", Kind::Integer(0, 256)),
@@ -62,6 +65,13 @@ pub(super) const KEYS: &[Key] = &[
     start("listen.websocket", Kind::List(address)),
     start("listen.websocket_tls", Kind::List(address)),
     start("listen.websocket_origins", Kind::List(origin)),
+    start("listen.proxy_from", Kind::List(network)),
+    start("listen.on.address", Kind::Text(address)),
+    start("listen.on.tls", Kind::Bool),
+    start("listen.on.websocket", Kind::Bool),
+    start("listen.on.proxy", Kind::List(network)),
+    start("listen.on.mode", Kind::Text(mode)),
+    start("listen.on.host", Kind::Text(host)),
     start("tls.certificate", Kind::Text(anything)),
     start("tls.key", Kind::Text(anything)),
     start("store.url", Kind::Text(store_url)),
@@ -74,6 +84,17 @@ pub(super) const KEYS: &[Key] = &[
     reload("accounts.registration", Kind::Bool),
     reload("accounts.register_before_connect", Kind::Bool),
     start("accounts.bcrypt_cost", Kind::Integer(4, 14)),
+    reload("accounts.scram_iterations", Kind::Integer(LEAST_ITERATIONS as i64, 1_000_000)),
+    reload("accounts.mechanisms", Kind::List(mechanism)),
+    reload("accounts.token_keys", Kind::List(anything)),
+    reload("accounts.token_jwks", Kind::Text(anything)),
+    reload("accounts.token_issuer", Kind::Text(anything)),
+    reload("accounts.token_audience", Kind::Text(anything)),
+    reload("accounts.token_claim", Kind::Text(claim)),
+    reload("accounts.token_leeway", Kind::Integer(0, 3600)),
+    reload("accounts.token_autocreate", Kind::Bool),
+    reload("accounts.always_on", Kind::Choice(&["off", "opt-in", "opt-out", "mandatory"])),
+    reload("accounts.always_on_expiry_days", Kind::Integer(0, 100_000)),
     reload("channels.registration", Kind::Bool),
     reload("channels.per_user", Kind::Integer(1, 10_000)),
     reload("channels.list_entries", Kind::Integer(1, 10_000)),
@@ -93,19 +114,71 @@ pub(super) const KEYS: &[Key] = &[
     reload("throttle.exempt_loopback", Kind::Bool),
     reload("multiline.max_bytes", Kind::Integer(512, 65_536)),
     reload("multiline.max_lines", Kind::Integer(2, 1000)),
+    reload("throttle.exempt", Kind::List(network)),
+    reload("throttle.network.from", Kind::List(network_or_host)),
+    reload("throttle.network.connections", Kind::Integer(0, 1_000_000)),
+    reload("throttle.network.connections_per_minute", Kind::Integer(0, 1_000_000)),
+    reload("throttle.network.login_failures_per_minute", Kind::Integer(0, 1_000_000)),
+    reload("throttle.network.registrations_per_hour", Kind::Integer(0, 1_000_000)),
     reload("client_tags.deny", Kind::List(client_tag)),
+    reload("webirc.from", Kind::List(network)),
+    reload("webirc.password", Kind::Password { optional: true }),
+    reload("webirc.certificate", Kind::Text(certificate)),
     reload("oper.name", Kind::Text(oper_name)),
     reload("oper.password", Kind::Password { optional: false }),
 ];
 
+/// Lists of tables (`[[oper]]`), by path.
+pub(super) const LISTS: &[List] = &[
+    List { path: "listen.on", entries: "listeners", example: r#"[{address = "unix:/run/roost.sock"}]"# },
+    List { path: "throttle.network", entries: "networks", example: r#"[{from = ["10.0.0.0/8"], connections = 500}]"# },
+    List { path: "webirc", entries: "gateways", example: r#"[{from = ["192.0.2.7"], password = "…"}]"# },
+    List { path: "oper", entries: "operators", example: r#"[{name = "alice", password = "…"}]"# },
+];
+
+/// A list of tables.
+pub(super) struct List {
+    /// `name`, or `section.name`.
+    pub path: &'static str,
+    /// What its entries are.
+    pub entries: &'static str,
+    /// How a variable of the environment writes it.
+    pub example: &'static str,
+}
+
+impl List {
+    /// The list that is written at `path`.
+    pub(super) fn at(path: &str) -> Option<&'static List> {
+        LISTS.iter().find(|list| list.path == path)
+    }
+
+    /// The list that `path` leads into, the number of the entry and its key: `oper.3.name`.
+    pub(super) fn entry(path: &str) -> Option<(&'static List, usize, &str)> {
+        let list = LISTS.iter().find(|list| below(path, list.path).is_some())?;
+        let (index, key) = below(path, list.path)?.split_once('.')?;
+        Some((list, index.parse().ok()?, key))
+    }
+}
+
+fn below<'a>(path: &'a str, list: &str) -> Option<&'a str> {
+    path.strip_prefix(list)?.strip_prefix('.')
+}
+
 /// The key with this path; `oper.3.name` is `oper.name`.
 pub(super) fn find(path: &str) -> Option<&'static Key> {
-    let general = match path.split('.').collect::<Vec<_>>()[..] {
-        ["oper", index, key] if index.parse::<usize>().is_ok() => format!("oper.{key}"),
-        ["oper", ..] => return None,
-        _ => path.to_owned(),
+    let general = match List::entry(path) {
+        Some((list, _, key)) => format!("{}.{key}", list.path),
+        None if LISTS.iter().any(|list| below(path, list.path).is_some()) => return None,
+        None => path.to_owned(),
     };
     KEYS.iter().find(|key| key.path == general)
+}
+
+impl Key {
+    /// The path of the list of tables that it is in, or its own.
+    pub(super) fn whole(&self) -> &'static str {
+        LISTS.iter().find(|list| below(self.path, list.path).is_some()).map_or(self.path, |list| list.path)
+    }
 }
 
 /// Whether keys lie below `name`.
@@ -222,7 +295,7 @@ fn server_name(text: &str) -> Result<(), String> {
     }
 }
 
-fn network(text: &str) -> Result<(), String> {
+fn network_name(text: &str) -> Result<(), String> {
     let fits = !text.is_empty()
         && text.len() <= limits::HOST_LEN
         && !text.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, '=' | '\\'));
@@ -251,11 +324,55 @@ pub(super) fn line(text: &str) -> Result<(), String> {
 const LINE_LEN: usize = 400;
 
 fn address(text: &str) -> Result<(), String> {
-    match text.parse::<SocketAddr>() {
-        Ok(_) => Ok(()),
-        Err(_) => Err(format!(
-            "{text:?} is not an address and port; write \"127.0.0.1:6667\", \"[::1]:6667\" or, for every interface, \"0.0.0.0:6667\""
-        )),
+    text.parse::<Address>().map(drop).map_err(|error| format!("{text:?} {error}"))
+}
+
+/// Addresses that stand for this machine, unix sockets included.
+pub(super) const LOCALHOST: &str = "localhost";
+
+fn network(text: &str) -> Result<(), String> {
+    if text == LOCALHOST {
+        return Ok(());
+    }
+    text.parse::<Cidr>().map(drop).map_err(|error| format!("{text:?} {error}; \"localhost\" is this machine"))
+}
+
+fn network_or_host(text: &str) -> Result<(), String> {
+    // What ends in a digit or has a colon or slash was meant as an address.
+    let name = text.contains(|c: char| c.is_ascii_alphabetic()) && !text.contains([':', '/']);
+    if name && text != LOCALHOST { host(text) } else { network(text) }
+}
+
+/// Whether the text, which passed [`network_or_host`], is a host.
+pub(super) fn is_host(text: &str) -> bool {
+    text != LOCALHOST && text.parse::<Cidr>().is_err()
+}
+
+fn host(text: &str) -> Result<(), String> {
+    if text.is_empty() || server_name(text).is_ok() {
+        Ok(())
+    } else {
+        Err(format!(
+            "{text:?} is not a host; give letters, digits and - with a dot, at most {} bytes, such as \"tor-network.onion\"",
+            limits::HOST_LEN
+        ))
+    }
+}
+
+fn mode(text: &str) -> Result<(), String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 && text.len() <= 4 && !text.starts_with('+') => Ok(()),
+        _ => Err(format!("{text:?} is not the mode of a file; give three digits from 0 to 7, such as \"660\"")),
+    }
+}
+
+fn certificate(text: &str) -> Result<(), String> {
+    if text.is_empty() || fingerprint(text).is_some() {
+        Ok(())
+    } else {
+        Err(format!(
+            "{text:?} is not the SHA-256 fingerprint of a certificate; give its 64 hexadecimal digits, as `openssl x509 -noout -fingerprint -sha256` prints them"
+        ))
     }
 }
 
@@ -287,6 +404,23 @@ fn default_modes(text: &str) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!("{text:?} has a mode that a new user cannot have; give \"i\" (invisible) or \"\""))
+    }
+}
+
+fn mechanism(text: &str) -> Result<(), String> {
+    if Mechanism::by_name(text).is_some() {
+        return Ok(());
+    }
+    let known = ircv3::sasl::list(Mechanism::ALL.iter().map(|(mechanism, _)| *mechanism));
+    Err(format!("{text:?} is not a mechanism of SASL that is known; these are: {known}"))
+}
+
+fn claim(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        Err("\"\" is not a claim; give the name of the one that has the account, such as \"preferred_username\""
+            .to_owned())
+    } else {
+        anything(text)
     }
 }
 
@@ -369,5 +503,7 @@ mod tests {
         assert!(find("oper.name").is_none());
         assert!(find("oper.x.name").is_none());
         assert!(find("oper").is_none());
+        assert!(find("listen.on.2.tls").is_some());
+        assert!(find("listen.on.tls").is_none() && find("listen.on").is_none());
     }
 }

@@ -11,7 +11,7 @@ use toml::Value;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::ConfigError;
-use super::key;
+use super::key::{self, List};
 
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,29 +64,17 @@ impl Source {
             let at = place(name.span().start);
             let name = name.into_inner();
             match value.get_ref() {
-                DeValue::Table(table) if key::is_section(&name) && name != "oper" => {
+                list if List::at(&name).is_some() => source.put_list(&name, list, at, &place)?,
+                DeValue::Table(table) if key::is_section(&name) => {
                     for (inner, value) in table {
                         let path = format!("{name}.{}", inner.get_ref());
-                        source.put(path, to_value(value.clone())?, place(inner.span().start))?;
-                    }
-                }
-                DeValue::Array(opers) if name == "oper" => {
-                    for (index, oper) in opers.iter().enumerate() {
-                        let DeValue::Table(table) = oper.get_ref() else {
-                            return Err(ConfigError::key(
-                                at,
-                                "oper",
-                                "is not a table; write [[oper]] above each operator",
-                            ));
-                        };
-                        for (inner, value) in table {
-                            let path = format!("oper.{index}.{}", inner.get_ref());
-                            source.put(path, to_value(value.clone())?, place(inner.span().start))?;
+                        let at = place(inner.span().start);
+                        if List::at(&path).is_some() {
+                            source.put_list(&path, value.get_ref(), at, &place)?;
+                        } else {
+                            source.put(path, to_value(value.clone())?, at)?;
                         }
                     }
-                }
-                _ if name == "oper" => {
-                    return Err(ConfigError::key(at, "oper", "is not a list; write [[oper]] above each operator"));
                 }
                 _ if key::is_section(&name) => {
                     return Err(ConfigError::key(
@@ -117,8 +105,8 @@ impl Source {
             let Some(rest) = variable.strip_prefix("ROOST__") else { continue };
             let place = Place::Environment(variable.clone().into());
             let path = rest.to_ascii_lowercase().replace("__", ".");
-            if path == "oper" {
-                self.replace_opers(&text, place)?;
+            if let Some(list) = List::at(&path) {
+                self.replace_list(list, &text, place)?;
                 continue;
             }
             // Variables are written in capitals; `ROOST__Server__name` is a slip as well.
@@ -130,18 +118,38 @@ impl Source {
         Ok(())
     }
 
-    fn replace_opers(&mut self, text: &str, place: Place) -> Result<(), ConfigError> {
+    fn put_list(
+        &mut self,
+        path: &str,
+        entries: &DeValue<'_>,
+        at: Place,
+        place: &impl Fn(usize) -> Place,
+    ) -> Result<(), ConfigError> {
+        let wrong = |what| ConfigError::key(at.clone(), path, &format!("is not a {what}; write [[{path}]] above each"));
+        let DeValue::Array(entries) = entries else { return Err(wrong("list")) };
+        for (index, entry) in entries.iter().enumerate() {
+            let DeValue::Table(table) = entry.get_ref() else { return Err(wrong("table")) };
+            for (inner, value) in table {
+                let path = format!("{path}.{index}.{}", inner.get_ref());
+                self.put(path, to_value(value.clone())?, place(inner.span().start))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn replace_list(&mut self, list: &List, text: &str, place: Place) -> Result<(), ConfigError> {
+        let path = list.path;
         let wrong = || {
-            let right = r#"is not a list of operators; write [{name = "alice", password = "…"}]"#;
-            ConfigError::key(place.clone(), "oper", right)
+            let right = format!("is not a list of {}; write {}", list.entries, list.example);
+            ConfigError::key(place.clone(), path, &right)
         };
-        let table = format!("oper = {text}").parse::<toml::Table>().map_err(|_| wrong())?;
-        let Some(Value::Array(opers)) = table.get("oper") else { return Err(wrong()) };
-        self.values.retain(|path, _| !path.starts_with("oper."));
-        for (index, oper) in opers.iter().enumerate() {
-            let Value::Table(oper) = oper else { return Err(wrong()) };
-            for (inner, value) in oper {
-                self.put(format!("oper.{index}.{inner}"), value.clone(), place.clone())?;
+        let table = format!("list = {text}").parse::<toml::Table>().map_err(|_| wrong())?;
+        let Some(Value::Array(entries)) = table.get("list") else { return Err(wrong()) };
+        self.values.retain(|other, _| List::entry(other).is_none_or(|(of, ..)| of.path != path));
+        for (index, entry) in entries.iter().enumerate() {
+            let Value::Table(entry) = entry else { return Err(wrong()) };
+            for (inner, value) in entry {
+                self.put(format!("{path}.{index}.{inner}"), value.clone(), place.clone())?;
             }
         }
         Ok(())

@@ -16,6 +16,12 @@ pub struct FloodOptions {
 /// members of every channel and conversation it has. Each connection's questions are answered one
 /// after the other, so that is no flood.
 const FREE: [(&str, u8); 5] = [("CHATHISTORY", 200), ("MARKREAD", 200), ("WHO", 200), ("MONITOR", 16), ("JOIN", 100)];
+/// Milliseconds between lines before registration, once there were more than any client sends.
+const EARLY_DELAY_MS: u64 = 50;
+/// Commands that are free of charge until the worker knows that a connection has registered. Others
+/// that come so early may be those of a client that does not wait for the welcome.
+const REGISTRATION: [&str; 11] =
+    ["CAP", "AUTHENTICATE", "NICK", "USER", "PASS", "WEBIRC", "REGISTER", "VERIFY", "PING", "PONG", "QUIT"];
 /// What a command costs that asks for next to nothing.
 const CHEAP: f32 = 0.1;
 
@@ -48,20 +54,18 @@ impl Bucket {
         self.registered = true;
     }
 
-    /// Takes the cost of a line, which may be one of a batch. `Ok(0)`: read on; `Ok(n)`: read on in `n` milliseconds.
-    ///
-    /// # Errors
-    /// More lines before registration than any client sends.
-    pub fn take(&mut self, options: FloodOptions, command: &str, in_batch: bool, now_ms: u64) -> Result<u64, Abuse> {
-        if !self.registered {
+    /// Takes the cost of a line, which may be one of a batch. `0`: read on; `n`: read on in `n` milliseconds.
+    pub fn take(&mut self, options: FloodOptions, command: &str, in_batch: bool, now_ms: u64) -> u64 {
+        if !self.registered && REGISTRATION.iter().any(|early| command.eq_ignore_ascii_case(early)) {
             self.early_lines = self.early_lines.saturating_add(1);
-            // The server refuses them before that; this is for a server that is busy.
-            return if u32::from(self.early_lines) > 2 * LINES_BEFORE_REGISTRATION { Err(Abuse) } else { Ok(0) };
+            // The server ends a connection that goes on like that; or it is busy, and has registered it
+            // without having said so yet.
+            return if u32::from(self.early_lines) > LINES_BEFORE_REGISTRATION { EARLY_DELAY_MS } else { 0 };
         }
         self.refill(options, now_ms);
         // A text of many lines is pasted at once; what opens its batch costs as any line.
         self.tokens -= if in_batch { CHEAP } else { self.cost(command) };
-        Ok(self.wait_ms(options))
+        self.wait_ms(options)
     }
 
     /// Milliseconds from `now_ms` until lines may be taken.
@@ -100,15 +104,12 @@ impl Bucket {
     }
 }
 
-/// More than any client sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Abuse;
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use super::{Abuse, Bucket, FloodOptions};
+    use super::{Bucket, EARLY_DELAY_MS, FloodOptions};
+    use crate::limits::LINES_BEFORE_REGISTRATION;
 
     const OPTIONS: FloodOptions = FloodOptions { burst: 5, per_second: 2.0 };
 
@@ -127,10 +128,10 @@ mod tests {
     fn a_burst_passes_and_what_follows_is_delayed_to_the_rate() {
         let mut bucket = registered();
         for _ in 0..4 {
-            assert_eq!(bucket.take(OPTIONS, "PRIVMSG", false, 0), Ok(0));
+            assert_eq!(bucket.take(OPTIONS, "PRIVMSG", false, 0), 0);
         }
-        assert_eq!(bucket.take(OPTIONS, "PRIVMSG", false, 0), Ok(1));
-        assert_eq!(bucket.take(OPTIONS, "PRIVMSG", false, 1), Ok(500));
+        assert_eq!(bucket.take(OPTIONS, "PRIVMSG", false, 0), 1);
+        assert_eq!(bucket.take(OPTIONS, "PRIVMSG", false, 1), 500);
         assert_eq!(bucket.wait(OPTIONS, 502), 0);
     }
 
@@ -140,21 +141,32 @@ mod tests {
         // 60 channels, 20 conversations, all in the same moment.
         for _ in 0..80 {
             for command in ["CHATHISTORY", "markread", "WHO", "JOIN"] {
-                assert_eq!(bucket.take(OPTIONS, command, false, 0), Ok(0), "{command}");
+                assert_eq!(bucket.take(OPTIONS, command, false, 0), 0, "{command}");
             }
         }
         for _ in 0..20 {
-            assert_eq!(bucket.take(OPTIONS, "PING", false, 0), Ok(0));
+            assert_eq!(bucket.take(OPTIONS, "PING", false, 0), 0);
         }
-        assert_eq!(bucket.take(OPTIONS, "CHATHISTORY", false, 0), Ok(0));
+        assert_eq!(bucket.take(OPTIONS, "CHATHISTORY", false, 0), 0);
     }
 
     #[test]
-    fn before_registration_nothing_is_delayed_but_there_is_an_end() {
+    fn before_registration_only_what_no_client_sends_is_delayed() {
         let mut bucket = Bucket::new(OPTIONS, 0);
-        for _ in 0..800 {
-            assert_eq!(bucket.take(OPTIONS, "CAP", false, 0), Ok(0));
+        for _ in 0..LINES_BEFORE_REGISTRATION {
+            assert_eq!(bucket.take(OPTIONS, "CAP", false, 0), 0);
         }
-        assert_eq!(bucket.take(OPTIONS, "CAP", false, 0), Err(Abuse));
+        assert_eq!(bucket.take(OPTIONS, "CAP", false, 0), EARLY_DELAY_MS);
+        bucket.registered();
+        assert_eq!(bucket.take(OPTIONS, "PRIVMSG", false, 0), 0);
+    }
+
+    #[test]
+    fn what_is_said_before_the_welcome_costs_what_it_costs_after_it() {
+        let mut bucket = Bucket::new(OPTIONS, 0);
+        for command in ["NICK", "USER", "PRIVMSG", "PRIVMSG", "CAP", "PRIVMSG", "PRIVMSG"] {
+            assert_eq!(bucket.take(OPTIONS, command, false, 0), 0, "{command}");
+        }
+        assert_ne!(bucket.take(OPTIONS, "PRIVMSG", false, 0), 0);
     }
 }

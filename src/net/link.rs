@@ -2,37 +2,69 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use rustls::ServerConnection;
+use ircv3::sasl::scram::ChannelBindings;
+use rustls::{ProtocolVersion, ServerConnection};
 use sha2::{Digest, Sha256};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
-/// A TCP socket. [`io::ErrorKind::WouldBlock`] means that its waker will be woken once it is worth
+use crate::net::proxy::hex;
+use crate::net::tls::TlsServer;
+
+/// A stream that the present runtime watches.
+#[derive(Debug)]
+pub enum Stream {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Over a unix socket.
+    Unix(UnixStream),
+}
+
+/// A socket. [`io::ErrorKind::WouldBlock`] means that its waker will be woken once it is worth
 /// trying again.
 #[derive(Debug)]
 pub struct Socket {
-    stream: TcpStream,
+    stream: Stream,
     waker: Waker,
+    /// Bytes that were read and are to be read again; `None` nearly always.
+    #[allow(clippy::box_collection, reason = "every connection has one: 8 bytes, not 24")]
+    unread: Option<Box<Vec<u8>>>,
+}
+
+macro_rules! poll {
+    ($socket:expr, $method:ident $(, $argument:expr)*) => {{
+        let mut cx = Context::from_waker(&$socket.waker);
+        match &mut $socket.stream {
+            Stream::Tcp(stream) => ready(Pin::new(stream).$method(&mut cx, $($argument),*)),
+            Stream::Unix(stream) => ready(Pin::new(stream).$method(&mut cx, $($argument),*)),
+        }
+    }};
 }
 
 impl Socket {
     /// The socket `stream`, of which `waker` wants to hear.
-    pub fn new(stream: TcpStream, waker: Waker) -> Socket {
-        Socket { stream, waker }
+    pub fn new(stream: Stream, waker: Waker) -> Socket {
+        Socket { stream, waker, unread: None }
+    }
+
+    /// Puts `bytes` back: they are what is read next.
+    pub fn unread(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.unread = Some(Box::new(bytes.to_vec()));
+        }
     }
 
     /// Sends several pieces with one call.
     fn write_slices(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let mut cx = Context::from_waker(&self.waker);
-        ready(Pin::new(&mut self.stream).poll_write_vectored(&mut cx, slices))
+        poll!(self, poll_write_vectored, slices)
     }
 
     fn close_write(&mut self) -> io::Result<()> {
-        let mut cx = Context::from_waker(&self.waker);
-        ready(Pin::new(&mut self.stream).poll_shutdown(&mut cx))
+        poll!(self, poll_shutdown)
     }
 }
 
@@ -45,9 +77,17 @@ fn ready<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
 
 impl Read for Socket {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let mut cx = Context::from_waker(&self.waker);
+        if let Some(unread) = &mut self.unread {
+            let count = unread.len().min(buf.len());
+            buf[..count].copy_from_slice(&unread[..count]);
+            unread.drain(..count);
+            if unread.is_empty() {
+                self.unread = None;
+            }
+            return Ok(count);
+        }
         let mut buf = ReadBuf::new(buf);
-        ready(Pin::new(&mut self.stream).poll_read(&mut cx, &mut buf))?;
+        poll!(self, poll_read, &mut buf)?;
         Ok(buf.filled().len())
     }
 }
@@ -56,12 +96,15 @@ impl Write for Socket {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         // Straight to the system: what the runtime believes about the socket lies in memory that a
         // delivery would touch for nothing else. Only a full socket has to be watched.
-        match SockRef::from(&self.stream).send(buf) {
+        let sent = match &self.stream {
+            Stream::Tcp(stream) => SockRef::from(stream).send(buf),
+            Stream::Unix(stream) => SockRef::from(stream).send(buf),
+        };
+        match sent {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             other => return other,
         }
-        let mut cx = Context::from_waker(&self.waker);
-        ready(Pin::new(&mut self.stream).poll_write(&mut cx, buf))
+        poll!(self, poll_write, buf)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -73,6 +116,7 @@ impl Write for Socket {
 #[derive(Debug)]
 pub struct TlsSocket {
     tls: ServerConnection,
+    end_point: Option<Arc<[u8]>>,
     socket: Socket,
 }
 
@@ -160,9 +204,9 @@ pub enum Link {
 
 impl Link {
     /// A link over `socket`, through `tls` if there is one.
-    pub fn new(socket: Socket, tls: Option<ServerConnection>) -> Link {
+    pub fn new(socket: Socket, tls: Option<TlsServer>) -> Link {
         match tls {
-            Some(tls) => Link::Tls(Box::new(TlsSocket { tls, socket })),
+            Some(TlsServer { tls, end_point }) => Link::Tls(Box::new(TlsSocket { tls, end_point, socket })),
             None => Link::Plain(socket),
         }
     }
@@ -179,8 +223,21 @@ impl Link {
     pub fn certfp(&self) -> Option<Box<str>> {
         let Link::Tls(tls) = self else { return None };
         let certificate = tls.tls.peer_certificates()?.first()?;
-        let hash = Sha256::digest(certificate);
-        Some(hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into())
+        Some(hex(&Sha256::digest(certificate)))
+    }
+
+    /// What the TLS connection can be told by, once its handshake is done.
+    pub fn bindings(&self) -> ChannelBindings {
+        let Link::Tls(tls) = self else { return ChannelBindings::default() };
+        // Before TLS 1.3 keying material may be the same on two connections (RFC 9266, section 4.2).
+        let unique = tls.tls.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+        let exporter = unique
+            .then(|| tls.tls.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")).ok())
+            .flatten();
+        ChannelBindings {
+            exporter: exporter.map(|material| material.into()),
+            end_point: tls.end_point.as_deref().map(Box::from),
+        }
     }
 
     /// Whether each piece that is written costs more than copying it would.

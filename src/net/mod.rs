@@ -3,6 +3,7 @@
 //! - [`worker`] is the loop of one network thread and owns its connections.
 //! - [`queue`] is what lies between a worker and the server thread.
 //! - [`connection`], [`link`], [`tls`] and [`websocket`] are one connection, from lines down to bytes.
+//! - [`proxy`] is what a proxy says first.
 //! - [`line`] splits what comes in; [`flood`] delays who sends too much.
 //! - [`sendq`] is what one connection has not read yet; [`fanout`] puts one message into many of them.
 //! - [`listener`] accepts.
@@ -16,6 +17,7 @@ pub mod flood;
 pub mod line;
 pub mod link;
 pub mod listener;
+pub mod proxy;
 pub mod queue;
 pub mod sendq;
 pub mod tls;
@@ -23,8 +25,8 @@ pub mod websocket;
 pub mod worker;
 
 pub use flood::FloodOptions;
-pub use listener::{BindError, Listener};
-pub use queue::{Durable, EventQueue, Inbox, Wire};
+pub use listener::{Address, BindError, Listener};
+pub use queue::{Durable, EventQueue, Inbox, Room, Wire};
 pub use tls::{TlsError, TlsSetup, ensure_certificate};
 pub use websocket::Origins;
 pub use worker::Worker;

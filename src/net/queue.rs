@@ -3,12 +3,16 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
-use crate::limits::{WAITING_ACTION_BYTES, WAITING_EVENTS};
+use ircv3::Cidr;
+
+use crate::limits::{RESERVED_FILES, WAITING_ACTION_BYTES, WAITING_EVENTS};
+use crate::net::link::Stream;
 use crate::net::tls::TlsSetup;
 use crate::net::websocket::Origins;
 use crate::server::action::NetAction;
@@ -95,38 +99,102 @@ impl EventQueue {
 pub struct Accepted {
     /// The socket, not blocking.
     pub socket: AcceptedSocket,
-    /// The other end.
+    /// The other end; by a unix socket it is this machine.
     pub peer: SocketAddr,
     /// What is spoken on it.
     pub wire: Wire,
+    /// Its seat.
+    pub seat: Seat,
 }
 
 /// A socket, and whose runtime watches it.
 #[derive(Debug)]
 pub enum AcceptedSocket {
     /// The worker's own.
-    Here(tokio::net::TcpStream),
+    Here(Stream),
     /// None yet.
-    Elsewhere(TcpStream),
+    Tcp(TcpStream),
+    /// None yet.
+    Unix(UnixStream),
 }
 
 impl AcceptedSocket {
+    /// The socket, taken off the present runtime so that another can watch it.
+    pub fn unwatch(stream: Stream) -> io::Result<AcceptedSocket> {
+        Ok(match stream {
+            Stream::Tcp(stream) => AcceptedSocket::Tcp(stream.into_std()?),
+            Stream::Unix(stream) => AcceptedSocket::Unix(stream.into_std()?),
+        })
+    }
+
     /// The socket, watched by the present runtime.
-    pub fn watch(self) -> io::Result<tokio::net::TcpStream> {
-        match self {
-            AcceptedSocket::Here(stream) => Ok(stream),
-            AcceptedSocket::Elsewhere(stream) => tokio::net::TcpStream::from_std(stream),
-        }
+    pub fn watch(self) -> io::Result<Stream> {
+        Ok(match self {
+            AcceptedSocket::Here(stream) => stream,
+            AcceptedSocket::Tcp(stream) => Stream::Tcp(tokio::net::TcpStream::from_std(stream)?),
+            AcceptedSocket::Unix(stream) => Stream::Unix(tokio::net::UnixStream::from_std(stream)?),
+        })
     }
 }
 
-/// What is spoken on a listener's connections.
+/// What is spoken on a listener's connections, and by whom.
 #[derive(Clone, Debug, Default)]
 pub struct Wire {
     /// The TLS to offer; `None` for plain text.
     pub tls: Option<TlsSetup>,
     /// The pages that may connect; `None` where it is not WebSocket.
     pub websocket: Option<Arc<Origins>>,
+    /// The only addresses that may connect; each begins with a PROXY header. `None` where no header
+    /// is asked for.
+    pub proxies: Option<Arc<[Cidr]>>,
+    /// The addresses that may begin with a PROXY header.
+    pub trusted: Arc<[Cidr]>,
+    /// The host of everyone who comes this way, in place of an address.
+    pub host: Option<Arc<str>>,
+}
+
+/// How many connections there may be, over all listeners and workers.
+#[derive(Debug)]
+pub struct Room {
+    taken: AtomicUsize,
+    most: usize,
+}
+
+impl Room {
+    /// Room for what a process with so many files can have, and still do the rest of its work.
+    pub fn new(files: u64) -> Arc<Room> {
+        let files = usize::try_from(files).unwrap_or(usize::MAX);
+        Arc::new(Room { taken: AtomicUsize::new(0), most: files.saturating_sub(RESERVED_FILES).max(files / 2) })
+    }
+
+    /// How many there may be.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
+    /// How many there are.
+    pub fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// A seat, whose owner gives it back by dropping it; `None` where all are taken.
+    pub fn seat(self: &Arc<Room>) -> Option<Seat> {
+        if self.taken.fetch_add(1, Ordering::Relaxed) >= self.most {
+            self.taken.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Seat(self.clone()))
+    }
+}
+
+/// One connection's place in a [`Room`].
+#[derive(Debug)]
+pub struct Seat(Arc<Room>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What one worker is given from outside: actions, new sockets, and the news that the durable mark moved.

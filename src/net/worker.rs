@@ -10,17 +10,23 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use ircv3::Cidr;
+use ircv3::sasl::scram::ChannelBindings;
 use tokio::time::Sleep;
 use tokio_util::codec::Decoder;
 
-use crate::limits::{BULK_BYTES, HANDSHAKE_MS, LINES_A_TURN, LINGER_MS, SENDQ_BEFORE_REGISTRATION, SHUTDOWN_MS};
+use crate::limits::{
+    BULK_BYTES, HANDSHAKE_MS, LINES_A_TURN, LINGER_MS, PROXY_HEADER_MS, SENDQ_BEFORE_REGISTRATION, SHUTDOWN_MS,
+};
 use crate::net::Options;
 use crate::net::connection::{Connection, Phase, Transport};
 use crate::net::fanout::Run;
 use crate::net::flood::Bucket;
 use crate::net::line::{Line, parse_line};
 use crate::net::link::{Link, Socket};
-use crate::net::queue::{Accepted, EventQueue, Inbox, Wire, lock};
+use crate::net::proxy::Introduction;
+use crate::net::queue::{Accepted, EventQueue, Inbox, lock};
+use crate::net::websocket::Pages;
 use crate::server::action::{NOBODY, NetAction};
 use crate::server::event::{CloseCause, ConnId, Event, Peer};
 use crate::server::record::Seq;
@@ -31,6 +37,9 @@ const READ_BYTES: usize = 64 * 1024;
 const READS_A_TURN: usize = 4;
 /// Events that a worker gathers from connections that have more to say before it hands them over.
 const GATHERED_EVENTS: usize = 512;
+/// Connections that get their turn in one round because their sockets have something to say: where
+/// thousands do at once, the others' lines go out in between.
+const TURNS_A_ROUND: usize = 1024;
 /// Turns that such a connection gets before new input of others is looked at.
 const ROUNDS_OF_TURNS: usize = 8;
 /// Milliseconds that the other sides have to close once everything is said and the server ends.
@@ -79,7 +88,7 @@ pub struct Worker {
     ending: Option<u64>,
     actions: Vec<NetAction>,
     sockets: Vec<Accepted>,
-    tokens: Vec<u32>,
+    tokens: VecDeque<u32>,
     scratch: Box<[u8]>,
     input: BytesMut,
     output: Vec<u8>,
@@ -115,7 +124,7 @@ impl Worker {
             ending: None,
             actions: Vec::new(),
             sockets: Vec::new(),
-            tokens: Vec::new(),
+            tokens: VecDeque::new(),
             scratch: vec![0; READ_BYTES].into(),
             input: BytesMut::new(),
             output: Vec::new(),
@@ -141,11 +150,13 @@ impl Worker {
             self.admit(accepted);
         }
         self.sockets = sockets;
-        let mut tokens = std::mem::take(&mut self.tokens);
-        for slot in tokens.drain(..) {
+        for _ in 0..TURNS_A_ROUND {
+            let Some(slot) = self.tokens.pop_front() else { break };
             self.turn(slot);
         }
-        self.tokens = tokens;
+        if !self.tokens.is_empty() {
+            cx.waker().wake_by_ref();
+        }
         for _ in 0..ROUNDS_OF_TURNS {
             if self.stalled || self.hungry.is_empty() || self.events.len() >= GATHERED_EVENTS {
                 break;
@@ -198,20 +209,41 @@ impl Worker {
             (self.connections.len() - 1) as u32
         });
         let waker = Waker::from(Arc::new(ConnectionWaker { ready: self.ready.clone(), slot }));
-        let Wire { tls, websocket } = accepted.wire;
+        let wire = accepted.wire;
         let peer = Peer {
             ip: accepted.peer.ip().to_canonical(),
             port: accepted.peer.port(),
-            tls: tls.is_some(),
-            websocket: websocket.is_some(),
+            tls: wire.tls.is_some(),
+            websocket: wire.websocket.is_some(),
             certfp: None,
+            bindings: ChannelBindings::default(),
+            host: wire.host.clone(),
         };
-        let link = accepted.socket.watch().and_then(|stream| {
-            let tls = tls.map(|setup| setup.accept()).transpose().map_err(io::Error::other)?;
-            Ok(Link::new(Socket::new(stream, waker), tls))
+        let in_any = |networks: &[Cidr]| networks.iter().any(|network| network.contains(peer.ip));
+        let introduces = match &wire.proxies {
+            Some(proxies) if !in_any(proxies) => {
+                tracing::debug!("{} is none of the proxies of its listener", peer.ip);
+                self.free.push(slot);
+                return;
+            }
+            Some(_) => Some(true),
+            None if in_any(&wire.trusted) => Some(false),
+            None => None,
+        };
+        let shakes_hands = peer.tls || peer.websocket;
+        let transport = accepted.socket.watch().and_then(|stream| {
+            let socket = Socket::new(stream, waker);
+            Ok(match introduces {
+                Some(required) => Transport::Introducing(Box::new((Introduction::new(socket, required), wire))),
+                None => {
+                    let tls = wire.tls.map(|setup| setup.accept()).transpose().map_err(io::Error::other)?;
+                    let pages = wire.websocket.map(|origins| Pages { origins, trusted: None });
+                    Transport::Greeting(Link::new(socket, tls), pages)
+                }
+            })
         });
-        let link = match link {
-            Ok(link) => link,
+        let transport = match transport {
+            Ok(transport) => transport,
             Err(error) => {
                 tracing::warn!("a new connection from {} cannot be used: {error}", peer.ip);
                 self.free.push(slot);
@@ -220,13 +252,14 @@ impl Worker {
         };
         let flood = self.options.flood.map(|flood| Box::new(Bucket::new(flood, self.now_ms)));
         self.serial = self.serial.wrapping_add(1);
-        let shakes_hands = peer.tls || peer.websocket;
-        let transport = Transport::Greeting(link, websocket);
-        self.connections[slot as usize] =
-            Some(Box::new(Connection::new(transport, self.serial, flood, Some(Box::new(peer)))));
+        let mut connection = Connection::new(transport, self.serial, flood, Some(Box::new(peer)));
+        connection.seat = Some(accepted.seat);
+        self.connections[slot as usize] = Some(Box::new(connection));
         self.taken[slot as usize] = true;
         self.open += 1;
-        if shakes_hands {
+        if introduces.is_some() {
+            self.timers.push(Reverse((self.now_ms + PROXY_HEADER_MS, slot, self.serial)));
+        } else if shakes_hands {
             self.timers.push(Reverse((self.now_ms + HANDSHAKE_MS, slot, self.serial)));
         }
         self.turn(slot);
@@ -259,22 +292,45 @@ impl Worker {
     /// Goes on with the handshakes; `true` once the server knows of the connection.
     fn greet(&mut self, slot: u32) -> bool {
         let Some(connection) = self.connection(slot) else { return false };
-        match connection.transport.handshake() {
+        let introducing = matches!(connection.transport, Transport::Introducing(_));
+        match connection.transport.handshake(connection.peer.as_deref_mut()) {
             Ok(()) => {
                 connection.phase = Phase::Open;
-                let certfp = connection.transport.certfp();
+                let (certfp, bindings) = (connection.transport.certfp(), connection.transport.bindings());
                 if let Some(mut peer) = connection.peer.take() {
-                    peer.certfp = certfp;
+                    peer.certfp = certfp.or(peer.certfp);
+                    peer.bindings = bindings;
                     let id = self.id(slot);
                     self.events.push(Event::Opened(id, peer));
                 }
                 true
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
-            Err(_) => {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if introducing && !matches!(connection.transport, Transport::Introducing(_)) {
+                    self.await_handshake(slot);
+                }
+                false
+            }
+            Err(error) => {
+                if let (Transport::Introducing(_), Some(peer)) = (&connection.transport, &connection.peer)
+                    && error.kind() == io::ErrorKind::InvalidData
+                {
+                    tracing::debug!("the proxy at {} said nothing that can be used: {error}", peer.ip);
+                }
                 self.forget(slot);
                 false
             }
+        }
+    }
+
+    /// A proxy has said what it had to say: the handshakes have their own time.
+    fn await_handshake(&mut self, slot: u32) {
+        self.serial = self.serial.wrapping_add(1);
+        let (serial, deadline) = (self.serial, self.now_ms + HANDSHAKE_MS);
+        if let Some(connection) = self.connection(slot) {
+            // The timer that ran for the proxy does not find it any more.
+            connection.serial = serial;
+            self.timers.push(Reverse((deadline, slot, serial)));
         }
     }
 
@@ -642,6 +698,14 @@ impl Worker {
             return;
         }
         match connection.phase {
+            Phase::Handshake if matches!(connection.transport, Transport::Introducing(_)) => {
+                if connection.transport.introduce_silent() {
+                    self.await_handshake(slot);
+                    self.turn(slot);
+                } else {
+                    self.forget(slot);
+                }
+            }
             Phase::Handshake => self.forget(slot),
             Phase::Closing | Phase::Lingering => self.finish(slot, CloseCause::Asked),
             Phase::Open if connection.delayed => {
@@ -772,7 +836,7 @@ impl Reading<'_> {
     }
 
     fn line(&mut self, connection: &mut Connection, line: Line) -> Option<Stop> {
-        let verdict = match (&mut connection.flood, self.options.flood) {
+        let delay = match (&mut connection.flood, self.options.flood) {
             (Some(bucket), Some(options)) => {
                 let (command, in_batch) = match &line {
                     Line::Message(message) => (message.command(), message.tags().get("batch").is_some()),
@@ -780,18 +844,17 @@ impl Reading<'_> {
                 };
                 bucket.take(options, command, in_batch, self.now_ms)
             }
-            _ => Ok(0),
+            _ => 0,
         };
         self.events.push(match line {
             Line::Message(message) => Event::Line(self.id, message),
             Line::Bad(bad) => Event::BadLine(self.id, bad),
         });
         self.lines += 1;
-        match verdict {
-            Err(_) => Some(Stop::Closed(CloseCause::Flood)),
-            Ok(0) if self.lines >= LINES_A_TURN => Some(Stop::More),
-            Ok(0) => None,
-            Ok(ms) => Some(Stop::Delay(ms)),
+        match delay {
+            0 if self.lines >= LINES_A_TURN => Some(Stop::More),
+            0 => None,
+            ms => Some(Stop::Delay(ms)),
         }
     }
 }
@@ -813,10 +876,10 @@ impl Ready {
         }
     }
 
-    /// Swaps the slots into `slots`, which must be empty; `waker` is woken by the next one.
-    fn attend(&self, slots: &mut Vec<u32>, waker: &Waker) {
+    /// Moves the slots to the end of `slots`; `waker` is woken by the next one.
+    fn attend(&self, slots: &mut VecDeque<u32>, waker: &Waker) {
         let mut inside = lock(&self.inside);
-        std::mem::swap(&mut inside.0, slots);
+        slots.extend(inside.0.drain(..));
         if !inside.1.as_ref().is_some_and(|known| known.will_wake(waker)) {
             inside.1 = Some(waker.clone());
         }
@@ -863,7 +926,7 @@ mod tests {
     use super::{GATHERED_EVENTS, Worker};
     use crate::limits::LINES_A_TURN;
     use crate::net::{
-        Durable, EventQueue, FloodOptions, Listener, Options, Origins, TlsSetup, Wire, ensure_certificate,
+        Durable, EventQueue, FloodOptions, Listener, Options, Origins, Room, TlsSetup, Wire, ensure_certificate,
     };
     use crate::server::action::{NOBODY, NetAction};
     use crate::server::event::{BadLine, CloseCause, Event, Peer};
@@ -885,14 +948,14 @@ mod tests {
         fn new(options: Options, wire: Wire) -> Rig {
             let events = Arc::new(EventQueue::default());
             let durable = Arc::new(Durable::new(0, 1));
-            let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), wire).unwrap();
+            let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap(), wire).unwrap();
             let address = listener.local_addr().unwrap();
             let inboxes: Arc<[_]> = durable.workers().into();
             let worker = Worker::new(0, options, events.clone(), inboxes[0].clone());
             let thread = std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 runtime.block_on(async {
-                    tokio::spawn(listener.accept(inboxes));
+                    tokio::spawn(listener.accept(inboxes, Room::new(4096)));
                     tokio::spawn(tokio::task::unconstrained(worker)).await.unwrap();
                 });
             });
@@ -1318,13 +1381,19 @@ mod tests {
         for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
             let own = certificates();
             let fingerprint: String = Sha256::digest(&own.chain[0]).iter().map(|byte| format!("{byte:02x}")).collect();
-            let mut rig = Rig::new(OPTIONS, Wire { tls: Some(certificates().setup), websocket: None });
+            let mut rig = Rig::new(OPTIONS, Wire { tls: Some(certificates().setup), ..Wire::default() });
             for (identity, expected) in [(None, None), (Some(own), Some(fingerprint))] {
                 let mut client = BufReader::new(tls_client(&rig, version, identity));
                 client.get_mut().write_all(b"NICK ann\r\n").unwrap();
                 let (slot, peer) = rig.opened();
                 assert!(peer.tls && !peer.websocket);
                 assert_eq!(peer.certfp.as_deref(), expected.as_deref());
+                let tls = &client.get_ref().conn;
+                let exporter = (version.version == rustls::ProtocolVersion::TLSv1_3)
+                    .then(|| tls.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")).unwrap());
+                assert_eq!(peer.bindings.exporter.as_deref(), exporter.as_ref().map(|material| &material[..]));
+                let shown = Sha256::digest(&tls.peer_certificates().unwrap()[0]);
+                assert_eq!(peer.bindings.end_point.as_deref(), Some(&shown[..]));
                 assert_eq!(rig.line(), (slot, "NICK ann".into()));
                 // More than one record, and more than the socket takes at once.
                 let long = "x".repeat(3_000_000);
@@ -1349,7 +1418,7 @@ mod tests {
 
     #[test]
     fn a_handshake_that_is_none_is_never_heard_of() {
-        let mut rig = Rig::new(OPTIONS, Wire { tls: Some(certificates().setup), websocket: None });
+        let mut rig = Rig::new(OPTIONS, Wire { tls: Some(certificates().setup), ..Wire::default() });
         let mut plain = Client::new(TcpStream::connect(rig.address).unwrap());
         plain.say("NICK ann\r\nUSER ann 0 * :Ann\r\n");
         let mut alert = Vec::new();
@@ -1374,7 +1443,8 @@ mod tests {
 
     #[test]
     fn websocket_has_one_line_a_message_in_the_form_that_was_agreed() {
-        let wire = Wire { tls: None, websocket: Some(Arc::new(Origins(vec!["https://chat.example".into()]))) };
+        let websocket = Some(Arc::new(Origins(vec!["https://chat.example".into()])));
+        let wire = Wire { websocket, ..Wire::default() };
         let mut rig = Rig::new(OPTIONS, wire);
         let cases = [
             ("text.ircv3.net, binary.ircv3.net", "text.ircv3.net"),
@@ -1427,7 +1497,8 @@ mod tests {
 
     #[test]
     fn a_page_that_may_not_connect_is_refused() {
-        let wire = Wire { tls: None, websocket: Some(Arc::new(Origins(vec!["https://chat.example".into()]))) };
+        let websocket = Some(Arc::new(Origins(vec!["https://chat.example".into()])));
+        let wire = Wire { websocket, ..Wire::default() };
         let rig = Rig::new(OPTIONS, wire);
         let request = websocket_request(&rig, "text.ircv3.net", Some("https://evil.example"));
         let error = client(request, TcpStream::connect(rig.address).unwrap()).unwrap_err();
@@ -1436,7 +1507,7 @@ mod tests {
 
     #[test]
     fn websocket_runs_through_tls_and_the_client_may_leave() {
-        let wire = Wire { tls: Some(certificates().setup), websocket: Some(Arc::default()) };
+        let wire = Wire { tls: Some(certificates().setup), websocket: Some(Arc::default()), ..Wire::default() };
         let mut rig = Rig::new(OPTIONS, wire);
         let stream = tls_client(&rig, &rustls::version::TLS13, None);
         let (mut client, _) = client(websocket_request(&rig, "binary.ircv3.net", None), stream).unwrap();

@@ -8,8 +8,10 @@ pub mod command;
 pub mod event;
 pub mod frame;
 pub mod history;
+pub mod login;
 pub mod network;
 pub mod policy;
+pub mod presence;
 pub mod record;
 pub mod registration;
 pub mod reply;
@@ -55,12 +57,17 @@ pub struct Server {
     /// Wall time that never goes back.
     clock: u64,
     epoch: u32,
+    /// The database's secret, and how often it was started: see [`Server::nonce`].
+    secret: [u8; 32],
+    boot: u32,
     last_seq: Seq,
     durable: Seq,
     store_failing: Option<Box<str>>,
     started_unix_ms: u64,
     isupport: Arc<Vec<String>>,
     ending: bool,
+    /// When to look for those who have been away too long, on the monotonic clock.
+    next_expiry: u64,
     out: Actions,
 }
 
@@ -86,10 +93,16 @@ impl Server {
     pub fn new(settings: Arc<Settings>, snapshot: Snapshot, workers: usize, now: Now) -> Server {
         let first_seq = u64::from(snapshot.boot) << SEQ_COUNTER_BITS;
         let last_time = snapshot.conversations.iter().map(|(_, last, _)| *last).max().unwrap_or(0);
-        let epoch = snapshot.epoch;
+        let (epoch, secret, boot) = (snapshot.epoch, snapshot.secret, snapshot.boot);
         let isupport = Arc::new(registration::isupport(&settings, Casemapping::Ascii));
         Server {
-            network: Network::new(Casemapping::Ascii, snapshot),
+            network: {
+                let mut snapshot = snapshot;
+                let presences = std::mem::take(&mut snapshot.presences);
+                let mut network = Network::new(Casemapping::Ascii, snapshot);
+                presence::restore(&settings, &mut network, presences);
+                network
+            },
             sessions: (0..workers).map(|_| Vec::new()).collect(),
             session_count: 0,
             unregistered: 0,
@@ -101,12 +114,15 @@ impl Server {
             // row of the past is passed by, and never by more than a day.
             clock: now.unix_ms.max(last_time.min(now.unix_ms + 86_400_000)),
             epoch,
+            secret,
+            boot,
             last_seq: first_seq,
             durable: first_seq,
             store_failing: None,
             started_unix_ms: now.unix_ms,
             isupport,
             ending: false,
+            next_expiry: 0,
             out: Actions::new(workers),
             settings,
         }
@@ -328,7 +344,7 @@ impl Server {
         session.parked.clear();
         session.waiting = None;
         session.bulk = None;
-        let host = session.peer.ip;
+        let host = session.peer.host();
         let mut ctx = self.ctx(conn, label);
         ctx.reply.line_from("", "ERROR", &[], Some(&format!("Closing Link: {host} ({reason})")));
         let batch = || Box::from("0");
@@ -433,13 +449,13 @@ impl Server {
         self.out.store.push((seq, record));
     }
 
-    /// What output waits for that shows the kept change `seq`.
+    /// What output waits for that shows the change `seq`: nothing, where it has kept nothing so far.
     pub fn wait_for(&self, seq: Seq) -> Seq {
-        if self.settings.wait_for_store && !(self.store_failing.is_some() && self.settings.relay_when_store_fails) {
-            seq
-        } else {
-            0
-        }
+        let waits =
+            self.settings.wait_for_store && !(self.store_failing.is_some() && self.settings.relay_when_store_fails);
+        // A number without a record is never reported durable.
+        let mut latest = self.out.store.iter().rev().take_while(|(kept, _)| *kept >= seq);
+        if waits && latest.any(|(kept, _)| *kept == seq) { seq } else { 0 }
     }
 
     /// Whether what must be kept has to be refused now; the reason.
@@ -573,6 +589,7 @@ impl Server {
 
     fn tick(&mut self) {
         timer::tick(self);
+        self.expire_presences();
         self.throttles.forget(self.now.mono_ms);
     }
 
@@ -613,7 +630,7 @@ impl Server {
                     return Err(format!("{} is in a channel that does not know it", user.nick));
                 }
             }
-            if user.sessions.is_empty() {
+            if user.sessions.is_empty() && !user.presence_kept {
                 return Err(format!("{} was left behind without a session", user.nick));
             }
         }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ircv3::CapSet;
+use ircv3::sasl::ecdsa::PublicKey;
+use ircv3::sasl::scram::Credential;
 
 /// The number of a change. One order for everything: `boot << 40 | counter`, where `boot` counts
 /// the starts of this database, so no number is ever used twice. 0 is before everything.
@@ -69,7 +71,7 @@ pub type AccountId = u64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// `text` is what was said.
+    /// `text` is what was said; `argument` the nick of who said it for someone on another network.
     Privmsg = 0,
     /// As `Privmsg`.
     Notice = 1,
@@ -140,12 +142,81 @@ pub struct AccountRow {
     pub name: Arc<str>,
     /// As it is compared.
     pub folded: Box<str>,
-    /// bcrypt of the prehashed password.
+    /// bcrypt of the prehashed password; empty where it has none and logs in by other means.
     pub password: Box<str>,
     /// When, in milliseconds since 1970.
     pub registered: u64,
     /// What was missed is replayed at login to clients that cannot ask for it.
     pub autoreplay_missed: bool,
+    /// Whether it stays on the network without a connection; `None` leaves that to the server.
+    pub always_on: Option<bool>,
+    /// Whether a second connection may share its nick.
+    pub multiclient: bool,
+}
+
+/// What an account logs in with, beside its password's hash. In the store each is a row of a kind and
+/// a text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// Of its password, for SCRAM: one for each hash, or none where the password is older than they are.
+    pub scram: Vec<Credential>,
+    /// SHA-256 of its client certificates in lower-case hex, sorted.
+    pub certificates: Vec<Box<str>>,
+    /// For ECDSA-NIST256P-CHALLENGE.
+    pub key: Option<PublicKey>,
+}
+
+impl Credentials {
+    /// The rows, in the order in which a store gives them back: by kind, then by text.
+    pub fn rows(&self) -> Vec<(&'static str, String)> {
+        let mut rows: Vec<_> = self.certificates.iter().map(|text| ("certificate", text.to_string())).collect();
+        rows.extend(self.key.iter().map(|key| ("key", key.to_string())));
+        rows.extend(self.scram.iter().map(|credential| ("scram", credential.to_string())));
+        rows
+    }
+
+    /// Adds what a row says; `false` where this version does not understand it.
+    pub fn put(&mut self, kind: &str, text: &str) -> bool {
+        match kind {
+            "certificate" => self.certificates.push(text.into()),
+            "key" => match text.parse() {
+                Ok(key) => self.key = Some(key),
+                Err(_) => return false,
+            },
+            "scram" => match text.parse() {
+                Ok(credential) => self.scram.push(credential),
+                Err(_) => return false,
+            },
+            _ => return false,
+        }
+        true
+    }
+}
+
+/// All that an account logs in with, beside its password's hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialsRow {
+    /// Whose.
+    pub account: AccountId,
+    /// What; without any, the account has no rows.
+    pub credentials: Credentials,
+}
+
+impl CredentialsRow {
+    /// Puts the rows of each account together, which come by account; `None` where this version does not
+    /// understand one.
+    pub fn gather(rows: Vec<(AccountId, String, String)>) -> Option<Vec<CredentialsRow>> {
+        let mut all: Vec<CredentialsRow> = Vec::new();
+        for (account, kind, text) in rows {
+            if all.last().is_none_or(|last| last.account != account) {
+                all.push(CredentialsRow { account, credentials: Credentials::default() });
+            }
+            if !all.last_mut()?.credentials.put(&kind, &text) {
+                return None;
+            }
+        }
+        Some(all)
+    }
 }
 
 /// A registered channel with everything that outlives its members.
@@ -219,6 +290,33 @@ pub struct MetadataRow {
     pub value: Option<Box<str>>,
 }
 
+/// A user who stays on the network without a connection, as it was last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresenceRow {
+    /// Whose; the key.
+    pub account: AccountId,
+    /// The number of the change that brought it.
+    pub since: Seq,
+    /// The nick.
+    pub nick: Arc<str>,
+    /// The user name, with `~`.
+    pub user: Box<str>,
+    /// The host that others see.
+    pub host: Arc<str>,
+    /// The real name.
+    pub realname: Box<str>,
+    /// The letters of its modes.
+    pub modes: Box<str>,
+    /// Why it is away, where it said so.
+    pub away: Option<Box<str>>,
+    /// Its channels with the letters of its ranks: `#a:qo #b:`.
+    pub channels: Box<str>,
+    /// When it came, in seconds since 1970.
+    pub signon: u64,
+    /// When its last connection went, in milliseconds since 1970; 0 while it has one.
+    pub left: u64,
+}
+
 /// Something to keep. Each knows its rows; a batch of them is one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
@@ -230,6 +328,8 @@ pub enum Record {
     Account(Box<AccountRow>),
     /// An account that is no more.
     AccountGone(AccountId),
+    /// All that an account logs in with, in place of what there was.
+    Credentials(Box<CredentialsRow>),
     /// A new or changed registered channel (not its lists).
     Channel(Box<ChannelRow>),
     /// A channel that is no longer registered, with its lists; by folded name.
@@ -242,6 +342,10 @@ pub enum Record {
     Seen(SeenRow),
     /// A read marker that moved.
     Marker(MarkerRow),
+    /// A user who is always on.
+    Presence(Box<PresenceRow>),
+    /// A user who is not always on any more, by its account.
+    PresenceGone(AccountId),
     /// A key of an account or a registered channel.
     Metadata(Box<MetadataRow>),
     /// A message that is no more, by its number; the number of the record is that of its redaction.
@@ -263,12 +367,16 @@ pub struct ConversationRow {
 pub struct Snapshot {
     /// The database's epoch, for [`MsgId`].
     pub epoch: u32,
+    /// The database's secret: chosen at random when it was made, and never shown.
+    pub secret: [u8; 32],
     /// How often this database was started, this time included.
     pub boot: u32,
     /// The highest number that any row has.
     pub last_seq: Seq,
     /// The accounts.
     pub accounts: Vec<AccountRow>,
+    /// What they log in with, by account.
+    pub credentials: Vec<CredentialsRow>,
     /// The registered channels.
     pub channels: Vec<ChannelRow>,
     /// Their lists.
@@ -282,6 +390,8 @@ pub struct Snapshot {
     pub markers: Vec<MarkerRow>,
     /// Keys of accounts and registered channels.
     pub metadata: Vec<MetadataRow>,
+    /// Those who are always on.
+    pub presences: Vec<PresenceRow>,
 }
 
 /// A border of a history query. Exclusive, but for `AROUND`.

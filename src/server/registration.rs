@@ -1,6 +1,5 @@
-//! From a connection to a user, and back: opening, registration, login, leaving.
+//! From a connection to a user, and back: opening, registration, leaving.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use ircv3::message::write_line;
@@ -14,11 +13,12 @@ use crate::server::change::{Change, Happened};
 use crate::server::command::{self, Pending};
 use crate::server::event::{ConnId, Peer};
 use crate::server::frame::{Form, Frame, Tagged};
+use crate::server::login::{self, Door};
 use crate::server::network::UserId;
 use crate::server::policy;
 use crate::server::record::{AccountId, Kind, Record, SeenRow, Seq};
 use crate::server::session::{Registration, Session};
-use crate::server::settings::Settings;
+use crate::server::settings::{Limits, Settings};
 use crate::server::throttle::{Origin, Tried};
 use crate::server::user::{Letters, User, source};
 use crate::server::{Ctx, Server};
@@ -75,7 +75,6 @@ impl Server {
     pub(super) fn opened(&mut self, conn: ConnId, peer: Box<Peer>) {
         let serial = self.next_serial;
         self.next_serial += 1;
-        let ip = peer.ip;
         let now = self.now.mono_ms;
         self.put_session(Session {
             conn,
@@ -97,6 +96,7 @@ impl Server {
             replay_after: None,
             guest_markers: Vec::new(),
             subscriptions: None,
+            away: None,
             monitored: Vec::new(),
             replayed: Vec::new(),
             opened: now,
@@ -109,54 +109,48 @@ impl Server {
         });
         self.unregistered += 1;
         self.timers.look(now + self.settings.registration_ms, conn, serial);
-        let here = self.throttles.came(Origin::of(ip));
+        self.came(conn);
         if self.ending {
             self.close(conn, "The server is ending");
-            return;
-        }
-        let settings = self.settings.clone();
-        if let Some(throttle) = settings.throttle.as_ref().filter(|throttle| counts(throttle.exempt_loopback, ip)) {
-            if here > throttle.connections {
-                self.close(conn, &format!("Too many connections from your address (at most {})", throttle.connections));
-                return;
-            }
-            let tried = Tried::Connection(Origin::of(ip));
-            if !self.throttles.allow(tried, throttle.connections_per_minute, 60_000, now) {
-                self.close(conn, "Too many new connections from your address; try again in a minute");
-            }
         }
     }
 
-    /// Whether a login may be tried from here, and for this account; counts only failures.
-    pub fn may_try_login(&self, conn: ConnId, account: &str) -> bool {
-        let Some(session) = self.session(conn) else { return false };
-        let Some(throttle) = &self.settings.throttle else { return true };
-        let most = throttle.login_failures_per_minute;
+    /// Counts a connection where it comes from, and closes it where that is one too many.
+    pub(super) fn came(&mut self, conn: ConnId) {
+        let Some(session) = self.session(conn) else { return };
+        let origin = Origin::of(&session.peer);
+        // A gateway's connections are counted once it has said whom they are for.
+        let gateway = session.peer.host.is_none() && self.settings.is_gateway(session.peer.ip);
+        let limits = self.limits(conn).filter(|_| !gateway);
+        let here = self.throttles.came(origin.clone());
+        let Some(limits) = limits else { return };
         let now = self.now.mono_ms;
-        let account = Tried::LoginTo(self.network.fold(account).as_str().into());
-        self.throttles.would_allow(&account, most, now)
-            && (!counts(throttle.exempt_loopback, session.peer.ip)
-                || self.throttles.would_allow(&Tried::LoginFrom(Origin::of(session.peer.ip)), most, now))
+        if here > limits.connections {
+            self.close(conn, &format!("Too many connections from your address (at most {})", limits.connections));
+        } else if !self.throttles.allow(Tried::Connection(origin), limits.connections_per_minute, 60_000, now) {
+            self.close(conn, "Too many new connections from your address; try again in a minute");
+        }
     }
 
-    /// Notes that a login failed.
-    pub fn login_failed(&mut self, conn: ConnId, account: &str) {
-        let Some(ip) = self.session(conn).map(|session| session.peer.ip) else { return };
-        let now = self.now.mono_ms;
-        let account = self.network.fold(account).as_str().into();
-        self.throttles.allow(Tried::LoginTo(account), u32::MAX, 60_000, now);
-        self.throttles.allow(Tried::LoginFrom(Origin::of(ip)), u32::MAX, 60_000, now);
+    /// A gateway said whom a connection is for: the limits go by them from now on.
+    pub(super) fn comes_from(&mut self, conn: ConnId, peer: Box<Peer>) {
+        let Some(session) = self.session_mut(conn) else { return };
+        let before = std::mem::replace(&mut session.peer, peer);
+        self.throttles.went(&Origin::of(&before));
+        self.came(conn);
+    }
+
+    /// The limits that hold for a connection; `None` where none does.
+    fn limits(&self, conn: ConnId) -> Option<Limits> {
+        self.settings.throttle.as_ref()?.limits(&self.session(conn)?.peer)
     }
 
     /// Whether one more account may be registered from here; counts it.
     pub fn may_register_account(&mut self, conn: ConnId) -> bool {
-        let Some(ip) = self.session(conn).map(|session| session.peer.ip) else { return false };
-        let settings = self.settings.clone();
-        let Some(throttle) = settings.throttle.as_ref().filter(|throttle| counts(throttle.exempt_loopback, ip)) else {
-            return true;
-        };
+        let Some(origin) = self.session(conn).map(|session| Origin::of(&session.peer)) else { return false };
+        let Some(limits) = self.limits(conn) else { return true };
         let now = self.now.mono_ms;
-        self.throttles.allow(Tried::Registration(Origin::of(ip)), throttle.registrations_per_hour, 3_600_000, now)
+        self.throttles.allow(Tried::Registration(origin), limits.registrations_per_hour, 3_600_000, now)
     }
 
     /// Makes a user of a connection that has given everything that is needed.
@@ -179,15 +173,10 @@ impl Server {
         if let (Some(password), None, false) = (&password, account, registration.password_login_tried) {
             registration.password_login_tried = true;
             if let Some((name, secret)) = password.split_once(':') {
-                let (name, device) = command::authenticate::split_device(name);
-                if let Some(row) = self.network.account_by_name(name) {
-                    let (id, hash) = (row.id, row.password.clone());
-                    if self.may_try_login(conn, name) {
-                        let call = Call::Verify { password: secret.into(), hash: Some(hash) };
-                        let pending = Pending::PassLogin { account: id, name: name.into(), device: device.into() };
-                        self.call(ctx, call, pending);
-                        return;
-                    }
+                let (name, device) = login::split_device(name);
+                if self.network.account_by_name(name).is_some() {
+                    self.try_password(ctx, Door::Pass, name, device, secret);
+                    return;
                 }
             }
         }
@@ -201,14 +190,15 @@ impl Server {
                     self.refuse(ctx, "This server asks for a password");
                     return;
                 };
-                self.call(ctx, Call::Verify { password, hash: Some(hash) }, Pending::ServerPassword);
+                self.call(ctx, Call::Verify { password, hash: Some(hash), derive: None }, Pending::ServerPassword);
                 return;
             }
         }
         // The nick may have been taken, or an account of that name made, since NICK.
         if let Some(owner) = self.network.user_by_nick(&nick) {
-            let same = account.is_some() && self.network.users[owner].account == account;
-            if same {
+            let same = account.filter(|account| self.network.users[owner].account == Some(*account));
+            let row = same.and_then(|account| self.network.account(account));
+            if row.is_some_and(|row| row.multiclient || self.network.users[owner].sessions.is_empty()) {
                 self.submit(ctx, Change::Attach { user: owner });
                 return;
             }
@@ -269,10 +259,9 @@ impl Server {
         let Some(session) = self.session_mut(ctx.conn) else { return };
         let early = session.registration.take().map(|registration| registration.metadata).unwrap_or_default();
         let (account, account_name) = (session.account, session.account_name.clone());
-        let (ip, secure) = (session.peer.ip, session.peer.tls);
+        let (host, secure) = (session.peer.host(), session.peer.tls);
         self.unregistered -= 1;
         let user = format!("~{}", ircv3::name::sanitize_user(user, limits::USER_LEN - 1));
-        let host = host_of(ip);
         let mut modes = Letters::of(&self.settings.default_user_modes);
         modes.set('Z', secure);
         let id = self.network.insert_user(User {
@@ -294,12 +283,15 @@ impl Server {
             signon: self.clock / 1000,
             spoke: self.now.mono_ms,
             secure,
+            left: 0,
+            presence_kept: false,
         });
         if modes.has('i') {
             self.network.invisible += 1;
         }
         self.become_user(ctx, id);
         command::metadata::adopt(self, id, since, early);
+        self.keep_presence(id);
         self.welcome(ctx, id);
         let there = &self.network.users[id];
         let (folded, nick, source) = (there.folded.clone(), there.nick.clone(), there.source.clone());
@@ -329,11 +321,12 @@ impl Server {
         self.unregistered -= 1;
         let there = &mut self.network.users[user];
         there.sessions.push(ctx.conn);
-        there.secure &= secure;
+        there.secure = secure && (there.secure || there.sessions.len() == 1);
         there.modes.set('Z', there.secure);
         self.sessions_changed(user);
         self.become_user(ctx, user);
         command::metadata::adopt(self, user, seq, early);
+        self.sum_away(user);
         self.welcome(ctx, user);
         for channel in self.network.users[user].channels.clone() {
             command::join::show(self, ctx, channel);
@@ -368,6 +361,7 @@ impl Server {
         ctx.reply.numeric(Numeric::RPL_MYINFO, &middles, None);
         command::info::isupport(self, ctx);
         command::metadata::on_welcome(self, ctx, user);
+        command::persistence::on_welcome(self, ctx);
         command::info::lusers(self, ctx);
         command::info::motd(self, ctx);
         if modes != Letters::default() {
@@ -383,21 +377,22 @@ impl Server {
         command::monitor::forget(self, conn);
         let Some(session) = self.session_mut(conn) else { return };
         let user = session.user.take();
-        let (ip, unregistered) = (session.peer.ip, session.registration.take().is_some());
+        let (origin, unregistered) = (Origin::of(&session.peer), session.registration.take().is_some());
         let account = session.account;
         let device = session.device.clone();
         let sees_quit = session.sees_quit;
         self.unregistered -= usize::from(unregistered);
-        self.throttles.went(Origin::of(ip));
+        self.throttles.went(&origin);
         if let Some(account) = account {
             self.device_left(account, &device, seen);
         }
         let Some(user) = user else { return };
         let there = &mut self.network.users[user];
         there.sessions.retain(|other| *other != conn);
-        if there.sessions.is_empty() {
+        if there.sessions.is_empty() && !self.stays(user) {
             self.submit_alone(Change::Quit { user, reason, shown: sees_quit.then_some(conn) });
         } else {
+            let there = &self.network.users[user];
             if sees_quit {
                 let mut line = Vec::with_capacity(96);
                 write_line(&mut line, &there.source, "QUIT", &[], Some(reason));
@@ -405,18 +400,19 @@ impl Server {
                 self.frame_to(conn, &frame);
             }
             self.sessions_changed(user);
+            self.sum_away(user);
         }
     }
 
     /// A connection of a device has gone: where it was the last, the device has read so far.
-    fn device_left(&mut self, account: AccountId, device: &str, seen: Seq) {
+    pub(super) fn device_left(&mut self, account: AccountId, device: &str, seen: Seq) {
         if self.network.device_went(account, device) {
             self.submit_alone(Change::Seen { account, device, seen: Some(seen) });
         }
     }
 
     /// A connection is a device's from now on.
-    fn device_came(&mut self, account: AccountId, device: &str) {
+    pub(super) fn device_came(&mut self, account: AccountId, device: &str) {
         if self.network.device_came(account, device) {
             self.submit_alone(Change::Seen { account, device, seen: None });
         }
@@ -456,8 +452,9 @@ impl Server {
         let mut others = self.network.neighbours(user);
         others.retain(|other| *other != user);
         self.frame_to_users(&others, Arc::new(frame), None);
+        self.forget_presence(user);
         for channel in channels {
-            self.remove_member(channel, user);
+            self.leave_channel(channel, user);
         }
         let there = self.network.remove_user(user, self.clock);
         command::monitor::changed(self, &there.folded, &there.nick, None);
@@ -474,65 +471,6 @@ impl Server {
         let seen = self.session(conn).map_or(0, |session| session.heard_seq);
         self.close_seen(conn, reason, reason, None, seen);
     }
-
-    // Accounts.
-
-    /// Logs a connection in: 900, and ACCOUNT to whom it concerns.
-    pub fn login(&mut self, ctx: &mut Ctx, account: AccountId, device: &str) {
-        let Some(row) = self.network.account(account) else { return };
-        let name = row.name.clone();
-        let replays = row.autoreplay_missed;
-        let after = self.network.seen(account, device);
-        let Some(session) = self.session_mut(ctx.conn) else { return };
-        let user = session.user;
-        let (old_account, old_device) = (session.account, session.device.clone());
-        session.replay_after = after.filter(|_| replays);
-        if let Some(old) = old_account {
-            self.device_left(old, &old_device, self.last_seq);
-        }
-        self.set_session_account(ctx.conn, account, &name, device);
-        let mask = match user {
-            Some(user) => self.network.users[user].source.to_string(),
-            None => format!("{}!*@*", ctx.reply.nick),
-        };
-        ctx.reply.numeric(Numeric::RPL_LOGGEDIN, &[&mask, &name], Some(&format!("You are now logged in as {name}")));
-        if let Some(user) = user {
-            for conn in self.network.users[user].sessions.clone() {
-                let other = self.session(conn).map(|session| (session.account, session.device.clone()));
-                let Some((was, device)) = other.filter(|(was, _)| *was != Some(account)) else { continue };
-                if let Some(was) = was {
-                    self.device_left(was, &device, self.last_seq);
-                }
-                self.set_session_account(conn, account, &name, &device);
-            }
-            self.submit(ctx, Change::LoggedIn { user, account, name });
-        }
-    }
-
-    fn set_session_account(&mut self, conn: ConnId, account: AccountId, name: &Arc<str>, device: &str) {
-        if let Some(session) = self.session_mut(conn) {
-            session.account = Some(account);
-            session.account_name = Some(name.clone());
-            session.device = device.into();
-            self.device_came(account, device);
-        }
-    }
-
-    /// Gives a user an account, and tells whom it concerns.
-    pub(super) fn set_account(&mut self, ctx: &mut Ctx, user: UserId, account: AccountId, name: Arc<str>) {
-        let there = &mut self.network.users[user];
-        there.account = Some(account);
-        there.account_name = Some(name);
-        let mut line = Vec::with_capacity(96);
-        write_line(&mut line, &there.source, "ACCOUNT", &[there.account_name.as_deref().unwrap_or("*")], None);
-        let mut frame = self.frame_from(user, line);
-        frame.forms[0].needs = CapSet::of(&[Cap::AccountNotify]);
-        ctx.reply.frame(&frame);
-        let neighbours = self.network.neighbours(user);
-        let frame = Arc::new(frame);
-        self.frame_to_users(&neighbours, frame.clone(), Some(ctx.conn));
-        command::monitor::extend(self, user, &frame, &neighbours);
-    }
 }
 
 /// A form for those who have `cap`.
@@ -548,14 +486,4 @@ pub fn form_for(cap: Cap, line: Vec<u8>) -> Form {
 /// A frame from the server itself.
 pub fn server_frame(server: &Server, line: Vec<u8>) -> Frame {
     Frame::plain(server.clock(), bytes::Bytes::from(line))
-}
-
-fn counts(exempt_loopback: bool, ip: IpAddr) -> bool {
-    !(exempt_loopback && ip.is_loopback())
-}
-
-/// The host that others see: the address, never beginning with a colon.
-fn host_of(ip: IpAddr) -> Arc<str> {
-    let text = ip.to_string();
-    if text.starts_with(':') { format!("0{text}").into() } else { text.into() }
 }

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ircv3::negotiation::Negotiation;
-use ircv3::sasl::Assembler;
 use ircv3::{CapSet, Message};
 
 use crate::server::command::Pending;
+use crate::server::command::authenticate::Exchange;
 use crate::server::command::batch::Open;
 use crate::server::command::bulk::Bulk;
 use crate::server::command::monitor::Target;
@@ -82,7 +82,7 @@ pub struct Session {
     /// Before registration.
     pub registration: Option<Box<Registration>>,
     /// A SASL exchange under way.
-    pub sasl: Option<Box<Assembler>>,
+    pub sasl: Option<Box<Exchange>>,
     /// A message of several lines that it is sending.
     pub composing: Option<Box<Open>>,
     /// Lines that wait.
@@ -97,6 +97,8 @@ pub struct Session {
     pub replay_after: Option<Seq>,
     /// Read markers of a connection that is not logged in, by the conversation's key.
     pub guest_markers: Vec<(Box<str>, u64)>,
+    /// Away on this connection, and why; `*` gives no reason.
+    pub away: Option<Box<str>>,
     /// The keys that it wants to be told of (METADATA SUB).
     pub subscriptions: Option<Box<Vec<Box<str>>>>,
     /// The nicks it asked about with MONITOR.

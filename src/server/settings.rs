@@ -1,6 +1,14 @@
 //! What the operator chose, as the state machine needs it. `config` makes one; a reload makes the next.
 
+use std::net::IpAddr;
 use std::sync::Arc;
+
+use ircv3::sasl::Mechanism;
+
+use crate::accounts::{self, token::Tokens};
+use ircv3::Cidr;
+
+use crate::server::event::Peer;
 
 /// Settings of the state machine.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +45,18 @@ pub struct Settings {
     pub registration: bool,
     /// Whether accounts may be registered before the connection is.
     pub register_before_connect: bool,
+    /// How often SCRAM hashes a new password.
+    pub scram_iterations: u32,
+    /// SASL mechanisms that are offered, where the connection lets them be.
+    pub mechanisms: Vec<Mechanism>,
+    /// Bearer tokens that log in; `None` where none do.
+    pub tokens: Option<Arc<Tokens>>,
+    /// Whether a token for an account that is not there makes it.
+    pub token_autocreate: bool,
+    /// Who stays on the network without a connection.
+    pub always_on: AlwaysOn,
+    /// Days without a connection after which they leave; 0 is never.
+    pub always_on_expiry_days: u32,
     /// Whether channels may be registered by their operators.
     pub channel_registration: bool,
     /// Limits and throttles by address and account.
@@ -47,25 +67,96 @@ pub struct Settings {
     pub multiline_bytes: usize,
     /// Lines of it, at most.
     pub multiline_lines: usize,
+    /// Gateways that may speak for others by WEBIRC.
+    pub gateways: Vec<Gateway>,
     /// Client-only tags that are taken off (`CLIENTTAGDENY`), without `+`.
     pub client_tag_deny: Vec<String>,
     /// User modes of a new user, such as `i`.
     pub default_user_modes: String,
 }
 
+/// Who stays on the network without a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlwaysOn {
+    /// Nobody.
+    Off,
+    /// Accounts that ask for it.
+    OptIn,
+    /// Accounts that do not refuse it.
+    OptOut,
+    /// Every account.
+    Mandatory,
+}
+
+impl Settings {
+    /// Whether a gateway may come from this address.
+    pub fn is_gateway(&self, ip: IpAddr) -> bool {
+        self.gateways.iter().any(|gateway| gateway.from.iter().any(|network| network.contains(ip)))
+    }
+}
+
 /// Limits by address and account.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Throttle {
-    /// Connections at once from one IPv4 address or IPv6 /64.
-    pub connections: u32,
-    /// New connections from one of them in a minute.
-    pub connections_per_minute: u32,
-    /// Failed logins from one of them in a minute, and for one account.
-    pub login_failures_per_minute: u32,
-    /// Accounts registered from one of them in an hour.
-    pub registrations_per_hour: u32,
+    /// Those of an address that no other entry is about.
+    pub limits: Limits,
     /// Whether loopback is exempt.
     pub exempt_loopback: bool,
+    /// Networks that are exempt.
+    pub exempt: Vec<Cidr>,
+    /// Networks with limits of their own; the first that fits holds.
+    pub networks: Vec<NetworkLimits>,
+}
+
+impl Throttle {
+    /// The limits that hold for `peer`; `None` where none does. Someone without an address (by Tor) is
+    /// exempt from nothing: all who come that way are one.
+    pub fn limits(&self, peer: &Peer) -> Option<Limits> {
+        let fits = |network: &&NetworkLimits| match &peer.host {
+            Some(host) => network.hosts.iter().any(|other| other.eq_ignore_ascii_case(host)),
+            None => network.addresses.iter().any(|cidr| cidr.contains(peer.ip)),
+        };
+        let own = self.networks.iter().find(fits).map(|network| network.limits);
+        let exempt = peer.host.is_none()
+            && ((self.exempt_loopback && peer.ip.is_loopback())
+                || self.exempt.iter().any(|cidr| cidr.contains(peer.ip)));
+        if exempt { None } else { Some(own.unwrap_or(self.limits)) }
+    }
+}
+
+/// Limits of some networks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetworkLimits {
+    /// Which.
+    pub addresses: Vec<Cidr>,
+    /// Which, by the `host` of their listener.
+    pub hosts: Vec<Box<str>>,
+    /// What holds for each address of them.
+    pub limits: Limits,
+}
+
+/// A gateway that may speak for others by WEBIRC.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gateway {
+    /// Where it may come from.
+    pub from: Vec<Cidr>,
+    /// bcrypt of the prehashed password, if it has one.
+    pub password: Option<Box<str>>,
+    /// SHA-256 of the certificate that it must show, in lower-case hex, if it has one.
+    pub certfp: Option<Box<str>>,
+}
+
+/// Limits of one address: IPv4, or an IPv6 /64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once.
+    pub connections: u32,
+    /// New connections in a minute.
+    pub connections_per_minute: u32,
+    /// Failed logins in a minute; for one account, too.
+    pub login_failures_per_minute: u32,
+    /// Accounts registered in an hour.
+    pub registrations_per_hour: u32,
 }
 
 /// An operator.
@@ -96,11 +187,18 @@ impl Default for Settings {
             relay_when_store_fails: false,
             registration: true,
             register_before_connect: true,
+            scram_iterations: accounts::DEFAULT_ITERATIONS,
+            mechanisms: Mechanism::ALL.iter().map(|(mechanism, _)| *mechanism).collect(),
+            tokens: None,
+            token_autocreate: false,
+            always_on: AlwaysOn::OptIn,
+            always_on_expiry_days: 0,
             channel_registration: true,
             throttle: Some(Throttle::default()),
             opers: Vec::new(),
             multiline_bytes: 8192,
             multiline_lines: 100,
+            gateways: Vec::new(),
             client_tag_deny: Vec::new(),
             default_user_modes: "i".into(),
         }
@@ -110,11 +208,15 @@ impl Default for Settings {
 impl Default for Throttle {
     fn default() -> Throttle {
         Throttle {
-            connections: 64,
-            connections_per_minute: 64,
-            login_failures_per_minute: 10,
-            registrations_per_hour: 10,
+            limits: Limits {
+                connections: 64,
+                connections_per_minute: 64,
+                login_failures_per_minute: 10,
+                registrations_per_hour: 10,
+            },
             exempt_loopback: true,
+            exempt: Vec::new(),
+            networks: Vec::new(),
         }
     }
 }

@@ -2,22 +2,32 @@
 //! An IPv6 address counts as its /64.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ahash::AHashMap;
+use ircv3::Cidr;
 
-/// An address as it is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Origin(IpAddr);
+use crate::server::event::Peer;
+
+/// Where connections come from, as it is counted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// An IPv4 address, or an IPv6 /64.
+    Network(Cidr),
+    /// All who come by a way without addresses.
+    Host(Arc<str>),
+}
+
+/// The bits of an IPv6 address that one customer of a provider has in common.
+const CUSTOMER_BITS: u8 = 64;
 
 impl Origin {
-    /// How an address is counted.
-    pub fn of(ip: IpAddr) -> Origin {
-        match ip {
-            IpAddr::V4(_) => Origin(ip),
-            IpAddr::V6(v6) => {
-                let segments = v6.segments();
-                Origin(IpAddr::V6([segments[0], segments[1], segments[2], segments[3], 0, 0, 0, 0].into()))
-            }
+    /// How a connection is counted.
+    pub fn of(peer: &Peer) -> Origin {
+        match (&peer.host, peer.ip) {
+            (Some(host), _) => Origin::Host(host.clone()),
+            (None, IpAddr::V4(_)) => Origin::Network(Cidr::of(peer.ip, u8::MAX)),
+            (None, IpAddr::V6(_)) => Origin::Network(Cidr::of(peer.ip, CUSTOMER_BITS)),
         }
     }
 }
@@ -61,11 +71,11 @@ impl Throttles {
     }
 
     /// A connection went.
-    pub fn went(&mut self, origin: Origin) {
-        if let Some(here) = self.here.get_mut(&origin) {
+    pub fn went(&mut self, origin: &Origin) {
+        if let Some(here) = self.here.get_mut(origin) {
             *here -= 1;
             if *here == 0 {
-                self.here.remove(&origin);
+                self.here.remove(origin);
             }
         }
     }

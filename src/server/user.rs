@@ -93,6 +93,10 @@ pub struct User {
     pub spoke: u64,
     /// Whether every session came over TLS.
     pub secure: bool,
+    /// When its last connection went, in milliseconds since 1970; 0 while it has one.
+    pub left: u64,
+    /// The store has it as one that is always on.
+    pub presence_kept: bool,
 }
 
 impl User {

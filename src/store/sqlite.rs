@@ -17,8 +17,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, Row, SqlSafeStr, Sq
 
 use crate::limits::STORE_BATCH;
 use crate::server::record::{
-    AccountRow, ChannelRow, ConversationId, ConversationRow, Kind, ListRow, MarkerRow, MessageRow, MetadataRow, Record,
-    SeenRow, Seq, Snapshot, Wanted,
+    AccountRow, ChannelRow, ConversationId, ConversationRow, CredentialsRow, Kind, ListRow, MarkerRow, MessageRow,
+    MetadataRow, PresenceRow, Record, SeenRow, Seq, Snapshot, Wanted,
 };
 use crate::store::reader::{Direction, Span};
 use crate::store::{StoreError, Sync};
@@ -48,6 +48,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "marker", include_str!("migrations/sqlite/0002_marker.sql")),
     (3, "redaction", include_str!("migrations/sqlite/0003_redaction.sql")),
     (4, "metadata", include_str!("migrations/sqlite/0004_metadata.sql")),
+    (5, "presence", include_str!("migrations/sqlite/0005_presence.sql")),
+    (6, "credentials", include_str!("migrations/sqlite/0006_credentials.sql")),
 ];
 
 /// Where the database is and how it is opened.
@@ -317,23 +319,38 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
         .bind(row.id as i64)
         .bind(&*row.key),
         Record::Account(row) => sqlx::query(
-            "INSERT OR REPLACE INTO account (id, name, folded, password, registered, autoreplay_missed) \
-             VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO account (id, name, folded, password, registered, autoreplay_missed, always_on, \
+             multiclient) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(row.id as i64)
         .bind(&*row.name)
         .bind(&*row.folded)
         .bind(&*row.password)
         .bind(row.registered as i64)
-        .bind(row.autoreplay_missed),
+        .bind(row.autoreplay_missed)
+        .bind(row.always_on)
+        .bind(row.multiclient),
         Record::AccountGone(id) => {
             let seen = sqlx::query("DELETE FROM seen WHERE account = ?").bind(*id as i64);
             seen.execute(&mut *connection).await?;
             let markers = sqlx::query("DELETE FROM marker WHERE account = ?").bind(*id as i64);
             markers.execute(&mut *connection).await?;
+            let presence = sqlx::query("DELETE FROM presence WHERE account = ?").bind(*id as i64);
+            presence.execute(&mut *connection).await?;
             let metadata = sqlx::query("DELETE FROM metadata WHERE owner = ?").bind(format!("${id}"));
             metadata.execute(&mut *connection).await?;
+            let credentials = sqlx::query("DELETE FROM credential WHERE account = ?").bind(*id as i64);
+            credentials.execute(&mut *connection).await?;
             sqlx::query("DELETE FROM account WHERE id = ?").bind(*id as i64)
+        }
+        Record::Credentials(row) => {
+            let gone = sqlx::query("DELETE FROM credential WHERE account = ?").bind(row.account as i64);
+            gone.execute(&mut *connection).await?;
+            for (kind, text) in row.credentials.rows() {
+                let kept = sqlx::query("INSERT INTO credential (account, kind, text) VALUES (?, ?, ?)");
+                kept.bind(row.account as i64).bind(kind).bind(text).execute(&mut *connection).await?;
+            }
+            return Ok(());
         }
         Record::Channel(row) => {
             let (topic, setter, set_at) = match &row.topic {
@@ -387,6 +404,22 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
                 .bind(&*row.conversation)
                 .bind(row.time as i64)
         }
+        Record::Presence(row) => sqlx::query(
+            "INSERT OR REPLACE INTO presence (account, since, nick, user, host, realname, modes, away, channels, \
+             signon, gone) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(row.account as i64)
+        .bind(row.since as i64)
+        .bind(&*row.nick)
+        .bind(&*row.user)
+        .bind(&*row.host)
+        .bind(&*row.realname)
+        .bind(&*row.modes)
+        .bind(row.away.as_deref())
+        .bind(&*row.channels)
+        .bind(row.signon as i64)
+        .bind(row.left as i64),
+        Record::PresenceGone(account) => sqlx::query("DELETE FROM presence WHERE account = ?").bind(*account as i64),
         Record::Metadata(row) => match &row.value {
             Some(value) => sqlx::query("INSERT OR REPLACE INTO metadata (owner, key, value) VALUES (?, ?, ?)")
                 .bind(&*row.owner)
@@ -410,13 +443,17 @@ async fn load(connection: &mut SqliteConnection) -> Result<Snapshot, Error> {
         .bind(rand::random::<u32>())
         .execute(&mut *connection)
         .await?;
-    let (epoch, boot): (u32, u32) =
-        sqlx::query_as("UPDATE meta SET boot = boot + 1 RETURNING epoch, boot").fetch_one(&mut *connection).await?;
+    let (epoch, boot, secret): (u32, u32, Vec<u8>) =
+        sqlx::query_as("UPDATE meta SET boot = boot + 1, seed = coalesce(seed, ?) RETURNING epoch, boot, seed")
+            .bind(rand::random::<[u8; 32]>().to_vec())
+            .fetch_one(&mut *connection)
+            .await?;
+    let secret = secret.try_into().map_err(|_| Error::Decode("a secret that is not 32 bytes".into()))?;
     let connected = sqlx::query("UPDATE seen SET seq = ? WHERE seq IS NULL").bind(last_seq);
     connected.execute(&mut *connection).await?;
 
     let accounts =
-        sqlx::query("SELECT id, name, folded, password, registered, autoreplay_missed FROM account ORDER BY id")
+        sqlx::query("SELECT id, name, folded, password, registered, autoreplay_missed, always_on, multiclient FROM account ORDER BY id")
             .try_map(|row: SqliteRow| {
                 Ok(AccountRow {
                     id: number(&row, 0)?,
@@ -425,10 +462,18 @@ async fn load(connection: &mut SqliteConnection) -> Result<Snapshot, Error> {
                     password: row.try_get(3)?,
                     registered: number(&row, 4)?,
                     autoreplay_missed: row.try_get(5)?,
+                    always_on: row.try_get(6)?,
+                    multiclient: row.try_get(7)?,
                 })
             })
             .fetch_all(&mut *connection)
             .await?;
+    let rows = sqlx::query("SELECT account, kind, text FROM credential ORDER BY account, kind, text")
+        .try_map(|row: SqliteRow| Ok((number(&row, 0)?, row.try_get::<String, _>(1)?, row.try_get::<String, _>(2)?)))
+        .fetch_all(&mut *connection)
+        .await?;
+    let credentials = CredentialsRow::gather(rows)
+        .ok_or_else(|| Error::Decode("a credential that this version does not understand".into()))?;
     let channels = sqlx::query(
         "SELECT folded, name, founder, registered, created, topic, topic_setter, topic_set_at, modes, key, \"limit\" \
          FROM channel ORDER BY folded",
@@ -502,8 +547,43 @@ async fn load(connection: &mut SqliteConnection) -> Result<Snapshot, Error> {
         })
         .fetch_all(&mut *connection)
         .await?;
+    let presences = sqlx::query(
+        "SELECT account, since, nick, user, host, realname, modes, away, channels, signon, gone FROM presence \
+         ORDER BY account",
+    )
+    .try_map(|row: SqliteRow| {
+        Ok(PresenceRow {
+            account: number(&row, 0)?,
+            since: number(&row, 1)?,
+            nick: row.try_get::<&str, _>(2)?.into(),
+            user: row.try_get(3)?,
+            host: row.try_get::<&str, _>(4)?.into(),
+            realname: row.try_get(5)?,
+            modes: row.try_get(6)?,
+            away: row.try_get(7)?,
+            channels: row.try_get(8)?,
+            signon: number(&row, 9)?,
+            left: number(&row, 10)?,
+        })
+    })
+    .fetch_all(&mut *connection)
+    .await?;
     let last_seq = last_seq as u64;
-    Ok(Snapshot { epoch, boot, last_seq, accounts, channels, lists, conversations, seen, markers, metadata })
+    Ok(Snapshot {
+        epoch,
+        secret,
+        boot,
+        last_seq,
+        accounts,
+        credentials,
+        channels,
+        lists,
+        conversations,
+        seen,
+        markers,
+        metadata,
+        presences,
+    })
 }
 
 fn number(row: &SqliteRow, column: usize) -> Result<u64, Error> {

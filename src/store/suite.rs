@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
+use ircv3::sasl::scram::{Credential, Hash};
 use ircv3::{Cap, CapSet};
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
 use proptest::test_runner::{Config, TestRunner};
@@ -19,8 +20,8 @@ use crate::limits::STORE_BATCH;
 use crate::server::event::{CallId, ConnId, Event, Returned};
 use crate::server::history::{render, select};
 use crate::server::record::{
-    AccountRow, Border, ChannelRow, ConversationRow, HistoryPage, HistoryQuery, Kind, ListRow, MarkerRow, MessageRow,
-    MetadataRow, Range, Reader, Record, SeenRow, Seq, Snapshot, Wanted,
+    AccountRow, Border, ChannelRow, ConversationRow, Credentials, CredentialsRow, HistoryPage, HistoryQuery, Kind,
+    ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow, Range, Reader, Record, SeenRow, Seq, Snapshot, Wanted,
 };
 use crate::store::{Options, Store, StoreError, Sync, open};
 
@@ -203,12 +204,13 @@ fn an_url_that_is_not_understood_is_quoted() {
 fn each_start_is_counted_and_the_epoch_stays() {
     for bed in Bed::all() {
         let first = bed.open();
-        let epoch = first.snapshot.epoch;
-        assert_eq!(first.snapshot, Snapshot { epoch, boot: 1, ..Snapshot::default() });
+        let (epoch, secret) = (first.snapshot.epoch, first.snapshot.secret);
+        assert_ne!(secret, [0; 32]);
+        assert_eq!(first.snapshot, Snapshot { epoch, secret, boot: 1, ..Snapshot::default() });
         // Counted already where it dies at once.
-        assert_eq!(bed.killed().open().snapshot, Snapshot { epoch, boot: 2, ..Snapshot::default() });
+        assert_eq!(bed.killed().open().snapshot, Snapshot { epoch, secret, boot: 2, ..Snapshot::default() });
         first.close();
-        assert_eq!(bed.open().snapshot, Snapshot { epoch, boot: 2, ..Snapshot::default() });
+        assert_eq!(bed.open().snapshot, Snapshot { epoch, secret, boot: 2, ..Snapshot::default() });
     }
 }
 
@@ -220,7 +222,18 @@ fn account(id: u64, name: &str) -> AccountRow {
         password: "$2b$hash".into(),
         registered: 1_700_000_000_123,
         autoreplay_missed: id == 1,
+        always_on: (id == 1).then_some(false),
+        multiclient: id != 1,
     }
+}
+
+fn credentials(account: u64, certificates: &str, iterations: u32) -> CredentialsRow {
+    let scram = Hash::ALL.map(|hash| Credential::fake(hash, b"secret", "alice", iterations)).to_vec();
+    let certificates = certificates.split(' ').map(Box::from).collect();
+    // The generator of the curve is a point on it, and so somebody's key.
+    let key = "A2sX0fLhLEJH+Lzm5WOkQPJ3A32BLeszoPShOUXYmMKW".parse().ok();
+    assert!(key.is_some());
+    CredentialsRow { account, credentials: Credentials { scram, certificates, key } }
 }
 
 fn channel(name: &str) -> ChannelRow {
@@ -241,6 +254,22 @@ fn entry(channel: &str, mode: char, mask: &str) -> ListRow {
     ListRow { channel: channel.into(), mode, mask: mask.into(), setter: "alice!a@b".into(), set_at: 9 }
 }
 
+fn presence(account: u64, channels: &str) -> PresenceRow {
+    PresenceRow {
+        account,
+        since: 7,
+        nick: "Alice".into(),
+        user: "~a".into(),
+        host: "host".into(),
+        realname: "Älice".into(),
+        modes: "iw".into(),
+        away: (account == 1).then(|| "out".into()),
+        channels: channels.into(),
+        signon: 5,
+        left: 9,
+    }
+}
+
 fn metadata(owner: &str, key: &str, value: Option<&str>) -> MetadataRow {
     MetadataRow { owner: owner.into(), key: key.into(), value: value.map(Into::into) }
 }
@@ -259,9 +288,14 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             Record::Account(Box::new(account(1, "Alice"))),
             Record::Account(Box::new(account(2, "Bob"))),
             Record::Seen(SeenRow { account: 2, device: "phone".into(), seq: Some(1) }),
+            Record::Credentials(Box::new(credentials(2, "ff", 4096))),
             Record::AccountGone(2),
             Record::Account(Box::new(account(3, "Bob"))),
             Record::Account(Box::new(AccountRow { password: "new".into(), ..account(1, "Alice") })),
+            Record::Credentials(Box::new(credentials(1, "aa bb", 4096))),
+            Record::Credentials(Box::new(credentials(1, "bb cc", 5000))),
+            Record::Credentials(Box::new(credentials(3, "cc", 4096))),
+            Record::Credentials(Box::new(CredentialsRow { account: 3, credentials: Credentials::default() })),
             Record::Channel(Box::new(channel("#Full"))),
             Record::Channel(Box::new(channel("#gone"))),
             Record::ListEntry(Box::new(entry("#gone", 'b', "*!*@*"))),
@@ -288,6 +322,10 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             key("$1", "status", Some("")),
             key("$3", "status", Some("gone")),
             key("#gone", "status", Some("gone")),
+            Record::Presence(Box::new(presence(3, "#gone:"))),
+            Record::PresenceGone(3),
+            Record::Presence(Box::new(presence(1, "#full:qo"))),
+            Record::Presence(Box::new(presence(1, "#full:qo #b:"))),
             Record::AccountGone(4),
             Record::ChannelGone("#gone".into()),
         ];
@@ -297,9 +335,11 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
         running.committed(last);
         let expected = Snapshot {
             epoch: running.snapshot.epoch,
+            secret: running.snapshot.secret,
             boot: 2,
-            last_seq: 21,
+            last_seq: 26,
             accounts: vec![AccountRow { password: "new".into(), ..account(1, "Alice") }, account(3, "Bob")],
+            credentials: vec![credentials(1, "bb cc", 5000)],
             channels: vec![full],
             lists: vec![entry("#full", 'I', "i!*@*"), entry("#full", 'b', "b!*@*")],
             conversations: vec![
@@ -309,13 +349,14 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             ],
             seen: vec![
                 // It was connected: it has seen what there was.
-                SeenRow { account: 1, device: "".into(), seq: Some(21) },
+                SeenRow { account: 1, device: "".into(), seq: Some(26) },
                 SeenRow { account: 1, device: "laptop".into(), seq: Some(20) },
             ],
             markers: vec![MarkerRow { account: 1, conversation: "#full".into(), time: 6 }],
             metadata: [("#full", "avatar", "ä"), ("$1", "status", ""), ("$3", "status", "gone")]
                 .map(|(owner, key, value)| metadata(owner, key, Some(value)))
                 .into(),
+            presences: vec![presence(1, "#full:qo #b:")],
         };
         assert_eq!(bed.killed().open().snapshot, expected, "after a kill");
         running.close();

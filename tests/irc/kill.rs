@@ -17,7 +17,7 @@ use crate::client::{Client, Line};
 use crate::server::Server;
 
 const CAPS: &str = "draft/chathistory batch message-tags server-time echo-message draft/read-marker draft/metadata-3 \
-                    draft/message-redaction";
+                    draft/message-redaction draft/multiline";
 /// Lines that each client sends in a round, many of which the kill cuts off.
 const LINES: usize = 300;
 const NAMES: [&str; 4] = ["alice", "bob", "carol", "dave"];
@@ -374,6 +374,11 @@ impl Expected {
             }
             (ALICE, 6..=8) => say("bob"),
             (BOB | CAROL, 6..=8) => say("alice"),
+            (BOB, 9) => {
+                let open = format!("BATCH +{serial} draft/multiline #tmp");
+                let lines = ["one", "two", "three"].map(|part| format!("@batch={serial} PRIVMSG #tmp :{text} {part}"));
+                format!("{open}\r\n{}\r\nBATCH -{serial}", lines.join("\r\n"))
+            }
             (BOB | CAROL, 9..=11) => say("#tmp"),
             (CAROL | DAVE, 12..=14) => say("#garden"),
             _ => say("#room"),
@@ -396,16 +401,13 @@ impl Expected {
     fn note(&mut self, who: usize, lines: &[Line]) {
         for line in lines {
             assert_ne!(line.command(), "FAIL", "{line:?}");
-            match line.command() {
-                "PRIVMSG" => self.heard(who, line),
-                _ => self.acknowledge(who, line),
+            if line.command() != "PRIVMSG" {
+                self.acknowledge(who, line);
             }
         }
-    }
-
-    fn heard(&mut self, who: usize, line: &Line) {
-        let conversation = self.conversations.get_mut(&key_of(line)).unwrap_or_else(|| panic!("{line:?}"));
-        conversation.seen[who].push(seen(line));
+        for (key, message) in messages(lines) {
+            self.conversations.get_mut(&key).unwrap_or_else(|| panic!("{message:?}")).seen[who].push(message);
+        }
     }
 
     fn acknowledge(&mut self, who: usize, line: &Line) {
@@ -542,7 +544,7 @@ fn after_the_kill(server: &Server, expected: &mut Expected, round: u64) -> Vec<C
     // Whether dave gets what he missed says how his setting stands.
     let text = format!("round {round}: for dave");
     let echo = alice.one(&format!("PRIVMSG #room :{text}"));
-    expected.heard(ALICE, &echo);
+    expected.note(ALICE, &[echo]);
     let mut dave = server.connect();
     let mut lines = dave.log_in("dave", "dave", "secret0", "server-time message-tags batch");
     lines.extend(dave.join("#room"));
@@ -588,7 +590,8 @@ fn compare(client: &mut Client, key: &str, target: &str, expected: &mut Expected
         for message in seen.drain(..) {
             let place = places.get(message.0.as_str()).copied();
             let place = place.unwrap_or_else(|| panic!("{key}: {who} saw {message:?}, which is lost"));
-            assert_eq!(conversation.kept[place], message, "{key}: {who} saw it otherwise");
+            let kept = &conversation.kept[place];
+            assert!(same(kept, &message), "{key}: {who} saw {message:?}, and kept is {kept:?}");
             assert!(last.is_none_or(|last| last < place), "{key}: {who} saw {message:?} in another order");
             last = Some(place);
         }
@@ -602,10 +605,9 @@ fn since(client: &mut Client, target: &str, last: Option<&Seen>) -> Vec<Seen> {
     let mut last = last.clone();
     loop {
         let lines = client.ask(&format!("CHATHISTORY AFTER {target} msgid={last} 1000"));
-        let page: Vec<&Line> = lines.iter().filter(|line| matches!(line.command(), "PRIVMSG" | "REDACT")).collect();
-        let Some(end) = page.last() else { return new };
+        let Some(end) = lines.iter().rfind(|line| line.tag("msgid").is_some()) else { return new };
         last = end.msgid().to_owned();
-        new.extend(page.into_iter().filter(|line| line.command() == "PRIVMSG").map(seen));
+        new.extend(messages(&lines).into_iter().map(|(_, message)| message));
     }
 }
 
@@ -615,10 +617,9 @@ fn everything(client: &mut Client, target: &str) -> Vec<Seen> {
     let mut question = format!("CHATHISTORY LATEST {target} * 1000");
     loop {
         let lines = client.ask(&question);
-        let page: Vec<&Line> = lines.iter().filter(|line| matches!(line.command(), "PRIVMSG" | "REDACT")).collect();
-        let Some(oldest) = page.first() else { break };
+        let Some(oldest) = lines.iter().find(|line| line.tag("msgid").is_some()) else { break };
         question = format!("CHATHISTORY BEFORE {target} msgid={} 1000", oldest.msgid());
-        pages.push(page.into_iter().filter(|line| line.command() == "PRIVMSG").map(seen).collect());
+        pages.push(messages(&lines).into_iter().map(|(_, message)| message).collect());
     }
     pages.into_iter().rev().flatten().collect()
 }
@@ -636,8 +637,46 @@ fn whole_history(clients: &mut [Client], expected: &Expected) {
     }
 }
 
-fn seen(line: &Line) -> Seen {
-    (line.msgid().to_owned(), line.time().to_owned(), line.body().to_owned())
+/// The messages in these lines, with the key of their conversation. One of several lines has them all; where the
+/// connection ended before its end, those that came and [`CUT_OFF`].
+fn messages(lines: &[Line]) -> Vec<(String, Seen)> {
+    let mut messages: Vec<(String, Seen)> = Vec::new();
+    // Where the message of an open batch is.
+    let mut open: HashMap<String, usize> = HashMap::new();
+    for line in lines {
+        let seen = |body: String| (line.msgid().to_owned(), line.time().to_owned(), body);
+        let batch = line.tag("batch").and_then(|batch| open.get(batch));
+        match (line.command(), line.params().first().copied().unwrap_or_default()) {
+            ("PRIVMSG", _) => match batch {
+                Some(at) => messages[*at].1.2 += &format!("\n{}", line.body()),
+                None => messages.push((key_of(line), seen(line.body().to_owned()))),
+            },
+            ("BATCH", name) if name.starts_with('+') && line.params()[1] == "draft/multiline" => {
+                open.insert(name[1..].to_owned(), messages.len());
+                messages.push((line.params()[2].to_owned(), seen(String::new())));
+            }
+            ("BATCH", name) => {
+                open.remove(name.trim_start_matches('-'));
+            }
+            _ => {}
+        }
+    }
+    for at in open.into_values() {
+        messages[at].1.2 += CUT_OFF;
+    }
+    messages
+}
+
+/// At the end of a message whose end did not come.
+const CUT_OFF: &str = "\u{2026}";
+
+/// Whether a message was kept as it was seen.
+fn same(kept: &Seen, seen: &Seen) -> bool {
+    let text = match seen.2.strip_suffix(CUT_OFF) {
+        Some(part) => kept.2.starts_with(part),
+        None => kept.2 == seen.2,
+    };
+    text && (&kept.0, &kept.1) == (&seen.0, &seen.1)
 }
 
 /// The conversation that a line belongs to: a channel, or two nicks.

@@ -90,6 +90,11 @@ impl Server {
         client
     }
 
+    /// The number of the process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The directory that it runs in.
     pub fn home(&self) -> &Path {
         self.home.path()
@@ -119,11 +124,6 @@ impl Server {
     /// As [`Server::wait`], where it may take longer.
     pub fn wait_for(&mut self, patience: Duration) -> ExitStatus {
         wait_until(&mut self.child, patience)
-    }
-
-    /// The process.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     /// A new process on the same data after the last one ended, which must refuse with one line and status 1;
@@ -246,6 +246,7 @@ pub fn bare_command(home: &Path) -> Command {
         .env("ROOST__FLOOD__ENABLED", "false")
         .env("ROOST__THROTTLE__ENABLED", "false")
         .env("ROOST__ACCOUNTS__BCRYPT_COST", "4")
+        .env("ROOST__ACCOUNTS__SCRAM_ITERATIONS", "4096")
         // What the tests are about is what a client sees, not how hard the disk works for it.
         .env("ROOST__STORE__SYNC", "normal")
         .stdin(Stdio::null())

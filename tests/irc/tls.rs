@@ -8,7 +8,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_t
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned, SupportedProtocolVersion,
 };
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
 use crate::client::{Client, dial, find, texts};
 use crate::server::Server;
@@ -52,22 +52,58 @@ impl ServerCertVerifier for AnyCertificate {
     }
 }
 
+/// A certificate and its key.
+pub type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
 /// A TLS connection to the server, and the certificate it showed.
 pub fn connect(server: &Server, version: &'static SupportedProtocolVersion) -> (Client, CertificateDer<'static>) {
+    over(dial(server.tls), version, None)
+}
+
+/// TLS over `stream`, shown `identity` where there is one, and the certificate that the server showed.
+pub fn over(
+    stream: TcpStream,
+    version: &'static SupportedProtocolVersion,
+    identity: Option<Identity>,
+) -> (Client, CertificateDer<'static>) {
+    let connected = connected(stream, version, identity);
+    (connected.client, connected.certificate)
+}
+
+/// A connection by TLS.
+pub struct Connected {
+    /// The client.
+    pub client: Client,
+    /// What the server showed.
+    pub certificate: CertificateDer<'static>,
+    /// Keying material for the channel binding `tls-exporter`.
+    pub exporter: Vec<u8>,
+}
+
+/// As [`over`], with all that is known of the connection.
+pub fn connected(
+    stream: TcpStream,
+    version: &'static SupportedProtocolVersion,
+    identity: Option<Identity>,
+) -> Connected {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[version])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)));
+    let config = match identity {
+        Some((chain, key)) => config.with_client_auth_cert(chain, key).unwrap(),
+        None => config.with_no_client_auth(),
+    };
     let connection = ClientConnection::new(Arc::new(config), ServerName::try_from("roost.local").unwrap()).unwrap();
-    let mut stream: StreamOwned<ClientConnection, TcpStream> = StreamOwned::new(connection, dial(server.tls));
+    let mut stream: StreamOwned<ClientConnection, TcpStream> = StreamOwned::new(connection, stream);
     while stream.conn.is_handshaking() {
         stream.conn.complete_io(&mut stream.sock).unwrap();
     }
     let certificate = stream.conn.peer_certificates().unwrap()[0].clone().into_owned();
-    (Client::over(Box::new(stream)), certificate)
+    let exporter = stream.conn.export_keying_material(vec![0; 32], b"EXPORTER-Channel-Binding", Some(b"")).unwrap();
+    Connected { client: Client::over(Box::new(stream)), certificate, exporter }
 }
 
 #[test]

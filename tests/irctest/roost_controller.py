@@ -39,7 +39,13 @@ def hash_password(password):
 class RoostController(BaseServerController, DirectoryBasedController):
     software_name = "Roost"
     _port_wait_interval = 0.01
-    supported_sasl_mechanisms = {"PLAIN"}
+    supported_sasl_mechanisms = {
+        "PLAIN",
+        "EXTERNAL",
+        "SCRAM-SHA-256",
+        "SCRAM-SHA-512",
+        "ECDSA-NIST256P-CHALLENGE",
+    }
     supports_sts = False
     extban_mute_char = None
 
@@ -75,6 +81,7 @@ class RoostController(BaseServerController, DirectoryBasedController):
             OptionalBehaviors.MULTI_NAMES_COMMAND,
             OptionalBehaviors.MULTI_PRIVMSG,
             OptionalBehaviors.SASL_AFTER_REGISTRATION,
+            OptionalBehaviors.SASL_REAUTHENTICATION,
         )
     )
 
@@ -135,11 +142,21 @@ class RoostController(BaseServerController, DirectoryBasedController):
         if server["casemapping"] != "ascii":
             raise NotImplementedByController(f"casemapping {server['casemapping']}")
         registration = accounts["registration"]
-        plain, tls, websocket, websocket_tls = [], [], [], []
+        plain, tls, websocket, websocket_tls, others = [], [], [], [], []
         certificate, key = "", ""
         for address, listener in server["listeners"].items():
             listener = listener or {}
-            if "tls" in listener:
+            if listener.get("proxy"):
+                if "tls" in listener:
+                    raise NotImplementedByController("a TLS listener behind a proxy, with a certificate of its own")
+                others.append(
+                    {
+                        "address": address,
+                        "websocket": bool(listener.get("websocket")),
+                        "proxy": server["proxy-allowed-from"],
+                    }
+                )
+            elif "tls" in listener:
                 certificate, key = str(listener["tls"]["cert"]), str(listener["tls"]["key"])
                 (websocket_tls if listener.get("websocket") else tls).append(address)
             else:
@@ -148,7 +165,13 @@ class RoostController(BaseServerController, DirectoryBasedController):
         toml = {
             None: {"data": conf["datastore"]["path"]},
             "server": {"name": server["name"], "network": conf["network"]["name"], "workers": 1},
-            "listen": {"plain": plain, "tls": tls, "websocket": websocket, "websocket_tls": websocket_tls},
+            "listen": {
+                "plain": plain,
+                "tls": tls,
+                "websocket": websocket,
+                "websocket_tls": websocket_tls,
+                "proxy_from": server.get("proxy-allowed-from", []),
+            },
             "tls": {"certificate": certificate, "key": key},
             # Each test has a server of its own, which is thrown away: the disk need not be waited for.
             "store": {"sync": "normal"},
@@ -160,6 +183,9 @@ class RoostController(BaseServerController, DirectoryBasedController):
                 "registration": registration["enabled"],
                 "register_before_connect": registration.get("allow-before-connect", False),
                 "bcrypt_cost": registration["bcrypt-cost"],
+                # irctest's client hashes in Python.
+                "scram_iterations": 4096,
+                "always_on": accounts["multiclient"].get("always-on", "off").replace("disabled", "off"),
             },
             "channels": {
                 "registration": conf["channels"]["registration"]["enabled"],
@@ -180,6 +206,9 @@ class RoostController(BaseServerController, DirectoryBasedController):
                 lines.append(f"[{section}]")
             # Strings, numbers, booleans and lists of strings are written alike in JSON and TOML.
             lines += [f"{name} = {json.dumps(value)}" for name, value in values.items()]
+        for listener in others:
+            lines += ["[[listen.on]]"]
+            lines += [f"{name} = {json.dumps(value)}" for name, value in listener.items()]
         for name in conf["opers"]:
             # irctest's only operator; its hash is of Ergo's kind, which Roost does not read.
             lines += ["[[oper]]", f"name = {json.dumps(name)}"]

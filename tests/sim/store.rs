@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use roost::server::event::{CallId, Returned};
 use roost::server::history;
 use roost::server::record::{
-    AccountId, AccountRow, ChannelRow, ConversationId, ConversationRow, HistoryQuery, ListRow, MarkerRow, MessageRow,
-    MetadataRow, Record, SeenRow, Seq, Snapshot,
+    AccountId, AccountRow, ChannelRow, ConversationId, ConversationRow, CredentialsRow, HistoryQuery, ListRow,
+    MarkerRow, MessageRow, MetadataRow, PresenceRow, Record, SeenRow, Seq, Snapshot,
 };
 
 use crate::violation::{Invariant, Outcome, broken};
@@ -19,12 +19,14 @@ pub struct Rows {
     pub messages: BTreeMap<Seq, MessageRow>,
     /// By number.
     pub accounts: BTreeMap<AccountId, AccountRow>,
+    pub credentials: BTreeMap<AccountId, CredentialsRow>,
     channels: BTreeMap<Box<str>, ChannelRow>,
     lists: BTreeMap<(Box<str>, char, Box<str>), ListRow>,
     conversations: BTreeMap<ConversationId, Box<str>>,
     seen: BTreeMap<(AccountId, Box<str>), Option<Seq>>,
     markers: BTreeMap<(AccountId, Box<str>), u64>,
     metadata: BTreeMap<(Box<str>, Box<str>), Box<str>>,
+    presences: BTreeMap<AccountId, PresenceRow>,
 }
 
 /// A question that waits until what was appended before it is committed.
@@ -84,7 +86,16 @@ impl Store {
             let folded = name.to_ascii_lowercase();
             let password = format!("h:pw-{folded}").into();
             let (name, folded) = (name.into(), folded.into());
-            let row = AccountRow { id, name, folded, password, registered: 1_600_000_000_000, autoreplay_missed: true };
+            let row = AccountRow {
+                id,
+                name,
+                folded,
+                password,
+                registered: 1_600_000_000_000,
+                autoreplay_missed: true,
+                always_on: None,
+                multiclient: true,
+            };
             self.disk.accounts.insert(id, row);
         }
     }
@@ -259,9 +270,11 @@ impl Store {
         let conversations = self.disk.conversations.iter();
         Snapshot {
             epoch: self.epoch,
+            secret: [5; 32],
             boot: self.boot,
             last_seq: self.last_seq(),
             accounts: self.disk.accounts.values().cloned().collect(),
+            credentials: self.disk.credentials.values().cloned().collect(),
             channels: self.disk.channels.values().cloned().collect(),
             lists: self.disk.lists.values().cloned().collect(),
             conversations: conversations
@@ -279,6 +292,7 @@ impl Store {
                 .iter()
                 .map(|((account, key), time)| MarkerRow { account: *account, conversation: key.clone(), time: *time })
                 .collect(),
+            presences: self.disk.presences.values().cloned().collect(),
             metadata: self
                 .disk
                 .metadata
@@ -307,9 +321,14 @@ impl Rows {
             }
             Record::AccountGone(id) => {
                 self.accounts.remove(&id);
+                self.credentials.remove(&id);
                 self.seen.retain(|(account, _), _| *account != id);
                 self.markers.retain(|(account, _), _| *account != id);
                 self.metadata.retain(|(owner, _), _| **owner != *format!("${id}"));
+                self.presences.remove(&id);
+            }
+            Record::Credentials(row) => {
+                self.credentials.insert(row.account, *row);
             }
             Record::Channel(row) => {
                 self.channels.insert(row.folded.clone(), *row);
@@ -330,6 +349,12 @@ impl Rows {
             }
             Record::Marker(row) => {
                 self.markers.insert((row.account, row.conversation), row.time);
+            }
+            Record::Presence(row) => {
+                self.presences.insert(row.account, *row);
+            }
+            Record::PresenceGone(account) => {
+                self.presences.remove(&account);
             }
             Record::Metadata(row) => {
                 match row.value {

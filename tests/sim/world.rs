@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
+use ircv3::sasl::scram::ChannelBindings;
 use ircv3::{Cap, CapSet, Message};
+use roost::accounts::Secrets;
 use roost::limits;
 use roost::server::Server;
 use roost::server::action::{Actions, Call, NetAction};
@@ -14,7 +16,7 @@ use roost::server::frame::Frame;
 use roost::server::history;
 use roost::server::network::{Conversation, Network, UserId};
 use roost::server::record::{Kind, MessageRow, Reader, Record, Seq, Snapshot};
-use roost::server::settings::{Oper, Settings, Throttle};
+use roost::server::settings::{Limits, Oper, Settings, Throttle};
 
 use crate::client::{Client, Counters, Persona};
 use crate::edge::{Edge, Typed};
@@ -138,7 +140,10 @@ fn settings(random: &mut Random, password: bool) -> Settings {
         relay_when_store_fails: random.percent(10),
         list_entries: 20,
         channels_per_user: 4,
-        throttle: Some(Throttle { connections: 8, registrations_per_hour: 4, ..Throttle::default() }),
+        throttle: Some(Throttle {
+            limits: Limits { connections: 8, registrations_per_hour: 4, ..Throttle::default().limits },
+            ..Throttle::default()
+        }),
         opers: vec![Oper { name: "admin".into(), password: "h:right".into() }],
         client_tag_deny: if random.percent(30) { vec!["*".into(), "-draft/react".into()] } else { Vec::new() },
         default_user_modes: (*random.pick(&["i", "", "iB"])).to_owned(),
@@ -372,10 +377,13 @@ impl<'a> World<'a> {
         }
         let returned = match call {
             _ if self.random.percent(5) => Returned::Failed("busy".into()),
-            Call::Hash { password } => Returned::Hashed(format!("h:{password}").into()),
-            Call::Verify { password, hash } => {
+            Call::Hash { password, .. } => {
+                Returned::Hashed(Box::new(Secrets { hash: format!("h:{password}").into(), scram: Vec::new() }))
+            }
+            Call::Verify { password, hash, .. } => {
                 Returned::Verified(hash.is_some_and(|hash| *hash == *format!("h:{password}")))
             }
+            Call::Token { .. } => Returned::Token(Err("no".into())),
             Call::History(_) | Call::Find { .. } => return Ok(()),
         };
         self.handle(Event::Returned(id, returned), &[])
@@ -400,6 +408,8 @@ impl<'a> World<'a> {
             tls: self.random.percent(50),
             websocket: self.random.percent(20),
             certfp: self.random.percent(10).then(|| "abcd".into()),
+            bindings: ChannelBindings { exporter: self.random.percent(20).then(|| [7; 32].into()), end_point: None },
+            host: None,
         };
         self.handle(Event::Opened(conn, Box::new(peer)), &[])?;
         if self.random.percent(8) {
@@ -1160,7 +1170,7 @@ impl Scene {
                     if echo {
                         all.insert(conn, Copies::First);
                     }
-                } else if own_too || echo {
+                } else if own_too || echo || caps.has_any(CapSet::of(&[Cap::SelfMessage, Cap::MessageTags])) {
                     all.insert(conn, Copies::First);
                 }
             }

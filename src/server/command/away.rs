@@ -1,14 +1,11 @@
 //! AWAY (Modern IRC), away-notify (<https://ircv3.net/specs/extensions/away-notify>).
 
-use std::sync::Arc;
-
 use ircv3::message::{cut, write_line};
 use ircv3::numeric::Numeric;
 use ircv3::{Cap, CapSet, Message};
 
 use crate::limits;
 use crate::server::change::Change;
-use crate::server::command::monitor;
 use crate::server::{Ctx, Server};
 
 /// AWAY
@@ -17,25 +14,19 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     server.submit(ctx, Change::Away { text });
 }
 
-/// Marks the sender as away, or with an empty text as back.
+/// Marks the sender's connection as away, or with an empty text as back. A user is away when all its
+/// connections are.
 pub fn apply(server: &mut Server, ctx: &mut Ctx, text: &str) {
     let user = ctx.me();
-    let away: Option<Box<str>> = (!text.is_empty()).then(|| text.into());
-    if away.is_some() {
-        ctx.reply.numeric(Numeric::RPL_NOWAWAY, &[], Some("You have been marked as being away"));
-    } else {
+    if text.is_empty() {
         ctx.reply.numeric(Numeric::RPL_UNAWAY, &[], Some("You are no longer marked as being away"));
+    } else {
+        ctx.reply.numeric(Numeric::RPL_NOWAWAY, &[], Some("You have been marked as being away"));
     }
-    if server.network.users[user].away == away {
-        return;
+    if let Some(session) = server.session_mut(ctx.conn) {
+        session.away = (!text.is_empty()).then(|| text.into());
     }
-    server.network.users[user].away = away;
-    let frame = frame(server, user);
-    let mut others = server.network.neighbours(user);
-    others.retain(|other| *other != user);
-    let frame = Arc::new(frame);
-    server.frame_to_users(&others, frame.clone(), None);
-    monitor::extend(server, user, &frame, &others);
+    server.apply_away(user);
 }
 
 /// AWAY as others are told of it.

@@ -188,6 +188,10 @@ fn line_of(said: &Said<'_>, source: &str, target: &str, text: &str) -> Bytes {
     Bytes::from(line)
 }
 
+/// Clients with one of these know a message of their own when it comes from the server; to others it would
+/// be one of a stranger with their nick.
+const KNOWS_ITS_OWN: CapSet = CapSet::of(&[Cap::EchoMessage, Cap::SelfMessage, Cap::MessageTags]);
+
 /// Whether the store must take it before anyone sees it.
 pub fn is_kept(server: &Server, user: UserId, said: &Said<'_>) -> bool {
     if !server.settings.history || !is_worth_keeping(said) {
@@ -355,7 +359,8 @@ fn to_user(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, target
         server.frame_to_user(target, &frame, None);
         // The sender's other devices show what was said, if they can tell that it is their own.
         for conn in server.network.users[user].sessions.clone() {
-            if conn != ctx.conn && server.session(conn).is_some_and(|session| session.caps.has(Cap::EchoMessage)) {
+            let able = server.session(conn).is_some_and(|session| session.caps.has_any(KNOWS_ITS_OWN));
+            if conn != ctx.conn && able {
                 server.frame_to(conn, &frame);
             }
         }

@@ -7,6 +7,7 @@ pub mod bulk;
 pub mod cap;
 pub mod chathistory;
 pub mod connection;
+pub mod credentials;
 pub mod info;
 pub mod invite;
 pub mod join;
@@ -21,13 +22,17 @@ pub mod names;
 pub mod nick;
 pub mod oper;
 pub mod part;
+pub mod persistence;
 pub mod redact;
 pub mod register;
+pub mod relaymsg;
+pub mod rename;
 pub mod services;
 pub mod setname;
 pub mod topic;
 pub mod userhost;
 pub mod wallops;
+pub mod webirc;
 pub mod who;
 pub mod whois;
 
@@ -35,6 +40,7 @@ use ircv3::Message;
 use ircv3::numeric::Numeric;
 
 use crate::server::event::Returned;
+use crate::server::login::Attempt;
 use crate::server::record::AccountId;
 use crate::server::{Ctx, Server};
 
@@ -99,16 +105,22 @@ commands! {
     "NICK" 0 Always nick::run, "nick", "Takes a nick.";
     "NICKSERV" 1 Registered services::nickserv, "command [parameters]", "Registers and identifies accounts.";
     "NOTICE" 0 Registered message::notice, "target[,target...] text", "Says something that nothing answers by itself.";
+    "NPC" 3 Registered relaymsg::npc, "channel name text", "Speaks for a character of a game.";
+    "NPCA" 3 Registered relaymsg::npca, "channel name text", "Acts for a character of a game.";
     "NS" 1 Registered services::nickserv, "command [parameters]", "As NICKSERV.";
     "OPER" 2 Registered oper::run, "name password", "Makes you an operator.";
     "PART" 1 Registered part::run, "channel[,channel...] [reason]", "Leaves channels.";
     "PASS" 1 Always connection::pass, "password", "The server's password, or account:password.";
+    "PERSISTENCE" 1 Registered persistence::run, "GET | SET ON|OFF|DEFAULT", "Whether you stay when you disconnect.";
     "PING" 0 Always connection::ping, "token", "Answered with PONG.";
     "PONG" 0 Always connection::pong, "token", "The answer to PING.";
     "PRIVMSG" 0 Registered message::privmsg, "target[,target...] text", "Says something.";
     "QUIT" 0 Always connection::quit, "[reason]", "Ends the connection.";
     "REDACT" 2 Registered redact::run, "target msgid [reason]", "Takes back what was said.";
     "REGISTER" 3 Always register::run, "account|* email|* password", "Makes an account.";
+    "RELAYMSG" 3 Registered relaymsg::run, "channel nick text", "Speaks for someone on another network (channel operators).";
+    "RENAME" 2 Registered rename::run, "channel name [reason]", "Gives a channel another name.";
+    "SCENE" 2 Registered relaymsg::scene, "channel text", "Describes the scene of a game.";
     "SETNAME" 1 Registered setname::run, "realname", "Changes your real name.";
     "TAGMSG" 0 Registered message::tagmsg, "target[,target...]", "Sends tags alone.";
     "TIME" 0 Registered info::time, "[server]", "The server's time.";
@@ -118,6 +130,7 @@ commands! {
     "VERIFY" 2 Always register::verify, "account code", "Verifies an account.";
     "VERSION" 0 Registered info::version, "[server]", "The server's version.";
     "WALLOPS" 0 Registered wallops::run, "text", "Tells everyone with user mode w (operators).";
+    "WEBIRC" 4 Always webirc::run, "password gateway hostname address [options]", "A gateway says whom it speaks for.";
     "WHO" 0 Registered who::run, "mask [%fields,token]", "Lists users.";
     "WHOIS" 0 Registered whois::run, "[server] nick", "Tells about a user.";
     "WHOWAS" 0 Registered whois::whowas, "nick [count]", "Tells about someone who left.";
@@ -168,37 +181,18 @@ pub fn printable(word: &str) -> &str {
 pub enum Pending {
     /// The server's password.
     ServerPassword,
-    /// `PASS account:password`.
-    PassLogin {
-        /// The account.
-        account: AccountId,
-        /// Its name, as given.
-        name: Box<str>,
-        /// The device.
-        device: Box<str>,
-    },
-    /// SASL PLAIN.
-    Sasl {
-        /// The account; `None` where there is none of that name.
-        account: Option<AccountId>,
-        /// The name, as given.
-        name: Box<str>,
-        /// The device.
-        device: Box<str>,
-    },
-    /// NickServ IDENTIFY.
-    Identify {
-        /// The account; `None` where there is none of that name.
-        account: Option<AccountId>,
-        /// The name, as given.
-        name: Box<str>,
-    },
+    /// A password that somebody logs in with.
+    Login(Attempt),
+    /// A token that somebody logs in with.
+    Token(authenticate::Presented),
+    /// WEBIRC.
+    WebIrc(Box<webirc::Spoken>),
     /// REGISTER, or NickServ REGISTER.
     Register {
         /// The account's name.
         name: Box<str>,
-        /// Whether NickServ answers.
-        by_nickserv: bool,
+        /// Who asked for it.
+        by: register::By,
     },
     /// A new password for an account, by NickServ.
     SetPassword {
@@ -229,23 +223,11 @@ pub fn resume(server: &mut Server, ctx: &mut Ctx, pending: Pending, returned: Re
     let busy = matches!(returned, Returned::Failed(_));
     match pending {
         Pending::ServerPassword => server.server_password(ctx, verified),
-        Pending::PassLogin { account, name, device } => {
-            if verified {
-                server.login(ctx, account, &device);
-            } else {
-                server.login_failed(ctx.conn, &name);
-                ctx.reply.notice("PASS account:password did not log you in: the password is wrong");
-            }
-            server.try_register(ctx);
-        }
-        Pending::Sasl { account, name, device } => {
-            authenticate::verified(server, ctx, account.filter(|_| verified), &name, &device, busy);
-        }
-        Pending::Identify { account, name } => {
-            services::identified(server, ctx, account.filter(|_| verified), &name, busy);
-        }
-        Pending::Register { name, by_nickserv } => register::hashed(server, ctx, &name, by_nickserv, returned),
-        Pending::SetPassword { account } => services::password_hashed(server, ctx, account, returned),
+        Pending::Login(attempt) => server.password_compared(ctx, attempt, returned),
+        Pending::Token(presented) => authenticate::token_checked(server, ctx, &presented, returned),
+        Pending::Register { name, by } => register::hashed(server, ctx, &name, by, returned),
+        Pending::SetPassword { account } => credentials::password_hashed(server, ctx, account, returned),
+        Pending::WebIrc(spoken) => webirc::verified(server, ctx, *spoken, verified, busy),
         Pending::Oper { name } => oper::verified(server, ctx, &name, verified),
         Pending::History { subcommand, target } => {
             chathistory::returned(server, ctx, &subcommand, &target, returned);

@@ -305,6 +305,11 @@ fn announce(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: ChannelId, do
     for record in records {
         server.keep(seq, record);
     }
+    for change in done.iter().filter(|done| Rank::by_letter(done.letter).is_some()) {
+        if let Some(member) = change.param.as_deref().and_then(|nick| server.network.user_by_nick(nick)) {
+            server.keep_presence(member);
+        }
+    }
     let kept = server.keep_channel(channel, seq);
     let room = ircv3::message::MAX_BODY_BYTES - (source.len() + name.len() + " MODE ".len() + 6);
     for text in mode::encode_lines(&changes, room, limits::MODES) {
@@ -398,6 +403,7 @@ pub fn apply_to_user(server: &mut Server, ctx: &mut Ctx, modes: &str) {
     }
     if !done.is_empty() {
         announce_user_modes(server, ctx, user, &mode::encode(&done));
+        server.keep_presence(user);
     }
 }
 

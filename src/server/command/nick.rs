@@ -120,6 +120,7 @@ fn rename(server: &mut Server, ctx: &mut Ctx, seq: Seq, user: UserId, nick: &str
         // What was said under the new nick before was said to, and by, someone else.
         server.network.users[user].since = seq;
     }
+    server.keep_presence(user);
     let neighbours = server.network.neighbours(user);
     ctx.reply.frame(&frame);
     server.frame_to_users(&neighbours, Arc::new(frame), Some(ctx.conn));

@@ -35,4 +35,5 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, realname: &str) {
     let frame = Arc::new(frame);
     server.frame_to_users(&neighbours, frame.clone(), Some(ctx.conn));
     monitor::extend(server, user, &frame, &neighbours);
+    server.keep_presence(user);
 }

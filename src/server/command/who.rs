@@ -228,7 +228,7 @@ fn shown_address(server: &Server, ctx: &Ctx, id: UserId) -> String {
     if ctx.me() == id || server.network.users[ctx.me()].is_oper() {
         let session = user.sessions.first().and_then(|conn| server.session(*conn));
         if let Some(session) = session {
-            return host_of(session.peer.ip);
+            return session.peer.host().to_string();
         }
     }
     match user.host.parse::<IpAddr>() {

@@ -1,7 +1,6 @@
 //! WHOIS and WHOWAS (Modern IRC, "WHOIS message", "WHOWAS message"): about one user, present or past.
 
 use ircv3::message::cut;
-use ircv3::name::host_of;
 use ircv3::numeric::Numeric;
 use ircv3::{Cap, Folded, Message};
 
@@ -107,7 +106,9 @@ fn private(server: &Server, ctx: &mut Ctx, id: UserId) {
     let modes = format!("is using modes +{}", user.modes.text());
     ctx.reply.numeric(Numeric::RPL_WHOISMODES, &[nick], Some(&modes));
     for session in user.sessions.iter().filter_map(|conn| server.session(*conn)) {
-        let address = host_of(session.peer.ip);
+        let address = session.peer.host();
+        let actual = format!("{}@{address}", user.user);
+        ctx.reply.numeric(Numeric::RPL_WHOISACTUALLY, &[nick, &actual, &address], Some("Actual user@host, Actual IP"));
         let text = format!("is connecting from {}@{address} {address}", user.user);
         ctx.reply.numeric(Numeric::RPL_WHOISHOST, &[nick], Some(&text));
         if let Some(certfp) = &session.peer.certfp {
@@ -182,9 +183,9 @@ mod tests {
         let lines = asked.ask(alice, "WHOIS irc.test bob,alice");
         assert_eq!(numerics(&lines), ["311", "319", "312", "301", "313", "335", "317", "318"]);
         let lines = asked.ask(bob, "WHOIS alice alice");
-        assert_eq!(numerics(&lines), ["311", "312", "379", "378", "317", "318"], "an operator sees more");
+        assert_eq!(numerics(&lines), ["311", "312", "379", "338", "378", "317", "318"], "an operator sees more");
         let lines = asked.ask(alice, "WHOIS alice");
-        assert_eq!(numerics(&lines), ["311", "312", "379", "378", "317", "318"], "so does the user itself");
+        assert_eq!(numerics(&lines), ["311", "312", "379", "338", "378", "317", "318"], "so does the user itself");
     }
 
     #[test]

@@ -7,31 +7,40 @@
 //! | module | what |
 //! | --- | --- |
 //! | [`table`] | which workloads, what Roost must reach, medians, ratios, the page |
+//! | [`latency`] | how long a line takes while others ask for long answers |
 //! | [`server`] | starts and ends the floor, InspIRCd and Roost, each on a free port of 127.0.0.1 |
 //! | [`workload`] | drives one server and counts |
+//! | [`crowd`] | a channel with more members than one process has files for |
 //! | [`clients`] | thousands of IRC clients in one thread |
+//! | [`websocket`] | as much of WebSocket as they need |
 //! | [`floor`] | the floor |
 //! | [`process`] | processor time and memory of a process, and what the machine is |
 
 mod clients;
+mod crowd;
 mod floor;
+mod latency;
 mod process;
 mod server;
 mod table;
+mod websocket;
 mod workload;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 
-use crate::clients::Dialect;
+use crate::clients::{Dialect, Wire};
 use crate::workload::Workload;
 
 #[derive(Parser)]
 #[command(about = "Measures Roost beside InspIRCd and the least that any server needs")]
 struct Arguments {
+    /// Measures the `roost` beside this program as it is, instead of building it first
+    #[arg(long, global = true)]
+    no_build: bool,
     #[command(subcommand)]
     task: Task,
 }
@@ -53,9 +62,24 @@ enum Task {
         /// in turn
         #[arg(long, value_name = "CAPABILITIES")]
         caps: Vec<String>,
-        /// Measures the `roost` beside this program as it is, instead of building it first
+        /// Leaves out the channel with 15,000 members, which takes minutes; so does --quick
         #[arg(long)]
-        no_build: bool,
+        no_crowd: bool,
+        /// Only workloads whose name begins so
+        #[arg(long, value_name = "WORKLOAD", default_value = "")]
+        only: String,
+    },
+    /// Times lines from client to client, alone and while others ask for long answers
+    Latency {
+        /// How often every phase is gone through; the page has medians
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
+        rounds: u32,
+        /// How long a phase is
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=60))]
+        seconds: u64,
+        /// Writes the page to tests/load/LATENCY.md, too
+        #[arg(long)]
+        write: bool,
     },
     /// Runs one workload with a server that is running already, and prints what was counted
     Run {
@@ -66,8 +90,23 @@ enum Task {
         /// Capabilities that the clients ask for, as in `table`
         #[arg(long, value_name = "CAPABILITIES")]
         caps: Vec<String>,
+        /// What is below the lines
+        #[arg(long, value_enum, default_value_t)]
+        wire: Wire,
         #[command(subcommand)]
         workload: Workload,
+    },
+    /// Is a part of the clients of `crowd`, which starts it
+    #[command(hide = true)]
+    Part {
+        address: SocketAddr,
+        members: u32,
+        lines: u64,
+        source: Ipv4Addr,
+        #[arg(long)]
+        caps: Vec<String>,
+        #[arg(long, value_enum, default_value_t)]
+        wire: Wire,
     },
     /// Is the floor, on a port of 127.0.0.1
     Floor {
@@ -77,26 +116,47 @@ enum Task {
 }
 
 fn main() -> Result<()> {
-    let Arguments { task } = Arguments::parse();
+    let Arguments { no_build, task } = Arguments::parse();
     // Every client is an open file, here and in the servers, which inherit the limit.
     rlimit::increase_nofile_limit(u64::MAX)?;
+    if !no_build && matches!(task, Task::Table { .. } | Task::Latency { .. }) {
+        server::build()?;
+    }
     match task {
-        Task::Table { runs, quick, write, caps, no_build } => {
-            let page = table::measure(&table::Choice { runs: if quick { 1 } else { runs }, quick, caps, no_build })?;
-            print!("{page}");
-            if write {
-                let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("RESULTS.md");
-                std::fs::write(&file, page)?;
-                eprintln!("Written to {}", file.display());
-            }
+        Task::Table { runs, quick, write, caps, no_crowd, only } => {
+            let runs = if quick { 1 } else { runs };
+            let page = table::measure(&table::Choice { runs, quick, caps, crowd: !no_crowd, only })?;
+            show(&page, write.then_some("RESULTS.md"))
+        }
+        Task::Latency { rounds, seconds, write } => {
+            let (page, reached) = latency::measure(&latency::Choice { rounds, seconds })?;
+            show(&page, write.then_some("LATENCY.md"))?;
+            ensure!(reached, "Roost is slower than it must be");
             Ok(())
         }
-        Task::Run { address, pid, caps, workload } => {
+        Task::Run { address, pid, caps, wire, workload } => {
             ensure!(address.ip().is_loopback(), "{address} is not a loopback address; this program loads nothing else");
-            let figures = workload::run(&workload, address, pid, &Dialect { capabilities: caps, tls: false })?;
+            let dialect = Dialect { capabilities: caps, wire, source: None };
+            let figures = workload::run(&workload, address, pid, &dialect)?;
             println!("{workload}: {figures:?}");
             Ok(())
         }
+        Task::Part { address, members, lines, source, caps, wire } => {
+            ensure!(address.ip().is_loopback(), "{address} is not a loopback address; this program loads nothing else");
+            let dialect = Dialect { capabilities: caps, wire, source: Some(source) };
+            crowd::be_part(address, &dialect, members as usize, lines)
+        }
         Task::Floor { port } => floor::serve(port),
     }
+}
+
+/// Prints a page, and writes it beside this program's sources.
+fn show(page: &str, file: Option<&str>) -> Result<()> {
+    print!("{page}");
+    if let Some(name) = file {
+        let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name);
+        std::fs::write(&file, page)?;
+        eprintln!("Written to {}", file.display());
+    }
+    Ok(())
 }

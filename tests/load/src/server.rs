@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
+
+use crate::clients::Wire;
 
 /// Debian's.
 const INSPIRCD: &str = "/usr/sbin/inspircd";
@@ -19,10 +21,16 @@ const START: Duration = Duration::from_secs(20);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Floor,
-    Inspircd,
+    /// With the modules that the clients need beyond plain lines.
+    Inspircd {
+        wire: Wire,
+        capabilities: bool,
+    },
     /// Roost, keeping history or not.
     Roost {
         history: bool,
+        /// Whether WHO finds users that one shares no channel with, as it does in InspIRCd.
+        visible: bool,
     },
 }
 
@@ -33,11 +41,42 @@ pub struct Programs {
     pub roost: PathBuf,
 }
 
+impl Programs {
+    /// Those beside this program.
+    ///
+    /// # Errors
+    /// Roost is not there, or this is not a release build.
+    pub fn beside_this() -> Result<Self> {
+        ensure!(!cfg!(debug_assertions), "a debug build measures nothing: run it with --release");
+        let own = std::env::current_exe()?;
+        let programs = Self { roost: own.with_file_name("roost"), own };
+        ensure!(programs.roost.exists(), "there is no {}; build it with --release", programs.roost.display());
+        Ok(programs)
+    }
+}
+
+/// Builds the Roost that is measured, if cargo runs this program.
+///
+/// # Errors
+/// It does not build.
+pub fn build() -> Result<()> {
+    let Some(cargo) = std::env::var_os("CARGO") else { return Ok(()) };
+    let arguments = ["build", "--release", "--package", "roost", "--bin", "roost"];
+    let status = Command::new(cargo)
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .context("cannot run cargo")?;
+    ensure!(status.success(), "Roost does not build");
+    Ok(())
+}
+
 /// A running server. Its process ends with this value, and its directory goes.
 pub struct Server {
     child: Child,
     plain: SocketAddr,
     tls: Option<SocketAddr>,
+    websocket: Option<SocketAddr>,
     directory: TempDir,
 }
 
@@ -50,8 +89,7 @@ impl Server {
         // Beside the programs: /tmp may be in memory, and what is stored is to reach a disk.
         let near = programs.own.parent().context("this program is in no directory")?;
         let directory = tempfile::Builder::new().prefix("roost-load-").tempdir_in(near)?;
-        let plain = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-        let mut tls = None;
+        let [plain, tls, websocket] = [free_port()?, free_port()?, free_port()?].map(loopback);
         // A measured server does not outlive this program, however it ends: `setpriv` (util-linux) has the kernel
         // kill it, and becomes it under the same process id.
         let mut command = Command::new("setpriv");
@@ -60,24 +98,43 @@ impl Server {
             Kind::Floor => {
                 command.arg(&programs.own).arg("floor").arg(plain.port().to_string());
             }
-            Kind::Inspircd => {
+            Kind::Inspircd { wire, capabilities } => {
                 let file = directory.path().join("inspircd.conf");
-                std::fs::write(&file, inspircd_configuration(plain.port(), directory.path()))?;
+                let port = match wire {
+                    Wire::Plain => None,
+                    Wire::Tls => Some(tls.port()),
+                    Wire::Websocket => Some(websocket.port()),
+                };
+                let mut configuration = inspircd_configuration(plain.port(), directory.path());
+                configuration += &inspircd_modules(wire, port, capabilities, directory.path());
+                std::fs::write(&file, configuration)?;
+                if wire == Wire::Tls {
+                    write_certificate(directory.path())?;
+                }
                 command.arg(INSPIRCD).args(["--nofork", "--runasroot", "--nolog", "--config"]).arg(file);
             }
-            Kind::Roost { history } => {
-                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+            Kind::Roost { history, visible } => {
                 for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ROOST_")) {
                     command.env_remove(name);
                 }
-                command.arg(&programs.roost).envs(roost_environment(plain, address, directory.path(), history));
-                tls = Some(address);
+                let environment = roost_environment(plain, tls, websocket, directory.path(), history);
+                command.arg(&programs.roost).envs(environment);
+                if visible {
+                    command.env("ROOST__USERS__DEFAULT_MODES", "");
+                }
             }
         }
         let log = File::create(directory.path().join("log"))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = command.spawn().context("cannot run setpriv, which is in util-linux")?;
-        let mut server = Self { child, plain, tls, directory };
+        let listens = |on| match kind {
+            Kind::Floor => false,
+            Kind::Inspircd { wire, .. } => wire == on,
+            Kind::Roost { .. } => true,
+        };
+        let tls = listens(Wire::Tls).then_some(tls);
+        let websocket = listens(Wire::Websocket).then_some(websocket);
+        let mut server = Self { child, plain, tls, websocket, directory };
         server.wait_until_it_accepts()?;
         Ok(server)
     }
@@ -86,14 +143,16 @@ impl Server {
         self.child.id()
     }
 
-    /// Where it listens without encryption.
-    pub fn plain(&self) -> SocketAddr {
-        self.plain
-    }
-
-    /// Where it listens for TLS: only Roost does.
-    pub fn tls(&self) -> Option<SocketAddr> {
-        self.tls
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// This server does not speak that.
+    pub fn address(&self, wire: Wire) -> Result<SocketAddr> {
+        match wire {
+            Wire::Plain => Ok(self.plain),
+            Wire::Tls => self.tls.context("this server has no TLS"),
+            Wire::Websocket => self.websocket.context("this server has no WebSocket"),
+        }
     }
 
     /// The end of what it said, in one line.
@@ -147,13 +206,23 @@ pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
 /// Roost's configuration: no limits, all on loopback, history durable or none.
-fn roost_environment(plain: SocketAddr, tls: SocketAddr, data: &Path, history: bool) -> [(&'static str, String); 10] {
+fn roost_environment(
+    plain: SocketAddr,
+    tls: SocketAddr,
+    websocket: SocketAddr,
+    data: &Path,
+    history: bool,
+) -> [(&'static str, String); 10] {
     [
         ("ROOST__DATA", data.join("data").display().to_string()),
         ("ROOST__LISTEN__PLAIN", plain.to_string()),
         ("ROOST__LISTEN__TLS", tls.to_string()),
-        ("ROOST__LISTEN__WEBSOCKET", "[]".to_owned()),
+        ("ROOST__LISTEN__WEBSOCKET", websocket.to_string()),
         ("ROOST__FLOOD__ENABLED", "false".to_owned()),
         ("ROOST__THROTTLE__ENABLED", "false".to_owned()),
         ("ROOST__STORE__SYNC", "full".to_owned()),
@@ -184,25 +253,69 @@ fn inspircd_configuration(port: u16, directory: &Path) -> String {
     )
 }
 
+/// What InspIRCd loads for clients that want more than plain lines, and where it listens for them.
+fn inspircd_modules(wire: Wire, port: Option<u16>, capabilities: bool, directory: &Path) -> String {
+    let mut modules: Vec<&str> = Vec::new();
+    let mut more = String::new();
+    if capabilities {
+        modules.extend(["cap", "ircv3", "ircv3_accounttag", "ircv3_batch", "ircv3_ctctags", "ircv3_echomessage"]);
+        modules.extend(["ircv3_labeledresponse", "ircv3_msgid", "ircv3_servertime"]);
+    }
+    let hook = match wire {
+        Wire::Plain => "",
+        Wire::Tls => {
+            modules.push("ssl_gnutls");
+            let directory = directory.display();
+            more.push_str(&format!(
+                "<sslprofile name=\"load\" provider=\"gnutls\" certfile=\"{directory}/certificate.pem\" \
+                 keyfile=\"{directory}/key.pem\" requestclientcert=\"no\">\n"
+            ));
+            "sslprofile=\"load\""
+        }
+        Wire::Websocket => {
+            modules.extend(["sha1", "websocket"]);
+            more.push_str("<wsorigin allow=\"*\">\n<websocket sendastext=\"yes\" allowmissingorigin=\"yes\">\n");
+            "hook=\"websocket\""
+        }
+    };
+    if let Some(port) = port {
+        more.push_str(&format!("<bind address=\"127.0.0.1\" port=\"{port}\" type=\"clients\" {hook}>\n"));
+    }
+    let modules: String = modules.iter().map(|module| format!("<module name=\"{module}\">\n")).collect();
+    modules + &more
+}
+
+/// A certificate like the one that Roost makes for itself, as `certificate.pem` and `key.pem`.
+fn write_certificate(directory: &Path) -> Result<()> {
+    let certified = rcgen::generate_simple_self_signed(["irc.load".to_owned()])?;
+    std::fs::write(directory.join("certificate.pem"), certified.cert.pem())?;
+    std::fs::write(directory.join("key.pem"), certified.signing_key.serialize_pem())?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
     use std::path::Path;
 
-    use super::{inspircd_configuration, roost_environment};
+    use super::{inspircd_configuration, inspircd_modules, loopback, roost_environment};
+    use crate::clients::Wire;
 
     #[test]
     fn nothing_listens_outside_of_loopback() {
-        let address = "127.0.0.1:4000".parse().unwrap();
-        let tls = "127.0.0.1:4001".parse().unwrap();
-        let listens = roost_environment(address, tls, Path::new("/x"), true);
+        let [plain, tls, websocket] = [4000, 4001, 4002].map(loopback);
+        let listens = roost_environment(plain, tls, websocket, Path::new("/x"), true);
         let listens: Vec<_> = listens.iter().filter(|(key, _)| key.starts_with("ROOST__LISTEN__")).collect();
         assert_eq!(listens.len(), 3);
-        assert!(listens.iter().all(|(_, value)| value == "[]" || value.starts_with("127.0.0.1:")), "{listens:?}");
+        assert!(listens.iter().all(|(_, value)| value.starts_with("127.0.0.1:")), "{listens:?}");
 
-        let configuration = inspircd_configuration(4000, Path::new("/x"));
-        let binds: Vec<_> = configuration.lines().filter(|line| line.starts_with("<bind")).collect();
-        assert_eq!(binds, [r#"<bind address="127.0.0.1" port="4000" type="clients">"#]);
+        for wire in [Wire::Plain, Wire::Tls, Wire::Websocket] {
+            let more = inspircd_modules(wire, (wire != Wire::Plain).then_some(4001), true, Path::new("/x"));
+            let configuration = inspircd_configuration(4000, Path::new("/x")) + &more;
+            let binds: Vec<_> = configuration.lines().filter(|line| line.starts_with("<bind")).collect();
+            assert_eq!(binds.len(), if wire == Wire::Plain { 1 } else { 2 });
+            assert!(binds.iter().all(|bind| bind.starts_with(r#"<bind address="127.0.0.1" port="400"#)), "{binds:?}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::clients::Dialect;
+use crate::clients::{Dialect, Wire};
 use crate::process::{machine, machine_and_own_cpu_seconds, says};
 use crate::server::{Kind, Programs, Server, inspircd};
 use crate::workload::{Figures, HISTORY_CAPABILITIES, Workload, run};
@@ -19,15 +19,17 @@ pub struct Choice {
     pub quick: bool,
     /// Asked for by Roost's clients.
     pub caps: Vec<String>,
-    pub no_build: bool,
+    /// Whether also with 15,000 clients.
+    pub crowd: bool,
+    /// Leaves out the workloads whose name does not begin so.
+    pub only: String,
 }
 
 /// A row of the table.
 struct Row {
     workload: Workload,
     figure: Figure,
-    /// Roost, in this row.
-    roost: Roost,
+    way: Way,
     /// Whether the floor and InspIRCd can do it, too.
     beside: bool,
     target: Target,
@@ -43,17 +45,30 @@ enum Figure {
     NinetyNine,
 }
 
-/// How Roost runs.
+/// How the server runs, and how its clients speak with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Roost {
-    Durable,
+enum Way {
+    /// Plain lines; what Roost says is durable.
+    Plain,
     WithoutHistory,
     Tls,
+    Websocket,
+    /// A third of the clients with every capability of [`MIXED`].
+    Mixed,
 }
+
+/// The capabilities of mixed clients, which take these sets in turn.
+const MIXED: [&str; 3] = [
+    "account-notify account-tag away-notify batch echo-message extended-join labeled-response message-tags server-time",
+    "message-tags server-time",
+    "",
+];
 
 /// What Roost must reach.
 #[derive(Clone, Copy)]
 enum Target {
+    /// Nobody has said.
+    None,
     /// At most so many times what the floor takes.
     TimesFloor(f64),
     AtMost(f64),
@@ -64,8 +79,8 @@ enum Target {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Contender {
     Floor,
-    Inspircd,
-    Roost(Roost),
+    Inspircd(Way),
+    Roost(Way),
 }
 
 /// One workload with one contender, once.
@@ -79,23 +94,22 @@ struct Measured {
 /// Runs everything and returns the page, in Markdown.
 ///
 /// # Errors
-/// Roost cannot be built, or this is not a release build. What goes wrong in a single workload is in the page.
+/// Roost is not there, or this is not a release build. What goes wrong in a single workload is in the page.
 pub fn measure(choice: &Choice) -> Result<String> {
-    ensure!(!cfg!(debug_assertions), "a debug build measures nothing: run it with --release");
-    let own = std::env::current_exe()?;
-    let programs = Programs { roost: own.with_file_name("roost"), own };
-    if !choice.no_build {
-        build()?;
-    }
-    ensure!(programs.roost.exists(), "there is no {}; build it with --release", programs.roost.display());
-
-    let rows = rows(choice.quick);
+    let programs = Programs::beside_this()?;
+    let mut rows = rows(choice.quick, !choice.quick && choice.crowd);
+    rows.retain(|row| row.workload.to_string().starts_with(&choice.only));
+    ensure!(!rows.is_empty(), "no workload begins with {:?}", choice.only);
     let inspircd = inspircd();
     let plan = plan(&rows, inspircd.is_some());
     let (machine_before, own_before) = machine_and_own_cpu_seconds()?;
     let mut measured = Vec::new();
     for turn in 0..choice.runs {
         for (workload, contender) in &plan {
+            // Of a crowd only the coming takes minutes.
+            if turn > 0 && matches!(workload, Workload::Crowd { .. }) {
+                continue;
+            }
             let figures = once(workload, *contender, &programs, &choice.caps).map_err(|error| format!("{error:#}"));
             match &figures {
                 Ok(figures) => eprintln!("{}/{}: {workload}, {contender}: {figures:?}", turn + 1, choice.runs),
@@ -109,43 +123,45 @@ pub fn measure(choice: &Choice) -> Result<String> {
     page(choice, &rows, &measured, inspircd.as_deref(), others)
 }
 
-/// Builds the Roost that is measured, if cargo runs this program.
-fn build() -> Result<()> {
-    let Some(cargo) = std::env::var_os("CARGO") else { return Ok(()) };
-    let arguments = ["build", "--release", "--package", "roost", "--bin", "roost"];
-    let status = std::process::Command::new(cargo)
-        .args(arguments)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status()
-        .context("cannot run cargo")?;
-    ensure!(status.success(), "Roost does not build");
-    Ok(())
-}
-
-fn rows(quick: bool) -> Vec<Row> {
+fn rows(quick: bool, crowded: bool) -> Vec<Row> {
     let fewer = |lines: u32| if quick { lines / 4 } else { lines };
     let fanout = |lines, window| Workload::Fanout { members: 1000, lines: fewer(lines), window };
     let rooms = Workload::Rooms { rooms: 100, members: 10, lines: fewer(1000), window: 5 };
     let connect = Workload::Connect { clients: CONNECTING };
     let paced = Workload::Paced { members: 500, lines: fewer(500), per_second: 100 };
     let history = Workload::History { lines: fewer(20_000), queries: fewer(500) };
-    let row = |workload: &Workload, figure, roost, target| {
-        let beside = roost != Roost::Tls && !matches!(workload, Workload::History { .. });
-        Row { workload: workload.clone(), figure, roost, beside, target }
+    let row = |workload: &Workload, figure, way, target| {
+        let beside = !matches!(workload, Workload::History { .. });
+        Row { workload: workload.clone(), figure, way, beside, target }
     };
-    vec![
-        row(&fanout(300, 1), Figure::Cpu, Roost::Durable, Target::TimesFloor(1.25)),
-        row(&fanout(2000, 20), Figure::Cpu, Roost::Durable, Target::TimesFloor(1.8)),
-        row(&fanout(4000, 200), Figure::Cpu, Roost::Durable, Target::TimesFloor(3.0)),
-        row(&rooms, Figure::Cpu, Roost::Durable, Target::TimesFloor(3.5)),
-        row(&rooms, Figure::Cpu, Roost::WithoutHistory, Target::TimesFloor(1.3)),
-        row(&rooms, Figure::Lines, Roost::Durable, Target::AtLeast(40_000.0)),
-        row(&connect, Figure::Cpu, Roost::Durable, Target::AtMost(40.0)),
-        row(&connect, Figure::Resident, Roost::Durable, Target::AtMost(2.0)),
-        row(&connect, Figure::Resident, Roost::Tls, Target::AtMost(12.0)),
-        row(&paced, Figure::NinetyNine, Roost::Durable, Target::AtMost(4.4)),
-        row(&history, Figure::Median, Roost::Durable, Target::AtMost(0.5)),
-    ]
+    let crowd = Workload::Crowd { members: 15_000, processes: 3, lines: fewer(200), window: 20 };
+    let mut rows = vec![
+        row(&fanout(300, 1), Figure::Cpu, Way::Plain, Target::TimesFloor(1.25)),
+        row(&fanout(2000, 20), Figure::Cpu, Way::Plain, Target::TimesFloor(1.8)),
+        row(&fanout(2000, 20), Figure::Cpu, Way::Mixed, Target::None),
+        row(&fanout(2000, 20), Figure::Cpu, Way::Tls, Target::None),
+        row(&fanout(2000, 20), Figure::Cpu, Way::Websocket, Target::None),
+        row(&fanout(4000, 200), Figure::Cpu, Way::Plain, Target::TimesFloor(3.0)),
+        row(&rooms, Figure::Cpu, Way::Plain, Target::TimesFloor(3.5)),
+        row(&rooms, Figure::Cpu, Way::WithoutHistory, Target::TimesFloor(1.3)),
+        row(&rooms, Figure::Lines, Way::Plain, Target::AtLeast(40_000.0)),
+        row(&connect, Figure::Cpu, Way::Plain, Target::AtMost(40.0)),
+        row(&connect, Figure::Cpu, Way::Tls, Target::None),
+        row(&connect, Figure::Cpu, Way::Websocket, Target::None),
+        row(&connect, Figure::Resident, Way::Plain, Target::AtMost(2.0)),
+        row(&connect, Figure::Resident, Way::Tls, Target::AtMost(12.0)),
+        row(&connect, Figure::Resident, Way::Websocket, Target::None),
+        row(&paced, Figure::NinetyNine, Way::Plain, Target::AtMost(4.4)),
+        row(&paced, Figure::NinetyNine, Way::Mixed, Target::None),
+        row(&paced, Figure::NinetyNine, Way::Tls, Target::None),
+        row(&paced, Figure::NinetyNine, Way::Websocket, Target::None),
+        row(&history, Figure::Median, Way::Plain, Target::AtMost(0.5)),
+    ];
+    if crowded {
+        rows.push(row(&crowd, Figure::Cpu, Way::Plain, Target::None));
+        rows.push(row(&crowd, Figure::NinetyNine, Way::Plain, Target::None));
+    }
+    rows
 }
 
 /// What is run in one turn, in order: all contenders of a workload one after the other, each once.
@@ -163,25 +179,33 @@ fn plan(rows: &[Row], inspircd: bool) -> Vec<(Workload, Contender)> {
         let rows: Vec<&Row> = rows.iter().filter(|row| row.workload == *workload).collect();
         if rows.iter().any(|row| row.beside) {
             add(Contender::Floor);
-            if inspircd {
-                add(Contender::Inspircd);
-            }
         }
-        rows.iter().for_each(|row| add(Contender::Roost(row.roost)));
+        for row in rows {
+            if row.beside && inspircd {
+                add(row.way.inspircd());
+            }
+            add(Contender::Roost(row.way));
+        }
     }
     plan
 }
 
 fn once(workload: &Workload, contender: Contender, programs: &Programs, caps: &[String]) -> Result<Figures> {
-    let (kind, tls) = match contender {
-        Contender::Floor => (Kind::Floor, false),
-        Contender::Inspircd => (Kind::Inspircd, false),
-        Contender::Roost(roost) => (Kind::Roost { history: roost != Roost::WithoutHistory }, roost == Roost::Tls),
+    let (kind, way) = match contender {
+        Contender::Floor => (Kind::Floor, Way::Plain),
+        Contender::Inspircd(way) => {
+            (Kind::Inspircd { wire: way.wire(), capabilities: way == Way::Mixed || !caps.is_empty() }, way)
+        }
+        Contender::Roost(way) => (Kind::Roost { history: way != Way::WithoutHistory, visible: false }, way),
     };
-    let capabilities = if matches!(contender, Contender::Roost(_)) { caps.to_vec() } else { Vec::new() };
+    let capabilities = match (contender, way) {
+        (Contender::Floor, _) => Vec::new(),
+        (_, Way::Mixed) => MIXED.map(str::to_owned).into(),
+        _ => caps.to_vec(),
+    };
     let server = Server::start(kind, programs)?;
-    let address = if tls { server.tls().context("this server has no TLS")? } else { server.plain() };
-    run(workload, address, server.pid(), &Dialect { capabilities, tls }).with_context(|| match server.last_words() {
+    let dialect = Dialect { capabilities, wire: way.wire(), source: None };
+    run(workload, server.address(way.wire())?, server.pid(), &dialect).with_context(|| match server.last_words() {
         words if words.is_empty() => "the server said nothing".to_owned(),
         words => format!("the server's last words: {words}"),
     })
@@ -193,6 +217,10 @@ fn page(choice: &Choice, rows: &[Row], measured: &[Measured], inspircd: Option<&
     let commit = says("git", &["-C", env!("CARGO_MANIFEST_DIR"), "rev-parse", "--short=10", "HEAD"]);
     let commit = commit.map_or_else(String::new, |commit| format!(", commit {commit}"));
     let command = if choice.quick { " --quick" } else { "" };
+    let command = match choice.only.as_str() {
+        "" => command.to_owned(),
+        only => format!("{command} --only {only:?}"),
+    };
     let caps: String = choice.caps.iter().map(|set| format!(" --caps {set:?}")).collect();
     writeln!(
         page,
@@ -208,9 +236,13 @@ fn page(choice: &Choice, rows: &[Row], measured: &[Measured], inspircd: Option<&
          history; Roost stores every line before anyone sees it, fsync included, where the table does not say otherwise.\n\
          All clients are on loopback and share the processors with the server. Each number is the median of {}; a\n\
          ratio (x) is the median of the ratios to the floor in the same turn. \"Single turns\" has the least and the most\n\
-         of what Roost is judged by.\n",
+         of what Roost is judged by. `crowd` is run once: its members, in three processes, come from 127.0.0.1 and\n\
+         127.0.0.2. The floor has plain lines only: beside it, a ratio over TLS has the cost of TLS in it. Of mixed\n\
+         clients, a third each asks for `{}` (and labels its lines), `{}`, and nothing.\n",
         inspircd.map_or_else(|| "(not installed here)".to_owned(), |version| format!("({version})")),
         if choice.runs == 1 { "1 run".to_owned() } else { format!("{} runs", choice.runs) },
+        MIXED[0],
+        MIXED[1],
     )?;
     writeln!(page, "| workload | figure | floor | InspIRCd | Roost | single turns | Roost must reach | reached |")?;
     writeln!(page, "| --- | --- | --- | --- | --- | --- | --- | --- |")?;
@@ -255,7 +287,7 @@ fn page(choice: &Choice, rows: &[Row], measured: &[Measured], inspircd: Option<&
 
 /// A row as a line of the table.
 fn cells(row: &Row, measured: &[Measured], inspircd: bool) -> String {
-    let roost = Contender::Roost(row.roost);
+    let roost = Contender::Roost(row.way);
     let values = |contender| values(row, measured, contender);
     // Ratios say how much more work is done; a line rate is not work.
     let ratio = |contender| match row.figure {
@@ -270,10 +302,11 @@ fn cells(row: &Row, measured: &[Measured], inspircd: bool) -> String {
     };
     let beside = |contender| if row.beside { cell(contender) } else { "-".to_owned() };
     let inspircd = match inspircd {
-        true => beside(Contender::Inspircd),
+        true => beside(row.way.inspircd()),
         false => "not installed".to_owned(),
     };
     let reached = match row.target {
+        Target::None => None,
         Target::TimesFloor(most) => ratio(roost).map(|ratio| ratio <= most),
         Target::AtMost(most) => median(values(roost).into_iter().flatten()).map(|value| value <= most),
         Target::AtLeast(least) => median(values(roost).into_iter().flatten()).map(|value| value >= least),
@@ -281,18 +314,16 @@ fn cells(row: &Row, measured: &[Measured], inspircd: bool) -> String {
     let reached = match reached {
         Some(true) => "yes",
         Some(false) => "no",
+        None if matches!(row.target, Target::None) => "-",
         None => "not measured",
     };
     // What the target is about, in the turn where it was least and where it was most.
     let turns = match row.target {
         Target::TimesFloor(_) => spread(ratios(&values(roost), &values(Contender::Floor)), " x"),
-        Target::AtMost(_) | Target::AtLeast(_) => spread(values(roost).into_iter().flatten(), ""),
+        Target::None if ratio(roost).is_some() => spread(ratios(&values(roost), &values(Contender::Floor)), " x"),
+        Target::None | Target::AtMost(_) | Target::AtLeast(_) => spread(values(roost).into_iter().flatten(), ""),
     };
-    let how = match row.roost {
-        Roost::Durable => "",
-        Roost::WithoutHistory => ", without history",
-        Roost::Tls => ", over TLS",
-    };
+    let how = row.way.name();
     format!(
         "| `{}`{how} | {} | {} | {inspircd} | {} | {turns} | {} | {reached} |",
         row.workload,
@@ -331,7 +362,7 @@ fn spread(values: impl Iterator<Item = f64>, unit: &str) -> String {
 }
 
 /// The one in the middle, or the mean of the two in the middle.
-fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+pub fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     let upper = *values.get(values.len() / 2)?;
@@ -339,12 +370,12 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
 }
 
 /// What part of the machine's busy time was not this program's and its children's. Both round: never below 0.
-fn share_of_others(machine: f64, own: f64) -> f64 {
+pub fn share_of_others(machine: f64, own: f64) -> f64 {
     if machine <= 0.0 { 0.0 } else { ((machine - own) / machine).max(0.0) }
 }
 
 /// As many digits as a measurement has.
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     match value.abs() {
         size if size >= 1000.0 => format!("{},{:03}", value as i64 / 1000, (value as i64 % 1000).abs()),
         size if size >= 100.0 => format!("{value:.0}"),
@@ -378,9 +409,35 @@ impl Figure {
     }
 }
 
+impl Way {
+    fn wire(self) -> Wire {
+        match self {
+            Self::Plain | Self::WithoutHistory | Self::Mixed => Wire::Plain,
+            Self::Tls => Wire::Tls,
+            Self::Websocket => Wire::Websocket,
+        }
+    }
+
+    /// InspIRCd in the same way. It never has history.
+    fn inspircd(self) -> Contender {
+        Contender::Inspircd(if self == Self::WithoutHistory { Self::Plain } else { self })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::WithoutHistory => ", without history",
+            Self::Tls => ", over TLS",
+            Self::Websocket => ", over WebSocket",
+            Self::Mixed => ", mixed capabilities",
+        }
+    }
+}
+
 impl Target {
     fn name(self) -> String {
         match self {
+            Self::None => "-".to_owned(),
             Self::TimesFloor(most) => format!("at most {most} x"),
             Self::AtMost(most) => format!("at most {most}"),
             Self::AtLeast(least) => format!("at least {}", number(least)),
@@ -390,20 +447,18 @@ impl Target {
 
 impl std::fmt::Display for Contender {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Floor => "floor",
-            Self::Inspircd => "InspIRCd",
-            Self::Roost(Roost::Durable) => "Roost",
-            Self::Roost(Roost::WithoutHistory) => "Roost without history",
-            Self::Roost(Roost::Tls) => "Roost over TLS",
-        })
+        match self {
+            Self::Floor => f.write_str("floor"),
+            Self::Inspircd(way) => write!(f, "InspIRCd{}", way.name()),
+            Self::Roost(way) => write!(f, "Roost{}", way.name()),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{
-        Contender, Figure, Figures, Measured, Roost, Row, Target, Workload, cells, median, number, plan, ratio, rows,
+        Contender, Figure, Figures, Measured, Row, Target, Way, Workload, cells, median, number, plan, ratio, rows,
         share_of_others, spread,
     };
 
@@ -434,18 +489,18 @@ mod tests {
         let row = |most| Row {
             workload: CONNECT,
             figure: Figure::Cpu,
-            roost: Roost::Durable,
+            way: Way::Plain,
             beside: true,
             target: Target::TimesFloor(most),
         };
-        let roost = Contender::Roost(Roost::Durable);
+        let roost = Contender::Roost(Way::Plain);
         let mut results = vec![measured(Contender::Floor, Some(2.0)), measured(roost, Some(5.0))];
         let what = "| `connect 5` | server's processor time for a registration, µs | 2.00";
         assert_eq!(
             cells(&row(2.5), &results, false),
             format!("{what} | not installed | 5.00 (2.50 x) | - | at most 2.5 x | yes |")
         );
-        results.push(measured(Contender::Inspircd, Some(3.0)));
+        results.push(measured(Contender::Inspircd(Way::Plain), Some(3.0)));
         assert_eq!(
             cells(&row(2.4), &results, true),
             format!("{what} | 3.00 (1.50 x) | 5.00 (2.50 x) | - | at most 2.4 x | no |")
@@ -459,12 +514,12 @@ mod tests {
 
     #[test]
     fn every_row_is_measured_beside_its_floor_and_nothing_twice() {
-        let rows = rows(false);
+        let rows = rows(false, true);
         let plan = plan(&rows, true);
         for row in &rows {
             let times = |contender| plan.iter().filter(|step| **step == (row.workload.clone(), contender)).count();
-            assert_eq!(times(Contender::Roost(row.roost)), 1);
-            assert!(!row.beside || (times(Contender::Floor) == 1 && times(Contender::Inspircd) == 1));
+            assert_eq!(times(Contender::Roost(row.way)), 1);
+            assert!(!row.beside || (times(Contender::Floor) == 1 && times(row.way.inspircd()) == 1));
         }
     }
 

@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use clap::Subcommand;
 
-use crate::clients::{Clients, Dialect, Wanted, payload};
+use crate::clients::{Clients, Dialect, Wanted, now, payload};
+use crate::crowd::Crowd;
 use crate::process::{cpu_seconds, resident_kib};
 
 /// How long one workload may take, after its clients are there.
-const LONGEST: Duration = Duration::from_secs(120);
+pub const LONGEST: Duration = Duration::from_secs(120);
 
 /// Latencies that are kept at most.
-const SAMPLES: u64 = 200_000;
+pub const SAMPLES: u64 = 200_000;
 
 /// What CHATHISTORY needs.
 pub const HISTORY_CAPABILITIES: &str = "batch server-time message-tags draft/chathistory";
@@ -44,6 +45,17 @@ pub enum Workload {
         #[arg(value_parser = clap::value_parser!(u32).range(2..=19))]
         members: u32,
         #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        lines: u32,
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000))]
+        window: u32,
+    },
+    /// As fanout, but the members are in several processes and come from 127.0.0.1 and 127.0.0.2
+    Crowd {
+        #[arg(value_parser = clap::value_parser!(u32).range(3..=19_000))]
+        members: u32,
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=16))]
+        processes: u32,
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
         lines: u32,
         #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000))]
         window: u32,
@@ -79,6 +91,8 @@ pub struct Figures {
     pub p50_ms: f64,
     /// The same, of which 99 in 100 are shorter.
     pub p99_ms: f64,
+    /// The longest.
+    pub max_ms: f64,
 }
 
 /// Runs it with the server of process `pid` that listens on `address`.
@@ -97,6 +111,10 @@ pub fn run(workload: &Workload, address: SocketAddr, pid: u32, dialect: &Dialect
             let (rooms, members) = (rooms as usize, members as usize);
             Channels { rooms, members, lines: lines.into(), pace: Pace::Window(window) }.run(address, pid, dialect)
         }
+        Workload::Crowd { members, processes, lines, window } => {
+            let (members, processes) = (members as usize, processes as usize);
+            Crowd { members, processes, lines: lines.into(), window: window.into() }.run(address, pid, dialect)
+        }
         Workload::Paced { members, lines, per_second } => {
             let pace = Pace::PerSecond(per_second);
             Channels { rooms: 1, members: members as usize, lines: lines.into(), pace }.run(address, pid, dialect)
@@ -111,6 +129,9 @@ impl fmt::Display for Workload {
             Self::Connect { clients } => write!(f, "connect {clients}"),
             Self::Fanout { members, lines, window } => write!(f, "fanout {members} {lines} {window}"),
             Self::Rooms { rooms, members, lines, window } => write!(f, "rooms {rooms} {members} {lines} {window}"),
+            Self::Crowd { members, processes, lines, window } => {
+                write!(f, "crowd {members} {processes} {lines} {window}")
+            }
             Self::Paced { members, lines, per_second } => write!(f, "paced {members} {lines} {per_second}"),
             Self::History { lines, queries } => write!(f, "history {lines} {queries}"),
         }
@@ -176,7 +197,7 @@ impl Channels {
                 };
                 let mut lines = String::new();
                 while *sent < allowed.min(self.lines) {
-                    lines.push_str(&format!("PRIVMSG #load{room} :{}\r\n", payload(clients.now())));
+                    lines.push_str(&format!("PRIVMSG #load{room} :{}\r\n", payload(now())));
                     *sent += 1;
                 }
                 if !lines.is_empty() {
@@ -200,6 +221,7 @@ impl Channels {
             lines_per_second: (self.lines * self.rooms as u64) as f64 / seconds,
             p50_ms: percentile(&mut latencies, 0.50) / 1e6,
             p99_ms: percentile(&mut latencies, 0.99) / 1e6,
+            max_ms: percentile(&mut latencies, 1.0) / 1e6,
         })
     }
 }
@@ -216,7 +238,7 @@ fn history(address: SocketAddr, pid: u32, dialect: &Dialect, lines: u64, queries
     while clients.received(1) < lines {
         let mut text = String::new();
         while sent < lines.min(clients.received(1) + 500) {
-            text.push_str(&format!("PRIVMSG {channel} :{}\r\n", payload(clients.now())));
+            text.push_str(&format!("PRIVMSG {channel} :{}\r\n", payload(now())));
             sent += 1;
         }
         if !text.is_empty() {
@@ -248,12 +270,13 @@ fn history(address: SocketAddr, pid: u32, dialect: &Dialect, lines: u64, queries
         lines_per_second: lines as f64 / filling,
         p50_ms: percentile(&mut latencies, 0.50) / 1e6,
         p99_ms: percentile(&mut latencies, 0.99) / 1e6,
+        max_ms: percentile(&mut latencies, 1.0) / 1e6,
         ..Figures::default()
     })
 }
 
 /// The value below which a share of the values is; 0 if there are none.
-fn percentile(values: &mut [u64], share: f64) -> f64 {
+pub fn percentile(values: &mut [u64], share: f64) -> f64 {
     values.sort_unstable();
     let last = values.len().saturating_sub(1);
     values.get((last as f64 * share) as usize).map_or(0.0, |value| *value as f64)

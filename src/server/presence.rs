@@ -1,0 +1,224 @@
+//! Presence that survives a disconnect: who is always on, what is kept of them, and away as the sum over
+//! a user's connections.
+
+use std::sync::Arc;
+
+use ircv3::mode::{Rank, Ranks};
+use smallvec::SmallVec;
+
+use crate::limits;
+use crate::server::change::Change;
+use crate::server::channel::Channel;
+use crate::server::command::{away, monitor};
+use crate::server::network::{Network, UserId};
+use crate::server::record::{AccountId, PresenceRow, Record};
+use crate::server::settings::{AlwaysOn, Settings};
+use crate::server::user::{Letters, User, source};
+use crate::server::{Ctx, Server};
+
+/// What others are told of someone who has no connection and did not say why.
+const DISCONNECTED: &str = "Not connected; what you write is kept";
+/// Milliseconds between two looks for those who have been away too long.
+const EXPIRY_LOOK_MS: u64 = 60_000;
+
+/// Whether an account stays on the network without a connection: by its own choice where there is one.
+pub fn is_chosen(settings: &Settings, chosen: Option<bool>) -> bool {
+    match settings.always_on {
+        AlwaysOn::Off => false,
+        AlwaysOn::OptIn => chosen == Some(true),
+        AlwaysOn::OptOut => chosen != Some(false),
+        AlwaysOn::Mandatory => true,
+    }
+}
+
+/// The account that keeps a user on: that of its nick, if it wants so.
+fn keeper(settings: &Settings, network: &Network, user: UserId) -> Option<AccountId> {
+    let there = &network.users[user];
+    let account = network.account(there.account?)?;
+    (*account.folded == *there.folded.as_str() && is_chosen(settings, account.always_on)).then_some(account.id)
+}
+
+/// The users that were always on when the server ended, put back without connections.
+pub fn restore(settings: &Settings, network: &mut Network, rows: Vec<PresenceRow>) {
+    for row in rows {
+        let Some(account) = network.account(row.account) else { continue };
+        let name = account.name.clone();
+        if !is_chosen(settings, account.always_on) || network.user_by_nick(&row.nick).is_some() {
+            continue;
+        }
+        let mut modes = Letters::of(&row.modes);
+        modes.set('o', false);
+        modes.set('Z', false);
+        network.invisible += usize::from(modes.has('i'));
+        let id = network.insert_user(User {
+            since: row.since,
+            nick: row.nick.clone(),
+            folded: network.fold(&row.nick),
+            source: source(&row.nick, &row.user, &row.host),
+            user: row.user,
+            host: row.host,
+            realname: row.realname,
+            account: Some(row.account),
+            account_name: Some(name),
+            away: Some(row.away.unwrap_or_else(|| DISCONNECTED.into())),
+            metadata: None,
+            modes,
+            channels: SmallVec::new(),
+            sessions: SmallVec::new(),
+            invites: Vec::new(),
+            signon: row.signon,
+            spoke: 0,
+            secure: false,
+            left: row.left,
+            presence_kept: true,
+        });
+        for word in row.channels.split_ascii_whitespace() {
+            let (name, letters) = word.rsplit_once(':').unwrap_or((word, ""));
+            let channel = match network.channel_by_name(name) {
+                Some(channel) => channel,
+                None => network.insert_channel(Channel::new(name, network.casemapping, row.signon)),
+            };
+            let mut ranks = Ranks::default();
+            letters.chars().filter_map(Rank::by_letter).for_each(|rank| ranks.insert(rank));
+            network.channels[channel].members.insert(id, ranks);
+            network.users[id].channels.push(channel);
+        }
+    }
+}
+
+impl Server {
+    /// Keeps a user as it is now where it is always on, and forgets what was kept where it is not.
+    pub fn keep_presence(&mut self, user: UserId) {
+        match keeper(&self.settings, &self.network, user) {
+            Some(account) => {
+                let row = self.presence_row(user, account);
+                self.network.users[user].presence_kept = true;
+                // The change that it belongs to may have taken further numbers for its rows.
+                let seq = self.last_seq();
+                self.keep(seq, Record::Presence(Box::new(row)));
+            }
+            None => self.forget_presence(user),
+        }
+    }
+
+    /// Forgets what was kept of a user's presence.
+    pub fn forget_presence(&mut self, user: UserId) {
+        let there = &mut self.network.users[user];
+        if std::mem::take(&mut there.presence_kept)
+            && let Some(account) = there.account
+        {
+            let seq = self.last_seq();
+            self.keep(seq, Record::PresenceGone(account));
+        }
+    }
+
+    fn presence_row(&self, user: UserId, account: AccountId) -> PresenceRow {
+        let there = &self.network.users[user];
+        let mut channels = String::new();
+        for id in &there.channels {
+            let channel = &self.network.channels[*id];
+            if !channels.is_empty() {
+                channels.push(' ');
+            }
+            channels.push_str(&channel.name);
+            channels.push(':');
+            channels.extend(channel.ranks(user).unwrap_or_default().iter().map(Rank::letter));
+        }
+        PresenceRow {
+            account,
+            since: there.since,
+            nick: there.nick.clone(),
+            user: there.user.clone(),
+            host: there.host.clone(),
+            realname: there.realname.clone(),
+            modes: there.modes.text().into(),
+            away: there.away.clone().filter(|away| **away != *DISCONNECTED),
+            channels: channels.into(),
+            signon: there.signon,
+            left: there.left,
+        }
+    }
+
+    /// Whether a user stays when its last connection goes.
+    pub fn stays(&self, user: UserId) -> bool {
+        keeper(&self.settings, &self.network, user).is_some()
+    }
+
+    /// The connections of a user have changed: whether it is away may have, too.
+    pub fn sum_away(&mut self, user: UserId) {
+        if self.away_of(user) != self.network.users[user].away || self.network.users[user].presence_kept {
+            self.submit_alone(Change::AwaySum { user });
+        }
+    }
+
+    /// Takes over whether a user is away from its connections, and tells whom it concerns.
+    pub(super) fn apply_away(&mut self, user: UserId) {
+        let away = self.away_of(user);
+        let there = &mut self.network.users[user];
+        there.left = match there.sessions.is_empty() {
+            true if there.left == 0 => self.clock,
+            true => there.left,
+            false => 0,
+        };
+        let changed = there.away != away;
+        there.away = away;
+        if self.network.users[user].presence_kept || self.network.users[user].sessions.is_empty() {
+            self.keep_presence(user);
+        }
+        if !changed {
+            return;
+        }
+        let frame = away::frame(self, user);
+        let mut others = self.network.neighbours(user);
+        others.retain(|other| *other != user);
+        let frame = Arc::new(frame);
+        self.frame_to_users(&others, frame.clone(), None);
+        monitor::extend(self, user, &frame, &others);
+    }
+
+    /// Away is the sum over the connections: who is there with one is there. `*` (pre-away) is away
+    /// without a reason, and never takes the place of one.
+    fn away_of(&self, user: UserId) -> Option<Box<str>> {
+        let there = &self.network.users[user];
+        if there.sessions.is_empty() {
+            return Some(there.away.clone().unwrap_or_else(|| DISCONNECTED.into()));
+        }
+        let mut reason: Option<&str> = None;
+        for session in there.sessions.iter().filter_map(|conn| self.session(*conn)) {
+            let away = session.away.as_deref()?;
+            if away != "*" || reason.is_none() {
+                reason = Some(away);
+            }
+        }
+        Some(reason.filter(|reason| *reason != "*").unwrap_or(DISCONNECTED).into())
+    }
+
+    /// Takes those off the network that have been without a connection for longer than is kept.
+    pub(super) fn expire_presences(&mut self) {
+        let days = u64::from(self.settings.always_on_expiry_days);
+        if days == 0 || self.now.mono_ms < self.next_expiry {
+            return;
+        }
+        self.next_expiry = self.now.mono_ms + EXPIRY_LOOK_MS;
+        let before = self.clock.saturating_sub(days * 86_400_000);
+        let gone: Vec<UserId> = self
+            .network
+            .users
+            .iter()
+            .filter(|(_, user)| user.sessions.is_empty() && user.left < before)
+            .map(|(id, _)| id)
+            .take(limits::EXPIRED_AT_ONCE)
+            .collect();
+        for user in gone {
+            self.submit_alone(Change::Quit { user, reason: "Not seen for a long time", shown: None });
+        }
+    }
+}
+
+/// PERSISTENCE STATUS to a connection: what its account chose, and what holds.
+pub fn status(server: &Server, ctx: &mut Ctx, account: AccountId) {
+    let chosen = server.network.account(account).and_then(|account| account.always_on);
+    let word = |on| if on { "ON" } else { "OFF" };
+    let effective = word(is_chosen(&server.settings, chosen));
+    ctx.reply.line("PERSISTENCE", &["STATUS", chosen.map_or("DEFAULT", word), effective], None);
+}

@@ -1,0 +1,171 @@
+//! Presence that survives a disconnect (always-on, draft/persistence), and away as the sum over devices.
+
+use crate::client::{Client, Line, all, commands, find};
+use crate::server::Server;
+
+const CAPS: &str = "draft/persistence away-notify";
+
+fn always_on(server: &Server) -> Client {
+    server.account("alice", "sesame");
+    let mut alice = server.logged_in("alice", "alice", "sesame", CAPS);
+    alice.one("PERSISTENCE SET ON").must_fit(":roost.local PERSISTENCE STATUS ON ON");
+    alice
+}
+
+fn gone(mut client: Client) {
+    client.send("QUIT :closing the lid");
+    client.closed();
+}
+
+fn names(lines: &[Line]) -> String {
+    all(lines, "353").iter().map(|line| line.params()[3].to_owned()).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn who_is_always_on_stays_with_rank_and_modes_and_finds_everything_again() {
+    let mut server = Server::start();
+    let mut alice = always_on(&server);
+    alice.join("#room");
+    alice.join("#other");
+    alice.ask("MODE alice +w");
+    alice.ask("SETNAME :Alice at home");
+    let mut bob = server.user_with("bob", "away-notify");
+    bob.join("#room");
+    gone(alice);
+    bob.only().must_fit(":alice!* AWAY :Not connected*");
+    bob.one("PRIVMSG alice :are you there?").must_fit("*301 bob alice :Not connected*");
+    assert_eq!(names(&bob.ask("NAMES #room")), "@alice bob");
+    server.crash_and_restart();
+    let mut bob = server.user_with("bob", "away-notify");
+    assert_eq!(names(&bob.join("#room")), "@alice bob");
+    find(&bob.ask("WHOIS alice"), "311").must_fit("*311 bob alice ~alice 127.0.0.1 * :Alice at home");
+    find(&bob.ask("WHOIS alice"), "330").must_fit("*330 bob alice alice :*");
+    let mut alice = server.connect();
+    let lines = alice.log_in("alice", "alice", "sesame", CAPS);
+    find(&lines, "PERSISTENCE").must_fit(":roost.local PERSISTENCE STATUS ON ON");
+    let burst = alice.sync();
+    let joined: Vec<String> = lines
+        .iter()
+        .chain(&burst)
+        .filter(|line| line.command() == "JOIN")
+        .map(|line| line.params()[0].to_owned())
+        .collect();
+    assert_eq!(joined, ["#room", "#other"]);
+    alice.one("MODE alice").must_fit("*221 alice +iw");
+    bob.only().must_fit(":alice!* AWAY");
+    // A part and a kick are kept as well.
+    alice.ask("PART #other");
+    alice.sync();
+    server.crash_and_restart();
+    let mut bob = server.user_with("bob", "");
+    assert_eq!(names(&bob.join("#room")), "@alice bob");
+    assert_eq!(names(&bob.join("#other")), "@bob");
+}
+
+#[test]
+fn who_turned_it_off_leaves_and_a_guest_cannot_turn_it_on() {
+    let mut server = Server::start();
+    let mut alice = always_on(&server);
+    alice.join("#room");
+    let mut bob = server.user("bob");
+    bob.join("#room");
+    alice.sync();
+    bob.one("PERSISTENCE GET").must_fit("*FAIL PERSISTENCE ACCOUNT_REQUIRED :*");
+    alice.one("PERSISTENCE SET SOMETIMES").must_fit("*FAIL PERSISTENCE INVALID_PARAMS SET :*");
+    find(&alice.ask("NS SET ALWAYS-ON DEFAULT"), "NOTICE").must_fit("*left to the server: you leave*");
+    alice.one("PERSISTENCE GET").must_fit("*PERSISTENCE STATUS DEFAULT OFF");
+    alice.sync();
+    gone(alice);
+    bob.only().must_fit(":alice!* QUIT :Quit: closing the lid");
+    server.crash_and_restart();
+    assert!(server.user("carol").ask("WHOIS alice").iter().any(|line| line.command() == "401"));
+}
+
+#[test]
+fn an_operator_s_kill_ends_a_presence_and_another_nick_is_no_presence() {
+    let config = "[[oper]]\nname = \"boss\"\npassword = \"letmein\"\n";
+    let server = Server::with_files(&[("conf/roost.toml", config)], &[]);
+    let mut alice = always_on(&server);
+    alice.join("#room");
+    let mut bob = server.user("bob");
+    bob.join("#room");
+    alice.sync();
+    alice.ask("NICK alice_away");
+    bob.sync();
+    gone(alice);
+    bob.only().must_fit(":alice_away!* QUIT :*");
+    let mut alice = server.logged_in("alice", "alice", "sesame", CAPS);
+    alice.join("#room");
+    bob.sync();
+    gone(alice);
+    bob.silent();
+    let mut oper = server.user("boss");
+    oper.ask("OPER boss letmein");
+    oper.ask("KILL alice :spam");
+    bob.only().must_fit(":alice!* QUIT :Killed (boss (spam))");
+}
+
+#[test]
+fn what_is_said_to_someone_who_is_away_is_there_when_they_come_back() {
+    let server = Server::start();
+    let alice = always_on(&server);
+    gone(alice);
+    let mut bob = server.user("bob");
+    bob.ask("PRIVMSG alice :first");
+    bob.ask("PRIVMSG alice :second");
+    let mut alice = server.logged_in("alice", "alice", "sesame", "draft/chathistory batch");
+    let page = alice.ask("CHATHISTORY LATEST bob * 10");
+    assert_eq!(page.iter().filter(|line| line.command() == "PRIVMSG").count(), 2);
+    // And what was missed is replayed to a client that cannot ask.
+    gone(alice);
+    bob.ask("PRIVMSG alice :third");
+    let mut alice = server.connect();
+    let mut lines = alice.log_in("alice", "alice", "sesame", "server-time");
+    lines.extend(alice.sync());
+    let texts: Vec<String> =
+        lines.iter().filter(|line| line.command() == "PRIVMSG").map(|line| line.params()[1].to_owned()).collect();
+    assert_eq!(texts, ["third"]);
+}
+
+#[test]
+fn c39_away_is_the_sum_over_the_devices() {
+    let server = Server::start();
+    server.account("alice", "sesame");
+    let mut desk = server.logged_in("alice", "alice", "sesame", "");
+    let mut phone = server.logged_in("alice", "alice", "sesame", "");
+    let mut bob = server.user_with("bob", "away-notify");
+    for client in [&mut desk, &mut phone, &mut bob] {
+        client.join("#room");
+    }
+    for client in [&mut desk, &mut phone, &mut bob] {
+        client.sync();
+    }
+    phone.one("AWAY :in the pocket").must_fit("*306 alice :*");
+    bob.silent();
+    desk.one("AWAY :lunch").must_fit("*306 alice :*");
+    bob.only().must_fit(":alice!* AWAY :*");
+    // A reason is worth more than none.
+    phone.one("AWAY *").must_fit("*306 alice :*");
+    bob.only().must_fit(":alice!* AWAY :lunch");
+    bob.one("PRIVMSG alice :hello").must_fit("*301 bob alice :lunch");
+    desk.sync();
+    desk.one("AWAY").must_fit("*305 alice :*");
+    bob.only().must_fit(":alice!* AWAY");
+    // The one that was there goes: what is left is away.
+    gone(desk);
+    assert_eq!(commands(&bob.sync()), ["AWAY"]);
+}
+
+#[test]
+fn with_multiclient_off_a_second_device_does_not_share_the_nick() {
+    let server = Server::start();
+    server.account("alice", "sesame");
+    let mut desk = server.logged_in("alice", "alice", "sesame", "");
+    find(&desk.ask("NS SET MULTICLIENT OFF"), "NOTICE").must_fit("*MULTICLIENT is off");
+    let mut second = server.connect();
+    second.request("sasl");
+    second.authenticate("alice", "sesame");
+    second.until("903");
+    second.send_all(&["NICK alice", "USER a 0 * :a", "CAP END"]);
+    second.expect("*433 * alice :*");
+}
