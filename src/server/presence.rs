@@ -48,14 +48,17 @@ pub fn restore(settings: &Settings, network: &mut Network, rows: Vec<PresenceRow
         }
         let mut modes = Letters::of(&row.modes);
         modes.set('o', false);
+        modes.set('s', false);
         modes.set('Z', false);
         network.invisible += usize::from(modes.has('i'));
         let id = network.insert_user(User {
+            serial: 0,
             since: row.since,
             nick: row.nick.clone(),
             folded: network.fold(&row.nick),
             source: source(&row.nick, &row.user, &row.host),
             user: row.user,
+            plain_host: row.host.clone(),
             host: row.host,
             realname: row.realname,
             account: Some(row.account),
@@ -66,9 +69,13 @@ pub fn restore(settings: &Settings, network: &mut Network, rows: Vec<PresenceRow
             channels: SmallVec::new(),
             sessions: SmallVec::new(),
             invites: Vec::new(),
+            contacts: None,
+            certfps: SmallVec::new(),
             signon: row.signon,
             spoke: 0,
             secure: false,
+            oper: None,
+            notices: Letters::default(),
             left: row.left,
             presence_kept: true,
         });
