@@ -202,11 +202,6 @@ impl Server {
         self.sessions.iter().flatten().flatten().map(|session| &**session)
     }
 
-    /// Every connection, by worker and slot.
-    pub fn connections(&self) -> Vec<ConnId> {
-        self.all_sessions().map(|session| session.conn).collect()
-    }
-
     /// How many connections there are, and how many of them have not registered.
     pub fn session_counts(&self) -> (usize, usize) {
         (self.session_count, self.unregistered)

@@ -1,5 +1,7 @@
 //! Who may do what: pure questions about the state.
 
+use std::borrow::Cow;
+
 use ircv3::extban::{Deed, Entry, Subject};
 use ircv3::mode::{Rank, Ranks};
 use ircv3::numeric::Numeric;
@@ -150,6 +152,11 @@ pub fn may_speak(network: &Network, user: UserId, channel: &Channel, text: &str)
         return Err(SpeechRefused::Banned);
     }
     Ok(())
+}
+
+/// A text as it is heard in a channel: under `+S` without its formatting.
+pub fn heard<'a>(channel: &Channel, text: &'a str) -> Cow<'a, str> {
+    if channel.modes.has('S') { formatting::strip(text) } else { Cow::Borrowed(text) }
 }
 
 /// Whether what a user says in a channel is for halfops and those above them alone (`+U`).

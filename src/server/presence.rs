@@ -87,7 +87,11 @@ pub fn restore(settings: &Settings, network: &mut Network, rows: Vec<PresenceRow
             };
             let mut ranks = Ranks::default();
             letters.chars().filter_map(Rank::by_letter).for_each(|rank| ranks.insert(rank));
-            network.channels[channel].members.insert(id, ranks);
+            let there = &mut network.channels[channel];
+            there.members.insert(id, ranks);
+            if ranks.is_empty() && there.modes.has('u') {
+                there.unshown.insert(id);
+            }
             network.users[id].channels.push(channel);
         }
     }

@@ -217,6 +217,13 @@ fn other_settings_are_announced_to_whoever_wants_to_know() {
     notified.expect(":roost.local CAP notified NEW :sasl=PLAIN");
     // Nothing changes, so nothing is said.
     reload("[accounts]\nmechanisms = [\"PLAIN\"]\n[channels]\nper_user = 3\n");
+    loop {
+        let lines = notified.ask("VERSION");
+        assert!(lines.iter().all(|line| line.command() != "CAP"), "{lines:#?}");
+        if lines.iter().any(|line| line.params().contains(&"CHANLIMIT=#:3")) {
+            break;
+        }
+    }
     reload("[accounts]\nmechanisms = [\"PLAIN\", \"SCRAM-SHA-256\"]\n");
     notified.expect(":roost.local CAP notified NEW :sasl=PLAIN,SCRAM-SHA-256");
 }

@@ -1,13 +1,12 @@
 //! PRIVMSG, NOTICE and TAGMSG (Modern IRC; message-tags, echo-message, STATUSMSG).
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use ircv3::message::{MAX_BODY_BYTES, cut, put, write_line};
 use ircv3::mode::{Rank, Ranks};
 use ircv3::numeric::Numeric;
-use ircv3::{Cap, CapSet, Message, formatting, multiline};
+use ircv3::{Cap, CapSet, Message, multiline};
 use smallvec::{SmallVec, smallvec};
 
 use crate::limits;
@@ -302,7 +301,7 @@ fn to_channel(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, cha
         }
         return;
     }
-    let plain = if there.modes.has('S') { formatting::strip(said.text) } else { Cow::Borrowed(said.text) };
+    let plain = policy::heard(there, said.text);
     let said = &Said { text: &plain, ..*said };
     let target = match rank {
         Some(rank) => format!("{}{}", rank.prefix(), there.name),
