@@ -95,7 +95,10 @@ fn check_names_file_line_key_and_what_would_be_right() {
              for every interface, \"0.0.0.0:6667\"; for a unix socket \"unix:/run/roost.sock\", with a path of at most \
              107 bytes",
         ),
-        ("[[oper]]\nname = \"a\"\n", "2: oper.0.name: this operator has no password; each has a name and a password"),
+        (
+            "[[oper]]\nname = \"a\"\n",
+            "2: oper.0.name: this operator has no password; each has a password, a fingerprint or both",
+        ),
         ("[tls]\nkey = \"k.pem\"\n", "2: tls.key: has no certificate to it; give tls.certificate as well"),
         (
             "[server]\nmotd = \"none.txt\"\n",
