@@ -85,7 +85,7 @@ impl Database {
     /// Makes or opens the database, brings its schema up to date, counts this start, and reads the
     /// state. The count is on disk when this returns.
     pub async fn open(&self) -> Result<(Writer, Snapshot), StoreError> {
-        let failed = |source| StoreError::Open { path: self.path.clone(), source };
+        let failed = |source| StoreError::Open { database: self.path.display().to_string().into(), source };
         let options = self.writer_options().create_if_missing(true);
         let mut connection = options.connect().await.map_err(failed)?;
         // The count of starts, below, is synced, and with it all that is before it in the log.
@@ -96,7 +96,7 @@ impl Database {
         Migrator::with_migrations(migrations.collect())
             .run(&mut connection)
             .await
-            .map_err(|source| StoreError::Migrate { path: self.path.clone(), source })?;
+            .map_err(|source| StoreError::Migrate { database: self.path.display().to_string().into(), source })?;
         sqlx::query("PRAGMA synchronous = FULL").execute(&mut connection).await.map_err(failed)?;
         let snapshot = load(&mut connection).await.map_err(failed)?;
         self.set_sync(&mut connection).await.map_err(failed)?;

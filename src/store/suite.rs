@@ -1,6 +1,6 @@
 //! What every database must do for the store, told through its public face alone.
 //!
-//! A [`Bed`] is one kind of database with the faults that can be done to it; each test runs on all.
+//! Each test runs on a [`Bed`] of every kind.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,9 +11,6 @@ use std::time::Duration;
 use ircv3::{Cap, CapSet};
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
 use proptest::test_runner::{Config, TestRunner};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, Connection};
-use tempfile::TempDir;
 
 use crate::limits::STORE_BATCH;
 use crate::server::event::{CallId, ConnId, Event, Returned};
@@ -22,73 +19,11 @@ use crate::server::record::{
     AccountRow, Border, ChannelRow, ConversationRow, HistoryPage, HistoryQuery, Kind, ListRow, MarkerRow, MessageRow,
     MetadataRow, PresenceRow, Range, Reader, Record, SeenRow, Seq, Snapshot, Wanted,
 };
+use crate::store::bed::Bed;
 use crate::store::{Options, Store, StoreError, Sync, open};
 
 /// How long anything may take before a test fails.
 const LONG: Duration = Duration::from_secs(30);
-
-/// A database to test on.
-enum Bed {
-    /// A file in a directory of its own.
-    Sqlite(TempDir),
-}
-
-impl Bed {
-    fn all() -> Vec<Bed> {
-        vec![Bed::Sqlite(TempDir::new().unwrap())]
-    }
-
-    fn url(&self) -> String {
-        match self {
-            Bed::Sqlite(dir) => format!("sqlite:{}", dir.path().join("in/roost.db").display()),
-        }
-    }
-
-    fn open(&self) -> Running {
-        Running::start(self.url())
-    }
-
-    /// The database as a kill at this moment would leave it.
-    fn killed(&self) -> Bed {
-        match self {
-            Bed::Sqlite(dir) => {
-                let copy = TempDir::new().unwrap();
-                std::fs::create_dir(copy.path().join("in")).unwrap();
-                for name in ["in/roost.db", "in/roost.db-wal"] {
-                    std::fs::copy(dir.path().join(name), copy.path().join(name)).unwrap();
-                }
-                Bed::Sqlite(copy)
-            }
-        }
-    }
-
-    /// Another program that keeps the store from writing, until it is released.
-    fn hold(&self) -> Hold {
-        match self {
-            Bed::Sqlite(dir) => {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                let path = dir.path().join("in/roost.db");
-                let connection = runtime.block_on(async {
-                    let mut connection = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
-                    sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.unwrap();
-                    connection
-                });
-                Hold { runtime, connection }
-            }
-        }
-    }
-}
-
-struct Hold {
-    runtime: tokio::runtime::Runtime,
-    connection: SqliteConnection,
-}
-
-impl Hold {
-    fn release(self) {
-        self.runtime.block_on(self.connection.close()).unwrap();
-    }
-}
 
 /// A store with its events.
 struct Running {
@@ -98,7 +33,8 @@ struct Running {
 }
 
 impl Running {
-    fn start(url: String) -> Running {
+    fn on(bed: &Bed) -> Running {
+        let url = bed.url();
         let (sender, events) = mpsc::channel();
         let deliver = Arc::new(move |event| drop(sender.send(event)));
         let (store, snapshot) = open(Options { url, sync: Sync::Full }, deliver).unwrap();
@@ -182,18 +118,18 @@ fn text(page: &HistoryPage) -> String {
 #[test]
 fn a_second_server_on_the_same_data_is_refused_by_name() {
     for bed in Bed::all() {
-        let first = bed.open();
+        let first = Running::on(&bed);
         let refused = open(Options { url: bed.url(), sync: Sync::Full }, Arc::new(|_| {}));
         let error = refused.err().expect("a second server was let in").to_string();
-        assert!(error.contains("roost.db") && error.contains("in use by another Roost"), "{error}");
+        assert!(error.contains(&bed.name()) && error.contains("in use by another Roost"), "{error}");
         first.close();
-        bed.open().close();
+        Running::on(&bed).close();
     }
 }
 
 #[test]
 fn an_url_that_is_not_understood_is_quoted() {
-    for url in ["postgres://localhost/roost", "sqlite::memory:", "sqlite:", "sqlite:a.db?mode=ro"] {
+    for url in ["mysql://localhost/roost", "sqlite::memory:", "sqlite:", "sqlite:a.db?mode=ro"] {
         let error = open(Options { url: url.to_owned(), sync: Sync::Full }, Arc::new(|_| {})).err().unwrap();
         assert!(matches!(&error, StoreError::Url { .. }) && error.to_string().contains(url), "{error}");
     }
@@ -202,13 +138,13 @@ fn an_url_that_is_not_understood_is_quoted() {
 #[test]
 fn each_start_is_counted_and_the_epoch_stays() {
     for bed in Bed::all() {
-        let first = bed.open();
+        let first = Running::on(&bed);
         let epoch = first.snapshot.epoch;
         assert_eq!(first.snapshot, Snapshot { epoch, boot: 1, ..Snapshot::default() });
         // Counted already where it dies at once.
-        assert_eq!(bed.killed().open().snapshot, Snapshot { epoch, boot: 2, ..Snapshot::default() });
+        assert_eq!(Running::on(&bed.killed()).snapshot, Snapshot { epoch, boot: 2, ..Snapshot::default() });
         first.close();
-        assert_eq!(bed.open().snapshot, Snapshot { epoch, boot: 2, ..Snapshot::default() });
+        assert_eq!(Running::on(&bed).snapshot, Snapshot { epoch, boot: 2, ..Snapshot::default() });
     }
 }
 
@@ -270,7 +206,7 @@ fn key(owner: &str, key: &str, value: Option<&str>) -> Record {
 #[test]
 fn everything_is_there_after_a_restart_and_later_records_win() {
     for bed in Bed::all() {
-        let running = bed.open();
+        let running = Running::on(&bed);
         let topic = Some(("Tópic".into(), "alice!a@b".into(), 12));
         let full = ChannelRow { topic, key: Some("k".into()), limit: Some(u32::MAX), ..channel("#Full") };
         let records = vec![
@@ -340,16 +276,16 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
                 .into(),
             presences: vec![presence(1, "#full:qo #b:")],
         };
-        assert_eq!(bed.killed().open().snapshot, expected, "after a kill");
+        assert_eq!(Running::on(&bed.killed()).snapshot, expected, "after a kill");
         running.close();
-        assert_eq!(bed.open().snapshot, expected, "after an orderly end");
+        assert_eq!(Running::on(&bed).snapshot, expected, "after an orderly end");
     }
 }
 
 #[test]
 fn what_was_committed_survives_a_kill_and_what_was_appended_survives_a_close() {
     for bed in Bed::all() {
-        let running = bed.open();
+        let running = Running::on(&bed);
         for seq in 1..=300 {
             running.store.append(vec![said(seq, &format!("m{seq}"))]);
         }
@@ -357,7 +293,7 @@ fn what_was_committed_survives_a_kill_and_what_was_appended_survives_a_close() {
         assert!(marks.is_sorted(), "{marks:?}");
         assert_eq!(running.store.waiting(), 0);
         let copy = bed.killed();
-        let killed = copy.open();
+        let killed = Running::on(&copy);
         assert_eq!(killed.snapshot.last_seq, 300);
         let whole = running.page(latest(1, 1000));
         assert_eq!(whole.messages, 300);
@@ -366,7 +302,7 @@ fn what_was_committed_survives_a_kill_and_what_was_appended_survives_a_close() {
         let more = 10 * STORE_BATCH as u64 + 77;
         running.store.append((301..=more).map(|seq| said(seq, "x")).collect());
         running.close();
-        let again = bed.open();
+        let again = Running::on(&bed);
         assert_eq!(again.snapshot.last_seq, more);
         assert_eq!(again.page(latest(1, 100_000)).messages as u64, more);
     }
@@ -375,7 +311,7 @@ fn what_was_committed_survives_a_kill_and_what_was_appended_survives_a_close() {
 #[test]
 fn a_question_sees_what_was_appended_before_it() {
     for bed in Bed::all() {
-        let running = bed.open();
+        let running = Running::on(&bed);
         for seq in 1..=200 {
             running.store.append(vec![said(seq, &format!("m{seq}"))]);
             let page = running.page(latest(1, 1));
@@ -388,7 +324,7 @@ fn a_question_sees_what_was_appended_before_it() {
 #[test]
 fn a_store_that_cannot_write_says_so_once_and_loses_nothing() {
     for bed in Bed::all() {
-        let running = bed.open();
+        let running = Running::on(&bed);
         running.store.append(vec![said(1, "before")]);
         running.committed(1);
         let hold = bed.hold();
@@ -396,7 +332,7 @@ fn a_store_that_cannot_write_says_so_once_and_loses_nothing() {
             running.store.append(vec![said(seq, &format!("m{seq}"))]);
         }
         match running.next() {
-            Event::StoreFailed(reason) => assert!(reason.contains("roost.db"), "{reason}"),
+            Event::StoreFailed(reason) => assert!(reason.contains(&bed.name()), "{reason}"),
             other => panic!("{other:?}"),
         }
         assert_eq!(running.store.waiting(), 49);
@@ -429,7 +365,7 @@ fn a_store_that_cannot_write_says_so_once_and_loses_nothing() {
 #[test]
 fn a_store_that_fails_until_the_end_says_how_much_was_lost() {
     for bed in Bed::all() {
-        let running = bed.open();
+        let running = Running::on(&bed);
         running.store.append(vec![said(1, "kept")]);
         running.committed(1);
         let hold = bed.hold();
@@ -439,14 +375,14 @@ fn a_store_that_fails_until_the_end_says_how_much_was_lost() {
         let error = running.store.close().unwrap_err();
         assert!(matches!(error, StoreError::Unwritten { records: 3, .. }), "{error}");
         hold.release();
-        assert_eq!(bed.open().snapshot.last_seq, 1);
+        assert_eq!(Running::on(&bed).snapshot.last_seq, 1);
     }
 }
 
 #[test]
 fn a_record_that_comes_twice_is_kept_once() {
     for bed in Bed::all() {
-        let running = bed.open();
+        let running = Running::on(&bed);
         running.store.append(vec![said(1, "once"), said(2, "more")]);
         running.store.append(vec![said(1, "once"), said(2, "more"), said(3, "new")]);
         running.committed(3);
@@ -467,7 +403,7 @@ fn text_comes_back_as_it_was() {
         "שלום عليكم 你好",
     ];
     for bed in Bed::all() {
-        let running = bed.open();
+        let running = Running::on(&bed);
         let rows: Vec<_> = (1..).zip(odd.map(|odd| message(1, 77, Kind::Topic, odd))).collect();
         let rows: Vec<_> = rows.into_iter().map(|(n, row)| (n, MessageRow { time: n, ..row })).collect();
         running.store.append(rows.iter().map(|(n, row)| (*n, Record::Message(Box::new(row.clone())))).collect());
@@ -481,7 +417,7 @@ fn text_comes_back_as_it_was() {
 #[test]
 fn a_page_of_text_is_full_however_many_events_lie_between() {
     for bed in Bed::all() {
-        let running = bed.open();
+        let running = Running::on(&bed);
         // C44: most rows are not text, and the page is full all the same.
         let kind = |n: u64| if n.is_multiple_of(4) { Kind::Privmsg } else { Kind::Join };
         let rows: Vec<_> = (1..=200).map(|n| (n, message(1, n, kind(n), "t"))).collect();
@@ -496,9 +432,9 @@ fn a_page_of_text_is_full_however_many_events_lie_between() {
 }
 
 #[test]
-fn what_is_redacted_is_in_no_answer_and_in_no_file() {
+fn what_is_redacted_is_in_no_answer_and_not_in_the_database() {
     for bed in Bed::all() {
-        let running = bed.open();
+        let running = Running::on(&bed);
         let said = |n: u64, text: &str| (n, Record::Message(Box::new(message(1, n, Kind::Privmsg, text))));
         running.store.append(vec![said(1, "before"), said(2, "a secret that slipped out"), said(3, "after")]);
         running.store.find(CALL, 1, 2);
@@ -526,6 +462,11 @@ fn what_is_redacted_is_in_no_answer_and_in_no_file() {
                 let file = std::fs::read(dir.path().join("in/roost.db")).unwrap();
                 let has = |word: &[u8]| file.windows(word.len()).any(|bytes| bytes == word);
                 assert!(!has(b"secret") && has(b"before"));
+            }
+            // Its files are its own: what is deleted there goes with its VACUUM.
+            Bed::Postgres(schema) => {
+                assert_eq!(schema.count("SELECT count(*) FROM message WHERE message::text LIKE '%secret%'"), 0);
+                assert_eq!(schema.count("SELECT count(*) FROM message WHERE message::text LIKE '%before%'"), 1);
             }
         }
     }
@@ -578,7 +519,7 @@ fn every_range_is_answered_as_the_model_says() {
     runner
         .run(&case(), |(rows, queries)| {
             for bed in Bed::all() {
-                let running = bed.open();
+                let running = Running::on(&bed);
                 let records = rows.iter().map(|(seq, row)| (*seq, Record::Message(Box::new(row.clone()))));
                 running.store.append(records.collect());
                 for query in &queries {

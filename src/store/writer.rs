@@ -92,6 +92,7 @@ impl GroupCommit {
         let mut give_up = None;
         let mut failing = false;
         loop {
+            let had_one = writer.is_some();
             let error = match self.attempt(writer, batch).await {
                 Ok(()) => {
                     if failing {
@@ -105,7 +106,14 @@ impl GroupCommit {
             if let Some(writer) = writer.take() {
                 let _ = writer.close().await;
             }
-            let reason: Box<str> = self.backend.failed(error).to_string().into();
+            // That a connection is gone shows only when it is used: nobody need hear of it where a new one does.
+            if had_one
+                && let StoreError::Write { source, .. } = &error
+                && self.backend.is_lost(source)
+            {
+                continue;
+            }
+            let reason: Box<str> = error.to_string().into();
             if !failing {
                 failing = true;
                 self.progress.send_modify(|progress| progress.failing = true);
@@ -119,12 +127,12 @@ impl GroupCommit {
         }
     }
 
-    async fn attempt(&self, writer: &mut Option<Writer>, batch: &[(Seq, Record)]) -> Result<(), sqlx::Error> {
+    async fn attempt(&self, writer: &mut Option<Writer>, batch: &[(Seq, Record)]) -> Result<(), StoreError> {
         let writer = match writer {
             Some(writer) => writer,
             None => writer.insert(self.backend.reconnect().await?),
         };
-        writer.write(batch).await
+        writer.write(batch).await.map_err(|source| self.backend.failed(source))
     }
 }
 
