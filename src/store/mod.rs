@@ -7,6 +7,8 @@
 
 #[cfg(test)]
 mod bed;
+#[cfg(test)]
+mod loss;
 mod postgres;
 mod reader;
 mod sqlite;

@@ -849,3 +849,88 @@ fn message(conversation: ConversationId, row: &PgRow) -> Result<(Seq, MessageRow
     };
     Ok((number(row, 0)?, message))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+
+    use sqlx::{AssertSqlSafe, Connection};
+
+    use super::{Database, Source};
+    use crate::store::bed::{Schema, runtime};
+    use crate::store::{Options, StoreError, Sync, open};
+
+    /// The steps of a plan, made as the store's are: once for all parameters.
+    async fn plan(source: &mut Source, sql: &str, parameters: usize) -> Vec<String> {
+        let types = vec!["bigint"; parameters].join(", ");
+        let values = vec!["7"; parameters].join(", ");
+        let prepare = format!("DEALLOCATE ALL; PREPARE question ({types}) AS {sql}");
+        sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut source.connection).await.unwrap();
+        let explain = format!("EXPLAIN EXECUTE question ({values})");
+        sqlx::query_scalar(AssertSqlSafe(explain)).persistent(false).fetch_all(&mut source.connection).await.unwrap()
+    }
+
+    #[test]
+    fn every_question_is_a_walk_over_a_range_of_an_index_and_sorts_nothing() {
+        let Some(schema) = Schema::new() else { return };
+        let database = Database::parse(&schema.url(), Sync::Full).unwrap();
+        runtime().block_on(async {
+            let (writer, _) = database.open().await.unwrap();
+            let mut source = database.source().await.unwrap();
+            // Whatever the planner knows of the table: nothing, that it is tiny, or that it is large.
+            for fill in ["SELECT", "ANALYZE message", LARGE] {
+                let mut other = schema.connect().await;
+                sqlx::raw_sql(fill).execute(&mut other).await.unwrap();
+                other.close().await.unwrap();
+                let scans = source.scans.clone();
+                for sql in scans.as_flattened() {
+                    let steps = plan(&mut source, sql, 4).await;
+                    walks_only(&steps, "message_place", &["conversation = ", "\"time\" > ", "\"time\" < "]);
+                }
+                for sql in &source.searches.clone() {
+                    let steps = plan(&mut source, sql, 2).await;
+                    walks_only(&steps, "message_place", &["conversation = "]);
+                }
+                let place = plan(&mut source, "SELECT conversation, time FROM message WHERE seq = $1", 1).await;
+                walks_only(&place, "message_pkey", &["seq = "]);
+            }
+            source.close().await.unwrap();
+            writer.close().await.unwrap();
+        });
+    }
+
+    const LARGE: &str = "INSERT INTO message SELECT n, n % 50, n, n % 11, false, 'a!b@c', NULL, '#a', NULL, NULL, 'hi' \
+        FROM generate_series(1, 20000) AS n; ANALYZE message";
+
+    /// Every look at the table is a range of this index, with these conditions on it.
+    fn walks_only(steps: &[String], index: &str, conditions: &[&str]) {
+        let looks: Vec<usize> = (0..steps.len()).filter(|at| steps[*at].contains(" on message")).collect();
+        assert!(!looks.is_empty(), "{steps:#?}");
+        // Walks that are in order are merged, never sorted.
+        assert!(!steps.iter().any(|step| step.contains("Sort  (")), "{steps:#?}");
+        for at in looks {
+            assert!(steps[at].contains("Index Scan") && steps[at].contains(&format!("using {index} ")), "{steps:#?}");
+            let condition = &steps[at + 1];
+            assert!(condition.contains("Index Cond: "), "{steps:#?}");
+            assert!(conditions.iter().all(|part| condition.contains(part)), "{condition}: {steps:#?}");
+        }
+    }
+
+    #[test]
+    fn a_database_of_a_newer_version_and_one_that_is_not_there_are_refused_by_name() {
+        let Some(schema) = Schema::new() else { return };
+        let try_open = |url| open(Options { url, sync: Sync::Full }, Arc::new(|_| {}));
+        try_open(schema.url()).unwrap().0.close().unwrap();
+        schema.run("INSERT INTO _sqlx_migrations VALUES (9999, 'later', now(), true, '', 0)");
+        let error = try_open(schema.url()).err().unwrap();
+        assert!(matches!(error, StoreError::Migrate { .. }) && error.to_string().contains("newer Roost"), "{error}");
+        let error = try_open("postgres://roost:geheim@127.0.0.1:1/nowhere".to_owned()).err().unwrap();
+        assert!(matches!(error, StoreError::Open { .. }), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("postgres://roost@127.0.0.1:1/nowhere") && !text.contains("geheim"), "{text}");
+        let error = try_open("postgres://roost:geheim@host:port/x".to_owned()).err().unwrap();
+        assert!(matches!(error, StoreError::Postgres { .. }) && !error.to_string().contains("geheim"), "{error}");
+    }
+}

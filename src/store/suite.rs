@@ -26,27 +26,31 @@ use crate::store::{Options, Store, StoreError, Sync, open};
 const LONG: Duration = Duration::from_secs(30);
 
 /// A store with its events.
-struct Running {
-    store: Store,
-    snapshot: Snapshot,
+pub struct Running {
+    pub store: Store,
+    pub snapshot: Snapshot,
     events: Receiver<Event>,
 }
 
 impl Running {
     fn on(bed: &Bed) -> Running {
-        let url = bed.url();
+        Running::with(bed.url())
+    }
+
+    /// On whatever has this URL.
+    pub fn with(url: String) -> Running {
         let (sender, events) = mpsc::channel();
         let deliver = Arc::new(move |event| drop(sender.send(event)));
         let (store, snapshot) = open(Options { url, sync: Sync::Full }, deliver).unwrap();
         Running { store, snapshot, events }
     }
 
-    fn next(&self) -> Event {
+    pub fn next(&self) -> Event {
         self.events.recv_timeout(LONG).expect("an event")
     }
 
     /// Waits until everything up to `seq` is durable; gives the marks that came.
-    fn committed(&self, seq: Seq) -> Vec<Seq> {
+    pub fn committed(&self, seq: Seq) -> Vec<Seq> {
         let mut marks = Vec::new();
         while marks.last().is_none_or(|mark| *mark < seq) {
             match self.next() {
@@ -58,7 +62,7 @@ impl Running {
     }
 
     /// The answer to a question, while marks come in between.
-    fn page(&self, query: HistoryQuery) -> HistoryPage {
+    pub fn page(&self, query: HistoryQuery) -> HistoryPage {
         self.store.history(CALL, query);
         loop {
             match self.next() {
@@ -69,7 +73,7 @@ impl Running {
         }
     }
 
-    fn close(self) {
+    pub fn close(self) {
         self.store.close().unwrap();
     }
 }
@@ -88,11 +92,11 @@ fn reader() -> Reader {
     }
 }
 
-fn latest(conversation: u64, limit: u32) -> HistoryQuery {
+pub fn latest(conversation: u64, limit: u32) -> HistoryQuery {
     HistoryQuery { conversation, range: Range::Latest(None), limit, wanted: Wanted::ALL, floor: 0, reader: reader() }
 }
 
-fn message(conversation: u64, time: u64, kind: Kind, text: &str) -> MessageRow {
+pub fn message(conversation: u64, time: u64, kind: Kind, text: &str) -> MessageRow {
     MessageRow {
         conversation,
         time,
@@ -107,11 +111,11 @@ fn message(conversation: u64, time: u64, kind: Kind, text: &str) -> MessageRow {
     }
 }
 
-fn said(seq: Seq, text: &str) -> (Seq, Record) {
+pub fn said(seq: Seq, text: &str) -> (Seq, Record) {
     (seq, Record::Message(Box::new(message(1, 1000 + seq, Kind::Privmsg, text))))
 }
 
-fn text(page: &HistoryPage) -> String {
+pub fn text(page: &HistoryPage) -> String {
     page.chunks.iter().map(|chunk| std::str::from_utf8(chunk).unwrap()).collect()
 }
 
