@@ -13,15 +13,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ircv3::Cidr;
+use ircv3::sasl::Mechanism;
 use ircv3::webirc::fingerprint;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use self::key::List;
 use self::source::Source;
+use crate::accounts::{self, token::Tokens};
 use crate::net::Address;
 use crate::server::settings::{self, Settings};
-use crate::{accounts, store};
+use crate::store;
 
 pub use self::greeting::greeting;
 pub use self::source::Place;
@@ -122,6 +124,15 @@ sections! {
         registration: bool = true,
         register_before_connect: bool = true,
         bcrypt_cost: u32 = accounts::DEFAULT_COST,
+        scram_iterations: u32 = accounts::DEFAULT_ITERATIONS,
+        mechanisms: Vec<String> = Mechanism::ALL.iter().map(|(_, name)| (*name).to_owned()).collect(),
+        token_keys: Vec<String> = Vec::new(),
+        token_jwks: String = String::new(),
+        token_issuer: String = String::new(),
+        token_audience: String = String::new(),
+        token_claim: String = "preferred_username".to_owned(),
+        token_leeway: u64 = 60,
+        token_autocreate: bool = false,
         always_on: AlwaysOn = AlwaysOn::OptIn,
         always_on_expiry_days: u32 = 0,
     }
@@ -467,6 +478,10 @@ impl Config {
             relay_when_store_fails: self.history.when_store_fails == WhenStoreFails::Relay,
             registration: self.accounts.registration,
             register_before_connect: self.accounts.register_before_connect,
+            scram_iterations: self.accounts.scram_iterations,
+            mechanisms: self.accounts.mechanisms.iter().filter_map(|name| Mechanism::by_name(name)).collect(),
+            tokens: self.tokens()?,
+            token_autocreate: self.accounts.token_autocreate,
             always_on: match self.accounts.always_on {
                 AlwaysOn::Off => settings::AlwaysOn::Off,
                 AlwaysOn::OptIn => settings::AlwaysOn::OptIn,
@@ -483,6 +498,24 @@ impl Config {
             client_tag_deny: self.client_tags.deny.clone(),
             default_user_modes: self.users.default_modes.clone(),
         })
+    }
+
+    /// What bearer tokens must be like; reads the keys. `None` without keys.
+    fn tokens(&self) -> Result<Option<Arc<Tokens>>, ConfigError> {
+        let accounts = &self.accounts;
+        if accounts.token_keys.is_empty() && accounts.token_jwks.is_empty() {
+            return Ok(None);
+        }
+        let (issuer, audience) = (&accounts.token_issuer, &accounts.token_audience);
+        let mut tokens = Tokens::new(issuer, audience, accounts.token_leeway, &accounts.token_claim);
+        for key in &accounts.token_keys {
+            tokens.add_key(key).map_err(|problem| self.fault("accounts.token_keys", &problem))?;
+        }
+        if !accounts.token_jwks.is_empty() {
+            let path = Path::new(&accounts.token_jwks);
+            tokens.add_jwks(path).map_err(|problem| self.fault("accounts.token_jwks", &problem))?;
+        }
+        Ok(Some(Arc::new(tokens)))
     }
 
     fn motd(&self) -> Result<Vec<String>, ConfigError> {
@@ -529,6 +562,12 @@ impl Config {
                 let problem = "the password stands there as plain text; put in the line that `roost passwd` prints";
                 warnings.push(self.fault(&key, problem).to_string());
             }
+        }
+        let accounts = &self.accounts;
+        let takes_tokens = !accounts.token_keys.is_empty() || !accounts.token_jwks.is_empty();
+        if takes_tokens && accounts.token_audience.is_empty() {
+            let problem = "without it, tokens that were made for another service log in here too";
+            warnings.push(self.fault("accounts.token_audience", problem).to_string());
         }
         for listener in self.listeners() {
             // A proxy may be where TLS ends, and Tor encrypts by itself.
@@ -763,6 +802,9 @@ mod tests {
 
     use toml::Value;
 
+    use ircv3::sasl::Mechanism;
+    use ircv3::sasl::scram::Hash;
+
     use super::{BUILT_IN, Config, ListenOnSection, OperSection, ThrottleNetworkSection, WebIrcSection, greeting, key};
     use crate::accounts;
     use crate::net::Address;
@@ -911,6 +953,9 @@ mod tests {
             [accounts]
             registration = false
             register_before_connect = false
+            scram_iterations = 5000
+            mechanisms = ["scram-sha-256", "EXTERNAL"]
+            token_autocreate = true
             always_on = "mandatory"
             always_on_expiry_days = 8
             [channels]
@@ -949,6 +994,10 @@ mod tests {
             relay_when_store_fails: true,
             registration: false,
             register_before_connect: false,
+            scram_iterations: 5000,
+            mechanisms: vec![Mechanism::Scram(Hash::Sha256), Mechanism::External],
+            tokens: None,
+            token_autocreate: true,
             always_on: crate::server::settings::AlwaysOn::Mandatory,
             always_on_expiry_days: 8,
             channel_registration: false,
@@ -1203,6 +1252,7 @@ mod tests {
             tls: false,
             websocket: false,
             certfp: None,
+            bindings: ircv3::sasl::scram::ChannelBindings::default(),
             host: host.map(Into::into),
         };
         let connections = |ip, host| throttle.limits(&peer(ip, host)).map(|limits| limits.connections);

@@ -64,6 +64,8 @@ pub const METADATA_AT_ONCE: usize = 500;
 pub const EXPIRED_AT_ONCE: usize = 100;
 /// Former users that WHOWAS remembers.
 pub const WHOWAS_ENTRIES: usize = 1000;
+/// Client certificates of one account: one for each device.
+pub const CERTIFICATES: usize = 20;
 /// The longest password, in bytes: it is hashed before bcrypt, so all of it counts.
 pub const PASSWORD_LEN: usize = 600;
 
@@ -101,8 +103,9 @@ pub const SHUTDOWN_MS: u64 = 3_000;
 pub const CONNECTION_BYTES: usize = 16 * 1024;
 /// Bytes of memory that a TLS handshake costs at most while it is under way.
 pub const HANDSHAKE_BYTES: usize = 96 * 1024;
-/// Bytes of memory that someone costs at most who asks for long answers and does not read them.
-pub const SLOW_READER_BYTES: usize = 1024 * 1024;
+/// Bytes of memory that someone costs at most who asks for long answers and does not read them: one
+/// page of history, 1,000 messages with all the tags that they can have.
+pub const SLOW_READER_BYTES: usize = 9 * 1024 * 1024;
 /// Connections that the system completes before Roost accepts them.
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Fan-outs to one audience that are joined into one queue entry, at most.

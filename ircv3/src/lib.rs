@@ -8,7 +8,7 @@
 //! | [`numeric`], [`isupport`], [`standard_reply`] | what a server answers |
 //! | [`capability`], [`negotiation`] | the table of capabilities, and CAP |
 //! | [`cidr`], [`webirc`] | networks of addresses, and whom a gateway speaks for |
-//! | [`sasl`] | AUTHENTICATE's chunks and PLAIN |
+//! | [`sasl`] | AUTHENTICATE's chunks, the table of mechanisms, and what each of them says |
 //! | [`batch`], [`multiline`], [`chathistory`], [`time`] | batches, texts of several lines, CHATHISTORY's parameters, timestamps |
 
 pub mod batch;

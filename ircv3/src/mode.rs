@@ -59,6 +59,7 @@ channel_modes! {
     'k' Setting "key"
     'l' SettingToSet "client limit"
     'C' Flag "no CTCP"
+    'E' Flag "roleplaying"
     'i' Flag "invite-only"
     'm' Flag "moderated"
     'M' Flag "registered users speak"
@@ -376,9 +377,9 @@ mod tests {
 
     #[test]
     fn tokens_come_from_the_table() {
-        assert_eq!(chanmodes_token(), "beI,k,l,CimMnsRtz");
+        assert_eq!(chanmodes_token(), "beI,k,l,CEimMnsRtz");
         assert_eq!(prefix_token(), "(qaohv)~&@%+");
-        assert_eq!(my_info(), ["BRTZiow", "CIMRabehiklmnoqstvz", "Iabehkloqv"]);
+        assert_eq!(my_info(), ["BRTZiow", "CEIMRabehiklmnoqstvz", "Iabehkloqv"]);
     }
 
     #[test]

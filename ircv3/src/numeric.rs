@@ -269,6 +269,7 @@ numerics! {
         ERR_HELPNOTFOUND = 524,
         ERR_INVALIDKEY = 525,
         ERR_CANTSENDTOUSER = 531,
+        ERR_CANNOTSENDRP = 573,
         RPL_STARTTLS = 670,
         RPL_WHOISSECURE = 671,
         ERR_STARTTLS = 691,

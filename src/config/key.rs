@@ -1,6 +1,8 @@
 //! The table of keys: what each accepts, in words an operator can act on.
 
 use ircv3::Cidr;
+use ircv3::sasl::Mechanism;
+use ircv3::sasl::scram::LEAST_ITERATIONS;
 use ircv3::webirc::fingerprint;
 use toml::Value;
 
@@ -83,6 +85,15 @@ pub(super) const KEYS: &[Key] = &[
     reload("accounts.registration", Kind::Bool),
     reload("accounts.register_before_connect", Kind::Bool),
     start("accounts.bcrypt_cost", Kind::Integer(4, 14)),
+    reload("accounts.scram_iterations", Kind::Integer(LEAST_ITERATIONS as i64, 1_000_000)),
+    reload("accounts.mechanisms", Kind::List(mechanism)),
+    reload("accounts.token_keys", Kind::List(anything)),
+    reload("accounts.token_jwks", Kind::Text(anything)),
+    reload("accounts.token_issuer", Kind::Text(anything)),
+    reload("accounts.token_audience", Kind::Text(anything)),
+    reload("accounts.token_claim", Kind::Text(claim)),
+    reload("accounts.token_leeway", Kind::Integer(0, 3600)),
+    reload("accounts.token_autocreate", Kind::Bool),
     reload("accounts.always_on", Kind::Choice(&["off", "opt-in", "opt-out", "mandatory"])),
     reload("accounts.always_on_expiry_days", Kind::Integer(0, 100_000)),
     reload("channels.registration", Kind::Bool),
@@ -402,6 +413,23 @@ fn default_modes(text: &str) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!("{text:?} has a mode that a new user cannot have; give \"i\" (invisible) or \"\""))
+    }
+}
+
+fn mechanism(text: &str) -> Result<(), String> {
+    if Mechanism::by_name(text).is_some() {
+        return Ok(());
+    }
+    let known = ircv3::sasl::list(Mechanism::ALL.iter().map(|(mechanism, _)| *mechanism));
+    Err(format!("{text:?} is not a mechanism of SASL that is known; these are: {known}"))
+}
+
+fn claim(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        Err("\"\" is not a claim; give the name of the one that has the account, such as \"preferred_username\""
+            .to_owned())
+    } else {
+        anything(text)
     }
 }
 

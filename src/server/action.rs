@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ircv3::CapSet;
 
+use crate::accounts::token::Tokens;
 use crate::server::event::CallId;
 use crate::server::frame::Frame;
 use crate::server::record::{ConversationId, HistoryQuery, Record, Seq};
@@ -85,6 +86,8 @@ pub enum Call {
     Hash {
         /// The password, whole.
         password: Box<str>,
+        /// How often SCRAM is to hash it.
+        iterations: u32,
     },
     /// Compare a password with a hash; takes as long where there is no such account.
     Verify {
@@ -92,6 +95,15 @@ pub enum Call {
         password: Box<str>,
         /// The hash; `None` burns the same time and says no.
         hash: Option<Box<str>>,
+        /// Where the password is right, what SCRAM keeps of it is wanted too, hashed so often.
+        derive: Option<u32>,
+    },
+    /// Find out whose token this is.
+    Token {
+        /// The token.
+        token: Box<str>,
+        /// What it must be like.
+        tokens: Arc<Tokens>,
     },
     /// Read history and render it.
     History(Box<HistoryQuery>),

@@ -4,12 +4,18 @@
 use std::sync::Arc;
 
 use ircv3::mode::{ModeChange, Ranks};
+use ircv3::sasl::ecdsa::PublicKey;
+use ircv3::sasl::scram::Credential;
 
+use crate::accounts::Secrets;
 use crate::server::channel::Channel;
 use crate::server::command::message::{self, Said};
 use crate::server::command::redact::Redaction;
+use crate::server::command::register::By;
+use crate::server::command::relaymsg::Relayed;
 use crate::server::command::{
-    away, invite, join, kick, markread, metadata, mode, nick, oper, part, redact, register, services, setname, topic,
+    away, credentials, invite, join, kick, markread, metadata, mode, nick, oper, part, redact, register, relaymsg,
+    rename, services, setname, topic,
 };
 use crate::server::event::ConnId;
 use crate::server::frame::Frame;
@@ -141,6 +147,17 @@ pub enum Change<'a> {
         /// In milliseconds since 1970.
         time: u64,
     },
+    /// RELAYMSG, NPC, NPCA, SCENE
+    Relayed(&'a Relayed<'a>),
+    /// RENAME of a channel
+    Rename {
+        /// The channel.
+        old: &'a str,
+        /// A name that a channel may have.
+        new: &'a str,
+        /// Why; may be empty.
+        reason: &'a str,
+    },
     /// METADATA SET
     Metadata {
         /// A nick or channel, or `*`.
@@ -163,17 +180,24 @@ pub enum Change<'a> {
     Account {
         /// Its name.
         name: &'a str,
-        /// Its password's hash.
-        hash: &'a str,
-        /// Whether NickServ answers.
-        by_nickserv: bool,
+        /// What is kept of its password; `None` where it has none.
+        secrets: Option<&'a Secrets>,
+        /// Who asked for it.
+        by: By,
     },
     /// Another password.
     Password {
         /// Whose.
         account: AccountId,
-        /// Its hash.
-        hash: &'a str,
+        /// What is kept of it.
+        secrets: &'a Secrets,
+    },
+    /// Another way to log in, or one less.
+    Credentials {
+        /// Whose.
+        account: AccountId,
+        /// What is other.
+        change: CredentialChange<'a>,
     },
     /// NickServ SET ALWAYS-ON, PERSISTENCE SET
     AlwaysOn {
@@ -213,6 +237,19 @@ pub enum Change<'a> {
         /// The channel.
         channel: &'a str,
     },
+}
+
+/// What is other about the credentials of an account.
+#[derive(Clone, Debug)]
+pub enum CredentialChange<'a> {
+    /// What SCRAM keeps of its password, which was seen at a login.
+    Scram(&'a [Credential]),
+    /// NickServ CERT ADD, of a fingerprint.
+    AddCertificate(&'a str),
+    /// NickServ CERT DEL.
+    RemoveCertificate(&'a str),
+    /// NickServ SET PUBKEY.
+    Key(Option<PublicKey>),
 }
 
 /// How a change is refused that cannot be kept.
@@ -272,6 +309,10 @@ impl Server {
                 "MESSAGE_ERROR",
                 said.target,
             )),
+            Change::Relayed(relayed) => {
+                history.then_some(Refusal::Fail(relayed.command, "MESSAGE_ERROR", relayed.channel))
+            }
+            Change::Rename { old, .. } => kept(old).then_some(Refusal::Fail("RENAME", "CANNOT_RENAME", old)),
             Change::Kick { channel, .. } => {
                 history.then_some(Refusal::Fail("KICK", "TEMPORARILY_UNAVAILABLE", channel))
             }
@@ -291,10 +332,11 @@ impl Server {
                 kept.then_some(Refusal::Fail("METADATA", "RATE_LIMITED", target))
             }
             Change::Redact(redaction, _) => Some(Refusal::Fail("REDACT", "UNKNOWN_MSGID", &redaction.target)),
-            Change::Account { by_nickserv: true, .. }
+            Change::Account { by: By::NickServ, .. }
+            | Change::Password { .. }
+            | Change::Credentials { .. }
             | Change::AlwaysOn { by_nickserv: true, .. }
             | Change::Multiclient { .. }
-            | Change::Password { .. }
             | Change::AutoreplayMissed { .. } => Some(Refusal::Service("NickServ")),
             Change::AlwaysOn { .. } => Some(Refusal::Fail("PERSISTENCE", "UNKNOWN_ERROR", "SET")),
             Change::Account { name, .. } => Some(Refusal::Fail("REGISTER", "TEMPORARILY_UNAVAILABLE", name)),
@@ -338,12 +380,15 @@ impl Server {
             Change::Setname { realname } => setname::apply(self, ctx, realname),
             Change::Invite { nick, channel } => invite::apply(self, ctx, nick, channel),
             Change::Marker { target, time } => markread::apply(self, ctx, seq, target, time),
+            Change::Relayed(relayed) => relaymsg::apply(self, ctx, seq, relayed),
+            Change::Rename { old, new, reason } => rename::apply(self, ctx, seq, old, new, reason),
             Change::Metadata { target, key, value } => metadata::apply(self, ctx, seq, target, key, value),
             Change::MetadataClear { target } => metadata::apply_clear(self, ctx, seq, target),
             Change::Redact(redaction, row) => redact::apply(self, ctx, seq, redaction, row),
             Change::OperUp => oper::apply(self, ctx),
-            Change::Account { name, hash, by_nickserv } => register::apply(self, ctx, seq, name, hash, by_nickserv),
-            Change::Password { account, hash } => services::apply_password(self, ctx, seq, account, hash),
+            Change::Account { name, secrets, by } => register::apply(self, ctx, seq, name, secrets, by),
+            Change::Password { account, secrets } => credentials::apply_password(self, ctx, seq, account, secrets),
+            Change::Credentials { account, change } => credentials::apply(self, ctx, seq, account, &change),
             Change::AlwaysOn { account, chosen, by_nickserv } => {
                 services::apply_always_on(self, ctx, seq, account, chosen, by_nickserv);
             }

@@ -150,6 +150,21 @@ impl Channel {
         }
     }
 
+    /// The entries of all its lists, as they are kept.
+    pub fn list_rows(&self) -> Vec<ListRow> {
+        ['b', 'e', 'I']
+            .into_iter()
+            .flat_map(|mode| self.list(mode).into_iter().flatten().map(move |entry| (mode, entry)))
+            .map(|(mode, entry)| ListRow {
+                channel: self.folded.as_str().into(),
+                mode,
+                mask: entry.mask.clone(),
+                setter: entry.setter.clone(),
+                set_at: entry.set_at,
+            })
+            .collect()
+    }
+
     /// Sets or removes a key.
     pub fn set_metadata(&mut self, key: &str, value: Option<&str>) {
         put_metadata(&mut self.metadata, key, value);

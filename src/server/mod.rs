@@ -8,6 +8,7 @@ pub mod command;
 pub mod event;
 pub mod frame;
 pub mod history;
+pub mod login;
 pub mod network;
 pub mod policy;
 pub mod presence;
@@ -56,6 +57,9 @@ pub struct Server {
     /// Wall time that never goes back.
     clock: u64,
     epoch: u32,
+    /// The database's secret, and how often it was started: see [`Server::nonce`].
+    secret: [u8; 32],
+    boot: u32,
     last_seq: Seq,
     durable: Seq,
     store_failing: Option<Box<str>>,
@@ -89,7 +93,7 @@ impl Server {
     pub fn new(settings: Arc<Settings>, snapshot: Snapshot, workers: usize, now: Now) -> Server {
         let first_seq = u64::from(snapshot.boot) << SEQ_COUNTER_BITS;
         let last_time = snapshot.conversations.iter().map(|(_, last, _)| *last).max().unwrap_or(0);
-        let epoch = snapshot.epoch;
+        let (epoch, secret, boot) = (snapshot.epoch, snapshot.secret, snapshot.boot);
         let isupport = Arc::new(registration::isupport(&settings, Casemapping::Ascii));
         Server {
             network: {
@@ -110,6 +114,8 @@ impl Server {
             // row of the past is passed by, and never by more than a day.
             clock: now.unix_ms.max(last_time.min(now.unix_ms + 86_400_000)),
             epoch,
+            secret,
+            boot,
             last_seq: first_seq,
             durable: first_seq,
             store_failing: None,
@@ -443,13 +449,13 @@ impl Server {
         self.out.store.push((seq, record));
     }
 
-    /// What output waits for that shows the kept change `seq`.
+    /// What output waits for that shows the change `seq`: nothing, where it has kept nothing so far.
     pub fn wait_for(&self, seq: Seq) -> Seq {
-        if self.settings.wait_for_store && !(self.store_failing.is_some() && self.settings.relay_when_store_fails) {
-            seq
-        } else {
-            0
-        }
+        let waits =
+            self.settings.wait_for_store && !(self.store_failing.is_some() && self.settings.relay_when_store_fails);
+        // A number without a record is never reported durable.
+        let mut latest = self.out.store.iter().rev().take_while(|(kept, _)| *kept >= seq);
+        if waits && latest.any(|(kept, _)| *kept == seq) { seq } else { 0 }
     }
 
     /// Whether what must be kept has to be refused now; the reason.

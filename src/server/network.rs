@@ -15,7 +15,8 @@ use crate::limits;
 use crate::server::channel::Channel;
 use crate::server::event::ConnId;
 use crate::server::record::{
-    AccountId, AccountRow, ConversationId, ConversationRow, MetadataRow, Record, Seq, Snapshot,
+    AccountId, AccountRow, ConversationId, ConversationRow, Credentials, CredentialsRow, MetadataRow, Record, Seq,
+    Snapshot,
 };
 use crate::server::user::{Metadata, User, put_metadata};
 
@@ -36,6 +37,8 @@ pub struct Network {
     channel_names: AHashMap<Folded, ChannelId>,
     accounts: AHashMap<AccountId, AccountRow>,
     account_names: AHashMap<Folded, AccountId>,
+    credentials: AHashMap<AccountId, Credentials>,
+    certificate_owners: AHashMap<Box<str>, AccountId>,
     next_channel: u64,
     conversations: AHashMap<Box<str>, Conversation>,
     peers: AHashMap<AccountId, Vec<Box<str>>>,
@@ -142,6 +145,8 @@ impl Network {
             channel_names: AHashMap::new(),
             accounts: AHashMap::new(),
             account_names: AHashMap::new(),
+            credentials: AHashMap::new(),
+            certificate_owners: AHashMap::new(),
             next_channel: 0,
             conversations: AHashMap::new(),
             peers: AHashMap::new(),
@@ -159,6 +164,9 @@ impl Network {
         };
         for account in snapshot.accounts {
             network.put_account(account);
+        }
+        for row in snapshot.credentials {
+            network.put_credentials(row);
         }
         for (row, last_time, last_text) in snapshot.conversations {
             network.next_conversation = network.next_conversation.max(row.id + 1);
@@ -295,6 +303,45 @@ impl Network {
         id
     }
 
+    /// Gives a channel another name, which no other has.
+    pub fn rename_channel(&mut self, id: ChannelId, name: &str) {
+        let folded = self.fold(name);
+        let channel = &mut self.channels[id];
+        channel.name = name.into();
+        let was = std::mem::replace(&mut channel.folded, folded.clone());
+        self.channel_names.remove(&was);
+        self.channel_names.insert(folded, id);
+    }
+
+    /// Gives a conversation another key. One that has that key already, of an earlier channel of the name,
+    /// is put aside under a key that no channel can have. The conversations whose key is another one now.
+    pub fn rename_conversation(&mut self, old: &str, new: &str) -> Vec<(ConversationId, Box<str>)> {
+        let mut moved = Vec::new();
+        let Some(conversation) = self.conversations.remove(old) else { return moved };
+        if let Some(earlier) = self.conversations.remove(new) {
+            let aside: Box<str> = format!("{new} {}", earlier.id).into();
+            moved.push((earlier.id, aside.clone()));
+            self.conversations.insert(aside, earlier);
+        }
+        moved.push((conversation.id, new.into()));
+        self.conversations.insert(new.into(), conversation);
+        moved
+    }
+
+    /// Moves all read markers of a conversation to its new key: whose, and where they stand.
+    pub fn rename_markers(&mut self, old: &str, new: &str) -> Vec<(AccountId, u64)> {
+        let mut moved = Vec::new();
+        self.markers.retain(|account, markers| {
+            if let Some(time) = markers.remove(old) {
+                markers.insert(new.into(), time);
+                moved.push((*account, time));
+            }
+            true
+        });
+        moved.sort_unstable();
+        moved
+    }
+
     /// Forgets a channel that has no members and is not registered.
     pub fn drop_channel_if_empty(&mut self, id: ChannelId) {
         let channel = &self.channels[id];
@@ -327,7 +374,34 @@ impl Network {
     pub fn remove_account(&mut self, id: AccountId) {
         if let Some(row) = self.accounts.remove(&id) {
             self.account_names.remove(&*row.folded);
+            self.put_credentials(CredentialsRow { account: id, credentials: Credentials::default() });
         }
+    }
+
+    /// What an account logs in with, beside its password's hash.
+    pub fn credentials(&self, account: AccountId) -> Option<&Credentials> {
+        self.credentials.get(&account)
+    }
+
+    /// Changes what an account logs in with.
+    pub fn put_credentials(&mut self, row: CredentialsRow) {
+        let CredentialsRow { account, credentials } = row;
+        if let Some(old) = self.credentials.remove(&account) {
+            for certificate in old.certificates {
+                self.certificate_owners.remove(&certificate);
+            }
+        }
+        for certificate in &credentials.certificates {
+            self.certificate_owners.insert(certificate.clone(), account);
+        }
+        if credentials != Credentials::default() {
+            self.credentials.insert(account, credentials);
+        }
+    }
+
+    /// Whose certificate has this fingerprint.
+    pub fn account_by_certificate(&self, fingerprint: &str) -> Option<AccountId> {
+        self.certificate_owners.get(fingerprint).copied()
     }
 
     /// How far a device of an account has read; `None` while it is connected or was never here.

@@ -1,4 +1,4 @@
-//! From a connection to a user, and back: opening, registration, login, leaving.
+//! From a connection to a user, and back: opening, registration, leaving.
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use crate::server::change::{Change, Happened};
 use crate::server::command::{self, Pending};
 use crate::server::event::{ConnId, Peer};
 use crate::server::frame::{Form, Frame, Tagged};
+use crate::server::login::{self, Door};
 use crate::server::network::UserId;
 use crate::server::policy;
 use crate::server::record::{AccountId, Kind, Record, SeenRow, Seq};
@@ -144,28 +145,6 @@ impl Server {
         self.settings.throttle.as_ref()?.limits(&self.session(conn)?.peer)
     }
 
-    /// Whether a login may be tried from here, and for this account; counts only failures.
-    pub fn may_try_login(&self, conn: ConnId, account: &str) -> bool {
-        let Some(session) = self.session(conn) else { return false };
-        let Some(throttle) = &self.settings.throttle else { return true };
-        let now = self.now.mono_ms;
-        let account = Tried::LoginTo(self.network.fold(account).as_str().into());
-        self.throttles.would_allow(&account, throttle.limits.login_failures_per_minute, now)
-            && throttle.limits(&session.peer).is_none_or(|limits| {
-                let from = Tried::LoginFrom(Origin::of(&session.peer));
-                self.throttles.would_allow(&from, limits.login_failures_per_minute, now)
-            })
-    }
-
-    /// Notes that a login failed.
-    pub fn login_failed(&mut self, conn: ConnId, account: &str) {
-        let Some(origin) = self.session(conn).map(|session| Origin::of(&session.peer)) else { return };
-        let now = self.now.mono_ms;
-        let account = self.network.fold(account).as_str().into();
-        self.throttles.allow(Tried::LoginTo(account), u32::MAX, 60_000, now);
-        self.throttles.allow(Tried::LoginFrom(origin), u32::MAX, 60_000, now);
-    }
-
     /// Whether one more account may be registered from here; counts it.
     pub fn may_register_account(&mut self, conn: ConnId) -> bool {
         let Some(origin) = self.session(conn).map(|session| Origin::of(&session.peer)) else { return false };
@@ -194,15 +173,10 @@ impl Server {
         if let (Some(password), None, false) = (&password, account, registration.password_login_tried) {
             registration.password_login_tried = true;
             if let Some((name, secret)) = password.split_once(':') {
-                let (name, device) = command::authenticate::split_device(name);
-                if let Some(row) = self.network.account_by_name(name) {
-                    let (id, hash) = (row.id, row.password.clone());
-                    if self.may_try_login(conn, name) {
-                        let call = Call::Verify { password: secret.into(), hash: Some(hash) };
-                        let pending = Pending::PassLogin { account: id, name: name.into(), device: device.into() };
-                        self.call(ctx, call, pending);
-                        return;
-                    }
+                let (name, device) = login::split_device(name);
+                if self.network.account_by_name(name).is_some() {
+                    self.try_password(ctx, Door::Pass, name, device, secret);
+                    return;
                 }
             }
         }
@@ -216,7 +190,7 @@ impl Server {
                     self.refuse(ctx, "This server asks for a password");
                     return;
                 };
-                self.call(ctx, Call::Verify { password, hash: Some(hash) }, Pending::ServerPassword);
+                self.call(ctx, Call::Verify { password, hash: Some(hash), derive: None }, Pending::ServerPassword);
                 return;
             }
         }
@@ -431,14 +405,14 @@ impl Server {
     }
 
     /// A connection of a device has gone: where it was the last, the device has read so far.
-    fn device_left(&mut self, account: AccountId, device: &str, seen: Seq) {
+    pub(super) fn device_left(&mut self, account: AccountId, device: &str, seen: Seq) {
         if self.network.device_went(account, device) {
             self.submit_alone(Change::Seen { account, device, seen: Some(seen) });
         }
     }
 
     /// A connection is a device's from now on.
-    fn device_came(&mut self, account: AccountId, device: &str) {
+    pub(super) fn device_came(&mut self, account: AccountId, device: &str) {
         if self.network.device_came(account, device) {
             self.submit_alone(Change::Seen { account, device, seen: None });
         }
@@ -496,67 +470,6 @@ impl Server {
     pub(super) fn close_silent(&mut self, conn: ConnId, reason: &str) {
         let seen = self.session(conn).map_or(0, |session| session.heard_seq);
         self.close_seen(conn, reason, reason, None, seen);
-    }
-
-    // Accounts.
-
-    /// Logs a connection in: 900, and ACCOUNT to whom it concerns.
-    pub fn login(&mut self, ctx: &mut Ctx, account: AccountId, device: &str) {
-        let Some(row) = self.network.account(account) else { return };
-        let name = row.name.clone();
-        let replays = row.autoreplay_missed;
-        let after = self.network.seen(account, device);
-        let Some(session) = self.session_mut(ctx.conn) else { return };
-        let user = session.user;
-        let (old_account, old_device) = (session.account, session.device.clone());
-        session.replay_after = after.filter(|_| replays);
-        if let Some(old) = old_account {
-            self.device_left(old, &old_device, self.last_seq);
-        }
-        self.set_session_account(ctx.conn, account, &name, device);
-        let mask = match user {
-            Some(user) => self.network.users[user].source.to_string(),
-            None => format!("{}!*@*", ctx.reply.nick),
-        };
-        ctx.reply.numeric(Numeric::RPL_LOGGEDIN, &[&mask, &name], Some(&format!("You are now logged in as {name}")));
-        if let Some(user) = user {
-            for conn in self.network.users[user].sessions.clone() {
-                let other = self.session(conn).map(|session| (session.account, session.device.clone()));
-                let Some((was, device)) = other.filter(|(was, _)| *was != Some(account)) else { continue };
-                if let Some(was) = was {
-                    self.device_left(was, &device, self.last_seq);
-                }
-                self.set_session_account(conn, account, &name, &device);
-            }
-            self.submit(ctx, Change::LoggedIn { user, account, name });
-        }
-    }
-
-    fn set_session_account(&mut self, conn: ConnId, account: AccountId, name: &Arc<str>, device: &str) {
-        if let Some(session) = self.session_mut(conn) {
-            session.account = Some(account);
-            session.account_name = Some(name.clone());
-            session.device = device.into();
-            self.device_came(account, device);
-        }
-    }
-
-    /// Gives a user an account, and tells whom it concerns.
-    pub(super) fn set_account(&mut self, ctx: &mut Ctx, user: UserId, account: AccountId, name: Arc<str>) {
-        self.forget_presence(user);
-        let there = &mut self.network.users[user];
-        there.account = Some(account);
-        there.account_name = Some(name);
-        let mut line = Vec::with_capacity(96);
-        write_line(&mut line, &there.source, "ACCOUNT", &[there.account_name.as_deref().unwrap_or("*")], None);
-        let mut frame = self.frame_from(user, line);
-        frame.forms[0].needs = CapSet::of(&[Cap::AccountNotify]);
-        ctx.reply.frame(&frame);
-        let neighbours = self.network.neighbours(user);
-        let frame = Arc::new(frame);
-        self.frame_to_users(&neighbours, frame.clone(), Some(ctx.conn));
-        command::monitor::extend(self, user, &frame, &neighbours);
-        self.keep_presence(user);
     }
 }
 

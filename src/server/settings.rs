@@ -3,6 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ircv3::sasl::Mechanism;
+
+use crate::accounts::{self, token::Tokens};
 use ircv3::Cidr;
 
 use crate::server::event::Peer;
@@ -42,6 +45,14 @@ pub struct Settings {
     pub registration: bool,
     /// Whether accounts may be registered before the connection is.
     pub register_before_connect: bool,
+    /// How often SCRAM hashes a new password.
+    pub scram_iterations: u32,
+    /// SASL mechanisms that are offered, where the connection lets them be.
+    pub mechanisms: Vec<Mechanism>,
+    /// Bearer tokens that log in; `None` where none do.
+    pub tokens: Option<Arc<Tokens>>,
+    /// Whether a token for an account that is not there makes it.
+    pub token_autocreate: bool,
     /// Who stays on the network without a connection.
     pub always_on: AlwaysOn,
     /// Days without a connection after which they leave; 0 is never.
@@ -176,6 +187,10 @@ impl Default for Settings {
             relay_when_store_fails: false,
             registration: true,
             register_before_connect: true,
+            scram_iterations: accounts::DEFAULT_ITERATIONS,
+            mechanisms: Mechanism::ALL.iter().map(|(mechanism, _)| *mechanism).collect(),
+            tokens: None,
+            token_autocreate: false,
             always_on: AlwaysOn::OptIn,
             always_on_expiry_days: 0,
             channel_registration: true,

@@ -18,8 +18,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, Postgres, Row, SqlS
 use tokio::time::timeout;
 
 use crate::server::record::{
-    AccountId, AccountRow, ChannelRow, ConversationId, ConversationRow, Kind, ListRow, MarkerRow, MessageRow,
-    MetadataRow, PresenceRow, Record, SeenRow, Seq, Snapshot, Wanted,
+    AccountId, AccountRow, ChannelRow, ConversationId, ConversationRow, Credentials, CredentialsRow, Kind, ListRow,
+    MarkerRow, MessageRow, MetadataRow, PresenceRow, Record, SeenRow, Seq, Snapshot, Wanted,
 };
 use crate::store::reader::{Direction, Span};
 use crate::store::{StoreError, Sync};
@@ -269,6 +269,7 @@ struct Batch<'a> {
     /// Those that went at some time in the batch. What is said of them below came after that.
     gone_accounts: Vec<AccountId>,
     accounts: BTreeMap<AccountId, &'a AccountRow>,
+    credentials: BTreeMap<AccountId, &'a Credentials>,
     seen: BTreeMap<(AccountId, &'a str), Option<Seq>>,
     markers: BTreeMap<(AccountId, &'a str), u64>,
     presences: BTreeMap<AccountId, Option<&'a PresenceRow>>,
@@ -297,12 +298,14 @@ impl<'a> Batch<'a> {
             Record::AccountGone(id) => {
                 let owner = owner(*id);
                 self.accounts.remove(id);
+                self.credentials.remove(id);
                 self.seen.retain(|(account, _), _| account != id);
                 self.markers.retain(|(account, _), _| account != id);
                 self.presences.remove(id);
                 self.metadata.retain(|(of, _), _| *of != owner);
                 self.gone_accounts.push(*id);
             }
+            Record::Credentials(row) => drop(self.credentials.insert(row.account, &row.credentials)),
             Record::Channel(row) => drop(self.channels.insert(&row.folded, row)),
             Record::ChannelGone(folded) => {
                 self.channels.remove(&**folded);
@@ -335,6 +338,7 @@ impl<'a> Batch<'a> {
         statements.extend(gone_accounts(&self.gone_accounts));
         statements.extend(gone_channels(&self.gone_channels));
         statements.extend(accounts(self.accounts.into_values().collect()));
+        statements.extend(credentials(self.credentials));
         statements.extend(seen(self.seen));
         statements.extend(markers(self.markers));
         statements.extend(presences(self.presences));
@@ -394,6 +398,7 @@ fn gone_accounts<'a>(ids: &[AccountId]) -> Vec<Statement<'a>> {
         sqlx::query("DELETE FROM marker WHERE account = ANY($1)").bind(ids.clone()),
         sqlx::query("DELETE FROM presence WHERE account = ANY($1)").bind(ids.clone()),
         sqlx::query("DELETE FROM metadata WHERE owner = ANY($1)").bind(owners),
+        sqlx::query("DELETE FROM credential WHERE account = ANY($1)").bind(ids.clone()),
         sqlx::query("DELETE FROM account WHERE id = ANY($1)").bind(ids),
     ]
 }
@@ -421,6 +426,30 @@ fn accounts(rows: Vec<&AccountRow>) -> Option<Statement<'_>> {
             .bind(column(&rows, |row| row.always_on))
             .bind(column(&rows, |row| row.multiclient))
     })
+}
+
+/// All of an account's rows in place of those that it had.
+fn credentials<'a>(rows: BTreeMap<AccountId, &'a Credentials>) -> Vec<Statement<'a>> {
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    let ids: Vec<i64> = rows.keys().map(|account| *account as i64).collect();
+    let (mut accounts, mut kinds, mut texts) = (Vec::new(), Vec::new(), Vec::new());
+    for (account, credentials) in rows {
+        for (kind, text) in credentials.rows() {
+            accounts.push(account as i64);
+            kinds.push(kind);
+            texts.push(text);
+        }
+    }
+    let insert = sqlx::query(
+        "INSERT INTO credential (account, kind, text) SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[]) \
+         ON CONFLICT DO NOTHING",
+    );
+    vec![
+        sqlx::query("DELETE FROM credential WHERE account = ANY($1)").bind(ids),
+        insert.bind(accounts).bind(kinds).bind(texts),
+    ]
 }
 
 fn seen<'a>(rows: BTreeMap<(AccountId, &'a str), Option<Seq>>) -> Option<Statement<'a>> {
@@ -599,12 +628,14 @@ async fn load(connection: &mut PgConnection) -> Result<Snapshot, Error> {
             .fetch_one(&mut *transaction)
             .await?;
     let last_seq = last_seq.unwrap_or(0);
-    sqlx::query("INSERT INTO meta (one, epoch, boot) VALUES (true, $1, 0) ON CONFLICT (one) DO NOTHING")
+    sqlx::query("INSERT INTO meta (one, epoch, boot, seed) VALUES (true, $1, 0, $2) ON CONFLICT (one) DO NOTHING")
         .bind(i64::from(rand::random::<u32>()))
+        .bind(rand::random::<[u8; 32]>().to_vec())
         .execute(&mut *transaction)
         .await?;
-    let (epoch, boot): (i64, i64) =
-        sqlx::query_as("UPDATE meta SET boot = boot + 1 RETURNING epoch, boot").fetch_one(&mut *transaction).await?;
+    let start = sqlx::query_as("UPDATE meta SET boot = boot + 1 RETURNING epoch, boot, seed");
+    let (epoch, boot, secret): (i64, i64, Vec<u8>) = start.fetch_one(&mut *transaction).await?;
+    let secret = secret.try_into().map_err(|_| Error::Decode("a secret that is not 32 bytes".into()))?;
     let connected = sqlx::query("UPDATE seen SET seq = $1 WHERE seq IS NULL").bind(last_seq);
     connected.execute(&mut *transaction).await?;
     transaction.commit().await?;
@@ -627,6 +658,12 @@ async fn load(connection: &mut PgConnection) -> Result<Snapshot, Error> {
     })
     .fetch_all(&mut *connection)
     .await?;
+    let rows = sqlx::query("SELECT account, kind, text FROM credential ORDER BY account, kind, text")
+        .try_map(|row: PgRow| Ok((number(&row, 0)?, row.try_get::<String, _>(1)?, row.try_get::<String, _>(2)?)))
+        .fetch_all(&mut *connection)
+        .await?;
+    let credentials = CredentialsRow::gather(rows)
+        .ok_or_else(|| Error::Decode("a credential that this version does not understand".into()))?;
     let channels = sqlx::query(
         "SELECT folded, name, founder, registered, created, topic, topic_setter, topic_set_at, modes, key, \"limit\" \
          FROM channel ORDER BY folded",
@@ -713,7 +750,21 @@ async fn load(connection: &mut PgConnection) -> Result<Snapshot, Error> {
     .fetch_all(&mut *connection)
     .await?;
     let (epoch, boot, last_seq) = (epoch as u32, boot as u32, last_seq as u64);
-    Ok(Snapshot { epoch, boot, last_seq, accounts, channels, lists, conversations, seen, markers, metadata, presences })
+    Ok(Snapshot {
+        epoch,
+        secret,
+        boot,
+        last_seq,
+        accounts,
+        credentials,
+        channels,
+        lists,
+        conversations,
+        seen,
+        markers,
+        metadata,
+        presences,
+    })
 }
 
 fn number(row: &PgRow, column: usize) -> Result<u64, Error> {

@@ -15,8 +15,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, Row, SqlSafeStr, Sq
 
 use crate::limits::STORE_BATCH;
 use crate::server::record::{
-    AccountRow, ChannelRow, ConversationId, ConversationRow, Kind, ListRow, MarkerRow, MessageRow, MetadataRow,
-    PresenceRow, Record, SeenRow, Seq, Snapshot, Wanted,
+    AccountRow, ChannelRow, ConversationId, ConversationRow, CredentialsRow, Kind, ListRow, MarkerRow, MessageRow,
+    MetadataRow, PresenceRow, Record, SeenRow, Seq, Snapshot, Wanted,
 };
 use crate::store::reader::{Direction, Span};
 use crate::store::{StoreError, Sync};
@@ -45,6 +45,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (3, "redaction", include_str!("migrations/sqlite/0003_redaction.sql")),
     (4, "metadata", include_str!("migrations/sqlite/0004_metadata.sql")),
     (5, "presence", include_str!("migrations/sqlite/0005_presence.sql")),
+    (6, "credentials", include_str!("migrations/sqlite/0006_credentials.sql")),
 ];
 
 /// Where the database is and how it is opened.
@@ -305,7 +306,18 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
             presence.execute(&mut *connection).await?;
             let metadata = sqlx::query("DELETE FROM metadata WHERE owner = ?").bind(format!("${id}"));
             metadata.execute(&mut *connection).await?;
+            let credentials = sqlx::query("DELETE FROM credential WHERE account = ?").bind(*id as i64);
+            credentials.execute(&mut *connection).await?;
             sqlx::query("DELETE FROM account WHERE id = ?").bind(*id as i64)
+        }
+        Record::Credentials(row) => {
+            let gone = sqlx::query("DELETE FROM credential WHERE account = ?").bind(row.account as i64);
+            gone.execute(&mut *connection).await?;
+            for (kind, text) in row.credentials.rows() {
+                let kept = sqlx::query("INSERT INTO credential (account, kind, text) VALUES (?, ?, ?)");
+                kept.bind(row.account as i64).bind(kind).bind(text).execute(&mut *connection).await?;
+            }
+            return Ok(());
         }
         Record::Channel(row) => {
             let (topic, setter, set_at) = match &row.topic {
@@ -399,8 +411,12 @@ async fn load(connection: &mut SqliteConnection) -> Result<Snapshot, Error> {
         .bind(rand::random::<u32>())
         .execute(&mut *transaction)
         .await?;
-    let (epoch, boot): (u32, u32) =
-        sqlx::query_as("UPDATE meta SET boot = boot + 1 RETURNING epoch, boot").fetch_one(&mut *transaction).await?;
+    let (epoch, boot, secret): (u32, u32, Vec<u8>) =
+        sqlx::query_as("UPDATE meta SET boot = boot + 1, seed = coalesce(seed, ?) RETURNING epoch, boot, seed")
+            .bind(rand::random::<[u8; 32]>().to_vec())
+            .fetch_one(&mut *transaction)
+            .await?;
+    let secret = secret.try_into().map_err(|_| Error::Decode("a secret that is not 32 bytes".into()))?;
     let connected = sqlx::query("UPDATE seen SET seq = ? WHERE seq IS NULL").bind(last_seq);
     connected.execute(&mut *transaction).await?;
     transaction.commit().await?;
@@ -421,6 +437,12 @@ async fn load(connection: &mut SqliteConnection) -> Result<Snapshot, Error> {
             })
             .fetch_all(&mut *connection)
             .await?;
+    let rows = sqlx::query("SELECT account, kind, text FROM credential ORDER BY account, kind, text")
+        .try_map(|row: SqliteRow| Ok((number(&row, 0)?, row.try_get::<String, _>(1)?, row.try_get::<String, _>(2)?)))
+        .fetch_all(&mut *connection)
+        .await?;
+    let credentials = CredentialsRow::gather(rows)
+        .ok_or_else(|| Error::Decode("a credential that this version does not understand".into()))?;
     let channels = sqlx::query(
         "SELECT folded, name, founder, registered, created, topic, topic_setter, topic_set_at, modes, key, \"limit\" \
          FROM channel ORDER BY folded",
@@ -516,7 +538,21 @@ async fn load(connection: &mut SqliteConnection) -> Result<Snapshot, Error> {
     .fetch_all(&mut *connection)
     .await?;
     let last_seq = last_seq as u64;
-    Ok(Snapshot { epoch, boot, last_seq, accounts, channels, lists, conversations, seen, markers, metadata, presences })
+    Ok(Snapshot {
+        epoch,
+        secret,
+        boot,
+        last_seq,
+        accounts,
+        credentials,
+        channels,
+        lists,
+        conversations,
+        seen,
+        markers,
+        metadata,
+        presences,
+    })
 }
 
 fn number(row: &SqliteRow, column: usize) -> Result<u64, Error> {

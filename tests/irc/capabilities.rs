@@ -53,7 +53,7 @@ fn ls_302_offers_everything_with_values() {
     for cap in OFFERED {
         assert!(offered.contains_key(*cap), "{cap} is not offered: {offered:?}");
     }
-    assert_eq!(offered["sasl"], Some("PLAIN".to_owned()));
+    assert_eq!(offered["sasl"], Some("PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,ECDSA-NIST256P-CHALLENGE".to_owned()));
 }
 
 #[test]
@@ -73,7 +73,10 @@ fn c11_without_302_there_is_one_line_without_values() {
 fn c11_a_higher_version_is_302_and_the_answer_follows_the_request() {
     let server = Server::start();
     let mut client = server.connect();
-    assert_eq!(offered(&mut client, "CAP LS 307")["sasl"], Some("PLAIN".to_owned()));
+    assert_eq!(
+        offered(&mut client, "CAP LS 307")["sasl"],
+        Some("PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,ECDSA-NIST256P-CHALLENGE".to_owned())
+    );
     assert_eq!(offered(&mut client, "CAP LS")["sasl"], None);
 }
 

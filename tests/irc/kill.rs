@@ -17,10 +17,15 @@ type Seen = (String, String, String);
 
 #[test]
 fn whatever_anyone_saw_before_a_kill_is_there_once_in_order_and_what_was_promised_holds() {
+    kills(&[]);
+}
+
+/// The whole program, on a server with these settings.
+pub fn kills(settings: &[(&str, &str)]) {
     let rounds = env::var("ROOST_KILLS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(8);
     let seed: u64 = env::var("ROOST_KILL_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     let mut chance = Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-    let mut server = Server::start();
+    let mut server = Server::with(settings);
     for name in ["alice", "bob"] {
         server.account(name, "secret0");
     }

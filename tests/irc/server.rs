@@ -204,6 +204,7 @@ pub fn bare_command(home: &Path) -> Command {
         .env("ROOST__FLOOD__ENABLED", "false")
         .env("ROOST__THROTTLE__ENABLED", "false")
         .env("ROOST__ACCOUNTS__BCRYPT_COST", "4")
+        .env("ROOST__ACCOUNTS__SCRAM_ITERATIONS", "4096")
         // What the tests are about is what a client sees, not how hard the disk works for it.
         .env("ROOST__STORE__SYNC", "normal")
         .stdin(Stdio::null())

@@ -39,7 +39,13 @@ def hash_password(password):
 class RoostController(BaseServerController, DirectoryBasedController):
     software_name = "Roost"
     _port_wait_interval = 0.01
-    supported_sasl_mechanisms = {"PLAIN"}
+    supported_sasl_mechanisms = {
+        "PLAIN",
+        "EXTERNAL",
+        "SCRAM-SHA-256",
+        "SCRAM-SHA-512",
+        "ECDSA-NIST256P-CHALLENGE",
+    }
     supports_sts = False
     extban_mute_char = None
 
@@ -75,6 +81,7 @@ class RoostController(BaseServerController, DirectoryBasedController):
             OptionalBehaviors.MULTI_NAMES_COMMAND,
             OptionalBehaviors.MULTI_PRIVMSG,
             OptionalBehaviors.SASL_AFTER_REGISTRATION,
+            OptionalBehaviors.SASL_REAUTHENTICATION,
         )
     )
 
@@ -176,6 +183,8 @@ class RoostController(BaseServerController, DirectoryBasedController):
                 "registration": registration["enabled"],
                 "register_before_connect": registration.get("allow-before-connect", False),
                 "bcrypt_cost": registration["bcrypt-cost"],
+                # irctest's client hashes in Python.
+                "scram_iterations": 4096,
                 "always_on": accounts["multiclient"].get("always-on", "off").replace("disabled", "off"),
             },
             "channels": {

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use roost::server::event::{CallId, Returned};
 use roost::server::history;
 use roost::server::record::{
-    AccountId, AccountRow, ChannelRow, ConversationId, ConversationRow, HistoryQuery, ListRow, MarkerRow, MessageRow,
-    MetadataRow, PresenceRow, Record, SeenRow, Seq, Snapshot,
+    AccountId, AccountRow, ChannelRow, ConversationId, ConversationRow, CredentialsRow, HistoryQuery, ListRow,
+    MarkerRow, MessageRow, MetadataRow, PresenceRow, Record, SeenRow, Seq, Snapshot,
 };
 
 use crate::violation::{Invariant, Outcome, broken};
@@ -19,6 +19,7 @@ pub struct Rows {
     pub messages: BTreeMap<Seq, MessageRow>,
     /// By number.
     pub accounts: BTreeMap<AccountId, AccountRow>,
+    pub credentials: BTreeMap<AccountId, CredentialsRow>,
     channels: BTreeMap<Box<str>, ChannelRow>,
     lists: BTreeMap<(Box<str>, char, Box<str>), ListRow>,
     conversations: BTreeMap<ConversationId, Box<str>>,
@@ -269,9 +270,11 @@ impl Store {
         let conversations = self.disk.conversations.iter();
         Snapshot {
             epoch: self.epoch,
+            secret: [5; 32],
             boot: self.boot,
             last_seq: self.last_seq(),
             accounts: self.disk.accounts.values().cloned().collect(),
+            credentials: self.disk.credentials.values().cloned().collect(),
             channels: self.disk.channels.values().cloned().collect(),
             lists: self.disk.lists.values().cloned().collect(),
             conversations: conversations
@@ -318,10 +321,14 @@ impl Rows {
             }
             Record::AccountGone(id) => {
                 self.accounts.remove(&id);
+                self.credentials.remove(&id);
                 self.seen.retain(|(account, _), _| *account != id);
                 self.markers.retain(|(account, _), _| *account != id);
                 self.metadata.retain(|(owner, _), _| **owner != *format!("${id}"));
                 self.presences.remove(&id);
+            }
+            Record::Credentials(row) => {
+                self.credentials.insert(row.account, *row);
             }
             Record::Channel(row) => {
                 self.channels.insert(row.folded.clone(), *row);

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
+use ircv3::sasl::scram::ChannelBindings;
 use ircv3::{Cap, CapSet, Message};
+use roost::accounts::Secrets;
 use roost::limits;
 use roost::server::Server;
 use roost::server::action::{Actions, Call, NetAction};
@@ -375,10 +377,13 @@ impl<'a> World<'a> {
         }
         let returned = match call {
             _ if self.random.percent(5) => Returned::Failed("busy".into()),
-            Call::Hash { password } => Returned::Hashed(format!("h:{password}").into()),
-            Call::Verify { password, hash } => {
+            Call::Hash { password, .. } => {
+                Returned::Hashed(Box::new(Secrets { hash: format!("h:{password}").into(), scram: Vec::new() }))
+            }
+            Call::Verify { password, hash, .. } => {
                 Returned::Verified(hash.is_some_and(|hash| *hash == *format!("h:{password}")))
             }
+            Call::Token { .. } => Returned::Token(Err("no".into())),
             Call::History(_) | Call::Find { .. } => return Ok(()),
         };
         self.handle(Event::Returned(id, returned), &[])
@@ -403,6 +408,7 @@ impl<'a> World<'a> {
             tls: self.random.percent(50),
             websocket: self.random.percent(20),
             certfp: self.random.percent(10).then(|| "abcd".into()),
+            bindings: ChannelBindings { exporter: self.random.percent(20).then(|| [7; 32].into()), end_point: None },
             host: None,
         };
         self.handle(Event::Opened(conn, Box::new(peer)), &[])?;

@@ -7,6 +7,7 @@ pub mod bulk;
 pub mod cap;
 pub mod chathistory;
 pub mod connection;
+pub mod credentials;
 pub mod info;
 pub mod invite;
 pub mod join;
@@ -24,6 +25,8 @@ pub mod part;
 pub mod persistence;
 pub mod redact;
 pub mod register;
+pub mod relaymsg;
+pub mod rename;
 pub mod services;
 pub mod setname;
 pub mod topic;
@@ -37,6 +40,7 @@ use ircv3::Message;
 use ircv3::numeric::Numeric;
 
 use crate::server::event::Returned;
+use crate::server::login::Attempt;
 use crate::server::record::AccountId;
 use crate::server::{Ctx, Server};
 
@@ -101,6 +105,8 @@ commands! {
     "NICK" 0 Always nick::run, "nick", "Takes a nick.";
     "NICKSERV" 1 Registered services::nickserv, "command [parameters]", "Registers and identifies accounts.";
     "NOTICE" 0 Registered message::notice, "target[,target...] text", "Says something that nothing answers by itself.";
+    "NPC" 3 Registered relaymsg::npc, "channel name text", "Speaks for a character of a game.";
+    "NPCA" 3 Registered relaymsg::npca, "channel name text", "Acts for a character of a game.";
     "NS" 1 Registered services::nickserv, "command [parameters]", "As NICKSERV.";
     "OPER" 2 Registered oper::run, "name password", "Makes you an operator.";
     "PART" 1 Registered part::run, "channel[,channel...] [reason]", "Leaves channels.";
@@ -112,6 +118,9 @@ commands! {
     "QUIT" 0 Always connection::quit, "[reason]", "Ends the connection.";
     "REDACT" 2 Registered redact::run, "target msgid [reason]", "Takes back what was said.";
     "REGISTER" 3 Always register::run, "account|* email|* password", "Makes an account.";
+    "RELAYMSG" 3 Registered relaymsg::run, "channel nick text", "Speaks for someone on another network (channel operators).";
+    "RENAME" 2 Registered rename::run, "channel name [reason]", "Gives a channel another name.";
+    "SCENE" 2 Registered relaymsg::scene, "channel text", "Describes the scene of a game.";
     "SETNAME" 1 Registered setname::run, "realname", "Changes your real name.";
     "TAGMSG" 0 Registered message::tagmsg, "target[,target...]", "Sends tags alone.";
     "TIME" 0 Registered info::time, "[server]", "The server's time.";
@@ -172,39 +181,18 @@ pub fn printable(word: &str) -> &str {
 pub enum Pending {
     /// The server's password.
     ServerPassword,
-    /// `PASS account:password`.
-    PassLogin {
-        /// The account.
-        account: AccountId,
-        /// Its name, as given.
-        name: Box<str>,
-        /// The device.
-        device: Box<str>,
-    },
-    /// SASL PLAIN.
-    Sasl {
-        /// The account; `None` where there is none of that name.
-        account: Option<AccountId>,
-        /// The name, as given.
-        name: Box<str>,
-        /// The device.
-        device: Box<str>,
-    },
+    /// A password that somebody logs in with.
+    Login(Attempt),
+    /// A token that somebody logs in with.
+    Token(authenticate::Presented),
     /// WEBIRC.
     WebIrc(Box<webirc::Spoken>),
-    /// NickServ IDENTIFY.
-    Identify {
-        /// The account; `None` where there is none of that name.
-        account: Option<AccountId>,
-        /// The name, as given.
-        name: Box<str>,
-    },
     /// REGISTER, or NickServ REGISTER.
     Register {
         /// The account's name.
         name: Box<str>,
-        /// Whether NickServ answers.
-        by_nickserv: bool,
+        /// Who asked for it.
+        by: register::By,
     },
     /// A new password for an account, by NickServ.
     SetPassword {
@@ -235,24 +223,11 @@ pub fn resume(server: &mut Server, ctx: &mut Ctx, pending: Pending, returned: Re
     let busy = matches!(returned, Returned::Failed(_));
     match pending {
         Pending::ServerPassword => server.server_password(ctx, verified),
-        Pending::PassLogin { account, name, device } => {
-            if verified {
-                server.login(ctx, account, &device);
-            } else {
-                server.login_failed(ctx.conn, &name);
-                ctx.reply.notice("PASS account:password did not log you in: the password is wrong");
-            }
-            server.try_register(ctx);
-        }
-        Pending::Sasl { account, name, device } => {
-            authenticate::verified(server, ctx, account.filter(|_| verified), &name, &device, busy);
-        }
+        Pending::Login(attempt) => server.password_compared(ctx, attempt, returned),
+        Pending::Token(presented) => authenticate::token_checked(server, ctx, &presented, returned),
+        Pending::Register { name, by } => register::hashed(server, ctx, &name, by, returned),
+        Pending::SetPassword { account } => credentials::password_hashed(server, ctx, account, returned),
         Pending::WebIrc(spoken) => webirc::verified(server, ctx, *spoken, verified, busy),
-        Pending::Identify { account, name } => {
-            services::identified(server, ctx, account.filter(|_| verified), &name, busy);
-        }
-        Pending::Register { name, by_nickserv } => register::hashed(server, ctx, &name, by_nickserv, returned),
-        Pending::SetPassword { account } => services::password_hashed(server, ctx, account, returned),
         Pending::Oper { name } => oper::verified(server, ctx, &name, verified),
         Pending::History { subcommand, target } => {
             chathistory::returned(server, ctx, &subcommand, &target, returned);

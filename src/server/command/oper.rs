@@ -14,13 +14,13 @@ use crate::server::{Ctx, Server};
 pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let (name, password) = (line.param(0).unwrap_or(""), line.param(1).unwrap_or(""));
     let throttle = format!("oper {name}");
-    if !server.may_try_login(ctx.conn, &throttle) {
+    if !server.may_try_login(ctx.conn, Some(&throttle)) {
         ctx.reply.numeric(Numeric::ERR_PASSWDMISMATCH, &[], Some("Too many wrong passwords; wait a minute"));
         return;
     }
     let hash = server.settings.opers.iter().find(|oper| &*oper.name == name).map(|oper| oper.password.clone());
     let password = cut(password, limits::PASSWORD_LEN).into();
-    server.call(ctx, Call::Verify { password, hash }, Pending::Oper { name: name.into() });
+    server.call(ctx, Call::Verify { password, hash, derive: None }, Pending::Oper { name: name.into() });
 }
 
 /// The password was compared.
@@ -28,7 +28,7 @@ pub fn verified(server: &mut Server, ctx: &mut Ctx, name: &str, right: bool) {
     let Some(user) = ctx.user else { return };
     let nick = server.network.users[user].source.clone();
     if !right {
-        server.login_failed(ctx.conn, &format!("oper {name}"));
+        server.login_failed(ctx.conn, Some(&format!("oper {name}")));
         server.log(true, format!("{nick} gave a wrong operator password for {name:?}"));
         ctx.reply.numeric(Numeric::ERR_PASSWDMISMATCH, &[], Some("Password incorrect"));
         return;

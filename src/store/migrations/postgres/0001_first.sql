@@ -1,10 +1,12 @@
 -- Text that is compared is compared by its bytes (COLLATE "C"), as SQLite does it.
 
--- One row: what msgids begin with, and how often this database was started.
+-- One row: what msgids begin with, how often this database was started, and what salts of accounts that
+-- are not there are made of, and nonces.
 CREATE TABLE meta (
     one BOOLEAN PRIMARY KEY CHECK (one),
     epoch BIGINT NOT NULL,
-    boot BIGINT NOT NULL
+    boot BIGINT NOT NULL,
+    seed BYTEA NOT NULL
 );
 
 -- Channels, and pairs of people.
@@ -42,6 +44,15 @@ CREATE TABLE account (
     autoreplay_missed BOOLEAN NOT NULL,
     always_on BOOLEAN,
     multiclient BOOLEAN NOT NULL
+);
+
+-- What accounts log in with, beside the hash of the password: `kind` and `text` are of
+-- `record::Credentials`.
+CREATE TABLE credential (
+    account BIGINT NOT NULL,
+    kind TEXT COLLATE "C" NOT NULL,
+    text TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (account, kind, text)
 );
 
 -- How far each device of an account has read; NULL while it is connected.
