@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 
@@ -9,6 +10,7 @@ use anyhow::{Context as _, bail};
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use roost::config::{Config, ConfigError};
+use roost::runtime::Ended;
 use roost::{accounts, limits, runtime};
 use tracing_subscriber::EnvFilter;
 
@@ -66,8 +68,17 @@ fn run(file: Option<PathBuf>) -> anyhow::Result<()> {
     }
     // On SIGHUP the runtime asks for the configuration again; it prints `config::greeting` once
     // every listener is open.
-    runtime::run(config, Box::new(move || load(file.as_deref())))?;
-    Ok(())
+    match runtime::run(config, Box::new(move || load(file.as_deref())))? {
+        Ended::Stopped => Ok(()),
+        Ended::StartAgain => start_again(),
+    }
+}
+
+/// Runs this program anew in this process: as it is on disk now, with the same arguments.
+fn start_again() -> anyhow::Result<()> {
+    let program = std::env::current_exe().context("cannot find the program to start again")?;
+    let error = Process::new(&program).args(std::env::args_os().skip(1)).exec();
+    Err(error).with_context(|| format!("cannot start {} again", program.display()))
 }
 
 fn load(file: Option<&Path>) -> Result<Config, ConfigError> {

@@ -22,7 +22,9 @@ use self::key::List;
 use self::source::Source;
 use crate::accounts::{self, token::Tokens};
 use crate::net::Address;
+use crate::server::right::Rights;
 use crate::server::settings::{self, Settings};
+use crate::server::user::Letters;
 use crate::store;
 
 pub use self::greeting::greeting;
@@ -54,6 +56,8 @@ pub struct Config {
     /// `[client_tags]`
     pub client_tags: ClientTagsSection,
     pub webirc: Vec<WebIrcSection>,
+    pub log: LogSection,
+    pub oper_class: Vec<OperClassSection>,
     pub oper: Vec<OperSection>,
     /// Where each value was written that is not the default of the program.
     #[serde(skip)]
@@ -85,6 +89,8 @@ sections! {
         name: String = "roost.local".to_owned(),
         network: String = "Roost".to_owned(),
         motd: String = String::new(),
+        description: String = "An IRC server you can come back to".to_owned(),
+        services: String = String::new(),
         admin: Vec<String> = Vec::new(),
         workers: usize = 0,
     }
@@ -149,6 +155,7 @@ sections! {
     }
     UsersSection {
         default_modes: String = "i".to_owned(),
+        rejoin_on_host_change: bool = false,
     }
     FloodSection {
         enabled: bool = true,
@@ -184,9 +191,20 @@ sections! {
         password: String = String::new(),
         certificate: String = String::new(),
     }
+    OperClassSection {
+        name: String = String::new(),
+        rights: Vec<String> = Vec::new(),
+    }
     OperSection {
         name: String = String::new(),
         password: String = String::new(),
+        fingerprint: String = String::new(),
+        auto: bool = false,
+        class: String = String::new(),
+        snomasks: String = String::new(),
+    }
+    LogSection {
+        audit: String = String::new(),
     }
 }
 
@@ -411,11 +429,30 @@ impl Config {
                 return Err(self.entry_fault("webirc", at, problem));
             }
         }
+        for (at, class) in self.oper_class.iter().enumerate() {
+            if class.name.is_empty() {
+                return Err(self.entry_fault("oper_class", at, "this class has no name; give it one"));
+            }
+            if self.oper_class[..at].iter().any(|other| other.name == class.name) {
+                let problem = format!("\"{}\" is there twice; give each class a name of its own", class.name);
+                return Err(self.fault(&format!("oper_class.{at}.name"), &problem));
+            }
+        }
         for (at, oper) in self.oper.iter().enumerate() {
-            if oper.name.is_empty() || oper.password.is_empty() {
-                let missing = if oper.name.is_empty() { "name" } else { "password" };
-                let problem = format!("this operator has no {missing}; each has a name and a password");
-                return Err(self.entry_fault("oper", at, &problem));
+            let wrong = |problem: &str| Err(self.entry_fault("oper", at, problem));
+            if oper.name.is_empty() {
+                return wrong("this operator has no name; each has a name, and a password or a fingerprint");
+            }
+            if oper.password.is_empty() && oper.fingerprint.is_empty() {
+                return wrong("this operator has no password; each has a password, a fingerprint or both");
+            }
+            if oper.auto && (oper.fingerprint.is_empty() || !oper.password.is_empty()) {
+                let problem = "true is for operators with a fingerprint and without a password; give auto = false";
+                return Err(self.fault(&format!("oper.{at}.auto"), problem));
+            }
+            if !oper.class.is_empty() && !self.oper_class.iter().any(|class| class.name == oper.class) {
+                let problem = format!("there is no [[oper_class]] with the name \"{}\"; make one", oper.class);
+                return Err(self.fault(&format!("oper.{at}.class"), &problem));
             }
             if self.oper[..at].iter().any(|other| other.name == oper.name) {
                 let problem = format!("\"{}\" is there twice; give each operator a name of their own", oper.name);
@@ -445,8 +482,20 @@ impl Config {
     pub fn settings(&self) -> Result<Settings, ConfigError> {
         let mut opers = Vec::new();
         for (at, oper) in self.oper.iter().enumerate() {
-            let password = self.hashed(&format!("oper.{at}.password"), &oper.password)?;
-            opers.push(settings::Oper { name: oper.name.as_str().into(), password });
+            let password = match oper.password.as_str() {
+                "" => None,
+                password => Some(self.hashed(&format!("oper.{at}.password"), password)?),
+            };
+            let class = self.oper_class.iter().find(|class| class.name == oper.class);
+            opers.push(Arc::new(settings::Oper {
+                name: oper.name.as_str().into(),
+                password,
+                certfp: fingerprint(&oper.fingerprint),
+                auto: oper.auto,
+                class: oper.class.as_str().into(),
+                rights: class.map_or(Rights::ALL, |class| Rights::named(class.rights.iter().map(String::as_str))),
+                snomasks: Letters::of(&oper.snomasks),
+            }));
         }
         let password = match self.connection.password.as_str() {
             "" => None,
@@ -464,6 +513,9 @@ impl Config {
         Ok(Settings {
             server_name: self.server.name.as_str().into(),
             network: self.server.network.as_str().into(),
+            description: self.server.description.as_str().into(),
+            services_name: (!self.server.services.is_empty()).then(|| self.server.services.as_str().into()),
+            rejoin_on_host_change: self.users.rejoin_on_host_change,
             motd: Some(self.motd()?),
             admin: self.server.admin.clone(),
             password,
@@ -692,6 +744,8 @@ impl Default for Config {
             multiline: MultilineSection::default(),
             client_tags: ClientTagsSection::default(),
             webirc: Vec::new(),
+            log: LogSection::default(),
+            oper_class: Vec::new(),
             oper: Vec::new(),
             places: BTreeMap::new(),
             file: String::new(),
@@ -805,7 +859,10 @@ mod tests {
     use ircv3::sasl::Mechanism;
     use ircv3::sasl::scram::Hash;
 
-    use super::{BUILT_IN, Config, ListenOnSection, OperSection, ThrottleNetworkSection, WebIrcSection, greeting, key};
+    use super::{
+        BUILT_IN, Config, ListenOnSection, OperClassSection, OperSection, ThrottleNetworkSection, WebIrcSection,
+        greeting, key,
+    };
     use crate::accounts;
     use crate::net::Address;
     use crate::server::event::Peer;
@@ -856,6 +913,7 @@ mod tests {
     fn all_paths() -> Vec<String> {
         let mut found = Vec::new();
         let mut config = Config { oper: vec![OperSection::default()], ..Config::default() };
+        config.oper_class.push(OperClassSection::default());
         config.webirc.push(WebIrcSection::default());
         config.listen.on.push(ListenOnSection::default());
         config.throttle.network.push(ThrottleNetworkSection::default());
@@ -943,6 +1001,8 @@ mod tests {
             [server]
             name = "irc.example.org"
             network = "Example"
+            description = "Ours"
+            services = "services.example.org"
             admin = ["Alice"]
             [history]
             enabled = false
@@ -967,6 +1027,7 @@ mod tests {
             ping_interval = 6
             [users]
             default_modes = ""
+            rejoin_on_host_change = true
             [throttle]
             enabled = false
             [multiline]
@@ -980,6 +1041,9 @@ mod tests {
         let expected = Settings {
             server_name: "irc.example.org".into(),
             network: "Example".into(),
+            description: "Ours".into(),
+            services_name: Some("services.example.org".into()),
+            rejoin_on_host_change: true,
             motd: settings.motd.clone(),
             admin: vec!["Alice".into()],
             password: None,
@@ -1103,7 +1167,21 @@ mod tests {
             ),
             (
                 "[[oper]]\nname = \"alice\"",
-                "roost.toml:2: oper.0.name: this operator has no password; each has a name and a password",
+                "roost.toml:2: oper.0.name: this operator has no password; each has a password, a fingerprint or both",
+            ),
+            (
+                "[[oper]]\nname = \"alice\"\npassword = \"x\"\nauto = true",
+                "roost.toml:4: oper.0.auto: true is for operators with a fingerprint and without a password; give auto = \
+                 false",
+            ),
+            (
+                "[[oper]]\nname = \"alice\"\npassword = \"x\"\nclass = \"helper\"",
+                "roost.toml:4: oper.0.class: there is no [[oper_class]] with the name \"helper\"; make one",
+            ),
+            (
+                "[[oper_class]]\nname = \"helper\"\nrights = [\"klil\"]",
+                "roost.toml:3: oper_class.0.rights: \"klil\" is not a right; give ban, defcon, die, force, global, kill, \
+                 notices, rehash, stats, vhost, wallops",
             ),
             (
                 "[[oper]]\nname = \"a\"\npassword = \"x\"\n[[oper]]\nname = \"a\"\npassword = \"y\"",
@@ -1289,7 +1367,7 @@ mod tests {
         let settings = config.settings().unwrap();
         let password = settings.password.unwrap();
         assert!(accounts::is_hash(&password) && accounts::verify("hunter2", Some(&password), 4));
-        assert!(accounts::verify("correct horse", Some(&settings.opers[0].password), 4));
+        assert!(accounts::verify("correct horse", settings.opers[0].password.as_deref(), 4));
         let warnings = config.warnings().join("\n");
         assert!(warnings.contains("roost.toml:2: connection.password:"), "{warnings}");
         assert!(warnings.contains("roost.toml:5: oper.0.password:"), "{warnings}");

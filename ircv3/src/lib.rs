@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | [`message`], [`tags`] | one line of IRC and its tags |
 //! | [`name`], [`casemapping`], [`mask`] | which texts are names, which names are the same, which masks match |
-//! | [`mode`] | the table of modes, and MODE's parameters |
+//! | [`mode`], [`extban`] | the table of modes, MODE's parameters, and extended bans |
+//! | [`formatting`] | colours and the like in a text |
 //! | [`numeric`], [`isupport`], [`standard_reply`] | what a server answers |
 //! | [`capability`], [`negotiation`] | the table of capabilities, and CAP |
 //! | [`cidr`], [`webirc`] | networks of addresses, and whom a gateway speaks for |
@@ -16,6 +17,8 @@ pub mod capability;
 pub mod casemapping;
 pub mod chathistory;
 pub mod cidr;
+pub mod extban;
+pub mod formatting;
 pub mod isupport;
 pub mod mask;
 pub mod message;

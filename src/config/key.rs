@@ -9,6 +9,8 @@ use toml::Value;
 use crate::accounts;
 use crate::limits;
 use crate::net::Address;
+use crate::server::notice::SNOMASKS;
+use crate::server::right::{RIGHTS, Right};
 use crate::store::{self, StoreError};
 
 /// A key of the configuration.
@@ -59,6 +61,8 @@ pub(super) const KEYS: &[Key] = &[
     reload("server.name", Kind::Text(server_name)),
     reload("server.network", Kind::Text(network_name)),
     reload("server.motd", Kind::Text(anything)),
+    reload("server.description", Kind::Text(line)),
+    reload("server.services", Kind::Text(services_name)),
     reload("server.admin", Kind::List(line)),
     start("server.workers", Kind::Integer(0, 256)),
     start("listen.plain", Kind::List(address)),
@@ -104,6 +108,7 @@ pub(super) const KEYS: &[Key] = &[
     reload("connection.ping_interval", Kind::Integer(1, 3600)),
     start("connection.sendq", Kind::Integer(limits::BULK_BYTES as i64, 1 << 30)),
     reload("users.default_modes", Kind::Text(default_modes)),
+    reload("users.rejoin_on_host_change", Kind::Bool),
     start("flood.enabled", Kind::Bool),
     start("flood.burst", Kind::Integer(1, 10_000)),
     start("flood.per_second", Kind::Float(0.1, 10_000.0)),
@@ -125,8 +130,15 @@ pub(super) const KEYS: &[Key] = &[
     reload("webirc.from", Kind::List(network)),
     reload("webirc.password", Kind::Password { optional: true }),
     reload("webirc.certificate", Kind::Text(certificate)),
+    start("log.audit", Kind::Text(anything)),
+    reload("oper_class.name", Kind::Text(oper_name)),
+    reload("oper_class.rights", Kind::List(right)),
     reload("oper.name", Kind::Text(oper_name)),
-    reload("oper.password", Kind::Password { optional: false }),
+    reload("oper.password", Kind::Password { optional: true }),
+    reload("oper.fingerprint", Kind::Text(certificate)),
+    reload("oper.auto", Kind::Bool),
+    reload("oper.class", Kind::Text(oper_class)),
+    reload("oper.snomasks", Kind::Text(snomasks)),
 ];
 
 /// Lists of tables (`[[oper]]`), by path.
@@ -134,6 +146,7 @@ pub(super) const LISTS: &[List] = &[
     List { path: "listen.on", entries: "listeners", example: r#"[{address = "unix:/run/roost.sock"}]"# },
     List { path: "throttle.network", entries: "networks", example: r#"[{from = ["10.0.0.0/8"], connections = 500}]"# },
     List { path: "webirc", entries: "gateways", example: r#"[{from = ["192.0.2.7"], password = "…"}]"# },
+    List { path: "oper_class", entries: "classes", example: r#"[{name = "helper", rights = ["kill"]}]"# },
     List { path: "oper", entries: "operators", example: r#"[{name = "alice", password = "…"}]"# },
 ];
 
@@ -296,6 +309,10 @@ fn server_name(text: &str) -> Result<(), String> {
     }
 }
 
+fn services_name(text: &str) -> Result<(), String> {
+    if text.is_empty() { Ok(()) } else { server_name(text) }
+}
+
 fn network_name(text: &str) -> Result<(), String> {
     let fits = !text.is_empty()
         && text.len() <= limits::HOST_LEN
@@ -450,6 +467,28 @@ fn oper_name(text: &str) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!("{text:?} is not a name for OPER; give one word"))
+    }
+}
+
+fn oper_class(text: &str) -> Result<(), String> {
+    if text.is_empty() { Ok(()) } else { oper_name(text) }
+}
+
+fn right(text: &str) -> Result<(), String> {
+    if Right::by_name(text).is_some() {
+        return Ok(());
+    }
+    let names: Vec<&str> = RIGHTS.iter().map(|row| row.name).collect();
+    Err(format!("{text:?} is not a right; give {}", names.join(", ")))
+}
+
+fn snomasks(text: &str) -> Result<(), String> {
+    match text.chars().find(|letter| !SNOMASKS.iter().any(|row| row.letter == *letter)) {
+        None => Ok(()),
+        Some(_) => {
+            let letters: String = SNOMASKS.iter().map(|row| row.letter).collect();
+            Err(format!("{text:?} has a letter that is no notice; give some of \"{letters}\", or \"\""))
+        }
     }
 }
 

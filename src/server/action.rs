@@ -105,6 +105,8 @@ pub enum Call {
         /// What it must be like.
         tokens: Arc<Tokens>,
     },
+    /// Read the configuration again; `Event::Reload` comes first, if it is well.
+    Reload,
     /// Read history and render it.
     History(Box<HistoryQuery>),
     /// Read one message.
@@ -125,6 +127,15 @@ pub struct LogLine {
     pub text: String,
 }
 
+/// What an operator did, for the audit log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditLine {
+    /// When, in milliseconds since 1970.
+    pub time: u64,
+    /// Who and what.
+    pub text: String,
+}
+
 /// What came of one or more events.
 #[derive(Debug, Default)]
 pub struct Actions {
@@ -136,8 +147,12 @@ pub struct Actions {
     pub calls: Vec<(CallId, Call)>,
     /// For the log.
     pub log: Vec<LogLine>,
+    /// For the audit log.
+    pub audit: Vec<AuditLine>,
     /// The server has said its last word: once the queues are empty, end.
     pub ended: bool,
+    /// It is to start again then.
+    pub restart: bool,
 }
 
 impl Actions {
@@ -152,6 +167,7 @@ impl Actions {
             && self.store.is_empty()
             && self.calls.is_empty()
             && self.log.is_empty()
+            && self.audit.is_empty()
             && !self.ended
     }
 }

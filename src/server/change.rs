@@ -8,14 +8,16 @@ use ircv3::sasl::ecdsa::PublicKey;
 use ircv3::sasl::scram::Credential;
 
 use crate::accounts::Secrets;
+use crate::server::ban::Target;
 use crate::server::channel::Channel;
+use crate::server::command::force::Force;
 use crate::server::command::message::{self, Said};
 use crate::server::command::redact::Redaction;
 use crate::server::command::register::By;
 use crate::server::command::relaymsg::Relayed;
 use crate::server::command::{
-    away, credentials, invite, join, kick, markread, metadata, mode, nick, oper, part, redact, register, relaymsg,
-    rename, services, setname, topic,
+    accept, away, control, credentials, force, invite, join, kick, knock, markread, metadata, mode, nick, oper, part,
+    redact, register, relaymsg, rename, services, setname, silence, topic, uban, vhost,
 };
 use crate::server::event::ConnId;
 use crate::server::frame::Frame;
@@ -117,6 +119,8 @@ pub enum Change<'a> {
     UserModes {
         /// As given, such as `+B-i`.
         modes: &'a str,
+        /// The letters of mode `s`, such as `+ck`.
+        mask: Option<&'a str>,
     },
     /// NICK of a user.
     Nick {
@@ -139,6 +143,27 @@ pub enum Change<'a> {
         nick: &'a str,
         /// Into which channel.
         channel: &'a str,
+    },
+    /// ACCEPT of someone, or with `-` no longer.
+    Accept {
+        /// Whom.
+        nick: &'a str,
+        /// Whether it is put on the list.
+        add: bool,
+    },
+    /// SILENCE of a mask, or no longer.
+    Silence {
+        /// As given.
+        mask: &'a str,
+        /// Whether it is put on the list.
+        add: bool,
+    },
+    /// KNOCK
+    Knock {
+        /// At which channel.
+        channel: &'a str,
+        /// Why; may be empty.
+        reason: &'a str,
     },
     /// MARKREAD with a time.
     Marker {
@@ -174,8 +199,32 @@ pub enum Change<'a> {
     },
     /// REDACT of a message that stands in the store so.
     Redact(&'a Redaction, &'a MessageRow),
-    /// OPER with the right password.
-    OperUp,
+    /// OPER with the right password or certificate.
+    OperUp {
+        /// As which operator.
+        name: &'a str,
+    },
+    /// UBAN ADD, KLINE, DLINE.
+    Ban(&'a uban::Asked<'a>),
+    /// UBAN DEL, UNKLINE, UNDLINE, or a ban that is over.
+    Unban {
+        /// Whose.
+        target: &'a Target,
+    },
+    /// SAJOIN, SAPART, SANICK, SAMODE.
+    Force(Force<'a>),
+    /// CHGHOST, SETHOST.
+    Host {
+        /// Of whom.
+        nick: &'a str,
+        /// A host that may be shown.
+        host: &'a str,
+    },
+    /// DEFCON
+    Defcon {
+        /// From 5, which closes nothing, to 1.
+        level: u8,
+    },
     /// A new account.
     Account {
         /// Its name.
@@ -319,7 +368,7 @@ impl Server {
             Change::Topic { channel, .. } => {
                 kept(channel).then_some(Refusal::Fail("TOPIC", "TEMPORARILY_UNAVAILABLE", channel))
             }
-            Change::ChannelModes { channel, .. } => {
+            Change::ChannelModes { channel, .. } | Change::Force(Force::Modes { channel, .. }) => {
                 kept(channel).then_some(Refusal::Fail("MODE", "TEMPORARILY_UNAVAILABLE", channel))
             }
             Change::Marker { target, .. } => {
@@ -341,6 +390,7 @@ impl Server {
             Change::AlwaysOn { .. } => Some(Refusal::Fail("PERSISTENCE", "UNKNOWN_ERROR", "SET")),
             Change::Account { name, .. } => Some(Refusal::Fail("REGISTER", "TEMPORARILY_UNAVAILABLE", name)),
             Change::RegisterChannel { .. } | Change::DropChannel { .. } => Some(Refusal::Service("ChanServ")),
+            Change::Ban(_) | Change::Unban { .. } => Some(Refusal::Fail("UBAN", "TEMPORARILY_UNAVAILABLE", "*")),
             Change::Arrive { .. }
             | Change::Attach { .. }
             | Change::Quit { .. }
@@ -354,13 +404,25 @@ impl Server {
             | Change::Away { .. }
             | Change::Setname { .. }
             | Change::Invite { .. }
-            | Change::OperUp
+            | Change::Accept { .. }
+            | Change::Silence { .. }
+            | Change::Knock { .. }
+            | Change::OperUp { .. }
+            | Change::Force(Force::Join { .. } | Force::Part { .. } | Force::Nick { .. })
+            | Change::Host { .. }
+            | Change::Defcon { .. }
             | Change::OpFounder { .. } => None,
         }
     }
 
     /// Makes every check, alters the state, keeps what is kept under `seq`, and says what to send.
     fn apply(&mut self, ctx: &mut Ctx, seq: Seq, change: Change<'_>) {
+        // What bans go by may be another now.
+        match &change {
+            Change::LoggedIn { user, .. } => self.to_judge.push(*user),
+            Change::Nick { .. } | Change::Setname { .. } | Change::UserModes { .. } => self.to_judge.extend(ctx.user),
+            _ => {}
+        }
         match change {
             Change::Arrive { nick, user, realname } => self.introduce(ctx, seq, nick, user, realname),
             Change::Attach { user } => self.attach(ctx, seq, user),
@@ -374,18 +436,26 @@ impl Server {
             Change::Kick { channel, nick, reason } => kick::apply(self, ctx, seq, channel, nick, reason),
             Change::Topic { channel, text } => topic::apply(self, ctx, seq, channel, text),
             Change::ChannelModes { channel, changes } => mode::apply(self, ctx, seq, channel, changes),
-            Change::UserModes { modes } => mode::apply_to_user(self, ctx, modes),
+            Change::UserModes { modes, mask } => mode::apply_to_user(self, ctx, modes, mask),
             Change::Nick { nick } => nick::apply(self, ctx, seq, nick),
             Change::Away { text } => away::apply(self, ctx, text),
             Change::Setname { realname } => setname::apply(self, ctx, realname),
             Change::Invite { nick, channel } => invite::apply(self, ctx, nick, channel),
+            Change::Accept { nick, add } => accept::apply(self, ctx, nick, add),
+            Change::Silence { mask, add } => silence::apply(self, ctx, mask, add),
+            Change::Knock { channel, reason } => knock::apply(self, ctx, channel, reason),
             Change::Marker { target, time } => markread::apply(self, ctx, seq, target, time),
             Change::Relayed(relayed) => relaymsg::apply(self, ctx, seq, relayed),
             Change::Rename { old, new, reason } => rename::apply(self, ctx, seq, old, new, reason),
             Change::Metadata { target, key, value } => metadata::apply(self, ctx, seq, target, key, value),
             Change::MetadataClear { target } => metadata::apply_clear(self, ctx, seq, target),
             Change::Redact(redaction, row) => redact::apply(self, ctx, seq, redaction, row),
-            Change::OperUp => oper::apply(self, ctx),
+            Change::Force(force) => force::apply(self, ctx, seq, &force),
+            Change::Host { nick, host } => vhost::apply(self, ctx, nick, host),
+            Change::Defcon { level } => control::apply_defcon(self, ctx, level),
+            Change::Ban(asked) => uban::apply(self, ctx, seq, asked),
+            Change::Unban { target } => uban::apply_gone(self, ctx, seq, target),
+            Change::OperUp { name } => oper::apply(self, ctx, name),
             Change::Account { name, secrets, by } => register::apply(self, ctx, seq, name, secrets, by),
             Change::Password { account, secrets } => credentials::apply_password(self, ctx, seq, account, secrets),
             Change::Credentials { account, change } => credentials::apply(self, ctx, seq, account, &change),
@@ -417,7 +487,10 @@ impl Server {
     pub fn add_member(&mut self, channel: ChannelId, user: UserId, ranks: Ranks) {
         let there = &mut self.network.channels[channel];
         there.members.insert(user, ranks);
-        there.audience = Vec::new();
+        if ranks.is_empty() && (there.modes.has('D') || there.modes.has('u')) {
+            there.unshown.insert(user);
+        }
+        there.forget_audience();
         let serial = there.serial;
         self.network.users[user].channels.push(channel);
         self.network.users[user].invites.retain(|(invited, _)| *invited != serial);
@@ -434,8 +507,10 @@ impl Server {
     pub(super) fn leave_channel(&mut self, channel: ChannelId, user: UserId) {
         let there = &mut self.network.channels[channel];
         there.members.shift_remove(&user);
-        there.audience = Vec::new();
+        there.unshown.swap_remove(&user);
+        there.forget_audience();
         self.network.users[user].channels.retain(|other| *other != channel);
+        mode::settle_delayed(self, channel);
         self.network.drop_channel_if_empty(channel);
     }
 

@@ -156,6 +156,8 @@ pub enum Returned {
     Hashed(Box<Secrets>),
     /// Whether the password fits the hash.
     Verified(bool),
+    /// The configuration was read again.
+    Reloaded,
     /// The password fits the hash, and this is what SCRAM keeps of it.
     Derived(Vec<Credential>),
     /// The account that a token names, or what is wrong with it.

@@ -13,6 +13,7 @@ use crate::server::change::{Change, CredentialChange};
 use crate::server::command::{self, Pending, chathistory, services};
 use crate::server::event::{ConnId, Returned};
 use crate::server::network::UserId;
+use crate::server::notice::About;
 use crate::server::record::AccountId;
 use crate::server::throttle::{Origin, Tried};
 use crate::server::{Ctx, Server};
@@ -26,6 +27,8 @@ pub enum Door {
     Pass,
     /// NickServ IDENTIFY.
     NickServ,
+    /// An account that was just made, by whoever made it. What becomes of that is said there.
+    Made,
 }
 
 /// A login whose password is being compared.
@@ -160,6 +163,7 @@ impl Server {
                 return;
             }
             Door::NickServ => services::say(ctx, "NickServ", "You are now logged in"),
+            Door::Made => return,
         }
         if ctx.user.is_some() {
             chathistory::replay(self, ctx, None);
@@ -181,6 +185,7 @@ impl Server {
                 self.try_register(ctx);
             }
             Door::NickServ => services::say(ctx, "NickServ", &format!("You are not logged in: {why}")),
+            Door::Made => {}
         }
     }
 
@@ -213,9 +218,8 @@ impl Server {
         own.cloned().unwrap_or(faked)
     }
 
-    /// Logs a connection in: 900, and ACCOUNT to whom it concerns. Only [`Server::admit`] and the making of
-    /// an account lead here.
-    pub fn login(&mut self, ctx: &mut Ctx, account: AccountId, device: &str) {
+    /// Logs a connection in: 900, and ACCOUNT to whom it concerns. Only [`Server::admit`] leads here.
+    fn login(&mut self, ctx: &mut Ctx, account: AccountId, device: &str) {
         let Some(row) = self.network.account(account) else { return };
         let name = row.name.clone();
         let replays = row.autoreplay_missed;
@@ -264,6 +268,8 @@ impl Server {
         let there = &mut self.network.users[user];
         there.account = Some(account);
         there.account_name = Some(name);
+        self.notify(About::Accounts, |server| server.network.users[user].described("is logged in", "login"));
+        let there = &self.network.users[user];
         let mut line = Vec::with_capacity(96);
         write_line(&mut line, &there.source, "ACCOUNT", &[there.account_name.as_deref().unwrap_or("*")], None);
         let mut frame = self.frame_from(user, line);

@@ -12,13 +12,15 @@ use ircv3::{Casemapping, Folded};
 use slab::Slab;
 
 use crate::limits;
+use crate::server::ban::Bans;
 use crate::server::channel::Channel;
+use crate::server::command::control::DEFCON_OPEN;
 use crate::server::event::ConnId;
 use crate::server::record::{
     AccountId, AccountRow, ConversationId, ConversationRow, Credentials, CredentialsRow, MetadataRow, Record, Seq,
     Snapshot,
 };
-use crate::server::user::{Metadata, User, put_metadata};
+use crate::server::user::{Letters, Metadata, User, put_metadata};
 
 /// A user's place in [`Network::users`].
 pub type UserId = usize;
@@ -40,6 +42,7 @@ pub struct Network {
     credentials: AHashMap<AccountId, Credentials>,
     certificate_owners: AHashMap<Box<str>, AccountId>,
     next_channel: u64,
+    next_user: u64,
     conversations: AHashMap<Box<str>, Conversation>,
     peers: AHashMap<AccountId, Vec<Box<str>>>,
     next_conversation: ConversationId,
@@ -52,6 +55,12 @@ pub struct Network {
     pub metadata_changed: Seq,
     /// Those who left, the latest first.
     pub whowas: VecDeque<Whowas>,
+    /// Bans of the server.
+    pub bans: Bans,
+    /// How far the server is closed to new people: 5 not at all, 1 wholly (DEFCON).
+    pub defcon: u8,
+    /// Those who hear server notices.
+    pub noticed: Vec<UserId>,
     /// How many users are operators, invisible; and the most that were on at once.
     pub opers: usize,
     /// How many users are invisible.
@@ -148,6 +157,7 @@ impl Network {
             credentials: AHashMap::new(),
             certificate_owners: AHashMap::new(),
             next_channel: 0,
+            next_user: 0,
             conversations: AHashMap::new(),
             peers: AHashMap::new(),
             next_conversation: 1,
@@ -158,6 +168,9 @@ impl Network {
             account_metadata: AHashMap::new(),
             metadata_changed: 0,
             whowas: VecDeque::new(),
+            bans: Bans::new(snapshot.bans),
+            defcon: DEFCON_OPEN,
+            noticed: Vec::new(),
             opers: 0,
             invisible: 0,
             most_users: 0,
@@ -216,7 +229,9 @@ impl Network {
     }
 
     /// Puts a user on the network. The nick must be free.
-    pub fn insert_user(&mut self, user: User) -> UserId {
+    pub fn insert_user(&mut self, mut user: User) -> UserId {
+        self.next_user += 1;
+        user.serial = self.next_user;
         let folded = user.folded.clone();
         let id = self.users.insert(user);
         self.nicks.insert(folded, id);
@@ -242,6 +257,9 @@ impl Network {
     pub fn remove_user(&mut self, id: UserId, left: u64) -> User {
         let user = self.users.remove(id);
         self.nicks.remove(&user.folded);
+        if user.notices != Letters::default() {
+            self.noticed.retain(|other| *other != id);
+        }
         self.remember(Whowas::of(&user, user.folded.clone(), left));
         user
     }
@@ -251,16 +269,21 @@ impl Network {
         self.whowas.truncate(limits::WHOWAS_ENTRIES);
     }
 
-    /// The user and those it shares a channel with, each once, itself first.
+    /// The user and those it shares a channel with and who know that it is there, each once, itself first.
     pub fn neighbours(&self, id: UserId) -> Vec<UserId> {
         let mut all = vec![id];
         let mut met = ahash::AHashSet::with_capacity(16);
         met.insert(id);
-        for channel in &self.users[id].channels {
-            for member in self.channels[*channel].members.keys() {
-                if met.insert(*member) {
-                    all.push(*member);
-                }
+        let mut meet = |member: UserId| {
+            if met.insert(member) {
+                all.push(member);
+            }
+        };
+        for channel in self.users[id].channels.iter().map(|channel| &self.channels[*channel]) {
+            if channel.unshown.contains(&id) {
+                channel.watchers(id).for_each(&mut meet);
+            } else {
+                channel.members.keys().copied().for_each(&mut meet);
             }
         }
         all
@@ -342,10 +365,10 @@ impl Network {
         moved
     }
 
-    /// Forgets a channel that has no members and is not registered.
+    /// Forgets a channel that has no members and is neither registered nor permanent (`P`).
     pub fn drop_channel_if_empty(&mut self, id: ChannelId) {
         let channel = &self.channels[id];
-        if channel.members.is_empty() && channel.founder.is_none() {
+        if channel.members.is_empty() && channel.founder.is_none() && !channel.modes.has('P') {
             let channel = self.channels.remove(id);
             self.channel_names.remove(&channel.folded);
         }

@@ -48,14 +48,17 @@ pub fn restore(settings: &Settings, network: &mut Network, rows: Vec<PresenceRow
         }
         let mut modes = Letters::of(&row.modes);
         modes.set('o', false);
+        modes.set('s', false);
         modes.set('Z', false);
         network.invisible += usize::from(modes.has('i'));
         let id = network.insert_user(User {
+            serial: 0,
             since: row.since,
             nick: row.nick.clone(),
             folded: network.fold(&row.nick),
             source: source(&row.nick, &row.user, &row.host),
             user: row.user,
+            plain_host: row.host.clone(),
             host: row.host,
             realname: row.realname,
             account: Some(row.account),
@@ -66,9 +69,13 @@ pub fn restore(settings: &Settings, network: &mut Network, rows: Vec<PresenceRow
             channels: SmallVec::new(),
             sessions: SmallVec::new(),
             invites: Vec::new(),
+            contacts: None,
+            certfps: SmallVec::new(),
             signon: row.signon,
             spoke: 0,
             secure: false,
+            oper: None,
+            notices: Letters::default(),
             left: row.left,
             presence_kept: true,
         });
@@ -80,7 +87,11 @@ pub fn restore(settings: &Settings, network: &mut Network, rows: Vec<PresenceRow
             };
             let mut ranks = Ranks::default();
             letters.chars().filter_map(Rank::by_letter).for_each(|rank| ranks.insert(rank));
-            network.channels[channel].members.insert(id, ranks);
+            let there = &mut network.channels[channel];
+            there.members.insert(id, ranks);
+            if ranks.is_empty() && there.modes.has('u') {
+                there.unshown.insert(id);
+            }
             network.users[id].channels.push(channel);
         }
     }

@@ -240,6 +240,8 @@ pub struct ChannelRow {
     pub key: Option<Box<str>>,
     /// `l`
     pub limit: Option<u32>,
+    /// `f`
+    pub forward: Option<Box<str>>,
 }
 
 /// An entry of a list mode of a registered channel.
@@ -288,6 +290,25 @@ pub struct MetadataRow {
     pub key: Box<str>,
     /// The value; `None` where the key is no more.
     pub value: Option<Box<str>>,
+}
+
+/// A ban of the server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BanRow {
+    /// Whom it is for, as UBAN LIST writes it; the key.
+    pub target: Box<str>,
+    /// Why, for whom it meets.
+    pub reason: Box<str>,
+    /// Why, for operators alone.
+    pub oper_reason: Box<str>,
+    /// `nick!user@host` of who set it.
+    pub setter: Box<str>,
+    /// When, in seconds since 1970.
+    pub set_at: u64,
+    /// When it ends, in seconds since 1970; `None` where it holds until it is taken away.
+    pub expires: Option<u64>,
+    /// Whether it lets those pass who are logged in.
+    pub unless_logged_in: bool,
 }
 
 /// A user who stays on the network without a connection, as it was last.
@@ -342,6 +363,10 @@ pub enum Record {
     Seen(SeenRow),
     /// A read marker that moved.
     Marker(MarkerRow),
+    /// A new or changed ban of the server.
+    Ban(Box<BanRow>),
+    /// A ban that was taken away or is over; by its target.
+    BanGone(Box<str>),
     /// A user who is always on.
     Presence(Box<PresenceRow>),
     /// A user who is not always on any more, by its account.
@@ -388,6 +413,8 @@ pub struct Snapshot {
     pub seen: Vec<SeenRow>,
     /// The read markers.
     pub markers: Vec<MarkerRow>,
+    /// The bans of the server, in the order in which they were made.
+    pub bans: Vec<BanRow>,
     /// Keys of accounts and registered channels.
     pub metadata: Vec<MetadataRow>,
     /// Those who are always on.

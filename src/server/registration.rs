@@ -15,6 +15,7 @@ use crate::server::event::{ConnId, Peer};
 use crate::server::frame::{Form, Frame, Tagged};
 use crate::server::login::{self, Door};
 use crate::server::network::UserId;
+use crate::server::notice::About;
 use crate::server::policy;
 use crate::server::record::{AccountId, Kind, Record, SeenRow, Seq};
 use crate::server::session::{Registration, Session};
@@ -30,8 +31,11 @@ pub const VERSION: &str = concat!("roost-", env!("CARGO_PKG_VERSION"));
 pub fn isupport(settings: &Settings, casemapping: Casemapping) -> Vec<String> {
     use ircv3::isupport::escape;
     let mut tokens: Vec<String> = vec![
+        format!("ACCEPT={}", limits::ACCEPTED),
+        format!("ACCOUNTEXTBAN={}", ircv3::extban::ACCOUNT_TOKEN),
         format!("AWAYLEN={}", limits::AWAY_LEN),
         "BOT=B".into(),
+        "CALLERID=g".into(),
         format!("CASEMAPPING={}", casemapping.token()),
         format!("CHANLIMIT=#:{}", settings.channels_per_user),
         format!("CHANMODES={}", ircv3::mode::chanmodes_token()),
@@ -39,10 +43,13 @@ pub fn isupport(settings: &Settings, casemapping: Casemapping) -> Vec<String> {
         "CHANTYPES=#".into(),
         "ELIST=CMNTU".into(),
         "EXCEPTS=e".into(),
+        format!("EXTBAN={}", ircv3::extban::extban_token()),
+        "FORWARD=f".into(),
         format!("HOSTLEN={}", limits::HOST_LEN),
         "INVEX=I".into(),
         format!("KEYLEN={}", limits::KEY_LEN),
         format!("KICKLEN={}", limits::KICK_LEN),
+        "KNOCK".into(),
         format!("MAXLIST=Ibe:{}", settings.list_entries),
         format!("MODES={}", limits::MODES),
         format!("MONITOR={}", limits::MONITORED),
@@ -52,6 +59,7 @@ pub fn isupport(settings: &Settings, casemapping: Casemapping) -> Vec<String> {
         format!("NICKLEN={}", limits::NICK_LEN),
         format!("PREFIX={}", ircv3::mode::prefix_token()),
         "SAFELIST".into(),
+        format!("SILENCE={}", limits::SILENCED),
         "STATUSMSG=~&@%+".into(),
         format!(
             "TARGMAX=JOIN:,KICK:,LIST:,NAMES:,NOTICE:{n},PART:,PRIVMSG:{n},TAGMSG:{n},WHOIS:1",
@@ -110,6 +118,11 @@ impl Server {
         self.unregistered += 1;
         self.timers.look(now + self.settings.registration_ms, conn, serial);
         self.came(conn);
+        self.judge_address(conn);
+        // With login it may be let in later.
+        if !self.is_open_to(conn, true) {
+            self.close(conn, "The server takes no new connections now; try again later");
+        }
         if self.ending {
             self.close(conn, "The server is ending");
         }
@@ -125,11 +138,18 @@ impl Server {
         let here = self.throttles.came(origin.clone());
         let Some(limits) = limits else { return };
         let now = self.now.mono_ms;
-        if here > limits.connections {
-            self.close(conn, &format!("Too many connections from your address (at most {})", limits.connections));
+        let reason = if here > limits.connections {
+            format!("Too many connections from your address (at most {})", limits.connections)
         } else if !self.throttles.allow(Tried::Connection(origin), limits.connections_per_minute, 60_000, now) {
-            self.close(conn, "Too many new connections from your address; try again in a minute");
-        }
+            "Too many new connections from your address; try again in a minute".to_owned()
+        } else {
+            return;
+        };
+        self.notify(About::Limits, |server| {
+            let host = server.session(conn).map(|session| session.peer.host()).unwrap_or_default();
+            format!("a connection from {host} was refused: {reason}")
+        });
+        self.close(conn, &reason);
     }
 
     /// A gateway said whom a connection is for: the limits go by them from now on.
@@ -138,6 +158,7 @@ impl Server {
         let before = std::mem::replace(&mut session.peer, peer);
         self.throttles.went(&Origin::of(&before));
         self.came(conn);
+        self.judge_address(conn);
     }
 
     /// The limits that hold for a connection; `None` where none does.
@@ -193,6 +214,13 @@ impl Server {
                 self.call(ctx, Call::Verify { password, hash: Some(hash), derive: None }, Pending::ServerPassword);
                 return;
             }
+        }
+        if self.judge_registration(conn) {
+            return;
+        }
+        if !self.is_open_to(conn, account.is_some()) {
+            self.refuse(ctx, "The server takes new connections only from those who log in with SASL now");
+            return;
         }
         // The nick may have been taken, or an account of that name made, since NICK.
         if let Some(owner) = self.network.user_by_nick(&nick) {
@@ -259,17 +287,20 @@ impl Server {
         let Some(session) = self.session_mut(ctx.conn) else { return };
         let early = session.registration.take().map(|registration| registration.metadata).unwrap_or_default();
         let (account, account_name) = (session.account, session.account_name.clone());
-        let (host, secure) = (session.peer.host(), session.peer.tls);
+        let (host, secure, ip) = (session.peer.host(), session.peer.tls, session.peer.ip);
+        let certfps = session.peer.certfp.iter().cloned().collect();
         self.unregistered -= 1;
         let user = format!("~{}", ircv3::name::sanitize_user(user, limits::USER_LEN - 1));
         let mut modes = Letters::of(&self.settings.default_user_modes);
         modes.set('Z', secure);
         let id = self.network.insert_user(User {
+            serial: 0,
             since,
             nick: nick.into(),
             folded: self.network.fold(nick),
             source: source(nick, &user, &host),
             user: user.into(),
+            plain_host: host.clone(),
             host,
             realname: ircv3::message::cut(realname, limits::REALNAME_LEN).into(),
             account,
@@ -280,9 +311,13 @@ impl Server {
             channels: SmallVec::new(),
             sessions: SmallVec::from_elem(ctx.conn, 1),
             invites: Vec::new(),
+            contacts: None,
+            certfps,
             signon: self.clock / 1000,
             spoke: self.now.mono_ms,
             secure,
+            oper: None,
+            notices: Letters::default(),
             left: 0,
             presence_kept: false,
         });
@@ -293,9 +328,11 @@ impl Server {
         command::metadata::adopt(self, id, since, early);
         self.keep_presence(id);
         self.welcome(ctx, id);
+        command::oper::come_by_certificate(self, ctx);
         let there = &self.network.users[id];
         let (folded, nick, source) = (there.folded.clone(), there.nick.clone(), there.source.clone());
         command::monitor::changed(self, &folded, &nick, Some(&source));
+        self.notify(About::Connects, |server| server.network.users[id].described("comes", &ip.to_string()));
         command::chathistory::replay(self, ctx, None);
     }
 
@@ -328,6 +365,7 @@ impl Server {
         command::metadata::adopt(self, user, seq, early);
         self.sum_away(user);
         self.welcome(ctx, user);
+        command::oper::come_by_certificate(self, ctx);
         for channel in self.network.users[user].channels.clone() {
             command::join::show(self, ctx, channel);
         }
@@ -435,8 +473,13 @@ impl Server {
         let kept = there.account.is_some();
         let channels = there.channels.clone();
         let mut frame = self.frame_from(user, line);
+        self.notify(About::Quits, |server| server.network.users[user].described("goes", reason));
         if kept {
             for channel in &channels {
+                // What only some were shown is not in history.
+                if self.network.channels[*channel].unshown.contains(&user) {
+                    continue;
+                }
                 self.keep_event(
                     &mut frame,
                     *channel,

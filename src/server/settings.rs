@@ -9,6 +9,8 @@ use crate::accounts::{self, token::Tokens};
 use ircv3::Cidr;
 
 use crate::server::event::Peer;
+use crate::server::right::Rights;
+use crate::server::user::Letters;
 
 /// Settings of the state machine.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +19,12 @@ pub struct Settings {
     pub server_name: Arc<str>,
     /// NETWORK.
     pub network: Arc<str>,
+    /// What LINKS says the server is.
+    pub description: Box<str>,
+    /// The server that services are shown on in LINKS and MAP; `None` shows none.
+    pub services_name: Option<Box<str>>,
+    /// Whether those without `chghost` see QUIT and JOIN when a host changes.
+    pub rejoin_on_host_change: bool,
     /// The message of the day, line by line; `None` answers 422.
     pub motd: Option<Vec<String>>,
     /// ADMIN and INFO lines.
@@ -62,7 +70,7 @@ pub struct Settings {
     /// Limits and throttles by address and account.
     pub throttle: Option<Throttle>,
     /// Operators.
-    pub opers: Vec<Oper>,
+    pub opers: Vec<Arc<Oper>>,
     /// Bytes of a message of several lines, at most.
     pub multiline_bytes: usize,
     /// Lines of it, at most.
@@ -160,12 +168,22 @@ pub struct Limits {
 }
 
 /// An operator.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Oper {
     /// The name given to OPER.
     pub name: Box<str>,
-    /// bcrypt of the prehashed password.
-    pub password: Box<str>,
+    /// bcrypt of the prehashed password; `None` where the certificate is enough.
+    pub password: Option<Box<str>>,
+    /// SHA-256 of the certificate that it must show, in lower-case hex.
+    pub certfp: Option<Box<str>>,
+    /// Whether the certificate makes it an operator when it connects, without OPER.
+    pub auto: bool,
+    /// The name of its class; empty: none, and all rights.
+    pub class: Box<str>,
+    /// What it may do.
+    pub rights: Rights,
+    /// The notices that it gets from the start.
+    pub snomasks: Letters,
 }
 
 impl Default for Settings {
@@ -173,6 +191,9 @@ impl Default for Settings {
         Settings {
             server_name: "roost.local".into(),
             network: "Roost".into(),
+            description: "An IRC server you can come back to".into(),
+            services_name: None,
+            rejoin_on_host_change: false,
             motd: None,
             admin: Vec::new(),
             password: None,

@@ -18,7 +18,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, Postgres, Row, SqlS
 use tokio::time::timeout;
 
 use crate::server::record::{
-    AccountId, AccountRow, ChannelRow, ConversationId, ConversationRow, Credentials, CredentialsRow, Kind, ListRow,
+    AccountId, AccountRow, BanRow, ChannelRow, ConversationId, ConversationRow, Credentials, CredentialsRow, Kind, ListRow,
     MarkerRow, MessageRow, MetadataRow, PresenceRow, Record, SeenRow, Seq, Snapshot, Wanted,
 };
 use crate::store::reader::{Direction, Span};
@@ -278,6 +278,7 @@ struct Batch<'a> {
     gone_channels: Vec<&'a str>,
     channels: BTreeMap<&'a str, &'a ChannelRow>,
     lists: BTreeMap<(&'a str, char, &'a str), Option<&'a ListRow>>,
+    bans: BTreeMap<&'a str, Option<&'a BanRow>>,
 }
 
 impl<'a> Batch<'a> {
@@ -319,6 +320,8 @@ impl<'a> Batch<'a> {
             Record::Marker(row) => drop(self.markers.insert((row.account, &row.conversation), row.time)),
             Record::Presence(row) => drop(self.presences.insert(row.account, Some(row))),
             Record::PresenceGone(account) => drop(self.presences.insert(*account, None)),
+            Record::Ban(row) => drop(self.bans.insert(&row.target, Some(row))),
+            Record::BanGone(target) => drop(self.bans.insert(target, None)),
             Record::Metadata(row) => drop(self.metadata.insert((&row.owner, &row.key), row.value.as_deref())),
         }
     }
@@ -345,6 +348,7 @@ impl<'a> Batch<'a> {
         statements.extend(metadata(self.metadata));
         statements.extend(channels(self.channels.into_values().collect()));
         statements.extend(lists(self.lists));
+        statements.extend(bans(self.bans));
         statements
     }
 }
@@ -529,6 +533,7 @@ fn channels(rows: Vec<&ChannelRow>) -> Option<Statement<'_>> {
             .bind(column(&rows, |row| &*row.modes))
             .bind(column(&rows, |row| row.key.as_deref()))
             .bind(column(&rows, |row| row.limit.map(i64::from)))
+            .bind(column(&rows, |row| row.forward.as_deref()))
     })
 }
 
@@ -561,6 +566,28 @@ fn lists<'a>(rows: BTreeMap<(&'a str, char, &'a str), Option<&'a ListRow>>) -> V
     statements
 }
 
+fn bans<'a>(rows: BTreeMap<&'a str, Option<&'a BanRow>>) -> Vec<Statement<'a>> {
+    let gone: Vec<&str> = rows.iter().filter(|(_, row)| row.is_none()).map(|(target, _)| *target).collect();
+    let rows: Vec<&BanRow> = rows.into_values().flatten().collect();
+    let mut statements = Vec::new();
+    if !gone.is_empty() {
+        statements.push(sqlx::query("DELETE FROM ban WHERE target = ANY($1)").bind(gone));
+    }
+    if !rows.is_empty() {
+        statements.push(
+            upsert(&UPSERTS.ban)
+                .bind(column(&rows, |row| &*row.target))
+                .bind(column(&rows, |row| &*row.reason))
+                .bind(column(&rows, |row| &*row.oper_reason))
+                .bind(column(&rows, |row| &*row.setter))
+                .bind(column(&rows, |row| row.set_at as i64))
+                .bind(column(&rows, |row| row.expires.map(|expires| expires as i64)))
+                .bind(column(&rows, |row| row.unless_logged_in)),
+        );
+    }
+    statements
+}
+
 /// Statements that put rows in the place of those with the same key.
 struct Upserts {
     conversation: Arc<str>,
@@ -571,6 +598,7 @@ struct Upserts {
     metadata: Arc<str>,
     channel: Arc<str>,
     list: Arc<str>,
+    ban: Arc<str>,
 }
 
 static UPSERTS: LazyLock<Upserts> = LazyLock::new(|| Upserts {
@@ -594,9 +622,15 @@ static UPSERTS: LazyLock<Upserts> = LazyLock::new(|| Upserts {
         "channel",
         1,
         "folded text, name text, founder bigint, registered bigint, created bigint, topic text, topic_setter text, \
-         topic_set_at bigint, modes text, key text, \"limit\" bigint",
+         topic_set_at bigint, modes text, key text, \"limit\" bigint, forward text",
     ),
     list: upsert_sql("list", 3, "channel text, mode text, mask text, setter text, set_at bigint"),
+    ban: upsert_sql(
+        "ban",
+        1,
+        "target text, reason text, oper_reason text, setter text, set_at bigint, expires bigint, \
+         unless_logged_in boolean",
+    ),
 });
 
 fn upsert<'a>(sql: &Arc<str>) -> Statement<'a> {
@@ -665,8 +699,8 @@ async fn load(connection: &mut PgConnection) -> Result<Snapshot, Error> {
     let credentials = CredentialsRow::gather(rows)
         .ok_or_else(|| Error::Decode("a credential that this version does not understand".into()))?;
     let channels = sqlx::query(
-        "SELECT folded, name, founder, registered, created, topic, topic_setter, topic_set_at, modes, key, \"limit\" \
-         FROM channel ORDER BY folded",
+        "SELECT folded, name, founder, registered, created, topic, topic_setter, topic_set_at, modes, key, \"limit\", \
+         forward FROM channel ORDER BY folded",
     )
     .try_map(|row: PgRow| {
         let topic = match row.try_get::<Option<Box<str>>, _>(5)? {
@@ -683,6 +717,7 @@ async fn load(connection: &mut PgConnection) -> Result<Snapshot, Error> {
             modes: row.try_get(8)?,
             key: row.try_get(9)?,
             limit: row.try_get::<Option<i64>, _>(10)?.map(|limit| limit as u32),
+            forward: row.try_get(11)?,
         })
     })
     .fetch_all(&mut *connection)
@@ -749,6 +784,22 @@ async fn load(connection: &mut PgConnection) -> Result<Snapshot, Error> {
     })
     .fetch_all(&mut *connection)
     .await?;
+    let bans = sqlx::query(
+        "SELECT target, reason, oper_reason, setter, set_at, expires, unless_logged_in FROM ban ORDER BY set_at, target",
+    )
+    .try_map(|row: PgRow| {
+        Ok(BanRow {
+            target: row.try_get(0)?,
+            reason: row.try_get(1)?,
+            oper_reason: row.try_get(2)?,
+            setter: row.try_get(3)?,
+            set_at: number(&row, 4)?,
+            expires: row.try_get::<Option<i64>, _>(5)?.map(|expires| expires as u64),
+            unless_logged_in: row.try_get(6)?,
+        })
+    })
+    .fetch_all(&mut *connection)
+    .await?;
     let (epoch, boot, last_seq) = (epoch as u32, boot as u32, last_seq as u64);
     Ok(Snapshot {
         epoch,
@@ -762,6 +813,7 @@ async fn load(connection: &mut PgConnection) -> Result<Snapshot, Error> {
         conversations,
         seen,
         markers,
+        bans,
         metadata,
         presences,
     })

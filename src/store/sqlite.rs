@@ -15,8 +15,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, Row, SqlSafeStr, Sq
 
 use crate::limits::STORE_BATCH;
 use crate::server::record::{
-    AccountRow, ChannelRow, ConversationId, ConversationRow, CredentialsRow, Kind, ListRow, MarkerRow, MessageRow,
-    MetadataRow, PresenceRow, Record, SeenRow, Seq, Snapshot, Wanted,
+    AccountRow, BanRow, ChannelRow, ConversationId, ConversationRow, CredentialsRow, Kind, ListRow, MarkerRow,
+    MessageRow, MetadataRow, PresenceRow, Record, SeenRow, Seq, Snapshot, Wanted,
 };
 use crate::store::reader::{Direction, Span};
 use crate::store::{StoreError, Sync};
@@ -46,6 +46,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "metadata", include_str!("migrations/sqlite/0004_metadata.sql")),
     (5, "presence", include_str!("migrations/sqlite/0005_presence.sql")),
     (6, "credentials", include_str!("migrations/sqlite/0006_credentials.sql")),
+    (7, "modes", include_str!("migrations/sqlite/0007_modes.sql")),
+    (8, "bans", include_str!("migrations/sqlite/0008_bans.sql")),
 ];
 
 /// Where the database is and how it is opened.
@@ -326,7 +328,7 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
             };
             sqlx::query(
                 "INSERT OR REPLACE INTO channel (folded, name, founder, registered, created, topic, topic_setter, \
-                 topic_set_at, modes, key, \"limit\") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 topic_set_at, modes, key, \"limit\", forward) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )
             .bind(&*row.folded)
             .bind(&*row.name)
@@ -339,6 +341,7 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
             .bind(&*row.modes)
             .bind(row.key.as_deref())
             .bind(row.limit)
+            .bind(row.forward.as_deref())
         }
         Record::ChannelGone(folded) => {
             let list = sqlx::query("DELETE FROM list WHERE channel = ?").bind(&**folded);
@@ -371,6 +374,18 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
                 .bind(&*row.conversation)
                 .bind(row.time as i64)
         }
+        Record::Ban(row) => sqlx::query(
+            "INSERT OR REPLACE INTO ban (target, reason, oper_reason, setter, set_at, expires, unless_logged_in) \
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(&*row.target)
+        .bind(&*row.reason)
+        .bind(&*row.oper_reason)
+        .bind(&*row.setter)
+        .bind(row.set_at as i64)
+        .bind(row.expires.map(|expires| expires as i64))
+        .bind(row.unless_logged_in),
+        Record::BanGone(target) => sqlx::query("DELETE FROM ban WHERE target = ?").bind(&**target),
         Record::Presence(row) => sqlx::query(
             "INSERT OR REPLACE INTO presence (account, since, nick, user, host, realname, modes, away, channels, \
              signon, gone) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -444,8 +459,8 @@ async fn load(connection: &mut SqliteConnection) -> Result<Snapshot, Error> {
     let credentials = CredentialsRow::gather(rows)
         .ok_or_else(|| Error::Decode("a credential that this version does not understand".into()))?;
     let channels = sqlx::query(
-        "SELECT folded, name, founder, registered, created, topic, topic_setter, topic_set_at, modes, key, \"limit\" \
-         FROM channel ORDER BY folded",
+        "SELECT folded, name, founder, registered, created, topic, topic_setter, topic_set_at, modes, key, \"limit\", \
+         forward FROM channel ORDER BY folded",
     )
     .try_map(|row: SqliteRow| {
         let topic = match row.try_get::<Option<Box<str>>, _>(5)? {
@@ -462,6 +477,7 @@ async fn load(connection: &mut SqliteConnection) -> Result<Snapshot, Error> {
             modes: row.try_get(8)?,
             key: row.try_get(9)?,
             limit: row.try_get(10)?,
+            forward: row.try_get(11)?,
         })
     })
     .fetch_all(&mut *connection)
@@ -538,6 +554,22 @@ async fn load(connection: &mut SqliteConnection) -> Result<Snapshot, Error> {
     .fetch_all(&mut *connection)
     .await?;
     let last_seq = last_seq as u64;
+    let bans = sqlx::query(
+        "SELECT target, reason, oper_reason, setter, set_at, expires, unless_logged_in FROM ban ORDER BY set_at, target",
+    )
+    .try_map(|row: SqliteRow| {
+        Ok(BanRow {
+            target: row.try_get(0)?,
+            reason: row.try_get(1)?,
+            oper_reason: row.try_get(2)?,
+            setter: row.try_get(3)?,
+            set_at: number(&row, 4)?,
+            expires: row.try_get::<Option<i64>, _>(5)?.map(|expires| expires as u64),
+            unless_logged_in: row.try_get(6)?,
+        })
+    })
+    .fetch_all(&mut *connection)
+    .await?;
     Ok(Snapshot {
         epoch,
         secret,
@@ -550,6 +582,7 @@ async fn load(connection: &mut SqliteConnection) -> Result<Snapshot, Error> {
         conversations,
         seen,
         markers,
+        bans,
         metadata,
         presences,
     })

@@ -17,8 +17,9 @@ use crate::limits::STORE_BATCH;
 use crate::server::event::{CallId, ConnId, Event, Returned};
 use crate::server::history::{render, select};
 use crate::server::record::{
-    AccountRow, Border, ChannelRow, ConversationRow, Credentials, CredentialsRow, HistoryPage, HistoryQuery, Kind,
-    ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow, Range, Reader, Record, SeenRow, Seq, Snapshot, Wanted,
+    AccountRow, BanRow, Border, ChannelRow, ConversationRow, Credentials, CredentialsRow, HistoryPage, HistoryQuery,
+    Kind, ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow, Range, Reader, Record, SeenRow, Seq, Snapshot,
+    Wanted,
 };
 use crate::store::bed::Bed;
 use crate::store::{Options, Store, StoreError, Sync, open};
@@ -187,6 +188,7 @@ fn channel(name: &str) -> ChannelRow {
         modes: "nt".into(),
         key: None,
         limit: None,
+        forward: None,
     }
 }
 
@@ -218,12 +220,30 @@ fn key(owner: &str, key: &str, value: Option<&str>) -> Record {
     Record::Metadata(Box::new(metadata(owner, key, value)))
 }
 
+fn ban(target: &str, set_at: u64, expires: Option<u64>) -> BanRow {
+    BanRow {
+        target: target.into(),
+        reason: "réason".into(),
+        oper_reason: "".into(),
+        setter: "alice!a@b".into(),
+        set_at,
+        expires,
+        unless_logged_in: expires.is_some(),
+    }
+}
+
 #[test]
 fn everything_is_there_after_a_restart_and_later_records_win() {
     for bed in Bed::all() {
         let running = Running::on(&bed);
         let topic = Some(("Tópic".into(), "alice!a@b".into(), 12));
-        let full = ChannelRow { topic, key: Some("k".into()), limit: Some(u32::MAX), ..channel("#Full") };
+        let full = ChannelRow {
+            topic,
+            key: Some("k".into()),
+            limit: Some(u32::MAX),
+            forward: Some("#Other".into()),
+            ..channel("#Full")
+        };
         let records = vec![
             Record::Account(Box::new(account(1, "Alice"))),
             Record::Account(Box::new(account(2, "Bob"))),
@@ -268,6 +288,11 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             Record::Presence(Box::new(presence(1, "#full:qo #b:"))),
             Record::AccountGone(4),
             Record::ChannelGone("#gone".into()),
+            Record::Ban(Box::new(ban("z!*@*", 1, None))),
+            Record::Ban(Box::new(ban("gone!*@*", 2, None))),
+            Record::Ban(Box::new(ban("192.0.2.0/24", 3, None))),
+            Record::Ban(Box::new(ban("192.0.2.0/24", 3, Some(u64::from(u32::MAX))))),
+            Record::BanGone("gone!*@*".into()),
         ];
         let records: Vec<_> = (1..).zip(records).collect();
         let last = records.last().unwrap().0;
@@ -293,6 +318,7 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
                 SeenRow { account: 1, device: "laptop".into(), seq: Some(20) },
             ],
             markers: vec![MarkerRow { account: 1, conversation: "#full".into(), time: 6 }],
+            bans: vec![ban("z!*@*", 1, None), ban("192.0.2.0/24", 3, Some(u64::from(u32::MAX)))],
             metadata: [("#full", "avatar", "ä"), ("$1", "status", ""), ("$3", "status", "gone")]
                 .map(|(owner, key, value)| metadata(owner, key, Some(value)))
                 .into(),

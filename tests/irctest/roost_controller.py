@@ -47,7 +47,7 @@ class RoostController(BaseServerController, DirectoryBasedController):
         "ECDSA-NIST256P-CHALLENGE",
     }
     supports_sts = False
-    extban_mute_char = None
+    extban_mute_char = "m"
 
     # With a capability in this list, a test that finds it missing fails instead of being skipped.
     capabilities = frozenset(
@@ -88,7 +88,9 @@ class RoostController(BaseServerController, DirectoryBasedController):
     # Tokens of 005 that must be there, with these values.
     isupport = {
         "CASEMAPPING": "ascii",
+        "ACCOUNTEXTBAN": "a,account",
         "ELIST": patma.StrRe("[CMNTU]+"),
+        "EXTBAN": ",Uajmnrz",
         "INVEX": "I",
         "MSGREFTYPES": "msgid,timestamp",
         "PREFIX": "(qaohv)~&@%+",
@@ -129,7 +131,7 @@ class RoostController(BaseServerController, DirectoryBasedController):
             registration["allow-before-connect"] = True
         if self.test_config.ergo_config:
             self.test_config.ergo_config(conf)
-        self._conf, self._faketime = conf, faketime
+        self._conf, self._faketime, self._run_services = conf, faketime, run_services
         self._write_config()
         self._start()
 
@@ -164,7 +166,14 @@ class RoostController(BaseServerController, DirectoryBasedController):
         password = server.get("password")
         toml = {
             None: {"data": conf["datastore"]["path"]},
-            "server": {"name": server["name"], "network": conf["network"]["name"], "workers": 1},
+            "server": {
+                "name": server["name"],
+                "network": conf["network"]["name"],
+                # What irctest's other controllers call theirs.
+                "description": "test server",
+                "services": "My.Little.Services" if self._run_services else "",
+                "workers": 1,
+            },
             "listen": {
                 "plain": plain,
                 "tls": tls,

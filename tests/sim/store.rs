@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use roost::server::event::{CallId, Returned};
 use roost::server::history;
 use roost::server::record::{
-    AccountId, AccountRow, ChannelRow, ConversationId, ConversationRow, CredentialsRow, HistoryQuery, ListRow,
+    AccountId, AccountRow, BanRow, ChannelRow, ConversationId, ConversationRow, CredentialsRow, HistoryQuery, ListRow,
     MarkerRow, MessageRow, MetadataRow, PresenceRow, Record, SeenRow, Seq, Snapshot,
 };
 
@@ -26,6 +26,7 @@ pub struct Rows {
     seen: BTreeMap<(AccountId, Box<str>), Option<Seq>>,
     markers: BTreeMap<(AccountId, Box<str>), u64>,
     metadata: BTreeMap<(Box<str>, Box<str>), Box<str>>,
+    bans: Vec<BanRow>,
     presences: BTreeMap<AccountId, PresenceRow>,
 }
 
@@ -114,6 +115,7 @@ impl Store {
                 modes: "nt".into(),
                 key: None,
                 limit: None,
+                forward: None,
             };
             self.disk.channels.insert(row.folded.clone(), row);
         }
@@ -292,6 +294,7 @@ impl Store {
                 .iter()
                 .map(|((account, key), time)| MarkerRow { account: *account, conversation: key.clone(), time: *time })
                 .collect(),
+            bans: self.disk.bans.clone(),
             presences: self.disk.presences.values().cloned().collect(),
             metadata: self
                 .disk
@@ -350,6 +353,11 @@ impl Rows {
             Record::Marker(row) => {
                 self.markers.insert((row.account, row.conversation), row.time);
             }
+            Record::Ban(row) => {
+                self.bans.retain(|other| other.target != row.target);
+                self.bans.push(*row);
+            }
+            Record::BanGone(target) => self.bans.retain(|other| other.target != target),
             Record::Presence(row) => {
                 self.presences.insert(row.account, *row);
             }

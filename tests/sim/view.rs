@@ -8,6 +8,7 @@ use ircv3::time::parse_time;
 use ircv3::{Cap, CapSet, Message};
 use roost::server::record::{Kind, MessageRow, MsgId, Seq};
 
+use crate::client::DIM;
 use crate::store::{Store, token_of};
 use crate::violation::{Invariant, Outcome, broken};
 
@@ -51,6 +52,8 @@ pub enum AskedRange {
 pub struct Room {
     /// Folded nicks; `None` until a NAMES told.
     pub members: Option<BTreeSet<String>>,
+    /// What the last NAMES said, of the channel in which not everyone is told of everyone.
+    pub listed: Option<BTreeSet<String>>,
 }
 
 #[derive(Debug)]
@@ -485,6 +488,8 @@ impl View {
         let Some(seq) = found else {
             // Where nothing waits for the store, a crash may lose what was shown.
             let kept = target.starts_with('#') && message.command() != "TAGMSG" && facts.history && facts.strict;
+            // What only operators get is nobody's history.
+            let kept = kept && fold(&target) != DIM;
             if kept && message.source().is_some_and(|source| source.contains('!')) {
                 return broken(Invariant::Durable, format!("a message to {target} is not stored"));
             }
@@ -739,6 +744,7 @@ impl View {
                 let text = format!("{}: {channel} has {names:?}, but the lines say {members:?}", self.nick);
                 return broken(Invariant::Members, text);
             }
+            _ if fold(channel) == DIM => room.listed = Some(names),
             _ => room.members = Some(names),
         }
         Ok(())

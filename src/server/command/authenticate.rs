@@ -145,6 +145,12 @@ fn fail(server: &mut Server, ctx: &mut Ctx, why: &str) {
 
 fn go_on(server: &mut Server, ctx: &mut Ctx, step: Step, response: &[u8]) {
     match step {
+        Step::EcdsaSignature { name, .. } | Step::ScramFinal { name, .. }
+            if !server.may_try_login(ctx.conn, Some(&name)) =>
+        {
+            // Others may have guessed since this exchange began.
+            server.turn_away(ctx, Door::Sasl, Refused::Throttled);
+        }
         Step::Plain => plain(server, ctx, response),
         Step::External => external(server, ctx, response),
         Step::ScramFirst { hash, plus } => scram_first(server, ctx, hash, plus, response),
@@ -311,7 +317,7 @@ pub fn token_checked(server: &mut Server, ctx: &mut Ctx, presented: &Presented, 
     let name = match returned {
         Returned::Token(Ok(name)) => name,
         Returned::Token(Err(why)) => {
-            server.log(false, format!("a token did not log in: {why}"));
+            server.log(false, format!("a token did not log in: {why:?}"));
             server.login_failed(ctx.conn, None);
             refuse_token(server, ctx, OauthError::InvalidToken, *oauth, "the token does not log in here");
             return;

@@ -242,9 +242,11 @@ pub(in crate::server) mod testing {
     use crate::server::Server;
     use crate::server::action::{Actions, Call, NetAction};
     use crate::server::event::{CallId, ConnId, Event, Now, Peer};
+    use crate::server::frame::OwnTags;
     use crate::server::network::UserId;
     use crate::server::record::{Record, Seq, Snapshot};
-    use crate::server::settings::Settings;
+    use crate::server::right::Rights;
+    use crate::server::settings::{Oper, Settings};
 
     pub struct Asked {
         pub server: Server,
@@ -326,6 +328,8 @@ pub(in crate::server) mod testing {
 
         pub fn set_oper(&mut self, nick: &str) {
             let id = self.id(nick);
+            let all = Oper { name: nick.into(), rights: Rights::ALL, ..Oper::default() };
+            self.server.network.users[id].oper = Some(Arc::new(all));
             self.server.network.users[id].modes.set('o', true);
             self.server.network.opers += 1;
         }
@@ -367,6 +371,26 @@ pub(in crate::server) mod testing {
                 }
             }
             lines
+        }
+
+        /// What the last event sent to a connection, with what went to many.
+        pub fn heard(&self, conn: ConnId) -> Vec<String> {
+            let caps = self.server.session(conn).unwrap().caps;
+            let mut bytes = Vec::new();
+            for action in &self.actions.net[0] {
+                match action {
+                    NetAction::Send { slot, bytes: sent, .. } if *slot == conn.slot => bytes.extend_from_slice(sent),
+                    NetAction::Fanout { frame, audience, except }
+                        if audience.contains(&conn.slot) && *except != conn.slot =>
+                    {
+                        if let Some(variant) = frame.variant(caps) {
+                            frame.render(variant, OwnTags::default(), &mut bytes);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            String::from_utf8(bytes).unwrap().split_terminator("\r\n").map(str::to_owned).collect()
         }
 
         /// What the last event closed a connection with.

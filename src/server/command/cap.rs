@@ -1,7 +1,7 @@
 //! CAP (<https://ircv3.net/specs/extensions/capability-negotiation>).
 
 use irc_proto::CapSubCommand;
-use ircv3::negotiation::{Answer, CapLine, room};
+use ircv3::negotiation::{Answer, CapLine, announce, room};
 use ircv3::numeric::Numeric;
 use ircv3::{Cap, CapSet, Message};
 
@@ -113,6 +113,41 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
             &[printable(subcommand)],
             Some("Invalid CAP command: LS, LIST, REQ and END are known"),
         ),
+    }
+}
+
+/// Tells whoever wants to know what other settings change about the capabilities: CAP DEL of those that
+/// are gone, which are off from then on, and CAP NEW of those that came or have another value.
+pub fn reloaded(server: &mut Server, old: &Settings) {
+    let new = server.settings.clone();
+    for conn in server.connections() {
+        let Some(session) = server.session_mut(conn) else { continue };
+        if session.closing || !session.negotiation.notifies() {
+            continue;
+        }
+        let peer = &session.peer;
+        let (before, after) = (offered(old, peer), offered(&new, peer));
+        let all = || Cap::ALL.iter().copied();
+        let gone: CapSet = all().filter(|cap| before.has(*cap) && !after.has(*cap)).collect();
+        let is_other = |cap: &Cap| !before.has(*cap) || value(old, peer, *cap) != value(&new, peer, *cap);
+        let other: CapSet = all().filter(|cap| after.has(*cap) && is_other(cap)).collect();
+        let mut ctx = server.ctx(conn, None);
+        let client = ctx.reply.nick.clone();
+        let Some(session) = server.session_mut(conn) else { continue };
+        let space = room(&new.server_name, &client, CapSubCommand::NEW);
+        let peer = &session.peer;
+        let dels = announce(gone, |_| None, space);
+        let news = announce(other, |cap| value(&new, peer, cap), space);
+        for (subcommand, lists) in [("DEL", dels), ("NEW", news)] {
+            for list in &lists {
+                ctx.reply.line("CAP", &[&client, subcommand], Some(list));
+            }
+        }
+        for cap in all().filter(|cap| gone.has(*cap)) {
+            session.negotiation.withdraw(cap);
+        }
+        set_caps(server, &ctx);
+        server.finish(ctx);
     }
 }
 

@@ -10,6 +10,8 @@ use crate::server::action::Call;
 use crate::server::change::Change;
 use crate::server::command::{Pending, credentials, printable, services};
 use crate::server::event::Returned;
+use crate::server::login::Door;
+use crate::server::notice::About;
 use crate::server::policy;
 use crate::server::record::{AccountRow, Record, Seq};
 use crate::server::{Ctx, Server};
@@ -98,7 +100,7 @@ fn may_make(server: &Server, ctx: &Ctx, account: &str, by: By) -> Result<(), Ref
     if by != By::Token && server.session(ctx.conn).is_some_and(|session| session.account.is_some()) {
         return refuse("ALREADY_AUTHENTICATED", "You are logged in to an account already");
     }
-    if by != By::Token && !server.settings.registration {
+    if by != By::Token && (!server.settings.registration || !server.is_open_to_registrations()) {
         return refuse("TEMPORARILY_UNAVAILABLE", "Accounts cannot be registered on this server");
     }
     if server.store_refuses() {
@@ -175,6 +177,8 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, secrets: 
     let (id, name) = (row.id, row.name.clone());
     server.network.put_account(row.clone());
     server.keep(seq, Record::Account(Box::new(row)));
+    server.log(false, format!("account {name} was registered"));
+    server.notify(About::Accounts, |_| format!("the account {name} was registered"));
     if let Some(secrets) = secrets {
         credentials::keep(server, ctx, seq, id, |kept| kept.scram = secrets.scram.clone());
     }
@@ -182,11 +186,11 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, secrets: 
     server.log(false, format!("account {name} was registered"));
     match by {
         By::Register => {
-            server.login(ctx, id, "");
+            server.admit(ctx, Door::Made, id, "");
             ctx.reply.line("REGISTER", &["SUCCESS", &name], Some("Account created"));
         }
         By::NickServ => {
-            server.login(ctx, id, "");
+            server.admit(ctx, Door::Made, id, "");
             services::say(ctx, "NickServ", &format!("Account created: you are registered and logged in as {name}"));
         }
         By::Token => {}

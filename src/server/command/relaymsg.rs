@@ -126,13 +126,19 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, relayed: &Relayed<'_>
         ctx.reply.numeric(Numeric::ERR_CANNOTSENDTOCHAN, &[&name], Some(refused.text()));
         return;
     }
+    if policy::is_moderated_by_ops(there, user) {
+        let text = "Cannot send to channel (+U: what those without voice say is for operators alone)";
+        ctx.reply.numeric(Numeric::ERR_CANNOTSENDTOCHAN, &[&name], Some(text));
+        return;
+    }
+    let plain = policy::heard(there, relayed.text);
     let kept = server.settings.history;
     let key = there.folded.clone();
     let by = server.network.users[user].nick.clone();
     // The user name says who is behind it; the host is no one's.
     let source: Arc<str> = format!("{}!{by}@relayed.invalid", relayed.nick).into();
     let around = ": PRIVMSG  :\r\n".len() + source.len() + name.len();
-    let text = cut(relayed.text, MAX_BODY_BYTES.saturating_sub(around));
+    let text = cut(&plain, MAX_BODY_BYTES.saturating_sub(around));
     let mut line = Vec::with_capacity(around + text.len());
     write_line(&mut line, &source, "PRIVMSG", &[&name], Some(text));
     let mut frame = Frame::plain(server.clock(), Bytes::from(line));
@@ -155,7 +161,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, relayed: &Relayed<'_>
         (frame.time, frame.after) = server.keep_message(key.as_str(), seq, row);
     }
     let frame = Arc::new(frame);
-    server.frame_to_channel(channel, frame.clone(), Some(ctx.conn));
+    server.frame_to_hearers(channel, frame.clone(), Some(ctx.conn));
     // A player sees its character speak; a bridge has said it elsewhere, unless it wants an echo.
     if !is_relay || ctx.reply.caps.has(Cap::EchoMessage) {
         ctx.reply.frame(&frame);

@@ -78,10 +78,22 @@ fn move_rows(server: &mut Server, seq: Seq, id: ChannelId, new: &str) {
     server.network.rename_channel(id, new);
     let channel = &server.network.channels[id];
     let folded: Box<str> = channel.folded.as_str().into();
+    let casemapping = server.network.casemapping;
+    let mut leading: Vec<ChannelId> = Vec::new();
+    for (other, channel) in &mut server.network.channels {
+        if channel.forward.as_deref().is_some_and(|forward| casemapping.same(forward, old.as_str())) {
+            channel.forward = Some(new.into());
+            leading.push(other);
+        }
+    }
+    for other in leading {
+        server.keep_channel(other, seq);
+    }
     if *folded == *old.as_str() {
         server.keep_channel(id, seq);
         return;
     }
+    let channel = &server.network.channels[id];
     if channel.founder.is_some() {
         let lists: Vec<ListRow> = channel.list_rows();
         server.keep(seq, Record::ChannelGone(old.as_str().into()));

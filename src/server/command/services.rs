@@ -9,10 +9,11 @@ use ircv3::{Cap, Message};
 
 use crate::server::change::Change;
 use crate::server::command::register::{self, By};
-use crate::server::command::{credentials, metadata};
+use crate::server::command::{credentials, join, metadata, mode};
 use crate::server::frame::Frame;
 use crate::server::login::Door;
 use crate::server::network::ChannelId;
+use crate::server::notice::About;
 use crate::server::presence;
 use crate::server::record::{AccountId, AccountRow, Record, Seq};
 use crate::server::session::Session;
@@ -288,6 +289,10 @@ fn channel_named(server: &Server, ctx: &mut Ctx, name: &str) -> Option<ChannelId
 /// Registers a channel to the sender's account, where it may.
 pub fn apply_register(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
     let Some(id) = channel_named(server, ctx, name) else { return };
+    if !server.is_open_to_registrations() {
+        say(ctx, "ChanServ", "Channels cannot be registered now; try again later");
+        return;
+    }
     let Some(account) = server.network.users[ctx.me()].account else {
         say(ctx, "ChanServ", "Log in first: a channel belongs to an account");
         return;
@@ -312,12 +317,15 @@ pub fn apply_register(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) 
     channel.registered = registered;
     let lists = channel.list_rows();
     let after = server.keep_channel(id, seq);
+    let by = server.network.users[ctx.me()].source.clone();
+    server.notify(About::Channels, |_| format!("{name} was registered by {by}"));
     metadata::keep_channel(server, seq, id);
     for row in lists {
         server.keep(seq, Record::ListEntry(Box::new(row)));
     }
     ctx.reply.after = ctx.reply.after.max(after);
     say(ctx, "ChanServ", &format!("Channel {name} is registered"));
+    announce(server, ctx, id, after, &["+r"]);
     give_founder(server, ctx, id, after);
 }
 
@@ -337,16 +345,27 @@ fn give_founder(server: &mut Server, ctx: &mut Ctx, id: ChannelId, after: Seq) {
     if letters.is_empty() {
         return;
     }
+    join::distinguish(server, id, user);
     let modes = format!("+{letters}");
-    let mut params: Vec<&str> = vec![&channel.name, &modes];
+    let mut params: Vec<&str> = vec![&modes];
     params.extend(letters.chars().map(|_| &*nick));
+    announce(server, ctx, id, after, &params);
+    mode::show_hidden(server, id, user);
+}
+
+/// MODE from ChanServ.
+fn announce(server: &mut Server, ctx: &mut Ctx, id: ChannelId, after: Seq, modes: &[&str]) {
+    let mut params: Vec<&str> = vec![&server.network.channels[id].name];
+    params.extend(modes);
     let mut line = Vec::new();
     write_line(&mut line, "ChanServ!ChanServ@services", "MODE", &params, None);
     let mut frame = Frame::plain(server.clock(), bytes::Bytes::from(line));
     frame.after = after;
     let frame = Arc::new(frame);
     server.frame_to_channel(id, frame.clone(), Some(ctx.conn));
-    ctx.reply.frame(&frame);
+    if server.network.channels[id].members.contains_key(&ctx.me()) {
+        ctx.reply.frame(&frame);
+    }
 }
 
 fn own_channel(server: &Server, ctx: &mut Ctx, name: &str) -> Option<ChannelId> {
@@ -368,9 +387,12 @@ pub fn apply_drop(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
     channel.founder = None;
     let (name, folded) = (channel.name.clone(), channel.folded.clone());
     server.keep(seq, Record::ChannelGone(folded.as_str().into()));
-    ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
-    server.network.drop_channel_if_empty(id);
+    let after = server.wait_for(seq);
+    ctx.reply.after = ctx.reply.after.max(after);
+    server.notify(About::Channels, |_| format!("{name} is no longer registered"));
     say(ctx, "ChanServ", &format!("Channel {name} is no longer registered"));
+    announce(server, ctx, id, after, &["-r"]);
+    server.network.drop_channel_if_empty(id);
 }
 
 /// Makes the founder operator of its channel.

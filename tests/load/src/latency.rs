@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::clients::{Clients, Dialect, Wanted, Wire, now, payload};
-use crate::process::{machine, machine_and_own_cpu_seconds, says};
+use crate::process::{machine, machine_and_own_cpu_seconds, says, wait_for_quiet};
 use crate::server::{Kind, Programs, Server, inspircd};
 use crate::table::{median, number, share_of_others};
 use crate::workload::{HISTORY_CAPABILITIES, percentile};
@@ -36,6 +36,8 @@ pub struct Choice {
     pub rounds: u32,
     /// For how long each phase lasts.
     pub seconds: u64,
+    /// How long to wait in all for other programs to leave the machine alone.
+    pub patience: Duration,
 }
 
 /// What others ask for meanwhile.
@@ -173,9 +175,10 @@ fn rounds(
     choice: &Choice,
     can: impl Fn(&Phase) -> bool,
 ) -> Result<Vec<Measured>> {
-    let mut measured = Vec::new();
+    let (mut measured, mut patience) = (Vec::new(), choice.patience / 3);
     for round in 0..choice.rounds {
         for (number, phase) in PHASES.iter().enumerate().filter(|(_, phase)| can(phase)) {
+            wait_for_quiet(&mut patience, |time| clients.settle(time))?;
             let one = phase_once(address, clients, number, phase, choice.seconds)?;
             eprintln!("{}/{}: {}: {one:?}", round + 1, choice.rounds, phase.name);
             measured.push(one);
@@ -344,12 +347,14 @@ fn page(choice: &Choice, measured: [&[Measured]; 3], inspircd: Option<&str>, oth
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::time::Duration;
+
     use super::{Choice, Measured, NOBODY, page};
 
     #[test]
     fn the_factor_is_to_the_same_round_and_decides() {
         let one = |phase, p99| Measured { phase, p50: 1.0, p99, max: 20.0, answers: 3.0 };
-        let choice = Choice { rounds: 3, seconds: 1 };
+        let choice = Choice { rounds: 3, seconds: 1, patience: Duration::ZERO };
         // The second round's machine was four times slower throughout.
         let measured = [one(NOBODY, 4.0), one(1, 6.0), one(NOBODY, 16.0), one(1, 24.0), one(NOBODY, 4.0), one(1, 6.0)];
         let (text, reached) = page(&choice, [&[], &[], &measured], None, 0.0).unwrap();

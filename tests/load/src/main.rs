@@ -8,6 +8,8 @@
 //! | --- | --- |
 //! | [`table`] | which workloads, what Roost must reach, medians, ratios, the page |
 //! | [`latency`] | how long a line takes while others ask for long answers |
+//! | [`growth`] | what becomes dearer as there is more of something |
+//! | [`svg`] | plots |
 //! | [`server`] | starts and ends the floor, InspIRCd and Roost, each on a free port of 127.0.0.1 |
 //! | [`workload`] | drives one server and counts |
 //! | [`crowd`] | a channel with more members than one process has files for |
@@ -19,15 +21,18 @@
 mod clients;
 mod crowd;
 mod floor;
+mod growth;
 mod latency;
 mod process;
 mod server;
+mod svg;
 mod table;
 mod websocket;
 mod workload;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
@@ -35,12 +40,18 @@ use clap::{Parser, Subcommand};
 use crate::clients::{Dialect, Wire};
 use crate::workload::Workload;
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[derive(Parser)]
 #[command(about = "Measures Roost beside InspIRCd and the least that any server needs")]
 struct Arguments {
     /// Measures the `roost` beside this program as it is, instead of building it first
     #[arg(long, global = true)]
     no_build: bool,
+    /// How many seconds to wait in all for other programs to leave the machine alone, before each measurement
+    #[arg(long, global = true, default_value_t = 60, value_parser = clap::value_parser!(u64).range(..=36_000))]
+    patience: u64,
     #[command(subcommand)]
     task: Task,
 }
@@ -81,6 +92,18 @@ enum Task {
         #[arg(long)]
         write: bool,
     },
+    /// Measures what becomes dearer with more members, users and rows of history, and plots it
+    Growth {
+        /// The most rows of history; ten million of them take minutes and 3 GB of disk, which is free again afterwards
+        #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(10_000..=10_000_000))]
+        rows: u64,
+        /// Not with 10,000 members and 100,000 users
+        #[arg(long)]
+        quick: bool,
+        /// Writes the page to tests/load/GROWTH.md, too, and the plots beside it
+        #[arg(long)]
+        write: bool,
+    },
     /// Runs one workload with a server that is running already, and prints what was counted
     Run {
         /// Where it listens; loopback only
@@ -116,23 +139,31 @@ enum Task {
 }
 
 fn main() -> Result<()> {
-    let Arguments { no_build, task } = Arguments::parse();
+    let Arguments { no_build, patience, task } = Arguments::parse();
+    let patience = Duration::from_secs(patience);
     // Every client is an open file, here and in the servers, which inherit the limit.
     rlimit::increase_nofile_limit(u64::MAX)?;
-    if !no_build && matches!(task, Task::Table { .. } | Task::Latency { .. }) {
+    if !no_build && matches!(task, Task::Table { .. } | Task::Latency { .. } | Task::Growth { .. }) {
         server::build()?;
     }
     match task {
         Task::Table { runs, quick, write, caps, no_crowd, only } => {
             let runs = if quick { 1 } else { runs };
-            let page = table::measure(&table::Choice { runs, quick, caps, crowd: !no_crowd, only })?;
+            let page = table::measure(&table::Choice { runs, quick, caps, crowd: !no_crowd, only, patience })?;
             show(&page, write.then_some("RESULTS.md"))
         }
         Task::Latency { rounds, seconds, write } => {
-            let (page, reached) = latency::measure(&latency::Choice { rounds, seconds })?;
+            let (page, reached) = latency::measure(&latency::Choice { rounds, seconds, patience })?;
             show(&page, write.then_some("LATENCY.md"))?;
             ensure!(reached, "Roost is slower than it must be");
             Ok(())
+        }
+        Task::Growth { rows, quick, write } => {
+            let pages = growth::measure(&growth::Choice { rows, quick })?;
+            for (name, plot) in pages.plots.iter().filter(|_| write) {
+                std::fs::write(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name), plot)?;
+            }
+            show(&pages.page, write.then_some("GROWTH.md"))
         }
         Task::Run { address, pid, caps, wire, workload } => {
             ensure!(address.ip().is_loopback(), "{address} is not a loopback address; this program loads nothing else");

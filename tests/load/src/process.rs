@@ -2,11 +2,15 @@
 
 use std::fs::read_to_string;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 /// Clock ticks in a second (USER_HZ): 100 on every Linux that Roost runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
+
+/// The share of the processors that others may use where it is quiet.
+const QUIET: f64 = 0.05;
 
 /// Seconds of processor time that process `pid` has used, in user and kernel mode, with all its threads.
 ///
@@ -16,6 +20,22 @@ pub fn cpu_seconds(pid: u32) -> Result<f64> {
     let stat = read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("process {pid} is gone"))?;
     let [user, system, ..] = times(&stat).context("cannot read the processor times in /proc/PID/stat")?;
     Ok((user + system) / TICKS_PER_SECOND)
+}
+
+/// Seconds of processor time that the threads of this process have used, to the nanosecond. Those that have ended are
+/// not in it.
+///
+/// # Errors
+/// `/proc` is not as on Linux, or the kernel does not count it (CONFIG_SCHED_INFO).
+pub fn own_threads_cpu_seconds() -> Result<f64> {
+    let mut nanoseconds = 0;
+    for thread in std::fs::read_dir("/proc/self/task")? {
+        // A thread may end just now.
+        let Ok(text) = read_to_string(thread?.path().join("schedstat")) else { continue };
+        nanoseconds += text.split(' ').next().and_then(|field| field.parse().ok()).unwrap_or(0u64);
+    }
+    ensure!(nanoseconds > 0, "the kernel does not count the time of threads in /proc/PID/task/*/schedstat");
+    Ok(nanoseconds as f64 / 1e9)
 }
 
 /// KiB of memory of process `pid` that are resident.
@@ -35,6 +55,27 @@ pub fn machine_and_own_cpu_seconds() -> Result<(f64, f64)> {
     let machine = busy(&read_to_string("/proc/stat")?).context("cannot read /proc/stat")?;
     let own = times(&read_to_string("/proc/self/stat")?).context("cannot read /proc/self/stat")?;
     Ok((machine / TICKS_PER_SECOND, own.iter().sum::<f64>() / TICKS_PER_SECOND))
+}
+
+/// Waits until other programs leave nearly all of the machine alone for a second, as long as there is patience; what was
+/// waited is taken off it. `meanwhile` lets the time pass.
+///
+/// # Errors
+/// `/proc` is not as on Linux, or `meanwhile` fails.
+pub fn wait_for_quiet(patience: &mut Duration, mut meanwhile: impl FnMut(Duration) -> Result<()>) -> Result<()> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+    while !patience.is_zero() {
+        let (machine_before, own_before) = machine_and_own_cpu_seconds()?;
+        let begun = Instant::now();
+        meanwhile(Duration::from_secs(1))?;
+        let (machine_after, own_after) = machine_and_own_cpu_seconds()?;
+        let others = (machine_after - machine_before) - (own_after - own_before);
+        *patience = patience.saturating_sub(begun.elapsed());
+        if others < QUIET * cores * begun.elapsed().as_secs_f64() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// One line about this machine: cores, processor, memory, kernel.
@@ -92,6 +133,17 @@ mod tests {
     fn idle_and_waiting_are_not_busy() {
         assert_eq!(busy("cpu  1 2 4 1000 2000 8 16 0 0 0\ncpu0 1 1 1 1\n"), Some(31.0));
         assert_eq!(busy("cpu  1 2\n"), None);
+    }
+
+    #[test]
+    fn this_process_uses_processor_time() {
+        let before = super::own_threads_cpu_seconds().unwrap();
+        let begun = std::time::Instant::now();
+        let mut waste = 0u64;
+        while super::own_threads_cpu_seconds().unwrap() == before {
+            waste = std::hint::black_box(waste.wrapping_add(1));
+            assert!(begun.elapsed().as_secs() < 60);
+        }
     }
 
     #[test]

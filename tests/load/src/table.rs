@@ -1,11 +1,12 @@
 //! The comparison: which workloads, what Roost must reach in each, and the page that says what it reached.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::clients::{Dialect, Wire};
-use crate::process::{machine, machine_and_own_cpu_seconds, says};
+use crate::process::{machine, machine_and_own_cpu_seconds, says, wait_for_quiet};
 use crate::server::{Kind, Programs, Server, inspircd};
 use crate::workload::{Figures, HISTORY_CAPABILITIES, Workload, run};
 
@@ -21,6 +22,8 @@ pub struct Choice {
     pub caps: Vec<String>,
     /// Whether also with 15,000 clients.
     pub crowd: bool,
+    /// How long to wait in all for other programs to leave the machine alone.
+    pub patience: Duration,
     /// Leaves out the workloads whose name does not begin so.
     pub only: String,
 }
@@ -103,13 +106,17 @@ pub fn measure(choice: &Choice) -> Result<String> {
     let inspircd = inspircd();
     let plan = plan(&rows, inspircd.is_some());
     let (machine_before, own_before) = machine_and_own_cpu_seconds()?;
-    let mut measured = Vec::new();
+    let (mut measured, mut patience) = (Vec::new(), choice.patience);
     for turn in 0..choice.runs {
         for (workload, contender) in &plan {
             // Of a crowd only the coming takes minutes.
             if turn > 0 && matches!(workload, Workload::Crowd { .. }) {
                 continue;
             }
+            wait_for_quiet(&mut patience, |time| {
+                std::thread::sleep(time);
+                Ok(())
+            })?;
             let figures = once(workload, *contender, &programs, &choice.caps).map_err(|error| format!("{error:#}"));
             match &figures {
                 Ok(figures) => eprintln!("{}/{}: {workload}, {contender}: {figures:?}", turn + 1, choice.runs),
@@ -152,6 +159,7 @@ fn rows(quick: bool, crowded: bool) -> Vec<Row> {
         row(&connect, Figure::Resident, Way::Tls, Target::AtMost(12.0)),
         row(&connect, Figure::Resident, Way::Websocket, Target::None),
         row(&paced, Figure::NinetyNine, Way::Plain, Target::AtMost(4.4)),
+        row(&paced, Figure::NinetyNine, Way::WithoutHistory, Target::None),
         row(&paced, Figure::NinetyNine, Way::Mixed, Target::None),
         row(&paced, Figure::NinetyNine, Way::Tls, Target::None),
         row(&paced, Figure::NinetyNine, Way::Websocket, Target::None),

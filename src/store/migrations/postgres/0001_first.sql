@@ -63,7 +63,7 @@ CREATE TABLE seen (
     PRIMARY KEY (account, device)
 );
 
--- Registered channels; "limit" is mode l.
+-- Registered channels; "limit" is mode l, and `forward` mode f.
 CREATE TABLE channel (
     folded TEXT COLLATE "C" PRIMARY KEY,
     name TEXT NOT NULL,
@@ -75,7 +75,8 @@ CREATE TABLE channel (
     topic_set_at BIGINT,
     modes TEXT NOT NULL,
     key TEXT,
-    "limit" BIGINT
+    "limit" BIGINT,
+    forward TEXT
 );
 
 -- Their bans, exceptions and invitations.
@@ -118,4 +119,15 @@ CREATE TABLE presence (
     channels TEXT NOT NULL,
     signon BIGINT NOT NULL,
     gone BIGINT NOT NULL
+);
+
+-- Bans of the server. `expires` is in seconds since 1970, NULL where it holds until it is taken away.
+CREATE TABLE ban (
+    target TEXT COLLATE "C" PRIMARY KEY,
+    reason TEXT NOT NULL,
+    oper_reason TEXT NOT NULL,
+    setter TEXT NOT NULL,
+    set_at BIGINT NOT NULL,
+    expires BIGINT,
+    unless_logged_in BOOLEAN NOT NULL
 );
