@@ -73,6 +73,11 @@ pub fn run(config: Config, reload: Reload) -> Result<Ended, RunError> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 
     let settings = Arc::new(config.settings()?);
+    store::make_private(config.data_dir()).map_err(|error| {
+        let problem =
+            format!("\"{}\" cannot be made: {error}; give a directory to write in", config.data_dir().display());
+        config.fault("data", &problem)
+    })?;
     let tls = tls_setup(&config)?;
     let listeners = listen(&config, tls.as_ref())?;
 
@@ -295,8 +300,11 @@ impl Carrier {
     }
 
     /// While more records wait than memory is meant for, nothing new is taken; but time goes on, for
-    /// a store that fails has to be heard.
-    fn wait_for_store(&self) {
+    /// a store that fails has to be heard. What is refused then adds no records.
+    fn wait_for_store(&self, refusing: bool) {
+        if refusing {
+            return;
+        }
         let Some(store) = &self.store else { return };
         let started = Instant::now();
         while store.waiting() > WAITING_RECORDS && started.elapsed() < TICK {
@@ -331,7 +339,7 @@ fn serve(mut server: Server, clock: Clock, mut carrier: Carrier) -> Carrier {
                 carrier.restart = actions.restart;
                 return carrier;
             }
-            carrier.wait_for_store();
+            carrier.wait_for_store(server.store_refuses());
             if left > 0 {
                 break;
             }

@@ -5,6 +5,7 @@
 //! [`Backend`] (how it is opened), a [`Writer`] and a [`Source`](reader::Source): an enum each, with
 //! one variant for every database that there is.
 
+mod backup;
 #[cfg(test)]
 mod bed;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod writer;
 
 use std::fs::{File, TryLockError};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,6 +35,8 @@ use crate::server::history::render;
 use crate::server::record::{ConversationId, HistoryQuery, Record, Seq, Snapshot};
 use crate::store::reader::Source;
 use crate::store::writer::{GroupCommit, Progress};
+
+pub use self::backup::{BackupError, backup, restore};
 
 /// Connections that read: enough that a long answer does not hold up the short ones.
 const READERS: usize = 4;
@@ -125,6 +129,15 @@ pub enum StoreError {
     Open {
         /// The database.
         database: Box<str>,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// The file is no database, or a damaged one.
+    #[error("the database {} is damaged or is none: {source}; nothing was written to it. `roost restore FILE` puts a \
+        backup in its place", path.display())]
+    Damaged {
+        /// The database.
+        path: PathBuf,
         /// Why.
         source: sqlx::Error,
     },
@@ -356,10 +369,20 @@ impl Backend {
         }
     }
 
+    /// Whether another program holds the database, which passes.
+    fn is_held(&self, error: &StoreError) -> bool {
+        match (self, error) {
+            (_, StoreError::Taken { .. }) => true,
+            (Backend::Sqlite(_), StoreError::Write { source, .. }) => sqlite::is_held(source),
+            (Backend::Postgres(_), StoreError::Write { source, .. }) => postgres::is_held(source),
+            _ => false,
+        }
+    }
+
     /// The error of a write.
     fn failed(&self, source: sqlx::Error) -> StoreError {
         let database = match self {
-            Backend::Sqlite(database) => database.path().display().to_string().into(),
+            Backend::Sqlite(database) => database.name(),
             Backend::Postgres(database) => database.name().into(),
         };
         StoreError::Write { database, source }
@@ -399,16 +422,22 @@ fn sqlite_path(url: &str) -> Result<PathBuf, StoreError> {
     Ok(PathBuf::from(path))
 }
 
+/// Makes a directory that only its owner may look into, where there is none.
+pub fn make_private(directory: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
 /// Locks a file beside the database, whose lock ends with the process.
 fn lock(path: &Path) -> Result<File, StoreError> {
     let prepare = |path: &Path, source| StoreError::Prepare { path: path.to_owned(), source };
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-        std::fs::create_dir_all(directory).map_err(|source| prepare(directory, source))?;
+        make_private(directory).map_err(|source| prepare(directory, source))?;
     }
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let lock = PathBuf::from(name);
-    let file = File::options().create(true).append(true).open(&lock).map_err(|source| prepare(&lock, source))?;
+    let file =
+        File::options().create(true).append(true).mode(0o600).open(&lock).map_err(|source| prepare(&lock, source))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.to_owned(), lock }),

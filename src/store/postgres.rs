@@ -18,8 +18,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, Postgres, Row, SqlS
 use tokio::time::timeout;
 
 use crate::server::record::{
-    AccountId, AccountRow, BanRow, ChannelRow, ConversationId, ConversationRow, Credentials, CredentialsRow, Kind, ListRow,
-    MarkerRow, MessageRow, MetadataRow, PresenceRow, Record, SeenRow, Seq, Snapshot, Wanted,
+    AccountId, AccountRow, BanRow, ChannelRow, ConversationId, ConversationRow, Credentials, CredentialsRow, Kind,
+    ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow, Record, SeenRow, Seq, Snapshot, Wanted,
 };
 use crate::store::reader::{Direction, Span};
 use crate::store::{StoreError, Sync};
@@ -114,7 +114,10 @@ impl Database {
         migrator.set_locking(false);
         let migrated = migrator.run(&mut connection).await;
         migrated.map_err(|source| StoreError::Migrate { database: self.name.clone(), source })?;
-        let snapshot = load(&mut connection).await.map_err(failed)?;
+        // What cannot be read stays as it is: the start counts only where all is there.
+        let mut transaction = connection.begin().await.map_err(failed)?;
+        let snapshot = load(&mut transaction).await.map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
         let (epoch, boot) = (snapshot.epoch.into(), snapshot.boot.into());
         self.note_session(&mut connection, epoch, boot).await.map_err(failed)?;
         Ok((Writer { connection }, snapshot))
@@ -656,23 +659,21 @@ fn upsert_sql(table: &str, keys: usize, columns: &str) -> Arc<str> {
 
 /// Counts this start, settles the devices that were connected at the last end, and reads the state.
 async fn load(connection: &mut PgConnection) -> Result<Snapshot, Error> {
-    let mut transaction = connection.begin().await?;
     let last_seq: Option<i64> =
         sqlx::query_scalar("SELECT greatest((SELECT max(seq) FROM message), (SELECT max(seq) FROM seen))")
-            .fetch_one(&mut *transaction)
+            .fetch_one(&mut *connection)
             .await?;
     let last_seq = last_seq.unwrap_or(0);
     sqlx::query("INSERT INTO meta (one, epoch, boot, seed) VALUES (true, $1, 0, $2) ON CONFLICT (one) DO NOTHING")
         .bind(i64::from(rand::random::<u32>()))
         .bind(rand::random::<[u8; 32]>().to_vec())
-        .execute(&mut *transaction)
+        .execute(&mut *connection)
         .await?;
     let start = sqlx::query_as("UPDATE meta SET boot = boot + 1 RETURNING epoch, boot, seed");
-    let (epoch, boot, secret): (i64, i64, Vec<u8>) = start.fetch_one(&mut *transaction).await?;
+    let (epoch, boot, secret): (i64, i64, Vec<u8>) = start.fetch_one(&mut *connection).await?;
     let secret = secret.try_into().map_err(|_| Error::Decode("a secret that is not 32 bytes".into()))?;
     let connected = sqlx::query("UPDATE seen SET seq = $1 WHERE seq IS NULL").bind(last_seq);
-    connected.execute(&mut *transaction).await?;
-    transaction.commit().await?;
+    connected.execute(&mut *connection).await?;
 
     let accounts = sqlx::query(
         "SELECT id, name, folded, password, registered, autoreplay_missed, always_on, multiclient FROM account \

@@ -2,11 +2,13 @@
 //!
 //! No memory mapping: a fault of the disk is an error then, and not the end of the process.
 
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::query::Query;
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous,
@@ -21,8 +23,10 @@ use crate::server::record::{
 use crate::store::reader::{Direction, Span};
 use crate::store::{StoreError, Sync};
 
-/// How long a statement waits for another program to let go of the database.
+/// How long a statement waits for another program to let go of the database; the writer then tries again.
 const BUSY: Duration = Duration::from_millis(500);
+/// How long the start waits for that.
+const BUSY_AT_START: Duration = Duration::from_secs(5);
 /// Pages of the log after which a commit copies it into the database: 16 MiB, so that a page which
 /// many commits touch is copied once. A task beside the writer that did it made no commit faster.
 const CHECKPOINT_PAGES: &str = "4096";
@@ -63,9 +67,9 @@ impl Database {
         Database { path, sync }
     }
 
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// The file, for messages to people.
+    pub fn name(&self) -> Box<str> {
+        self.path.display().to_string().into()
     }
 
     fn options(&self) -> SqliteConnectOptions {
@@ -88,21 +92,38 @@ impl Database {
     /// Makes or opens the database, brings its schema up to date, counts this start, and reads the
     /// state. The count is on disk when this returns.
     pub async fn open(&self) -> Result<(Writer, Snapshot), StoreError> {
-        let failed = |source| StoreError::Open { database: self.path.display().to_string().into(), source };
-        let options = self.writer_options().create_if_missing(true);
+        let failed = |source| {
+            if is_damaged(&source) {
+                StoreError::Damaged { path: self.path.clone(), source }
+            } else {
+                StoreError::Open { database: self.name(), source }
+            }
+        };
+        // Private messages and hashes of passwords: SQLite would make files that everyone may read, and gives those
+        // beside the database its mode.
+        let file = File::options().create(true).append(true).mode(0o600).open(&self.path);
+        file.map_err(|error| failed(Error::Io(error)))?;
+        let options = self.writer_options().busy_timeout(BUSY_AT_START);
         let mut connection = options.connect().await.map_err(failed)?;
         // The count of starts, below, is synced, and with it all that is before it in the log.
         sqlx::query("PRAGMA synchronous = NORMAL").execute(&mut connection).await.map_err(failed)?;
         let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
             Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
         });
-        Migrator::with_migrations(migrations.collect())
-            .run(&mut connection)
-            .await
-            .map_err(|source| StoreError::Migrate { database: self.path.display().to_string().into(), source })?;
+        Migrator::with_migrations(migrations.collect()).run(&mut connection).await.map_err(|source| match source {
+            MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) if is_damaged(&source) => {
+                StoreError::Damaged { path: self.path.clone(), source }
+            }
+            source => StoreError::Migrate { database: self.name(), source },
+        })?;
         sqlx::query("PRAGMA synchronous = FULL").execute(&mut connection).await.map_err(failed)?;
-        let snapshot = load(&mut connection).await.map_err(failed)?;
+        // What cannot be read stays as it is: the start counts only where all is there.
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let snapshot = load(&mut transaction).await.map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
         self.set_sync(&mut connection).await.map_err(failed)?;
+        let busy = format!("PRAGMA busy_timeout = {}", BUSY.as_millis());
+        sqlx::query(AssertSqlSafe(busy)).execute(&mut connection).await.map_err(failed)?;
         Ok((Writer { connection, inserts: inserts() }, snapshot))
     }
 
@@ -126,6 +147,21 @@ impl Database {
         let connection = options.thread_name(|n| format!("store-read-{n}")).connect().await?;
         Ok(Source { connection, scans: WANTED.map(scans), searches: WANTED.map(search) })
     }
+}
+
+/// Whether another program holds the database.
+pub fn is_held(error: &Error) -> bool {
+    matches!(code(error), Some(5 | 6))
+}
+
+/// Whether the file is damaged, or no database at all.
+fn is_damaged(error: &Error) -> bool {
+    matches!(code(error), Some(11 | 26))
+}
+
+/// SQLite's primary result code (<https://www.sqlite.org/rescode.html>).
+fn code(error: &Error) -> Option<u32> {
+    Some(error.as_database_error()?.code()?.parse::<u32>().ok()? & 0xff)
 }
 
 /// Classes of rows, as the index has them: text, events, redactions.
@@ -421,20 +457,18 @@ async fn load(connection: &mut SqliteConnection) -> Result<Snapshot, Error> {
     let seen_seq: Option<i64> = sqlx::query_scalar("SELECT max(seq) FROM seen").fetch_one(&mut *connection).await?;
     let last_seq = last_seq.max(seen_seq).unwrap_or(0);
 
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::query("INSERT INTO meta (only, epoch, boot) VALUES (1, ?, 0) ON CONFLICT (only) DO NOTHING")
         .bind(rand::random::<u32>())
-        .execute(&mut *transaction)
+        .execute(&mut *connection)
         .await?;
     let (epoch, boot, secret): (u32, u32, Vec<u8>) =
         sqlx::query_as("UPDATE meta SET boot = boot + 1, seed = coalesce(seed, ?) RETURNING epoch, boot, seed")
             .bind(rand::random::<[u8; 32]>().to_vec())
-            .fetch_one(&mut *transaction)
+            .fetch_one(&mut *connection)
             .await?;
     let secret = secret.try_into().map_err(|_| Error::Decode("a secret that is not 32 bytes".into()))?;
     let connected = sqlx::query("UPDATE seen SET seq = ? WHERE seq IS NULL").bind(last_seq);
-    connected.execute(&mut *transaction).await?;
-    transaction.commit().await?;
+    connected.execute(&mut *connection).await?;
 
     let accounts =
         sqlx::query("SELECT id, name, folded, password, registered, autoreplay_missed, always_on, multiclient FROM account ORDER BY id")
@@ -737,6 +771,6 @@ mod tests {
         )
         .unwrap();
         let error = try_open().err().unwrap();
-        assert!(matches!(error, StoreError::Open { .. }) && error.to_string().contains("roost.db"), "{error}");
+        assert!(matches!(error, StoreError::Damaged { .. }) && error.to_string().contains("roost.db"), "{error}");
     }
 }

@@ -195,8 +195,10 @@ impl Talk {
         let mut refused = [0, 0];
         for ((client, seen), refused) in self.clients.iter_mut().zip(&mut self.seen).zip(&mut refused) {
             let lines = client.sync();
-            let fails = lines.iter().filter(|line| line.command() == "FAIL");
-            *refused = fails.inspect(|line| line.must_fit(":roost.local FAIL PRIVMSG MESSAGE_ERROR #room :*")).count();
+            for fail in lines.iter().filter(|line| line.command() == "FAIL") {
+                fail.must_fit(":roost.local FAIL PRIVMSG MESSAGE_ERROR #room :*");
+                *refused += 1;
+            }
             seen.extend(said(&lines));
         }
         refused

@@ -56,7 +56,7 @@ impl ServerCertVerifier for AnyCertificate {
 pub type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// A TLS connection to the server, and the certificate it showed.
-fn connect(server: &Server, version: &'static SupportedProtocolVersion) -> (Client, CertificateDer<'static>) {
+pub fn connect(server: &Server, version: &'static SupportedProtocolVersion) -> (Client, CertificateDer<'static>) {
     over(dial(server.tls), version, None)
 }
 
