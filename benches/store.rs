@@ -1,7 +1,8 @@
 //! How many messages a second the store takes, and how long a question takes among a million of them.
 //!
 //! `cargo bench --bench store`; size by ROWS, CONVERSATIONS and QUERIES,
-//! directory by TMPDIR; ONLY_QUESTIONS leaves the appends out.
+//! directory by TMPDIR; ONLY_QUESTIONS leaves the appends out. POSTGRES=postgres://... measures that instead,
+//! in schemas that it makes and drops.
 
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, LazyLock};
@@ -14,6 +15,8 @@ use roost::server::record::{
     Border, ConversationRow, HistoryQuery, Kind, MessageRow, Range, Reader, Record, Seq, Wanted,
 };
 use roost::store::{Options, Store, Sync, open};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions};
 
 const WORDS: &[&str] = &[
     "the",
@@ -49,8 +52,8 @@ fn main() {
     let syncs: &[_] = if only_questions { &[] } else { &[(Sync::Normal, "normal"), (Sync::Full, "full")] };
     for &(sync, name) in syncs {
         for batch in [1, 10, 100, 1000, 10_000] {
-            let dir = tempfile::tempdir().expect("a directory");
-            let (store, events) = start(&dir, sync);
+            let database = Database::new();
+            let (store, events) = database.start(sync);
             let count = (batch * 2000).min(100_000);
             let (seconds, cpu) = fill(&store, &events, 1, count, batch);
             let rate = count as f64 / seconds;
@@ -60,8 +63,8 @@ fn main() {
     }
 
     for &(sync, name) in syncs {
-        let dir = tempfile::tempdir().expect("a directory");
-        let (store, events) = start(&dir, sync);
+        let database = Database::new();
+        let (store, events) = database.start(sync);
         let mut times = Vec::with_capacity(queries);
         for n in 1..=queries as u64 * 2 {
             let began = Instant::now();
@@ -79,8 +82,8 @@ fn main() {
         );
     }
 
-    let dir = tempfile::tempdir().expect("a directory");
-    let (store, events) = start(&dir, Sync::Normal);
+    let database = Database::new();
+    let (store, events) = database.start(Sync::Normal);
     let (seconds, cpu) = fill(&store, &events, 1, rows, 1000);
     println!(
         "fill {rows} rows over {} conversations: {:.0} rows/s, {:.1} µs CPU a row",
@@ -89,11 +92,11 @@ fn main() {
         cpu * 1e6 / rows as f64
     );
     store.close().expect("closed");
-    let size = std::fs::metadata(dir.path().join("roost.db")).map_or(0, |file| file.len());
+    let size = database.size();
     println!("database: {:.0} MiB, {:.0} bytes a row", size as f64 / 1048576.0, size as f64 / rows as f64);
 
     let began = Instant::now();
-    let (store, events) = start(&dir, Sync::Full);
+    let (store, events) = database.start(Sync::Full);
     println!("start with {rows} rows: {:.1} ms", began.elapsed().as_secs_f64() * 1e3);
     let middle = rows / 2 - rows / 2 % conversations();
     let seq = |n| 1 << 40 | (middle + n);
@@ -123,11 +126,60 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
-fn start(dir: &tempfile::TempDir, sync: Sync) -> (Store, Receiver<Event>) {
-    let (sender, events) = channel();
-    let url = format!("sqlite:{}", dir.path().join("roost.db").display());
-    let deliver = Arc::new(move |event| drop(sender.send(event)));
-    (open(Options { url, sync }, deliver).expect("the store opens").0, events)
+/// A database of one's own: a file, or a schema of a PostgreSQL.
+enum Database {
+    File(tempfile::TempDir),
+    Schema(String, String),
+}
+
+impl Database {
+    fn new() -> Database {
+        match std::env::var("POSTGRES") {
+            Err(_) => Database::File(tempfile::tempdir().expect("a directory")),
+            Ok(server) => {
+                let name = format!("bench_{:016x}", rand::random::<u64>());
+                sql(&server, &format!("CREATE SCHEMA {name}"));
+                Database::Schema(server, name)
+            }
+        }
+    }
+
+    fn start(&self, sync: Sync) -> (Store, Receiver<Event>) {
+        let url = match self {
+            Database::File(dir) => format!("sqlite:{}", dir.path().join("roost.db").display()),
+            Database::Schema(server, name) => format!("{server}?options=-c%20search_path%3D{name}"),
+        };
+        let (sender, events) = channel();
+        let deliver = Arc::new(move |event| drop(sender.send(event)));
+        (open(Options { url, sync }, deliver).expect("the store opens").0, events)
+    }
+
+    /// Bytes of all messages, with their indexes.
+    fn size(&self) -> i64 {
+        match self {
+            Database::File(dir) => std::fs::metadata(dir.path().join("roost.db")).map_or(0, |file| file.len() as i64),
+            Database::Schema(server, name) => sql(server, &format!("SELECT pg_total_relation_size('{name}.message')")),
+        }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if let Database::Schema(server, name) = self {
+            sql(server, &format!("DROP SCHEMA {name} CASCADE"));
+        }
+    }
+}
+
+/// Runs a statement; the number that it answers, if it does.
+fn sql(server: &str, sql: &str) -> i64 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let options: PgConnectOptions = server.parse().expect("the URL of a PostgreSQL");
+        let mut connection = options.connect().await.expect("a connection");
+        let answer = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_optional(&mut connection);
+        answer.await.expect("the statement").unwrap_or_default()
+    })
 }
 
 /// Appends so many rows, with at most two batches under way; gives seconds passed and CPU seconds used.

@@ -124,7 +124,7 @@ fn check(file: Option<&Path>) -> anyhow::Result<()> {
     let made = if tls.self_made { " (made by Roost where it is missing)" } else { "" };
     text += &format!("tls:      {}{made}\n", tls.certificate.display());
     text += &format!("data:     {}\n", config.data_dir().display());
-    text += &format!("store:    {}\n", config.store_url());
+    text += &format!("store:    {}\n", config.store_name());
     let names: Vec<&str> = settings.opers.iter().map(|oper| &*oper.name).collect();
     text += &format!("opers:    {}\n", if names.is_empty() { "none".to_owned() } else { names.join(", ") });
     for warning in config.warnings() {

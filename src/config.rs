@@ -25,6 +25,7 @@ use crate::net::Address;
 use crate::server::right::Rights;
 use crate::server::settings::{self, Settings};
 use crate::server::user::Letters;
+use crate::store;
 
 pub use self::greeting::greeting;
 pub use self::source::Place;
@@ -674,7 +675,7 @@ impl Config {
         &self.data
     }
 
-    /// Where the store is, as sqlx takes it: `sqlite:…`.
+    /// Where the store is, as sqlx takes it: `sqlite:…` or `postgres:…`.
     pub fn store_url(&self) -> String {
         if !self.store.url.is_empty() {
             return self.store.url.clone();
@@ -682,6 +683,11 @@ impl Config {
         // sqlx takes parameters from `?` on, and decodes `%`.
         let path = self.data.join("roost.db").display().to_string().replace('%', "%25").replace('?', "%3F");
         format!("sqlite://{path}")
+    }
+
+    /// The store's URL as it may be shown: without a password.
+    pub fn store_name(&self) -> String {
+        store::name(&self.store_url()).unwrap_or_else(|error| error.to_string())
     }
 
     /// The certificate and its key.
@@ -1222,6 +1228,8 @@ mod tests {
         assert_eq!(env("ROOST__FLOOD__PER_SECOND", "5").flood.per_second, 5.0);
         assert_eq!(env("ROOST__STORE__SYNC", "normal").store.sync, super::Sync::Normal);
         assert_eq!(env("ROOST__STORE__URL", "sqlite:///x/y.db").store_url(), "sqlite:///x/y.db");
+        let postgres = env("ROOST__STORE__URL", "postgres://roost:geheim@db.example:5433/irc?sslmode=require");
+        assert_eq!(postgres.store_name(), "postgres://roost@db.example:5433/irc");
         let both = ["127.0.0.1:1".parse().unwrap(), "[::1]:2".parse().unwrap()];
         assert_eq!(env("ROOST__LISTEN__PLAIN", "127.0.0.1:1,[::1]:2").listen.plain, both);
         assert_eq!(env("ROOST__LISTEN__PLAIN", r#"["127.0.0.1:1", "[::1]:2"]"#).listen.plain, both);

@@ -16,7 +16,7 @@ pub fn greeting(config: &Config) -> String {
     };
     let listeners = config.listeners();
     line(format!("{} is {} on {}.", config.server.network, config.server.name, listening(&listeners)));
-    line(format!("Data: {}   Store: {}", config.data.display(), config.store_url()));
+    line(format!("Data: {}   Store: {}", config.data.display(), config.store_name()));
 
     let direct = |listener: &&Listener| {
         let is_ip = matches!(listener.address, Address::Ip(_));

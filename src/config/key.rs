@@ -11,6 +11,7 @@ use crate::limits;
 use crate::net::Address;
 use crate::server::notice::SNOMASKS;
 use crate::server::right::{RIGHTS, Right};
+use crate::store::{self, StoreError};
 
 /// A key of the configuration.
 pub(super) struct Key {
@@ -406,12 +407,20 @@ fn origin(text: &str) -> Result<(), String> {
 }
 
 fn store_url(text: &str) -> Result<(), String> {
-    if text.is_empty() || text.strip_prefix("sqlite:").is_some_and(|path| !path.trim_matches('/').is_empty()) {
-        Ok(())
-    } else {
-        Err(format!(
-            "{text:?} is not a store; write \"sqlite:///var/lib/roost/roost.db\", or nothing for <data>/roost.db"
-        ))
+    let file = text.strip_prefix("sqlite:").is_some_and(|path| !path.trim_matches('/').is_empty());
+    if text.is_empty() || file {
+        return Ok(());
+    }
+    match store::name(text) {
+        Ok(_) if text.starts_with("postgres") => Ok(()),
+        // There may be a password in it.
+        Err(StoreError::Postgres { reason }) => {
+            Err(format!("the URL is not understood: {reason}; write \"postgres://user:password@host:5432/database\""))
+        }
+        _ => Err(format!(
+            "{text:?} is not a store; write \"sqlite:///var/lib/roost/roost.db\", \"postgres://user@host/database\", or \
+             nothing for <data>/roost.db"
+        )),
     }
 }
 

@@ -6,6 +6,11 @@
 //! one variant for every database that there is.
 
 mod backup;
+#[cfg(test)]
+mod bed;
+#[cfg(test)]
+mod loss;
+mod postgres;
 mod reader;
 mod sqlite;
 #[cfg(test)]
@@ -51,7 +56,8 @@ pub enum Sync {
 /// Which store, and how.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// `sqlite:` and the path of a file, or a path alone. Directories are made.
+    /// `sqlite:` and the path of a file, or a path alone: directories are made. Or `postgres://` and so on,
+    /// as libpq has it: the database must be there.
     pub url: String,
     /// What a commit means.
     pub sync: Sync,
@@ -65,11 +71,41 @@ pub type Deliver = Arc<dyn Fn(Event) + Send + std::marker::Sync>;
 pub enum StoreError {
     /// The URL is for a database that this version does not have.
     #[error(
-        "store.url is {url:?}, but only SQLite is built in: give \"sqlite:\" and a path, such as sqlite:data/roost.db"
+        "store.url is {url:?}, which is no store: give \"sqlite:\" and a path, such as sqlite:data/roost.db, or \
+         \"postgres://\" and user, host and database, such as postgres://roost@localhost/roost"
     )]
     Url {
         /// As it was given.
         url: String,
+    },
+    /// The URL is for PostgreSQL, but cannot be read. It may have a password in it, so it is not quoted.
+    #[error("store.url is not understood: {reason}; it has to be as postgres://user:password@host:5432/database")]
+    Postgres {
+        /// Why.
+        reason: String,
+    },
+    /// Another server has the database, or keeps the lock of one for a moment longer.
+    #[error("{database} is in use by another Roost: stop that one first, or give this one another store.url")]
+    Taken {
+        /// The database.
+        database: Box<str>,
+    },
+    /// While the connection was lost, another server has had the database.
+    #[error("another Roost has used {database} while this one had no connection to it: stop this one")]
+    Overtaken {
+        /// The database.
+        database: Box<str>,
+    },
+    /// The database cannot hold every text.
+    #[error(
+        "{database} has the encoding {encoding}, and Roost needs UTF8: make it by CREATE DATABASE ... \
+        ENCODING 'UTF8' TEMPLATE template0"
+    )]
+    Encoding {
+        /// The database.
+        database: Box<str>,
+        /// What it has.
+        encoding: Box<str>,
     },
     /// Another server has the database.
     #[error("{} is in use by another Roost (it holds {}): stop that one first, or give this one another store.url or data",
@@ -89,10 +125,10 @@ pub enum StoreError {
         source: io::Error,
     },
     /// The database cannot be opened or read.
-    #[error("cannot open the database {}: {source}", path.display())]
+    #[error("cannot open the database {database}: {source}")]
     Open {
         /// The database.
-        path: PathBuf,
+        database: Box<str>,
         /// Why.
         source: sqlx::Error,
     },
@@ -106,18 +142,18 @@ pub enum StoreError {
         source: sqlx::Error,
     },
     /// Its schema cannot be brought up to date; it may be that of a newer version.
-    #[error("cannot bring the database {} up to date (was it made by a newer Roost?): {source}", path.display())]
+    #[error("cannot bring the database {database} up to date (was it made by a newer Roost?): {source}")]
     Migrate {
         /// The database.
-        path: PathBuf,
+        database: Box<str>,
         /// Why.
         source: sqlx::migrate::MigrateError,
     },
     /// A write failed.
-    #[error("cannot write to the database {}: {source}", path.display())]
+    #[error("cannot write to the database {database}: {source}")]
     Write {
         /// The database.
-        path: PathBuf,
+        database: Box<str>,
         /// Why.
         source: sqlx::Error,
     },
@@ -254,25 +290,46 @@ impl Store {
     }
 }
 
+/// What a store is called in messages to people: its URL, but without a password.
+///
+/// # Errors
+/// Where the URL is none of a store.
+pub fn name(url: &str) -> Result<String, StoreError> {
+    Ok(if is_postgres(url) {
+        postgres::Database::parse(url, Sync::Full)?.name().to_owned()
+    } else {
+        sqlite_path(url)?;
+        url.to_owned()
+    })
+}
+
 /// A database: where it is and how it is opened.
 #[derive(Clone)]
 pub(crate) enum Backend {
     /// A file.
     Sqlite(sqlite::Database),
+    /// A server.
+    Postgres(Box<postgres::Database>),
 }
 
 /// A connection that writes.
 pub(crate) enum Writer {
     /// SQLite.
     Sqlite(sqlite::Writer),
+    /// PostgreSQL.
+    Postgres(postgres::Writer),
 }
 
 impl Backend {
-    /// The database of a URL, for this process alone as long as the file is held.
-    fn claim(options: &Options) -> Result<(Backend, File), StoreError> {
+    /// The database of a URL; that of a file is for this process alone as long as its lock is held.
+    fn claim(options: &Options) -> Result<(Backend, Option<File>), StoreError> {
+        if is_postgres(&options.url) {
+            let database = postgres::Database::parse(&options.url, options.sync)?;
+            return Ok((Backend::Postgres(Box::new(database)), None));
+        }
         let path = sqlite_path(&options.url)?;
         let lock = lock(&path)?;
-        Ok((Backend::Sqlite(sqlite::Database::new(path, options.sync)), lock))
+        Ok((Backend::Sqlite(sqlite::Database::new(path, options.sync)), Some(lock)))
     }
 
     async fn open(&self) -> Result<(Writer, Snapshot), StoreError> {
@@ -281,33 +338,54 @@ impl Backend {
                 let (writer, snapshot) = database.open().await?;
                 Ok((Writer::Sqlite(writer), snapshot))
             }
+            Backend::Postgres(database) => {
+                let (writer, snapshot) = database.open().await?;
+                Ok((Writer::Postgres(writer), snapshot))
+            }
         }
     }
 
-    async fn reconnect(&self) -> Result<Writer, sqlx::Error> {
+    async fn reconnect(&self) -> Result<Writer, StoreError> {
         match self {
-            Backend::Sqlite(database) => Ok(Writer::Sqlite(database.reconnect().await?)),
+            Backend::Sqlite(database) => {
+                database.reconnect().await.map(Writer::Sqlite).map_err(|source| self.failed(source))
+            }
+            Backend::Postgres(database) => database.reconnect().await.map(Writer::Postgres),
         }
     }
 
     async fn source(&self) -> Result<Source, sqlx::Error> {
         match self {
             Backend::Sqlite(database) => Ok(Source::Sqlite(database.source().await?)),
+            Backend::Postgres(database) => Ok(Source::Postgres(database.source().await?)),
+        }
+    }
+
+    /// Whether it was the connection that failed, so that a new one may do.
+    fn is_lost(&self, error: &sqlx::Error) -> bool {
+        match self {
+            Backend::Sqlite(_) => false,
+            Backend::Postgres(_) => postgres::is_lost(error),
         }
     }
 
     /// Whether another program holds the database, which passes.
-    fn is_held(&self, error: &sqlx::Error) -> bool {
-        match self {
-            Backend::Sqlite(_) => sqlite::is_held(error),
+    fn is_held(&self, error: &StoreError) -> bool {
+        match (self, error) {
+            (_, StoreError::Taken { .. }) => true,
+            (Backend::Sqlite(_), StoreError::Write { source, .. }) => sqlite::is_held(source),
+            (Backend::Postgres(_), StoreError::Write { source, .. }) => postgres::is_held(source),
+            _ => false,
         }
     }
 
     /// The error of a write.
     fn failed(&self, source: sqlx::Error) -> StoreError {
-        match self {
-            Backend::Sqlite(database) => StoreError::Write { path: database.path().to_owned(), source },
-        }
+        let database = match self {
+            Backend::Sqlite(database) => database.name(),
+            Backend::Postgres(database) => database.name().into(),
+        };
+        StoreError::Write { database, source }
     }
 }
 
@@ -315,14 +393,20 @@ impl Writer {
     async fn write(&mut self, batch: &[(Seq, Record)]) -> Result<(), sqlx::Error> {
         match self {
             Writer::Sqlite(writer) => writer.write(batch).await,
+            Writer::Postgres(writer) => writer.write(batch).await,
         }
     }
 
     async fn close(self) -> Result<(), sqlx::Error> {
         match self {
             Writer::Sqlite(writer) => writer.close().await,
+            Writer::Postgres(writer) => writer.close().await,
         }
     }
+}
+
+fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres:") || url.starts_with("postgresql:")
 }
 
 /// The file of a database by its URL.
@@ -392,7 +476,19 @@ impl Answer {
         }
     }
 
+    /// Looks up, and once more where a connection that has served before turns out to be gone.
     async fn look_up(&self, source: &mut Option<Source>, question: &Question) -> Result<Returned, sqlx::Error> {
+        let had_one = source.is_some();
+        match self.attempt(source, question).await {
+            Err(error) if had_one && self.backend.is_lost(&error) => {
+                *source = None;
+                self.attempt(source, question).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn attempt(&self, source: &mut Option<Source>, question: &Question) -> Result<Returned, sqlx::Error> {
         let source = match source {
             Some(source) => source,
             None => source.insert(self.backend.source().await?),

@@ -7,7 +7,7 @@ use sqlx::Error;
 
 use crate::server::history::share;
 use crate::server::record::{Border, ConversationId, HistoryQuery, MessageRow, Range, Seq, Wanted};
-use crate::store::sqlite;
+use crate::store::{postgres, sqlite};
 
 /// From which end of a span rows are taken, where it has more than are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct Span {
 pub enum Source {
     /// SQLite.
     Sqlite(sqlite::Source),
+    /// PostgreSQL.
+    Postgres(postgres::Source),
 }
 
 /// Where a border is: a row may be at the moment itself, and then is on neither side of the border.
@@ -176,18 +178,21 @@ impl Source {
     async fn place(&mut self, seq: Seq) -> Result<Option<(ConversationId, i64)>, Error> {
         match self {
             Source::Sqlite(source) => source.place(seq).await,
+            Source::Postgres(source) => source.place(seq).await,
         }
     }
 
     async fn search(&mut self, conversation: ConversationId, wanted: Wanted, seq: Seq) -> Result<i64, Error> {
         match self {
             Source::Sqlite(source) => source.search(conversation, wanted, seq).await,
+            Source::Postgres(source) => source.search(conversation, wanted, seq).await,
         }
     }
 
     async fn scan(&mut self, span: Span, limit: u32) -> Result<Vec<(Seq, MessageRow)>, Error> {
         match self {
             Source::Sqlite(source) => source.scan(span, limit).await,
+            Source::Postgres(source) => source.scan(span, limit).await,
         }
     }
 
@@ -195,6 +200,7 @@ impl Source {
     pub async fn close(self) -> Result<(), Error> {
         match self {
             Source::Sqlite(source) => source.close().await,
+            Source::Postgres(source) => source.close().await,
         }
     }
 }

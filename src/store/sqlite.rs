@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,9 +67,9 @@ impl Database {
         Database { path, sync }
     }
 
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// The file, for messages to people.
+    pub fn name(&self) -> Box<str> {
+        self.path.display().to_string().into()
     }
 
     fn options(&self) -> SqliteConnectOptions {
@@ -93,8 +93,11 @@ impl Database {
     /// state. The count is on disk when this returns.
     pub async fn open(&self) -> Result<(Writer, Snapshot), StoreError> {
         let failed = |source| {
-            let path = self.path.clone();
-            if is_damaged(&source) { StoreError::Damaged { path, source } } else { StoreError::Open { path, source } }
+            if is_damaged(&source) {
+                StoreError::Damaged { path: self.path.clone(), source }
+            } else {
+                StoreError::Open { database: self.name(), source }
+            }
         };
         // Private messages and hashes of passwords: SQLite would make files that everyone may read, and gives those
         // beside the database its mode.
@@ -111,7 +114,7 @@ impl Database {
             MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) if is_damaged(&source) => {
                 StoreError::Damaged { path: self.path.clone(), source }
             }
-            source => StoreError::Migrate { path: self.path.clone(), source },
+            source => StoreError::Migrate { database: self.name(), source },
         })?;
         sqlx::query("PRAGMA synchronous = FULL").execute(&mut connection).await.map_err(failed)?;
         // What cannot be read stays as it is: the start counts only where all is there.

@@ -1,6 +1,6 @@
 //! What every database must do for the store, told through its public face alone.
 //!
-//! A [`Bed`] is one kind of database with the faults that can be done to it; each test runs on all.
+//! Each test runs on a [`Bed`] of every kind.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,9 +12,6 @@ use ircv3::sasl::scram::{Credential, Hash};
 use ircv3::{Cap, CapSet};
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
 use proptest::test_runner::{Config, TestRunner};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, Connection};
-use tempfile::TempDir;
 
 use crate::limits::STORE_BATCH;
 use crate::server::event::{CallId, ConnId, Event, Returned};
@@ -24,95 +21,38 @@ use crate::server::record::{
     Kind, ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow, Range, Reader, Record, SeenRow, Seq, Snapshot,
     Wanted,
 };
+use crate::store::bed::Bed;
 use crate::store::{Options, Store, StoreError, Sync, open};
 
 /// How long anything may take before a test fails.
 const LONG: Duration = Duration::from_secs(30);
 
-/// A database to test on.
-enum Bed {
-    /// A file in a directory of its own.
-    Sqlite(TempDir),
-}
-
-impl Bed {
-    fn all() -> Vec<Bed> {
-        vec![Bed::Sqlite(TempDir::new().unwrap())]
-    }
-
-    fn url(&self) -> String {
-        match self {
-            Bed::Sqlite(dir) => format!("sqlite:{}", dir.path().join("in/roost.db").display()),
-        }
-    }
-
-    fn open(&self) -> Running {
-        Running::start(self.url())
-    }
-
-    /// The database as a kill at this moment would leave it.
-    fn killed(&self) -> Bed {
-        match self {
-            Bed::Sqlite(dir) => {
-                let copy = TempDir::new().unwrap();
-                std::fs::create_dir(copy.path().join("in")).unwrap();
-                for name in ["in/roost.db", "in/roost.db-wal"] {
-                    std::fs::copy(dir.path().join(name), copy.path().join(name)).unwrap();
-                }
-                Bed::Sqlite(copy)
-            }
-        }
-    }
-
-    /// Another program that keeps the store from writing, until it is released.
-    fn hold(&self) -> Hold {
-        match self {
-            Bed::Sqlite(dir) => {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                let path = dir.path().join("in/roost.db");
-                let connection = runtime.block_on(async {
-                    let mut connection = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
-                    sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.unwrap();
-                    connection
-                });
-                Hold { runtime, connection }
-            }
-        }
-    }
-}
-
-struct Hold {
-    runtime: tokio::runtime::Runtime,
-    connection: SqliteConnection,
-}
-
-impl Hold {
-    fn release(self) {
-        self.runtime.block_on(self.connection.close()).unwrap();
-    }
-}
-
 /// A store with its events.
-struct Running {
-    store: Store,
-    snapshot: Snapshot,
+pub struct Running {
+    pub store: Store,
+    pub snapshot: Snapshot,
     events: Receiver<Event>,
 }
 
 impl Running {
-    fn start(url: String) -> Running {
+    fn on(bed: &Bed) -> Running {
+        Running::with(bed.url())
+    }
+
+    /// On whatever has this URL.
+    pub fn with(url: String) -> Running {
         let (sender, events) = mpsc::channel();
         let deliver = Arc::new(move |event| drop(sender.send(event)));
         let (store, snapshot) = open(Options { url, sync: Sync::Full }, deliver).unwrap();
         Running { store, snapshot, events }
     }
 
-    fn next(&self) -> Event {
+    pub fn next(&self) -> Event {
         self.events.recv_timeout(LONG).expect("an event")
     }
 
     /// Waits until everything up to `seq` is durable; gives the marks that came.
-    fn committed(&self, seq: Seq) -> Vec<Seq> {
+    pub fn committed(&self, seq: Seq) -> Vec<Seq> {
         let mut marks = Vec::new();
         while marks.last().is_none_or(|mark| *mark < seq) {
             match self.next() {
@@ -124,7 +64,7 @@ impl Running {
     }
 
     /// The answer to a question, while marks come in between.
-    fn page(&self, query: HistoryQuery) -> HistoryPage {
+    pub fn page(&self, query: HistoryQuery) -> HistoryPage {
         self.store.history(CALL, query);
         loop {
             match self.next() {
@@ -135,7 +75,7 @@ impl Running {
         }
     }
 
-    fn close(self) {
+    pub fn close(self) {
         self.store.close().unwrap();
     }
 }
@@ -154,11 +94,11 @@ fn reader() -> Reader {
     }
 }
 
-fn latest(conversation: u64, limit: u32) -> HistoryQuery {
+pub fn latest(conversation: u64, limit: u32) -> HistoryQuery {
     HistoryQuery { conversation, range: Range::Latest(None), limit, wanted: Wanted::ALL, floor: 0, reader: reader() }
 }
 
-fn message(conversation: u64, time: u64, kind: Kind, text: &str) -> MessageRow {
+pub fn message(conversation: u64, time: u64, kind: Kind, text: &str) -> MessageRow {
     MessageRow {
         conversation,
         time,
@@ -173,29 +113,29 @@ fn message(conversation: u64, time: u64, kind: Kind, text: &str) -> MessageRow {
     }
 }
 
-fn said(seq: Seq, text: &str) -> (Seq, Record) {
+pub fn said(seq: Seq, text: &str) -> (Seq, Record) {
     (seq, Record::Message(Box::new(message(1, 1000 + seq, Kind::Privmsg, text))))
 }
 
-fn text(page: &HistoryPage) -> String {
+pub fn text(page: &HistoryPage) -> String {
     page.chunks.iter().map(|chunk| std::str::from_utf8(chunk).unwrap()).collect()
 }
 
 #[test]
 fn a_second_server_on_the_same_data_is_refused_by_name() {
     for bed in Bed::all() {
-        let first = bed.open();
+        let first = Running::on(&bed);
         let refused = open(Options { url: bed.url(), sync: Sync::Full }, Arc::new(|_| {}));
         let error = refused.err().expect("a second server was let in").to_string();
-        assert!(error.contains("roost.db") && error.contains("in use by another Roost"), "{error}");
+        assert!(error.contains(&bed.name()) && error.contains("in use by another Roost"), "{error}");
         first.close();
-        bed.open().close();
+        Running::on(&bed).close();
     }
 }
 
 #[test]
 fn an_url_that_is_not_understood_is_quoted() {
-    for url in ["postgres://localhost/roost", "sqlite::memory:", "sqlite:", "sqlite:a.db?mode=ro"] {
+    for url in ["mysql://localhost/roost", "sqlite::memory:", "sqlite:", "sqlite:a.db?mode=ro"] {
         let error = open(Options { url: url.to_owned(), sync: Sync::Full }, Arc::new(|_| {})).err().unwrap();
         assert!(matches!(&error, StoreError::Url { .. }) && error.to_string().contains(url), "{error}");
     }
@@ -204,14 +144,14 @@ fn an_url_that_is_not_understood_is_quoted() {
 #[test]
 fn each_start_is_counted_and_the_epoch_stays() {
     for bed in Bed::all() {
-        let first = bed.open();
+        let first = Running::on(&bed);
         let (epoch, secret) = (first.snapshot.epoch, first.snapshot.secret);
         assert_ne!(secret, [0; 32]);
         assert_eq!(first.snapshot, Snapshot { epoch, secret, boot: 1, ..Snapshot::default() });
         // Counted already where it dies at once.
-        assert_eq!(bed.killed().open().snapshot, Snapshot { epoch, secret, boot: 2, ..Snapshot::default() });
+        assert_eq!(Running::on(&bed.killed()).snapshot, Snapshot { epoch, secret, boot: 2, ..Snapshot::default() });
         first.close();
-        assert_eq!(bed.open().snapshot, Snapshot { epoch, secret, boot: 2, ..Snapshot::default() });
+        assert_eq!(Running::on(&bed).snapshot, Snapshot { epoch, secret, boot: 2, ..Snapshot::default() });
     }
 }
 
@@ -295,7 +235,7 @@ fn ban(target: &str, set_at: u64, expires: Option<u64>) -> BanRow {
 #[test]
 fn everything_is_there_after_a_restart_and_later_records_win() {
     for bed in Bed::all() {
-        let running = bed.open();
+        let running = Running::on(&bed);
         let topic = Some(("Tópic".into(), "alice!a@b".into(), 12));
         let full = ChannelRow {
             topic,
@@ -384,16 +324,16 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
                 .into(),
             presences: vec![presence(1, "#full:qo #b:")],
         };
-        assert_eq!(bed.killed().open().snapshot, expected, "after a kill");
+        assert_eq!(Running::on(&bed.killed()).snapshot, expected, "after a kill");
         running.close();
-        assert_eq!(bed.open().snapshot, expected, "after an orderly end");
+        assert_eq!(Running::on(&bed).snapshot, expected, "after an orderly end");
     }
 }
 
 #[test]
 fn what_was_committed_survives_a_kill_and_what_was_appended_survives_a_close() {
     for bed in Bed::all() {
-        let running = bed.open();
+        let running = Running::on(&bed);
         for seq in 1..=300 {
             running.store.append(vec![said(seq, &format!("m{seq}"))]);
         }
@@ -401,7 +341,7 @@ fn what_was_committed_survives_a_kill_and_what_was_appended_survives_a_close() {
         assert!(marks.is_sorted(), "{marks:?}");
         assert_eq!(running.store.waiting(), 0);
         let copy = bed.killed();
-        let killed = copy.open();
+        let killed = Running::on(&copy);
         assert_eq!(killed.snapshot.last_seq, 300);
         let whole = running.page(latest(1, 1000));
         assert_eq!(whole.messages, 300);
@@ -410,7 +350,7 @@ fn what_was_committed_survives_a_kill_and_what_was_appended_survives_a_close() {
         let more = 10 * STORE_BATCH as u64 + 77;
         running.store.append((301..=more).map(|seq| said(seq, "x")).collect());
         running.close();
-        let again = bed.open();
+        let again = Running::on(&bed);
         assert_eq!(again.snapshot.last_seq, more);
         assert_eq!(again.page(latest(1, 100_000)).messages as u64, more);
     }
@@ -419,7 +359,7 @@ fn what_was_committed_survives_a_kill_and_what_was_appended_survives_a_close() {
 #[test]
 fn a_question_sees_what_was_appended_before_it() {
     for bed in Bed::all() {
-        let running = bed.open();
+        let running = Running::on(&bed);
         for seq in 1..=200 {
             running.store.append(vec![said(seq, &format!("m{seq}"))]);
             let page = running.page(latest(1, 1));
@@ -432,7 +372,7 @@ fn a_question_sees_what_was_appended_before_it() {
 #[test]
 fn a_store_that_cannot_write_says_so_once_and_loses_nothing() {
     for bed in Bed::all() {
-        let running = bed.open();
+        let running = Running::on(&bed);
         running.store.append(vec![said(1, "before")]);
         running.committed(1);
         let hold = bed.hold();
@@ -440,7 +380,7 @@ fn a_store_that_cannot_write_says_so_once_and_loses_nothing() {
             running.store.append(vec![said(seq, &format!("m{seq}"))]);
         }
         match running.next() {
-            Event::StoreFailed(reason) => assert!(reason.contains("roost.db"), "{reason}"),
+            Event::StoreFailed(reason) => assert!(reason.contains(&bed.name()), "{reason}"),
             other => panic!("{other:?}"),
         }
         assert_eq!(running.store.waiting(), 49);
@@ -473,7 +413,7 @@ fn a_store_that_cannot_write_says_so_once_and_loses_nothing() {
 #[test]
 fn a_store_that_fails_until_the_end_says_how_much_was_lost() {
     for bed in Bed::all() {
-        let running = bed.open();
+        let running = Running::on(&bed);
         running.store.append(vec![said(1, "kept")]);
         running.committed(1);
         let hold = bed.hold();
@@ -483,14 +423,14 @@ fn a_store_that_fails_until_the_end_says_how_much_was_lost() {
         let error = running.store.close().unwrap_err();
         assert!(matches!(error, StoreError::Unwritten { records: 3, .. }), "{error}");
         hold.release();
-        assert_eq!(bed.open().snapshot.last_seq, 1);
+        assert_eq!(Running::on(&bed).snapshot.last_seq, 1);
     }
 }
 
 #[test]
 fn a_record_that_comes_twice_is_kept_once() {
     for bed in Bed::all() {
-        let running = bed.open();
+        let running = Running::on(&bed);
         running.store.append(vec![said(1, "once"), said(2, "more")]);
         running.store.append(vec![said(1, "once"), said(2, "more"), said(3, "new")]);
         running.committed(3);
@@ -511,7 +451,7 @@ fn text_comes_back_as_it_was() {
         "שלום عليكم 你好",
     ];
     for bed in Bed::all() {
-        let running = bed.open();
+        let running = Running::on(&bed);
         let rows: Vec<_> = (1..).zip(odd.map(|odd| message(1, 77, Kind::Topic, odd))).collect();
         let rows: Vec<_> = rows.into_iter().map(|(n, row)| (n, MessageRow { time: n, ..row })).collect();
         running.store.append(rows.iter().map(|(n, row)| (*n, Record::Message(Box::new(row.clone())))).collect());
@@ -525,7 +465,7 @@ fn text_comes_back_as_it_was() {
 #[test]
 fn a_page_of_text_is_full_however_many_events_lie_between() {
     for bed in Bed::all() {
-        let running = bed.open();
+        let running = Running::on(&bed);
         // C44: most rows are not text, and the page is full all the same.
         let kind = |n: u64| if n.is_multiple_of(4) { Kind::Privmsg } else { Kind::Join };
         let rows: Vec<_> = (1..=200).map(|n| (n, message(1, n, kind(n), "t"))).collect();
@@ -540,9 +480,9 @@ fn a_page_of_text_is_full_however_many_events_lie_between() {
 }
 
 #[test]
-fn what_is_redacted_is_in_no_answer_and_in_no_file() {
+fn what_is_redacted_is_in_no_answer_and_not_in_the_database() {
     for bed in Bed::all() {
-        let running = bed.open();
+        let running = Running::on(&bed);
         let said = |n: u64, text: &str| (n, Record::Message(Box::new(message(1, n, Kind::Privmsg, text))));
         running.store.append(vec![said(1, "before"), said(2, "a secret that slipped out"), said(3, "after")]);
         running.store.find(CALL, 1, 2);
@@ -570,6 +510,11 @@ fn what_is_redacted_is_in_no_answer_and_in_no_file() {
                 let file = std::fs::read(dir.path().join("in/roost.db")).unwrap();
                 let has = |word: &[u8]| file.windows(word.len()).any(|bytes| bytes == word);
                 assert!(!has(b"secret") && has(b"before"));
+            }
+            // Its files are its own: what is deleted there goes with its VACUUM.
+            Bed::Postgres(schema) => {
+                assert_eq!(schema.count("SELECT count(*) FROM message WHERE message::text LIKE '%secret%'"), 0);
+                assert_eq!(schema.count("SELECT count(*) FROM message WHERE message::text LIKE '%before%'"), 1);
             }
         }
     }
@@ -622,7 +567,7 @@ fn every_range_is_answered_as_the_model_says() {
     runner
         .run(&case(), |(rows, queries)| {
             for bed in Bed::all() {
-                let running = bed.open();
+                let running = Running::on(&bed);
                 let records = rows.iter().map(|(seq, row)| (*seq, Record::Message(Box::new(row.clone()))));
                 running.store.append(records.collect());
                 for query in &queries {

@@ -96,6 +96,7 @@ impl GroupCommit {
         let mut failing = false;
         let started = Instant::now();
         loop {
+            let had_one = writer.is_some();
             let error = match self.attempt(writer, batch).await {
                 Ok(()) => {
                     if failing {
@@ -109,8 +110,15 @@ impl GroupCommit {
             if let Some(writer) = writer.take() {
                 let _ = writer.close().await;
             }
+            // That a connection is gone shows only when it is used: nobody need hear of it where a new one does.
+            if had_one
+                && let StoreError::Write { source, .. } = &error
+                && self.backend.is_lost(source)
+            {
+                continue;
+            }
             let held = self.backend.is_held(&error) && started.elapsed() < PATIENCE_WITH_OTHERS;
-            let reason: Box<str> = self.backend.failed(error).to_string().into();
+            let reason: Box<str> = error.to_string().into();
             if !failing && !held {
                 failing = true;
                 self.progress.send_modify(|progress| progress.failing = true);
@@ -127,12 +135,12 @@ impl GroupCommit {
         }
     }
 
-    async fn attempt(&self, writer: &mut Option<Writer>, batch: &[(Seq, Record)]) -> Result<(), sqlx::Error> {
+    async fn attempt(&self, writer: &mut Option<Writer>, batch: &[(Seq, Record)]) -> Result<(), StoreError> {
         let writer = match writer {
             Some(writer) => writer,
             None => writer.insert(self.backend.reconnect().await?),
         };
-        writer.write(batch).await
+        writer.write(batch).await.map_err(|source| self.backend.failed(source))
     }
 }
 

@@ -34,6 +34,7 @@ mod monitor;
 mod multiline;
 mod notify;
 mod opers;
+mod postgres;
 mod presence;
 mod proxy;
 mod queries;

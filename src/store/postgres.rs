@@ -1,0 +1,1040 @@
+//! The store's statements in PostgreSQL: a batch is one statement for each kind of row, over arrays.
+//!
+//! One connection writes and holds the advisory lock that makes this server the only one on the
+//! database; others read. A lost connection is made again, and a commit whose outcome nobody saw is
+//! done again: every statement is such that doing it twice is as doing it once.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io;
+use std::str::FromStr;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, Postgres, Row, SqlSafeStr};
+use tokio::time::timeout;
+
+use crate::server::record::{
+    AccountId, AccountRow, BanRow, ChannelRow, ConversationId, ConversationRow, Credentials, CredentialsRow, Kind,
+    ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow, Record, SeenRow, Seq, Snapshot, Wanted,
+};
+use crate::store::reader::{Direction, Span};
+use crate::store::{StoreError, Sync};
+
+/// How long a connection may take to come about.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+/// How long one batch or one question may take; after that the connection counts as lost.
+const STATEMENT_PATIENCE: Duration = Duration::from_secs(15);
+/// How long a connection may take to end in good order.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+/// The first half of the advisory lock's key: "roos" in ASCII. The second is of the schema.
+const LOCK: i32 = 0x726f_6f73;
+
+/// What every connection sets. Each of the store's questions is a walk over an index, which the planner
+/// would find by itself had it fresh statistics; it is not left to that. A lock that another program
+/// holds is waited for no longer than SQLite's.
+const SETTINGS: &str = "SET client_min_messages = warning; SET lock_timeout = '500ms'; SET jit = off; \
+    SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_bitmapscan = off; \
+    SET enable_sort = off;";
+
+/// What the writer sets beside: should its host vanish, PostgreSQL notices within half a minute, and
+/// the next server need not wait for hours until the lock is free.
+const WRITER_SETTINGS: &str = "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; \
+    SET tcp_keepalives_count = 3; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;";
+
+/// Migrations, oldest first. One that was released is never changed.
+const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "first", include_str!("migrations/postgres/0001_first.sql"))];
+
+/// Where the database is and how it is opened.
+#[derive(Clone)]
+pub struct Database {
+    options: PgConnectOptions,
+    name: Box<str>,
+    sync: Sync,
+    /// The connection that writes, or was the last to.
+    session: Arc<Mutex<Option<Session>>>,
+}
+
+/// A connection that holds, or held, the lock; and which start of which database it writes for.
+#[derive(Clone)]
+struct Session {
+    pid: i32,
+    started: Box<str>,
+    epoch: i64,
+    boot: i64,
+}
+
+impl Database {
+    /// The database of a URL that begins with `postgres:` or `postgresql:`.
+    ///
+    /// # Errors
+    /// What is wrong with the URL, which may have a password in it and is therefore not quoted.
+    pub fn parse(url: &str, sync: Sync) -> Result<Database, StoreError> {
+        let parsed = PgConnectOptions::from_str(url).map_err(|error| StoreError::Postgres {
+            reason: match error {
+                Error::Configuration(reason) => reason.to_string(),
+                error => error.to_string(),
+            },
+        })?;
+        let mut options = parsed.disable_statement_logging();
+        if options.get_application_name().is_none() {
+            options = options.application_name("roost");
+        }
+        let socket = options.get_socket().map(|path| path.display().to_string());
+        let host = socket.as_deref().unwrap_or(options.get_host());
+        let (user, port) = (options.get_username(), options.get_port());
+        let name = format!("postgres://{user}@{host}:{port}/{}", options.get_database().unwrap_or(user)).into();
+        Ok(Database { options, name, sync, session: Arc::default() })
+    }
+
+    /// User, host, port and database, for messages to people: no password.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Opens the database, makes or updates its schema, counts this start, and reads the state. The
+    /// count is on disk when this returns.
+    pub async fn open(&self) -> Result<(Writer, Snapshot), StoreError> {
+        let failed = |source| StoreError::Open { database: self.name.clone(), source };
+        let mut connection = self.connect(WRITER_SETTINGS).await.map_err(failed)?;
+        let encoding = sqlx::query_scalar("SHOW server_encoding").fetch_one(&mut connection);
+        let encoding: String = encoding.await.map_err(failed)?;
+        if encoding != "UTF8" {
+            return Err(StoreError::Encoding { database: self.name.clone(), encoding: encoding.into() });
+        }
+        self.lock(&mut connection).await?;
+        let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
+            Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
+        });
+        let mut migrator = Migrator::with_migrations(migrations.collect());
+        // The lock is held already.
+        migrator.set_locking(false);
+        let migrated = migrator.run(&mut connection).await;
+        migrated.map_err(|source| StoreError::Migrate { database: self.name.clone(), source })?;
+        // What cannot be read stays as it is: the start counts only where all is there.
+        let mut transaction = connection.begin().await.map_err(failed)?;
+        let snapshot = load(&mut transaction).await.map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+        let (epoch, boot) = (snapshot.epoch.into(), snapshot.boot.into());
+        self.note_session(&mut connection, epoch, boot).await.map_err(failed)?;
+        Ok((Writer { connection }, snapshot))
+    }
+
+    /// A new connection that writes, after one has failed.
+    pub async fn reconnect(&self) -> Result<Writer, StoreError> {
+        let failed = |source| StoreError::Write { database: self.name.clone(), source };
+        let last = self.session.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut connection = self.connect(WRITER_SETTINGS).await.map_err(failed)?;
+        if let Some(last) = &last {
+            // Where the network failed, PostgreSQL may not know yet, and would keep the lock for it.
+            let ended = sqlx::query(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                 WHERE pid = $1 AND extract(epoch FROM backend_start)::text = $2",
+            );
+            let ended = ended.bind(last.pid).bind(&*last.started);
+            within(ended.execute(&mut connection)).await.map_err(failed)?;
+        }
+        self.lock(&mut connection).await?;
+        if let Some(Session { epoch, boot, .. }) = last {
+            let now = sqlx::query_as("SELECT epoch, boot FROM meta").fetch_one(&mut connection);
+            let now: (i64, i64) = within(now).await.map_err(failed)?;
+            if now != (epoch, boot) {
+                return Err(StoreError::Overtaken { database: self.name.clone() });
+            }
+            self.note_session(&mut connection, epoch, boot).await.map_err(failed)?;
+        }
+        Ok(Writer { connection })
+    }
+
+    /// A connection that reads.
+    pub async fn source(&self) -> Result<Source, Error> {
+        let connection = self.connect("SET default_transaction_read_only = on;").await?;
+        Ok(Source { connection, scans: WANTED.map(scans), searches: WANTED.map(search) })
+    }
+
+    async fn connect(&self, settings: &str) -> Result<PgConnection, Error> {
+        let connected = async {
+            let mut connection = self.options.connect().await?;
+            // A commit is on PostgreSQL's disk whatever `store.sync` says: were what it has committed
+            // gone after a crash of its own, the server would go on with what the database lacks.
+            let (weak, enough) = match self.sync {
+                Sync::Full => ("'off', 'local'", "on"),
+                Sync::Normal => ("'off', 'on', 'remote_write', 'remote_apply'", "local"),
+            };
+            let commit = format!(
+                "SELECT set_config('synchronous_commit', '{enough}', false) \
+                 WHERE current_setting('synchronous_commit') IN ({weak});"
+            );
+            let sql = format!("{SETTINGS} {settings} {commit}");
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await?;
+            Ok(connection)
+        };
+        timeout(CONNECT_PATIENCE, connected).await.unwrap_or_else(|_| Err(too_long()))
+    }
+
+    /// Takes the lock that only one server has, which ends with the connection.
+    async fn lock(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+        // A server that was killed a moment ago may still have it: it is waited for a little.
+        let lock = sqlx::query("SELECT pg_advisory_lock($1, hashtext(coalesce(current_schema(), '')))").bind(LOCK);
+        match within(lock.execute(connection)).await {
+            Ok(_) => Ok(()),
+            Err(error) if is_held(&error) => Err(StoreError::Taken { database: self.name.clone() }),
+            Err(source) => Err(StoreError::Open { database: self.name.clone(), source }),
+        }
+    }
+
+    async fn note_session(&self, connection: &mut PgConnection, epoch: i64, boot: i64) -> Result<(), Error> {
+        let session = sqlx::query_as(
+            "SELECT pid, extract(epoch FROM backend_start)::text FROM pg_stat_activity WHERE pid = pg_backend_pid()",
+        );
+        let (pid, started): (i32, Box<str>) = within(session.fetch_one(connection)).await?;
+        let session = Some(Session { pid, started, epoch, boot });
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = session;
+        Ok(())
+    }
+}
+
+/// Whether another program holds what is needed, which passes.
+pub fn is_held(error: &Error) -> bool {
+    // lock_not_available (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03")
+}
+
+/// Whether it was the connection that failed, so that a new one may do.
+pub fn is_lost(error: &Error) -> bool {
+    match error {
+        Error::Io(_) | Error::Tls(_) | Error::Protocol(_) => true,
+        // Class 08 and 57P: the connection, and the end of the server or of this session.
+        error => error
+            .as_database_error()
+            .and_then(|error| error.code())
+            .is_some_and(|code| code.starts_with("08") || code.starts_with("57P")),
+    }
+}
+
+fn too_long() -> Error {
+    Error::Io(io::Error::new(io::ErrorKind::TimedOut, "it does not answer"))
+}
+
+/// What a connection answers, unless it takes so long that it counts as lost.
+async fn within<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    timeout(STATEMENT_PATIENCE, answer).await.unwrap_or_else(|_| Err(too_long()))
+}
+
+async fn close(connection: PgConnection) -> Result<(), Error> {
+    timeout(CLOSE_PATIENCE, connection.close()).await.unwrap_or(Ok(()))
+}
+
+/// The connection that writes.
+pub struct Writer {
+    connection: PgConnection,
+}
+
+impl Writer {
+    /// Writes a batch in one transaction. Doing it twice is as doing it once. After an error the
+    /// writer is of no more use.
+    pub async fn write(&mut self, batch: &[(Seq, Record)]) -> Result<(), Error> {
+        let mut statements = Batch::new(batch).statements();
+        let written = async {
+            // One statement is a transaction by itself.
+            if statements.len() == 1
+                && let Some(statement) = statements.pop()
+            {
+                statement.execute(&mut self.connection).await?;
+                return Ok(());
+            }
+            let mut transaction = self.connection.begin().await?;
+            for statement in statements {
+                statement.execute(&mut *transaction).await?;
+            }
+            transaction.commit().await
+        };
+        within(written).await
+    }
+
+    /// Closes the connection.
+    pub async fn close(self) -> Result<(), Error> {
+        close(self.connection).await
+    }
+}
+
+type Statement<'a> = Query<'a, Postgres, PgArguments>;
+
+/// What a batch comes to: the last word on each row. One statement cannot touch a row twice, and need not.
+#[derive(Default)]
+struct Batch<'a> {
+    messages: Vec<(Seq, &'a MessageRow)>,
+    redacted: Vec<i64>,
+    conversations: BTreeMap<ConversationId, &'a str>,
+    /// Those that went at some time in the batch. What is said of them below came after that.
+    gone_accounts: Vec<AccountId>,
+    accounts: BTreeMap<AccountId, &'a AccountRow>,
+    credentials: BTreeMap<AccountId, &'a Credentials>,
+    seen: BTreeMap<(AccountId, &'a str), Option<Seq>>,
+    markers: BTreeMap<(AccountId, &'a str), u64>,
+    presences: BTreeMap<AccountId, Option<&'a PresenceRow>>,
+    metadata: BTreeMap<(&'a str, &'a str), Option<&'a str>>,
+    /// As `gone_accounts`.
+    gone_channels: Vec<&'a str>,
+    channels: BTreeMap<&'a str, &'a ChannelRow>,
+    lists: BTreeMap<(&'a str, char, &'a str), Option<&'a ListRow>>,
+    bans: BTreeMap<&'a str, Option<&'a BanRow>>,
+}
+
+impl<'a> Batch<'a> {
+    fn new(records: &'a [(Seq, Record)]) -> Batch<'a> {
+        let mut batch = Batch::default();
+        for (seq, record) in records {
+            batch.add(*seq, record);
+        }
+        batch
+    }
+
+    fn add(&mut self, seq: Seq, record: &'a Record) {
+        match record {
+            Record::Message(row) => self.messages.push((seq, row)),
+            Record::Redacted(seq) => self.redacted.push(*seq as i64),
+            Record::Conversation(row) => drop(self.conversations.insert(row.id, &row.key)),
+            Record::Account(row) => drop(self.accounts.insert(row.id, row)),
+            Record::AccountGone(id) => {
+                let owner = owner(*id);
+                self.accounts.remove(id);
+                self.credentials.remove(id);
+                self.seen.retain(|(account, _), _| account != id);
+                self.markers.retain(|(account, _), _| account != id);
+                self.presences.remove(id);
+                self.metadata.retain(|(of, _), _| *of != owner);
+                self.gone_accounts.push(*id);
+            }
+            Record::Credentials(row) => drop(self.credentials.insert(row.account, &row.credentials)),
+            Record::Channel(row) => drop(self.channels.insert(&row.folded, row)),
+            Record::ChannelGone(folded) => {
+                self.channels.remove(&**folded);
+                self.lists.retain(|(channel, ..), _| *channel != &**folded);
+                self.metadata.retain(|(of, _), _| *of != &**folded);
+                self.gone_channels.push(folded);
+            }
+            Record::ListEntry(row) => drop(self.lists.insert((&row.channel, row.mode, &row.mask), Some(row))),
+            Record::ListEntryGone(channel, mode, mask) => drop(self.lists.insert((channel, *mode, mask), None)),
+            Record::Seen(row) => drop(self.seen.insert((row.account, &row.device), row.seq)),
+            Record::Marker(row) => drop(self.markers.insert((row.account, &row.conversation), row.time)),
+            Record::Presence(row) => drop(self.presences.insert(row.account, Some(row))),
+            Record::PresenceGone(account) => drop(self.presences.insert(*account, None)),
+            Record::Ban(row) => drop(self.bans.insert(&row.target, Some(row))),
+            Record::BanGone(target) => drop(self.bans.insert(target, None)),
+            Record::Metadata(row) => drop(self.metadata.insert((&row.owner, &row.key), row.value.as_deref())),
+        }
+    }
+
+    /// In an order in which they can be run; none for what there is nothing of.
+    fn statements(self) -> Vec<Statement<'a>> {
+        let mut statements = Vec::new();
+        statements.extend(messages(&self.messages));
+        if !self.redacted.is_empty() {
+            statements.push(sqlx::query("DELETE FROM message WHERE seq = ANY($1)").bind(self.redacted));
+        }
+        if !self.conversations.is_empty() {
+            let (ids, keys): (Vec<i64>, Vec<&str>) =
+                self.conversations.into_iter().map(|(id, key)| (id as i64, key)).unzip();
+            statements.push(upsert(&UPSERTS.conversation).bind(ids).bind(keys));
+        }
+        statements.extend(gone_accounts(&self.gone_accounts));
+        statements.extend(gone_channels(&self.gone_channels));
+        statements.extend(accounts(self.accounts.into_values().collect()));
+        statements.extend(credentials(self.credentials));
+        statements.extend(seen(self.seen));
+        statements.extend(markers(self.markers));
+        statements.extend(presences(self.presences));
+        statements.extend(metadata(self.metadata));
+        statements.extend(channels(self.channels.into_values().collect()));
+        statements.extend(lists(self.lists));
+        statements.extend(bans(self.bans));
+        statements
+    }
+}
+
+/// The metadata's owner that an account is.
+fn owner(account: AccountId) -> String {
+    format!("${account}")
+}
+
+/// The values of one column.
+fn column<'a, R, T>(rows: &[&'a R], value: impl Fn(&'a R) -> T) -> Vec<T> {
+    rows.iter().copied().map(value).collect()
+}
+
+fn messages<'a>(rows: &[(Seq, &'a MessageRow)]) -> Option<Statement<'a>> {
+    if rows.is_empty() {
+        return None;
+    }
+    let seqs: Vec<i64> = rows.iter().map(|(seq, _)| *seq as i64).collect();
+    let rows: Vec<&MessageRow> = rows.iter().map(|(_, row)| *row).collect();
+    // A commit whose outcome was not seen is done again.
+    let insert = sqlx::query(
+        "INSERT INTO message (seq, conversation, time, kind, bot, source, account, target, tags, argument, text) \
+         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::boolean[], $6::text[], \
+         $7::text[], $8::text[], $9::text[], $10::text[], $11::text[]) ON CONFLICT (seq) DO NOTHING",
+    );
+    Some(
+        insert
+            .bind(seqs)
+            .bind(column(&rows, |row| row.conversation as i64))
+            .bind(column(&rows, |row| row.time as i64))
+            .bind(column(&rows, |row| row.kind as i16))
+            .bind(column(&rows, |row| row.bot))
+            .bind(column(&rows, |row| &*row.source))
+            .bind(column(&rows, |row| row.account.as_deref()))
+            .bind(column(&rows, |row| &*row.target))
+            .bind(column(&rows, |row| row.tags.as_deref()))
+            .bind(column(&rows, |row| row.argument.as_deref()))
+            .bind(column(&rows, |row| &*row.text)),
+    )
+}
+
+fn gone_accounts<'a>(ids: &[AccountId]) -> Vec<Statement<'a>> {
+    if ids.is_empty() {
+        return Vec::new();
+    }
+    let owners: Vec<String> = ids.iter().map(|id| owner(*id)).collect();
+    let ids: Vec<i64> = ids.iter().map(|id| *id as i64).collect();
+    vec![
+        sqlx::query("DELETE FROM seen WHERE account = ANY($1)").bind(ids.clone()),
+        sqlx::query("DELETE FROM marker WHERE account = ANY($1)").bind(ids.clone()),
+        sqlx::query("DELETE FROM presence WHERE account = ANY($1)").bind(ids.clone()),
+        sqlx::query("DELETE FROM metadata WHERE owner = ANY($1)").bind(owners),
+        sqlx::query("DELETE FROM credential WHERE account = ANY($1)").bind(ids.clone()),
+        sqlx::query("DELETE FROM account WHERE id = ANY($1)").bind(ids),
+    ]
+}
+
+fn gone_channels<'a>(channels: &[&'a str]) -> Vec<Statement<'a>> {
+    if channels.is_empty() {
+        return Vec::new();
+    }
+    vec![
+        sqlx::query("DELETE FROM list WHERE channel = ANY($1)").bind(channels.to_vec()),
+        sqlx::query("DELETE FROM metadata WHERE owner = ANY($1)").bind(channels.to_vec()),
+        sqlx::query("DELETE FROM channel WHERE folded = ANY($1)").bind(channels.to_vec()),
+    ]
+}
+
+fn accounts(rows: Vec<&AccountRow>) -> Option<Statement<'_>> {
+    (!rows.is_empty()).then(|| {
+        upsert(&UPSERTS.account)
+            .bind(column(&rows, |row| row.id as i64))
+            .bind(column(&rows, |row| &*row.name))
+            .bind(column(&rows, |row| &*row.folded))
+            .bind(column(&rows, |row| &*row.password))
+            .bind(column(&rows, |row| row.registered as i64))
+            .bind(column(&rows, |row| row.autoreplay_missed))
+            .bind(column(&rows, |row| row.always_on))
+            .bind(column(&rows, |row| row.multiclient))
+    })
+}
+
+/// All of an account's rows in place of those that it had.
+fn credentials<'a>(rows: BTreeMap<AccountId, &'a Credentials>) -> Vec<Statement<'a>> {
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    let ids: Vec<i64> = rows.keys().map(|account| *account as i64).collect();
+    let (mut accounts, mut kinds, mut texts) = (Vec::new(), Vec::new(), Vec::new());
+    for (account, credentials) in rows {
+        for (kind, text) in credentials.rows() {
+            accounts.push(account as i64);
+            kinds.push(kind);
+            texts.push(text);
+        }
+    }
+    let insert = sqlx::query(
+        "INSERT INTO credential (account, kind, text) SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[]) \
+         ON CONFLICT DO NOTHING",
+    );
+    vec![
+        sqlx::query("DELETE FROM credential WHERE account = ANY($1)").bind(ids),
+        insert.bind(accounts).bind(kinds).bind(texts),
+    ]
+}
+
+fn seen<'a>(rows: BTreeMap<(AccountId, &'a str), Option<Seq>>) -> Option<Statement<'a>> {
+    (!rows.is_empty()).then(|| {
+        upsert(&UPSERTS.seen)
+            .bind(rows.keys().map(|(account, _)| *account as i64).collect::<Vec<_>>())
+            .bind(rows.keys().map(|(_, device)| *device).collect::<Vec<_>>())
+            .bind(rows.values().map(|seq| seq.map(|seq| seq as i64)).collect::<Vec<_>>())
+    })
+}
+
+fn markers<'a>(rows: BTreeMap<(AccountId, &'a str), u64>) -> Option<Statement<'a>> {
+    (!rows.is_empty()).then(|| {
+        upsert(&UPSERTS.marker)
+            .bind(rows.keys().map(|(account, _)| *account as i64).collect::<Vec<_>>())
+            .bind(rows.keys().map(|(_, conversation)| *conversation).collect::<Vec<_>>())
+            .bind(rows.values().map(|time| *time as i64).collect::<Vec<_>>())
+    })
+}
+
+fn presences(rows: BTreeMap<AccountId, Option<&PresenceRow>>) -> Vec<Statement<'_>> {
+    let gone: Vec<i64> = rows.iter().filter(|(_, row)| row.is_none()).map(|(account, _)| *account as i64).collect();
+    let rows: Vec<&PresenceRow> = rows.into_values().flatten().collect();
+    let mut statements = Vec::new();
+    if !gone.is_empty() {
+        statements.push(sqlx::query("DELETE FROM presence WHERE account = ANY($1)").bind(gone));
+    }
+    if !rows.is_empty() {
+        statements.push(
+            upsert(&UPSERTS.presence)
+                .bind(column(&rows, |row| row.account as i64))
+                .bind(column(&rows, |row| row.since as i64))
+                .bind(column(&rows, |row| &*row.nick))
+                .bind(column(&rows, |row| &*row.user))
+                .bind(column(&rows, |row| &*row.host))
+                .bind(column(&rows, |row| &*row.realname))
+                .bind(column(&rows, |row| &*row.modes))
+                .bind(column(&rows, |row| row.away.as_deref()))
+                .bind(column(&rows, |row| &*row.channels))
+                .bind(column(&rows, |row| row.signon as i64))
+                .bind(column(&rows, |row| row.left as i64)),
+        );
+    }
+    statements
+}
+
+fn metadata<'a>(rows: BTreeMap<(&'a str, &'a str), Option<&'a str>>) -> Vec<Statement<'a>> {
+    let (kept, gone): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, value)| value.is_some());
+    let mut statements = Vec::new();
+    if !gone.is_empty() {
+        let delete = sqlx::query(
+            "DELETE FROM metadata USING unnest($1::text[], $2::text[]) AS gone (owner, key) \
+             WHERE metadata.owner = gone.owner AND metadata.key = gone.key",
+        );
+        let (owners, keys): (Vec<_>, Vec<_>) = gone.into_iter().map(|(key, _)| key).unzip();
+        statements.push(delete.bind(owners).bind(keys));
+    }
+    if !kept.is_empty() {
+        let (keys, values): (Vec<_>, Vec<_>) = kept.into_iter().unzip();
+        let (owners, keys): (Vec<_>, Vec<_>) = keys.into_iter().unzip();
+        statements.push(upsert(&UPSERTS.metadata).bind(owners).bind(keys).bind(values));
+    }
+    statements
+}
+
+fn channels(rows: Vec<&ChannelRow>) -> Option<Statement<'_>> {
+    (!rows.is_empty()).then(|| {
+        upsert(&UPSERTS.channel)
+            .bind(column(&rows, |row| &*row.folded))
+            .bind(column(&rows, |row| &*row.name))
+            .bind(column(&rows, |row| row.founder as i64))
+            .bind(column(&rows, |row| row.registered as i64))
+            .bind(column(&rows, |row| row.created as i64))
+            .bind(column(&rows, |row| row.topic.as_ref().map(|(topic, ..)| &**topic)))
+            .bind(column(&rows, |row| row.topic.as_ref().map(|(_, setter, _)| &**setter)))
+            .bind(column(&rows, |row| row.topic.as_ref().map(|(.., set_at)| *set_at as i64)))
+            .bind(column(&rows, |row| &*row.modes))
+            .bind(column(&rows, |row| row.key.as_deref()))
+            .bind(column(&rows, |row| row.limit.map(i64::from)))
+            .bind(column(&rows, |row| row.forward.as_deref()))
+    })
+}
+
+fn lists<'a>(rows: BTreeMap<(&'a str, char, &'a str), Option<&'a ListRow>>) -> Vec<Statement<'a>> {
+    let gone: Vec<_> = rows.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| *key).collect();
+    let rows: Vec<&ListRow> = rows.into_values().flatten().collect();
+    let mut statements = Vec::new();
+    if !gone.is_empty() {
+        let delete = sqlx::query(
+            "DELETE FROM list USING unnest($1::text[], $2::text[], $3::text[]) AS gone (channel, mode, mask) \
+             WHERE list.channel = gone.channel AND list.mode = gone.mode AND list.mask = gone.mask",
+        );
+        statements.push(
+            delete
+                .bind(gone.iter().map(|(channel, ..)| *channel).collect::<Vec<_>>())
+                .bind(gone.iter().map(|(_, mode, _)| mode.to_string()).collect::<Vec<_>>())
+                .bind(gone.iter().map(|(.., mask)| *mask).collect::<Vec<_>>()),
+        );
+    }
+    if !rows.is_empty() {
+        statements.push(
+            upsert(&UPSERTS.list)
+                .bind(column(&rows, |row| &*row.channel))
+                .bind(column(&rows, |row| row.mode.to_string()))
+                .bind(column(&rows, |row| &*row.mask))
+                .bind(column(&rows, |row| &*row.setter))
+                .bind(column(&rows, |row| row.set_at as i64)),
+        );
+    }
+    statements
+}
+
+fn bans<'a>(rows: BTreeMap<&'a str, Option<&'a BanRow>>) -> Vec<Statement<'a>> {
+    let gone: Vec<&str> = rows.iter().filter(|(_, row)| row.is_none()).map(|(target, _)| *target).collect();
+    let rows: Vec<&BanRow> = rows.into_values().flatten().collect();
+    let mut statements = Vec::new();
+    if !gone.is_empty() {
+        statements.push(sqlx::query("DELETE FROM ban WHERE target = ANY($1)").bind(gone));
+    }
+    if !rows.is_empty() {
+        statements.push(
+            upsert(&UPSERTS.ban)
+                .bind(column(&rows, |row| &*row.target))
+                .bind(column(&rows, |row| &*row.reason))
+                .bind(column(&rows, |row| &*row.oper_reason))
+                .bind(column(&rows, |row| &*row.setter))
+                .bind(column(&rows, |row| row.set_at as i64))
+                .bind(column(&rows, |row| row.expires.map(|expires| expires as i64)))
+                .bind(column(&rows, |row| row.unless_logged_in)),
+        );
+    }
+    statements
+}
+
+/// Statements that put rows in the place of those with the same key.
+struct Upserts {
+    conversation: Arc<str>,
+    account: Arc<str>,
+    seen: Arc<str>,
+    marker: Arc<str>,
+    presence: Arc<str>,
+    metadata: Arc<str>,
+    channel: Arc<str>,
+    list: Arc<str>,
+    ban: Arc<str>,
+}
+
+static UPSERTS: LazyLock<Upserts> = LazyLock::new(|| Upserts {
+    conversation: upsert_sql("conversation", 1, "id bigint, key text"),
+    account: upsert_sql(
+        "account",
+        1,
+        "id bigint, name text, folded text, password text, registered bigint, autoreplay_missed boolean, \
+         always_on boolean, multiclient boolean",
+    ),
+    seen: upsert_sql("seen", 2, "account bigint, device text, seq bigint"),
+    marker: upsert_sql("marker", 2, "account bigint, conversation text, time bigint"),
+    presence: upsert_sql(
+        "presence",
+        1,
+        "account bigint, since bigint, nick text, \"user\" text, host text, realname text, modes text, away text, \
+         channels text, signon bigint, gone bigint",
+    ),
+    metadata: upsert_sql("metadata", 2, "owner text, key text, value text"),
+    channel: upsert_sql(
+        "channel",
+        1,
+        "folded text, name text, founder bigint, registered bigint, created bigint, topic text, topic_setter text, \
+         topic_set_at bigint, modes text, key text, \"limit\" bigint, forward text",
+    ),
+    list: upsert_sql("list", 3, "channel text, mode text, mask text, setter text, set_at bigint"),
+    ban: upsert_sql(
+        "ban",
+        1,
+        "target text, reason text, oper_reason text, setter text, set_at bigint, expires bigint, \
+         unless_logged_in boolean",
+    ),
+});
+
+fn upsert<'a>(sql: &Arc<str>) -> Statement<'a> {
+    sqlx::query(AssertSqlSafe(sql.clone()))
+}
+
+/// For a table whose first `keys` of these columns are its key; each parameter is an array of a column.
+fn upsert_sql(table: &str, keys: usize, columns: &str) -> Arc<str> {
+    let (mut names, mut arrays) = (Vec::new(), Vec::new());
+    for (name, kind) in columns.split(", ").filter_map(|column| column.split_once(' ')) {
+        names.push(name);
+        arrays.push(format!("${}::{kind}[]", names.len()));
+    }
+    let set: Vec<String> = names.iter().skip(keys).map(|name| format!("{name} = excluded.{name}")).collect();
+    Arc::from(format!(
+        "INSERT INTO {table} ({}) SELECT * FROM unnest({}) ON CONFLICT ({}) DO UPDATE SET {}",
+        names.join(", "),
+        arrays.join(", "),
+        names[..keys].join(", "),
+        set.join(", ")
+    ))
+}
+
+/// Counts this start, settles the devices that were connected at the last end, and reads the state.
+async fn load(connection: &mut PgConnection) -> Result<Snapshot, Error> {
+    let last_seq: Option<i64> =
+        sqlx::query_scalar("SELECT greatest((SELECT max(seq) FROM message), (SELECT max(seq) FROM seen))")
+            .fetch_one(&mut *connection)
+            .await?;
+    let last_seq = last_seq.unwrap_or(0);
+    sqlx::query("INSERT INTO meta (one, epoch, boot, seed) VALUES (true, $1, 0, $2) ON CONFLICT (one) DO NOTHING")
+        .bind(i64::from(rand::random::<u32>()))
+        .bind(rand::random::<[u8; 32]>().to_vec())
+        .execute(&mut *connection)
+        .await?;
+    let start = sqlx::query_as("UPDATE meta SET boot = boot + 1 RETURNING epoch, boot, seed");
+    let (epoch, boot, secret): (i64, i64, Vec<u8>) = start.fetch_one(&mut *connection).await?;
+    let secret = secret.try_into().map_err(|_| Error::Decode("a secret that is not 32 bytes".into()))?;
+    let connected = sqlx::query("UPDATE seen SET seq = $1 WHERE seq IS NULL").bind(last_seq);
+    connected.execute(&mut *connection).await?;
+
+    let accounts = sqlx::query(
+        "SELECT id, name, folded, password, registered, autoreplay_missed, always_on, multiclient FROM account \
+         ORDER BY id",
+    )
+    .try_map(|row: PgRow| {
+        Ok(AccountRow {
+            id: number(&row, 0)?,
+            name: row.try_get::<&str, _>(1)?.into(),
+            folded: row.try_get(2)?,
+            password: row.try_get(3)?,
+            registered: number(&row, 4)?,
+            autoreplay_missed: row.try_get(5)?,
+            always_on: row.try_get(6)?,
+            multiclient: row.try_get(7)?,
+        })
+    })
+    .fetch_all(&mut *connection)
+    .await?;
+    let rows = sqlx::query("SELECT account, kind, text FROM credential ORDER BY account, kind, text")
+        .try_map(|row: PgRow| Ok((number(&row, 0)?, row.try_get::<String, _>(1)?, row.try_get::<String, _>(2)?)))
+        .fetch_all(&mut *connection)
+        .await?;
+    let credentials = CredentialsRow::gather(rows)
+        .ok_or_else(|| Error::Decode("a credential that this version does not understand".into()))?;
+    let channels = sqlx::query(
+        "SELECT folded, name, founder, registered, created, topic, topic_setter, topic_set_at, modes, key, \"limit\", \
+         forward FROM channel ORDER BY folded",
+    )
+    .try_map(|row: PgRow| {
+        let topic = match row.try_get::<Option<Box<str>>, _>(5)? {
+            Some(topic) => Some((topic, row.try_get(6)?, number(&row, 7)?)),
+            None => None,
+        };
+        Ok(ChannelRow {
+            folded: row.try_get(0)?,
+            name: row.try_get::<&str, _>(1)?.into(),
+            founder: number(&row, 2)?,
+            registered: number(&row, 3)?,
+            created: number(&row, 4)?,
+            topic,
+            modes: row.try_get(8)?,
+            key: row.try_get(9)?,
+            limit: row.try_get::<Option<i64>, _>(10)?.map(|limit| limit as u32),
+            forward: row.try_get(11)?,
+        })
+    })
+    .fetch_all(&mut *connection)
+    .await?;
+    let lists =
+        sqlx::query("SELECT channel, mode, mask, setter, set_at FROM list ORDER BY channel, mode, set_at, mask")
+            .try_map(|row: PgRow| {
+                Ok(ListRow {
+                    channel: row.try_get(0)?,
+                    mode: row.try_get::<&str, _>(1)?.chars().next().unwrap_or('b'),
+                    mask: row.try_get(2)?,
+                    setter: row.try_get(3)?,
+                    set_at: number(&row, 4)?,
+                })
+            })
+            .fetch_all(&mut *connection)
+            .await?;
+    // Three seeks a conversation, however long it is.
+    let newest = [0, 1, 2].map(newest_of_class);
+    let conversations = format!("SELECT id, key, {} FROM conversation ORDER BY id", newest.join(", "));
+    let conversations = sqlx::query(AssertSqlSafe(conversations.replace("$1", "conversation.id")))
+        .try_map(|row: PgRow| {
+            let newest = |column| Ok::<_, Error>(row.try_get::<i64, _>(column)?.max(0) as u64);
+            let (text, event, redaction) = (newest(2)?, newest(3)?, newest(4)?);
+            Ok((ConversationRow { id: number(&row, 0)?, key: row.try_get(1)? }, text.max(event).max(redaction), text))
+        })
+        .fetch_all(&mut *connection)
+        .await?;
+    let seen = sqlx::query("SELECT account, device, seq FROM seen ORDER BY account, device")
+        .try_map(|row: PgRow| {
+            let seq = row.try_get::<Option<i64>, _>(2)?.map(|seq| seq as u64);
+            Ok(SeenRow { account: number(&row, 0)?, device: row.try_get(1)?, seq })
+        })
+        .fetch_all(&mut *connection)
+        .await?;
+    let markers = sqlx::query("SELECT account, conversation, time FROM marker ORDER BY account, conversation")
+        .try_map(|row: PgRow| {
+            Ok(MarkerRow { account: number(&row, 0)?, conversation: row.try_get(1)?, time: number(&row, 2)? })
+        })
+        .fetch_all(&mut *connection)
+        .await?;
+    let metadata = sqlx::query("SELECT owner, key, value FROM metadata ORDER BY owner, key")
+        .try_map(|row: PgRow| Ok(MetadataRow { owner: row.try_get(0)?, key: row.try_get(1)?, value: row.try_get(2)? }))
+        .fetch_all(&mut *connection)
+        .await?;
+    let presences = sqlx::query(
+        "SELECT account, since, nick, \"user\", host, realname, modes, away, channels, signon, gone FROM presence \
+         ORDER BY account",
+    )
+    .try_map(|row: PgRow| {
+        Ok(PresenceRow {
+            account: number(&row, 0)?,
+            since: number(&row, 1)?,
+            nick: row.try_get::<&str, _>(2)?.into(),
+            user: row.try_get(3)?,
+            host: row.try_get::<&str, _>(4)?.into(),
+            realname: row.try_get(5)?,
+            modes: row.try_get(6)?,
+            away: row.try_get(7)?,
+            channels: row.try_get(8)?,
+            signon: number(&row, 9)?,
+            left: number(&row, 10)?,
+        })
+    })
+    .fetch_all(&mut *connection)
+    .await?;
+    let bans = sqlx::query(
+        "SELECT target, reason, oper_reason, setter, set_at, expires, unless_logged_in FROM ban ORDER BY set_at, target",
+    )
+    .try_map(|row: PgRow| {
+        Ok(BanRow {
+            target: row.try_get(0)?,
+            reason: row.try_get(1)?,
+            oper_reason: row.try_get(2)?,
+            setter: row.try_get(3)?,
+            set_at: number(&row, 4)?,
+            expires: row.try_get::<Option<i64>, _>(5)?.map(|expires| expires as u64),
+            unless_logged_in: row.try_get(6)?,
+        })
+    })
+    .fetch_all(&mut *connection)
+    .await?;
+    let (epoch, boot, last_seq) = (epoch as u32, boot as u32, last_seq as u64);
+    Ok(Snapshot {
+        epoch,
+        secret,
+        boot,
+        last_seq,
+        accounts,
+        credentials,
+        channels,
+        lists,
+        conversations,
+        seen,
+        markers,
+        bans,
+        metadata,
+        presences,
+    })
+}
+
+fn number(row: &PgRow, column: usize) -> Result<u64, Error> {
+    Ok(row.try_get::<i64, _>(column)? as u64)
+}
+
+/// Classes of rows, as the index has them: text, events, redactions.
+const CLASS: &str = "((kind > 1)::int + (kind = 10)::int)";
+
+/// All that a reader can want.
+const WANTED: [Wanted; 4] = [
+    Wanted { events: false, redactions: false },
+    Wanted { events: true, redactions: false },
+    Wanted { events: false, redactions: true },
+    Wanted::ALL,
+];
+
+fn place_of(wanted: Wanted) -> usize {
+    usize::from(wanted.events) + 2 * usize::from(wanted.redactions)
+}
+
+/// What `of_class` makes for each class that is wanted, joined.
+fn for_classes(wanted: Wanted, of_class: impl Fn(u8) -> String, between: &str) -> String {
+    let classes = [(0, true), (1, wanted.events), (2, wanted.redactions)];
+    classes.into_iter().filter(|(_, has)| *has).map(|(class, _)| of_class(class)).collect::<Vec<_>>().join(between)
+}
+
+/// Pages of the kinds that are wanted, from the old end and from the new: the walks of the classes, merged.
+fn scans(wanted: Wanted) -> [Arc<str>; 2] {
+    ["ASC", "DESC"].map(|order| {
+        let of_class = |class: u8| {
+            format!(
+                "(SELECT seq, time, kind, bot, source, account, target, tags, argument, text FROM message \
+                 WHERE conversation = $1 AND {CLASS} = {class} AND time > $2 AND time < $3 ORDER BY time {order})"
+            )
+        };
+        let walks = for_classes(wanted, of_class, " UNION ALL ");
+        Arc::from(format!("SELECT * FROM ({walks}) AS walk ORDER BY time {order} LIMIT $4"))
+    })
+}
+
+fn newest_of_class(class: u8) -> String {
+    format!(
+        "coalesce((SELECT message.time FROM message WHERE conversation = $1 AND {CLASS} = {class} \
+         ORDER BY message.time DESC LIMIT 1), -1)"
+    )
+}
+
+/// The moment up to which rows have numbers of at most $2, found by halving: some 40 steps.
+fn search(wanted: Wanted) -> Arc<str> {
+    let first_of_class = |class: u8| {
+        format!(
+            "(SELECT seq FROM message WHERE conversation = $1 AND {CLASS} = {class} \
+             AND message.time >= low + (high - low) / 2 ORDER BY message.time LIMIT 1)"
+        )
+    };
+    // NULL, where no such row is left, is the greatest of numbers here: `least` passes over it.
+    let first = for_classes(wanted, first_of_class, ", ");
+    let newest = for_classes(wanted, newest_of_class, ", ");
+    Arc::from(format!(
+        "WITH RECURSIVE halving (low, high) AS (SELECT -1::bigint, greatest({newest}) + 1 UNION ALL \
+         SELECT CASE WHEN seq <= $2 THEN low + (high - low) / 2 ELSE low END, \
+         CASE WHEN seq <= $2 THEN high ELSE low + (high - low) / 2 END \
+         FROM halving CROSS JOIN LATERAL (SELECT least({first}) AS seq) AS first WHERE high - low > 1) \
+         SELECT max(low) FROM halving"
+    ))
+}
+
+/// A connection that reads messages.
+pub struct Source {
+    connection: PgConnection,
+    /// By [`place_of`], then direction.
+    scans: [[Arc<str>; 2]; 4],
+    /// By [`place_of`].
+    searches: [Arc<str>; 4],
+}
+
+impl Source {
+    /// The conversation and time of a row.
+    pub async fn place(&mut self, seq: Seq) -> Result<Option<(ConversationId, i64)>, Error> {
+        let row = sqlx::query_as("SELECT conversation, time FROM message WHERE seq = $1")
+            .bind(i64::try_from(seq).unwrap_or(i64::MAX))
+            .fetch_optional(&mut self.connection);
+        let row: Option<(i64, i64)> = within(row).await?;
+        Ok(row.map(|(conversation, time)| (conversation as u64, time)))
+    }
+
+    /// A moment such that the rows up to it are those with numbers up to `seq`; -1 where there is none.
+    pub async fn search(&mut self, conversation: ConversationId, wanted: Wanted, seq: Seq) -> Result<i64, Error> {
+        let moment = sqlx::query_scalar(AssertSqlSafe(self.searches[place_of(wanted)].clone()))
+            .bind(conversation as i64)
+            .bind(i64::try_from(seq).unwrap_or(i64::MAX))
+            .fetch_one(&mut self.connection);
+        within(moment).await
+    }
+
+    /// The first `limit` rows in `span`, in its direction; ascending, whatever that is.
+    pub async fn scan(&mut self, span: Span, limit: u32) -> Result<Vec<(Seq, MessageRow)>, Error> {
+        let sql = &self.scans[place_of(span.wanted)][usize::from(span.direction == Direction::Newest)];
+        let rows = sqlx::query(AssertSqlSafe(sql.clone()))
+            .bind(span.conversation as i64)
+            .bind(span.after)
+            .bind(span.before)
+            .bind(i64::from(limit))
+            .try_map(|row: PgRow| message(span.conversation, &row))
+            .fetch_all(&mut self.connection);
+        let mut rows = within(rows).await?;
+        if span.direction == Direction::Newest {
+            rows.reverse();
+        }
+        Ok(rows)
+    }
+
+    /// Closes the connection.
+    pub async fn close(self) -> Result<(), Error> {
+        close(self.connection).await
+    }
+}
+
+fn message(conversation: ConversationId, row: &PgRow) -> Result<(Seq, MessageRow), Error> {
+    let kind = u8::try_from(row.try_get::<i16, _>(2)?).ok().and_then(Kind::from_number);
+    let message = MessageRow {
+        conversation,
+        time: number(row, 1)?,
+        kind: kind.ok_or_else(|| Error::Decode("a message that this version does not understand".into()))?,
+        bot: row.try_get(3)?,
+        source: row.try_get::<&str, _>(4)?.into(),
+        account: row.try_get::<Option<&str>, _>(5)?.map(Arc::from),
+        target: row.try_get(6)?,
+        tags: row.try_get(7)?,
+        argument: row.try_get(8)?,
+        text: row.try_get(9)?,
+    };
+    Ok((number(row, 0)?, message))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+
+    use sqlx::{AssertSqlSafe, Connection};
+
+    use super::{Database, Source};
+    use crate::store::bed::{Schema, runtime};
+    use crate::store::{Options, StoreError, Sync, open};
+
+    /// The steps of a plan, made as the store's are: once for all parameters.
+    async fn plan(source: &mut Source, sql: &str, parameters: usize) -> Vec<String> {
+        let types = vec!["bigint"; parameters].join(", ");
+        let values = vec!["7"; parameters].join(", ");
+        let prepare = format!("DEALLOCATE ALL; PREPARE question ({types}) AS {sql}");
+        sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut source.connection).await.unwrap();
+        let explain = format!("EXPLAIN EXECUTE question ({values})");
+        sqlx::query_scalar(AssertSqlSafe(explain)).persistent(false).fetch_all(&mut source.connection).await.unwrap()
+    }
+
+    #[test]
+    fn every_question_is_a_walk_over_a_range_of_an_index_and_sorts_nothing() {
+        let Some(schema) = Schema::new() else { return };
+        let database = Database::parse(&schema.url(), Sync::Full).unwrap();
+        runtime().block_on(async {
+            let (writer, _) = database.open().await.unwrap();
+            let mut source = database.source().await.unwrap();
+            // Whatever the planner knows of the table: nothing, that it is tiny, or that it is large.
+            for fill in ["SELECT", "ANALYZE message", LARGE] {
+                let mut other = schema.connect().await;
+                sqlx::raw_sql(fill).execute(&mut other).await.unwrap();
+                other.close().await.unwrap();
+                let scans = source.scans.clone();
+                for sql in scans.as_flattened() {
+                    let steps = plan(&mut source, sql, 4).await;
+                    walks_only(&steps, "message_place", &["conversation = ", "\"time\" > ", "\"time\" < "]);
+                }
+                for sql in &source.searches.clone() {
+                    let steps = plan(&mut source, sql, 2).await;
+                    walks_only(&steps, "message_place", &["conversation = "]);
+                }
+                let place = plan(&mut source, "SELECT conversation, time FROM message WHERE seq = $1", 1).await;
+                walks_only(&place, "message_pkey", &["seq = "]);
+            }
+            source.close().await.unwrap();
+            writer.close().await.unwrap();
+        });
+    }
+
+    const LARGE: &str = "INSERT INTO message SELECT n, n % 50, n, n % 11, false, 'a!b@c', NULL, '#a', NULL, NULL, 'hi' \
+        FROM generate_series(1, 20000) AS n; ANALYZE message";
+
+    /// Every look at the table is a range of this index, with these conditions on it.
+    fn walks_only(steps: &[String], index: &str, conditions: &[&str]) {
+        let looks: Vec<usize> = (0..steps.len()).filter(|at| steps[*at].contains(" on message")).collect();
+        assert!(!looks.is_empty(), "{steps:#?}");
+        // Walks that are in order are merged, never sorted.
+        assert!(!steps.iter().any(|step| step.contains("Sort  (")), "{steps:#?}");
+        for at in looks {
+            assert!(steps[at].contains("Index Scan") && steps[at].contains(&format!("using {index} ")), "{steps:#?}");
+            let condition = &steps[at + 1];
+            assert!(condition.contains("Index Cond: "), "{steps:#?}");
+            assert!(conditions.iter().all(|part| condition.contains(part)), "{condition}: {steps:#?}");
+        }
+    }
+
+    #[test]
+    fn a_database_of_a_newer_version_and_one_that_is_not_there_are_refused_by_name() {
+        let Some(schema) = Schema::new() else { return };
+        let try_open = |url| open(Options { url, sync: Sync::Full }, Arc::new(|_| {}));
+        try_open(schema.url()).unwrap().0.close().unwrap();
+        schema.run("INSERT INTO _sqlx_migrations VALUES (9999, 'later', now(), true, '', 0)");
+        let error = try_open(schema.url()).err().unwrap();
+        assert!(matches!(error, StoreError::Migrate { .. }) && error.to_string().contains("newer Roost"), "{error}");
+        let error = try_open("postgres://roost:geheim@127.0.0.1:1/nowhere".to_owned()).err().unwrap();
+        assert!(matches!(error, StoreError::Open { .. }), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("postgres://roost@127.0.0.1:1/nowhere") && !text.contains("geheim"), "{text}");
+        let error = try_open("postgres://roost:geheim@host:port/x".to_owned()).err().unwrap();
+        assert!(matches!(error, StoreError::Postgres { .. }) && !error.to_string().contains("geheim"), "{error}");
+    }
+}
