@@ -38,6 +38,7 @@ fn crowd() -> (Server, Actions, Now) {
             tls: false,
             websocket: false,
             certfp: None,
+            bindings: ircv3::sasl::scram::ChannelBindings::default(),
             host: None,
         };
         server.handle(now, Event::Opened(conn(slot), Box::new(peer)), &mut actions);

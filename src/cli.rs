@@ -1,7 +1,8 @@
-//! The command line: `roost [--config FILE] [run|check|passwd]`. Every fault is one line.
+//! The command line: `roost [--config FILE] [run|check|passwd|backup|restore]`. Every fault is one line.
 
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 
@@ -9,7 +10,8 @@ use anyhow::{Context as _, bail};
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use roost::config::{Config, ConfigError};
-use roost::{accounts, limits, runtime};
+use roost::runtime::Ended;
+use roost::{accounts, limits, runtime, store};
 use tracing_subscriber::EnvFilter;
 
 /// An IRC server that you can come back to
@@ -23,7 +25,7 @@ struct CommandLine {
     command: Option<Command>,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum Command {
     /// Run the server (what happens without a command)
     Run,
@@ -31,6 +33,16 @@ enum Command {
     Check,
     /// Ask for a password and print its hash, for the configuration
     Passwd,
+    /// Copy the database into a new file, while the server runs or not
+    Backup {
+        /// The file to make, which must not be there yet
+        file: PathBuf,
+    },
+    /// Put a backup in the place of the database, while no server runs on it
+    Restore {
+        /// The backup
+        file: PathBuf,
+    },
 }
 
 /// Does what the command line asks for.
@@ -53,6 +65,8 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<()> {
         Command::Run => run(line.config),
         Command::Check => check(line.config.as_deref()),
         Command::Passwd => passwd(),
+        Command::Backup { file } => backup(line.config.as_deref(), &file),
+        Command::Restore { file } => restore(line.config.as_deref(), &file),
     }
 }
 
@@ -66,8 +80,17 @@ fn run(file: Option<PathBuf>) -> anyhow::Result<()> {
     }
     // On SIGHUP the runtime asks for the configuration again; it prints `config::greeting` once
     // every listener is open.
-    runtime::run(config, Box::new(move || load(file.as_deref())))?;
-    Ok(())
+    match runtime::run(config, Box::new(move || load(file.as_deref())))? {
+        Ended::Stopped => Ok(()),
+        Ended::StartAgain => start_again(),
+    }
+}
+
+/// Runs this program anew in this process: as it is on disk now, with the same arguments.
+fn start_again() -> anyhow::Result<()> {
+    let program = std::env::current_exe().context("cannot find the program to start again")?;
+    let error = Process::new(&program).args(std::env::args_os().skip(1)).exec();
+    Err(error).with_context(|| format!("cannot start {} again", program.display()))
 }
 
 fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
@@ -108,6 +131,20 @@ fn check(file: Option<&Path>) -> anyhow::Result<()> {
         text += &format!("warning:  {warning}\n");
     }
     print(&text)
+}
+
+/// Copies the database.
+fn backup(config: Option<&Path>, file: &Path) -> anyhow::Result<()> {
+    let bytes = store::backup(&load(config)?.store_url(), file)?;
+    print(&format!("{} is a backup of {bytes} bytes; `roost restore` puts it back\n", file.display()))
+}
+
+/// Puts a copy of the database in its place.
+fn restore(config: Option<&Path>, file: &Path) -> anyhow::Result<()> {
+    let url = load(config)?.store_url();
+    let old = store::restore(&url, file)?;
+    let kept = old.map(|old| format!("; what was there is now {}", old.display())).unwrap_or_default();
+    print(&format!("the database is that of {}{kept}\n", file.display()))
 }
 
 /// Asks for a password, twice where a person types it, and prints its hash.

@@ -13,15 +13,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ircv3::Cidr;
+use ircv3::sasl::Mechanism;
 use ircv3::webirc::fingerprint;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use self::key::List;
 use self::source::Source;
-use crate::accounts;
+use crate::accounts::{self, token::Tokens};
 use crate::net::Address;
+use crate::server::right::Rights;
 use crate::server::settings::{self, Settings};
+use crate::server::user::Letters;
 
 pub use self::greeting::greeting;
 pub use self::source::Place;
@@ -52,6 +55,8 @@ pub struct Config {
     /// `[client_tags]`
     pub client_tags: ClientTagsSection,
     pub webirc: Vec<WebIrcSection>,
+    pub log: LogSection,
+    pub oper_class: Vec<OperClassSection>,
     pub oper: Vec<OperSection>,
     /// Where each value was written that is not the default of the program.
     #[serde(skip)]
@@ -83,6 +88,8 @@ sections! {
         name: String = "roost.local".to_owned(),
         network: String = "Roost".to_owned(),
         motd: String = String::new(),
+        description: String = "An IRC server you can come back to".to_owned(),
+        services: String = String::new(),
         admin: Vec<String> = Vec::new(),
         workers: usize = 0,
     }
@@ -122,6 +129,15 @@ sections! {
         registration: bool = true,
         register_before_connect: bool = true,
         bcrypt_cost: u32 = accounts::DEFAULT_COST,
+        scram_iterations: u32 = accounts::DEFAULT_ITERATIONS,
+        mechanisms: Vec<String> = Mechanism::ALL.iter().map(|(_, name)| (*name).to_owned()).collect(),
+        token_keys: Vec<String> = Vec::new(),
+        token_jwks: String = String::new(),
+        token_issuer: String = String::new(),
+        token_audience: String = String::new(),
+        token_claim: String = "preferred_username".to_owned(),
+        token_leeway: u64 = 60,
+        token_autocreate: bool = false,
         always_on: AlwaysOn = AlwaysOn::OptIn,
         always_on_expiry_days: u32 = 0,
     }
@@ -138,6 +154,7 @@ sections! {
     }
     UsersSection {
         default_modes: String = "i".to_owned(),
+        rejoin_on_host_change: bool = false,
     }
     FloodSection {
         enabled: bool = true,
@@ -173,9 +190,20 @@ sections! {
         password: String = String::new(),
         certificate: String = String::new(),
     }
+    OperClassSection {
+        name: String = String::new(),
+        rights: Vec<String> = Vec::new(),
+    }
     OperSection {
         name: String = String::new(),
         password: String = String::new(),
+        fingerprint: String = String::new(),
+        auto: bool = false,
+        class: String = String::new(),
+        snomasks: String = String::new(),
+    }
+    LogSection {
+        audit: String = String::new(),
     }
 }
 
@@ -400,11 +428,30 @@ impl Config {
                 return Err(self.entry_fault("webirc", at, problem));
             }
         }
+        for (at, class) in self.oper_class.iter().enumerate() {
+            if class.name.is_empty() {
+                return Err(self.entry_fault("oper_class", at, "this class has no name; give it one"));
+            }
+            if self.oper_class[..at].iter().any(|other| other.name == class.name) {
+                let problem = format!("\"{}\" is there twice; give each class a name of its own", class.name);
+                return Err(self.fault(&format!("oper_class.{at}.name"), &problem));
+            }
+        }
         for (at, oper) in self.oper.iter().enumerate() {
-            if oper.name.is_empty() || oper.password.is_empty() {
-                let missing = if oper.name.is_empty() { "name" } else { "password" };
-                let problem = format!("this operator has no {missing}; each has a name and a password");
-                return Err(self.entry_fault("oper", at, &problem));
+            let wrong = |problem: &str| Err(self.entry_fault("oper", at, problem));
+            if oper.name.is_empty() {
+                return wrong("this operator has no name; each has a name, and a password or a fingerprint");
+            }
+            if oper.password.is_empty() && oper.fingerprint.is_empty() {
+                return wrong("this operator has no password; each has a password, a fingerprint or both");
+            }
+            if oper.auto && (oper.fingerprint.is_empty() || !oper.password.is_empty()) {
+                let problem = "true is for operators with a fingerprint and without a password; give auto = false";
+                return Err(self.fault(&format!("oper.{at}.auto"), problem));
+            }
+            if !oper.class.is_empty() && !self.oper_class.iter().any(|class| class.name == oper.class) {
+                let problem = format!("there is no [[oper_class]] with the name \"{}\"; make one", oper.class);
+                return Err(self.fault(&format!("oper.{at}.class"), &problem));
             }
             if self.oper[..at].iter().any(|other| other.name == oper.name) {
                 let problem = format!("\"{}\" is there twice; give each operator a name of their own", oper.name);
@@ -434,8 +481,20 @@ impl Config {
     pub fn settings(&self) -> Result<Settings, ConfigError> {
         let mut opers = Vec::new();
         for (at, oper) in self.oper.iter().enumerate() {
-            let password = self.hashed(&format!("oper.{at}.password"), &oper.password)?;
-            opers.push(settings::Oper { name: oper.name.as_str().into(), password });
+            let password = match oper.password.as_str() {
+                "" => None,
+                password => Some(self.hashed(&format!("oper.{at}.password"), password)?),
+            };
+            let class = self.oper_class.iter().find(|class| class.name == oper.class);
+            opers.push(Arc::new(settings::Oper {
+                name: oper.name.as_str().into(),
+                password,
+                certfp: fingerprint(&oper.fingerprint),
+                auto: oper.auto,
+                class: oper.class.as_str().into(),
+                rights: class.map_or(Rights::ALL, |class| Rights::named(class.rights.iter().map(String::as_str))),
+                snomasks: Letters::of(&oper.snomasks),
+            }));
         }
         let password = match self.connection.password.as_str() {
             "" => None,
@@ -453,6 +512,9 @@ impl Config {
         Ok(Settings {
             server_name: self.server.name.as_str().into(),
             network: self.server.network.as_str().into(),
+            description: self.server.description.as_str().into(),
+            services_name: (!self.server.services.is_empty()).then(|| self.server.services.as_str().into()),
+            rejoin_on_host_change: self.users.rejoin_on_host_change,
             motd: Some(self.motd()?),
             admin: self.server.admin.clone(),
             password,
@@ -467,6 +529,10 @@ impl Config {
             relay_when_store_fails: self.history.when_store_fails == WhenStoreFails::Relay,
             registration: self.accounts.registration,
             register_before_connect: self.accounts.register_before_connect,
+            scram_iterations: self.accounts.scram_iterations,
+            mechanisms: self.accounts.mechanisms.iter().filter_map(|name| Mechanism::by_name(name)).collect(),
+            tokens: self.tokens()?,
+            token_autocreate: self.accounts.token_autocreate,
             always_on: match self.accounts.always_on {
                 AlwaysOn::Off => settings::AlwaysOn::Off,
                 AlwaysOn::OptIn => settings::AlwaysOn::OptIn,
@@ -483,6 +549,24 @@ impl Config {
             client_tag_deny: self.client_tags.deny.clone(),
             default_user_modes: self.users.default_modes.clone(),
         })
+    }
+
+    /// What bearer tokens must be like; reads the keys. `None` without keys.
+    fn tokens(&self) -> Result<Option<Arc<Tokens>>, ConfigError> {
+        let accounts = &self.accounts;
+        if accounts.token_keys.is_empty() && accounts.token_jwks.is_empty() {
+            return Ok(None);
+        }
+        let (issuer, audience) = (&accounts.token_issuer, &accounts.token_audience);
+        let mut tokens = Tokens::new(issuer, audience, accounts.token_leeway, &accounts.token_claim);
+        for key in &accounts.token_keys {
+            tokens.add_key(key).map_err(|problem| self.fault("accounts.token_keys", &problem))?;
+        }
+        if !accounts.token_jwks.is_empty() {
+            let path = Path::new(&accounts.token_jwks);
+            tokens.add_jwks(path).map_err(|problem| self.fault("accounts.token_jwks", &problem))?;
+        }
+        Ok(Some(Arc::new(tokens)))
     }
 
     fn motd(&self) -> Result<Vec<String>, ConfigError> {
@@ -529,6 +613,12 @@ impl Config {
                 let problem = "the password stands there as plain text; put in the line that `roost passwd` prints";
                 warnings.push(self.fault(&key, problem).to_string());
             }
+        }
+        let accounts = &self.accounts;
+        let takes_tokens = !accounts.token_keys.is_empty() || !accounts.token_jwks.is_empty();
+        if takes_tokens && accounts.token_audience.is_empty() {
+            let problem = "without it, tokens that were made for another service log in here too";
+            warnings.push(self.fault("accounts.token_audience", problem).to_string());
         }
         for listener in self.listeners() {
             // A proxy may be where TLS ends, and Tor encrypts by itself.
@@ -648,6 +738,8 @@ impl Default for Config {
             multiline: MultilineSection::default(),
             client_tags: ClientTagsSection::default(),
             webirc: Vec::new(),
+            log: LogSection::default(),
+            oper_class: Vec::new(),
             oper: Vec::new(),
             places: BTreeMap::new(),
             file: String::new(),
@@ -758,7 +850,13 @@ mod tests {
 
     use toml::Value;
 
-    use super::{BUILT_IN, Config, ListenOnSection, OperSection, ThrottleNetworkSection, WebIrcSection, greeting, key};
+    use ircv3::sasl::Mechanism;
+    use ircv3::sasl::scram::Hash;
+
+    use super::{
+        BUILT_IN, Config, ListenOnSection, OperClassSection, OperSection, ThrottleNetworkSection, WebIrcSection,
+        greeting, key,
+    };
     use crate::accounts;
     use crate::net::Address;
     use crate::server::event::Peer;
@@ -809,6 +907,7 @@ mod tests {
     fn all_paths() -> Vec<String> {
         let mut found = Vec::new();
         let mut config = Config { oper: vec![OperSection::default()], ..Config::default() };
+        config.oper_class.push(OperClassSection::default());
         config.webirc.push(WebIrcSection::default());
         config.listen.on.push(ListenOnSection::default());
         config.throttle.network.push(ThrottleNetworkSection::default());
@@ -896,6 +995,8 @@ mod tests {
             [server]
             name = "irc.example.org"
             network = "Example"
+            description = "Ours"
+            services = "services.example.org"
             admin = ["Alice"]
             [history]
             enabled = false
@@ -906,6 +1007,9 @@ mod tests {
             [accounts]
             registration = false
             register_before_connect = false
+            scram_iterations = 5000
+            mechanisms = ["scram-sha-256", "EXTERNAL"]
+            token_autocreate = true
             always_on = "mandatory"
             always_on_expiry_days = 8
             [channels]
@@ -917,6 +1021,7 @@ mod tests {
             ping_interval = 6
             [users]
             default_modes = ""
+            rejoin_on_host_change = true
             [throttle]
             enabled = false
             [multiline]
@@ -930,6 +1035,9 @@ mod tests {
         let expected = Settings {
             server_name: "irc.example.org".into(),
             network: "Example".into(),
+            description: "Ours".into(),
+            services_name: Some("services.example.org".into()),
+            rejoin_on_host_change: true,
             motd: settings.motd.clone(),
             admin: vec!["Alice".into()],
             password: None,
@@ -944,6 +1052,10 @@ mod tests {
             relay_when_store_fails: true,
             registration: false,
             register_before_connect: false,
+            scram_iterations: 5000,
+            mechanisms: vec![Mechanism::Scram(Hash::Sha256), Mechanism::External],
+            tokens: None,
+            token_autocreate: true,
             always_on: crate::server::settings::AlwaysOn::Mandatory,
             always_on_expiry_days: 8,
             channel_registration: false,
@@ -1049,7 +1161,21 @@ mod tests {
             ),
             (
                 "[[oper]]\nname = \"alice\"",
-                "roost.toml:2: oper.0.name: this operator has no password; each has a name and a password",
+                "roost.toml:2: oper.0.name: this operator has no password; each has a password, a fingerprint or both",
+            ),
+            (
+                "[[oper]]\nname = \"alice\"\npassword = \"x\"\nauto = true",
+                "roost.toml:4: oper.0.auto: true is for operators with a fingerprint and without a password; give auto = \
+                 false",
+            ),
+            (
+                "[[oper]]\nname = \"alice\"\npassword = \"x\"\nclass = \"helper\"",
+                "roost.toml:4: oper.0.class: there is no [[oper_class]] with the name \"helper\"; make one",
+            ),
+            (
+                "[[oper_class]]\nname = \"helper\"\nrights = [\"klil\"]",
+                "roost.toml:3: oper_class.0.rights: \"klil\" is not a right; give ban, defcon, die, force, global, kill, \
+                 notices, rehash, stats, vhost, wallops",
             ),
             (
                 "[[oper]]\nname = \"a\"\npassword = \"x\"\n[[oper]]\nname = \"a\"\npassword = \"y\"",
@@ -1196,6 +1322,7 @@ mod tests {
             tls: false,
             websocket: false,
             certfp: None,
+            bindings: ircv3::sasl::scram::ChannelBindings::default(),
             host: host.map(Into::into),
         };
         let connections = |ip, host| throttle.limits(&peer(ip, host)).map(|limits| limits.connections);
@@ -1232,7 +1359,7 @@ mod tests {
         let settings = config.settings().unwrap();
         let password = settings.password.unwrap();
         assert!(accounts::is_hash(&password) && accounts::verify("hunter2", Some(&password), 4));
-        assert!(accounts::verify("correct horse", Some(&settings.opers[0].password), 4));
+        assert!(accounts::verify("correct horse", settings.opers[0].password.as_deref(), 4));
         let warnings = config.warnings().join("\n");
         assert!(warnings.contains("roost.toml:2: connection.password:"), "{warnings}");
         assert!(warnings.contains("roost.toml:5: oper.0.password:"), "{warnings}");

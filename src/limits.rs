@@ -60,10 +60,26 @@ pub const METADATA_VALUE_BYTES: usize = 250;
 pub const METADATA_SUBSCRIPTIONS: usize = 50;
 /// Members of a channel whose values come with its JOIN; of larger ones a client asks when it has time.
 pub const METADATA_AT_ONCE: usize = 500;
+/// Bans of the server: each new connection is compared with all of them.
+pub const BANS: usize = 10_000;
+/// ACCEPT: users that one user lets write to it, and of those it wrote to the latest that may answer.
+pub const ACCEPTED: usize = 100;
+/// SILENCE: masks of those who cannot write to a user.
+pub const SILENCED: usize = 32;
+/// The longest mask of a list mode or of SILENCE, in bytes.
+pub const MASK_LEN: usize = 200;
+/// Milliseconds between two KNOCKs of one user at one channel.
+pub const KNOCK_MS: u64 = 300_000;
+/// Milliseconds between two KNOCKs at one channel, whoever knocks.
+pub const KNOCK_CHANNEL_MS: u64 = 10_000;
+/// Milliseconds between two notices (718) that someone who may not write to a user wants to.
+pub const CALLER_MS: u64 = 60_000;
 /// Users without a connection that leave in one look for those who have been away too long.
 pub const EXPIRED_AT_ONCE: usize = 100;
 /// Former users that WHOWAS remembers.
 pub const WHOWAS_ENTRIES: usize = 1000;
+/// Client certificates of one account: one for each device.
+pub const CERTIFICATES: usize = 20;
 /// The longest password, in bytes: it is hashed before bcrypt, so all of it counts.
 pub const PASSWORD_LEN: usize = 600;
 
@@ -101,8 +117,9 @@ pub const SHUTDOWN_MS: u64 = 3_000;
 pub const CONNECTION_BYTES: usize = 16 * 1024;
 /// Bytes of memory that a TLS handshake costs at most while it is under way.
 pub const HANDSHAKE_BYTES: usize = 96 * 1024;
-/// Bytes of memory that someone costs at most who asks for long answers and does not read them.
-pub const SLOW_READER_BYTES: usize = 1024 * 1024;
+/// Bytes of memory that someone costs at most who asks for long answers and does not read them: one
+/// page of history, 1,000 messages with all the tags that they can have.
+pub const SLOW_READER_BYTES: usize = 9 * 1024 * 1024;
 /// Connections that the system completes before Roost accepts them.
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Fan-outs to one audience that are joined into one queue entry, at most.

@@ -11,8 +11,19 @@ fn main() -> ExitCode {
     match cli::main(std::env::args_os()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("roost: {error:#}");
+            eprintln!("roost: {}", described(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error with its causes, but for those that it tells itself.
+fn described(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text += &format!(": {cause}");
+        }
+    }
+    text
 }

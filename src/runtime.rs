@@ -9,15 +9,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use ircv3::Cidr;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::accounts::Pool;
+use crate::audit::Audit;
 use crate::config::{self, Config, ConfigError};
 use crate::limits::{HASHES_WAITING, WAITING_RECORDS};
 use crate::net::{self, Durable, EventQueue, FloodOptions, Listener, Origins, Room, TlsError, TlsSetup, Wire, Worker};
 use crate::server::Server;
 use crate::server::action::{Actions, Call};
-use crate::server::event::{CallId, Event, Now};
+use crate::server::event::{CallId, Event, Now, Returned};
 use crate::server::record::{Record, SEQ_COUNTER_BITS, Seq};
 use crate::store::{self, Store, StoreError};
 
@@ -50,21 +51,40 @@ pub enum RunError {
     Panicked,
 }
 
+/// How the server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It is to stay down.
+    Stopped,
+    /// An operator asked for RESTART.
+    StartAgain,
+}
+
 /// Starts the server, and returns when it has ended: SIGTERM and SIGINT end it, SIGHUP reads the
 /// configuration again.
 ///
 /// # Errors
 /// Nothing is left half started: listeners are bound before anything else, and nothing is accepted
 /// before everything stands.
-pub fn run(config: Config, reload: Reload) -> Result<(), RunError> {
+pub fn run(config: Config, reload: Reload) -> Result<Ended, RunError> {
     // A limit that cannot be raised shows as "new connections have to wait" later on.
     let files = rlimit::increase_nofile_limit(u64::MAX).or_else(|_| rlimit::Resource::NOFILE.get_soft())?;
     // Fails only where a provider is there already, which is then the same one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 
     let settings = Arc::new(config.settings()?);
+    store::make_private(config.data_dir()).map_err(|error| {
+        let problem =
+            format!("\"{}\" cannot be made: {error}; give a directory to write in", config.data_dir().display());
+        config.fault("data", &problem)
+    })?;
     let tls = tls_setup(&config)?;
     let listeners = listen(&config, tls.as_ref())?;
+
+    let audit = Audit::open(&config.log.audit).map_err(|error| {
+        let problem = format!("\"{}\" cannot be written: {error}; give the path of a file, or \"\"", config.log.audit);
+        config.fault("log.audit", &problem)
+    })?;
 
     let workers = config.workers();
     let events = Arc::new(EventQueue::default());
@@ -84,11 +104,21 @@ pub fn run(config: Config, reload: Reload) -> Result<(), RunError> {
     let hashers = thread::available_parallelism().map_or(1, usize::from);
     let pool = Pool::new(hashers, HASHES_WAITING, config.accounts.bcrypt_cost, deliver(&events, &durable))?;
 
+    let (reloads, asked_again) = mpsc::unbounded_channel();
     let clock = Clock::start();
     let server = Server::new(settings, snapshot, workers, clock.now());
     let threads = start_workers(net_options(&config), &events, &durable, listeners, Room::new(files))?;
-    let carrier = Carrier { events: events.clone(), durable: durable.clone(), store: Some(store), pool: Some(pool) };
+    let carrier = Carrier {
+        events: events.clone(),
+        durable: durable.clone(),
+        store: Some(store),
+        pool: Some(pool),
+        audit,
+        reloads,
+        restart: false,
+    };
     let (ended, end) = oneshot::channel();
+    let ends = Ends { end, asked: asked_again };
     let server_thread = thread::Builder::new().name("server".into()).spawn(move || {
         let carrier = serve(server, clock, carrier);
         let _ = ended.send(());
@@ -96,7 +126,7 @@ pub fn run(config: Config, reload: Reload) -> Result<(), RunError> {
     })?;
     println!("{}", config::greeting(&config).trim_end());
 
-    watch_signals(&events, end, config, reload, tls)?;
+    watch_signals(&events, ends, config, reload, tls)?;
     let mut carrier = server_thread.join().map_err(|_| RunError::Panicked)?;
     // Last lines may wait for the store, which tells the workers itself.
     for inbox in durable.workers() {
@@ -110,7 +140,8 @@ pub fn run(config: Config, reload: Reload) -> Result<(), RunError> {
     if let Some(store) = carrier.store.take() {
         store.close()?;
     }
-    if whole { Ok(()) } else { Err(RunError::Panicked) }
+    let ended = if carrier.restart { Ended::StartAgain } else { Ended::Stopped };
+    if whole { Ok(ended) } else { Err(RunError::Panicked) }
 }
 
 /// Where the store and the pool say what happened. The durable mark goes straight to the workers.
@@ -162,7 +193,10 @@ fn listen(config: &Config, tls: Option<&TlsSetup>) -> Result<Vec<Listener>, Conf
         };
         Listener::bind(&listener.address, wire).map_err(|error| config.fault(&listener.key, &error.to_string()))
     };
-    config.listeners().into_iter().map(bind).collect()
+    // Sockets in the file system first: whoever waits for a port to answer finds them there, too.
+    let mut listeners = config.listeners();
+    listeners.sort_by_key(|listener| !matches!(listener.address, net::Address::Unix { .. }));
+    listeners.into_iter().map(bind).collect()
 }
 
 /// Starts a thread for each inbox; the first of them also accepts.
@@ -221,6 +255,10 @@ struct Carrier {
     durable: Arc<Durable>,
     store: Option<Store>,
     pool: Option<Pool>,
+    audit: Audit,
+    /// Whoever asked for the configuration to be read again.
+    reloads: mpsc::UnboundedSender<CallId>,
+    restart: bool,
 }
 
 impl Carrier {
@@ -232,6 +270,10 @@ impl Carrier {
 
     fn call(&self, id: CallId, call: Call) {
         match (call, &self.store, &self.pool) {
+            (Call::Reload, _, _) => {
+                // Whoever watches for it ends after this thread.
+                let _ = self.reloads.send(id);
+            }
             (Call::History(query), Some(store), _) => store.history(id, *query),
             (Call::Find { conversation, seq }, Some(store), _) => store.find(id, conversation, seq),
             (call, _, Some(pool)) => pool.submit(id, call),
@@ -248,6 +290,9 @@ impl Carrier {
         for (id, call) in actions.calls.drain(..) {
             self.call(id, call);
         }
+        for line in actions.audit.drain(..) {
+            self.audit.write(line);
+        }
         for line in actions.log.drain(..) {
             if line.warning {
                 tracing::warn!("{}", line.text);
@@ -258,8 +303,11 @@ impl Carrier {
     }
 
     /// While more records wait than memory is meant for, nothing new is taken; but time goes on, for
-    /// a store that fails has to be heard.
-    fn wait_for_store(&self) {
+    /// a store that fails has to be heard. What is refused then adds no records.
+    fn wait_for_store(&self, refusing: bool) {
+        if refusing {
+            return;
+        }
         let Some(store) = &self.store else { return };
         let started = Instant::now();
         while store.waiting() > WAITING_RECORDS && started.elapsed() < TICK {
@@ -270,7 +318,7 @@ impl Carrier {
 
 /// The server thread: takes events, and has carried out what comes of them, until the server has
 /// said its last word.
-fn serve(mut server: Server, clock: Clock, carrier: Carrier) -> Carrier {
+fn serve(mut server: Server, clock: Clock, mut carrier: Carrier) -> Carrier {
     let mut batch = Vec::new();
     let mut actions = Actions::new(carrier.durable.workers().len());
     let mut next_tick = Instant::now() + TICK;
@@ -291,9 +339,10 @@ fn serve(mut server: Server, clock: Clock, carrier: Carrier) -> Carrier {
             carrier.carry_out(&mut actions);
             if actions.ended {
                 drop(events);
+                carrier.restart = actions.restart;
                 return carrier;
             }
-            carrier.wait_for_store();
+            carrier.wait_for_store(server.store_refuses());
             if left > 0 {
                 break;
             }
@@ -301,10 +350,18 @@ fn serve(mut server: Server, clock: Clock, carrier: Carrier) -> Carrier {
     }
 }
 
+/// What the main thread waits for beside signals.
+struct Ends {
+    /// The server has ended.
+    end: oneshot::Receiver<()>,
+    /// An operator asks for the configuration to be read again.
+    asked: mpsc::UnboundedReceiver<CallId>,
+}
+
 /// Turns signals into events until the server has ended.
 fn watch_signals(
     events: &EventQueue,
-    mut end: oneshot::Receiver<()>,
+    mut ends: Ends,
     mut config: Config,
     reload: Reload,
     tls: Option<TlsSetup>,
@@ -318,11 +375,20 @@ fn watch_signals(
         loop {
             tokio::select! {
                 // An error means that the thread is gone: joining it says how.
-                _ = &mut end => return Ok(()),
+                _ = &mut ends.end => return Ok(()),
+                Some(id) = ends.asked.recv() => {
+                    let returned = match read_again(events, &mut config, &reload, tls.as_ref()) {
+                        Ok(()) => Returned::Reloaded,
+                        Err(problem) => Returned::Failed(problem.into()),
+                    };
+                    events.push(Event::Returned(id, returned));
+                    continue;
+                }
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
                 _ = hangup.recv() => {
-                    read_again(events, &mut config, &reload, tls.as_ref());
+                    // It has said in the log what is wrong.
+                    let _ = read_again(events, &mut config, &reload, tls.as_ref());
                     continue;
                 }
             }
@@ -337,30 +403,25 @@ fn watch_signals(
     })
 }
 
-/// SIGHUP. Whatever is wrong with the new configuration, the old one stays.
-fn read_again(events: &EventQueue, config: &mut Config, reload: &Reload, tls: Option<&TlsSetup>) {
+/// SIGHUP and REHASH. Whatever is wrong with the new configuration, the old one stays; what is wrong is in
+/// the log, too.
+fn read_again(events: &EventQueue, config: &mut Config, reload: &Reload, tls: Option<&TlsSetup>) -> Result<(), String> {
     if let Some(Err(error)) = tls.map(TlsSetup::reload) {
         tracing::warn!("the certificate stays as it was: {error}");
     }
-    let next = match reload() {
-        Ok(next) => next,
-        Err(error) => {
-            tracing::warn!("the configuration stays as it was: {error}");
-            return;
-        }
-    };
-    match next.settings() {
-        Ok(settings) => {
-            for key in config.needs_restart(&next) {
-                tracing::warn!("{key} has changed; that takes effect at the next start");
-            }
-            for warning in next.warnings() {
-                tracing::warn!("{warning}");
-            }
-            *config = next;
-            // The server says so in the log once it goes by the new settings.
-            events.push(Event::Reload(Arc::new(settings)));
-        }
-        Err(error) => tracing::warn!("the configuration stays as it was: {error}"),
+    let read = reload().and_then(|next| next.settings().map(|settings| (next, settings)));
+    let (next, settings) = read.map_err(|error| {
+        tracing::warn!("the configuration stays as it was: {error}");
+        error.to_string()
+    })?;
+    for key in config.needs_restart(&next) {
+        tracing::warn!("{key} has changed; that takes effect at the next start");
     }
+    for warning in next.warnings() {
+        tracing::warn!("{warning}");
+    }
+    *config = next;
+    // The server says so in the log once it goes by the new settings.
+    events.push(Event::Reload(Arc::new(settings)));
+    Ok(())
 }

@@ -78,6 +78,10 @@ capabilities! {
     Metadata3 = ["draft/metadata-3"];
     /// <https://ircv3.net/specs/extensions/message-redaction>
     MessageRedaction = ["draft/message-redaction"];
+    /// <https://ircv3.net/specs/extensions/channel-rename>
+    ChannelRename = ["draft/channel-rename"];
+    /// <https://github.com/ircv3/ircv3-specifications/pull/417>
+    Relaymsg = ["draft/relaymsg"];
     /// <https://github.com/ircv3/ircv3-specifications/pull/503>
     Persistence = ["draft/persistence"];
     /// The name of a message of one's own for clients without `echo-message`, as ZNC has it

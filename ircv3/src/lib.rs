@@ -4,11 +4,12 @@
 //! | --- | --- |
 //! | [`message`], [`tags`] | one line of IRC and its tags |
 //! | [`name`], [`casemapping`], [`mask`] | which texts are names, which names are the same, which masks match |
-//! | [`mode`] | the table of modes, and MODE's parameters |
+//! | [`mode`], [`extban`] | the table of modes, MODE's parameters, and extended bans |
+//! | [`formatting`] | colours and the like in a text |
 //! | [`numeric`], [`isupport`], [`standard_reply`] | what a server answers |
 //! | [`capability`], [`negotiation`] | the table of capabilities, and CAP |
 //! | [`cidr`], [`webirc`] | networks of addresses, and whom a gateway speaks for |
-//! | [`sasl`] | AUTHENTICATE's chunks and PLAIN |
+//! | [`sasl`] | AUTHENTICATE's chunks, the table of mechanisms, and what each of them says |
 //! | [`batch`], [`multiline`], [`chathistory`], [`time`] | batches, texts of several lines, CHATHISTORY's parameters, timestamps |
 
 pub mod batch;
@@ -16,6 +17,8 @@ pub mod capability;
 pub mod casemapping;
 pub mod chathistory;
 pub mod cidr;
+pub mod extban;
+pub mod formatting;
 pub mod isupport;
 pub mod mask;
 pub mod message;

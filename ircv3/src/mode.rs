@@ -57,15 +57,26 @@ channel_modes! {
     'e' List "ban exception"
     'I' List "invite exception"
     'k' Setting "key"
+    'f' SettingToSet "forward"
     'l' SettingToSet "client limit"
     'C' Flag "no CTCP"
+    'c' Flag "no formatting"
+    'D' Flag "delayed join"
+    'd' Flag "members who have not been shown yet"
+    'E' Flag "roleplaying"
     'i' Flag "invite-only"
     'm' Flag "moderated"
     'M' Flag "registered users speak"
+    'N' Flag "no nick changes"
     'n' Flag "no external messages"
-    's' Flag "secret"
+    'P' Flag "permanent"
     'R' Flag "registered users only"
+    'r' Flag "registered channel"
+    'S' Flag "formatting stripped"
+    's' Flag "secret"
     't' Flag "protected topic"
+    'U' Flag "op-moderated"
+    'u' Flag "auditorium"
     'z' Flag "secure connections only"
 }
 
@@ -80,9 +91,13 @@ macro_rules! user_modes {
 // letter, may the user set it, may the user unset it, name
 user_modes! {
     'B' true true "bot"
+    'D' true true "deaf: no messages of channels"
+    'g' true true "messages from accepted users only"
     'i' true true "invisible"
     'o' false true "operator"
+    'p' true true "channels hidden"
     'R' true true "messages from registered users only"
+    's' true true "server notices"
     'T' true true "no CTCP"
     'w' true true "wallops"
     'Z' false false "secure connection"
@@ -309,6 +324,20 @@ pub fn encode(changes: &[ModeChange<'_>]) -> String {
     line.finish()
 }
 
+/// The changes of user modes as MODE's parameter, which none of them has more of: `+Bi-o`.
+pub fn encode_user_modes(changes: &[ModeChange<'_>]) -> String {
+    let mut text = String::new();
+    let mut sign = None;
+    for change in changes {
+        if sign != Some(change.add) {
+            sign = Some(change.add);
+            text.push(if change.add { '+' } else { '-' });
+        }
+        text.push(change.letter);
+    }
+    text
+}
+
 /// As [`encode`], over as many lines as it takes for none to be longer than `most_bytes` or to have
 /// more than `most_params` parameters. A single change that is longer stands alone.
 pub fn encode_lines(changes: &[ModeChange<'_>], most_bytes: usize, most_params: usize) -> Vec<String> {
@@ -376,9 +405,9 @@ mod tests {
 
     #[test]
     fn tokens_come_from_the_table() {
-        assert_eq!(chanmodes_token(), "beI,k,l,CimMnsRtz");
+        assert_eq!(chanmodes_token(), "beI,k,fl,CcDdEimMNnPRrSstUuz");
         assert_eq!(prefix_token(), "(qaohv)~&@%+");
-        assert_eq!(my_info(), ["BRTZiow", "CIMRabehiklmnoqstvz", "Iabehkloqv"]);
+        assert_eq!(my_info(), ["BDRTZgiopsw", "CDEIMNPRSUabcdefhiklmnoqrstuvz", "Iabefhkloqv"]);
     }
 
     #[test]

@@ -233,15 +233,21 @@ numerics! {
     }
     // What irc-proto lacks.
     own {
+        RPL_MAP = 6,
+        RPL_MAPEND = 7,
         RPL_SNOMASK = 8,
-        RPL_MAP = 15,
-        RPL_MAPEND = 17,
         RPL_SAVENICK = 43,
+        RPL_STATSILINE = 215,
+        RPL_STATSKLINE = 216,
+        RPL_STATSDLINE = 225,
         RPL_STATSLLINE = 241,
+        RPL_STATSXLINE = 247,
         RPL_STATSDEBUG = 249,
         RPL_STATSCONN = 250,
         RPL_SILELIST = 271,
         RPL_ENDOFSILELIST = 272,
+        RPL_ACCEPTLIST = 281,
+        RPL_ENDOFACCEPT = 282,
         RPL_WHOISREGNICK = 307,
         RPL_WHOISSPECIAL = 320,
         RPL_CREATIONTIME = 329,
@@ -258,6 +264,11 @@ numerics! {
         ERR_TOOMANYMATCHES = 416,
         ERR_INPUTTOOLONG = 417,
         ERR_BANONCHAN = 435,
+        ERR_NONICKCHANGE = 447,
+        ERR_ACCEPTFULL = 456,
+        ERR_ACCEPTEXIST = 457,
+        ERR_ACCEPTNOT = 458,
+        ERR_ONLYSERVERSCANCHANGE = 468,
         ERR_LINKCHANNEL = 470,
         ERR_NEEDREGGEDNICK = 477,
         ERR_BADCHANNAME = 479,
@@ -269,6 +280,7 @@ numerics! {
         ERR_HELPNOTFOUND = 524,
         ERR_INVALIDKEY = 525,
         ERR_CANTSENDTOUSER = 531,
+        ERR_CANNOTSENDRP = 573,
         RPL_STARTTLS = 670,
         RPL_WHOISSECURE = 671,
         ERR_STARTTLS = 691,
@@ -296,7 +308,7 @@ numerics! {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::collections::{HashMap, HashSet};
 
     use irc_proto::Response;
 
@@ -434,6 +446,106 @@ mod tests {
         906 ERR_SASLABORTED\n\
         907 ERR_SASLALREADY\n\
         908 RPL_SASLMECHS";
+
+    /// Numerics of other servers, copied from the public registry (ircdocs/irc-defs, `numerics.yaml`) and not from
+    /// the table above.
+    const PUBLIC: &str = "\
+        006 RPL_MAP\n\
+        007 RPL_MAPEND\n\
+        008 RPL_SNOMASK\n\
+        043 RPL_SAVENICK\n\
+        204 RPL_TRACEOPERATOR\n\
+        205 RPL_TRACEUSER\n\
+        211 RPL_STATSLINKINFO\n\
+        215 RPL_STATSILINE\n\
+        216 RPL_STATSKLINE\n\
+        225 RPL_STATSDLINE\n\
+        234 RPL_SERVLIST\n\
+        235 RPL_SERVLISTEND\n\
+        241 RPL_STATSLLINE\n\
+        243 RPL_STATSOLINE\n\
+        247 RPL_STATSXLINE\n\
+        249 RPL_STATSDEBUG\n\
+        250 RPL_STATSCONN\n\
+        262 RPL_TRACEEND\n\
+        271 RPL_SILELIST\n\
+        272 RPL_ENDOFSILELIST\n\
+        281 RPL_ACCEPTLIST\n\
+        282 RPL_ENDOFACCEPT\n\
+        303 RPL_ISON\n\
+        335 RPL_WHOISBOT\n\
+        340 RPL_USERIP\n\
+        354 RPL_WHOSPCRPL\n\
+        392 RPL_USERSSTART\n\
+        393 RPL_USERS\n\
+        394 RPL_ENDOFUSERS\n\
+        407 ERR_TOOMANYTARGETS\n\
+        410 ERR_INVALIDCAPCMD\n\
+        415 ERR_BADMASK\n\
+        416 ERR_TOOMANYMATCHES\n\
+        423 ERR_NOADMININFO\n\
+        435 ERR_BANONCHAN\n\
+        437 ERR_UNAVAILRESOURCE\n\
+        445 ERR_SUMMONDISABLED\n\
+        446 ERR_USERSDISABLED\n\
+        447 ERR_NONICKCHANGE\n\
+        456 ERR_ACCEPTFULL\n\
+        457 ERR_ACCEPTEXIST\n\
+        458 ERR_ACCEPTNOT\n\
+        463 ERR_NOPERMFORHOST\n\
+        467 ERR_KEYSET\n\
+        468 ERR_ONLYSERVERSCANCHANGE\n\
+        470 ERR_LINKCHANNEL\n\
+        477 ERR_NEEDREGGEDNICK\n\
+        478 ERR_BANLISTFULL\n\
+        479 ERR_BADCHANNAME\n\
+        484 ERR_RESTRICTED\n\
+        486 ERR_NONONREG\n\
+        489 ERR_SECUREONLYCHAN\n\
+        511 ERR_SILELISTFULL\n\
+        520 ERR_OPERONLY\n\
+        521 ERR_LISTSYNTAX\n\
+        531 ERR_CANTSENDTOUSER\n\
+        710 RPL_KNOCK\n\
+        711 RPL_KNOCKDLVR\n\
+        712 ERR_TOOMANYKNOCK\n\
+        713 ERR_CHANOPEN\n\
+        714 ERR_KNOCKONCHAN\n\
+        716 RPL_TARGUMODEG\n\
+        717 RPL_TARGNOTIFY\n\
+        718 RPL_UMODEGMSG\n\
+        728 RPL_QUIETLIST\n\
+        729 RPL_ENDOFQUIETLIST\n\
+        730 RPL_MONONLINE\n\
+        731 RPL_MONOFFLINE\n\
+        732 RPL_MONLIST\n\
+        733 RPL_ENDOFMONLIST\n\
+        734 ERR_MONLISTFULL\n\
+        760 RPL_WHOISKEYVALUE\n\
+        761 RPL_KEYVALUE\n\
+        908 RPL_SASLMECHS\n";
+
+    /// Numerics that the registry has not: 396 has this name in ircu and UnrealIRCd, the others are those of
+    /// draft/metadata-2.
+    const DRAFTS: &str = "\
+        396 RPL_HOSTHIDDEN\n\
+        766 RPL_KEYNOTSET\n\
+        770 RPL_METADATASUBOK\n\
+        771 RPL_METADATAUNSUBOK\n\
+        772 RPL_METADATASUBS\n\
+        774 RPL_METADATASYNCLATER";
+
+    #[test]
+    fn every_numeric_of_the_table_is_known_elsewhere_by_its_name() {
+        let known: HashSet<(&str, &str)> = [MODERN, PUBLIC, DRAFTS]
+            .iter()
+            .flat_map(|list| list.lines())
+            .filter_map(|row| row.trim().split_once(' '))
+            .collect();
+        for (numeric, name) in Numeric::NAMES {
+            assert!(known.contains(&(numeric.as_str(), name)), "{numeric} {name} is in no public list");
+        }
+    }
 
     #[test]
     fn every_numeric_of_modern_irc_has_its_name_and_number() {

@@ -223,6 +223,40 @@ proptest! {
         }
     }
 
+    /// What a client sends in a login may be anything; its parts are never more than what it sent.
+    #[test]
+    fn no_response_of_any_mechanism_is_too_odd(
+        response in vec(prop_oneof![
+            4 => any::<u8>().prop_map(|byte| vec![byte]),
+            1 => prop_oneof![
+                Just("n,,"), Just("y,,"), Just("p=tls-exporter,,"), Just("n="), Just(",r="), Just("c="), Just(",p="),
+                Just("=2C"), Just("a="), Just("\x01auth=Bearer "), Just("\x01\x01"), Just("\0jwt\0"),
+            ].prop_map(|text| text.as_bytes().to_vec()),
+        ], 0..12),
+        plus in any::<bool>(),
+    ) {
+        let response = response.concat();
+        if let Some(plain) = sasl::parse_plain(&response) {
+            prop_assert!(plain.authcid.len() + plain.password.len() < response.len());
+        }
+        if let Some((account, authzid)) = sasl::ecdsa::parse_account(&response) {
+            prop_assert!(account.len() + authzid.len() <= response.len());
+        }
+        if let Some(bearer) = sasl::bearer::parse_oauth(&response) {
+            prop_assert!(bearer.token.len() < response.len());
+        }
+        if let Some(bearer) = sasl::bearer::parse_ircv3(&response) {
+            prop_assert!(bearer.token.len() < response.len());
+        }
+        let credential = sasl::scram::Credential::fake(sasl::scram::Hash::Sha256, b"secret", "user", 4096);
+        let none = sasl::scram::ChannelBindings::default();
+        let first = sasl::scram::ClientFirst::parse(&response);
+        let first = first.unwrap_or(sasl::scram::ClientFirst::parse(b"n,,n=user,r=abc").expect("a first message"));
+        if let Ok((exchange, _)) = sasl::scram::Exchange::new(&first, plus, &none, credential, "def") {
+            prop_assert!(exchange.finish(&response).is_err());
+        }
+    }
+
     /// irc-proto as a second opinion, where it is right: `IRC_PROTO_DIFFERS` says where it is not.
     #[test]
     fn irc_proto_reads_the_same(parts in parts(), verb in option::of(0..LOSSLESS.len())) {

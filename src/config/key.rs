@@ -1,12 +1,16 @@
 //! The table of keys: what each accepts, in words an operator can act on.
 
 use ircv3::Cidr;
+use ircv3::sasl::Mechanism;
+use ircv3::sasl::scram::LEAST_ITERATIONS;
 use ircv3::webirc::fingerprint;
 use toml::Value;
 
 use crate::accounts;
 use crate::limits;
 use crate::net::Address;
+use crate::server::notice::SNOMASKS;
+use crate::server::right::{RIGHTS, Right};
 
 /// A key of the configuration.
 pub(super) struct Key {
@@ -56,6 +60,8 @@ pub(super) const KEYS: &[Key] = &[
     reload("server.name", Kind::Text(server_name)),
     reload("server.network", Kind::Text(network_name)),
     reload("server.motd", Kind::Text(anything)),
+    reload("server.description", Kind::Text(line)),
+    reload("server.services", Kind::Text(services_name)),
     reload("server.admin", Kind::List(line)),
     start("server.workers", Kind::Integer(0, 256)),
     start("listen.plain", Kind::List(address)),
@@ -82,6 +88,15 @@ pub(super) const KEYS: &[Key] = &[
     reload("accounts.registration", Kind::Bool),
     reload("accounts.register_before_connect", Kind::Bool),
     start("accounts.bcrypt_cost", Kind::Integer(4, 14)),
+    reload("accounts.scram_iterations", Kind::Integer(LEAST_ITERATIONS as i64, 1_000_000)),
+    reload("accounts.mechanisms", Kind::List(mechanism)),
+    reload("accounts.token_keys", Kind::List(anything)),
+    reload("accounts.token_jwks", Kind::Text(anything)),
+    reload("accounts.token_issuer", Kind::Text(anything)),
+    reload("accounts.token_audience", Kind::Text(anything)),
+    reload("accounts.token_claim", Kind::Text(claim)),
+    reload("accounts.token_leeway", Kind::Integer(0, 3600)),
+    reload("accounts.token_autocreate", Kind::Bool),
     reload("accounts.always_on", Kind::Choice(&["off", "opt-in", "opt-out", "mandatory"])),
     reload("accounts.always_on_expiry_days", Kind::Integer(0, 100_000)),
     reload("channels.registration", Kind::Bool),
@@ -92,6 +107,7 @@ pub(super) const KEYS: &[Key] = &[
     reload("connection.ping_interval", Kind::Integer(1, 3600)),
     start("connection.sendq", Kind::Integer(limits::BULK_BYTES as i64, 1 << 30)),
     reload("users.default_modes", Kind::Text(default_modes)),
+    reload("users.rejoin_on_host_change", Kind::Bool),
     start("flood.enabled", Kind::Bool),
     start("flood.burst", Kind::Integer(1, 10_000)),
     start("flood.per_second", Kind::Float(0.1, 10_000.0)),
@@ -113,8 +129,15 @@ pub(super) const KEYS: &[Key] = &[
     reload("webirc.from", Kind::List(network)),
     reload("webirc.password", Kind::Password { optional: true }),
     reload("webirc.certificate", Kind::Text(certificate)),
+    start("log.audit", Kind::Text(anything)),
+    reload("oper_class.name", Kind::Text(oper_name)),
+    reload("oper_class.rights", Kind::List(right)),
     reload("oper.name", Kind::Text(oper_name)),
-    reload("oper.password", Kind::Password { optional: false }),
+    reload("oper.password", Kind::Password { optional: true }),
+    reload("oper.fingerprint", Kind::Text(certificate)),
+    reload("oper.auto", Kind::Bool),
+    reload("oper.class", Kind::Text(oper_class)),
+    reload("oper.snomasks", Kind::Text(snomasks)),
 ];
 
 /// Lists of tables (`[[oper]]`), by path.
@@ -122,6 +145,7 @@ pub(super) const LISTS: &[List] = &[
     List { path: "listen.on", entries: "listeners", example: r#"[{address = "unix:/run/roost.sock"}]"# },
     List { path: "throttle.network", entries: "networks", example: r#"[{from = ["10.0.0.0/8"], connections = 500}]"# },
     List { path: "webirc", entries: "gateways", example: r#"[{from = ["192.0.2.7"], password = "…"}]"# },
+    List { path: "oper_class", entries: "classes", example: r#"[{name = "helper", rights = ["kill"]}]"# },
     List { path: "oper", entries: "operators", example: r#"[{name = "alice", password = "…"}]"# },
 ];
 
@@ -284,6 +308,10 @@ fn server_name(text: &str) -> Result<(), String> {
     }
 }
 
+fn services_name(text: &str) -> Result<(), String> {
+    if text.is_empty() { Ok(()) } else { server_name(text) }
+}
+
 fn network_name(text: &str) -> Result<(), String> {
     let fits = !text.is_empty()
         && text.len() <= limits::HOST_LEN
@@ -396,6 +424,23 @@ fn default_modes(text: &str) -> Result<(), String> {
     }
 }
 
+fn mechanism(text: &str) -> Result<(), String> {
+    if Mechanism::by_name(text).is_some() {
+        return Ok(());
+    }
+    let known = ircv3::sasl::list(Mechanism::ALL.iter().map(|(mechanism, _)| *mechanism));
+    Err(format!("{text:?} is not a mechanism of SASL that is known; these are: {known}"))
+}
+
+fn claim(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        Err("\"\" is not a claim; give the name of the one that has the account, such as \"preferred_username\""
+            .to_owned())
+    } else {
+        anything(text)
+    }
+}
+
 fn client_tag(text: &str) -> Result<(), String> {
     let name = text.strip_prefix('-').unwrap_or(text);
     let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'/');
@@ -413,6 +458,28 @@ fn oper_name(text: &str) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!("{text:?} is not a name for OPER; give one word"))
+    }
+}
+
+fn oper_class(text: &str) -> Result<(), String> {
+    if text.is_empty() { Ok(()) } else { oper_name(text) }
+}
+
+fn right(text: &str) -> Result<(), String> {
+    if Right::by_name(text).is_some() {
+        return Ok(());
+    }
+    let names: Vec<&str> = RIGHTS.iter().map(|row| row.name).collect();
+    Err(format!("{text:?} is not a right; give {}", names.join(", ")))
+}
+
+fn snomasks(text: &str) -> Result<(), String> {
+    match text.chars().find(|letter| !SNOMASKS.iter().any(|row| row.letter == *letter)) {
+        None => Ok(()),
+        Some(_) => {
+            let letters: String = SNOMASKS.iter().map(|row| row.letter).collect();
+            Err(format!("{text:?} has a letter that is no notice; give some of \"{letters}\", or \"\""))
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ircv3::CapSet;
+use ircv3::sasl::scram::ChannelBindings;
 
 use crate::net::flood::Bucket;
 use crate::net::line::LineCodec;
@@ -12,7 +13,7 @@ use crate::net::link::Link;
 use crate::net::proxy::Introduction;
 use crate::net::queue::{Seat, Wire};
 use crate::net::sendq::SendQueue;
-use crate::net::websocket::{LineSocket, Origins, Upgrade};
+use crate::net::websocket::{LineSocket, Pages, Upgrade};
 use crate::server::event::Peer;
 
 /// Below this, pieces are copied together and written with one plain call: for many short lines
@@ -27,7 +28,7 @@ pub enum Transport {
     /// A proxy has not said yet whom it speaks for; what is spoken after that.
     Introducing(Box<(Introduction, Wire)>),
     /// The TLS handshake is not done; what comes after it, if that is WebSocket.
-    Greeting(Link, Option<Arc<Origins>>),
+    Greeting(Link, Option<Pages>),
     /// The WebSocket handshake is not done.
     Upgrading(Box<Upgrade>),
     /// Lines that end with CR LF.
@@ -41,10 +42,14 @@ pub enum Transport {
 impl Transport {
     /// Takes the handshakes as far as they go; `WouldBlock` until they are done. What a proxy says
     /// of `peer` is put down there.
-    pub fn handshake(&mut self, peer: Option<&mut Peer>) -> io::Result<()> {
+    pub fn handshake(&mut self, mut peer: Option<&mut Peer>) -> io::Result<()> {
         if let Transport::Introducing(introducing) = self {
             let announced = introducing.0.step()?;
-            if let (Some(announced), Some(peer)) = (announced, peer) {
+            if announced.is_some() {
+                // What comes after it is not the proxy's word any more.
+                introducing.1.trusted = Arc::default();
+            }
+            if let (Some(announced), Some(peer)) = (announced, peer.as_deref_mut()) {
                 (peer.ip, peer.port) = (announced.ip, announced.port);
                 peer.tls |= announced.tls;
                 peer.certfp = announced.certfp;
@@ -57,14 +62,21 @@ impl Transport {
                 Transport::Greeting(link, _) => {
                     link.handshake()?;
                     *self = match std::mem::replace(self, Transport::None) {
-                        Transport::Greeting(link, Some(origins)) => {
-                            Transport::Upgrading(Box::new(Upgrade::new(link, origins)))
+                        Transport::Greeting(link, Some(pages)) => {
+                            Transport::Upgrading(Box::new(Upgrade::new(link, pages)))
                         }
                         Transport::Greeting(link, None) => Transport::Lines(link),
                         other => other,
                     };
                 }
-                Transport::Upgrading(upgrade) => *self = Transport::WebSocket(Box::new(upgrade.step()?)),
+                Transport::Upgrading(upgrade) => {
+                    let (socket, forwarded) = upgrade.step()?;
+                    if let (Some(forwarded), Some(peer)) = (forwarded, peer.as_deref_mut()) {
+                        (peer.ip, peer.port) = (forwarded.ip, 0);
+                        peer.tls = forwarded.tls.unwrap_or(peer.tls);
+                    }
+                    *self = Transport::WebSocket(Box::new(socket));
+                }
                 Transport::Lines(_) | Transport::WebSocket(_) => return Ok(()),
                 Transport::None => return Err(io::ErrorKind::NotConnected.into()),
             }
@@ -82,7 +94,9 @@ impl Transport {
             Transport::Introducing(introducing) => {
                 let (introduction, wire) = *introducing;
                 let tls = wire.tls.map(|setup| setup.accept()).transpose().map_err(io::Error::other)?;
-                Transport::Greeting(Link::new(introduction.into_socket(), tls), wire.websocket)
+                let trusted = (!introduction.is_required() && !wire.trusted.is_empty()).then_some(wire.trusted);
+                let pages = wire.websocket.map(|origins| Pages { origins, trusted });
+                Transport::Greeting(Link::new(introduction.into_socket(), tls), pages)
             }
             other => other,
         };
@@ -95,6 +109,15 @@ impl Transport {
             Transport::Lines(link) => link.certfp(),
             Transport::WebSocket(socket) => socket.link().certfp(),
             _ => None,
+        }
+    }
+
+    /// What the TLS connection can be told by.
+    pub fn bindings(&self) -> ChannelBindings {
+        match self {
+            Transport::Lines(link) => link.bindings(),
+            Transport::WebSocket(socket) => socket.link().bindings(),
+            _ => ChannelBindings::default(),
         }
     }
 

@@ -2,15 +2,18 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use rustls::ServerConnection;
+use ircv3::sasl::scram::ChannelBindings;
+use rustls::{ProtocolVersion, ServerConnection};
 use sha2::{Digest, Sha256};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::net::proxy::hex;
+use crate::net::tls::TlsServer;
 
 /// A stream that the present runtime watches.
 #[derive(Debug)]
@@ -113,6 +116,7 @@ impl Write for Socket {
 #[derive(Debug)]
 pub struct TlsSocket {
     tls: ServerConnection,
+    end_point: Option<Arc<[u8]>>,
     socket: Socket,
 }
 
@@ -200,9 +204,9 @@ pub enum Link {
 
 impl Link {
     /// A link over `socket`, through `tls` if there is one.
-    pub fn new(socket: Socket, tls: Option<ServerConnection>) -> Link {
+    pub fn new(socket: Socket, tls: Option<TlsServer>) -> Link {
         match tls {
-            Some(tls) => Link::Tls(Box::new(TlsSocket { tls, socket })),
+            Some(TlsServer { tls, end_point }) => Link::Tls(Box::new(TlsSocket { tls, end_point, socket })),
             None => Link::Plain(socket),
         }
     }
@@ -220,6 +224,20 @@ impl Link {
         let Link::Tls(tls) = self else { return None };
         let certificate = tls.tls.peer_certificates()?.first()?;
         Some(hex(&Sha256::digest(certificate)))
+    }
+
+    /// What the TLS connection can be told by, once its handshake is done.
+    pub fn bindings(&self) -> ChannelBindings {
+        let Link::Tls(tls) = self else { return ChannelBindings::default() };
+        // Before TLS 1.3 keying material may be the same on two connections (RFC 9266, section 4.2).
+        let unique = tls.tls.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+        let exporter = unique
+            .then(|| tls.tls.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")).ok())
+            .flatten();
+        ChannelBindings {
+            exporter: exporter.map(|material| material.into()),
+            end_point: tls.end_point.as_deref().map(Box::from),
+        }
     }
 
     /// Whether each piece that is written costs more than copying it would.

@@ -64,6 +64,11 @@ impl Introduction {
         Introduction { socket, read: Vec::new(), required, own: false }
     }
 
+    /// Whether it must begin with a header.
+    pub fn is_required(&self) -> bool {
+        self.required
+    }
+
     /// Whether it may go on as if nothing had been announced: nothing has come, and nothing has to.
     pub fn may_be_silent(&self) -> bool {
         !self.required && self.read.is_empty()

@@ -13,7 +13,14 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, ServerConnection, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use thiserror::Error;
+use x509_parser::der_parser::Oid;
+use x509_parser::oid_registry::{
+    OID_PKCS1_MD5WITHRSAENC, OID_PKCS1_SHA1WITHRSA, OID_PKCS1_SHA256WITHRSA, OID_PKCS1_SHA384WITHRSA,
+    OID_PKCS1_SHA512WITHRSA, OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384, OID_SIG_ECDSA_WITH_SHA512,
+};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 /// Why TLS cannot be offered.
 #[derive(Debug, Error)]
@@ -57,31 +64,70 @@ pub enum TlsError {
 pub struct TlsSetup {
     certificate: PathBuf,
     key: PathBuf,
-    config: Arc<RwLock<Arc<ServerConfig>>>,
+    config: Arc<RwLock<Loaded>>,
+}
+
+/// A certificate in use.
+#[derive(Clone, Debug)]
+struct Loaded {
+    config: Arc<ServerConfig>,
+    end_point: Option<Arc<[u8]>>,
+}
+
+/// The server's side of a TLS connection.
+#[derive(Debug)]
+pub struct TlsServer {
+    /// The connection.
+    pub tls: ServerConnection,
+    /// The channel binding `tls-server-end-point` (RFC 5929) of the certificate that it shows.
+    pub end_point: Option<Arc<[u8]>>,
 }
 
 impl TlsSetup {
     /// Reads a certificate chain and its key, both PEM.
     pub fn load(certificate: &Path, key: &Path) -> Result<TlsSetup, TlsError> {
-        let config = load(certificate, key)?;
-        Ok(TlsSetup { certificate: certificate.into(), key: key.into(), config: Arc::new(RwLock::new(config)) })
+        let loaded = load(certificate, key)?;
+        Ok(TlsSetup { certificate: certificate.into(), key: key.into(), config: Arc::new(RwLock::new(loaded)) })
     }
 
     /// Reads both files again, for connections that come from now on. Where they cannot be used,
     /// everything stays as it was.
     pub fn reload(&self) -> Result<(), TlsError> {
-        let config = load(&self.certificate, &self.key)?;
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        let loaded = load(&self.certificate, &self.key)?;
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = loaded;
         Ok(())
     }
 
     /// The server's side of a new connection.
-    pub fn accept(&self) -> Result<ServerConnection, rustls::Error> {
-        ServerConnection::new(self.config.read().unwrap_or_else(PoisonError::into_inner).clone())
+    pub fn accept(&self) -> Result<TlsServer, rustls::Error> {
+        let Loaded { config, end_point } = self.config.read().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(TlsServer { tls: ServerConnection::new(config)?, end_point })
     }
 }
 
-fn load(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+/// The certificate's hash, with the hash function of its signature, or SHA-256 where that is MD5 or
+/// SHA-1 (RFC 5929, section 4.1). `None` where the signature has none, as Ed25519.
+fn end_point(certificate: &[u8]) -> Option<Arc<[u8]>> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    let signed = &parsed.signature_algorithm.algorithm;
+    let is_one_of = |known: &[Oid<'static>]| known.contains(signed);
+    if is_one_of(&[OID_PKCS1_SHA384WITHRSA, OID_SIG_ECDSA_WITH_SHA384]) {
+        Some(Sha384::digest(certificate).as_slice().into())
+    } else if is_one_of(&[OID_PKCS1_SHA512WITHRSA, OID_SIG_ECDSA_WITH_SHA512]) {
+        Some(Sha512::digest(certificate).as_slice().into())
+    } else if is_one_of(&[
+        OID_PKCS1_MD5WITHRSAENC,
+        OID_PKCS1_SHA1WITHRSA,
+        OID_PKCS1_SHA256WITHRSA,
+        OID_SIG_ECDSA_WITH_SHA256,
+    ]) {
+        Some(Sha256::digest(certificate).as_slice().into())
+    } else {
+        None
+    }
+}
+
+fn load(certificate: &Path, key: &Path) -> Result<Loaded, TlsError> {
     let unreadable = |path: &Path| {
         let path = path.to_owned();
         move |error| TlsError::Read { path, error }
@@ -93,6 +139,7 @@ fn load(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
     if chain.is_empty() {
         return Err(TlsError::NoCertificate(certificate.into()));
     }
+    let end_point = chain.first().and_then(|own| end_point(own));
     let secret = PrivateKeyDer::from_pem_file(key).map_err(unreadable(key))?;
     let unusable = |error| TlsError::Unusable { certificate: certificate.to_owned(), key: key.to_owned(), error };
     let provider = Arc::new(aws_lc_rs::default_provider());
@@ -102,7 +149,7 @@ fn load(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
         .with_client_cert_verifier(Arc::new(AnyCertificate(provider)))
         .with_single_cert(chain, secret)
         .map_err(unusable)?;
-    Ok(Arc::new(config))
+    Ok(Loaded { config: Arc::new(config), end_point })
 }
 
 /// Asks for a client certificate and takes any, or none: who it is is a matter of its fingerprint.
@@ -206,7 +253,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
-    use super::{TlsSetup, ensure_certificate};
+    use super::{TlsSetup, end_point, ensure_certificate};
 
     #[test]
     fn a_certificate_is_made_once_and_its_key_is_private() {
@@ -217,6 +264,23 @@ mod tests {
         ensure_certificate(&dir.path().join("tls"), "irc.example.org").unwrap();
         assert_eq!(fs::read(&certificate).unwrap(), before);
         TlsSetup::load(&certificate, &key).unwrap().reload().unwrap();
+    }
+
+    #[test]
+    fn a_channel_binding_is_the_certificates_hash_by_the_hash_of_its_signature() {
+        use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
+        use sha2::{Digest as _, Sha256, Sha384};
+        let made = |algorithm| {
+            let pair = KeyPair::generate_for(algorithm).unwrap();
+            let certificate = CertificateParams::new(vec!["irc.example.org".into()]).unwrap().self_signed(&pair);
+            certificate.unwrap().der().to_vec()
+        };
+        let certificate = made(&PKCS_ECDSA_P256_SHA256);
+        assert_eq!(end_point(&certificate).as_deref(), Some(Sha256::digest(&certificate).as_slice()));
+        let certificate = made(&PKCS_ECDSA_P384_SHA384);
+        assert_eq!(end_point(&certificate).as_deref(), Some(Sha384::digest(&certificate).as_slice()));
+        assert_eq!(end_point(&made(&PKCS_ED25519)), None);
+        assert_eq!(end_point(b"no certificate"), None);
     }
 
     #[test]

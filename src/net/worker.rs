@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use ircv3::Cidr;
+use ircv3::sasl::scram::ChannelBindings;
 use tokio::time::Sleep;
 use tokio_util::codec::Decoder;
 
@@ -25,6 +26,7 @@ use crate::net::line::{Line, parse_line};
 use crate::net::link::{Link, Socket};
 use crate::net::proxy::Introduction;
 use crate::net::queue::{Accepted, EventQueue, Inbox, lock};
+use crate::net::websocket::Pages;
 use crate::server::action::{NOBODY, NetAction};
 use crate::server::event::{CloseCause, ConnId, Event, Peer};
 use crate::server::record::Seq;
@@ -35,6 +37,9 @@ const READ_BYTES: usize = 64 * 1024;
 const READS_A_TURN: usize = 4;
 /// Events that a worker gathers from connections that have more to say before it hands them over.
 const GATHERED_EVENTS: usize = 512;
+/// Connections that get their turn in one round because their sockets have something to say: where
+/// thousands do at once, the others' lines go out in between.
+const TURNS_A_ROUND: usize = 1024;
 /// Turns that such a connection gets before new input of others is looked at.
 const ROUNDS_OF_TURNS: usize = 8;
 /// Milliseconds that the other sides have to close once everything is said and the server ends.
@@ -83,7 +88,7 @@ pub struct Worker {
     ending: Option<u64>,
     actions: Vec<NetAction>,
     sockets: Vec<Accepted>,
-    tokens: Vec<u32>,
+    tokens: VecDeque<u32>,
     scratch: Box<[u8]>,
     input: BytesMut,
     output: Vec<u8>,
@@ -119,7 +124,7 @@ impl Worker {
             ending: None,
             actions: Vec::new(),
             sockets: Vec::new(),
-            tokens: Vec::new(),
+            tokens: VecDeque::new(),
             scratch: vec![0; READ_BYTES].into(),
             input: BytesMut::new(),
             output: Vec::new(),
@@ -145,11 +150,13 @@ impl Worker {
             self.admit(accepted);
         }
         self.sockets = sockets;
-        let mut tokens = std::mem::take(&mut self.tokens);
-        for slot in tokens.drain(..) {
+        for _ in 0..TURNS_A_ROUND {
+            let Some(slot) = self.tokens.pop_front() else { break };
             self.turn(slot);
         }
-        self.tokens = tokens;
+        if !self.tokens.is_empty() {
+            cx.waker().wake_by_ref();
+        }
         for _ in 0..ROUNDS_OF_TURNS {
             if self.stalled || self.hungry.is_empty() || self.events.len() >= GATHERED_EVENTS {
                 break;
@@ -209,6 +216,7 @@ impl Worker {
             tls: wire.tls.is_some(),
             websocket: wire.websocket.is_some(),
             certfp: None,
+            bindings: ChannelBindings::default(),
             host: wire.host.clone(),
         };
         let in_any = |networks: &[Cidr]| networks.iter().any(|network| network.contains(peer.ip));
@@ -229,7 +237,8 @@ impl Worker {
                 Some(required) => Transport::Introducing(Box::new((Introduction::new(socket, required), wire))),
                 None => {
                     let tls = wire.tls.map(|setup| setup.accept()).transpose().map_err(io::Error::other)?;
-                    Transport::Greeting(Link::new(socket, tls), wire.websocket)
+                    let pages = wire.websocket.map(|origins| Pages { origins, trusted: None });
+                    Transport::Greeting(Link::new(socket, tls), pages)
                 }
             })
         });
@@ -287,9 +296,10 @@ impl Worker {
         match connection.transport.handshake(connection.peer.as_deref_mut()) {
             Ok(()) => {
                 connection.phase = Phase::Open;
-                let certfp = connection.transport.certfp();
+                let (certfp, bindings) = (connection.transport.certfp(), connection.transport.bindings());
                 if let Some(mut peer) = connection.peer.take() {
                     peer.certfp = certfp.or(peer.certfp);
+                    peer.bindings = bindings;
                     let id = self.id(slot);
                     self.events.push(Event::Opened(id, peer));
                 }
@@ -866,10 +876,10 @@ impl Ready {
         }
     }
 
-    /// Swaps the slots into `slots`, which must be empty; `waker` is woken by the next one.
-    fn attend(&self, slots: &mut Vec<u32>, waker: &Waker) {
+    /// Moves the slots to the end of `slots`; `waker` is woken by the next one.
+    fn attend(&self, slots: &mut VecDeque<u32>, waker: &Waker) {
         let mut inside = lock(&self.inside);
-        std::mem::swap(&mut inside.0, slots);
+        slots.extend(inside.0.drain(..));
         if !inside.1.as_ref().is_some_and(|known| known.will_wake(waker)) {
             inside.1 = Some(waker.clone());
         }
@@ -1378,6 +1388,12 @@ mod tests {
                 let (slot, peer) = rig.opened();
                 assert!(peer.tls && !peer.websocket);
                 assert_eq!(peer.certfp.as_deref(), expected.as_deref());
+                let tls = &client.get_ref().conn;
+                let exporter = (version.version == rustls::ProtocolVersion::TLSv1_3)
+                    .then(|| tls.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")).unwrap());
+                assert_eq!(peer.bindings.exporter.as_deref(), exporter.as_ref().map(|material| &material[..]));
+                let shown = Sha256::digest(&tls.peer_certificates().unwrap()[0]);
+                assert_eq!(peer.bindings.end_point.as_deref(), Some(&shown[..]));
                 assert_eq!(rig.line(), (slot, "NICK ann".into()));
                 // More than one record, and more than the socket takes at once.
                 let long = "x".repeat(3_000_000);

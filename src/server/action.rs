@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ircv3::CapSet;
 
+use crate::accounts::token::Tokens;
 use crate::server::event::CallId;
 use crate::server::frame::Frame;
 use crate::server::record::{ConversationId, HistoryQuery, Record, Seq};
@@ -85,6 +86,8 @@ pub enum Call {
     Hash {
         /// The password, whole.
         password: Box<str>,
+        /// How often SCRAM is to hash it.
+        iterations: u32,
     },
     /// Compare a password with a hash; takes as long where there is no such account.
     Verify {
@@ -92,7 +95,18 @@ pub enum Call {
         password: Box<str>,
         /// The hash; `None` burns the same time and says no.
         hash: Option<Box<str>>,
+        /// Where the password is right, what SCRAM keeps of it is wanted too, hashed so often.
+        derive: Option<u32>,
     },
+    /// Find out whose token this is.
+    Token {
+        /// The token.
+        token: Box<str>,
+        /// What it must be like.
+        tokens: Arc<Tokens>,
+    },
+    /// Read the configuration again; `Event::Reload` comes first, if it is well.
+    Reload,
     /// Read history and render it.
     History(Box<HistoryQuery>),
     /// Read one message.
@@ -113,6 +127,15 @@ pub struct LogLine {
     pub text: String,
 }
 
+/// What an operator did, for the audit log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditLine {
+    /// When, in milliseconds since 1970.
+    pub time: u64,
+    /// Who and what.
+    pub text: String,
+}
+
 /// What came of one or more events.
 #[derive(Debug, Default)]
 pub struct Actions {
@@ -124,8 +147,12 @@ pub struct Actions {
     pub calls: Vec<(CallId, Call)>,
     /// For the log.
     pub log: Vec<LogLine>,
+    /// For the audit log.
+    pub audit: Vec<AuditLine>,
     /// The server has said its last word: once the queues are empty, end.
     pub ended: bool,
+    /// It is to start again then.
+    pub restart: bool,
 }
 
 impl Actions {
@@ -140,6 +167,7 @@ impl Actions {
             && self.store.is_empty()
             && self.calls.is_empty()
             && self.log.is_empty()
+            && self.audit.is_empty()
             && !self.ended
     }
 }

@@ -4,12 +4,20 @@
 use std::sync::Arc;
 
 use ircv3::mode::{ModeChange, Ranks};
+use ircv3::sasl::ecdsa::PublicKey;
+use ircv3::sasl::scram::Credential;
 
+use crate::accounts::Secrets;
+use crate::server::ban::Target;
 use crate::server::channel::Channel;
+use crate::server::command::force::Force;
 use crate::server::command::message::{self, Said};
 use crate::server::command::redact::Redaction;
+use crate::server::command::register::By;
+use crate::server::command::relaymsg::Relayed;
 use crate::server::command::{
-    away, invite, join, kick, markread, metadata, mode, nick, oper, part, redact, register, services, setname, topic,
+    accept, away, control, credentials, force, invite, join, kick, knock, markread, metadata, mode, nick, oper, part,
+    redact, register, relaymsg, rename, services, setname, silence, topic, uban, vhost,
 };
 use crate::server::event::ConnId;
 use crate::server::frame::Frame;
@@ -111,6 +119,8 @@ pub enum Change<'a> {
     UserModes {
         /// As given, such as `+B-i`.
         modes: &'a str,
+        /// The letters of mode `s`, such as `+ck`.
+        mask: Option<&'a str>,
     },
     /// NICK of a user.
     Nick {
@@ -134,12 +144,44 @@ pub enum Change<'a> {
         /// Into which channel.
         channel: &'a str,
     },
+    /// ACCEPT of someone, or with `-` no longer.
+    Accept {
+        /// Whom.
+        nick: &'a str,
+        /// Whether it is put on the list.
+        add: bool,
+    },
+    /// SILENCE of a mask, or no longer.
+    Silence {
+        /// As given.
+        mask: &'a str,
+        /// Whether it is put on the list.
+        add: bool,
+    },
+    /// KNOCK
+    Knock {
+        /// At which channel.
+        channel: &'a str,
+        /// Why; may be empty.
+        reason: &'a str,
+    },
     /// MARKREAD with a time.
     Marker {
         /// A channel or nick that is possible.
         target: &'a str,
         /// In milliseconds since 1970.
         time: u64,
+    },
+    /// RELAYMSG, NPC, NPCA, SCENE
+    Relayed(&'a Relayed<'a>),
+    /// RENAME of a channel
+    Rename {
+        /// The channel.
+        old: &'a str,
+        /// A name that a channel may have.
+        new: &'a str,
+        /// Why; may be empty.
+        reason: &'a str,
     },
     /// METADATA SET
     Metadata {
@@ -157,23 +199,54 @@ pub enum Change<'a> {
     },
     /// REDACT of a message that stands in the store so.
     Redact(&'a Redaction, &'a MessageRow),
-    /// OPER with the right password.
-    OperUp,
+    /// OPER with the right password or certificate.
+    OperUp {
+        /// As which operator.
+        name: &'a str,
+    },
+    /// UBAN ADD, KLINE, DLINE.
+    Ban(&'a uban::Asked<'a>),
+    /// UBAN DEL, UNKLINE, UNDLINE, or a ban that is over.
+    Unban {
+        /// Whose.
+        target: &'a Target,
+    },
+    /// SAJOIN, SAPART, SANICK, SAMODE.
+    Force(Force<'a>),
+    /// CHGHOST, SETHOST.
+    Host {
+        /// Of whom.
+        nick: &'a str,
+        /// A host that may be shown.
+        host: &'a str,
+    },
+    /// DEFCON
+    Defcon {
+        /// From 5, which closes nothing, to 1.
+        level: u8,
+    },
     /// A new account.
     Account {
         /// Its name.
         name: &'a str,
-        /// Its password's hash.
-        hash: &'a str,
-        /// Whether NickServ answers.
-        by_nickserv: bool,
+        /// What is kept of its password; `None` where it has none.
+        secrets: Option<&'a Secrets>,
+        /// Who asked for it.
+        by: By,
     },
     /// Another password.
     Password {
         /// Whose.
         account: AccountId,
-        /// Its hash.
-        hash: &'a str,
+        /// What is kept of it.
+        secrets: &'a Secrets,
+    },
+    /// Another way to log in, or one less.
+    Credentials {
+        /// Whose.
+        account: AccountId,
+        /// What is other.
+        change: CredentialChange<'a>,
     },
     /// NickServ SET ALWAYS-ON, PERSISTENCE SET
     AlwaysOn {
@@ -213,6 +286,19 @@ pub enum Change<'a> {
         /// The channel.
         channel: &'a str,
     },
+}
+
+/// What is other about the credentials of an account.
+#[derive(Clone, Debug)]
+pub enum CredentialChange<'a> {
+    /// What SCRAM keeps of its password, which was seen at a login.
+    Scram(&'a [Credential]),
+    /// NickServ CERT ADD, of a fingerprint.
+    AddCertificate(&'a str),
+    /// NickServ CERT DEL.
+    RemoveCertificate(&'a str),
+    /// NickServ SET PUBKEY.
+    Key(Option<PublicKey>),
 }
 
 /// How a change is refused that cannot be kept.
@@ -272,13 +358,17 @@ impl Server {
                 "MESSAGE_ERROR",
                 said.target,
             )),
+            Change::Relayed(relayed) => {
+                history.then_some(Refusal::Fail(relayed.command, "MESSAGE_ERROR", relayed.channel))
+            }
+            Change::Rename { old, .. } => kept(old).then_some(Refusal::Fail("RENAME", "CANNOT_RENAME", old)),
             Change::Kick { channel, .. } => {
                 history.then_some(Refusal::Fail("KICK", "TEMPORARILY_UNAVAILABLE", channel))
             }
             Change::Topic { channel, .. } => {
                 kept(channel).then_some(Refusal::Fail("TOPIC", "TEMPORARILY_UNAVAILABLE", channel))
             }
-            Change::ChannelModes { channel, .. } => {
+            Change::ChannelModes { channel, .. } | Change::Force(Force::Modes { channel, .. }) => {
                 kept(channel).then_some(Refusal::Fail("MODE", "TEMPORARILY_UNAVAILABLE", channel))
             }
             Change::Marker { target, .. } => {
@@ -291,14 +381,16 @@ impl Server {
                 kept.then_some(Refusal::Fail("METADATA", "RATE_LIMITED", target))
             }
             Change::Redact(redaction, _) => Some(Refusal::Fail("REDACT", "UNKNOWN_MSGID", &redaction.target)),
-            Change::Account { by_nickserv: true, .. }
+            Change::Account { by: By::NickServ, .. }
+            | Change::Password { .. }
+            | Change::Credentials { .. }
             | Change::AlwaysOn { by_nickserv: true, .. }
             | Change::Multiclient { .. }
-            | Change::Password { .. }
             | Change::AutoreplayMissed { .. } => Some(Refusal::Service("NickServ")),
             Change::AlwaysOn { .. } => Some(Refusal::Fail("PERSISTENCE", "UNKNOWN_ERROR", "SET")),
             Change::Account { name, .. } => Some(Refusal::Fail("REGISTER", "TEMPORARILY_UNAVAILABLE", name)),
             Change::RegisterChannel { .. } | Change::DropChannel { .. } => Some(Refusal::Service("ChanServ")),
+            Change::Ban(_) | Change::Unban { .. } => Some(Refusal::Fail("UBAN", "TEMPORARILY_UNAVAILABLE", "*")),
             Change::Arrive { .. }
             | Change::Attach { .. }
             | Change::Quit { .. }
@@ -312,13 +404,25 @@ impl Server {
             | Change::Away { .. }
             | Change::Setname { .. }
             | Change::Invite { .. }
-            | Change::OperUp
+            | Change::Accept { .. }
+            | Change::Silence { .. }
+            | Change::Knock { .. }
+            | Change::OperUp { .. }
+            | Change::Force(Force::Join { .. } | Force::Part { .. } | Force::Nick { .. })
+            | Change::Host { .. }
+            | Change::Defcon { .. }
             | Change::OpFounder { .. } => None,
         }
     }
 
     /// Makes every check, alters the state, keeps what is kept under `seq`, and says what to send.
     fn apply(&mut self, ctx: &mut Ctx, seq: Seq, change: Change<'_>) {
+        // What bans go by may be another now.
+        match &change {
+            Change::LoggedIn { user, .. } => self.to_judge.push(*user),
+            Change::Nick { .. } | Change::Setname { .. } | Change::UserModes { .. } => self.to_judge.extend(ctx.user),
+            _ => {}
+        }
         match change {
             Change::Arrive { nick, user, realname } => self.introduce(ctx, seq, nick, user, realname),
             Change::Attach { user } => self.attach(ctx, seq, user),
@@ -332,18 +436,29 @@ impl Server {
             Change::Kick { channel, nick, reason } => kick::apply(self, ctx, seq, channel, nick, reason),
             Change::Topic { channel, text } => topic::apply(self, ctx, seq, channel, text),
             Change::ChannelModes { channel, changes } => mode::apply(self, ctx, seq, channel, changes),
-            Change::UserModes { modes } => mode::apply_to_user(self, ctx, modes),
+            Change::UserModes { modes, mask } => mode::apply_to_user(self, ctx, modes, mask),
             Change::Nick { nick } => nick::apply(self, ctx, seq, nick),
             Change::Away { text } => away::apply(self, ctx, text),
             Change::Setname { realname } => setname::apply(self, ctx, realname),
             Change::Invite { nick, channel } => invite::apply(self, ctx, nick, channel),
+            Change::Accept { nick, add } => accept::apply(self, ctx, nick, add),
+            Change::Silence { mask, add } => silence::apply(self, ctx, mask, add),
+            Change::Knock { channel, reason } => knock::apply(self, ctx, channel, reason),
             Change::Marker { target, time } => markread::apply(self, ctx, seq, target, time),
+            Change::Relayed(relayed) => relaymsg::apply(self, ctx, seq, relayed),
+            Change::Rename { old, new, reason } => rename::apply(self, ctx, seq, old, new, reason),
             Change::Metadata { target, key, value } => metadata::apply(self, ctx, seq, target, key, value),
             Change::MetadataClear { target } => metadata::apply_clear(self, ctx, seq, target),
             Change::Redact(redaction, row) => redact::apply(self, ctx, seq, redaction, row),
-            Change::OperUp => oper::apply(self, ctx),
-            Change::Account { name, hash, by_nickserv } => register::apply(self, ctx, seq, name, hash, by_nickserv),
-            Change::Password { account, hash } => services::apply_password(self, ctx, seq, account, hash),
+            Change::Force(force) => force::apply(self, ctx, seq, &force),
+            Change::Host { nick, host } => vhost::apply(self, ctx, nick, host),
+            Change::Defcon { level } => control::apply_defcon(self, ctx, level),
+            Change::Ban(asked) => uban::apply(self, ctx, seq, asked),
+            Change::Unban { target } => uban::apply_gone(self, ctx, seq, target),
+            Change::OperUp { name } => oper::apply(self, ctx, name),
+            Change::Account { name, secrets, by } => register::apply(self, ctx, seq, name, secrets, by),
+            Change::Password { account, secrets } => credentials::apply_password(self, ctx, seq, account, secrets),
+            Change::Credentials { account, change } => credentials::apply(self, ctx, seq, account, &change),
             Change::AlwaysOn { account, chosen, by_nickserv } => {
                 services::apply_always_on(self, ctx, seq, account, chosen, by_nickserv);
             }
@@ -372,7 +487,10 @@ impl Server {
     pub fn add_member(&mut self, channel: ChannelId, user: UserId, ranks: Ranks) {
         let there = &mut self.network.channels[channel];
         there.members.insert(user, ranks);
-        there.audience = Vec::new();
+        if ranks.is_empty() && (there.modes.has('D') || there.modes.has('u')) {
+            there.unshown.insert(user);
+        }
+        there.forget_audience();
         let serial = there.serial;
         self.network.users[user].channels.push(channel);
         self.network.users[user].invites.retain(|(invited, _)| *invited != serial);
@@ -389,8 +507,10 @@ impl Server {
     pub(super) fn leave_channel(&mut self, channel: ChannelId, user: UserId) {
         let there = &mut self.network.channels[channel];
         there.members.shift_remove(&user);
-        there.audience = Vec::new();
+        there.unshown.swap_remove(&user);
+        there.forget_audience();
         self.network.users[user].channels.retain(|other| *other != channel);
+        mode::settle_delayed(self, channel);
         self.network.drop_channel_if_empty(channel);
     }
 

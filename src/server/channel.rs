@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use indexmap::IndexMap;
-use ircv3::mode::Ranks;
+use indexmap::{IndexMap, IndexSet};
+use ircv3::mode::{Rank, Ranks};
 use ircv3::{Casemapping, Folded};
 
 use crate::server::network::UserId;
@@ -51,6 +51,8 @@ pub struct Channel {
     pub key: Option<Box<str>>,
     /// `l`
     pub limit: Option<u32>,
+    /// `f`: where those go who may not join.
+    pub forward: Option<Box<str>>,
     /// `b`
     pub bans: Vec<ListEntry>,
     /// `e`
@@ -65,10 +67,16 @@ pub struct Channel {
     pub registered: u64,
     /// Its members, in the order they came.
     pub members: IndexMap<UserId, Ranks, ahash::RandomState>,
+    /// Those of them whose JOIN only halfops and those above them were shown (`D`, `u`).
+    pub unshown: IndexSet<UserId, ahash::RandomState>,
+    /// When it was last knocked at, on the monotonic clock.
+    pub knocked: Option<u64>,
     /// The number of the last kept change: whoever is shown the channel waits for it.
     pub changed: Seq,
     /// Connections of its members by worker; empty when members or their sessions have changed.
     pub audience: Vec<Arc<[u32]>>,
+    /// As `audience`, without those who are deaf (user mode `D`).
+    pub hearers: Vec<Arc<[u32]>>,
 }
 
 impl Channel {
@@ -83,6 +91,7 @@ impl Channel {
             modes: Letters::of("nt"),
             key: None,
             limit: None,
+            forward: None,
             bans: Vec::new(),
             excepts: Vec::new(),
             invexes: Vec::new(),
@@ -90,8 +99,11 @@ impl Channel {
             founder: None,
             registered: 0,
             members: IndexMap::default(),
+            unshown: IndexSet::default(),
+            knocked: None,
             changed: 0,
             audience: Vec::new(),
+            hearers: Vec::new(),
         }
     }
 
@@ -102,6 +114,7 @@ impl Channel {
         channel.modes = Letters::of(&row.modes);
         channel.key = row.key;
         channel.limit = row.limit;
+        channel.forward = row.forward;
         channel.founder = Some(row.founder);
         channel.registered = row.registered;
         channel
@@ -116,10 +129,18 @@ impl Channel {
             registered: self.registered,
             created: self.created,
             topic: self.topic.as_ref().map(|topic| (topic.text.clone(), topic.setter.clone(), topic.set_at)),
-            modes: self.modes.text().into(),
+            modes: self.kept_modes().text().into(),
             key: self.key.clone(),
             limit: self.limit,
+            forward: self.forward.clone(),
         })
+    }
+
+    /// Modes that outlive the members: `d` says something of those who are there.
+    fn kept_modes(&self) -> Letters {
+        let mut modes = self.modes;
+        modes.set('d', false);
+        modes
     }
 
     /// Takes an entry of a list that was kept.
@@ -150,6 +171,21 @@ impl Channel {
         }
     }
 
+    /// The entries of all its lists, as they are kept.
+    pub fn list_rows(&self) -> Vec<ListRow> {
+        ['b', 'e', 'I']
+            .into_iter()
+            .flat_map(|mode| self.list(mode).into_iter().flatten().map(move |entry| (mode, entry)))
+            .map(|(mode, entry)| ListRow {
+                channel: self.folded.as_str().into(),
+                mode,
+                mask: entry.mask.clone(),
+                setter: entry.setter.clone(),
+                set_at: entry.set_at,
+            })
+            .collect()
+    }
+
     /// Sets or removes a key.
     pub fn set_metadata(&mut self, key: &str, value: Option<&str>) {
         put_metadata(&mut self.metadata, key, value);
@@ -165,10 +201,43 @@ impl Channel {
         self.members.get(&user).copied()
     }
 
+    /// Whether members without a rank see that a member is there: not before they were shown its JOIN
+    /// (`D`), and in an auditorium (`u`) only those with voice and above.
+    pub fn is_shown(&self, member: UserId) -> bool {
+        !self.unshown.contains(&member)
+            && (!self.modes.has('u') || self.ranks(member).is_some_and(|ranks| ranks.at_least(Rank::Voice)))
+    }
+
+    /// Whether a user sees that a member is there: halfops and those above them see everyone.
+    pub fn shows(&self, viewer: UserId, member: UserId) -> bool {
+        viewer == member
+            || self.is_shown(member)
+            || self.ranks(viewer).is_some_and(|ranks| ranks.at_least(Rank::Halfop))
+    }
+
+    /// Members who are told what a member does whose JOIN was not shown to all: itself, halfops and
+    /// those above them.
+    pub fn watchers(&self, member: UserId) -> impl Iterator<Item = UserId> {
+        let sees = move |(id, ranks): (&UserId, &Ranks)| (*id == member || ranks.at_least(Rank::Halfop)).then_some(*id);
+        self.members.iter().filter_map(sees)
+    }
+
+    /// Forgets who is to be sent what is said: members, their sessions or their modes have changed.
+    pub fn forget_audience(&mut self) {
+        self.audience = Vec::new();
+        self.hearers = Vec::new();
+    }
+
     /// The modes as MODE shows them: letters, then parameters; the key only to members.
     pub fn modes_text(&self, member: bool) -> (String, Vec<String>) {
-        let mut letters = format!("+{}", self.modes.text());
+        let mut modes = self.modes;
+        modes.set('r', self.founder.is_some());
+        let mut letters = format!("+{}", modes.text());
         let mut params = Vec::new();
+        if let Some(forward) = &self.forward {
+            letters.push('f');
+            params.push(forward.to_string());
+        }
         if let Some(key) = &self.key {
             letters.push('k');
             params.push(if member { key.to_string() } else { "*".into() });

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ircv3::Message;
+use ircv3::sasl::scram::{ChannelBindings, Credential};
 
+use crate::accounts::Secrets;
 use crate::server::record::{HistoryPage, MessageRow, Seq};
 use crate::server::settings::Settings;
 
@@ -55,6 +57,8 @@ pub struct Peer {
     pub websocket: bool,
     /// SHA-256 of the client's certificate, in lower-case hex.
     pub certfp: Option<Box<str>>,
+    /// What the TLS connection can be told by, where its other end is the client itself.
+    pub bindings: ChannelBindings,
     /// What is shown and counted in place of the address, for everyone who comes by the same way
     /// (`host` of a listener, such as one for Tor).
     pub host: Option<Arc<str>>,
@@ -148,10 +152,16 @@ pub enum Event {
 /// What a call came back with.
 #[derive(Debug, Clone)]
 pub enum Returned {
-    /// The hash of a new password.
-    Hashed(Box<str>),
+    /// What is kept of a new password.
+    Hashed(Box<Secrets>),
     /// Whether the password fits the hash.
     Verified(bool),
+    /// The configuration was read again.
+    Reloaded,
+    /// The password fits the hash, and this is what SCRAM keeps of it.
+    Derived(Vec<Credential>),
+    /// The account that a token names, or what is wrong with it.
+    Token(Result<Box<str>, Box<str>>),
     /// A page of history, rendered for whoever asked.
     History(HistoryPage),
     /// The message, where there is one of that number in that conversation.

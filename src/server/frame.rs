@@ -49,6 +49,8 @@ pub struct Frame {
     pub account: Option<Arc<str>>,
     /// Whether the source is a bot.
     pub bot: bool,
+    /// `draft/relaymsg`: who speaks for the source.
+    pub relayed_by: Option<Arc<str>>,
     /// Client-only tags, as they came: `+a=b;+c`.
     pub client_tags: Option<Box<str>>,
     /// The forms.
@@ -65,11 +67,11 @@ pub struct Variant {
 impl Variant {
     /// A number below [`Variant::COUNT`] for tables of variants.
     pub fn index(self) -> usize {
-        usize::from(self.form) << 3 | usize::from(self.tags)
+        usize::from(self.form) << 4 | usize::from(self.tags)
     }
 
-    /// How many there can be: four forms, with every set of three tag capabilities.
-    pub const COUNT: usize = 32;
+    /// How many there can be: four forms, with every set of four tag capabilities.
+    pub const COUNT: usize = 64;
 }
 
 /// Tags that only one connection gets.
@@ -84,6 +86,7 @@ pub struct OwnTags<'a> {
 const TIME: u8 = 1;
 const TAGS: u8 = 2;
 const ACCOUNT: u8 = 4;
+const RELAY: u8 = 8;
 
 impl Frame {
     /// A frame with one form for everyone.
@@ -94,6 +97,7 @@ impl Frame {
             msgid: None,
             account: None,
             bot: false,
+            relayed_by: None,
             client_tags: None,
             forms: SmallVec::from_elem(
                 Form {
@@ -119,6 +123,9 @@ impl Frame {
         }
         if caps.has(Cap::AccountTag) && self.account.is_some() {
             tags |= ACCOUNT;
+        }
+        if self.relayed_by.is_some() && caps.has(Cap::Relaymsg) {
+            tags |= RELAY;
         }
         Some(Variant { form: form as u8, tags })
     }
@@ -181,6 +188,13 @@ impl Frame {
             open(out);
             out.extend_from_slice(b"account=");
             out.extend_from_slice(ircv3::tags::escape(account).as_bytes());
+        }
+        if tags & RELAY != 0
+            && let Some(by) = &self.relayed_by
+        {
+            open(out);
+            out.extend_from_slice(b"draft/relaymsg=");
+            out.extend_from_slice(ircv3::tags::escape(by).as_bytes());
         }
         if tags & TAGS != 0 {
             if self.bot {

@@ -3,6 +3,8 @@
 //! [`render`] runs wherever rows are read. [`select`] is what every store must answer, told over rows
 //! in memory: the simulation reads from it, and the stores are compared with it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use ircv3::message::{put, write_line};
 use ircv3::multiline::is_multiline;
@@ -145,7 +147,16 @@ impl TagWriter {
             tagged: Tagged::Each,
         };
         let forms = SmallVec::from_elem(form, 1);
-        let frame = Frame { after: 0, time: 0, msgid: None, account: None, bot: false, client_tags: None, forms };
+        let frame = Frame {
+            after: 0,
+            time: 0,
+            msgid: None,
+            account: None,
+            bot: false,
+            relayed_by: None,
+            client_tags: None,
+            forms,
+        };
         TagWriter { frame, caps }
     }
 
@@ -156,6 +167,8 @@ impl TagWriter {
             self.frame.account.clone_from(&row.account);
         }
         self.frame.bot = row.bot;
+        // Of text, the argument is who said it for someone else.
+        self.frame.relayed_by = row.argument.as_deref().filter(|_| row.kind.is_text()).map(Arc::from);
         if self.frame.client_tags != row.tags {
             self.frame.client_tags.clone_from(&row.tags);
         }
@@ -174,6 +187,7 @@ fn put_lines(reader: &Reader, seq: Seq, row: &MessageRow, own: OwnTags<'_>, out:
         msgid: Some(MsgId { epoch: reader.epoch, seq }),
         account: row.account.clone(),
         bot: row.bot,
+        relayed_by: None,
         client_tags: row.tags.clone(),
         forms: forms(&row.source, command, &row.target, &row.text, &format!("m{seq:x}")),
     };

@@ -2,18 +2,22 @@
 //! done goes out as [`Actions`]. No clock, randomness, lock, I/O or await in here.
 
 pub mod action;
+pub mod ban;
 pub mod change;
 pub mod channel;
 pub mod command;
 pub mod event;
 pub mod frame;
 pub mod history;
+pub mod login;
 pub mod network;
+pub mod notice;
 pub mod policy;
 pub mod presence;
 pub mod record;
 pub mod registration;
 pub mod reply;
+pub mod right;
 pub mod session;
 pub mod settings;
 pub mod throttle;
@@ -26,7 +30,7 @@ use bytes::Bytes;
 use ircv3::tags::Tags;
 use ircv3::{Cap, CapSet, Casemapping, Message};
 
-use self::action::{Actions, Call, LogLine, NOBODY, NetAction};
+use self::action::{Actions, AuditLine, Call, LogLine, NOBODY, NetAction};
 use self::command::Pending;
 use self::command::bulk;
 use self::event::{BadLine, CallId, CloseCause, ConnId, Event, Now, Returned};
@@ -56,12 +60,21 @@ pub struct Server {
     /// Wall time that never goes back.
     clock: u64,
     epoch: u32,
+    /// The database's secret, and how often it was started: see [`Server::nonce`].
+    secret: [u8; 32],
+    boot: u32,
     last_seq: Seq,
     durable: Seq,
     store_failing: Option<Box<str>>,
     started_unix_ms: u64,
     isupport: Arc<Vec<String>>,
     ending: bool,
+    /// How often each command was used, by its place in the table.
+    usage: Vec<u64>,
+    /// The server is to end after this event: the reason, and whether it starts again.
+    end_asked: Option<(String, bool)>,
+    /// Users of whom something has changed that bans go by: they are judged once all is answered.
+    to_judge: Vec<UserId>,
     /// When to look for those who have been away too long, on the monotonic clock.
     next_expiry: u64,
     out: Actions,
@@ -89,7 +102,7 @@ impl Server {
     pub fn new(settings: Arc<Settings>, snapshot: Snapshot, workers: usize, now: Now) -> Server {
         let first_seq = u64::from(snapshot.boot) << SEQ_COUNTER_BITS;
         let last_time = snapshot.conversations.iter().map(|(_, last, _)| *last).max().unwrap_or(0);
-        let epoch = snapshot.epoch;
+        let (epoch, secret, boot) = (snapshot.epoch, snapshot.secret, snapshot.boot);
         let isupport = Arc::new(registration::isupport(&settings, Casemapping::Ascii));
         Server {
             network: {
@@ -110,12 +123,17 @@ impl Server {
             // row of the past is passed by, and never by more than a day.
             clock: now.unix_ms.max(last_time.min(now.unix_ms + 86_400_000)),
             epoch,
+            secret,
+            boot,
             last_seq: first_seq,
             durable: first_seq,
             store_failing: None,
             started_unix_ms: now.unix_ms,
             isupport,
             ending: false,
+            usage: vec![0; command::COMMANDS.len()],
+            end_asked: None,
+            to_judge: Vec::new(),
             next_expiry: 0,
             out: Actions::new(workers),
             settings,
@@ -140,6 +158,13 @@ impl Server {
             Event::Tick => self.tick(),
             Event::Reload(settings) => self.reload(settings),
             Event::Shutdown(reason) => self.shutdown(&reason),
+        }
+        for user in std::mem::take(&mut self.to_judge) {
+            self.judge_user(user);
+        }
+        if let Some((reason, restart)) = self.end_asked.take() {
+            self.out.restart = restart;
+            self.shutdown(&reason);
         }
         std::mem::swap(&mut self.out, actions);
     }
@@ -170,6 +195,11 @@ impl Server {
         let session = self.sessions.get_mut(usize::from(conn.worker))?.get_mut(conn.slot as usize)?.take();
         self.session_count -= usize::from(session.is_some());
         session
+    }
+
+    /// Every session, by worker and slot.
+    pub fn all_sessions(&self) -> impl Iterator<Item = &Session> {
+        self.sessions.iter().flatten().flatten().map(|session| &**session)
     }
 
     /// How many connections there are, and how many of them have not registered.
@@ -443,13 +473,13 @@ impl Server {
         self.out.store.push((seq, record));
     }
 
-    /// What output waits for that shows the kept change `seq`.
+    /// What output waits for that shows the change `seq`: nothing, where it has kept nothing so far.
     pub fn wait_for(&self, seq: Seq) -> Seq {
-        if self.settings.wait_for_store && !(self.store_failing.is_some() && self.settings.relay_when_store_fails) {
-            seq
-        } else {
-            0
-        }
+        let waits =
+            self.settings.wait_for_store && !(self.store_failing.is_some() && self.settings.relay_when_store_fails);
+        // A number without a record is never reported durable.
+        let mut latest = self.out.store.iter().rev().take_while(|(kept, _)| *kept >= seq);
+        if waits && latest.any(|(kept, _)| *kept == seq) { seq } else { 0 }
     }
 
     /// Whether what must be kept has to be refused now; the reason.
@@ -473,23 +503,22 @@ impl Server {
         let opers: Vec<UserId> =
             self.network.users.iter().filter(|(_, user)| user.is_oper()).map(|(id, _)| id).collect();
         for id in opers {
-            let user = &self.network.users[id];
-            let mut line = Vec::new();
-            ircv3::message::write_line(
-                &mut line,
-                &self.settings.server_name,
-                "NOTICE",
-                &[&user.nick],
-                Some(&format!("*** {text}")),
-            );
-            let frame = Frame::plain(self.clock, Bytes::from(line));
-            self.frame_to_user(id, &frame, None);
+            self.notice_to(id, &format!("*** {text}"));
         }
     }
 
     /// A line for the operator's log.
     pub fn log(&mut self, warning: bool, text: String) {
         self.out.log.push(LogLine { warning, text });
+    }
+
+    /// A line for the audit log: what an operator did.
+    pub fn audit(&mut self, user: UserId, what: &str) {
+        let there = &self.network.users[user];
+        let name = there.oper.as_ref().map_or("?", |oper| &oper.name);
+        let text = format!("{} as operator {name:?}: {what}", there.source);
+        let time = self.clock;
+        self.out.audit.push(AuditLine { time, text });
     }
 
     // Sending.
@@ -526,13 +555,23 @@ impl Server {
     /// Sends a frame to every connection of a channel's members but one.
     pub fn frame_to_channel(&mut self, channel: ChannelId, frame: Arc<Frame>, except: Option<ConnId>) {
         self.refresh_audience(channel);
-        let audience = &self.network.channels[channel].audience;
-        for (worker, slots) in audience.iter().enumerate() {
-            if slots.is_empty() {
-                continue;
-            }
-            let except = except.filter(|conn| usize::from(conn.worker) == worker).map_or(NOBODY, |conn| conn.slot);
-            self.out.net[worker].push(NetAction::Fanout { frame: frame.clone(), audience: slots.clone(), except });
+        fan_out(&mut self.out, &self.network.channels[channel].audience, &frame, except);
+    }
+
+    /// As [`Server::frame_to_channel`], but not to those who are deaf (user mode `D`).
+    pub fn frame_to_hearers(&mut self, channel: ChannelId, frame: Arc<Frame>, except: Option<ConnId>) {
+        self.refresh_audience(channel);
+        fan_out(&mut self.out, &self.network.channels[channel].hearers, &frame, except);
+    }
+
+    /// Sends a frame about a member to every connection of those who know that it is there, but one.
+    pub fn frame_about(&mut self, channel: ChannelId, member: UserId, frame: Arc<Frame>, except: Option<ConnId>) {
+        let there = &self.network.channels[channel];
+        if there.unshown.contains(&member) {
+            let watchers: Vec<UserId> = there.watchers(member).collect();
+            self.frame_to_users(&watchers, frame, except);
+        } else {
+            self.frame_to_channel(channel, frame, except);
         }
     }
 
@@ -563,19 +602,28 @@ impl Server {
         if !channel.audience.is_empty() {
             return;
         }
-        let mut slots: Vec<Vec<u32>> = vec![Vec::new(); workers];
-        for user in channel.members.keys() {
-            for conn in &self.network.users[*user].sessions {
+        let users = &self.network.users;
+        let slots_of = |hears: &dyn Fn(UserId) -> bool| -> Vec<Arc<[u32]>> {
+            let mut slots: Vec<Vec<u32>> = vec![Vec::new(); workers];
+            for conn in channel.members.keys().filter(|user| hears(**user)).flat_map(|user| &users[*user].sessions) {
                 slots[usize::from(conn.worker)].push(conn.slot);
             }
-        }
-        channel.audience = slots.into_iter().map(Arc::from).collect();
+            slots.into_iter().map(Arc::from).collect()
+        };
+        let audience = slots_of(&|_| true);
+        let deaf = channel.members.keys().any(|user| users[*user].is_deaf());
+        channel.hearers = if deaf { slots_of(&|user| !users[user].is_deaf()) } else { audience.clone() };
+        channel.audience = audience;
     }
 
-    /// Forgets the audiences of a user's channels: its sessions have changed.
+    /// Forgets what depends on a user's sessions and modes: they have changed.
     pub fn sessions_changed(&mut self, user: UserId) {
-        for channel in &self.network.users[user].channels {
-            self.network.channels[*channel].audience = Vec::new();
+        let sessions = self.network.users[user].sessions.clone();
+        let certfps = sessions.iter().filter_map(|conn| self.session(*conn)?.peer.certfp.clone()).collect();
+        let there = &mut self.network.users[user];
+        there.certfps = certfps;
+        for channel in &there.channels {
+            self.network.channels[*channel].forget_audience();
         }
     }
 
@@ -583,13 +631,18 @@ impl Server {
 
     fn tick(&mut self) {
         timer::tick(self);
+        if !self.store_refuses() {
+            self.expire_bans();
+        }
         self.expire_presences();
         self.throttles.forget(self.now.mono_ms);
     }
 
     fn reload(&mut self, settings: Arc<Settings>) {
-        self.settings = settings;
+        let old = std::mem::replace(&mut self.settings, settings);
+        command::oper::reloaded(self);
         self.isupport = Arc::new(registration::isupport(&self.settings, self.network.casemapping));
+        command::cap::reloaded(self, &old);
         self.log(false, "the configuration was read again".into());
     }
 
@@ -598,10 +651,14 @@ impl Server {
         self.isupport.clone()
     }
 
+    /// Ends the server once this event is done with, to start again or not.
+    pub fn end_soon(&mut self, reason: String, restart: bool) {
+        self.end_asked = Some((reason, restart));
+    }
+
     fn shutdown(&mut self, reason: &str) {
         self.ending = true;
-        let conns: Vec<ConnId> = self.sessions.iter().flatten().flatten().map(|session| session.conn).collect();
-        for conn in conns {
+        for conn in self.connections() {
             self.close(conn, reason);
         }
         self.out.ended = true;
@@ -629,8 +686,11 @@ impl Server {
             }
         }
         for (id, channel) in &self.network.channels {
-            if channel.members.is_empty() && channel.founder.is_none() {
+            if channel.members.is_empty() && channel.founder.is_none() && !channel.modes.has('P') {
                 return Err(format!("{} was left behind empty", channel.name));
+            }
+            if let Some(gone) = channel.unshown.iter().find(|user| !channel.members.contains_key(*user)) {
+                return Err(format!("{} hides user {gone}, who is not in it", channel.name));
             }
             for member in channel.members.keys() {
                 if !self.network.users.get(*member).is_some_and(|user| user.channels.contains(&id)) {
@@ -646,5 +706,16 @@ impl Server {
             }
         }
         Ok(())
+    }
+}
+
+/// Sends a frame to the connections of an audience but one.
+fn fan_out(out: &mut Actions, audience: &[Arc<[u32]>], frame: &Arc<Frame>, except: Option<ConnId>) {
+    for (worker, slots) in audience.iter().enumerate() {
+        if slots.is_empty() {
+            continue;
+        }
+        let except = except.filter(|conn| usize::from(conn.worker) == worker).map_or(NOBODY, |conn| conn.slot);
+        out.net[worker].push(NetAction::Fanout { frame: frame.clone(), audience: slots.clone(), except });
     }
 }

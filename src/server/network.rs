@@ -12,12 +12,15 @@ use ircv3::{Casemapping, Folded};
 use slab::Slab;
 
 use crate::limits;
+use crate::server::ban::Bans;
 use crate::server::channel::Channel;
+use crate::server::command::control::DEFCON_OPEN;
 use crate::server::event::ConnId;
 use crate::server::record::{
-    AccountId, AccountRow, ConversationId, ConversationRow, MetadataRow, Record, Seq, Snapshot,
+    AccountId, AccountRow, ConversationId, ConversationRow, Credentials, CredentialsRow, MetadataRow, Record, Seq,
+    Snapshot,
 };
-use crate::server::user::{Metadata, User, put_metadata};
+use crate::server::user::{Letters, Metadata, User, put_metadata};
 
 /// A user's place in [`Network::users`].
 pub type UserId = usize;
@@ -36,7 +39,10 @@ pub struct Network {
     channel_names: AHashMap<Folded, ChannelId>,
     accounts: AHashMap<AccountId, AccountRow>,
     account_names: AHashMap<Folded, AccountId>,
+    credentials: AHashMap<AccountId, Credentials>,
+    certificate_owners: AHashMap<Box<str>, AccountId>,
     next_channel: u64,
+    next_user: u64,
     conversations: AHashMap<Box<str>, Conversation>,
     peers: AHashMap<AccountId, Vec<Box<str>>>,
     next_conversation: ConversationId,
@@ -49,6 +55,12 @@ pub struct Network {
     pub metadata_changed: Seq,
     /// Those who left, the latest first.
     pub whowas: VecDeque<Whowas>,
+    /// Bans of the server.
+    pub bans: Bans,
+    /// How far the server is closed to new people: 5 not at all, 1 wholly (DEFCON).
+    pub defcon: u8,
+    /// Those who hear server notices.
+    pub noticed: Vec<UserId>,
     /// How many users are operators, invisible; and the most that were on at once.
     pub opers: usize,
     /// How many users are invisible.
@@ -142,7 +154,10 @@ impl Network {
             channel_names: AHashMap::new(),
             accounts: AHashMap::new(),
             account_names: AHashMap::new(),
+            credentials: AHashMap::new(),
+            certificate_owners: AHashMap::new(),
             next_channel: 0,
+            next_user: 0,
             conversations: AHashMap::new(),
             peers: AHashMap::new(),
             next_conversation: 1,
@@ -153,12 +168,18 @@ impl Network {
             account_metadata: AHashMap::new(),
             metadata_changed: 0,
             whowas: VecDeque::new(),
+            bans: Bans::new(snapshot.bans),
+            defcon: DEFCON_OPEN,
+            noticed: Vec::new(),
             opers: 0,
             invisible: 0,
             most_users: 0,
         };
         for account in snapshot.accounts {
             network.put_account(account);
+        }
+        for row in snapshot.credentials {
+            network.put_credentials(row);
         }
         for (row, last_time, last_text) in snapshot.conversations {
             network.next_conversation = network.next_conversation.max(row.id + 1);
@@ -208,7 +229,9 @@ impl Network {
     }
 
     /// Puts a user on the network. The nick must be free.
-    pub fn insert_user(&mut self, user: User) -> UserId {
+    pub fn insert_user(&mut self, mut user: User) -> UserId {
+        self.next_user += 1;
+        user.serial = self.next_user;
         let folded = user.folded.clone();
         let id = self.users.insert(user);
         self.nicks.insert(folded, id);
@@ -234,6 +257,9 @@ impl Network {
     pub fn remove_user(&mut self, id: UserId, left: u64) -> User {
         let user = self.users.remove(id);
         self.nicks.remove(&user.folded);
+        if user.notices != Letters::default() {
+            self.noticed.retain(|other| *other != id);
+        }
         self.remember(Whowas::of(&user, user.folded.clone(), left));
         user
     }
@@ -243,16 +269,21 @@ impl Network {
         self.whowas.truncate(limits::WHOWAS_ENTRIES);
     }
 
-    /// The user and those it shares a channel with, each once, itself first.
+    /// The user and those it shares a channel with and who know that it is there, each once, itself first.
     pub fn neighbours(&self, id: UserId) -> Vec<UserId> {
         let mut all = vec![id];
         let mut met = ahash::AHashSet::with_capacity(16);
         met.insert(id);
-        for channel in &self.users[id].channels {
-            for member in self.channels[*channel].members.keys() {
-                if met.insert(*member) {
-                    all.push(*member);
-                }
+        let mut meet = |member: UserId| {
+            if met.insert(member) {
+                all.push(member);
+            }
+        };
+        for channel in self.users[id].channels.iter().map(|channel| &self.channels[*channel]) {
+            if channel.unshown.contains(&id) {
+                channel.watchers(id).for_each(&mut meet);
+            } else {
+                channel.members.keys().copied().for_each(&mut meet);
             }
         }
         all
@@ -295,10 +326,49 @@ impl Network {
         id
     }
 
-    /// Forgets a channel that has no members and is not registered.
+    /// Gives a channel another name, which no other has.
+    pub fn rename_channel(&mut self, id: ChannelId, name: &str) {
+        let folded = self.fold(name);
+        let channel = &mut self.channels[id];
+        channel.name = name.into();
+        let was = std::mem::replace(&mut channel.folded, folded.clone());
+        self.channel_names.remove(&was);
+        self.channel_names.insert(folded, id);
+    }
+
+    /// Gives a conversation another key. One that has that key already, of an earlier channel of the name,
+    /// is put aside under a key that no channel can have. The conversations whose key is another one now.
+    pub fn rename_conversation(&mut self, old: &str, new: &str) -> Vec<(ConversationId, Box<str>)> {
+        let mut moved = Vec::new();
+        let Some(conversation) = self.conversations.remove(old) else { return moved };
+        if let Some(earlier) = self.conversations.remove(new) {
+            let aside: Box<str> = format!("{new} {}", earlier.id).into();
+            moved.push((earlier.id, aside.clone()));
+            self.conversations.insert(aside, earlier);
+        }
+        moved.push((conversation.id, new.into()));
+        self.conversations.insert(new.into(), conversation);
+        moved
+    }
+
+    /// Moves all read markers of a conversation to its new key: whose, and where they stand.
+    pub fn rename_markers(&mut self, old: &str, new: &str) -> Vec<(AccountId, u64)> {
+        let mut moved = Vec::new();
+        self.markers.retain(|account, markers| {
+            if let Some(time) = markers.remove(old) {
+                markers.insert(new.into(), time);
+                moved.push((*account, time));
+            }
+            true
+        });
+        moved.sort_unstable();
+        moved
+    }
+
+    /// Forgets a channel that has no members and is neither registered nor permanent (`P`).
     pub fn drop_channel_if_empty(&mut self, id: ChannelId) {
         let channel = &self.channels[id];
-        if channel.members.is_empty() && channel.founder.is_none() {
+        if channel.members.is_empty() && channel.founder.is_none() && !channel.modes.has('P') {
             let channel = self.channels.remove(id);
             self.channel_names.remove(&channel.folded);
         }
@@ -327,7 +397,34 @@ impl Network {
     pub fn remove_account(&mut self, id: AccountId) {
         if let Some(row) = self.accounts.remove(&id) {
             self.account_names.remove(&*row.folded);
+            self.put_credentials(CredentialsRow { account: id, credentials: Credentials::default() });
         }
+    }
+
+    /// What an account logs in with, beside its password's hash.
+    pub fn credentials(&self, account: AccountId) -> Option<&Credentials> {
+        self.credentials.get(&account)
+    }
+
+    /// Changes what an account logs in with.
+    pub fn put_credentials(&mut self, row: CredentialsRow) {
+        let CredentialsRow { account, credentials } = row;
+        if let Some(old) = self.credentials.remove(&account) {
+            for certificate in old.certificates {
+                self.certificate_owners.remove(&certificate);
+            }
+        }
+        for certificate in &credentials.certificates {
+            self.certificate_owners.insert(certificate.clone(), account);
+        }
+        if credentials != Credentials::default() {
+            self.credentials.insert(account, credentials);
+        }
+    }
+
+    /// Whose certificate has this fingerprint.
+    pub fn account_by_certificate(&self, fingerprint: &str) -> Option<AccountId> {
+        self.certificate_owners.get(fingerprint).copied()
     }
 
     /// How far a device of an account has read; `None` while it is connected or was never here.

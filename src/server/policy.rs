@@ -1,12 +1,16 @@
 //! Who may do what: pure questions about the state.
 
-use ircv3::mask;
+use std::borrow::Cow;
+
+use ircv3::extban::{Deed, Entry, Subject};
 use ircv3::mode::{Rank, Ranks};
 use ircv3::numeric::Numeric;
+use ircv3::{formatting, mask};
 
 use crate::server::channel::{Channel, ListEntry};
 use crate::server::network::{ChannelId, Network, UserId};
 use crate::server::record::{AccountId, MessageRow, Seq};
+use crate::server::user::{Contact, User, source};
 
 /// Whether a nick belongs to an account other than this one.
 pub fn nick_reserved(network: &Network, nick: &str, account: Option<AccountId>) -> bool {
@@ -59,10 +63,10 @@ pub fn may_join(
     if channel.modes.has('R') && there.account.is_none() {
         return Err(JoinRefused::NotLoggedIn);
     }
-    if channel.modes.has('i') && !listed(network, user, &channel.invexes) {
+    if channel.modes.has('i') && !listed(network, user, &channel.invexes, None) {
         return Err(JoinRefused::InviteOnly);
     }
-    if is_banned(network, user, channel) {
+    if is_banned(network, user, channel, None) {
         return Err(JoinRefused::Banned);
     }
     if channel.key.is_some() && channel.key.as_deref() != key {
@@ -72,6 +76,13 @@ pub fn may_join(
         return Err(JoinRefused::Full);
     }
     Ok(())
+}
+
+/// Where someone goes who may not join a channel (`+f`); `None` where there is no such channel, or it is
+/// there already.
+pub fn forward(network: &Network, user: UserId, id: ChannelId) -> Option<ChannelId> {
+    let target = network.channel_by_name(network.channels[id].forward.as_deref()?)?;
+    (target != id && !network.channels[target].members.contains_key(&user)).then_some(target)
 }
 
 /// Why someone may not speak in a channel.
@@ -87,6 +98,10 @@ pub enum SpeechRefused {
     NotLoggedIn,
     /// `+C`, and the text is a CTCP request or answer other than ACTION.
     NoCtcp,
+    /// `+c`, and the text has colours or other formatting.
+    NoFormatting,
+    /// `+S`, and the text is nothing but formatting.
+    NothingLeft,
 }
 
 impl SpeechRefused {
@@ -98,6 +113,8 @@ impl SpeechRefused {
             SpeechRefused::NotLoggedIn => "Cannot send to channel (+M: log in, or be voiced, first)",
             SpeechRefused::NoCtcp => "Cannot send to channel (+C: no CTCP)",
             SpeechRefused::Banned => "Cannot send to channel (+b: you are banned)",
+            SpeechRefused::NoFormatting => "Cannot send to channel (+c: no colours or other formatting)",
+            SpeechRefused::NothingLeft => "Cannot send to channel (+S: without its formatting the text is empty)",
         }
     }
 }
@@ -116,6 +133,12 @@ pub fn may_speak(network: &Network, user: UserId, channel: &Channel, text: &str)
     if channel.modes.has('C') && is_ctcp(text) {
         return Err(SpeechRefused::NoCtcp);
     }
+    if channel.modes.has('c') && formatting::has_formatting(text) {
+        return Err(SpeechRefused::NoFormatting);
+    }
+    if channel.modes.has('S') && !text.is_empty() && formatting::strip(text).trim_matches(['\n', '\r']).is_empty() {
+        return Err(SpeechRefused::NothingLeft);
+    }
     if ranks.is_some_and(|ranks| ranks.at_least(Rank::Voice)) {
         return Ok(());
     }
@@ -125,10 +148,20 @@ pub fn may_speak(network: &Network, user: UserId, channel: &Channel, text: &str)
     if channel.modes.has('M') && network.users[user].account.is_none() {
         return Err(SpeechRefused::NotLoggedIn);
     }
-    if !channel.bans.is_empty() && is_banned(network, user, channel) {
+    if is_banned(network, user, channel, Some(Deed::Speak)) {
         return Err(SpeechRefused::Banned);
     }
     Ok(())
+}
+
+/// A text as it is heard in a channel: under `+S` without its formatting.
+pub fn heard<'a>(channel: &Channel, text: &'a str) -> Cow<'a, str> {
+    if channel.modes.has('S') { formatting::strip(text) } else { Cow::Borrowed(text) }
+}
+
+/// Whether what a user says in a channel is for halfops and those above them alone (`+U`).
+pub fn is_moderated_by_ops(channel: &Channel, user: UserId) -> bool {
+    channel.modes.has('U') && !channel.ranks(user).is_some_and(|ranks| ranks.at_least(Rank::Voice))
 }
 
 /// Why someone may not write to a user.
@@ -136,6 +169,8 @@ pub fn may_speak(network: &Network, user: UserId, channel: &Channel, text: &str)
 pub enum AddressRefused {
     /// User mode `+R`, and the sender is not logged in.
     NotLoggedIn,
+    /// User mode `+g`, and the sender is not accepted.
+    NotAccepted,
     /// User mode `+T`, and the text is a CTCP request or answer other than ACTION.
     NoCtcp,
 }
@@ -145,6 +180,7 @@ impl AddressRefused {
     pub fn numeric(self) -> Numeric {
         match self {
             AddressRefused::NotLoggedIn => Numeric::ERR_NEEDREGGEDNICK,
+            AddressRefused::NotAccepted => Numeric::RPL_TARGUMODEG,
             AddressRefused::NoCtcp => Numeric::ERR_CANTSENDTOUSER,
         }
     }
@@ -153,24 +189,47 @@ impl AddressRefused {
     pub fn text(self) -> &'static str {
         match self {
             AddressRefused::NotLoggedIn => "Cannot send to user (+R: only those who are logged in may)",
+            AddressRefused::NotAccepted => "is in +g mode (server-side ignore): only those whom they accept may write",
             AddressRefused::NoCtcp => "Cannot send to user (+T: no CTCP)",
         }
     }
 }
 
-/// Whether a user may send this text (empty for TAGMSG) to another; to itself it may send anything.
+/// Whether a user may send this text (empty for TAGMSG) to another; to itself it may send anything. Those
+/// whom the other accepted (ACCEPT), or wrote to, may answer in spite of `+R` and `+g`, and so may operators.
 pub fn may_address(network: &Network, user: UserId, target: UserId, text: &str) -> Result<(), AddressRefused> {
-    let there = &network.users[target];
+    let (from, there) = (&network.users[user], &network.users[target]);
     if user == target {
         return Ok(());
     }
-    if there.modes.has('R') && network.users[user].account.is_none() && !network.users[user].is_oper() {
-        return Err(AddressRefused::NotLoggedIn);
+    // DEFCON 3 is mode R for everyone.
+    let registered_only = there.modes.has('R') || network.defcon <= 3;
+    if (registered_only || there.modes.has('g')) && !from.is_oper() && !accepts(there, from) {
+        if registered_only && from.account.is_none() {
+            return Err(AddressRefused::NotLoggedIn);
+        }
+        if there.modes.has('g') {
+            return Err(AddressRefused::NotAccepted);
+        }
     }
     if there.modes.has('T') && is_ctcp(text) {
         return Err(AddressRefused::NoCtcp);
     }
     Ok(())
+}
+
+fn accepts(user: &User, other: &User) -> bool {
+    let is_it = |contact: &Contact| contact.is(other);
+    user.contacts
+        .as_ref()
+        .is_some_and(|contacts| contacts.accepted.iter().any(is_it) || contacts.addressed.iter().any(is_it))
+}
+
+/// Whether a user has silenced another (SILENCE): nothing that it writes in private arrives.
+pub fn is_silenced(network: &Network, user: UserId, by: UserId) -> bool {
+    let contacts = network.users[by].contacts.as_deref();
+    user != by
+        && contacts.is_some_and(|contacts| contacts.silenced.iter().any(|mask| fits(network, user, &Entry::read(mask))))
 }
 
 /// Whether a user said what stands in the store: its account did, or, of what was said without one, the
@@ -184,25 +243,80 @@ pub fn is_author(network: &Network, user: UserId, seq: Seq, row: &MessageRow) ->
     }
 }
 
-/// Whether a ban holds for a user and no exception does.
-pub fn is_banned(network: &Network, user: UserId, channel: &Channel) -> bool {
-    listed(network, user, &channel.bans) && !listed(network, user, &channel.excepts)
+/// Whether a ban holds for a user, and no exception does; of the entries that are about something alone
+/// (`mute:`, `nickchange:`), those about `deed`.
+pub fn is_banned(network: &Network, user: UserId, channel: &Channel, deed: Option<Deed>) -> bool {
+    !channel.bans.is_empty()
+        && listed(network, user, &channel.bans, deed)
+        && !listed(network, user, &channel.excepts, deed)
 }
 
-/// The first channel in which a user is banned and without voice, so that it may not change its nick: that
-/// would take it out of the ban (as in Solanum, InspIRCd and UnrealIRCd).
-pub fn nick_held(network: &Network, user: UserId) -> Option<ChannelId> {
-    network.users[user].channels.iter().copied().find(|id| {
-        let channel = &network.channels[*id];
-        let voiced = channel.ranks(user).is_some_and(|ranks| ranks.at_least(Rank::Voice));
-        !voiced && is_banned(network, user, channel)
+/// Why someone has to keep its nick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NickHeld {
+    /// Banned, and without voice, in this channel: another nick would take it out of the ban (as in
+    /// Solanum, InspIRCd and UnrealIRCd).
+    Banned(ChannelId),
+    /// This channel has `+N`.
+    NoChange(ChannelId),
+}
+
+/// Whether a user has to keep its nick, and why.
+pub fn nick_held(network: &Network, user: UserId) -> Option<NickHeld> {
+    network.users[user].channels.iter().copied().find_map(|id| {
+        let channel = &network.channels[id];
+        let ranks = channel.ranks(user).unwrap_or_default();
+        if channel.modes.has('N') && !ranks.at_least(Rank::Halfop) {
+            return Some(NickHeld::NoChange(id));
+        }
+        let banned = !ranks.at_least(Rank::Voice) && is_banned(network, user, channel, Some(Deed::ChangeNick));
+        banned.then_some(NickHeld::Banned(id))
     })
 }
 
-/// Whether any mask of a list fits a user.
-pub fn listed(network: &Network, user: UserId, list: &[ListEntry]) -> bool {
-    let source = &network.users[user].source;
-    list.iter().any(|entry| mask::matches(&entry.mask, source, network.casemapping))
+/// Whether any entry of a list fits a user: those about everything, and those about `deed`.
+fn listed(network: &Network, user: UserId, list: &[ListEntry], deed: Option<Deed>) -> bool {
+    list.iter()
+        .map(|entry| Entry::read(&entry.mask))
+        .any(|entry| (entry.about.is_none() || entry.about == deed) && fits(network, user, &entry))
+}
+
+/// Whether an entry fits a user, as it is now.
+fn fits(network: &Network, user: UserId, entry: &Entry<'_>) -> bool {
+    let there = &network.users[user];
+    let fits = |text: &str| mask::matches(entry.mask, text, network.casemapping);
+    match entry.subject {
+        None => fits_source(there, fits),
+        Some(Subject::Account) => there.account_name.as_deref().is_some_and(fits),
+        Some(Subject::Unregistered) => there.account.is_none() && fits_source(there, fits),
+        // No entry has a space.
+        Some(Subject::Realname) => fits(&there.realname) || fits(&there.realname.replace(' ', "_")),
+        Some(Subject::Fingerprint) => there.certfps.iter().any(|certfp| fits(certfp)),
+        Some(Subject::Channel) => is_in(network, user, entry.mask),
+    }
+}
+
+/// Whether a mask fits what a user is shown as, or would be if its displayed host had not been changed: another
+/// host takes nobody out of a ban.
+fn fits_source(user: &User, fits: impl Fn(&str) -> bool) -> bool {
+    fits(&user.source) || user.host != user.plain_host && fits(&source(&user.nick, &user.user, &user.plain_host))
+}
+
+/// Whether a user is in a channel that a mask fits, with a prefix before it in at least that rank. What
+/// not everyone may know does not count: nobody finds it out by setting bans.
+fn is_in(network: &Network, user: UserId, pattern: &str) -> bool {
+    let (rank, pattern) = match pattern.chars().next().and_then(Rank::by_prefix) {
+        Some(rank) => (Some(rank), &pattern[1..]),
+        None => (None, pattern),
+    };
+    let there = &network.users[user];
+    !there.modes.has('p')
+        && there.channels.iter().map(|id| &network.channels[*id]).any(|channel| {
+            !channel.is_secret()
+                && channel.is_shown(user)
+                && rank.is_none_or(|rank| channel.ranks(user).is_some_and(|ranks| ranks.at_least(rank)))
+                && mask::matches(pattern, &channel.name, network.casemapping)
+        })
 }
 
 /// Whether a user may see that another is in a channel, and the channel itself.
@@ -240,6 +354,65 @@ mod tests {
         assert!(lines.len() == 1 && lines[0].contains(" 489 bob #a "), "{lines:?}");
         asked.ask(alice, "MODE #a -z");
         assert!(asked.ask(bob, "JOIN #a")[0].ends_with(" JOIN #a"));
+    }
+
+    /// Whether bob, outside, may join `#room` with this ban on it.
+    fn banned(asked: &mut Asked, entry: &str) -> bool {
+        let alice = asked.server.network.users[asked.id("alice")].sessions[0];
+        let bob = asked.server.network.users[asked.id("bob")].sessions[0];
+        assert_eq!(asked.ask(alice, &format!("MODE #room +b {entry}")).len(), 1, "{entry}");
+        let joined = asked.ask(bob, "JOIN #room")[0].contains(" JOIN ");
+        asked.ask(bob, "PART #room");
+        asked.ask(alice, &format!("MODE #room -b {entry}"));
+        !joined
+    }
+
+    #[test]
+    fn each_kind_of_extended_ban_fits_whom_it_says() {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+        asked.ask(alice, "JOIN #room,#Garden,#secret,#hall");
+        asked.ask(alice, "MODE #secret +s");
+        asked.ask(alice, "MODE #hall +u");
+        asked.ask(bob, "JOIN #garden,#secret,#hall,#own");
+        let id = asked.id("bob");
+        let user = &mut asked.server.network.users[id];
+        user.certfps.push("ab12cd".into());
+        user.realname = "Bob  the [x]".into();
+        for (entry, fits) in [
+            ("bob", true),
+            ("*!*@10.0.0.1", true),
+            ("a:*", false),
+            ("account:bob", false),
+            ("U:", true),
+            ("unregistered:bob", true),
+            ("U:alice", false),
+            ("z:AB:12:CD", true),
+            ("fingerprint:ab*", true),
+            ("z:ab12", false),
+            ("r:Bob__the_[x]", true),
+            ("realname:bob*", true),
+            ("r:Bob", false),
+            ("j:#GARDEN", true),
+            ("j:@#own", true),
+            ("j:+#garden", false),
+            ("channel:#g*", true),
+            // Nobody finds out by bans what it may not know.
+            ("j:#secret", false),
+            ("j:#hall", false),
+            // Not about joining.
+            ("m:bob", false),
+            ("n:U:", false),
+        ] {
+            assert_eq!(banned(&mut asked, entry), fits, "{entry}");
+        }
+        let user = &mut asked.server.network.users[id];
+        (user.account, user.account_name) = (Some(7), Some("Bob".into()));
+        for (entry, fits) in [("a:bob", true), ("a:b*", true), ("a:*", true), ("~account:BOB", true), ("U:", false)] {
+            assert_eq!(banned(&mut asked, entry), fits, "{entry}");
+        }
+        asked.ask(bob, "MODE bob +p");
+        assert!(!banned(&mut asked, "j:#garden"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::server::change::Change;
 use crate::server::channel::Channel;
 use crate::server::command::{away, monitor};
 use crate::server::network::{Network, UserId};
-use crate::server::record::{AccountId, PresenceRow, Record};
+use crate::server::record::{AccountId, PresenceRow, Record, Seq};
 use crate::server::settings::{AlwaysOn, Settings};
 use crate::server::user::{Letters, User, source};
 use crate::server::{Ctx, Server};
@@ -48,14 +48,17 @@ pub fn restore(settings: &Settings, network: &mut Network, rows: Vec<PresenceRow
         }
         let mut modes = Letters::of(&row.modes);
         modes.set('o', false);
+        modes.set('s', false);
         modes.set('Z', false);
         network.invisible += usize::from(modes.has('i'));
         let id = network.insert_user(User {
+            serial: 0,
             since: row.since,
             nick: row.nick.clone(),
             folded: network.fold(&row.nick),
             source: source(&row.nick, &row.user, &row.host),
             user: row.user,
+            plain_host: row.host.clone(),
             host: row.host,
             realname: row.realname,
             account: Some(row.account),
@@ -66,9 +69,13 @@ pub fn restore(settings: &Settings, network: &mut Network, rows: Vec<PresenceRow
             channels: SmallVec::new(),
             sessions: SmallVec::new(),
             invites: Vec::new(),
+            contacts: None,
+            certfps: SmallVec::new(),
             signon: row.signon,
             spoke: 0,
             secure: false,
+            oper: None,
+            notices: Letters::default(),
             left: row.left,
             presence_kept: true,
         });
@@ -80,15 +87,20 @@ pub fn restore(settings: &Settings, network: &mut Network, rows: Vec<PresenceRow
             };
             let mut ranks = Ranks::default();
             letters.chars().filter_map(Rank::by_letter).for_each(|rank| ranks.insert(rank));
-            network.channels[channel].members.insert(id, ranks);
+            let there = &mut network.channels[channel];
+            there.members.insert(id, ranks);
+            if ranks.is_empty() && there.modes.has('u') {
+                there.unshown.insert(id);
+            }
             network.users[id].channels.push(channel);
         }
     }
 }
 
 impl Server {
-    /// Keeps a user as it is now where it is always on, and forgets what was kept where it is not.
-    pub fn keep_presence(&mut self, user: UserId) {
+    /// Keeps a user as it is now where it is always on, and forgets what was kept where it is not; what
+    /// output that shows the change waits for.
+    pub fn keep_presence(&mut self, user: UserId) -> Seq {
         match keeper(&self.settings, &self.network, user) {
             Some(account) => {
                 let row = self.presence_row(user, account);
@@ -96,8 +108,12 @@ impl Server {
                 // The change that it belongs to may have taken further numbers for its rows.
                 let seq = self.last_seq();
                 self.keep(seq, Record::Presence(Box::new(row)));
+                self.wait_for(seq)
             }
-            None => self.forget_presence(user),
+            None => {
+                self.forget_presence(user);
+                0
+            }
         }
     }
 
@@ -162,13 +178,14 @@ impl Server {
         };
         let changed = there.away != away;
         there.away = away;
-        if self.network.users[user].presence_kept || self.network.users[user].sessions.is_empty() {
-            self.keep_presence(user);
-        }
+        let there = &self.network.users[user];
+        let kept = there.presence_kept || there.sessions.is_empty();
+        let after = if kept { self.keep_presence(user) } else { 0 };
         if !changed {
             return;
         }
-        let frame = away::frame(self, user);
+        let mut frame = away::frame(self, user);
+        frame.after = after;
         let mut others = self.network.neighbours(user);
         others.retain(|other| *other != user);
         let frame = Arc::new(frame);

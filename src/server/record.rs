@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ircv3::CapSet;
+use ircv3::sasl::ecdsa::PublicKey;
+use ircv3::sasl::scram::Credential;
 
 /// The number of a change. One order for everything: `boot << 40 | counter`, where `boot` counts
 /// the starts of this database, so no number is ever used twice. 0 is before everything.
@@ -69,7 +71,7 @@ pub type AccountId = u64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// `text` is what was said.
+    /// `text` is what was said; `argument` the nick of who said it for someone on another network.
     Privmsg = 0,
     /// As `Privmsg`.
     Notice = 1,
@@ -140,7 +142,7 @@ pub struct AccountRow {
     pub name: Arc<str>,
     /// As it is compared.
     pub folded: Box<str>,
-    /// bcrypt of the prehashed password.
+    /// bcrypt of the prehashed password; empty where it has none and logs in by other means.
     pub password: Box<str>,
     /// When, in milliseconds since 1970.
     pub registered: u64,
@@ -150,6 +152,71 @@ pub struct AccountRow {
     pub always_on: Option<bool>,
     /// Whether a second connection may share its nick.
     pub multiclient: bool,
+}
+
+/// What an account logs in with, beside its password's hash. In the store each is a row of a kind and
+/// a text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// Of its password, for SCRAM: one for each hash, or none where the password is older than they are.
+    pub scram: Vec<Credential>,
+    /// SHA-256 of its client certificates in lower-case hex, sorted.
+    pub certificates: Vec<Box<str>>,
+    /// For ECDSA-NIST256P-CHALLENGE.
+    pub key: Option<PublicKey>,
+}
+
+impl Credentials {
+    /// The rows, in the order in which a store gives them back: by kind, then by text.
+    pub fn rows(&self) -> Vec<(&'static str, String)> {
+        let mut rows: Vec<_> = self.certificates.iter().map(|text| ("certificate", text.to_string())).collect();
+        rows.extend(self.key.iter().map(|key| ("key", key.to_string())));
+        rows.extend(self.scram.iter().map(|credential| ("scram", credential.to_string())));
+        rows
+    }
+
+    /// Adds what a row says; `false` where this version does not understand it.
+    pub fn put(&mut self, kind: &str, text: &str) -> bool {
+        match kind {
+            "certificate" => self.certificates.push(text.into()),
+            "key" => match text.parse() {
+                Ok(key) => self.key = Some(key),
+                Err(_) => return false,
+            },
+            "scram" => match text.parse() {
+                Ok(credential) => self.scram.push(credential),
+                Err(_) => return false,
+            },
+            _ => return false,
+        }
+        true
+    }
+}
+
+/// All that an account logs in with, beside its password's hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialsRow {
+    /// Whose.
+    pub account: AccountId,
+    /// What; without any, the account has no rows.
+    pub credentials: Credentials,
+}
+
+impl CredentialsRow {
+    /// Puts the rows of each account together, which come by account; `None` where this version does not
+    /// understand one.
+    pub fn gather(rows: Vec<(AccountId, String, String)>) -> Option<Vec<CredentialsRow>> {
+        let mut all: Vec<CredentialsRow> = Vec::new();
+        for (account, kind, text) in rows {
+            if all.last().is_none_or(|last| last.account != account) {
+                all.push(CredentialsRow { account, credentials: Credentials::default() });
+            }
+            if !all.last_mut()?.credentials.put(&kind, &text) {
+                return None;
+            }
+        }
+        Some(all)
+    }
 }
 
 /// A registered channel with everything that outlives its members.
@@ -173,6 +240,8 @@ pub struct ChannelRow {
     pub key: Option<Box<str>>,
     /// `l`
     pub limit: Option<u32>,
+    /// `f`
+    pub forward: Option<Box<str>>,
 }
 
 /// An entry of a list mode of a registered channel.
@@ -223,6 +292,25 @@ pub struct MetadataRow {
     pub value: Option<Box<str>>,
 }
 
+/// A ban of the server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BanRow {
+    /// Whom it is for, as UBAN LIST writes it; the key.
+    pub target: Box<str>,
+    /// Why, for whom it meets.
+    pub reason: Box<str>,
+    /// Why, for operators alone.
+    pub oper_reason: Box<str>,
+    /// `nick!user@host` of who set it.
+    pub setter: Box<str>,
+    /// When, in seconds since 1970.
+    pub set_at: u64,
+    /// When it ends, in seconds since 1970; `None` where it holds until it is taken away.
+    pub expires: Option<u64>,
+    /// Whether it lets those pass who are logged in.
+    pub unless_logged_in: bool,
+}
+
 /// A user who stays on the network without a connection, as it was last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresenceRow {
@@ -261,6 +349,8 @@ pub enum Record {
     Account(Box<AccountRow>),
     /// An account that is no more.
     AccountGone(AccountId),
+    /// All that an account logs in with, in place of what there was.
+    Credentials(Box<CredentialsRow>),
     /// A new or changed registered channel (not its lists).
     Channel(Box<ChannelRow>),
     /// A channel that is no longer registered, with its lists; by folded name.
@@ -273,6 +363,10 @@ pub enum Record {
     Seen(SeenRow),
     /// A read marker that moved.
     Marker(MarkerRow),
+    /// A new or changed ban of the server.
+    Ban(Box<BanRow>),
+    /// A ban that was taken away or is over; by its target.
+    BanGone(Box<str>),
     /// A user who is always on.
     Presence(Box<PresenceRow>),
     /// A user who is not always on any more, by its account.
@@ -298,12 +392,16 @@ pub struct ConversationRow {
 pub struct Snapshot {
     /// The database's epoch, for [`MsgId`].
     pub epoch: u32,
+    /// The database's secret: chosen at random when it was made, and never shown.
+    pub secret: [u8; 32],
     /// How often this database was started, this time included.
     pub boot: u32,
     /// The highest number that any row has.
     pub last_seq: Seq,
     /// The accounts.
     pub accounts: Vec<AccountRow>,
+    /// What they log in with, by account.
+    pub credentials: Vec<CredentialsRow>,
     /// The registered channels.
     pub channels: Vec<ChannelRow>,
     /// Their lists.
@@ -315,6 +413,8 @@ pub struct Snapshot {
     pub seen: Vec<SeenRow>,
     /// The read markers.
     pub markers: Vec<MarkerRow>,
+    /// The bans of the server, in the order in which they were made.
+    pub bans: Vec<BanRow>,
     /// Keys of accounts and registered channels.
     pub metadata: Vec<MetadataRow>,
     /// Those who are always on.

@@ -1,4 +1,4 @@
-//! From a connection to a user, and back: opening, registration, login, leaving.
+//! From a connection to a user, and back: opening, registration, leaving.
 
 use std::sync::Arc;
 
@@ -13,7 +13,9 @@ use crate::server::change::{Change, Happened};
 use crate::server::command::{self, Pending};
 use crate::server::event::{ConnId, Peer};
 use crate::server::frame::{Form, Frame, Tagged};
+use crate::server::login::{self, Door};
 use crate::server::network::UserId;
+use crate::server::notice::About;
 use crate::server::policy;
 use crate::server::record::{AccountId, Kind, Record, SeenRow, Seq};
 use crate::server::session::{Registration, Session};
@@ -29,8 +31,11 @@ pub const VERSION: &str = concat!("roost-", env!("CARGO_PKG_VERSION"));
 pub fn isupport(settings: &Settings, casemapping: Casemapping) -> Vec<String> {
     use ircv3::isupport::escape;
     let mut tokens: Vec<String> = vec![
+        format!("ACCEPT={}", limits::ACCEPTED),
+        format!("ACCOUNTEXTBAN={}", ircv3::extban::ACCOUNT_TOKEN),
         format!("AWAYLEN={}", limits::AWAY_LEN),
         "BOT=B".into(),
+        "CALLERID=g".into(),
         format!("CASEMAPPING={}", casemapping.token()),
         format!("CHANLIMIT=#:{}", settings.channels_per_user),
         format!("CHANMODES={}", ircv3::mode::chanmodes_token()),
@@ -38,10 +43,13 @@ pub fn isupport(settings: &Settings, casemapping: Casemapping) -> Vec<String> {
         "CHANTYPES=#".into(),
         "ELIST=CMNTU".into(),
         "EXCEPTS=e".into(),
+        format!("EXTBAN={}", ircv3::extban::extban_token()),
+        "FORWARD=f".into(),
         format!("HOSTLEN={}", limits::HOST_LEN),
         "INVEX=I".into(),
         format!("KEYLEN={}", limits::KEY_LEN),
         format!("KICKLEN={}", limits::KICK_LEN),
+        "KNOCK".into(),
         format!("MAXLIST=Ibe:{}", settings.list_entries),
         format!("MODES={}", limits::MODES),
         format!("MONITOR={}", limits::MONITORED),
@@ -51,6 +59,7 @@ pub fn isupport(settings: &Settings, casemapping: Casemapping) -> Vec<String> {
         format!("NICKLEN={}", limits::NICK_LEN),
         format!("PREFIX={}", ircv3::mode::prefix_token()),
         "SAFELIST".into(),
+        format!("SILENCE={}", limits::SILENCED),
         "STATUSMSG=~&@%+".into(),
         format!(
             "TARGMAX=JOIN:,KICK:,LIST:,NAMES:,NOTICE:{n},PART:,PRIVMSG:{n},TAGMSG:{n},WHOIS:1",
@@ -109,6 +118,11 @@ impl Server {
         self.unregistered += 1;
         self.timers.look(now + self.settings.registration_ms, conn, serial);
         self.came(conn);
+        self.judge_address(conn);
+        // With login it may be let in later.
+        if !self.is_open_to(conn, true) {
+            self.close(conn, "The server takes no new connections now; try again later");
+        }
         if self.ending {
             self.close(conn, "The server is ending");
         }
@@ -124,11 +138,18 @@ impl Server {
         let here = self.throttles.came(origin.clone());
         let Some(limits) = limits else { return };
         let now = self.now.mono_ms;
-        if here > limits.connections {
-            self.close(conn, &format!("Too many connections from your address (at most {})", limits.connections));
+        let reason = if here > limits.connections {
+            format!("Too many connections from your address (at most {})", limits.connections)
         } else if !self.throttles.allow(Tried::Connection(origin), limits.connections_per_minute, 60_000, now) {
-            self.close(conn, "Too many new connections from your address; try again in a minute");
-        }
+            "Too many new connections from your address; try again in a minute".to_owned()
+        } else {
+            return;
+        };
+        self.notify(About::Limits, |server| {
+            let host = server.session(conn).map(|session| session.peer.host()).unwrap_or_default();
+            format!("a connection from {host} was refused: {reason}")
+        });
+        self.close(conn, &reason);
     }
 
     /// A gateway said whom a connection is for: the limits go by them from now on.
@@ -137,33 +158,12 @@ impl Server {
         let before = std::mem::replace(&mut session.peer, peer);
         self.throttles.went(&Origin::of(&before));
         self.came(conn);
+        self.judge_address(conn);
     }
 
     /// The limits that hold for a connection; `None` where none does.
     fn limits(&self, conn: ConnId) -> Option<Limits> {
         self.settings.throttle.as_ref()?.limits(&self.session(conn)?.peer)
-    }
-
-    /// Whether a login may be tried from here, and for this account; counts only failures.
-    pub fn may_try_login(&self, conn: ConnId, account: &str) -> bool {
-        let Some(session) = self.session(conn) else { return false };
-        let Some(throttle) = &self.settings.throttle else { return true };
-        let now = self.now.mono_ms;
-        let account = Tried::LoginTo(self.network.fold(account).as_str().into());
-        self.throttles.would_allow(&account, throttle.limits.login_failures_per_minute, now)
-            && throttle.limits(&session.peer).is_none_or(|limits| {
-                let from = Tried::LoginFrom(Origin::of(&session.peer));
-                self.throttles.would_allow(&from, limits.login_failures_per_minute, now)
-            })
-    }
-
-    /// Notes that a login failed.
-    pub fn login_failed(&mut self, conn: ConnId, account: &str) {
-        let Some(origin) = self.session(conn).map(|session| Origin::of(&session.peer)) else { return };
-        let now = self.now.mono_ms;
-        let account = self.network.fold(account).as_str().into();
-        self.throttles.allow(Tried::LoginTo(account), u32::MAX, 60_000, now);
-        self.throttles.allow(Tried::LoginFrom(origin), u32::MAX, 60_000, now);
     }
 
     /// Whether one more account may be registered from here; counts it.
@@ -194,15 +194,10 @@ impl Server {
         if let (Some(password), None, false) = (&password, account, registration.password_login_tried) {
             registration.password_login_tried = true;
             if let Some((name, secret)) = password.split_once(':') {
-                let (name, device) = command::authenticate::split_device(name);
-                if let Some(row) = self.network.account_by_name(name) {
-                    let (id, hash) = (row.id, row.password.clone());
-                    if self.may_try_login(conn, name) {
-                        let call = Call::Verify { password: secret.into(), hash: Some(hash) };
-                        let pending = Pending::PassLogin { account: id, name: name.into(), device: device.into() };
-                        self.call(ctx, call, pending);
-                        return;
-                    }
+                let (name, device) = login::split_device(name);
+                if self.network.account_by_name(name).is_some() {
+                    self.try_password(ctx, Door::Pass, name, device, secret);
+                    return;
                 }
             }
         }
@@ -216,9 +211,16 @@ impl Server {
                     self.refuse(ctx, "This server asks for a password");
                     return;
                 };
-                self.call(ctx, Call::Verify { password, hash: Some(hash) }, Pending::ServerPassword);
+                self.call(ctx, Call::Verify { password, hash: Some(hash), derive: None }, Pending::ServerPassword);
                 return;
             }
+        }
+        if self.judge_registration(conn) {
+            return;
+        }
+        if !self.is_open_to(conn, account.is_some()) {
+            self.refuse(ctx, "The server takes new connections only from those who log in with SASL now");
+            return;
         }
         // The nick may have been taken, or an account of that name made, since NICK.
         if let Some(owner) = self.network.user_by_nick(&nick) {
@@ -285,17 +287,20 @@ impl Server {
         let Some(session) = self.session_mut(ctx.conn) else { return };
         let early = session.registration.take().map(|registration| registration.metadata).unwrap_or_default();
         let (account, account_name) = (session.account, session.account_name.clone());
-        let (host, secure) = (session.peer.host(), session.peer.tls);
+        let (host, secure, ip) = (session.peer.host(), session.peer.tls, session.peer.ip);
+        let certfps = session.peer.certfp.iter().cloned().collect();
         self.unregistered -= 1;
         let user = format!("~{}", ircv3::name::sanitize_user(user, limits::USER_LEN - 1));
         let mut modes = Letters::of(&self.settings.default_user_modes);
         modes.set('Z', secure);
         let id = self.network.insert_user(User {
+            serial: 0,
             since,
             nick: nick.into(),
             folded: self.network.fold(nick),
             source: source(nick, &user, &host),
             user: user.into(),
+            plain_host: host.clone(),
             host,
             realname: ircv3::message::cut(realname, limits::REALNAME_LEN).into(),
             account,
@@ -306,9 +311,13 @@ impl Server {
             channels: SmallVec::new(),
             sessions: SmallVec::from_elem(ctx.conn, 1),
             invites: Vec::new(),
+            contacts: None,
+            certfps,
             signon: self.clock / 1000,
             spoke: self.now.mono_ms,
             secure,
+            oper: None,
+            notices: Letters::default(),
             left: 0,
             presence_kept: false,
         });
@@ -319,9 +328,11 @@ impl Server {
         command::metadata::adopt(self, id, since, early);
         self.keep_presence(id);
         self.welcome(ctx, id);
+        command::oper::come_by_certificate(self, ctx);
         let there = &self.network.users[id];
         let (folded, nick, source) = (there.folded.clone(), there.nick.clone(), there.source.clone());
         command::monitor::changed(self, &folded, &nick, Some(&source));
+        self.notify(About::Connects, |server| server.network.users[id].described("comes", &ip.to_string()));
         command::chathistory::replay(self, ctx, None);
     }
 
@@ -354,6 +365,7 @@ impl Server {
         command::metadata::adopt(self, user, seq, early);
         self.sum_away(user);
         self.welcome(ctx, user);
+        command::oper::come_by_certificate(self, ctx);
         for channel in self.network.users[user].channels.clone() {
             command::join::show(self, ctx, channel);
         }
@@ -431,14 +443,14 @@ impl Server {
     }
 
     /// A connection of a device has gone: where it was the last, the device has read so far.
-    fn device_left(&mut self, account: AccountId, device: &str, seen: Seq) {
+    pub(super) fn device_left(&mut self, account: AccountId, device: &str, seen: Seq) {
         if self.network.device_went(account, device) {
             self.submit_alone(Change::Seen { account, device, seen: Some(seen) });
         }
     }
 
     /// A connection is a device's from now on.
-    fn device_came(&mut self, account: AccountId, device: &str) {
+    pub(super) fn device_came(&mut self, account: AccountId, device: &str) {
         if self.network.device_came(account, device) {
             self.submit_alone(Change::Seen { account, device, seen: None });
         }
@@ -461,8 +473,13 @@ impl Server {
         let kept = there.account.is_some();
         let channels = there.channels.clone();
         let mut frame = self.frame_from(user, line);
+        self.notify(About::Quits, |server| server.network.users[user].described("goes", reason));
         if kept {
             for channel in &channels {
+                // What only some were shown is not in history.
+                if self.network.channels[*channel].unshown.contains(&user) {
+                    continue;
+                }
                 self.keep_event(
                     &mut frame,
                     *channel,
@@ -496,67 +513,6 @@ impl Server {
     pub(super) fn close_silent(&mut self, conn: ConnId, reason: &str) {
         let seen = self.session(conn).map_or(0, |session| session.heard_seq);
         self.close_seen(conn, reason, reason, None, seen);
-    }
-
-    // Accounts.
-
-    /// Logs a connection in: 900, and ACCOUNT to whom it concerns.
-    pub fn login(&mut self, ctx: &mut Ctx, account: AccountId, device: &str) {
-        let Some(row) = self.network.account(account) else { return };
-        let name = row.name.clone();
-        let replays = row.autoreplay_missed;
-        let after = self.network.seen(account, device);
-        let Some(session) = self.session_mut(ctx.conn) else { return };
-        let user = session.user;
-        let (old_account, old_device) = (session.account, session.device.clone());
-        session.replay_after = after.filter(|_| replays);
-        if let Some(old) = old_account {
-            self.device_left(old, &old_device, self.last_seq);
-        }
-        self.set_session_account(ctx.conn, account, &name, device);
-        let mask = match user {
-            Some(user) => self.network.users[user].source.to_string(),
-            None => format!("{}!*@*", ctx.reply.nick),
-        };
-        ctx.reply.numeric(Numeric::RPL_LOGGEDIN, &[&mask, &name], Some(&format!("You are now logged in as {name}")));
-        if let Some(user) = user {
-            for conn in self.network.users[user].sessions.clone() {
-                let other = self.session(conn).map(|session| (session.account, session.device.clone()));
-                let Some((was, device)) = other.filter(|(was, _)| *was != Some(account)) else { continue };
-                if let Some(was) = was {
-                    self.device_left(was, &device, self.last_seq);
-                }
-                self.set_session_account(conn, account, &name, &device);
-            }
-            self.submit(ctx, Change::LoggedIn { user, account, name });
-        }
-    }
-
-    fn set_session_account(&mut self, conn: ConnId, account: AccountId, name: &Arc<str>, device: &str) {
-        if let Some(session) = self.session_mut(conn) {
-            session.account = Some(account);
-            session.account_name = Some(name.clone());
-            session.device = device.into();
-            self.device_came(account, device);
-        }
-    }
-
-    /// Gives a user an account, and tells whom it concerns.
-    pub(super) fn set_account(&mut self, ctx: &mut Ctx, user: UserId, account: AccountId, name: Arc<str>) {
-        self.forget_presence(user);
-        let there = &mut self.network.users[user];
-        there.account = Some(account);
-        there.account_name = Some(name);
-        let mut line = Vec::with_capacity(96);
-        write_line(&mut line, &there.source, "ACCOUNT", &[there.account_name.as_deref().unwrap_or("*")], None);
-        let mut frame = self.frame_from(user, line);
-        frame.forms[0].needs = CapSet::of(&[Cap::AccountNotify]);
-        ctx.reply.frame(&frame);
-        let neighbours = self.network.neighbours(user);
-        let frame = Arc::new(frame);
-        self.frame_to_users(&neighbours, frame.clone(), Some(ctx.conn));
-        command::monitor::extend(self, user, &frame, &neighbours);
-        self.keep_presence(user);
     }
 }
 

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ircv3::negotiation::Negotiation;
-use ircv3::sasl::Assembler;
 use ircv3::{CapSet, Message};
 
 use crate::server::command::Pending;
+use crate::server::command::authenticate::Exchange;
 use crate::server::command::batch::Open;
 use crate::server::command::bulk::Bulk;
 use crate::server::command::monitor::Target;
@@ -82,7 +82,7 @@ pub struct Session {
     /// Before registration.
     pub registration: Option<Box<Registration>>,
     /// A SASL exchange under way.
-    pub sasl: Option<Box<Assembler>>,
+    pub sasl: Option<Box<Exchange>>,
     /// A message of several lines that it is sending.
     pub composing: Option<Box<Open>>,
     /// Lines that wait.

@@ -3,9 +3,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ircv3::sasl::Mechanism;
+
+use crate::accounts::{self, token::Tokens};
 use ircv3::Cidr;
 
 use crate::server::event::Peer;
+use crate::server::right::Rights;
+use crate::server::user::Letters;
 
 /// Settings of the state machine.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +19,12 @@ pub struct Settings {
     pub server_name: Arc<str>,
     /// NETWORK.
     pub network: Arc<str>,
+    /// What LINKS says the server is.
+    pub description: Box<str>,
+    /// The server that services are shown on in LINKS and MAP; `None` shows none.
+    pub services_name: Option<Box<str>>,
+    /// Whether those without `chghost` see QUIT and JOIN when a host changes.
+    pub rejoin_on_host_change: bool,
     /// The message of the day, line by line; `None` answers 422.
     pub motd: Option<Vec<String>>,
     /// ADMIN and INFO lines.
@@ -42,6 +53,14 @@ pub struct Settings {
     pub registration: bool,
     /// Whether accounts may be registered before the connection is.
     pub register_before_connect: bool,
+    /// How often SCRAM hashes a new password.
+    pub scram_iterations: u32,
+    /// SASL mechanisms that are offered, where the connection lets them be.
+    pub mechanisms: Vec<Mechanism>,
+    /// Bearer tokens that log in; `None` where none do.
+    pub tokens: Option<Arc<Tokens>>,
+    /// Whether a token for an account that is not there makes it.
+    pub token_autocreate: bool,
     /// Who stays on the network without a connection.
     pub always_on: AlwaysOn,
     /// Days without a connection after which they leave; 0 is never.
@@ -51,7 +70,7 @@ pub struct Settings {
     /// Limits and throttles by address and account.
     pub throttle: Option<Throttle>,
     /// Operators.
-    pub opers: Vec<Oper>,
+    pub opers: Vec<Arc<Oper>>,
     /// Bytes of a message of several lines, at most.
     pub multiline_bytes: usize,
     /// Lines of it, at most.
@@ -149,12 +168,22 @@ pub struct Limits {
 }
 
 /// An operator.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Oper {
     /// The name given to OPER.
     pub name: Box<str>,
-    /// bcrypt of the prehashed password.
-    pub password: Box<str>,
+    /// bcrypt of the prehashed password; `None` where the certificate is enough.
+    pub password: Option<Box<str>>,
+    /// SHA-256 of the certificate that it must show, in lower-case hex.
+    pub certfp: Option<Box<str>>,
+    /// Whether the certificate makes it an operator when it connects, without OPER.
+    pub auto: bool,
+    /// The name of its class; empty: none, and all rights.
+    pub class: Box<str>,
+    /// What it may do.
+    pub rights: Rights,
+    /// The notices that it gets from the start.
+    pub snomasks: Letters,
 }
 
 impl Default for Settings {
@@ -162,6 +191,9 @@ impl Default for Settings {
         Settings {
             server_name: "roost.local".into(),
             network: "Roost".into(),
+            description: "An IRC server you can come back to".into(),
+            services_name: None,
+            rejoin_on_host_change: false,
             motd: None,
             admin: Vec::new(),
             password: None,
@@ -176,6 +208,10 @@ impl Default for Settings {
             relay_when_store_fails: false,
             registration: true,
             register_before_connect: true,
+            scram_iterations: accounts::DEFAULT_ITERATIONS,
+            mechanisms: Mechanism::ALL.iter().map(|(mechanism, _)| *mechanism).collect(),
+            tokens: None,
+            token_autocreate: false,
             always_on: AlwaysOn::OptIn,
             always_on_expiry_days: 0,
             channel_registration: true,

@@ -7,8 +7,10 @@ use ircv3::Folded;
 use smallvec::SmallVec;
 
 use crate::server::event::ConnId;
-use crate::server::network::ChannelId;
+use crate::server::network::{ChannelId, UserId};
 use crate::server::record::{AccountId, Seq};
+use crate::server::right::Right;
+use crate::server::settings::Oper;
 
 /// Keys and values (METADATA).
 pub type Metadata = BTreeMap<Box<str>, Box<str>>;
@@ -53,9 +55,48 @@ impl Letters {
     }
 }
 
+/// Another user, whatever its nick is by now: the same person that is on, or the same account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contact {
+    /// Its place while it is on.
+    pub user: UserId,
+    serial: u64,
+    /// Its account.
+    pub account: Option<AccountId>,
+}
+
+impl Contact {
+    /// The user of this place.
+    pub fn of(id: UserId, user: &User) -> Contact {
+        Contact { user: id, serial: user.serial, account: user.account }
+    }
+
+    /// Whether it is this user.
+    pub fn is(&self, user: &User) -> bool {
+        self.serial == user.serial || self.account.is_some() && self.account == user.account
+    }
+}
+
+/// Whom a user lets write to it, and whom not.
+#[derive(Debug, Default)]
+pub struct Contacts {
+    /// ACCEPT.
+    pub accepted: Vec<Contact>,
+    /// Those to whom it wrote: they may answer. The oldest first.
+    pub addressed: Vec<Contact>,
+    /// SILENCE.
+    pub silenced: Vec<Box<str>>,
+    /// Channels that it knocked at, by their serial, and when (on the monotonic clock).
+    pub knocked: Vec<(u64, u64)>,
+    /// When it was last told of someone who may not write to it, on the monotonic clock.
+    pub told: Option<u64>,
+}
+
 /// A person.
 #[derive(Debug)]
 pub struct User {
+    /// Told apart from an earlier user in the same place; never used again within one start.
+    pub serial: u64,
     /// The number of the change that brought it: older history than this is not a guest's.
     pub since: Seq,
     /// The nick.
@@ -66,6 +107,8 @@ pub struct User {
     pub user: Box<str>,
     /// The host that others see.
     pub host: Arc<str>,
+    /// The host that it came with: bans of it hold whatever is shown instead.
+    pub plain_host: Arc<str>,
     /// The real name.
     pub realname: Box<str>,
     /// `nick!user@host`.
@@ -87,12 +130,20 @@ pub struct User {
     /// Channels it was invited to, by their serial, each with the moment (on the monotonic clock) at
     /// which the invitation ends.
     pub invites: Vec<(u64, u64)>,
+    /// Whom it lets write to it; `None` where it never said.
+    pub contacts: Option<Box<Contacts>>,
+    /// Fingerprints of its connections' certificates.
+    pub certfps: SmallVec<[Box<str>; 1]>,
     /// When it came, in seconds since 1970.
     pub signon: u64,
     /// When it last said something, on the monotonic clock.
     pub spoke: u64,
     /// Whether every session came over TLS.
     pub secure: bool,
+    /// What it may do as an operator.
+    pub oper: Option<Arc<Oper>>,
+    /// The notices that it hears (mode `s`).
+    pub notices: Letters,
     /// When its last connection went, in milliseconds since 1970; 0 while it has one.
     pub left: u64,
     /// The store has it as one that is always on.
@@ -109,6 +160,22 @@ impl User {
     /// Whether it is an operator.
     pub fn is_oper(&self) -> bool {
         self.modes.has('o')
+    }
+
+    /// Whether it is an operator who may do this.
+    pub fn may(&self, right: Right) -> bool {
+        self.is_oper() && self.oper.as_ref().is_some_and(|oper| oper.rights.has(right))
+    }
+
+    /// A line about it for server notices.
+    pub fn described(&self, what: &str, more: &str) -> String {
+        let account = self.account_name.as_deref().map(|name| format!(" as {name}")).unwrap_or_default();
+        format!("{} ({}@{}){account} {what} [{more}]", self.nick, self.user, self.host)
+    }
+
+    /// Whether it hears what is said in channels.
+    pub fn is_deaf(&self) -> bool {
+        self.modes.has('D')
     }
 
     /// Whether it is a bot.

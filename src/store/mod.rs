@@ -5,6 +5,7 @@
 //! [`Backend`] (how it is opened), a [`Writer`] and a [`Source`](reader::Source): an enum each, with
 //! one variant for every database that there is.
 
+mod backup;
 mod reader;
 mod sqlite;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod writer;
 
 use std::fs::{File, TryLockError};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,6 +30,8 @@ use crate::server::history::render;
 use crate::server::record::{ConversationId, HistoryQuery, Record, Seq, Snapshot};
 use crate::store::reader::Source;
 use crate::store::writer::{GroupCommit, Progress};
+
+pub use self::backup::{BackupError, backup, restore};
 
 /// Connections that read: enough that a long answer does not hold up the short ones.
 const READERS: usize = 4;
@@ -87,6 +91,15 @@ pub enum StoreError {
     /// The database cannot be opened or read.
     #[error("cannot open the database {}: {source}", path.display())]
     Open {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// The file is no database, or a damaged one.
+    #[error("the database {} is damaged or is none: {source}; nothing was written to it. `roost restore FILE` puts a \
+        backup in its place", path.display())]
+    Damaged {
         /// The database.
         path: PathBuf,
         /// Why.
@@ -257,16 +270,7 @@ pub(crate) enum Writer {
 impl Backend {
     /// The database of a URL, for this process alone as long as the file is held.
     fn claim(options: &Options) -> Result<(Backend, File), StoreError> {
-        let url = &options.url;
-        let path = match url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
-            Some(path) => path,
-            None if !url.contains("://") => url,
-            None => return Err(StoreError::Url { url: url.clone() }),
-        };
-        if path.is_empty() || path.starts_with(":memory:") || path.contains(['?', '\0']) {
-            return Err(StoreError::Url { url: url.clone() });
-        }
-        let path = PathBuf::from(path);
+        let path = sqlite_path(&options.url)?;
         let lock = lock(&path)?;
         Ok((Backend::Sqlite(sqlite::Database::new(path, options.sync)), lock))
     }
@@ -292,6 +296,13 @@ impl Backend {
         }
     }
 
+    /// Whether another program holds the database, which passes.
+    fn is_held(&self, error: &sqlx::Error) -> bool {
+        match self {
+            Backend::Sqlite(_) => sqlite::is_held(error),
+        }
+    }
+
     /// The error of a write.
     fn failed(&self, source: sqlx::Error) -> StoreError {
         match self {
@@ -314,16 +325,36 @@ impl Writer {
     }
 }
 
+/// The file of a database by its URL.
+fn sqlite_path(url: &str) -> Result<PathBuf, StoreError> {
+    let path = match url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
+        Some(path) => path,
+        None if !url.contains("://") => url,
+        None => return Err(StoreError::Url { url: url.to_owned() }),
+    };
+    if path.is_empty() || path.starts_with(":memory:") || path.contains(['?', '\0']) {
+        return Err(StoreError::Url { url: url.to_owned() });
+    }
+    // As in every URL of sqlx: these two stand for what would end the path, or begin such a code.
+    Ok(PathBuf::from(path.replace("%3F", "?").replace("%25", "%")))
+}
+
+/// Makes a directory that only its owner may look into, where there is none.
+pub fn make_private(directory: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
 /// Locks a file beside the database, whose lock ends with the process.
 fn lock(path: &Path) -> Result<File, StoreError> {
     let prepare = |path: &Path, source| StoreError::Prepare { path: path.to_owned(), source };
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-        std::fs::create_dir_all(directory).map_err(|source| prepare(directory, source))?;
+        make_private(directory).map_err(|source| prepare(directory, source))?;
     }
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let lock = PathBuf::from(name);
-    let file = File::options().create(true).append(true).open(&lock).map_err(|source| prepare(&lock, source))?;
+    let file =
+        File::options().create(true).append(true).mode(0o600).open(&lock).map_err(|source| prepare(&lock, source))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.to_owned(), lock }),

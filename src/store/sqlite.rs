@@ -2,11 +2,13 @@
 //!
 //! No memory mapping: a fault of the disk is an error then, and not the end of the process.
 
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::query::Query;
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous,
@@ -15,14 +17,16 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, Row, SqlSafeStr, Sq
 
 use crate::limits::STORE_BATCH;
 use crate::server::record::{
-    AccountRow, ChannelRow, ConversationId, ConversationRow, Kind, ListRow, MarkerRow, MessageRow, MetadataRow,
-    PresenceRow, Record, SeenRow, Seq, Snapshot, Wanted,
+    AccountRow, BanRow, ChannelRow, ConversationId, ConversationRow, CredentialsRow, Kind, ListRow, MarkerRow,
+    MessageRow, MetadataRow, PresenceRow, Record, SeenRow, Seq, Snapshot, Wanted,
 };
 use crate::store::reader::{Direction, Span};
 use crate::store::{StoreError, Sync};
 
-/// How long a statement waits for another program to let go of the database.
+/// How long a statement waits for another program to let go of the database; the writer then tries again.
 const BUSY: Duration = Duration::from_millis(500);
+/// How long the start waits for that.
+const BUSY_AT_START: Duration = Duration::from_secs(5);
 /// Pages of the log after which a commit copies it into the database: 16 MiB, so that a page which
 /// many commits touch is copied once. A task beside the writer that did it made no commit faster.
 const CHECKPOINT_PAGES: &str = "4096";
@@ -45,6 +49,9 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (3, "redaction", include_str!("migrations/sqlite/0003_redaction.sql")),
     (4, "metadata", include_str!("migrations/sqlite/0004_metadata.sql")),
     (5, "presence", include_str!("migrations/sqlite/0005_presence.sql")),
+    (6, "credentials", include_str!("migrations/sqlite/0006_credentials.sql")),
+    (7, "modes", include_str!("migrations/sqlite/0007_modes.sql")),
+    (8, "bans", include_str!("migrations/sqlite/0008_bans.sql")),
 ];
 
 /// Where the database is and how it is opened.
@@ -85,21 +92,35 @@ impl Database {
     /// Makes or opens the database, brings its schema up to date, counts this start, and reads the
     /// state. The count is on disk when this returns.
     pub async fn open(&self) -> Result<(Writer, Snapshot), StoreError> {
-        let failed = |source| StoreError::Open { path: self.path.clone(), source };
-        let options = self.writer_options().create_if_missing(true);
+        let failed = |source| {
+            let path = self.path.clone();
+            if is_damaged(&source) { StoreError::Damaged { path, source } } else { StoreError::Open { path, source } }
+        };
+        // Private messages and hashes of passwords: SQLite would make files that everyone may read, and gives those
+        // beside the database its mode.
+        let file = File::options().create(true).append(true).mode(0o600).open(&self.path);
+        file.map_err(|error| failed(Error::Io(error)))?;
+        let options = self.writer_options().busy_timeout(BUSY_AT_START);
         let mut connection = options.connect().await.map_err(failed)?;
         // The count of starts, below, is synced, and with it all that is before it in the log.
         sqlx::query("PRAGMA synchronous = NORMAL").execute(&mut connection).await.map_err(failed)?;
         let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
             Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
         });
-        Migrator::with_migrations(migrations.collect())
-            .run(&mut connection)
-            .await
-            .map_err(|source| StoreError::Migrate { path: self.path.clone(), source })?;
+        Migrator::with_migrations(migrations.collect()).run(&mut connection).await.map_err(|source| match source {
+            MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) if is_damaged(&source) => {
+                StoreError::Damaged { path: self.path.clone(), source }
+            }
+            source => StoreError::Migrate { path: self.path.clone(), source },
+        })?;
         sqlx::query("PRAGMA synchronous = FULL").execute(&mut connection).await.map_err(failed)?;
-        let snapshot = load(&mut connection).await.map_err(failed)?;
+        // What cannot be read stays as it is: the start counts only where all is there.
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let snapshot = load(&mut transaction).await.map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
         self.set_sync(&mut connection).await.map_err(failed)?;
+        let busy = format!("PRAGMA busy_timeout = {}", BUSY.as_millis());
+        sqlx::query(AssertSqlSafe(busy)).execute(&mut connection).await.map_err(failed)?;
         Ok((Writer { connection, inserts: inserts() }, snapshot))
     }
 
@@ -123,6 +144,21 @@ impl Database {
         let connection = options.thread_name(|n| format!("store-read-{n}")).connect().await?;
         Ok(Source { connection, scans: WANTED.map(scans), searches: WANTED.map(search) })
     }
+}
+
+/// Whether another program holds the database.
+pub fn is_held(error: &Error) -> bool {
+    matches!(code(error), Some(5 | 6))
+}
+
+/// Whether the file is damaged, or no database at all.
+fn is_damaged(error: &Error) -> bool {
+    matches!(code(error), Some(11 | 26))
+}
+
+/// SQLite's primary result code (<https://www.sqlite.org/rescode.html>).
+fn code(error: &Error) -> Option<u32> {
+    Some(error.as_database_error()?.code()?.parse::<u32>().ok()? & 0xff)
 }
 
 /// Classes of rows, as the index has them: text, events, redactions.
@@ -305,7 +341,18 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
             presence.execute(&mut *connection).await?;
             let metadata = sqlx::query("DELETE FROM metadata WHERE owner = ?").bind(format!("${id}"));
             metadata.execute(&mut *connection).await?;
+            let credentials = sqlx::query("DELETE FROM credential WHERE account = ?").bind(*id as i64);
+            credentials.execute(&mut *connection).await?;
             sqlx::query("DELETE FROM account WHERE id = ?").bind(*id as i64)
+        }
+        Record::Credentials(row) => {
+            let gone = sqlx::query("DELETE FROM credential WHERE account = ?").bind(row.account as i64);
+            gone.execute(&mut *connection).await?;
+            for (kind, text) in row.credentials.rows() {
+                let kept = sqlx::query("INSERT INTO credential (account, kind, text) VALUES (?, ?, ?)");
+                kept.bind(row.account as i64).bind(kind).bind(text).execute(&mut *connection).await?;
+            }
+            return Ok(());
         }
         Record::Channel(row) => {
             let (topic, setter, set_at) = match &row.topic {
@@ -314,7 +361,7 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
             };
             sqlx::query(
                 "INSERT OR REPLACE INTO channel (folded, name, founder, registered, created, topic, topic_setter, \
-                 topic_set_at, modes, key, \"limit\") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 topic_set_at, modes, key, \"limit\", forward) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )
             .bind(&*row.folded)
             .bind(&*row.name)
@@ -327,6 +374,7 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
             .bind(&*row.modes)
             .bind(row.key.as_deref())
             .bind(row.limit)
+            .bind(row.forward.as_deref())
         }
         Record::ChannelGone(folded) => {
             let list = sqlx::query("DELETE FROM list WHERE channel = ?").bind(&**folded);
@@ -359,6 +407,18 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
                 .bind(&*row.conversation)
                 .bind(row.time as i64)
         }
+        Record::Ban(row) => sqlx::query(
+            "INSERT OR REPLACE INTO ban (target, reason, oper_reason, setter, set_at, expires, unless_logged_in) \
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(&*row.target)
+        .bind(&*row.reason)
+        .bind(&*row.oper_reason)
+        .bind(&*row.setter)
+        .bind(row.set_at as i64)
+        .bind(row.expires.map(|expires| expires as i64))
+        .bind(row.unless_logged_in),
+        Record::BanGone(target) => sqlx::query("DELETE FROM ban WHERE target = ?").bind(&**target),
         Record::Presence(row) => sqlx::query(
             "INSERT OR REPLACE INTO presence (account, since, nick, user, host, realname, modes, away, channels, \
              signon, gone) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -394,16 +454,18 @@ async fn load(connection: &mut SqliteConnection) -> Result<Snapshot, Error> {
     let seen_seq: Option<i64> = sqlx::query_scalar("SELECT max(seq) FROM seen").fetch_one(&mut *connection).await?;
     let last_seq = last_seq.max(seen_seq).unwrap_or(0);
 
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::query("INSERT INTO meta (only, epoch, boot) VALUES (1, ?, 0) ON CONFLICT (only) DO NOTHING")
         .bind(rand::random::<u32>())
-        .execute(&mut *transaction)
+        .execute(&mut *connection)
         .await?;
-    let (epoch, boot): (u32, u32) =
-        sqlx::query_as("UPDATE meta SET boot = boot + 1 RETURNING epoch, boot").fetch_one(&mut *transaction).await?;
+    let (epoch, boot, secret): (u32, u32, Vec<u8>) =
+        sqlx::query_as("UPDATE meta SET boot = boot + 1, seed = coalesce(seed, ?) RETURNING epoch, boot, seed")
+            .bind(rand::random::<[u8; 32]>().to_vec())
+            .fetch_one(&mut *connection)
+            .await?;
+    let secret = secret.try_into().map_err(|_| Error::Decode("a secret that is not 32 bytes".into()))?;
     let connected = sqlx::query("UPDATE seen SET seq = ? WHERE seq IS NULL").bind(last_seq);
-    connected.execute(&mut *transaction).await?;
-    transaction.commit().await?;
+    connected.execute(&mut *connection).await?;
 
     let accounts =
         sqlx::query("SELECT id, name, folded, password, registered, autoreplay_missed, always_on, multiclient FROM account ORDER BY id")
@@ -421,9 +483,15 @@ async fn load(connection: &mut SqliteConnection) -> Result<Snapshot, Error> {
             })
             .fetch_all(&mut *connection)
             .await?;
+    let rows = sqlx::query("SELECT account, kind, text FROM credential ORDER BY account, kind, text")
+        .try_map(|row: SqliteRow| Ok((number(&row, 0)?, row.try_get::<String, _>(1)?, row.try_get::<String, _>(2)?)))
+        .fetch_all(&mut *connection)
+        .await?;
+    let credentials = CredentialsRow::gather(rows)
+        .ok_or_else(|| Error::Decode("a credential that this version does not understand".into()))?;
     let channels = sqlx::query(
-        "SELECT folded, name, founder, registered, created, topic, topic_setter, topic_set_at, modes, key, \"limit\" \
-         FROM channel ORDER BY folded",
+        "SELECT folded, name, founder, registered, created, topic, topic_setter, topic_set_at, modes, key, \"limit\", \
+         forward FROM channel ORDER BY folded",
     )
     .try_map(|row: SqliteRow| {
         let topic = match row.try_get::<Option<Box<str>>, _>(5)? {
@@ -440,6 +508,7 @@ async fn load(connection: &mut SqliteConnection) -> Result<Snapshot, Error> {
             modes: row.try_get(8)?,
             key: row.try_get(9)?,
             limit: row.try_get(10)?,
+            forward: row.try_get(11)?,
         })
     })
     .fetch_all(&mut *connection)
@@ -516,7 +585,38 @@ async fn load(connection: &mut SqliteConnection) -> Result<Snapshot, Error> {
     .fetch_all(&mut *connection)
     .await?;
     let last_seq = last_seq as u64;
-    Ok(Snapshot { epoch, boot, last_seq, accounts, channels, lists, conversations, seen, markers, metadata, presences })
+    let bans = sqlx::query(
+        "SELECT target, reason, oper_reason, setter, set_at, expires, unless_logged_in FROM ban ORDER BY set_at, target",
+    )
+    .try_map(|row: SqliteRow| {
+        Ok(BanRow {
+            target: row.try_get(0)?,
+            reason: row.try_get(1)?,
+            oper_reason: row.try_get(2)?,
+            setter: row.try_get(3)?,
+            set_at: number(&row, 4)?,
+            expires: row.try_get::<Option<i64>, _>(5)?.map(|expires| expires as u64),
+            unless_logged_in: row.try_get(6)?,
+        })
+    })
+    .fetch_all(&mut *connection)
+    .await?;
+    Ok(Snapshot {
+        epoch,
+        secret,
+        boot,
+        last_seq,
+        accounts,
+        credentials,
+        channels,
+        lists,
+        conversations,
+        seen,
+        markers,
+        bans,
+        metadata,
+        presences,
+    })
 }
 
 fn number(row: &SqliteRow, column: usize) -> Result<u64, Error> {
@@ -668,6 +768,6 @@ mod tests {
         )
         .unwrap();
         let error = try_open().err().unwrap();
-        assert!(matches!(error, StoreError::Open { .. }) && error.to_string().contains("roost.db"), "{error}");
+        assert!(matches!(error, StoreError::Damaged { .. }) && error.to_string().contains("roost.db"), "{error}");
     }
 }

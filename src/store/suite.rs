@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
+use ircv3::sasl::scram::{Credential, Hash};
 use ircv3::{Cap, CapSet};
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
 use proptest::test_runner::{Config, TestRunner};
@@ -19,8 +20,9 @@ use crate::limits::STORE_BATCH;
 use crate::server::event::{CallId, ConnId, Event, Returned};
 use crate::server::history::{render, select};
 use crate::server::record::{
-    AccountRow, Border, ChannelRow, ConversationRow, HistoryPage, HistoryQuery, Kind, ListRow, MarkerRow, MessageRow,
-    MetadataRow, PresenceRow, Range, Reader, Record, SeenRow, Seq, Snapshot, Wanted,
+    AccountRow, BanRow, Border, ChannelRow, ConversationRow, Credentials, CredentialsRow, HistoryPage, HistoryQuery,
+    Kind, ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow, Range, Reader, Record, SeenRow, Seq, Snapshot,
+    Wanted,
 };
 use crate::store::{Options, Store, StoreError, Sync, open};
 
@@ -203,12 +205,13 @@ fn an_url_that_is_not_understood_is_quoted() {
 fn each_start_is_counted_and_the_epoch_stays() {
     for bed in Bed::all() {
         let first = bed.open();
-        let epoch = first.snapshot.epoch;
-        assert_eq!(first.snapshot, Snapshot { epoch, boot: 1, ..Snapshot::default() });
+        let (epoch, secret) = (first.snapshot.epoch, first.snapshot.secret);
+        assert_ne!(secret, [0; 32]);
+        assert_eq!(first.snapshot, Snapshot { epoch, secret, boot: 1, ..Snapshot::default() });
         // Counted already where it dies at once.
-        assert_eq!(bed.killed().open().snapshot, Snapshot { epoch, boot: 2, ..Snapshot::default() });
+        assert_eq!(bed.killed().open().snapshot, Snapshot { epoch, secret, boot: 2, ..Snapshot::default() });
         first.close();
-        assert_eq!(bed.open().snapshot, Snapshot { epoch, boot: 2, ..Snapshot::default() });
+        assert_eq!(bed.open().snapshot, Snapshot { epoch, secret, boot: 2, ..Snapshot::default() });
     }
 }
 
@@ -225,6 +228,15 @@ fn account(id: u64, name: &str) -> AccountRow {
     }
 }
 
+fn credentials(account: u64, certificates: &str, iterations: u32) -> CredentialsRow {
+    let scram = Hash::ALL.map(|hash| Credential::fake(hash, b"secret", "alice", iterations)).to_vec();
+    let certificates = certificates.split(' ').map(Box::from).collect();
+    // The generator of the curve is a point on it, and so somebody's key.
+    let key = "A2sX0fLhLEJH+Lzm5WOkQPJ3A32BLeszoPShOUXYmMKW".parse().ok();
+    assert!(key.is_some());
+    CredentialsRow { account, credentials: Credentials { scram, certificates, key } }
+}
+
 fn channel(name: &str) -> ChannelRow {
     ChannelRow {
         folded: name.to_lowercase().into(),
@@ -236,6 +248,7 @@ fn channel(name: &str) -> ChannelRow {
         modes: "nt".into(),
         key: None,
         limit: None,
+        forward: None,
     }
 }
 
@@ -267,19 +280,42 @@ fn key(owner: &str, key: &str, value: Option<&str>) -> Record {
     Record::Metadata(Box::new(metadata(owner, key, value)))
 }
 
+fn ban(target: &str, set_at: u64, expires: Option<u64>) -> BanRow {
+    BanRow {
+        target: target.into(),
+        reason: "réason".into(),
+        oper_reason: "".into(),
+        setter: "alice!a@b".into(),
+        set_at,
+        expires,
+        unless_logged_in: expires.is_some(),
+    }
+}
+
 #[test]
 fn everything_is_there_after_a_restart_and_later_records_win() {
     for bed in Bed::all() {
         let running = bed.open();
         let topic = Some(("Tópic".into(), "alice!a@b".into(), 12));
-        let full = ChannelRow { topic, key: Some("k".into()), limit: Some(u32::MAX), ..channel("#Full") };
+        let full = ChannelRow {
+            topic,
+            key: Some("k".into()),
+            limit: Some(u32::MAX),
+            forward: Some("#Other".into()),
+            ..channel("#Full")
+        };
         let records = vec![
             Record::Account(Box::new(account(1, "Alice"))),
             Record::Account(Box::new(account(2, "Bob"))),
             Record::Seen(SeenRow { account: 2, device: "phone".into(), seq: Some(1) }),
+            Record::Credentials(Box::new(credentials(2, "ff", 4096))),
             Record::AccountGone(2),
             Record::Account(Box::new(account(3, "Bob"))),
             Record::Account(Box::new(AccountRow { password: "new".into(), ..account(1, "Alice") })),
+            Record::Credentials(Box::new(credentials(1, "aa bb", 4096))),
+            Record::Credentials(Box::new(credentials(1, "bb cc", 5000))),
+            Record::Credentials(Box::new(credentials(3, "cc", 4096))),
+            Record::Credentials(Box::new(CredentialsRow { account: 3, credentials: Credentials::default() })),
             Record::Channel(Box::new(channel("#Full"))),
             Record::Channel(Box::new(channel("#gone"))),
             Record::ListEntry(Box::new(entry("#gone", 'b', "*!*@*"))),
@@ -312,6 +348,11 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             Record::Presence(Box::new(presence(1, "#full:qo #b:"))),
             Record::AccountGone(4),
             Record::ChannelGone("#gone".into()),
+            Record::Ban(Box::new(ban("z!*@*", 1, None))),
+            Record::Ban(Box::new(ban("gone!*@*", 2, None))),
+            Record::Ban(Box::new(ban("192.0.2.0/24", 3, None))),
+            Record::Ban(Box::new(ban("192.0.2.0/24", 3, Some(u64::from(u32::MAX))))),
+            Record::BanGone("gone!*@*".into()),
         ];
         let records: Vec<_> = (1..).zip(records).collect();
         let last = records.last().unwrap().0;
@@ -319,9 +360,11 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
         running.committed(last);
         let expected = Snapshot {
             epoch: running.snapshot.epoch,
+            secret: running.snapshot.secret,
             boot: 2,
-            last_seq: 21,
+            last_seq: 26,
             accounts: vec![AccountRow { password: "new".into(), ..account(1, "Alice") }, account(3, "Bob")],
+            credentials: vec![credentials(1, "bb cc", 5000)],
             channels: vec![full],
             lists: vec![entry("#full", 'I', "i!*@*"), entry("#full", 'b', "b!*@*")],
             conversations: vec![
@@ -331,10 +374,11 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             ],
             seen: vec![
                 // It was connected: it has seen what there was.
-                SeenRow { account: 1, device: "".into(), seq: Some(21) },
+                SeenRow { account: 1, device: "".into(), seq: Some(26) },
                 SeenRow { account: 1, device: "laptop".into(), seq: Some(20) },
             ],
             markers: vec![MarkerRow { account: 1, conversation: "#full".into(), time: 6 }],
+            bans: vec![ban("z!*@*", 1, None), ban("192.0.2.0/24", 3, Some(u64::from(u32::MAX)))],
             metadata: [("#full", "avatar", "ä"), ("$1", "status", ""), ("$3", "status", "gone")]
                 .map(|(owner, key, value)| metadata(owner, key, Some(value)))
                 .into(),

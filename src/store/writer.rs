@@ -16,6 +16,9 @@ use crate::store::{Backend, Deliver, StoreError, Writer};
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 /// The longest wait.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
+/// For how long another program may hold the database before anyone is told: meanwhile what is written
+/// only waits. A backup or a look into the database takes less.
+const PATIENCE_WITH_OTHERS: Duration = Duration::from_secs(5);
 /// For how long a store that fails is tried once nothing more will come.
 const PATIENCE_AT_END: Duration = Duration::from_secs(5);
 
@@ -91,6 +94,7 @@ impl GroupCommit {
         let mut backoff = FIRST_BACKOFF;
         let mut give_up = None;
         let mut failing = false;
+        let started = Instant::now();
         loop {
             let error = match self.attempt(writer, batch).await {
                 Ok(()) => {
@@ -105,8 +109,9 @@ impl GroupCommit {
             if let Some(writer) = writer.take() {
                 let _ = writer.close().await;
             }
+            let held = self.backend.is_held(&error) && started.elapsed() < PATIENCE_WITH_OTHERS;
             let reason: Box<str> = self.backend.failed(error).to_string().into();
-            if !failing {
+            if !failing && !held {
                 failing = true;
                 self.progress.send_modify(|progress| progress.failing = true);
                 (self.deliver)(Event::StoreFailed(reason.clone()));
@@ -115,7 +120,10 @@ impl GroupCommit {
                 return Err(reason);
             }
             sleep(backoff).await;
-            backoff = (backoff * 2).min(LONGEST_BACKOFF);
+            // An attempt at a database that is held has waited already.
+            if !held {
+                backoff = (backoff * 2).min(LONGEST_BACKOFF);
+            }
         }
     }
 

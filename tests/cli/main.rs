@@ -81,6 +81,64 @@ fn check_finds_a_missing_certificate() {
 }
 
 #[test]
+fn check_names_file_line_key_and_what_would_be_right() {
+    let home = tempfile::tempdir().unwrap();
+    for (content, expected) in [
+        ("# one\n[server]\nnmae = \"x\"\n", "3: server.nmae: no such key; did you mean server.name?"),
+        ("[serverr]\nname = \"x.org\"\n", "1: serverr.name: no such key; did you mean server.name?"),
+        ("[store]\n\nsync = \"often\"\n", "3: store.sync: \"often\" is not possible; choose \"full\" or \"normal\""),
+        ("[server]\nname = 7\n", "2: server.name: 7 is not a string; put it in quotes"),
+        ("[server]\nworkers = 1000\n", "2: server.workers: 1000 is out of range; give a whole number from 0 to 256"),
+        (
+            "[listen]\nplain = [\"127.0.0.1:6667\", \"nowhere\"]\n",
+            "2: listen.plain: \"nowhere\" is not an address and port; write \"127.0.0.1:6667\", \"[::1]:6667\" or, \
+             for every interface, \"0.0.0.0:6667\"; for a unix socket \"unix:/run/roost.sock\", with a path of at most \
+             107 bytes",
+        ),
+        (
+            "[[oper]]\nname = \"a\"\n",
+            "2: oper.0.name: this operator has no password; each has a password, a fingerprint or both",
+        ),
+        ("[tls]\nkey = \"k.pem\"\n", "2: tls.key: has no certificate to it; give tls.certificate as well"),
+        (
+            "[server]\nmotd = \"none.txt\"\n",
+            "2: server.motd: \"none.txt\" cannot be read: No such file or directory (os error 2); give the path of a \
+             text file, or \"\"",
+        ),
+        ("[history]\nenabled = \"yes\"\n", "2: history.enabled: \"yes\" is not true or false (without quotes)"),
+        ("[server\n", "1: not TOML: unclosed table, expected `]`"),
+    ] {
+        std::fs::write(home.path().join("my.toml"), content).unwrap();
+        let line = fault(roost(home.path(), &["--config", "my.toml", "check"], b""));
+        assert_eq!(line, format!("my.toml:{expected}"), "{content:?}");
+    }
+    let line = fault(roost(home.path(), &["--config", "none.toml", "check"], b""));
+    assert!(line.starts_with("none.toml: cannot be read: ") && line.contains("--config"), "{line}");
+    let mut variable = Command::new(env!("CARGO_BIN_EXE_roost"));
+    variable.arg("check").current_dir(home.path()).env_clear().env("ROOST__STORE__SYNC", "sometimes");
+    let line = fault(variable.output().unwrap());
+    assert!(line.starts_with("ROOST__STORE__SYNC: store.sync: \"sometimes\" "), "{line}");
+}
+
+#[test]
+fn backup_and_restore_take_a_file() {
+    let home = tempfile::tempdir().unwrap();
+    for command in ["backup", "restore"] {
+        assert!(fault(roost(home.path(), &[command], b"")).ends_with("`roost --help` says what there is"));
+    }
+    let line = fault(roost(home.path(), &["backup", "roost.backup"], b""));
+    assert_eq!(line, "there is no database data/roost.db: is `data` or store.url right?");
+    let line = fault(roost(home.path(), &["restore", "roost.backup"], b""));
+    assert!(line.contains("roost.backup"), "{line}");
+    std::fs::write(home.path().join("my.toml"), "[store]\nurl = \"postgres://localhost/roost\"\n").unwrap();
+    for command in ["backup", "restore"] {
+        let line = fault(roost(home.path(), &["--config", "my.toml", command, "x"], b""));
+        assert!(line.contains("pg_dump") || line.contains("store.url"), "{line}");
+    }
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1, "something was made");
+}
+
+#[test]
 fn the_file_in_conf_is_read_where_it_is_there() {
     let home = tempfile::tempdir().unwrap();
     std::fs::create_dir(home.path().join("conf")).unwrap();
@@ -95,5 +153,5 @@ fn a_slip_on_the_command_line_is_one_line() {
         let line = fault(roost(home.path(), arguments, b""));
         assert!(line.ends_with("`roost --help` says what there is"), "{line}");
     }
-    assert!(printed(roost(home.path(), &["--help"], b"")).contains("passwd"));
+    assert!(printed(roost(home.path(), &["--help"], b"")).contains("backup"));
 }

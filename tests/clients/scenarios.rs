@@ -2,6 +2,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use p256::elliptic_curve::sec1::ToSec1Point as _;
+use sha2::{Digest as _, Sha256};
+
+use crate::client::texts;
 use crate::irssi::Irssi;
 use crate::program::wait_until;
 use crate::server::Server;
@@ -98,5 +104,44 @@ fn weechat_comes_back_after_sigkill_and_shows_what_it_missed_with_the_times_of_t
         let parts: Vec<&str> = line.split('\t').collect();
         assert_eq!(parts[2], text);
         assert_eq!(parts[0], time[..19].replace('T', " "), "{line}");
+    }
+}
+
+#[test]
+fn weechat_logs_in_by_every_mechanism_that_it_knows() {
+    // Without PLAIN, which WeeChat would take for a mechanism that it does not know.
+    let mechanisms = "SCRAM-SHA-256,SCRAM-SHA-512,ECDSA-NIST256P-CHALLENGE,EXTERNAL";
+    let server = Server::with(&[("ROOST__ACCOUNTS__MECHANISMS", mechanisms)]);
+    server.account("wanda", "sesame");
+    let keys = tempfile::tempdir().unwrap();
+    let mut wanda = server.user("guest");
+    wanda.ask("NS IDENTIFY wanda sesame");
+
+    // A key for ECDSA-NIST256P-CHALLENGE, as `openssl ecparam -genkey` makes it.
+    let key = p256::SecretKey::from_slice(&[7; 32]).unwrap();
+    let ecdsa = keys.path().join("ecdsa.pem");
+    std::fs::write(&ecdsa, key.to_sec1_pem(Default::default()).unwrap()).unwrap();
+    let public = STANDARD.encode(key.public_key().to_sec1_point(true).as_bytes());
+    assert!(texts(&wanda.ask(&format!("NS SET PUBKEY {public}")))[0].contains(&public));
+
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["wanda".to_owned()]).unwrap().self_signed(&pair).unwrap();
+    let pem = keys.path().join("client.pem");
+    std::fs::write(&pem, format!("{}{}", pair.serialize_pem(), certificate.pem())).unwrap();
+    let fingerprint: String = Sha256::digest(certificate.der()).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(texts(&wanda.ask(&format!("NS CERT ADD {fingerprint}")))[0].contains(&fingerprint));
+
+    for mechanism in ["scram-sha-256", "scram-sha-512", "ecdsa-nist256p-challenge", "external"] {
+        let home = tempfile::tempdir().unwrap();
+        let more = [
+            format!("/set irc.server.roost.sasl_mechanism {mechanism}"),
+            format!("/set irc.server.roost.sasl_key \"{}\"", ecdsa.display()),
+            format!("/set irc.server.roost.ssl_cert \"{}\"", pem.display()),
+            format!("/set irc.server.roost.tls_cert \"{}\"", pem.display()),
+        ];
+        let weechat = WeeChat::start_with(home.path(), server.tls, "wanda", "sesame", "#roost", &more);
+        weechat.shows("irc.server.roost", &["SASL authentication successful"]);
+        weechat.shows(ROOM, &["wanda", "joined"]);
+        weechat.quit();
     }
 }

@@ -17,6 +17,18 @@ pub struct WeeChat {
 impl WeeChat {
     /// Starts WeeChat in `directory`, which connects over TLS, logs in by SASL PLAIN and joins `channel`.
     pub fn start(directory: &Path, server: SocketAddr, nick: &str, password: &str, channel: &str) -> WeeChat {
+        WeeChat::start_with(directory, server, nick, password, channel, &[])
+    }
+
+    /// As [`WeeChat::start`], with these commands before it connects.
+    pub fn start_with(
+        directory: &Path,
+        server: SocketAddr,
+        nick: &str,
+        password: &str,
+        channel: &str,
+        more: &[String],
+    ) -> WeeChat {
         need("weechat-headless");
         fs::create_dir_all(directory).unwrap();
         let setup = [
@@ -41,13 +53,13 @@ impl WeeChat {
             format!("/set irc.server.roost.sasl_username \"{nick}\""),
             format!("/set irc.server.roost.sasl_password \"{password}\""),
             format!("/set irc.server.roost.autojoin \"{channel}\""),
-            "/connect roost".to_owned(),
         ];
+        let setup = setup.iter().map(String::as_str).chain(more.iter().map(String::as_str)).chain(["/connect roost"]);
         let output =
             |name: &str| Stdio::from(File::options().create(true).append(true).open(directory.join(name)).unwrap());
         let mut command = Command::new("weechat-headless");
         command.env("LC_ALL", "C.UTF-8").env("TZ", "UTC").arg("--dir").arg(directory);
-        for line in &setup {
+        for line in setup {
             command.args(["-r", line]);
         }
         command.stdin(Stdio::null()).stdout(output("stdout")).stderr(output("stderr"));

@@ -53,7 +53,7 @@ fn ls_302_offers_everything_with_values() {
     for cap in OFFERED {
         assert!(offered.contains_key(*cap), "{cap} is not offered: {offered:?}");
     }
-    assert_eq!(offered["sasl"], Some("PLAIN".to_owned()));
+    assert_eq!(offered["sasl"], Some("PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,ECDSA-NIST256P-CHALLENGE".to_owned()));
 }
 
 #[test]
@@ -73,7 +73,10 @@ fn c11_without_302_there_is_one_line_without_values() {
 fn c11_a_higher_version_is_302_and_the_answer_follows_the_request() {
     let server = Server::start();
     let mut client = server.connect();
-    assert_eq!(offered(&mut client, "CAP LS 307")["sasl"], Some("PLAIN".to_owned()));
+    assert_eq!(
+        offered(&mut client, "CAP LS 307")["sasl"],
+        Some("PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,ECDSA-NIST256P-CHALLENGE".to_owned())
+    );
     assert_eq!(offered(&mut client, "CAP LS")["sasl"], None);
 }
 
@@ -180,4 +183,47 @@ fn server_time_begins_with_the_acknowledgement_and_ends_with_its_removal() {
     for line in alice.ask("LUSERS") {
         assert!(line.tags().is_empty(), "{line:?}");
     }
+}
+
+#[test]
+fn other_settings_are_announced_to_whoever_wants_to_know() {
+    let start = "[accounts]\nregistration = true\n[history]\nenabled = true\n";
+    let server = Server::with_files(&[("conf/roost.toml", start)], &[]);
+    let mut notified = server.user_with("notified", "cap-notify draft/chathistory draft/account-registration");
+    let mut modern = server.connect();
+    modern.ask("CAP LS 302");
+    let mut old = server.user_with("old", "sasl");
+    let reload = |text: &str| {
+        std::fs::write(server.home().join("conf/roost.toml"), text).unwrap();
+        server.signal("HUP");
+    };
+    reload("[accounts]\nregistration = false\nmechanisms = [\"SCRAM-SHA-256\"]\n[history]\nenabled = false\n");
+    let gone = notified.line();
+    assert_eq!(gone.params()[..2], ["notified", "DEL"], "{gone:?}");
+    let mut names: Vec<&str> = gone.params()[2].split(' ').collect();
+    names.sort_unstable();
+    assert_eq!(names, ["draft/account-registration", "draft/chathistory", "draft/event-playback"]);
+    notified.expect(":roost.local CAP notified NEW :sasl=SCRAM-SHA-256");
+    assert_eq!(offered(&mut notified, "CAP LIST").into_keys().collect::<Vec<_>>(), ["cap-notify"]);
+    modern.expect(":roost.local CAP * DEL *");
+    modern.expect(":roost.local CAP * NEW :sasl=SCRAM-SHA-256");
+    old.silent();
+    // Without any mechanism there is no sasl.
+    reload("[accounts]\nmechanisms = [\"EXTERNAL\"]\n");
+    notified.expect(":roost.local CAP notified DEL :sasl");
+    notified.expect(":roost.local CAP notified NEW *draft/chathistory*");
+    notified.one("CAP REQ sasl").must_fit(":roost.local CAP notified NAK *sasl*");
+    reload("[accounts]\nmechanisms = [\"PLAIN\"]\n");
+    notified.expect(":roost.local CAP notified NEW :sasl=PLAIN");
+    // Nothing changes, so nothing is said.
+    reload("[accounts]\nmechanisms = [\"PLAIN\"]\n[channels]\nper_user = 3\n");
+    loop {
+        let lines = notified.ask("VERSION");
+        assert!(lines.iter().all(|line| line.command() != "CAP"), "{lines:#?}");
+        if lines.iter().any(|line| line.params().contains(&"CHANLIMIT=#:3")) {
+            break;
+        }
+    }
+    reload("[accounts]\nmechanisms = [\"PLAIN\", \"SCRAM-SHA-256\"]\n");
+    notified.expect(":roost.local CAP notified NEW :sasl=PLAIN,SCRAM-SHA-256");
 }

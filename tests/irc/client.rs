@@ -47,6 +47,8 @@ pub struct Client {
     bytes: Vec<u8>,
     waiting: VecDeque<Line>,
     ended: bool,
+    /// Whether the connection may end inside a line.
+    torn: bool,
     pings: u32,
     /// What went out and came in, for the message of a failed test.
     transcript: Vec<String>,
@@ -67,6 +69,7 @@ impl Client {
             bytes: Vec::new(),
             waiting: VecDeque::new(),
             ended: false,
+            torn: false,
             pings: 0,
             transcript: Vec::new(),
             nick: "*".to_owned(),
@@ -185,6 +188,25 @@ impl Client {
             lines.push(line);
         }
         lines
+    }
+
+    /// Reads until the connection ends, as it does when the server is killed: perhaps inside a line, which
+    /// nobody has seen then.
+    #[track_caller]
+    pub fn cut_off(&mut self) -> Vec<Line> {
+        self.torn = true;
+        self.closed()
+    }
+
+    /// Passes over lines until one with one of these commands comes.
+    #[track_caller]
+    pub fn one_of(&mut self, commands: &[&str]) -> Line {
+        loop {
+            let line = self.line();
+            if commands.contains(&line.command()) {
+                return line;
+            }
+        }
     }
 
     /// Registers without capabilities.
@@ -311,7 +333,7 @@ impl Client {
                     Err(why) => self.fail(&format!("{why}: {:?}", bytes.escape_ascii().to_string())),
                 }
             }
-            if self.ended && !self.bytes.is_empty() {
+            if self.ended && !self.bytes.is_empty() && !self.torn {
                 self.fail("the connection ended inside a line");
             }
         }

@@ -254,3 +254,86 @@ fn channel_modes_c_m_r_and_z_refuse_what_they_say() {
     alice.ask("MODE #room -R+z");
     server.user("erin").one("JOIN #room").must_fit(":roost.local 489 erin #room :*");
 }
+
+#[test]
+fn whoever_may_not_join_is_sent_on_once() {
+    let server = Server::start();
+    let (mut alice, mut bob) = (server.user("alice"), server.user("bob"));
+    for channel in ["#room", "#hall", "#far"] {
+        alice.join(channel);
+    }
+    bob.join("#bobs");
+    alice.one("MODE #room +f #nosuch").must_fit(":roost.local 696 alice #room f #nosuch :*");
+    alice.one("MODE #room +f #room").must_fit(":roost.local 696 alice #room f #room :*");
+    alice.one("MODE #room +f nochannel").must_fit(":roost.local 696 alice #room f nochannel :*");
+    alice.one("MODE #room +f #bobs").must_fit(":roost.local 482 alice #bobs :*");
+    assert_eq!(alice.one("MODE #room +f #HALL").params(), ["#room", "+f", "#hall"]);
+    alice.ask("MODE #hall +f #far");
+    assert_eq!(alice.ask("MODE #room")[0].params()[2..], ["+ntf", "#hall"]);
+    bob.join("#room");
+    bob.ask("PART #room");
+    for (set, unset) in [("+i", "-i"), ("+k key", "-k"), ("+l 1", "-l"), ("+b *!*@*", "-b *!*@*"), ("+R", "-R")] {
+        alice.ask(&format!("MODE #room {set}"));
+        let lines = bob.ask("JOIN #room");
+        lines[0].must_fit(":roost.local 470 bob #room #hall :*");
+        lines[1].must_fit(":bob!* JOIN #hall");
+        // Whoever is there already is told why it may not join.
+        let line = bob.one("JOIN #room");
+        assert!(["471", "473", "474", "475", "477"].contains(&line.command()), "{line:?}");
+        bob.ask("PART #hall");
+        alice.ask(&format!("MODE #room {unset}"));
+    }
+    // No further than that: two channels could send someone round for ever.
+    alice.ask("MODE #room +i");
+    alice.ask("MODE #hall +i");
+    let lines = bob.ask("JOIN #room");
+    assert_eq!(commands(&lines), ["470", "473"]);
+    assert_eq!(lines[1].params()[1], "#hall");
+    alice.one("MODE #room -f").must_fit(":alice!* MODE #room -f");
+    bob.one("JOIN #room").must_fit(":roost.local 473 bob #room :*");
+}
+
+#[test]
+fn formatting_is_refused_or_taken_off() {
+    let server = Server::start();
+    let mut alice = server.user_with("alice", "message-tags server-time batch draft/chathistory");
+    let mut bob = server.user_with("bob", "echo-message");
+    alice.join("#room");
+    bob.join("#room");
+    alice.ask("MODE #room +c");
+    bob.sync();
+    for text in ["\u{3}4red", "\u{2}bold", "\u{1}ACTION \u{1d}waves\u{1}"] {
+        bob.one(&format!("PRIVMSG #room :{text}")).must_fit(":roost.local 404 bob #room :*+c*");
+    }
+    alice.silent();
+    alice.ask("MODE #room -c+S");
+    bob.sync();
+    bob.one("PRIVMSG #room :\u{3}04,12red\u{f} and \u{2}bold\u{2}").must_fit("*PRIVMSG #room :red and bold");
+    find(&alice.sync(), "PRIVMSG").must_fit("*:bob!* PRIVMSG #room :red and bold");
+    bob.one("PRIVMSG #room :\u{3}4\u{2}").must_fit(":roost.local 404 bob #room :*+S*");
+    alice.silent();
+    let lines = alice.ask("CHATHISTORY LATEST #room * 10");
+    assert_eq!(all(&lines, "PRIVMSG").len(), 1, "{lines:#?}");
+    find(&lines, "PRIVMSG").must_fit("*:bob!* PRIVMSG #room :red and bold");
+}
+
+#[test]
+fn a_registered_channel_has_r_and_keeps_its_forward() {
+    let mut server = Server::start();
+    server.account("alice", "sesame");
+    let mut alice = server.logged_in("alice", "alice", "sesame", "");
+    alice.join("#hall");
+    alice.join("#room");
+    alice.ask("MODE #room +if #hall");
+    let lines = alice.ask("CS REGISTER #room");
+    find(&lines, "MODE").must_fit(":ChanServ!* MODE #room +r");
+    assert_eq!(all(&lines, "MODE")[1].params(), ["#room", "+q", "alice"]);
+    alice.ask("CS REGISTER #hall");
+    server.crash_and_restart();
+    let mut alice = server.logged_in("alice", "alice", "sesame", "");
+    alice.join("#room");
+    assert_eq!(alice.ask("MODE #room")[0].params()[2..], ["+inrtf", "#hall"]);
+    assert_eq!(commands(&server.user("bob").ask("JOIN #room"))[..2], ["470", "JOIN"]);
+    find(&alice.ask("CS DROP #room"), "MODE").must_fit(":ChanServ!* MODE #room -r");
+    assert!(!alice.ask("MODE #room")[0].params()[2].contains('r'));
+}

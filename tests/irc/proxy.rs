@@ -3,6 +3,8 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
+use tungstenite::client::IntoClientRequest;
+
 use crate::client::{Client, dial, find};
 use crate::server::{Server, free_ports, own_address};
 use crate::tls;
@@ -206,6 +208,49 @@ fn c54_whoever_is_trusted_may_begin_with_a_header_on_any_listener_and_only_begin
             break;
         }
     }
+}
+
+/// The address and the security of someone who comes through a web server that says `headers`.
+fn through_web_server(server: &Server, before: &[u8], headers: &[(&'static str, &str)], nick: &str) -> (String, bool) {
+    let mut stream = dial(server.websocket);
+    stream.write_all(before).unwrap();
+    let mut request = format!("ws://{}/", server.websocket).into_client_request().unwrap();
+    for (name, value) in headers {
+        request.headers_mut().append(*name, value.parse().unwrap());
+    }
+    let (mut socket, _) = tungstenite::client(request, stream).unwrap();
+    for line in [format!("NICK {nick}"), "USER u 0 * :u".to_owned(), format!("WHOIS {nick}")] {
+        socket.send(tungstenite::Message::text(line)).unwrap();
+    }
+    let (mut address, mut secure) = (String::new(), false);
+    loop {
+        let line = socket.read().unwrap().into_text().unwrap();
+        match line.split(' ').nth(1) {
+            Some("338") => address = line.split(' ').nth(5).unwrap().to_owned(),
+            Some("671") => secure = true,
+            Some("318") => return (address, secure),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_web_server_that_is_trusted_says_whom_it_speaks_for() {
+    let server = Server::with(&[("ROOST__LISTEN__PROXY_FROM", "localhost")]);
+    let for_ = "x-forwarded-for";
+    let seen = |before: &[u8], headers: &[(&'static str, &str)], nick: &str| {
+        through_web_server(&server, before, headers, nick)
+    };
+    assert_eq!(seen(b"", &[], "a"), ("127.0.0.1".into(), false));
+    assert_eq!(seen(b"", &[(for_, "6.6.6.6, 1.1.1.1")], "b"), ("1.1.1.1".into(), false));
+    let secure = [(for_, "2001:db8::1"), ("x-forwarded-proto", "https")];
+    assert_eq!(seen(b"", &secure, "c"), ("2001:db8::1".into(), true));
+    // After a PROXY header the request is the client's own.
+    let header = b"PROXY TCP4 2.2.2.2 127.0.0.1 1 2\r\n";
+    assert_eq!(seen(header, &[(for_, "1.1.1.1"), ("x-forwarded-proto", "https")], "d"), ("2.2.2.2".into(), false));
+    // From anyone else it is just talk.
+    let server = Server::start();
+    assert_eq!(through_web_server(&server, b"", &secure, "e"), ("127.0.0.1".into(), false));
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn a_registered_channel_survives_its_members_a_restart_and_sigkill() {
         let params: Vec<String> = modes[0].params().iter().map(|param| (*param).to_owned()).collect();
         let mut letters: Vec<char> = params[2].trim_start_matches('+').chars().collect();
         letters.sort_unstable();
-        assert_eq!(letters.into_iter().collect::<String>(), "iklmnt", "{modes:#?}");
+        assert_eq!(letters.into_iter().collect::<String>(), "iklmnrt", "{modes:#?}");
         assert!(params.contains(&"secret".to_owned()) && params.contains(&"5".to_owned()), "{modes:#?}");
         let bans = alice.ask("MODE #garden b");
         assert_eq!(bans.len(), 2, "the ban that was taken off stays off: {bans:#?}");

@@ -121,6 +121,40 @@ impl Server {
         wait_for_exit(&mut self.child)
     }
 
+    /// As [`Server::wait`], where it may take longer.
+    pub fn wait_for(&mut self, patience: Duration) -> ExitStatus {
+        wait_until(&mut self.child, patience)
+    }
+
+    /// A new process on the same data after the last one ended, which must refuse with one line and status 1;
+    /// the line.
+    #[track_caller]
+    pub fn refuses_to_start(&mut self) -> String {
+        self.start_or_refuse().expect("the server started")
+    }
+
+    /// A new process on the same data after the last one ended; where it refuses, its one line.
+    pub fn start_or_refuse(&mut self) -> Option<String> {
+        let printed = |name: &str| fs::read_to_string(self.home.path().join(name)).unwrap_or_default();
+        let before = ["stdout", "stderr"].map(|name| printed(name).len());
+        self.child = command(self.home.path(), self.plain, self.tls, self.websocket, &self.settings).spawn().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        // It listens before it opens the database, and greets when all is well: neither can be awaited.
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            if printed("stdout")[before[0]..].contains("Operator:") {
+                return None;
+            }
+            assert!(Instant::now() < deadline, "it neither started nor ended: {}", self.output());
+            thread::sleep(Duration::from_millis(3));
+        };
+        let said = printed("stderr").split_off(before[1]);
+        assert_eq!((status.code(), said.trim_end().lines().count()), (Some(1), 1), "{said}");
+        Some(said)
+    }
+
     /// SIGKILL, then a new process on the same data and ports.
     pub fn crash_and_restart(&mut self) {
         self.crash();
@@ -131,6 +165,14 @@ impl Server {
     pub fn crash(&mut self) {
         self.child.kill().unwrap();
         assert_eq!(self.child.wait().unwrap().signal(), Some(9));
+    }
+
+    /// A new process on the same data that is killed while it starts, `ms` milliseconds later.
+    pub fn start_and_crash(&mut self, ms: u64) {
+        self.child = command(self.home.path(), self.plain, self.tls, self.websocket, &self.settings).spawn().unwrap();
+        // Any moment will do, and there is none to wait for.
+        thread::sleep(Duration::from_millis(ms));
+        self.crash();
     }
 
     /// SIGTERM, then a new process on the same data and ports.
@@ -204,6 +246,7 @@ pub fn bare_command(home: &Path) -> Command {
         .env("ROOST__FLOOD__ENABLED", "false")
         .env("ROOST__THROTTLE__ENABLED", "false")
         .env("ROOST__ACCOUNTS__BCRYPT_COST", "4")
+        .env("ROOST__ACCOUNTS__SCRAM_ITERATIONS", "4096")
         // What the tests are about is what a client sees, not how hard the disk works for it.
         .env("ROOST__STORE__SYNC", "normal")
         .stdin(Stdio::null())
@@ -214,7 +257,11 @@ pub fn bare_command(home: &Path) -> Command {
 
 /// Waits for `child` to end by itself; kills it where it does not.
 pub fn wait_for_exit(child: &mut Child) -> ExitStatus {
-    let deadline = Instant::now() + PATIENCE;
+    wait_until(child, PATIENCE)
+}
+
+fn wait_until(child: &mut Child, patience: Duration) -> ExitStatus {
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(status) = child.try_wait().unwrap() {
             return status;
@@ -222,7 +269,7 @@ pub fn wait_for_exit(child: &mut Child) -> ExitStatus {
         if Instant::now() > deadline {
             let _ = child.kill();
             let _ = child.wait();
-            panic!("the server did not end within {PATIENCE:?}");
+            panic!("the server did not end within {patience:?}");
         }
         // std has no wait with a deadline.
         thread::sleep(Duration::from_millis(3));

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -106,6 +107,27 @@ fn a_second_roost_on_the_same_data_directory_refuses() {
     assert!(line.contains(&server.data().display().to_string()), "{line}");
     // The first one is none the worse for it.
     server.user("alice").silent();
+}
+
+#[test]
+fn what_roost_makes_is_for_its_owner_only() {
+    let server = Server::start();
+    server.user("alice").silent();
+    let modes = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o077;
+    assert_eq!(modes(&server.data()), 0);
+    for name in ["roost.db", "roost.db-wal", "roost.db-shm", "roost.db.lock", "tls/key.pem"] {
+        assert_eq!(modes(&server.data().join(name)), 0, "{name}");
+    }
+}
+
+#[test]
+fn a_data_directory_may_have_any_name() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("100% sure? ü");
+    let server = Server::with(&[("ROOST__DATA", data.to_str().unwrap())]);
+    server.user("alice").silent();
+    assert!(data.join("roost.db").exists());
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1, "nothing beside it");
 }
 
 #[test]

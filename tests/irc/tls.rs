@@ -56,7 +56,7 @@ impl ServerCertVerifier for AnyCertificate {
 pub type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// A TLS connection to the server, and the certificate it showed.
-fn connect(server: &Server, version: &'static SupportedProtocolVersion) -> (Client, CertificateDer<'static>) {
+pub fn connect(server: &Server, version: &'static SupportedProtocolVersion) -> (Client, CertificateDer<'static>) {
     over(dial(server.tls), version, None)
 }
 
@@ -66,6 +66,26 @@ pub fn over(
     version: &'static SupportedProtocolVersion,
     identity: Option<Identity>,
 ) -> (Client, CertificateDer<'static>) {
+    let connected = connected(stream, version, identity);
+    (connected.client, connected.certificate)
+}
+
+/// A connection by TLS.
+pub struct Connected {
+    /// The client.
+    pub client: Client,
+    /// What the server showed.
+    pub certificate: CertificateDer<'static>,
+    /// Keying material for the channel binding `tls-exporter`.
+    pub exporter: Vec<u8>,
+}
+
+/// As [`over`], with all that is known of the connection.
+pub fn connected(
+    stream: TcpStream,
+    version: &'static SupportedProtocolVersion,
+    identity: Option<Identity>,
+) -> Connected {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[version])
@@ -82,7 +102,8 @@ pub fn over(
         stream.conn.complete_io(&mut stream.sock).unwrap();
     }
     let certificate = stream.conn.peer_certificates().unwrap()[0].clone().into_owned();
-    (Client::over(Box::new(stream)), certificate)
+    let exporter = stream.conn.export_keying_material(vec![0; 32], b"EXPORTER-Channel-Binding", Some(b"")).unwrap();
+    Connected { client: Client::over(Box::new(stream)), certificate, exporter }
 }
 
 #[test]

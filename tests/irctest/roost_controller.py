@@ -39,9 +39,15 @@ def hash_password(password):
 class RoostController(BaseServerController, DirectoryBasedController):
     software_name = "Roost"
     _port_wait_interval = 0.01
-    supported_sasl_mechanisms = {"PLAIN"}
+    supported_sasl_mechanisms = {
+        "PLAIN",
+        "EXTERNAL",
+        "SCRAM-SHA-256",
+        "SCRAM-SHA-512",
+        "ECDSA-NIST256P-CHALLENGE",
+    }
     supports_sts = False
-    extban_mute_char = None
+    extban_mute_char = "m"
 
     # With a capability in this list, a test that finds it missing fails instead of being skipped.
     capabilities = frozenset(
@@ -75,13 +81,16 @@ class RoostController(BaseServerController, DirectoryBasedController):
             OptionalBehaviors.MULTI_NAMES_COMMAND,
             OptionalBehaviors.MULTI_PRIVMSG,
             OptionalBehaviors.SASL_AFTER_REGISTRATION,
+            OptionalBehaviors.SASL_REAUTHENTICATION,
         )
     )
 
     # Tokens of 005 that must be there, with these values.
     isupport = {
         "CASEMAPPING": "ascii",
+        "ACCOUNTEXTBAN": "a,account",
         "ELIST": patma.StrRe("[CMNTU]+"),
+        "EXTBAN": ",Uajmnrz",
         "INVEX": "I",
         "MSGREFTYPES": "msgid,timestamp",
         "PREFIX": "(qaohv)~&@%+",
@@ -122,7 +131,7 @@ class RoostController(BaseServerController, DirectoryBasedController):
             registration["allow-before-connect"] = True
         if self.test_config.ergo_config:
             self.test_config.ergo_config(conf)
-        self._conf, self._faketime = conf, faketime
+        self._conf, self._faketime, self._run_services = conf, faketime, run_services
         self._write_config()
         self._start()
 
@@ -157,7 +166,14 @@ class RoostController(BaseServerController, DirectoryBasedController):
         password = server.get("password")
         toml = {
             None: {"data": conf["datastore"]["path"]},
-            "server": {"name": server["name"], "network": conf["network"]["name"], "workers": 1},
+            "server": {
+                "name": server["name"],
+                "network": conf["network"]["name"],
+                # What irctest's other controllers call theirs.
+                "description": "test server",
+                "services": "My.Little.Services" if self._run_services else "",
+                "workers": 1,
+            },
             "listen": {
                 "plain": plain,
                 "tls": tls,
@@ -176,6 +192,8 @@ class RoostController(BaseServerController, DirectoryBasedController):
                 "registration": registration["enabled"],
                 "register_before_connect": registration.get("allow-before-connect", False),
                 "bcrypt_cost": registration["bcrypt-cost"],
+                # irctest's client hashes in Python.
+                "scram_iterations": 4096,
                 "always_on": accounts["multiclient"].get("always-on", "off").replace("disabled", "off"),
             },
             "channels": {

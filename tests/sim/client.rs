@@ -12,7 +12,9 @@ use crate::view::{Asked, AskedRange, View};
 /// Nicks, which are account names too.
 const NICKS: &[&str] = &["ann", "Bob", "cy", "dora", "eve", "fay", "gus", "hal"];
 /// Channels.
-const CHANNELS: &[&str] = &["#a", "#B", "#c", "#d[x]", "#ü", "#A"];
+const CHANNELS: &[&str] = &["#a", "#B", "#c", "#d[x]", "#ü", "#A", DIM];
+/// The channel whose modes hide members, and keep from most of them what is said.
+pub const DIM: &str = "#dim";
 const ABSURD: &[&str] = &[
     "*",
     "0",
@@ -36,6 +38,7 @@ const ABSURD: &[&str] = &[
 ];
 /// Commands that are sent with parameters of any kind.
 const ANY: &[&str] = &[
+    "ACCEPT",
     "ADMIN",
     "AUTHENTICATE",
     "AWAY",
@@ -50,6 +53,7 @@ const ANY: &[&str] = &[
     "JOIN",
     "KICK",
     "KILL",
+    "KNOCK",
     "LIST",
     "LUSERS",
     "MODE",
@@ -317,9 +321,16 @@ impl Client {
             43 => format!("MODE {room} -ikl k1"),
             44..46 => format!("TOPIC {room}{}", random.pick(&["", " :a topic", " :", " :ü and more"])),
             46..49 => format!("KICK {room} {who}{}", random.pick(&["", " :out", ",Bob,cy :all"])),
+            49..56 if room == DIM && random.percent(50) => {
+                format!("MODE {room} {}", random.pick(&["+D", "-D", "+u", "-u", "+Du", "-Du", "+U", "-U"]))
+            }
             49..56 => format!("MODE {room} {}", channel_modes(random, &who)),
             56 => {
-                format!("MODE {} {}", self.view.nick, random.pick(&["+i", "-i", "+B", "-B", "+w", "+o", "-o", "+xyz"]))
+                format!(
+                    "MODE {} {}",
+                    self.view.nick,
+                    random.pick(&["+i", "-i", "+B", "-B", "+w", "+o", "-o", "+xyz", "+D-p", "-D+p", "+gR", "-gR"])
+                )
             }
             57 => format!("MODE {}", any(random)),
             58..61 => format!("NICK {}", if random.percent(60) { who } else { any(random) }),
@@ -350,7 +361,33 @@ impl Client {
                 format!("CAP REQ :{}{}", random.pick(&["", if stays { "" } else { "-" }, "nope "]), cap.names()[0])
             }
             91 => (*random.pick(&["CAP LIST", "CAP LS 302", "CAP LS", "CAP END"])).to_owned(),
-            92 => "AUTHENTICATE PLAIN".to_owned(),
+            92 => format!(
+                "AUTHENTICATE {}",
+                random.pick(&[
+                    "PLAIN",
+                    "PLAIN",
+                    "PLAIN",
+                    "SCRAM-SHA-256",
+                    "SCRAM-SHA-256-PLUS",
+                    "SCRAM-SHA-512",
+                    "EXTERNAL",
+                    "ECDSA-NIST256P-CHALLENGE",
+                    "OAUTHBEARER",
+                    "IRCV3BEARER",
+                    "*",
+                ])
+            ),
+            // n,,n=ann,r=abc and p=tls-exporter,,n=ann,r=abc, ann, and nothing.
+            93 if random.percent(40) => format!(
+                "AUTHENTICATE {}",
+                random.pick(&[
+                    "biwsbj1hbm4scj1hYmM=",
+                    "cD10bHMtZXhwb3J0ZXIsLG49YW5uLHI9YWJj",
+                    "YW5u",
+                    "+",
+                    "Yz1iaXdzLHI9YWJjLHA9QUFBQQ==",
+                ])
+            ),
             93 => format!("AUTHENTICATE {}", plain(NICKS[random.below(NICKS.len())], random.percent(70))),
             94 if random.percent(40) => format!("QUIT{}", random.pick(&["", " :so long", " :"])),
             95 => format!("PING {}", random.pick(&["x", ":a b", ":"])),
@@ -490,7 +527,11 @@ fn text(random: &mut Random, counters: &mut Counters) -> String {
 }
 
 fn channel_modes(random: &mut Random, who: &str) -> String {
-    match random.below(14) {
+    match random.below(18) {
+        14 => format!("+b {}", random.pick(&["m:*!*@*", "a:ann", "n:U:", "j:#a", "m:m:x", "~r:*"])),
+        15 => (*random.pick(&["+N", "-N", "+c", "-c", "+S", "-S", "+P", "-P", "+rd", "-rd"])).to_owned(),
+        16 => format!("+f {}", channel(random)),
+        17 => "-f".to_owned(),
         0 => format!("+o {who}"),
         1 => format!("-o {who}"),
         2 => format!("+v {who}"),

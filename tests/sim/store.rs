@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use roost::server::event::{CallId, Returned};
 use roost::server::history;
 use roost::server::record::{
-    AccountId, AccountRow, ChannelRow, ConversationId, ConversationRow, HistoryQuery, ListRow, MarkerRow, MessageRow,
-    MetadataRow, PresenceRow, Record, SeenRow, Seq, Snapshot,
+    AccountId, AccountRow, BanRow, ChannelRow, ConversationId, ConversationRow, CredentialsRow, HistoryQuery, ListRow,
+    MarkerRow, MessageRow, MetadataRow, PresenceRow, Record, SeenRow, Seq, Snapshot,
 };
 
 use crate::violation::{Invariant, Outcome, broken};
@@ -19,12 +19,14 @@ pub struct Rows {
     pub messages: BTreeMap<Seq, MessageRow>,
     /// By number.
     pub accounts: BTreeMap<AccountId, AccountRow>,
+    pub credentials: BTreeMap<AccountId, CredentialsRow>,
     channels: BTreeMap<Box<str>, ChannelRow>,
     lists: BTreeMap<(Box<str>, char, Box<str>), ListRow>,
     conversations: BTreeMap<ConversationId, Box<str>>,
     seen: BTreeMap<(AccountId, Box<str>), Option<Seq>>,
     markers: BTreeMap<(AccountId, Box<str>), u64>,
     metadata: BTreeMap<(Box<str>, Box<str>), Box<str>>,
+    bans: Vec<BanRow>,
     presences: BTreeMap<AccountId, PresenceRow>,
 }
 
@@ -113,6 +115,7 @@ impl Store {
                 modes: "nt".into(),
                 key: None,
                 limit: None,
+                forward: None,
             };
             self.disk.channels.insert(row.folded.clone(), row);
         }
@@ -269,9 +272,11 @@ impl Store {
         let conversations = self.disk.conversations.iter();
         Snapshot {
             epoch: self.epoch,
+            secret: [5; 32],
             boot: self.boot,
             last_seq: self.last_seq(),
             accounts: self.disk.accounts.values().cloned().collect(),
+            credentials: self.disk.credentials.values().cloned().collect(),
             channels: self.disk.channels.values().cloned().collect(),
             lists: self.disk.lists.values().cloned().collect(),
             conversations: conversations
@@ -289,6 +294,7 @@ impl Store {
                 .iter()
                 .map(|((account, key), time)| MarkerRow { account: *account, conversation: key.clone(), time: *time })
                 .collect(),
+            bans: self.disk.bans.clone(),
             presences: self.disk.presences.values().cloned().collect(),
             metadata: self
                 .disk
@@ -318,10 +324,14 @@ impl Rows {
             }
             Record::AccountGone(id) => {
                 self.accounts.remove(&id);
+                self.credentials.remove(&id);
                 self.seen.retain(|(account, _), _| *account != id);
                 self.markers.retain(|(account, _), _| *account != id);
                 self.metadata.retain(|(owner, _), _| **owner != *format!("${id}"));
                 self.presences.remove(&id);
+            }
+            Record::Credentials(row) => {
+                self.credentials.insert(row.account, *row);
             }
             Record::Channel(row) => {
                 self.channels.insert(row.folded.clone(), *row);
@@ -343,6 +353,11 @@ impl Rows {
             Record::Marker(row) => {
                 self.markers.insert((row.account, row.conversation), row.time);
             }
+            Record::Ban(row) => {
+                self.bans.retain(|other| other.target != row.target);
+                self.bans.push(*row);
+            }
+            Record::BanGone(target) => self.bans.retain(|other| other.target != target),
             Record::Presence(row) => {
                 self.presences.insert(row.account, *row);
             }

@@ -8,6 +8,7 @@ use ircv3::time::parse_time;
 use ircv3::{Cap, CapSet, Message};
 use roost::server::record::{Kind, MessageRow, MsgId, Seq};
 
+use crate::client::DIM;
 use crate::store::{Store, token_of};
 use crate::violation::{Invariant, Outcome, broken};
 
@@ -51,6 +52,8 @@ pub enum AskedRange {
 pub struct Room {
     /// Folded nicks; `None` until a NAMES told.
     pub members: Option<BTreeSet<String>>,
+    /// What the last NAMES said, of the channel in which not everyone is told of everyone.
+    pub listed: Option<BTreeSet<String>>,
 }
 
 #[derive(Debug)]
@@ -243,7 +246,8 @@ impl View {
             self.nick = first.to_owned();
         }
         let right = if self.registered { first == self.nick } else { self.tried.iter().any(|tried| tried == first) };
-        if !right && first != "*" {
+        // KNOCK is told to a channel: 710 is addressed to it.
+        if !right && first != "*" && command != "710" {
             return broken(Invariant::Lines, format!("a numeric for {first}, not for {}", self.nick));
         }
         Ok(())
@@ -485,6 +489,8 @@ impl View {
         let Some(seq) = found else {
             // Where nothing waits for the store, a crash may lose what was shown.
             let kept = target.starts_with('#') && message.command() != "TAGMSG" && facts.history && facts.strict;
+            // What only operators get is nobody's history.
+            let kept = kept && fold(&target) != DIM;
             if kept && message.source().is_some_and(|source| source.contains('!')) {
                 return broken(Invariant::Durable, format!("a message to {target} is not stored"));
             }
@@ -739,6 +745,7 @@ impl View {
                 let text = format!("{}: {channel} has {names:?}, but the lines say {members:?}", self.nick);
                 return broken(Invariant::Members, text);
             }
+            _ if fold(channel) == DIM => room.listed = Some(names),
             _ => room.members = Some(names),
         }
         Ok(())

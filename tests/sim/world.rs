@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use ircv3::{Cap, CapSet, Message};
+use ircv3::sasl::scram::ChannelBindings;
+use ircv3::{Cap, CapSet, Message, Rank};
+use roost::accounts::Secrets;
 use roost::limits;
 use roost::server::Server;
 use roost::server::action::{Actions, Call, NetAction};
@@ -14,9 +16,10 @@ use roost::server::frame::Frame;
 use roost::server::history;
 use roost::server::network::{Conversation, Network, UserId};
 use roost::server::record::{Kind, MessageRow, Reader, Record, Seq, Snapshot};
+use roost::server::right::Rights;
 use roost::server::settings::{Limits, Oper, Settings, Throttle};
 
-use crate::client::{Client, Counters, Persona};
+use crate::client::{Client, Counters, DIM, Persona};
 use crate::edge::{Edge, Typed};
 use crate::fault::{Fault, Planted};
 use crate::random::Random;
@@ -142,7 +145,12 @@ fn settings(random: &mut Random, password: bool) -> Settings {
             limits: Limits { connections: 8, registrations_per_hour: 4, ..Throttle::default().limits },
             ..Throttle::default()
         }),
-        opers: vec![Oper { name: "admin".into(), password: "h:right".into() }],
+        opers: vec![Arc::new(Oper {
+            name: "admin".into(),
+            password: Some("h:right".into()),
+            rights: Rights::ALL,
+            ..Oper::default()
+        })],
         client_tag_deny: if random.percent(30) { vec!["*".into(), "-draft/react".into()] } else { Vec::new() },
         default_user_modes: (*random.pick(&["i", "", "iB"])).to_owned(),
         ..Settings::default()
@@ -375,10 +383,14 @@ impl<'a> World<'a> {
         }
         let returned = match call {
             _ if self.random.percent(5) => Returned::Failed("busy".into()),
-            Call::Hash { password } => Returned::Hashed(format!("h:{password}").into()),
-            Call::Verify { password, hash } => {
+            Call::Hash { password, .. } => {
+                Returned::Hashed(Box::new(Secrets { hash: format!("h:{password}").into(), scram: Vec::new() }))
+            }
+            Call::Verify { password, hash, .. } => {
                 Returned::Verified(hash.is_some_and(|hash| *hash == *format!("h:{password}")))
             }
+            Call::Reload => Returned::Reloaded,
+            Call::Token { .. } => Returned::Token(Err("no".into())),
             Call::History(_) | Call::Find { .. } => return Ok(()),
         };
         self.handle(Event::Returned(id, returned), &[])
@@ -403,6 +415,7 @@ impl<'a> World<'a> {
             tls: self.random.percent(50),
             websocket: self.random.percent(20),
             certfp: self.random.percent(10).then(|| "abcd".into()),
+            bindings: ChannelBindings { exporter: self.random.percent(20).then(|| [7; 32].into()), end_point: None },
             host: None,
         };
         self.handle(Event::Opened(conn, Box::new(peer)), &[])?;
@@ -988,9 +1001,24 @@ impl<'a> World<'a> {
         let mut real: Vec<String> = Vec::new();
         for channel in there.channels.iter().map(|id| &network.channels[*id]) {
             let name = channel.folded.as_str().to_owned();
-            let members: BTreeSet<String> =
-                channel.members.keys().map(|user| network.users[*user].folded.as_str().to_owned()).collect();
-            match view.rooms.get(&name).and_then(|room| room.members.as_ref()) {
+            let dim = name == DIM;
+            // Of an auditorium's audience, not even oneself is listed.
+            let listed = |other: UserId| {
+                let shown = if channel.modes.has('u') && other == user {
+                    channel.is_shown(user) || channel.ranks(user).is_some_and(|ranks| ranks.at_least(Rank::Halfop))
+                } else {
+                    channel.shows(user, other)
+                };
+                !dim || shown || there.is_oper()
+            };
+            let members: BTreeSet<String> = channel
+                .members
+                .keys()
+                .filter(|other| listed(**other))
+                .map(|other| network.users[*other].folded.as_str().to_owned())
+                .collect();
+            let known = view.rooms.get(&name).and_then(|room| if dim { &room.listed } else { &room.members }.as_ref());
+            match known {
                 Some(known) if *known == members => {}
                 known => {
                     let text = format!("client {at} sees {known:?} in {name}, there are {members:?}");
@@ -1119,6 +1147,7 @@ struct Scene {
     channels: BTreeMap<String, Vec<UserId>>,
     sessions: BTreeMap<UserId, Vec<(ConnId, CapSet)>>,
     nicks: BTreeMap<String, UserId>,
+    deaf: BTreeSet<UserId>,
 }
 
 /// How many copies of a message a connection gets.
@@ -1148,6 +1177,7 @@ impl Scene {
                 .map(|(id, user)| (id, user.sessions.iter().map(|conn| (*conn, caps(conn))).collect()))
                 .collect(),
             nicks: network.users.iter().map(|(id, user)| (user.folded.as_str().to_owned(), id)).collect(),
+            deaf: network.users.iter().filter(|(_, user)| user.is_deaf()).map(|(id, _)| id).collect(),
         }
     }
 
@@ -1170,7 +1200,7 @@ impl Scene {
             }
         };
         if key.starts_with('#') {
-            for user in self.channels.get(key).into_iter().flatten() {
+            for user in self.channels.get(key).into_iter().flatten().filter(|user| !self.deaf.contains(user)) {
                 add(*user, true);
             }
             if let Some(sender) = sender {

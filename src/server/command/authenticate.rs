@@ -1,17 +1,75 @@
-//! AUTHENTICATE (<https://ircv3.net/specs/extensions/sasl-3.2>), mechanism PLAIN (RFC 4616).
+//! AUTHENTICATE (<https://ircv3.net/specs/extensions/sasl-3.2>): the exchange of each mechanism, up to
+//! the gate in `login.rs`. Whoever is logged in may log in again, to the same account or another.
 
 use ircv3::numeric::Numeric;
-use ircv3::sasl::{Assembler, CHUNK_BYTES, Outcome, parse_plain};
+use ircv3::sasl::bearer::{OauthError, oauth_error, parse_ircv3, parse_oauth};
+use ircv3::sasl::ecdsa::{self, PublicKey};
+use ircv3::sasl::scram::{self, ChannelBindings, ClientFirst, Hash, ScramError};
+use ircv3::sasl::{Assembler, CHUNK_BYTES, Mechanism, Outcome, chunks, list, parse_plain};
 use ircv3::{Cap, Message};
 
 use crate::limits;
 use crate::server::action::Call;
-use crate::server::command::Pending;
+use crate::server::command::{Pending, register};
+use crate::server::event::{Peer, Returned};
+use crate::server::login::{Door, Refused, split_device};
 use crate::server::record::AccountId;
+use crate::server::settings::Settings;
 use crate::server::{Ctx, Server};
 
-/// The mechanisms, as 908 and the capability's value list them.
-pub const MECHANISMS: &str = "PLAIN";
+/// A login under way.
+#[derive(Debug)]
+pub struct Exchange {
+    assembler: Assembler,
+    step: Step,
+}
+
+/// Which response of the client is due.
+#[derive(Debug)]
+enum Step {
+    /// PLAIN's only one.
+    Plain,
+    /// EXTERNAL's only one.
+    External,
+    /// SCRAM's first message.
+    ScramFirst { hash: Hash, plus: bool },
+    /// SCRAM's final message.
+    ScramFinal { exchange: Box<scram::Exchange>, name: Box<str>, device: Box<str> },
+    /// The empty one after the server has proved itself.
+    ScramEnd { account: AccountId, device: Box<str> },
+    /// The account of ECDSA-NIST256P-CHALLENGE.
+    EcdsaAccount,
+    /// The signature.
+    EcdsaSignature { challenge: Vec<u8>, key: Option<(AccountId, PublicKey)>, name: Box<str>, device: Box<str> },
+    /// OAUTHBEARER's only one, where it succeeds.
+    Oauth,
+    /// The byte 1 that answers the challenge with the error.
+    OauthRefused { why: &'static str },
+    /// IRCV3BEARER's only one.
+    Ircv3Bearer,
+}
+
+/// A token that is being looked at.
+#[derive(Debug)]
+pub struct Presented {
+    /// Whom the client wants to act as; empty: whoever the token is for.
+    authzid: Box<str>,
+    /// Whether it came by OAUTHBEARER, whose errors are challenges.
+    oauth: bool,
+}
+
+/// The mechanisms that a connection may use, in the order of the table.
+pub fn offered(settings: &Settings, peer: &Peer) -> Vec<Mechanism> {
+    let possible = |mechanism: &Mechanism| match mechanism {
+        Mechanism::Plain | Mechanism::Scram(_) | Mechanism::Ecdsa => true,
+        Mechanism::External => peer.tls,
+        // Both ends must see one TLS connection, which is not so behind a proxy that ends it.
+        Mechanism::ScramPlus(_) => peer.bindings.is_some(),
+        Mechanism::OauthBearer | Mechanism::Ircv3Bearer => settings.tokens.is_some(),
+    };
+    let all = Mechanism::ALL.iter().map(|(mechanism, _)| *mechanism);
+    all.filter(|mechanism| settings.mechanisms.contains(mechanism)).filter(possible).collect()
+}
 
 /// AUTHENTICATE
 pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
@@ -19,110 +77,278 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     // A client that pipelines may not have asked for `sasl` by name; that it speaks CAP says enough.
     let speaks_cap = server.session(ctx.conn).is_some_and(|session| session.negotiation.version() > 0);
     if !ctx.reply.caps.has(Cap::Sasl) && !speaks_cap {
-        ctx.reply.numeric(
-            Numeric::ERR_SASLFAIL,
-            &[],
-            Some("SASL authentication failed: request the sasl capability first"),
-        );
+        fail(server, ctx, "request the sasl capability first");
         return;
     }
     let Some(session) = server.session_mut(ctx.conn) else { return };
-    let Some(assembler) = &mut session.sasl else {
+    let Some(mut exchange) = session.sasl.take() else {
         begin(server, ctx, param);
         return;
     };
-    match assembler.push(param) {
-        Outcome::More => {}
-        Outcome::Done(response) => {
-            session.sasl = None;
-            plain(server, ctx, &response);
-        }
-        Outcome::Aborted => {
-            session.sasl = None;
-            ctx.reply.numeric(Numeric::ERR_SASLABORTED, &[], Some("SASL authentication aborted"));
-        }
+    match exchange.assembler.push(param) {
+        Outcome::More => session.sasl = Some(exchange),
+        Outcome::Done(response) => go_on(server, ctx, exchange.step, &response),
+        Outcome::Aborted => aborted(ctx),
         Outcome::TooLong if param.len() <= CHUNK_BYTES => {
-            session.sasl = None;
-            fail(ctx, "the response is longer than any that could be right");
+            fail(server, ctx, "the response is longer than any that could be right");
         }
-        Outcome::TooLong => {
-            session.sasl = None;
-            ctx.reply.numeric(Numeric::ERR_SASLTOOLONG, &[], Some("SASL message too long"));
-        }
-        Outcome::BadBase64 => {
-            session.sasl = None;
-            fail(ctx, "the response is not base64");
-        }
+        Outcome::TooLong => ctx.reply.numeric(Numeric::ERR_SASLTOOLONG, &[], Some("SASL message too long")),
+        Outcome::BadBase64 => fail(server, ctx, "the response is not base64"),
     }
 }
 
-fn begin(server: &mut Server, ctx: &mut Ctx, mechanism: &str) {
-    if mechanism == "*" {
-        ctx.reply.numeric(Numeric::ERR_SASLABORTED, &[], Some("SASL authentication aborted"));
-        return;
-    }
-    if !mechanism.eq_ignore_ascii_case("PLAIN") {
-        ctx.reply.numeric(Numeric::RPL_SASLMECHS, &[MECHANISMS], Some("are available SASL mechanisms"));
-        fail(ctx, "no such mechanism");
-        return;
-    }
-    let Some(session) = server.session_mut(ctx.conn) else { return };
-    session.sasl = Some(Box::new(Assembler::new(limits::SASL_RESPONSE_BYTES)));
-    // Without source and tags: old clients take it in no other form.
-    ctx.reply.bare("AUTHENTICATE", "+");
+/// 906
+pub fn aborted(ctx: &mut Ctx) {
+    ctx.reply.numeric(Numeric::ERR_SASLABORTED, &[], Some("SASL authentication aborted"));
 }
+
+fn begin(server: &mut Server, ctx: &mut Ctx, name: &str) {
+    if name == "*" {
+        aborted(ctx);
+        return;
+    }
+    let Some(session) = server.session(ctx.conn) else { return };
+    let offered = offered(&server.settings, &session.peer);
+    let step = match Mechanism::by_name(name).filter(|mechanism| offered.contains(mechanism)) {
+        Some(Mechanism::Plain) => Step::Plain,
+        Some(Mechanism::External) => Step::External,
+        Some(Mechanism::Scram(hash)) => Step::ScramFirst { hash, plus: false },
+        Some(Mechanism::ScramPlus(hash)) => Step::ScramFirst { hash, plus: true },
+        Some(Mechanism::Ecdsa) => Step::EcdsaAccount,
+        Some(Mechanism::OauthBearer) => Step::Oauth,
+        Some(Mechanism::Ircv3Bearer) => Step::Ircv3Bearer,
+        None => {
+            // A client may take a name that RFC 4422 does not allow for the end of the list.
+            let named = list(offered.into_iter().filter(|mechanism| mechanism.has_proper_name()));
+            let named = if named.is_empty() { "*" } else { &named };
+            ctx.reply.numeric(Numeric::RPL_SASLMECHS, &[named], Some("are available SASL mechanisms"));
+            fail(server, ctx, "no such mechanism");
+            return;
+        }
+    };
+    challenge(server, ctx, b"", step);
+}
+
+/// Sends a challenge and waits for the response to it.
+fn challenge(server: &mut Server, ctx: &mut Ctx, data: &[u8], step: Step) {
+    let Some(session) = server.session_mut(ctx.conn) else { return };
+    session.sasl = Some(Box::new(Exchange { assembler: Assembler::new(limits::SASL_RESPONSE_BYTES), step }));
+    for chunk in chunks(data) {
+        // Without source and tags: old clients take it in no other form.
+        ctx.reply.bare("AUTHENTICATE", &chunk);
+    }
+}
+
+fn fail(server: &mut Server, ctx: &mut Ctx, why: &str) {
+    server.turn_away(ctx, Door::Sasl, Refused::Unfit(why));
+}
+
+fn go_on(server: &mut Server, ctx: &mut Ctx, step: Step, response: &[u8]) {
+    match step {
+        Step::EcdsaSignature { name, .. } | Step::ScramFinal { name, .. }
+            if !server.may_try_login(ctx.conn, Some(&name)) =>
+        {
+            // Others may have guessed since this exchange began.
+            server.turn_away(ctx, Door::Sasl, Refused::Throttled);
+        }
+        Step::Plain => plain(server, ctx, response),
+        Step::External => external(server, ctx, response),
+        Step::ScramFirst { hash, plus } => scram_first(server, ctx, hash, plus, response),
+        Step::ScramFinal { exchange, name, device } => scram_final(server, ctx, *exchange, &name, &device, response),
+        Step::ScramEnd { account, device } if response.is_empty() => server.admit(ctx, Door::Sasl, account, &device),
+        Step::ScramEnd { .. } => fail(server, ctx, "the last response of SCRAM is empty (AUTHENTICATE +)"),
+        Step::EcdsaAccount => ecdsa_account(server, ctx, response),
+        Step::EcdsaSignature { challenge, key, name, device } => match key {
+            Some((account, key)) if key.has_signed(&challenge, response) => {
+                server.admit(ctx, Door::Sasl, account, &device);
+            }
+            _ => server.turn_away(ctx, Door::Sasl, Refused::Wrong(Some(&name))),
+        },
+        Step::Oauth => match parse_oauth(response) {
+            Some(bearer) if !bearer.token.is_empty() => token(server, ctx, &bearer.authzid, bearer.token, true),
+            _ => refuse_token(server, ctx, OauthError::InvalidRequest, true, "that is no response of OAUTHBEARER"),
+        },
+        Step::OauthRefused { why } => fail(server, ctx, why),
+        Step::Ircv3Bearer => match parse_ircv3(response) {
+            Some(bearer) => token(server, ctx, &bearer.authzid, bearer.token, false),
+            None => fail(server, ctx, "IRCV3BEARER takes account NUL type NUL token, and type is jwt or oauth2"),
+        },
+    }
+}
+
+/// Whether a client wants to act as another than it is, which nobody may.
+fn acts_for_another(server: &Server, authzid: &str, name: &str) -> bool {
+    let (authzid, _) = split_device(authzid);
+    !authzid.is_empty() && server.network.fold(authzid) != server.network.fold(name)
+}
+
+const ANOTHER: &str = "you may not act for another account";
 
 fn plain(server: &mut Server, ctx: &mut Ctx, response: &[u8]) {
     let Some(plain) = parse_plain(response) else {
-        fail(ctx, "PLAIN takes authzid NUL account NUL password, none of the last two empty");
+        fail(server, ctx, "PLAIN takes authzid NUL account NUL password, none of the last two empty");
         return;
     };
-    if plain.password.len() > limits::PASSWORD_LEN {
-        fail(ctx, "the password is too long");
-        return;
-    }
     let (name, device) = split_device(plain.authcid);
-    let (authzid, _) = split_device(plain.authzid);
-    if !authzid.is_empty() && server.network.fold(authzid) != server.network.fold(name) {
-        fail(ctx, "you may not act for another account");
+    if acts_for_another(server, plain.authzid, name) {
+        fail(server, ctx, ANOTHER);
         return;
     }
-    if !server.may_try_login(ctx.conn, name) {
-        fail(ctx, "too many failed logins; wait a minute");
-        return;
-    }
-    let row = server.network.account_by_name(name);
-    let (account, hash) = (row.map(|row| row.id), row.map(|row| row.password.clone()));
-    let pending = Pending::Sasl { account, name: name.into(), device: device.into() };
-    server.call(ctx, Call::Verify { password: plain.password.into(), hash }, pending);
+    server.try_password(ctx, Door::Sasl, name, device, plain.password);
 }
 
-/// The password was compared.
-pub fn verified(server: &mut Server, ctx: &mut Ctx, account: Option<AccountId>, name: &str, device: &str, busy: bool) {
-    // The account may have gone while its password was compared.
-    match account.filter(|id| server.network.account(*id).is_some()) {
-        Some(id) => {
-            server.login(ctx, id, device);
-            ctx.reply.numeric(Numeric::RPL_SASLSUCCESS, &[], Some("SASL authentication successful"));
-            if ctx.user.is_some() {
-                crate::server::command::chathistory::replay(server, ctx, None);
-            }
+fn external(server: &mut Server, ctx: &mut Ctx, response: &[u8]) {
+    let Ok(authzid) = std::str::from_utf8(response) else {
+        fail(server, ctx, "the account's name is not UTF-8");
+        return;
+    };
+    let fingerprint = server.session(ctx.conn).and_then(|session| session.peer.certfp.clone());
+    let Some(fingerprint) = fingerprint else {
+        fail(server, ctx, "you connected without a client certificate");
+        return;
+    };
+    if !server.may_try_login(ctx.conn, None) {
+        server.turn_away(ctx, Door::Sasl, Refused::Throttled);
+        return;
+    }
+    let account = server.network.account_by_certificate(&fingerprint);
+    let row = account.and_then(|account| server.network.account(account));
+    let Some((account, name)) = row.map(|row| (row.id, row.name.clone())) else {
+        server.turn_away(ctx, Door::Sasl, Refused::Wrong(None));
+        return;
+    };
+    if acts_for_another(server, authzid, &name) {
+        fail(server, ctx, ANOTHER);
+        return;
+    }
+    server.admit(ctx, Door::Sasl, account, split_device(authzid).1);
+}
+
+fn scram_first(server: &mut Server, ctx: &mut Ctx, hash: Hash, plus: bool, response: &[u8]) {
+    let first = match ClientFirst::parse(response) {
+        Ok(first) => first,
+        Err(error) => {
+            fail(server, ctx, &error.to_string());
+            return;
         }
-        None if busy => fail(ctx, "the server has too many logins to check; try again"),
+    };
+    let (name, device) = split_device(&first.user);
+    if acts_for_another(server, &first.authzid, name) {
+        fail(server, ctx, ANOTHER);
+        return;
+    }
+    if !server.may_try_login(ctx.conn, Some(name)) {
+        server.turn_away(ctx, Door::Sasl, Refused::Throttled);
+        return;
+    }
+    let Some(session) = server.session(ctx.conn) else { return };
+    // A client that could bind itself and was not offered it is believed only if it was not.
+    let binds = plus || offered(&server.settings, &session.peer).contains(&Mechanism::ScramPlus(hash));
+    let here = if binds { session.peer.bindings.clone() } else { ChannelBindings::default() };
+    let credential = server.scram_credential(hash, name);
+    let nonce = server.nonce();
+    match scram::Exchange::new(&first, plus, &here, credential, &nonce) {
+        Ok((exchange, answer)) => {
+            let exchange = Box::new(exchange);
+            let step = Step::ScramFinal { exchange, name: name.into(), device: device.into() };
+            challenge(server, ctx, answer.as_bytes(), step);
+        }
+        Err(error) => fail(server, ctx, &error.to_string()),
+    }
+}
+
+fn scram_final(
+    server: &mut Server,
+    ctx: &mut Ctx,
+    exchange: scram::Exchange,
+    name: &str,
+    device: &str,
+    response: &[u8],
+) {
+    let account = server.network.account_by_name(name).map(|row| row.id);
+    match (exchange.finish(response), account) {
+        (Ok(proof), Some(account)) => {
+            challenge(server, ctx, proof.as_bytes(), Step::ScramEnd { account, device: device.into() });
+        }
+        (Err(ScramError::Proof), _) | (Ok(_), None) => {
+            server.turn_away(ctx, Door::Sasl, Refused::Wrong(Some(name)));
+        }
+        (Err(error), _) => fail(server, ctx, &error.to_string()),
+    }
+}
+
+fn ecdsa_account(server: &mut Server, ctx: &mut Ctx, response: &[u8]) {
+    let Some((name, authzid)) = ecdsa::parse_account(response) else {
+        fail(server, ctx, "the first response of ECDSA-NIST256P-CHALLENGE is the account's name");
+        return;
+    };
+    let (name, device) = split_device(name);
+    if acts_for_another(server, authzid, name) {
+        fail(server, ctx, ANOTHER);
+        return;
+    }
+    if !server.may_try_login(ctx.conn, Some(name)) {
+        server.turn_away(ctx, Door::Sasl, Refused::Throttled);
+        return;
+    }
+    let account = server.network.account_by_name(name).map(|row| row.id);
+    let key = account.and_then(|id| Some((id, server.network.credentials(id)?.key.clone()?)));
+    let data = server.challenge();
+    let (name, device) = (name.into(), device.into());
+    challenge(server, ctx, &data, Step::EcdsaSignature { challenge: data.clone(), key, name, device });
+}
+
+fn token(server: &mut Server, ctx: &mut Ctx, authzid: &str, token: &str, oauth: bool) {
+    let Some(tokens) = server.settings.tokens.clone() else {
+        refuse_token(server, ctx, OauthError::InvalidToken, oauth, "tokens do not log in here");
+        return;
+    };
+    if !server.may_try_login(ctx.conn, None) {
+        server.turn_away(ctx, Door::Sasl, Refused::Throttled);
+        return;
+    }
+    let pending = Pending::Token(Presented { authzid: authzid.into(), oauth });
+    server.call(ctx, Call::Token { token: token.into(), tokens }, pending);
+}
+
+/// The token was looked at.
+pub fn token_checked(server: &mut Server, ctx: &mut Ctx, presented: &Presented, returned: Returned) {
+    let Presented { authzid, oauth } = presented;
+    let name = match returned {
+        Returned::Token(Ok(name)) => name,
+        Returned::Token(Err(why)) => {
+            server.log(false, format!("a token did not log in: {why:?}"));
+            server.login_failed(ctx.conn, None);
+            refuse_token(server, ctx, OauthError::InvalidToken, *oauth, "the token does not log in here");
+            return;
+        }
+        _ => {
+            server.turn_away(ctx, Door::Sasl, Refused::Busy);
+            return;
+        }
+    };
+    if acts_for_another(server, authzid, &name) {
+        refuse_token(server, ctx, OauthError::InvalidToken, *oauth, "the token is for another account");
+        return;
+    }
+    if server.network.account_by_name(&name).is_none() && server.settings.token_autocreate {
+        register::create_for_token(server, ctx, &name);
+    }
+    let account = server.network.account_by_name(&name).map(|row| row.id);
+    match account {
+        Some(account) => server.admit(ctx, Door::Sasl, account, split_device(authzid).1),
         None => {
-            server.login_failed(ctx.conn, name);
-            fail(ctx, "the account or the password is wrong");
+            let why = "the token is for an account that is not there and cannot be made";
+            refuse_token(server, ctx, OauthError::InvalidToken, *oauth, why);
         }
     }
 }
 
-fn fail(ctx: &mut Ctx, why: &str) {
-    ctx.reply.numeric(Numeric::ERR_SASLFAIL, &[], Some(&format!("SASL authentication failed: {why}")));
-}
-
-/// The account and the device of `account@device` (as bouncers name them; `account/network` is the account).
-pub fn split_device(name: &str) -> (&str, &str) {
-    let (name, device) = name.split_once('@').unwrap_or((name, ""));
-    let name = name.split_once('/').map_or(name, |(name, _)| name);
-    (name, ircv3::message::cut(device, 32))
+/// OAUTHBEARER tells of an error by a challenge, and fails when that is answered (RFC 7628, section 3.2.3).
+fn refuse_token(server: &mut Server, ctx: &mut Ctx, error: OauthError, oauth: bool, why: &'static str) {
+    if oauth {
+        challenge(server, ctx, oauth_error(error).as_bytes(), Step::OauthRefused { why });
+    } else {
+        fail(server, ctx, why);
+    }
 }

@@ -3,10 +3,12 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
 use ircv3::numeric::Numeric;
 
 use crate::limits;
 use crate::server::action::NetAction;
+use crate::server::command::chathistory::{self, Replay};
 use crate::server::command::list::List;
 use crate::server::command::names::Names;
 use crate::server::command::who::Who;
@@ -40,6 +42,8 @@ pub enum Answer {
     Names(Names),
     /// WHO.
     Who(Who),
+    /// History, which is written already, and what is to be replayed after it.
+    History(std::vec::IntoIter<Bytes>, Option<Replay>),
 }
 
 impl Answer {
@@ -49,6 +53,8 @@ impl Answer {
             Answer::List(list) => list.page(server, ctx),
             Answer::Names(names) => names.page(server, ctx),
             Answer::Who(who) => who.page(server, ctx),
+            // Never a page of lines: see `history`.
+            Answer::History(..) => true,
         }
     }
 }
@@ -74,9 +80,33 @@ pub fn start(server: &mut Server, ctx: &mut Ctx, mut answer: Answer) {
     server.act(conn, |slot| NetAction::WhenDrained { slot });
 }
 
+/// Sends history, so much of it as its reader takes, and goes on with what is to be replayed after it.
+pub fn history(server: &mut Server, conn: ConnId, mut chunks: std::vec::IntoIter<Bytes>, replay: Option<Replay>) {
+    let mut sent = 0;
+    while sent < PAGE_BYTES
+        && let Some(bytes) = chunks.next()
+    {
+        sent += bytes.len();
+        server.act(conn, |slot| NetAction::Send { slot, after: 0, bytes });
+    }
+    if chunks.len() > 0 || (replay.is_some() && sent > 0) {
+        if let Some(session) = server.session_mut(conn) {
+            session.bulk = Some(Box::new(Bulk { answer: Answer::History(chunks, replay), batch: None }));
+        }
+        server.act(conn, |slot| NetAction::WhenDrained { slot });
+    } else if let Some(replay) = replay {
+        let mut ctx = server.ctx(conn, None);
+        chathistory::replay_next(server, &mut ctx, replay);
+        server.finish(ctx);
+    }
+}
+
 /// Sends the next page: the reader has taken the one before.
 pub fn next_page(server: &mut Server, conn: ConnId) {
     let Some(mut bulk) = server.session_mut(conn).and_then(|session| session.bulk.take()) else { return };
+    if let Answer::History(chunks, replay) = bulk.answer {
+        return history(server, conn, chunks, replay);
+    }
     let mut ctx = server.ctx(conn, None);
     if let Some(reference) = &bulk.batch {
         ctx.reply.stream = Stream::Middle(reference.clone());
@@ -210,11 +240,13 @@ pub(in crate::server) mod testing {
     use ircv3::Message;
 
     use crate::server::Server;
-    use crate::server::action::{Actions, NetAction};
-    use crate::server::event::{ConnId, Event, Now, Peer};
+    use crate::server::action::{Actions, Call, NetAction};
+    use crate::server::event::{CallId, ConnId, Event, Now, Peer};
+    use crate::server::frame::OwnTags;
     use crate::server::network::UserId;
     use crate::server::record::{Record, Seq, Snapshot};
-    use crate::server::settings::Settings;
+    use crate::server::right::Rights;
+    use crate::server::settings::{Oper, Settings};
 
     pub struct Asked {
         pub server: Server,
@@ -263,6 +295,7 @@ pub(in crate::server) mod testing {
                 tls: false,
                 websocket: false,
                 certfp: None,
+                bindings: ircv3::sasl::scram::ChannelBindings::default(),
                 host: None,
             };
             self.handle(Event::Opened(conn, Box::new(peer)));
@@ -272,6 +305,16 @@ pub(in crate::server) mod testing {
         pub fn handle(&mut self, event: Event) {
             self.actions = Actions::new(1);
             self.server.handle(self.now, event, &mut self.actions);
+        }
+
+        /// The calls that the last event asked for.
+        pub fn calls(&self) -> &[(CallId, Call)] {
+            &self.actions.calls
+        }
+
+        /// Takes calls of an earlier event for those of the last.
+        pub fn set_calls(&mut self, calls: Vec<(CallId, Call)>) {
+            self.actions.calls = calls;
         }
 
         /// What the last event gave to the store.
@@ -285,6 +328,8 @@ pub(in crate::server) mod testing {
 
         pub fn set_oper(&mut self, nick: &str) {
             let id = self.id(nick);
+            let all = Oper { name: nick.into(), rights: Rights::ALL, ..Oper::default() };
+            self.server.network.users[id].oper = Some(Arc::new(all));
             self.server.network.users[id].modes.set('o', true);
             self.server.network.opers += 1;
         }
@@ -326,6 +371,26 @@ pub(in crate::server) mod testing {
                 }
             }
             lines
+        }
+
+        /// What the last event sent to a connection, with what went to many.
+        pub fn heard(&self, conn: ConnId) -> Vec<String> {
+            let caps = self.server.session(conn).unwrap().caps;
+            let mut bytes = Vec::new();
+            for action in &self.actions.net[0] {
+                match action {
+                    NetAction::Send { slot, bytes: sent, .. } if *slot == conn.slot => bytes.extend_from_slice(sent),
+                    NetAction::Fanout { frame, audience, except }
+                        if audience.contains(&conn.slot) && *except != conn.slot =>
+                    {
+                        if let Some(variant) = frame.variant(caps) {
+                            frame.render(variant, OwnTags::default(), &mut bytes);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            String::from_utf8(bytes).unwrap().split_terminator("\r\n").map(str::to_owned).collect()
         }
 
         /// What the last event closed a connection with.

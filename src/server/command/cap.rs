@@ -1,18 +1,22 @@
 //! CAP (<https://ircv3.net/specs/extensions/capability-negotiation>).
 
 use irc_proto::CapSubCommand;
-use ircv3::negotiation::{Answer, CapLine, room};
+use ircv3::negotiation::{Answer, CapLine, announce, room};
 use ircv3::numeric::Numeric;
 use ircv3::{Cap, CapSet, Message};
 
 use crate::server::action::NetAction;
-use crate::server::command::{need_more_params, printable};
+use crate::server::command::{authenticate, need_more_params, printable};
+use crate::server::event::Peer;
 use crate::server::settings::Settings;
 use crate::server::{Ctx, Server};
 
 /// The capabilities that are offered now.
-pub fn offered(settings: &Settings) -> CapSet {
+pub fn offered(settings: &Settings, peer: &Peer) -> CapSet {
     let mut caps: CapSet = Cap::ALL.iter().copied().collect();
+    if authenticate::offered(settings, peer).is_empty() {
+        caps.remove(Cap::Sasl);
+    }
     if !settings.history {
         caps.remove(Cap::Chathistory);
         caps.remove(Cap::EventPlayback);
@@ -24,9 +28,10 @@ pub fn offered(settings: &Settings) -> CapSet {
 }
 
 /// The value of a capability in LS and NEW.
-pub fn value(settings: &Settings, cap: Cap) -> Option<String> {
+pub fn value(settings: &Settings, peer: &Peer, cap: Cap) -> Option<String> {
     match cap {
-        Cap::Sasl => Some("PLAIN".into()),
+        Cap::Sasl => Some(ircv3::sasl::list(authenticate::offered(settings, peer))),
+        Cap::Relaymsg => Some(super::relaymsg::SEPARATORS.into()),
         Cap::Metadata2 => Some(super::metadata::value(false)),
         Cap::Metadata3 => Some(super::metadata::value(true)),
         Cap::Multiline => {
@@ -58,7 +63,12 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     match subcommand.to_ascii_uppercase().as_str() {
         "LS" => {
             let space = room(&name, &client, CapSubCommand::LS);
-            let lines = session.negotiation.ls(line.param(1), offered(&settings), |cap| value(&settings, cap), space);
+            let lines = session.negotiation.ls(
+                line.param(1),
+                offered(&settings, &session.peer),
+                |cap| value(&settings, &session.peer, cap),
+                space,
+            );
             hold(session);
             set_caps(server, ctx);
             send(ctx, "LS", &lines);
@@ -74,7 +84,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
                 return;
             }
             let space = room(&name, &client, CapSubCommand::ACK);
-            match session.negotiation.request(list, offered(&settings), space) {
+            match session.negotiation.request(list, offered(&settings, &session.peer), space) {
                 Answer::Ack(lists) => {
                     for list in &lists {
                         ctx.reply.line("CAP", &[&client, "ACK"], Some(list));
@@ -93,7 +103,9 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
             let Some(registration) = &mut session.registration else { return };
             registration.negotiating = false;
             // A client that ends negotiation in the middle of a login has given the login up.
-            session.sasl = None;
+            if session.sasl.take().is_some() {
+                authenticate::aborted(ctx);
+            }
             server.try_register(ctx);
         }
         _ => ctx.reply.numeric(
@@ -101,6 +113,41 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
             &[printable(subcommand)],
             Some("Invalid CAP command: LS, LIST, REQ and END are known"),
         ),
+    }
+}
+
+/// Tells whoever wants to know what other settings change about the capabilities: CAP DEL of those that
+/// are gone, which are off from then on, and CAP NEW of those that came or have another value.
+pub fn reloaded(server: &mut Server, old: &Settings) {
+    let new = server.settings.clone();
+    for conn in server.connections() {
+        let Some(session) = server.session_mut(conn) else { continue };
+        if session.closing || !session.negotiation.notifies() {
+            continue;
+        }
+        let peer = &session.peer;
+        let (before, after) = (offered(old, peer), offered(&new, peer));
+        let all = || Cap::ALL.iter().copied();
+        let gone: CapSet = all().filter(|cap| before.has(*cap) && !after.has(*cap)).collect();
+        let is_other = |cap: &Cap| !before.has(*cap) || value(old, peer, *cap) != value(&new, peer, *cap);
+        let other: CapSet = all().filter(|cap| after.has(*cap) && is_other(cap)).collect();
+        let mut ctx = server.ctx(conn, None);
+        let client = ctx.reply.nick.clone();
+        let Some(session) = server.session_mut(conn) else { continue };
+        let space = room(&new.server_name, &client, CapSubCommand::NEW);
+        let peer = &session.peer;
+        let dels = announce(gone, |_| None, space);
+        let news = announce(other, |cap| value(&new, peer, cap), space);
+        for (subcommand, lists) in [("DEL", dels), ("NEW", news)] {
+            for list in &lists {
+                ctx.reply.line("CAP", &[&client, subcommand], Some(list));
+            }
+        }
+        for cap in all().filter(|cap| gone.has(*cap)) {
+            session.negotiation.withdraw(cap);
+        }
+        set_caps(server, &ctx);
+        server.finish(ctx);
     }
 }
 

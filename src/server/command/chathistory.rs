@@ -7,7 +7,7 @@ use ircv3::chathistory::{self as request, Range as Asked, Request, Selector};
 use ircv3::{Cap, CapSet, Message};
 
 use crate::server::action::{Call, NetAction};
-use crate::server::command::{Pending, printable};
+use crate::server::command::{Pending, bulk, printable};
 use crate::server::event::Returned;
 use crate::server::network::{ChannelId, Identity};
 use crate::server::record::{Border, ConversationId, HistoryQuery, MsgId, Range, Reader, Seq, Wanted};
@@ -73,9 +73,7 @@ pub fn returned(server: &mut Server, ctx: &mut Ctx, subcommand: &str, target: &s
                 std::mem::swap(&mut empty.reply, &mut ctx.reply);
                 return;
             }
-            for bytes in page.chunks {
-                server.act(ctx.conn, |slot| NetAction::Send { slot, after: 0, bytes });
-            }
+            bulk::history(server, ctx.conn, page.chunks.into_iter(), None);
         }
         _ => ctx.reply.fail(
             "CHATHISTORY",
@@ -278,10 +276,11 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, joined: Option<&[ChannelId]>) 
     let Some(session) = server.session_mut(ctx.conn) else { return };
     left.retain(|(conversation, _)| !session.replayed.contains(conversation));
     session.replayed.extend(left.iter().map(|(conversation, _)| *conversation));
-    next(server, ctx, Replay { after, until, left });
+    replay_next(server, ctx, Replay { after, until, left });
 }
 
-fn next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
+/// Reads the next conversation that is to be replayed.
+pub fn replay_next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
     // Meanwhile the user may have left a channel, by another connection or a KICK.
     let network = &server.network;
     let still = |name: &str| {
@@ -310,12 +309,10 @@ fn next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
 
 /// One conversation was read.
 pub fn replayed(server: &mut Server, ctx: &mut Ctx, replay: Replay, returned: Returned) {
-    if let Returned::History(page) = returned
-        && page.messages > 0
-    {
-        for bytes in page.chunks {
-            server.act(ctx.conn, |slot| NetAction::Send { slot, after: 0, bytes });
+    match returned {
+        Returned::History(page) if page.messages > 0 => {
+            bulk::history(server, ctx.conn, page.chunks.into_iter(), Some(replay));
         }
+        _ => replay_next(server, ctx, replay),
     }
-    next(server, ctx, replay);
 }

@@ -1,17 +1,16 @@
-//! What the server says about itself (Modern IRC, "Server Queries and Commands"): ADMIN, HELP, INFO, LUSERS,
+//! What the server says about itself (Modern IRC, "Server Queries and Commands"): ADMIN, INFO, LUSERS,
 //! MOTD, TIME, VERSION, and 005.
 
 use ircv3::mask;
 use ircv3::message::cut;
-use ircv3::mode::{CHANNEL_MODES, Kind, Rank, USER_MODES};
 use ircv3::numeric::Numeric;
 use ircv3::time::time_text;
 use ircv3::{Message, isupport as tokens};
 
 use crate::limits;
-use crate::server::command::bulk::{WordLines, trailing_room};
+use crate::server::command::bulk::trailing_room;
+use crate::server::command::printable;
 use crate::server::command::who::ECHO_BYTES;
-use crate::server::command::{self, COMMANDS, printable};
 use crate::server::registration::VERSION;
 use crate::server::{Ctx, Server};
 
@@ -45,6 +44,10 @@ pub fn info(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     fitted(server, ctx, Numeric::RPL_INFO, &format!("{VERSION}: Roost, an IRC server you can come back to"));
     fitted(server, ctx, Numeric::RPL_INFO, &format!("Network: {}", server.settings.network));
     fitted(server, ctx, Numeric::RPL_INFO, &format!("Running since {}", readable(server.started())));
+    let about = server.settings.description.clone();
+    fitted(server, ctx, Numeric::RPL_INFO, &format!("This server: {about}"));
+    let licence = concat!("Free software, ", env!("CARGO_PKG_LICENSE"), "; HELP lists what it knows");
+    fitted(server, ctx, Numeric::RPL_INFO, licence);
     for line in &server.settings.admin {
         fitted(server, ctx, Numeric::RPL_INFO, line);
     }
@@ -131,88 +134,6 @@ pub fn isupport(server: &Server, ctx: &mut Ctx) {
     }
 }
 
-/// `HELP [subject]`
-pub fn help(server: &mut Server, ctx: &mut Ctx, line: &Message) {
-    let asked = line.param(0).unwrap_or_default().trim();
-    let subject = asked.to_ascii_uppercase();
-    if subject.is_empty() || subject == "INDEX" {
-        index(server, ctx);
-        return;
-    }
-    if let Some(command) = command::find(asked) {
-        let name = command.name;
-        ctx.reply.numeric(Numeric::RPL_HELPSTART, &[name], Some(format!("{name} {}", command.syntax).trim_end()));
-        ctx.reply.numeric(Numeric::RPL_HELPTXT, &[name], Some(command.help));
-        ctx.reply.numeric(Numeric::RPL_ENDOFHELP, &[name], Some("End of /HELP"));
-        return;
-    }
-    match &*subject {
-        "CHANMODES" | "CMODES" | "CMODE" => {
-            topic(ctx, &subject, "Channel modes: MODE #channel +letter [parameter]", &channel_modes());
-        }
-        "USERMODES" | "UMODES" | "UMODE" => topic(ctx, &subject, "User modes: MODE nick +letter", &user_modes()),
-        _ => {
-            let asked = cut(printable(asked), ECHO_BYTES);
-            ctx.reply.numeric(
-                Numeric::ERR_HELPNOTFOUND,
-                &[asked],
-                Some("No help available on this topic; HELP alone lists all topics"),
-            );
-        }
-    }
-}
-
-fn index(server: &Server, ctx: &mut Ctx) {
-    const SUBJECT: &[&str] = &["index"];
-    ctx.reply.numeric(Numeric::RPL_HELPSTART, SUBJECT, Some("HELP followed by one of these explains it:"));
-    let mut words = WordLines::new(server, &ctx.reply, Numeric::RPL_HELPTXT, SUBJECT);
-    for name in COMMANDS.iter().map(|command| command.name).chain(["CHANMODES", "USERMODES"]) {
-        words.push(&mut ctx.reply, &[name]);
-    }
-    words.finish(&mut ctx.reply);
-    ctx.reply.numeric(Numeric::RPL_ENDOFHELP, SUBJECT, Some("End of /HELP"));
-}
-
-fn topic(ctx: &mut Ctx, subject: &str, head: &str, lines: &[String]) {
-    ctx.reply.numeric(Numeric::RPL_HELPSTART, &[subject], Some(head));
-    for line in lines {
-        ctx.reply.numeric(Numeric::RPL_HELPTXT, &[subject], Some(line));
-    }
-    ctx.reply.numeric(Numeric::RPL_ENDOFHELP, &[subject], Some("End of /HELP"));
-}
-
-fn channel_modes() -> Vec<String> {
-    let ranks = Rank::ALL.iter().map(|rank| {
-        let name = format!("{rank:?}").to_ascii_lowercase();
-        format!("+{} nick: {name}, shown as {}nick", rank.letter(), rank.prefix())
-    });
-    let modes = CHANNEL_MODES.iter().map(|mode| {
-        let (letter, name) = (mode.letter, mode.name);
-        match mode.kind {
-            Kind::List => format!("+{letter} mask: {name} (+{letter} alone lists them)"),
-            Kind::Setting => format!("+{letter} value, -{letter} value: {name}"),
-            Kind::SettingToSet => format!("+{letter} value, -{letter}: {name}"),
-            Kind::Flag | Kind::Prefix => format!("+{letter}: {name}"),
-        }
-    });
-    ranks.chain(modes).collect()
-}
-
-fn user_modes() -> Vec<String> {
-    USER_MODES
-        .iter()
-        .map(|mode| {
-            let whose = match (mode.settable, mode.unsettable) {
-                (true, true) => "",
-                (true, false) => " (cannot be taken off)",
-                (false, true) => " (only the server sets it)",
-                (false, false) => " (only the server changes it)",
-            };
-            format!("+{}: {}{whose}", mode.letter, mode.name)
-        })
-        .collect()
-}
-
 /// Whether a command asks for another server, and 402 if it does. A mask that fits this server means it, and so
 /// does the nick of anyone here.
 pub fn is_elsewhere(server: &Server, ctx: &mut Ctx, target: Option<&str>) -> bool {
@@ -243,7 +164,7 @@ fn fitted(server: &Server, ctx: &mut Ctx, numeric: Numeric, text: &str) {
 mod tests {
     use std::sync::Arc;
 
-    use super::{COMMANDS, readable};
+    use super::readable;
     use crate::server::command::bulk::testing::Asked;
     use crate::server::event::Event;
     use crate::server::settings::Settings;
@@ -284,25 +205,6 @@ mod tests {
             asked.ask(alice, "LUSERS").pop().as_deref(),
             Some(":irc.test 266 alice 1 2 :Current global users 1, max 2")
         );
-    }
-
-    #[test]
-    fn every_command_has_help_and_what_is_none_has_not() {
-        let mut asked = Asked::new();
-        let alice = asked.user("alice");
-        for subject in COMMANDS.iter().map(|command| command.name).chain(["chanmodes", "usermodes", ""]) {
-            let lines = asked.ask(alice, &format!("HELP {subject}"));
-            assert!(lines.len() >= 3, "{subject}: {lines:?}");
-            assert!(lines[0].contains(" 704 ") && lines[lines.len() - 1].contains(" 706 "), "{subject}: {lines:?}");
-        }
-        let index = asked.ask(alice, "HELP").concat();
-        assert!(COMMANDS.iter().all(|command| index.contains(command.name)));
-        assert_eq!(
-            asked.ask(alice, "HELPOP privmsg")[0],
-            ":irc.test 704 alice PRIVMSG :PRIVMSG target[,target...] text"
-        );
-        let lines = asked.ask(alice, "HELP NOSUCH");
-        assert!(lines.len() == 1 && lines[0].starts_with(":irc.test 524 alice NOSUCH :"), "{lines:?}");
     }
 
     #[test]

@@ -58,8 +58,10 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, nick: &str, name: &str) {
         return;
     }
     let serial = there.serial;
+    // Whoever is silenced is not told so.
+    let silenced = policy::is_silenced(&server.network, user, target);
     // Only those who may open the channel do so by inviting.
-    if ranks.at_least(Rank::Halfop) {
+    if ranks.at_least(Rank::Halfop) && !silenced {
         let invites = &mut server.network.users[target].invites;
         invites.retain(|(invited, until)| *invited != serial && *until > now);
         if invites.len() >= MOST {
@@ -74,7 +76,9 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, nick: &str, name: &str) {
     let mut line = Vec::with_capacity(96);
     write_line(&mut line, &server.network.users[user].source, "INVITE", &[&nick, &name], None);
     let mut frame = server.frame_from(user, line);
-    server.frame_to_user(target, &frame, None);
+    if !silenced {
+        server.frame_to_user(target, &frame, None);
+    }
     frame.forms[0].needs = CapSet::of(&[Cap::InviteNotify]);
     let there = &server.network.channels[channel];
     let members: Vec<usize> = there

@@ -11,9 +11,10 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::limits;
 use crate::server::change::{Change, Happened};
-use crate::server::command::{away, chathistory, markread, metadata, names, printable, topic};
+use crate::server::command::{away, chathistory, markread, metadata, mode, names, printable, topic};
 use crate::server::frame::{Form, Frame, Tagged};
-use crate::server::network::ChannelId;
+use crate::server::network::{ChannelId, UserId};
+use crate::server::notice::About;
 use crate::server::policy::{self, JoinRefused};
 use crate::server::record::{Kind, Seq};
 use crate::server::{Ctx, Server};
@@ -35,17 +36,12 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         if !is_name(ctx, channel) {
             continue;
         }
-        let before = inside(server, ctx, channel);
+        let before = server.network.users[ctx.me()].channels.len();
         server.submit(ctx, Change::Join { channel, key });
-        joined.extend(inside(server, ctx, channel).filter(|id| Some(*id) != before));
+        // The channel itself, or the one that it sent the user on to.
+        joined.extend(server.network.users[ctx.me()].channels.iter().skip(before));
     }
     chathistory::replay(server, ctx, Some(&joined));
-}
-
-/// The channel of this name, if the sender is in it.
-fn inside(server: &Server, ctx: &Ctx, name: &str) -> Option<ChannelId> {
-    let channel = server.network.channel_by_name(name)?;
-    server.network.channels[channel].members.contains_key(&ctx.me()).then_some(channel)
 }
 
 fn is_name(ctx: &mut Ctx, given: &str) -> bool {
@@ -61,9 +57,11 @@ fn is_name(ctx: &mut Ctx, given: &str) -> bool {
     false
 }
 
-/// Puts the sender into a channel, where it may.
+/// Puts the sender into a channel, where it may, or else where the channel sends it on to (`+f`).
 pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, given: &str, key: Option<&str>) {
     let user = ctx.me();
+    let mut given = given;
+    let forwarded: Arc<str>;
     if let Some(id) = server.network.channel_by_name(given) {
         if server.network.channels[id].members.contains_key(&user) {
             // A phone that comes back to its session joins again and waits for this answer.
@@ -76,14 +74,31 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, given: &str, key: Opt
         }
         let now = server.now().mono_ms;
         if let Err(refused) = policy::may_join(&server.network, user, id, key, now) {
-            refuse(server, ctx, id, refused);
-            return;
+            let Some(target) = policy::forward(&server.network, user, id) else {
+                refuse(server, ctx, id, refused);
+                return;
+            };
+            let (from, to) = (server.network.channels[id].name.clone(), server.network.channels[target].name.clone());
+            ctx.reply.numeric(Numeric::ERR_LINKCHANNEL, &[&from, &to], Some("Forwarding to another channel"));
+            // Once and no further, or two channels could send it round and round.
+            if let Err(refused) = policy::may_join(&server.network, user, target, None, now) {
+                refuse(server, ctx, target, refused);
+                return;
+            }
+            forwarded = to;
+            given = &forwarded;
         }
     }
     if server.network.users[user].channels.len() >= server.settings.channels_per_user {
         ctx.reply.numeric(Numeric::ERR_TOOMANYCHANNELS, &[given], Some("You have joined too many channels"));
         return;
     }
+    enter(server, ctx, seq, given);
+}
+
+/// Puts the sender into a channel that it is not in, and makes the channel where there is none.
+pub fn enter(server: &mut Server, ctx: &mut Ctx, seq: Seq, given: &str) {
+    let user = ctx.me();
     let (id, empty) = server.channel_or_new(given);
     let channel = &server.network.channels[id];
     let account = server.network.users[user].account;
@@ -93,29 +108,69 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, given: &str, key: Opt
             ranks.insert(Rank::Founder);
             ranks.insert(Rank::Op);
         }
-        None if empty => ranks.insert(Rank::Op),
+        // Whoever comes into a permanent channel finds it as it was left.
+        None if empty && !channel.modes.has('P') => ranks.insert(Rank::Op),
         _ => {}
     }
     server.add_member(id, user, ranks);
+    if empty && server.network.channels[id].founder.is_none() {
+        server.notify(About::Channels, |server| {
+            let (channel, there) = (&server.network.channels[id], &server.network.users[user]);
+            format!("{} was made by {}", channel.name, there.source)
+        });
+    }
     let mut frame = frame(server, user, id);
-    if account.is_some() {
+    if server.network.channels[id].unshown.contains(&user) {
+        // What only some are shown is not in history; they get an id for it all the same.
+        frame.msgid = Some(server.msgid(seq));
+    } else if account.is_some() {
         let realname = server.network.users[user].realname.clone();
         server.keep_event(&mut frame, id, user, seq, Happened { kind: Kind::Join, argument: None, text: &realname });
     }
     let frame = Arc::new(frame);
-    server.frame_to_channel(id, frame.clone(), Some(ctx.conn));
+    server.frame_about(id, user, frame.clone(), Some(ctx.conn));
     ctx.reply.frame(&frame);
     if !ranks.is_empty() && server.network.channels[id].members.len() > 1 {
         announce_ranks(server, id, user, ranks);
     }
+    let there = &server.network.channels[id];
+    let others: Vec<UserId> = if there.unshown.contains(&user) {
+        there.watchers(user).filter(|other| *other != user).collect()
+    } else {
+        there.members.keys().copied().filter(|other| *other != user).collect()
+    };
+    present(server, user, &others);
+    burst(server, ctx, id);
+}
+
+/// What others are told of a newcomer after its JOIN.
+fn present(server: &mut Server, user: UserId, others: &[UserId]) {
     if server.network.users[user].away.is_some() {
         let away = away::frame(server, user);
-        let mut others: Vec<_> = server.network.channels[id].members.keys().copied().collect();
-        others.retain(|other| *other != user);
-        server.frame_to_users(&others, Arc::new(away), None);
+        server.frame_to_users(others, Arc::new(away), None);
     }
-    metadata::introduce(server, user, id);
-    burst(server, ctx, id);
+    metadata::introduce(server, user, others);
+}
+
+/// Shows the JOIN of a member that does something to those who were not shown it when it came (`D`). In an
+/// auditorium (`u`) people speak without being shown among the members.
+pub fn reveal(server: &mut Server, channel: ChannelId, user: UserId) {
+    let there = &mut server.network.channels[channel];
+    if there.modes.has('u') || !there.unshown.swap_remove(&user) {
+        return;
+    }
+    let untold = |(id, ranks): (&UserId, &Ranks)| (*id != user && !ranks.at_least(Rank::Halfop)).then_some(*id);
+    let others: Vec<UserId> = there.members.iter().filter_map(untold).collect();
+    let frame = frame(server, user, channel);
+    server.frame_to_users(&others, Arc::new(frame), None);
+    present(server, user, &others);
+    mode::settle_delayed(server, channel);
+}
+
+/// A member has been given a rank: it is shown to all from now on, in an auditorium by the MODE alone.
+pub fn distinguish(server: &mut Server, channel: ChannelId, user: UserId) {
+    reveal(server, channel, user);
+    server.network.channels[channel].unshown.swap_remove(&user);
 }
 
 /// MODE from the server for the ranks that someone came with.
@@ -134,7 +189,7 @@ fn announce_ranks(server: &mut Server, channel: ChannelId, user: usize, ranks: R
 }
 
 /// JOIN as others see it: with account and real name for those who asked.
-fn frame(server: &Server, user: usize, channel: ChannelId) -> Frame {
+pub fn frame(server: &Server, user: usize, channel: ChannelId) -> Frame {
     let there = &server.network.users[user];
     let name = &server.network.channels[channel].name;
     let (mut plain, mut extended) = (Vec::with_capacity(96), Vec::with_capacity(160));

@@ -81,15 +81,13 @@ fn expel(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: ChannelId, targe
     let (source, name) = (&server.network.users[user].source, &server.network.channels[channel].name);
     write_line(&mut line, source, "KICK", &[name, &nick], Some(reason));
     let mut frame = server.frame_from(user, line);
-    server.keep_event(
-        &mut frame,
-        channel,
-        user,
-        seq,
-        Happened { kind: Kind::Kick, argument: Some(&nick), text: reason },
-    );
+    // What only some were shown is not in history.
+    if !server.network.channels[channel].unshown.contains(&target) {
+        let event = Happened { kind: Kind::Kick, argument: Some(&nick), text: reason };
+        server.keep_event(&mut frame, channel, user, seq, event);
+    }
     let frame = Arc::new(frame);
-    server.frame_to_channel(channel, frame.clone(), Some(ctx.conn));
+    server.frame_about(channel, target, frame.clone(), Some(ctx.conn));
     ctx.reply.frame(&frame);
     server.remove_member(channel, target);
 }

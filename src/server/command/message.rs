@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ircv3::message::{MAX_BODY_BYTES, cut, put, write_line};
-use ircv3::mode::Rank;
+use ircv3::mode::{Rank, Ranks};
 use ircv3::numeric::Numeric;
 use ircv3::{Cap, CapSet, Message, multiline};
 use smallvec::{SmallVec, smallvec};
 
 use crate::limits;
 use crate::server::change::Change;
-use crate::server::command::{batch, printable, services};
+use crate::server::command::{accept, batch, join, printable, services};
 use crate::server::frame::{Form, Frame, Tagged};
 use crate::server::network::{ChannelId, UserId};
-use crate::server::policy;
+use crate::server::policy::{self, AddressRefused};
 use crate::server::record::{Kind, MessageRow, Seq};
 use crate::server::{Ctx, Server};
 
@@ -301,24 +301,33 @@ fn to_channel(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, cha
         }
         return;
     }
-    // What only some members may read is not in the channel's history.
-    let kept = server.settings.history && rank.is_none() && is_worth_keeping(said);
+    let plain = policy::heard(there, said.text);
+    let said = &Said { text: &plain, ..*said };
     let target = match rank {
         Some(rank) => format!("{}{}", rank.prefix(), there.name),
         None => there.name.to_string(),
     };
+    // Under `U` operators get what those without voice say, as if to all.
+    let moderated = policy::is_moderated_by_ops(there, user);
+    let rank = if moderated { rank.max(Some(Rank::Halfop)) } else { rank };
+    // What only some members may read is not in the channel's history.
+    let kept = server.settings.history && rank.is_none() && is_worth_keeping(said);
     let key = kept.then(|| there.folded.clone());
+    if rank.is_none_or(|rank| rank == Rank::Voice) {
+        join::reveal(server, channel, user);
+    }
     let frame = Arc::new(frame(server, seq, user, said, &target, key.as_ref().map(|key| key.as_str())));
     let echo = ctx.reply.caps.has(Cap::EchoMessage);
     match rank {
         None => {
-            server.frame_to_channel(channel, frame.clone(), Some(ctx.conn));
+            server.frame_to_hearers(channel, frame.clone(), Some(ctx.conn));
             echo_elsewhere(server, ctx, channel, &frame);
         }
         Some(rank) => {
-            let members = &server.network.channels[channel].members;
-            let members: Vec<UserId> =
-                members.iter().filter(|(id, ranks)| **id != user && ranks.at_least(rank)).map(|(id, _)| *id).collect();
+            let network = &server.network;
+            let hears = |id: UserId, ranks: Ranks| id != user && ranks.at_least(rank) && !network.users[id].is_deaf();
+            let members = network.channels[channel].members.iter();
+            let members: Vec<UserId> = members.filter(|(id, ranks)| hears(**id, **ranks)).map(|(id, _)| *id).collect();
             server.frame_to_users(&members, frame.clone(), None);
             server.frame_to_user(user, &frame, Some(ctx.conn));
         }
@@ -328,10 +337,11 @@ fn to_channel(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, cha
     }
 }
 
-/// The sender's other connections are in the audience when it is a member; when it is not, they are told here.
+/// The sender's other connections are in the audience when it is a member that hears; when not, they are told here.
 fn echo_elsewhere(server: &mut Server, ctx: &Ctx, channel: ChannelId, frame: &Frame) {
     let user = ctx.me();
-    if server.network.users[user].sessions.len() > 1 && !server.network.channels[channel].members.contains_key(&user) {
+    let there = &server.network.users[user];
+    if there.sessions.len() > 1 && (there.is_deaf() || !there.channels.contains(&channel)) {
         server.frame_to_user(user, frame, Some(ctx.conn));
     }
 }
@@ -343,10 +353,18 @@ fn to_user(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, target
         if said.kind != Kind::Notice {
             ctx.reply.numeric(refused.numeric(), &[&nick], Some(refused.text()));
         }
+        if refused == AddressRefused::NotAccepted && said.kind != Kind::Tagmsg {
+            accept::tell_of_caller(server, ctx, said.kind, target);
+        }
         return;
     }
+    if said.kind != Kind::Tagmsg {
+        accept::may_answer(server, user, target);
+    }
+    // Whoever is silenced is not told so, and what it says is nowhere.
+    let silenced = policy::is_silenced(&server.network, user, target);
     let (own, other) = (server.network.identity(user), server.network.identity(target));
-    let kept = server.settings.history && is_worth_keeping(said) && has_account(server, user, target);
+    let kept = !silenced && server.settings.history && is_worth_keeping(said) && has_account(server, user, target);
     let key = kept.then(|| own.key(&other));
     let frame = frame(server, seq, user, said, &nick, key.as_deref());
     if ctx.reply.caps.has(Cap::EchoMessage) {
@@ -356,7 +374,9 @@ fn to_user(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, target
         ctx.reply.delivery(&frame);
         server.frame_to_user(user, &frame, Some(ctx.conn));
     } else {
-        server.frame_to_user(target, &frame, None);
+        if !silenced {
+            server.frame_to_user(target, &frame, None);
+        }
         // The sender's other devices show what was said, if they can tell that it is their own.
         for conn in server.network.users[user].sessions.clone() {
             let able = server.session(conn).is_some_and(|session| session.caps.has_any(KNOWS_ITS_OWN));

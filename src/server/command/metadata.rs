@@ -516,7 +516,8 @@ fn values(server: &mut Server, ctx: &mut Ctx, target: Target, name: &str, keys: 
     if let Target::Channel(id) = target
         && server.network.channels[id].members.contains_key(&ctx.me())
     {
-        let members: Vec<UserId> = server.network.channels[id].members.keys().copied().collect();
+        let there = &server.network.channels[id];
+        let members: Vec<UserId> = there.members.keys().copied().filter(|it| there.shows(ctx.me(), *it)).collect();
         for member in members {
             if server.network.user_metadata(member).is_some() {
                 let nick = server.network.users[member].nick.clone();
@@ -570,18 +571,17 @@ pub fn on_join(server: &mut Server, ctx: &mut Ctx, channel: ChannelId) {
     values(server, ctx, Target::Channel(channel), &name, None);
 }
 
-/// A newcomer's values, for the members who have subscribed to them.
-pub fn introduce(server: &mut Server, user: UserId, channel: ChannelId) {
+/// A newcomer's values, for those of these members who have subscribed to them.
+pub fn introduce(server: &mut Server, user: UserId, members: &[UserId]) {
     if server.network.user_metadata(user).is_none() {
         return;
     }
     let there = &server.network.users[user];
     let (nick, source) = (there.nick.clone(), there.source.clone());
-    let members: Vec<UserId> = server.network.channels[channel].members.keys().copied().collect();
     for member in members {
-        for conn in server.network.users[member].sessions.clone() {
+        for conn in server.network.users[*member].sessions.clone() {
             let subscriptions = server.session(conn).and_then(|session| session.subscriptions.as_deref());
-            let Some(subscriptions) = subscriptions.filter(|_| member != user) else { continue };
+            let Some(subscriptions) = subscriptions else { continue };
             let keys = subscriptions.clone();
             let mut ctx = server.ctx(conn, None);
             ctx.reply.after = server.network.metadata_changed;

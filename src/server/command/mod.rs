@@ -1,5 +1,6 @@
 //! The command table, and the running of a line: every check that all commands share is made here.
 
+pub mod accept;
 pub mod authenticate;
 pub mod away;
 pub mod batch;
@@ -7,10 +8,15 @@ pub mod bulk;
 pub mod cap;
 pub mod chathistory;
 pub mod connection;
+pub mod control;
+pub mod credentials;
+pub mod force;
+pub mod help;
 pub mod info;
 pub mod invite;
 pub mod join;
 pub mod kick;
+pub mod knock;
 pub mod list;
 pub mod markread;
 pub mod message;
@@ -24,10 +30,16 @@ pub mod part;
 pub mod persistence;
 pub mod redact;
 pub mod register;
+pub mod relaymsg;
+pub mod rename;
 pub mod services;
 pub mod setname;
+pub mod silence;
+pub mod stats;
 pub mod topic;
+pub mod uban;
 pub mod userhost;
+pub mod vhost;
 pub mod wallops;
 pub mod webirc;
 pub mod who;
@@ -37,7 +49,9 @@ use ircv3::Message;
 use ircv3::numeric::Numeric;
 
 use crate::server::event::Returned;
+use crate::server::login::Attempt;
 use crate::server::record::AccountId;
+use crate::server::right::Right;
 use crate::server::{Ctx, Server};
 
 /// When a command may be used.
@@ -47,6 +61,8 @@ pub enum When {
     Always,
     /// Once registered; 451 before.
     Registered,
+    /// By operators with this right; 481 and 723 for others. It is in the audit log.
+    Operator(Right),
 }
 
 /// A command: one row of the table.
@@ -65,15 +81,16 @@ pub struct Command {
 }
 
 macro_rules! commands {
-    ($($name:literal $min:literal $when:ident $run:path, $syntax:literal, $help:literal;)+) => {
+    ($($name:literal $min:literal $when:ident $(($right:ident))? $run:path, $syntax:literal, $help:literal;)+) => {
         /// All commands, by name.
         pub const COMMANDS: &[Command] = &[$(Command {
-            name: $name, min_params: $min, when: When::$when, syntax: $syntax, help: $help, run: $run,
+            name: $name, min_params: $min, when: When::$when $((Right::$right))?, syntax: $syntax, help: $help, run: $run,
         }),+];
     };
 }
 
 commands! {
+    "ACCEPT" 1 Registered accept::run, "nick[,-nick...] | *", "Lets people write to you under +R and +g, or lists them.";
     "ADMIN" 0 Registered info::admin, "[server]", "Who runs this server.";
     "AUTHENTICATE" 1 Always authenticate::run, "mechanism|response|*", "Logs in with SASL.";
     "AWAY" 0 Registered away::run, "[message]", "Says that you are away, or back.";
@@ -81,17 +98,26 @@ commands! {
     "CAP" 0 Always cap::run, "LS|LIST|REQ|END [parameters]", "Negotiates capabilities.";
     "CHANSERV" 1 Registered services::chanserv, "command [parameters]", "Registers channels.";
     "CHATHISTORY" 1 Registered chathistory::run, "LATEST|BEFORE|AFTER|AROUND|BETWEEN|TARGETS parameters", "Reads what was said.";
+    "CHGHOST" 2 Operator(Vhost) vhost::chghost, "nick host", "Changes the host that others see of someone.";
     "CS" 1 Registered services::chanserv, "command [parameters]", "As CHANSERV.";
-    "HELP" 0 Registered info::help, "[subject]", "Explains a command.";
-    "HELPOP" 0 Registered info::help, "[subject]", "As HELP.";
+    "DEFCON" 0 Operator(Defcon) control::defcon, "[level]", "Closes the server to new people: 5 is open, 1 takes no new connections.";
+    "DIE" 0 Operator(Die) control::die, "[server]", "Stops the server.";
+    "DLINE" 1 Operator(Ban) uban::dline, "[duration] address|network [reason [| reason for operators]] | LIST", "Bans an address or network, for 1h30m or until UNDLINE.";
+    "GLOBAL" 1 Operator(Global) control::global, "text", "Tells everyone.";
+    "HELP" 0 Registered help::run, "[subject [entry]]", "Explains a command.";
+    "HELPOP" 0 Registered help::run, "[subject [entry]]", "As HELP.";
     "INFO" 0 Registered info::info, "[server]", "What this server is.";
     "INVITE" 0 Registered invite::run, "[nick channel]", "Invites someone, or lists your invitations.";
     "ISON" 1 Registered userhost::ison, "nick ...", "Which of these are online.";
     "JOIN" 1 Registered join::run, "channels [keys] | 0", "Joins channels; 0 leaves all.";
     "KICK" 2 Registered kick::run, "channel nick[,nick...] [reason]", "Removes someone from a channel.";
-    "KILL" 1 Registered oper::kill, "nick [reason]", "Ends someone's connection (operators).";
+    "KILL" 1 Operator(Kill) oper::kill, "nick [reason]", "Ends someone's connection (operators).";
+    "KLINE" 1 Operator(Ban) uban::kline, "[duration] mask [reason [| reason for operators]] | LIST", "Bans nick!user@host, for 1h30m or until UNKLINE.";
+    "KNOCK" 1 Registered knock::run, "channel [reason]", "Asks to be invited.";
+    "LINKS" 0 Registered stats::links, "[[server] mask]", "Lists servers.";
     "LIST" 0 Registered list::run, "[channels|masks|conditions]", "Lists channels.";
     "LUSERS" 0 Registered info::lusers_command, "", "Counts users and channels.";
+    "MAP" 0 Registered stats::map, "", "Shows servers.";
     "MARKREAD" 0 Registered markread::run, "target [timestamp=time]", "Shows or moves your read marker.";
     "METADATA" 2 Always metadata::run, "target GET|LIST|SET|CLEAR|SUB|UNSUB|SUBS|SYNC [keys]", "Keys and values of people and channels.";
     "MODE" 1 Registered mode::run, "channel|nick [modes [parameters]]", "Shows or changes modes.";
@@ -101,8 +127,10 @@ commands! {
     "NICK" 0 Always nick::run, "nick", "Takes a nick.";
     "NICKSERV" 1 Registered services::nickserv, "command [parameters]", "Registers and identifies accounts.";
     "NOTICE" 0 Registered message::notice, "target[,target...] text", "Says something that nothing answers by itself.";
+    "NPC" 3 Registered relaymsg::npc, "channel name text", "Speaks for a character of a game.";
+    "NPCA" 3 Registered relaymsg::npca, "channel name text", "Acts for a character of a game.";
     "NS" 1 Registered services::nickserv, "command [parameters]", "As NICKSERV.";
-    "OPER" 2 Registered oper::run, "name password", "Makes you an operator.";
+    "OPER" 1 Registered oper::run, "name [password]", "Makes you an operator.";
     "PART" 1 Registered part::run, "channel[,channel...] [reason]", "Leaves channels.";
     "PASS" 1 Always connection::pass, "password", "The server's password, or account:password.";
     "PERSISTENCE" 1 Registered persistence::run, "GET | SET ON|OFF|DEFAULT", "Whether you stay when you disconnect.";
@@ -112,15 +140,34 @@ commands! {
     "QUIT" 0 Always connection::quit, "[reason]", "Ends the connection.";
     "REDACT" 2 Registered redact::run, "target msgid [reason]", "Takes back what was said.";
     "REGISTER" 3 Always register::run, "account|* email|* password", "Makes an account.";
+    "REHASH" 0 Operator(Rehash) control::rehash, "", "Reads the configuration again.";
+    "RELAYMSG" 3 Registered relaymsg::run, "channel nick text", "Speaks for someone on another network (channel operators).";
+    "RENAME" 2 Registered rename::run, "channel name [reason]", "Gives a channel another name.";
+    "RESTART" 0 Operator(Die) control::restart, "[server]", "Starts the server again.";
+    "SAJOIN" 1 Operator(Force) force::sajoin, "[nick] channel[,channel...]", "Makes someone join a channel.";
+    "SAMODE" 2 Operator(Force) force::samode, "channel modes [parameters]", "Changes modes, whatever your rank.";
+    "SANICK" 2 Operator(Force) force::sanick, "nick newnick", "Gives someone another nick.";
+    "SAPART" 2 Operator(Force) force::sapart, "nick channel[,channel...] [reason]", "Makes someone leave a channel.";
+    "SCENE" 2 Registered relaymsg::scene, "channel text", "Describes the scene of a game.";
+    "SETHOST" 1 Operator(Vhost) vhost::sethost, "host", "Changes the host that others see of you.";
     "SETNAME" 1 Registered setname::run, "realname", "Changes your real name.";
+    "SILENCE" 0 Registered silence::run, "[+mask|-mask]", "Keeps people from writing to you, or lists them.";
+    "STATS" 0 Registered stats::stats, "[letter [server]]", "Tells about the server; STATS ? lists the letters.";
+    "SUMMON" 0 Registered stats::summon, "", "Not here: nobody is called to IRC.";
     "TAGMSG" 0 Registered message::tagmsg, "target[,target...]", "Sends tags alone.";
     "TIME" 0 Registered info::time, "[server]", "The server's time.";
     "TOPIC" 1 Registered topic::run, "channel [topic]", "Shows or sets a topic.";
+    "TRACE" 0 Registered stats::trace, "[nick|server]", "Shows how users are connected.";
+    "UBAN" 1 Operator(Ban) uban::run, "ADD target [duration] [REQUIRE-SASL] [reason [| reason for operators]] | DEL target | INFO target | LIST", "Bans an address, a network, nick!user@host, account:name or realname:mask.";
+    "UNDLINE" 1 Operator(Ban) uban::undline, "address|network", "Takes a DLINE away.";
+    "UNKLINE" 1 Operator(Ban) uban::unkline, "mask", "Takes a KLINE away.";
     "USER" 4 Always connection::user, "name 0 * realname", "Says who you are, on connecting.";
     "USERHOST" 1 Registered userhost::run, "nick ...", "User names and hosts.";
+    "USERIP" 1 Registered userhost::userip, "nick ...", "User names and addresses.";
+    "USERS" 0 Registered stats::users, "", "Not here: who uses the machine.";
     "VERIFY" 2 Always register::verify, "account code", "Verifies an account.";
     "VERSION" 0 Registered info::version, "[server]", "The server's version.";
-    "WALLOPS" 0 Registered wallops::run, "text", "Tells everyone with user mode w (operators).";
+    "WALLOPS" 0 Operator(Wallops) wallops::run, "text", "Tells everyone with user mode w (operators).";
     "WEBIRC" 4 Always webirc::run, "password gateway hostname address [options]", "A gateway says whom it speaks for.";
     "WHO" 0 Registered who::run, "mask [%fields,token]", "Lists users.";
     "WHOIS" 0 Registered whois::run, "[server] nick", "Tells about a user.";
@@ -129,22 +176,32 @@ commands! {
 
 /// The command of this name, in any case.
 pub fn find(name: &str) -> Option<&'static Command> {
+    place(name).map(|at| &COMMANDS[at])
+}
+
+fn place(name: &str) -> Option<usize> {
     let mut capitals = [0u8; 16];
     let capitals = capitals.get_mut(..name.len())?;
     capitals.copy_from_slice(name.as_bytes());
     capitals.make_ascii_uppercase();
-    let at = COMMANDS.binary_search_by(|command| command.name.as_bytes().cmp(capitals)).ok()?;
-    Some(&COMMANDS[at])
+    COMMANDS.binary_search_by(|command| command.name.as_bytes().cmp(capitals)).ok()
 }
 
 /// Runs one line.
 pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
-    let Some(command) = find(line.command()) else {
+    let Some(place) = place(line.command()) else {
         ctx.reply.numeric(Numeric::ERR_UNKNOWNCOMMAND, &[printable(line.command())], Some("Unknown command"));
         return;
     };
-    if command.when == When::Registered && ctx.user.is_none() {
+    let command = &COMMANDS[place];
+    server.usage[place] += 1;
+    if command.when != When::Always && ctx.user.is_none() {
         ctx.reply.numeric(Numeric::ERR_NOTREGISTERED, &[], Some("You have not registered"));
+        return;
+    }
+    if let When::Operator(right) = command.when
+        && !oper::may(server, ctx, right)
+    {
         return;
     }
     if line.param_count() < command.min_params {
@@ -153,6 +210,10 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     }
     if ctx.user.is_some() && batch::takes(server, ctx, line) {
         return;
+    }
+    if let When::Operator(_) = command.when {
+        let params: Vec<&str> = line.params().collect();
+        server.audit(ctx.me(), &format!("{} {}", command.name, params.join(" ")));
     }
     (command.run)(server, ctx, line);
 }
@@ -172,39 +233,18 @@ pub fn printable(word: &str) -> &str {
 pub enum Pending {
     /// The server's password.
     ServerPassword,
-    /// `PASS account:password`.
-    PassLogin {
-        /// The account.
-        account: AccountId,
-        /// Its name, as given.
-        name: Box<str>,
-        /// The device.
-        device: Box<str>,
-    },
-    /// SASL PLAIN.
-    Sasl {
-        /// The account; `None` where there is none of that name.
-        account: Option<AccountId>,
-        /// The name, as given.
-        name: Box<str>,
-        /// The device.
-        device: Box<str>,
-    },
+    /// A password that somebody logs in with.
+    Login(Attempt),
+    /// A token that somebody logs in with.
+    Token(authenticate::Presented),
     /// WEBIRC.
     WebIrc(Box<webirc::Spoken>),
-    /// NickServ IDENTIFY.
-    Identify {
-        /// The account; `None` where there is none of that name.
-        account: Option<AccountId>,
-        /// The name, as given.
-        name: Box<str>,
-    },
     /// REGISTER, or NickServ REGISTER.
     Register {
         /// The account's name.
         name: Box<str>,
-        /// Whether NickServ answers.
-        by_nickserv: bool,
+        /// Who asked for it.
+        by: register::By,
     },
     /// A new password for an account, by NickServ.
     SetPassword {
@@ -216,6 +256,8 @@ pub enum Pending {
         /// The name given.
         name: Box<str>,
     },
+    /// REHASH.
+    Reload,
     /// CHATHISTORY.
     History {
         /// The subcommand, for FAIL.
@@ -235,25 +277,13 @@ pub fn resume(server: &mut Server, ctx: &mut Ctx, pending: Pending, returned: Re
     let busy = matches!(returned, Returned::Failed(_));
     match pending {
         Pending::ServerPassword => server.server_password(ctx, verified),
-        Pending::PassLogin { account, name, device } => {
-            if verified {
-                server.login(ctx, account, &device);
-            } else {
-                server.login_failed(ctx.conn, &name);
-                ctx.reply.notice("PASS account:password did not log you in: the password is wrong");
-            }
-            server.try_register(ctx);
-        }
-        Pending::Sasl { account, name, device } => {
-            authenticate::verified(server, ctx, account.filter(|_| verified), &name, &device, busy);
-        }
+        Pending::Login(attempt) => server.password_compared(ctx, attempt, returned),
+        Pending::Token(presented) => authenticate::token_checked(server, ctx, &presented, returned),
+        Pending::Register { name, by } => register::hashed(server, ctx, &name, by, returned),
+        Pending::SetPassword { account } => credentials::password_hashed(server, ctx, account, returned),
         Pending::WebIrc(spoken) => webirc::verified(server, ctx, *spoken, verified, busy),
-        Pending::Identify { account, name } => {
-            services::identified(server, ctx, account.filter(|_| verified), &name, busy);
-        }
-        Pending::Register { name, by_nickserv } => register::hashed(server, ctx, &name, by_nickserv, returned),
-        Pending::SetPassword { account } => services::password_hashed(server, ctx, account, returned),
         Pending::Oper { name } => oper::verified(server, ctx, &name, verified),
+        Pending::Reload => control::rehashed(ctx, &returned),
         Pending::History { subcommand, target } => {
             chathistory::returned(server, ctx, &subcommand, &target, returned);
         }

@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
-use ircv3::Message;
-use ircv3::mask;
+use bytes::Bytes;
+use ircv3::extban::{self, Entry};
 use ircv3::message::write_line;
-use ircv3::mode::{self, Kind as ModeKind, ModeChange, Rank};
+use ircv3::mode::{self, Kind as ModeKind, ModeChange, Rank, Ranks};
 use ircv3::numeric::Numeric;
+use ircv3::{Message, name};
 
 use crate::limits;
 use crate::server::change::{Change, Happened};
 use crate::server::channel::ListEntry;
-use crate::server::command::printable;
+use crate::server::command::{join, names, oper, printable};
+use crate::server::frame::Frame;
 use crate::server::network::{ChannelId, UserId};
+use crate::server::notice;
 use crate::server::policy;
 use crate::server::record::{Kind, ListRow, Record, Seq};
 use crate::server::user::Letters;
@@ -89,11 +92,21 @@ struct Done {
 
 /// Makes the changes that may be made, announces them in one MODE, and answers the others.
 pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, changes: &[ModeChange<'_>]) {
+    make(server, ctx, seq, name, changes, false);
+}
+
+/// As [`apply`], as a founder may, for an operator who need not be in the channel (SAMODE).
+pub fn apply_forced(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, changes: &[ModeChange<'_>]) {
+    make(server, ctx, seq, name, changes, true);
+}
+
+fn make(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, changes: &[ModeChange<'_>], forced: bool) {
     let Some(channel) = find(server, ctx, name) else { return };
     let mut done: Vec<Done> = Vec::new();
     let mut records: Vec<Record> = Vec::new();
     let mut with_param = 0;
     let mut refused = false;
+    let mut promoted: Vec<UserId> = Vec::new();
     let mut listed = Listed::default();
     for change in changes {
         let Some(kind) = mode::kind(change.letter) else {
@@ -105,7 +118,8 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, changes: 
             listed.answer(server, ctx, channel, change.letter);
             continue;
         }
-        let own = server.network.channels[channel].ranks(ctx.me());
+        let own =
+            if forced { Some(Ranks::of(Rank::Founder)) } else { server.network.channels[channel].ranks(ctx.me()) };
         if !own.is_some_and(|ranks| ranks.at_least(policy::rank_for_mode(change.letter))) {
             // Taking one's own rank away needs nobody's leave.
             let own_rank = kind == ModeKind::Prefix
@@ -136,10 +150,11 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, changes: 
             }
         }
         let change = match kind {
-            ModeKind::Flag => flag(server, channel, change),
-            ModeKind::Prefix => rank(server, ctx, channel, change),
+            ModeKind::Flag => flag(server, ctx, channel, change),
+            ModeKind::Prefix => rank(server, ctx, channel, change, own.unwrap_or_default(), &mut promoted),
             ModeKind::List => entry(server, ctx, channel, change, &mut records),
             ModeKind::Setting => key(server, ctx, channel, change),
+            ModeKind::SettingToSet if change.letter == 'f' => forward(server, ctx, channel, change),
             ModeKind::SettingToSet => limit(server, ctx, channel, change),
         };
         done.extend(change);
@@ -147,14 +162,62 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, changes: 
     if !done.is_empty() {
         announce(server, ctx, seq, channel, &done, records);
     }
+    settle_delayed(server, channel);
+    for user in promoted {
+        show_hidden(server, channel, user);
+    }
 }
 
-fn flag(server: &mut Server, channel: ChannelId, change: &ModeChange<'_>) -> Option<Done> {
+/// Tells someone who became a halfop, or more, of the members that only those see (`D`, `u`).
+pub fn show_hidden(server: &mut Server, channel: ChannelId, user: UserId) {
+    let there = &server.network.channels[channel];
+    if !there.unshown.is_empty() || there.modes.has('u') {
+        names::tell(server, channel, user);
+    }
+}
+
+/// Sets `d` while there are members who have not been shown and nothing else says so, and takes it off
+/// again.
+pub fn settle_delayed(server: &mut Server, channel: ChannelId) {
+    let there = &mut server.network.channels[channel];
+    let delayed = !there.unshown.is_empty() && !there.modes.has('D') && !there.modes.has('u');
+    if !there.modes.set('d', delayed) || there.members.is_empty() {
+        return;
+    }
+    let mut line = Vec::with_capacity(64);
+    let modes = if delayed { "+d" } else { "-d" };
+    write_line(&mut line, &server.settings.server_name, "MODE", &[&there.name, modes], None);
+    let frame = Frame::plain(server.clock(), Bytes::from(line));
+    server.frame_to_channel(channel, Arc::new(frame), None);
+}
+
+fn flag(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, change: &ModeChange<'_>) -> Option<Done> {
+    let name = server.network.channels[channel].name.clone();
+    match change.letter {
+        'd' | 'r' => {
+            let text = format!("Only the server sets and takes off mode {}", change.letter);
+            ctx.reply.numeric(Numeric::ERR_ONLYSERVERSCANCHANGE, &[&name], Some(&text));
+            return None;
+        }
+        'P' if !server.network.users[ctx.me()].is_oper() => {
+            let text = "Permission Denied- Only IRC operators make a channel permanent";
+            ctx.reply.numeric(Numeric::ERR_NOPRIVILEGES, &[], Some(text));
+            return None;
+        }
+        _ => {}
+    }
     let there = &mut server.network.channels[channel];
     there.modes.set(change.letter, change.add).then_some(Done { add: change.add, letter: change.letter, param: None })
 }
 
-fn rank(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, change: &ModeChange<'_>) -> Option<Done> {
+fn rank(
+    server: &mut Server,
+    ctx: &mut Ctx,
+    channel: ChannelId,
+    change: &ModeChange<'_>,
+    own: Ranks,
+    promoted: &mut Vec<UserId>,
+) -> Option<Done> {
     let name = server.network.channels[channel].name.clone();
     let Some(nick) = change.param.filter(|nick| !nick.is_empty()) else {
         invalid(ctx, &name, change.letter, "*", "This mode takes a nick");
@@ -166,7 +229,6 @@ fn rank(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, change: &ModeCha
     };
     let nick = server.network.users[target].nick.to_string();
     let rank = Rank::by_letter(change.letter)?;
-    let own = server.network.channels[channel].ranks(ctx.me())?;
     let there = &mut server.network.channels[channel];
     let Some(ranks) = there.members.get_mut(&target) else {
         ctx.reply.numeric(Numeric::ERR_USERNOTINCHANNEL, &[&nick, &name], Some("They aren't on that channel"));
@@ -181,15 +243,16 @@ fn rank(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, change: &ModeCha
         return None;
     }
     if change.add {
+        if rank >= Rank::Halfop && !ranks.at_least(Rank::Halfop) {
+            promoted.push(target);
+        }
         ranks.insert(rank);
+        join::distinguish(server, channel, target);
     } else {
         ranks.remove(rank);
     }
     Some(Done { add: change.add, letter: change.letter, param: Some(nick) })
 }
-
-/// The longest mask that a list takes.
-const MASK_BYTES: usize = 200;
 
 fn entry(
     server: &mut Server,
@@ -201,11 +264,18 @@ fn entry(
     let given = change.param?;
     let letter = change.letter;
     let name = server.network.channels[channel].name.clone();
-    if given.contains(' ') || given.len() > MASK_BYTES {
-        invalid(ctx, &name, letter, printable(given), "A mask is nick!user@host, without spaces, at most 200 bytes");
+    let fits = !given.contains(' ') && given.len() <= limits::MASK_LEN;
+    // What is about speaking alone cannot invite.
+    let normal = extban::normalize(given).filter(|mask| fits && (letter != 'I' || Entry::read(mask).about.is_none()));
+    let Some(mask) = normal else {
+        let text = format!(
+            "An entry is nick!user@host, or one of the extended bans that conf/MODES.md lists, such as account:bob; \
+             without spaces, at most {} bytes",
+            limits::MASK_LEN
+        );
+        invalid(ctx, &name, letter, printable(given), &text);
         return None;
-    }
-    let mask = mask::normalize(given);
+    };
     let most = server.settings.list_entries;
     let casemapping = server.network.casemapping;
     let setter: Box<str> = (*server.network.users[ctx.me()].source).into();
@@ -287,6 +357,35 @@ fn limit(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, change: &ModeCh
     }
     there.limit = Some(number);
     Some(Done { add: true, letter: 'l', param: Some(number.to_string()) })
+}
+
+fn forward(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, change: &ModeChange<'_>) -> Option<Done> {
+    let name = server.network.channels[channel].name.clone();
+    if !change.add {
+        server.network.channels[channel].forward.take()?;
+        return Some(Done { add: false, letter: 'f', param: None });
+    }
+    let given = change.param.unwrap_or("");
+    let known = if name::is_channel(given, limits::CHANNEL_LEN) { server.network.channel_by_name(given) } else { None };
+    let known = known.filter(|id| policy::sees_channel(&server.network, ctx.me(), &server.network.channels[*id]));
+    let Some(target) = known.filter(|target| *target != channel) else {
+        invalid(ctx, &name, 'f', printable(given), "A forward is another channel that there is");
+        return None;
+    };
+    let there = &server.network.channels[target];
+    let target = there.name.clone();
+    // Or people could be sent into a channel that nobody there asked for.
+    if !there.ranks(ctx.me()).is_some_and(|ranks| ranks.at_least(Rank::Op)) {
+        let text = "You must be operator in the channel that is forwarded to, too";
+        ctx.reply.numeric(Numeric::ERR_CHANOPRIVSNEEDED, &[&target], Some(text));
+        return None;
+    }
+    let there = &mut server.network.channels[channel];
+    if there.forward.as_deref() == Some(&*target) {
+        return None;
+    }
+    there.forward = Some((*target).into());
+    Some(Done { add: true, letter: 'f', param: Some(target.to_string()) })
 }
 
 /// 696
@@ -377,13 +476,16 @@ fn user_mode(server: &mut Server, ctx: &mut Ctx, line: &Message, target: &str) {
     let Some(modes) = line.param(1) else {
         let text = format!("+{}", server.network.users[user].modes.text());
         ctx.reply.numeric(Numeric::RPL_UMODEIS, &[&text], None);
+        if server.network.users[user].modes.has('s') {
+            notice::show(server, ctx);
+        }
         return;
     };
-    server.submit(ctx, Change::UserModes { modes });
+    server.submit(ctx, Change::UserModes { modes, mask: line.param(2) });
 }
 
 /// Changes the sender's user modes, those that it may.
-pub fn apply_to_user(server: &mut Server, ctx: &mut Ctx, modes: &str) {
+pub fn apply_to_user(server: &mut Server, ctx: &mut Ctx, modes: &str, mask: Option<&str>) {
     let user = ctx.me();
     let mut done: Vec<ModeChange<'_>> = Vec::new();
     let mut unknown = false;
@@ -392,8 +494,19 @@ pub fn apply_to_user(server: &mut Server, ctx: &mut Ctx, modes: &str) {
             None => unknown = true,
             Some(row) => {
                 let may = if change.add { row.settable } else { row.unsettable };
-                if may && set_user_mode(server, user, change.letter, change.add) {
+                let changed = may
+                    && match change.letter {
+                        's' => notice::set_mode(server, ctx, change.add, mask),
+                        letter => set_user_mode(server, user, letter, change.add),
+                    };
+                if changed {
                     done.push(change);
+                    if change.letter == 'o' && oper::step_down(server, user) {
+                        done.push(ModeChange { add: false, letter: 's', param: None });
+                    }
+                    if change.letter == 'D' {
+                        server.sessions_changed(user);
+                    }
                 }
             }
         }
@@ -402,8 +515,8 @@ pub fn apply_to_user(server: &mut Server, ctx: &mut Ctx, modes: &str) {
         ctx.reply.numeric(Numeric::ERR_UMODEUNKNOWNFLAG, &[], Some("Unknown MODE flag"));
     }
     if !done.is_empty() {
-        announce_user_modes(server, ctx, user, &mode::encode(&done));
-        server.keep_presence(user);
+        announce_user_modes(server, ctx, user, &mode::encode_user_modes(&done));
+        ctx.reply.after = ctx.reply.after.max(server.keep_presence(user));
     }
 }
 
@@ -440,6 +553,23 @@ mod tests {
     use ircv3::mode::ModeChange;
 
     use super::hide_key;
+    use crate::server::command::bulk::testing::Asked;
+
+    #[test]
+    fn a_permanent_channel_outlives_its_members_and_is_made_by_operators() {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+        asked.ask(alice, "JOIN #room");
+        assert!(asked.ask(alice, "MODE #room +P")[0].starts_with(":irc.test 481 alice :"));
+        asked.set_oper("alice");
+        assert_eq!(asked.ask(alice, "MODE #room +P"), [":alice!~u@10.0.0.1 MODE #room +P"]);
+        asked.ask(alice, "MODE #room +b mallory");
+        asked.ask(alice, "PART #room");
+        let lines = asked.ask(bob, "JOIN #room");
+        assert_eq!(lines[1], ":irc.test 353 bob = #room :bob", "whoever comes finds it as it was left");
+        assert_eq!(asked.ask(bob, "MODE #room b").len(), 2);
+        asked.server.check().unwrap_or_else(|fault| panic!("{fault}"));
+    }
 
     #[test]
     fn no_key_of_a_line_is_in_history() {

@@ -2,12 +2,12 @@
 
 use ircv3::message::cut;
 use ircv3::numeric::Numeric;
-use ircv3::{Cap, Message};
+use ircv3::{Cap, Message, Rank};
 
 use crate::server::command::bulk::{self, Answer, WordLines};
 use crate::server::command::printable;
-use crate::server::command::who::sees_user;
-use crate::server::network::ChannelId;
+use crate::server::command::who::sees_member;
+use crate::server::network::{ChannelId, UserId};
 use crate::server::policy::sees_channel;
 use crate::server::{Ctx, Server};
 
@@ -42,6 +42,15 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
 pub fn send(server: &Server, ctx: &mut Ctx, channel: ChannelId) {
     members(server, ctx, channel);
     ctx.reply.numeric(Numeric::RPL_ENDOFNAMES, &[&server.network.channels[channel].name], Some(END));
+}
+
+/// 353 and 366 to a user who may see more of a channel's members now than it was told of.
+pub fn tell(server: &mut Server, channel: ChannelId, user: UserId) {
+    for conn in server.network.users[user].sessions.clone() {
+        let mut ctx = server.ctx(conn, None);
+        send(server, &mut ctx, channel);
+        server.finish(ctx);
+    }
 }
 
 /// What is left of an answer to NAMES.
@@ -89,12 +98,18 @@ fn members(server: &Server, ctx: &mut Ctx, id: ChannelId) {
     ctx.reply.after = ctx.reply.after.max(channel.changed);
     let multi_prefix = ctx.reply.caps.has(Cap::MultiPrefix);
     let whole_source = ctx.reply.caps.has(Cap::UserhostInNames);
-    let sees_all = channel.members.contains_key(&me) || network.users[me].is_oper();
+    let ranks = channel.ranks(me);
+    // As a rule everyone inside sees everyone, and nobody need be looked at one by one.
+    let sees_all = network.users[me].is_oper()
+        || ranks
+            .is_some_and(|ranks| ranks.at_least(Rank::Halfop) || channel.unshown.is_empty() && !channel.modes.has('u'));
     let symbol = if channel.is_secret() { "@" } else { "=" };
     let middles = [symbol, &*channel.name];
     let mut words = WordLines::new(server, &ctx.reply, Numeric::RPL_NAMREPLY, &middles);
     for (user, ranks) in &channel.members {
-        if !sees_all && !sees_user(network, me, *user) {
+        // Clients know themselves from their JOIN: in an auditorium the list is the same for all of the audience.
+        let audience = *user == me && channel.modes.has('u') && !channel.is_shown(me);
+        if !sees_all && (audience || !sees_member(network, me, *user, channel)) {
             continue;
         }
         let user = &network.users[*user];

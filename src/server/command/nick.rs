@@ -11,7 +11,8 @@ use crate::limits;
 use crate::server::change::{Change, Happened};
 use crate::server::command::{monitor, printable};
 use crate::server::network::UserId;
-use crate::server::policy;
+use crate::server::notice::About;
+use crate::server::policy::{self, NickHeld};
 use crate::server::record::{Kind, Seq};
 use crate::server::{Ctx, Server};
 
@@ -85,17 +86,26 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, nick: &str) {
         return;
     }
     let another = server.network.fold(nick) != there.folded;
-    if another && let Some(channel) = policy::nick_held(&server.network, user) {
-        let name = &server.network.channels[channel].name;
-        let text = "Cannot change nickname while banned on channel; leave it first";
-        ctx.reply.numeric(Numeric::ERR_BANONCHAN, &[nick, name], Some(text));
-        return;
+    match policy::nick_held(&server.network, user).filter(|_| another) {
+        Some(NickHeld::Banned(channel)) => {
+            let name = &server.network.channels[channel].name;
+            let text = "Cannot change nickname while banned on channel; leave it first";
+            ctx.reply.numeric(Numeric::ERR_BANONCHAN, &[nick, name], Some(text));
+            return;
+        }
+        Some(NickHeld::NoChange(channel)) => {
+            let name = &server.network.channels[channel].name;
+            let text = format!("Cannot change nickname while on {name} (+N is set); leave it first");
+            ctx.reply.numeric(Numeric::ERR_NONICKCHANGE, &[], Some(&text));
+            return;
+        }
+        None => {}
     }
     rename(server, ctx, seq, user, nick);
 }
 
 /// Gives a user another nick and tells everyone whom it concerns. The nick is free.
-fn rename(server: &mut Server, ctx: &mut Ctx, seq: Seq, user: UserId, nick: &str) {
+pub fn rename(server: &mut Server, ctx: &mut Ctx, seq: Seq, user: UserId, nick: &str) {
     let there = &server.network.users[user];
     let mut line = Vec::with_capacity(96);
     write_line(&mut line, &there.source, "NICK", &[nick], None);
@@ -104,6 +114,10 @@ fn rename(server: &mut Server, ctx: &mut Ctx, seq: Seq, user: UserId, nick: &str
     let mut frame = server.frame_from(user, line);
     if kept {
         for channel in channels {
+            // What only some were shown is not in history.
+            if server.network.channels[channel].unshown.contains(&user) {
+                continue;
+            }
             server.keep_event(
                 &mut frame,
                 channel,
@@ -113,6 +127,10 @@ fn rename(server: &mut Server, ctx: &mut Ctx, seq: Seq, user: UserId, nick: &str
             );
         }
     }
+    server.notify(About::Nicks, |server| {
+        let there = &server.network.users[user];
+        format!("{} ({}@{}) is now {nick}", there.nick, there.user, there.host)
+    });
     let clock = server.clock();
     let (old_folded, old_nick) = (server.network.users[user].folded.clone(), server.network.users[user].nick.clone());
     server.network.rename_user(user, nick, clock);

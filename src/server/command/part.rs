@@ -39,7 +39,8 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, reason: O
     let there = &server.network.users[user];
     let mut line = Vec::with_capacity(96);
     write_line(&mut line, &there.source, "PART", &[&server.network.channels[channel].name], reason);
-    let kept = there.account.is_some();
+    // What only some were shown is not in history.
+    let kept = there.account.is_some() && !server.network.channels[channel].unshown.contains(&user);
     let mut frame = server.frame_from(user, line);
     if kept {
         server.keep_event(
@@ -51,7 +52,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, reason: O
         );
     }
     let frame = Arc::new(frame);
-    server.frame_to_channel(channel, frame.clone(), Some(ctx.conn));
+    server.frame_about(channel, user, frame.clone(), Some(ctx.conn));
     ctx.reply.frame(&frame);
     server.remove_member(channel, user);
 }

@@ -4,21 +4,24 @@ use std::sync::Arc;
 
 use ircv3::{Message, name};
 
+use crate::accounts::Secrets;
 use crate::limits;
 use crate::server::action::Call;
 use crate::server::change::Change;
-use crate::server::command::{Pending, printable, services};
+use crate::server::command::{Pending, credentials, printable, services};
 use crate::server::event::Returned;
+use crate::server::login::Door;
+use crate::server::notice::About;
 use crate::server::policy;
 use crate::server::record::{AccountRow, Record, Seq};
 use crate::server::{Ctx, Server};
 
 /// Why an account may not be made: the code of FAIL and words for people.
-pub struct Refused {
+struct Refused {
     /// As in the registry of standard replies.
-    pub code: &'static str,
+    code: &'static str,
     /// What was wrong and what would be right.
-    pub text: String,
+    text: String,
 }
 
 /// REGISTER
@@ -58,19 +61,46 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         ctx.reply.fail("REGISTER", "INVALID_EMAIL", &[context], "That is no e-mail address; * gives none");
         return;
     }
-    match check(server, ctx, &account, password) {
-        Ok(()) => {
-            let pending = Pending::Register { name: (*account).into(), by_nickserv: false };
-            server.call(ctx, Call::Hash { password: password.into() }, pending);
+    begin(server, ctx, &account, password, By::Register);
+}
+
+/// Who asks for an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// REGISTER
+    Register,
+    /// NickServ REGISTER
+    NickServ,
+    /// A bearer token that names it.
+    Token,
+}
+
+/// Has the password of a new account hashed, if this connection may make one of this name.
+pub fn begin(server: &mut Server, ctx: &mut Ctx, name: &str, password: &str, by: By) {
+    let may = may_make(server, ctx, name, by).and_then(|()| {
+        if password.is_empty() || password.len() > limits::PASSWORD_LEN {
+            let text = format!("A password has 1 to {} bytes", limits::PASSWORD_LEN);
+            return Err(Refused { code: "UNACCEPTABLE_PASSWORD", text });
         }
-        Err(refused) => ctx.reply.fail("REGISTER", refused.code, &[printable(&account)], &refused.text),
+        count(server, ctx)
+    });
+    match may {
+        Ok(()) => {
+            let call = Call::Hash { password: password.into(), iterations: server.settings.scram_iterations };
+            server.call(ctx, call, Pending::Register { name: name.into(), by });
+        }
+        Err(refused) => refuse(ctx, name, by, &refused),
     }
 }
 
-/// Whether a connection may make an account of this name with this password.
-pub fn check(server: &mut Server, ctx: &Ctx, account: &str, password: &str) -> Result<(), Refused> {
+/// Whether a connection may make an account of this name.
+fn may_make(server: &Server, ctx: &Ctx, account: &str, by: By) -> Result<(), Refused> {
     let refuse = |code, text: &str| Err(Refused { code, text: text.to_owned() });
-    if !server.settings.registration {
+    // Who logs in by a token may be logged in to another account.
+    if by != By::Token && server.session(ctx.conn).is_some_and(|session| session.account.is_some()) {
+        return refuse("ALREADY_AUTHENTICATED", "You are logged in to an account already");
+    }
+    if by != By::Token && (!server.settings.registration || !server.is_open_to_registrations()) {
         return refuse("TEMPORARILY_UNAVAILABLE", "Accounts cannot be registered on this server");
     }
     if server.store_refuses() {
@@ -86,17 +116,24 @@ pub fn check(server: &mut Server, ctx: &Ctx, account: &str, password: &str) -> R
     if taken {
         return refuse("ACCOUNT_EXISTS", "Somebody else uses that nick now");
     }
-    if password.is_empty() || password.len() > limits::PASSWORD_LEN {
-        let text = format!("A password has 1 to {} bytes", limits::PASSWORD_LEN);
-        return refuse("UNACCEPTABLE_PASSWORD", &text);
-    }
-    if !server.may_register_account(ctx.conn) {
-        return refuse(
-            "TEMPORARILY_UNAVAILABLE",
-            "Too many accounts were registered from your address; try again later",
-        );
-    }
     Ok(())
+}
+
+fn count(server: &mut Server, ctx: &Ctx) -> Result<(), Refused> {
+    if server.may_register_account(ctx.conn) {
+        return Ok(());
+    }
+    let text = "Too many accounts were registered from your address; try again later".to_owned();
+    Err(Refused { code: "TEMPORARILY_UNAVAILABLE", text })
+}
+
+/// Makes the account that a token names, if that may be made.
+pub fn create_for_token(server: &mut Server, ctx: &mut Ctx, name: &str) {
+    let may = may_make(server, ctx, name, By::Token).and_then(|()| count(server, ctx));
+    match may {
+        Ok(()) => server.submit(ctx, Change::Account { name, secrets: None, by: By::Token }),
+        Err(refused) => server.log(false, format!("a token for account {name:?} did not make it: {}", refused.text)),
+    }
 }
 
 fn looks_like_email(text: &str) -> bool {
@@ -108,41 +145,22 @@ fn looks_like_email(text: &str) -> bool {
 }
 
 /// The password of a new account was hashed.
-pub fn hashed(server: &mut Server, ctx: &mut Ctx, name: &str, by_nickserv: bool, returned: Returned) {
-    let Returned::Hashed(hash) = returned else {
+pub fn hashed(server: &mut Server, ctx: &mut Ctx, name: &str, by: By, returned: Returned) {
+    let Returned::Hashed(secrets) = returned else {
         let text = "The server has too many passwords to hash; try again".to_owned();
-        refuse(ctx, name, by_nickserv, &Refused { code: "TEMPORARILY_UNAVAILABLE", text });
+        refuse(ctx, name, by, &Refused { code: "TEMPORARILY_UNAVAILABLE", text });
         return;
     };
-    server.submit(ctx, Change::Account { name, hash: &hash, by_nickserv });
+    server.submit(ctx, Change::Account { name, secrets: Some(&secrets), by });
 }
 
-/// Makes an account and logs the sender in to it.
-pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, hash: &str, by_nickserv: bool) {
-    match create(server, ctx, seq, name, hash) {
-        Ok(name) => {
-            if by_nickserv {
-                services::say(ctx, "NickServ", &format!("Account created: you are registered and logged in as {name}"));
-            } else {
-                ctx.reply.line("REGISTER", &["SUCCESS", &name], Some("Account created"));
-            }
-        }
-        Err(refused) => refuse(ctx, name, by_nickserv, &refused),
-    }
-}
-
-fn refuse(ctx: &mut Ctx, name: &str, by_nickserv: bool, refused: &Refused) {
-    if by_nickserv {
-        services::say(ctx, "NickServ", &refused.text);
-    } else {
-        ctx.reply.fail("REGISTER", refused.code, &[printable(name)], &refused.text);
-    }
-}
-
-fn create(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, hash: &str) -> Result<Arc<str>, Refused> {
-    // While the password was hashed another may have taken the name, or this connection logged in.
-    if server.network.account_by_name(name).is_some() {
-        return Err(Refused { code: "ACCOUNT_EXISTS", text: "An account of that name exists".into() });
+/// Makes an account, and logs the sender in to it that asked for it.
+pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, secrets: Option<&Secrets>, by: By) {
+    // While the password was hashed another may have taken the name or the nick, or a connection of the
+    // same user logged in.
+    if let Err(refused) = may_make(server, ctx, name, by) {
+        refuse(ctx, name, by, &refused);
+        return;
     }
     let row = AccountRow {
         // Its number was never used, so that nobody inherits the private conversations of an account
@@ -150,7 +168,7 @@ fn create(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, hash: &str) 
         id: seq,
         name: name.into(),
         folded: server.network.fold(name).as_str().into(),
-        password: hash.into(),
+        password: secrets.map(|secrets| secrets.hash.clone()).unwrap_or_default(),
         registered: server.clock(),
         autoreplay_missed: true,
         always_on: None,
@@ -160,13 +178,86 @@ fn create(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, hash: &str) 
     server.network.put_account(row.clone());
     server.keep(seq, Record::Account(Box::new(row)));
     server.log(false, format!("account {name} was registered"));
-    server.login(ctx, id, "");
+    server.notify(About::Accounts, |_| format!("the account {name} was registered"));
+    if let Some(secrets) = secrets {
+        credentials::keep(server, ctx, seq, id, |kept| kept.scram = secrets.scram.clone());
+    }
     ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
-    Ok(name)
+    server.log(false, format!("account {name} was registered"));
+    match by {
+        By::Register => {
+            server.admit(ctx, Door::Made, id, "");
+            ctx.reply.line("REGISTER", &["SUCCESS", &name], Some("Account created"));
+        }
+        By::NickServ => {
+            server.admit(ctx, Door::Made, id, "");
+            services::say(ctx, "NickServ", &format!("Account created: you are registered and logged in as {name}"));
+        }
+        By::Token => {}
+    }
+}
+
+fn refuse(ctx: &mut Ctx, name: &str, by: By, refused: &Refused) {
+    match by {
+        By::Register => ctx.reply.fail("REGISTER", refused.code, &[printable(name)], &refused.text),
+        By::NickServ => services::say(ctx, "NickServ", &refused.text),
+        // What it is not let in for is said by AUTHENTICATE.
+        By::Token => {}
+    }
 }
 
 /// VERIFY: accounts need no verification here, so there is never one to be verified.
 pub fn verify(_: &mut Server, ctx: &mut Ctx, line: &Message) {
     let account = printable(line.param(0).unwrap_or("*"));
     ctx.reply.fail("VERIFY", "INVALID_CODE", &[account], "No account of that name waits for a code");
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::accounts::Secrets;
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::event::{ConnId, Event, Returned};
+
+    /// The answer to the one call that the last event asked for: the password is hashed.
+    fn hash(asked: &mut Asked, conn: ConnId) -> Vec<String> {
+        let [(id, _)] = asked.calls() else { panic!("not one call: {:?}", asked.calls()) };
+        let secrets = Secrets { hash: "$2b$hash".into(), scram: Vec::new() };
+        let event = Event::Returned(*id, Returned::Hashed(Box::new(secrets)));
+        asked.handle(event);
+        asked.sent(conn)
+    }
+
+    #[test]
+    fn a_nick_that_another_took_while_the_password_was_hashed_is_not_registered() {
+        let mut asked = Asked::new();
+        let slow = asked.open();
+        asked.ask(slow, "NICK alice");
+        assert!(asked.ask(slow, "REGISTER * * sesame").is_empty());
+        let calls = asked.calls().to_vec();
+        asked.user("alice");
+        asked.set_calls(calls);
+        let lines = hash(&mut asked, slow);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].starts_with(":irc.test FAIL REGISTER ACCOUNT_EXISTS alice :"), "{lines:?}");
+        assert!(asked.server.network.account_by_name("alice").is_none());
+    }
+
+    #[test]
+    fn an_account_that_another_made_meanwhile_and_a_store_that_fails_are_seen() {
+        let mut asked = Asked::new();
+        let (alice, guest) = (asked.user("alice"), asked.open());
+        assert!(asked.ask(guest, "REGISTER bob * sesame").is_empty());
+        let first = asked.calls().to_vec();
+        assert!(asked.ask(alice, "REGISTER bob * sesame").is_empty());
+        assert!(hash(&mut asked, alice).iter().any(|line| line.contains("REGISTER SUCCESS bob")));
+        asked.set_calls(first);
+        assert!(hash(&mut asked, guest)[0].starts_with(":irc.test FAIL REGISTER ACCOUNT_EXISTS bob :"));
+
+        assert!(asked.ask(guest, "REGISTER carol * sesame").is_empty());
+        let call = asked.calls().to_vec();
+        asked.handle(Event::StoreFailed("disk full".into()));
+        asked.set_calls(call);
+        assert!(hash(&mut asked, guest)[0].starts_with(":irc.test FAIL REGISTER TEMPORARILY_UNAVAILABLE carol :"));
+        assert!(asked.server.network.account_by_name("carol").is_none());
+    }
 }

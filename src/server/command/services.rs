@@ -7,15 +7,15 @@ use ircv3::mode::Rank;
 use ircv3::numeric::Numeric;
 use ircv3::{Cap, Message};
 
-use crate::limits;
-use crate::server::action::Call;
 use crate::server::change::Change;
-use crate::server::command::{Pending, chathistory, metadata, register};
-use crate::server::event::Returned;
+use crate::server::command::register::{self, By};
+use crate::server::command::{credentials, join, metadata, mode};
 use crate::server::frame::Frame;
+use crate::server::login::Door;
 use crate::server::network::ChannelId;
+use crate::server::notice::About;
 use crate::server::presence;
-use crate::server::record::{AccountId, AccountRow, ListRow, Record, Seq};
+use crate::server::record::{AccountId, AccountRow, Record, Seq};
 use crate::server::session::Session;
 use crate::server::{Ctx, Server};
 
@@ -48,7 +48,8 @@ pub fn message(server: &mut Server, ctx: &mut Ctx, service: &str, text: &str) {
         match verb.as_str() {
             "REGISTER" => nick_register(server, ctx, rest),
             "IDENTIFY" | "ID" | "LOGIN" => identify(server, ctx, rest),
-            "PASSWD" => passwd(server, ctx, rest),
+            "PASSWD" => credentials::passwd(server, ctx, rest),
+            "CERT" => credentials::cert(server, ctx, rest),
             "SET" => nick_set(server, ctx, rest),
             "INFO" => nick_info(server, ctx, rest),
             "HELP" | "" => help(ctx, "NickServ", NICKSERV_HELP),
@@ -83,13 +84,16 @@ const NICKSERV_HELP: &[&str] = &[
     "REGISTER <password>: makes an account of your nick",
     "IDENTIFY [account] <password>: logs in to an account",
     "PASSWD <new password> <new password>: changes your password",
+    "CERT ADD [fingerprint]|DEL <fingerprint>|LIST: client certificates that log in to your account",
+    "SET PUBKEY <key>|OFF: your key for ECDSA-NIST256P-CHALLENGE",
     "SET ALWAYS-ON ON|OFF|DEFAULT: whether you stay on the network when you disconnect",
     "SET AUTOREPLAY-MISSED ON|OFF: whether what you missed is replayed at login",
     "SET MULTICLIENT ON|OFF: whether several of your devices share one nick",
     "INFO [account]: tells about an account",
 ];
 
-const SETTINGS: &str = "SET ALWAYS-ON ON|OFF|DEFAULT, SET AUTOREPLAY-MISSED ON|OFF or SET MULTICLIENT ON|OFF";
+const SETTINGS: &str =
+    "SET ALWAYS-ON ON|OFF|DEFAULT, SET AUTOREPLAY-MISSED ON|OFF, SET MULTICLIENT ON|OFF or SET PUBKEY <key>|OFF";
 
 const CHANSERV_HELP: &[&str] = &[
     "REGISTER <#channel>: registers a channel that you are operator of",
@@ -115,7 +119,8 @@ fn unknown(ctx: &mut Ctx, service: &str, verb: &str) {
     say(ctx, service, &format!("{verb:?} is no command of {service}; HELP lists them"));
 }
 
-fn usage(ctx: &mut Ctx, service: &str, usage: &str) {
+/// What a command takes.
+pub fn usage(ctx: &mut Ctx, service: &str, usage: &str) {
     say(ctx, service, &format!("That takes: {usage}"));
 }
 
@@ -124,18 +129,8 @@ fn nick_register(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
         usage(ctx, "NickServ", "REGISTER <password>");
         return;
     };
-    if server.session(ctx.conn).is_some_and(|session| session.account.is_some()) {
-        say(ctx, "NickServ", "You are logged in to an account already");
-        return;
-    }
     let account = ctx.reply.nick.clone();
-    match register::check(server, ctx, &account, password) {
-        Ok(()) => {
-            let pending = Pending::Register { name: (*account).into(), by_nickserv: true };
-            server.call(ctx, Call::Hash { password: (*password).into() }, pending);
-        }
-        Err(refused) => say(ctx, "NickServ", &refused.text),
-    }
+    register::begin(server, ctx, &account, password, By::NickServ);
 }
 
 fn identify(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
@@ -151,64 +146,11 @@ fn identify(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
         say(ctx, "NickServ", "You are logged in to an account already");
         return;
     }
-    if !server.may_try_login(ctx.conn, &name) {
-        say(ctx, "NickServ", "Too many failed logins; wait a minute");
-        return;
-    }
-    let row = server.network.account_by_name(&name);
-    let (account, hash) = (row.map(|row| row.id), row.map(|row| row.password.clone()));
-    let password = ircv3::message::cut(password, limits::PASSWORD_LEN).into();
-    server.call(ctx, Call::Verify { password, hash }, Pending::Identify { account, name: name.into() });
-}
-
-/// IDENTIFY's password was compared.
-pub fn identified(server: &mut Server, ctx: &mut Ctx, account: Option<AccountId>, name: &str, busy: bool) {
-    match account.filter(|id| server.network.account(*id).is_some()) {
-        Some(id) => {
-            server.login(ctx, id, "");
-            say(ctx, "NickServ", "You are now logged in");
-            chathistory::replay(server, ctx, None);
-        }
-        None if busy => say(ctx, "NickServ", "The server has too many logins to check; try again"),
-        None => {
-            server.login_failed(ctx.conn, name);
-            say(ctx, "NickServ", "The account or the password is wrong");
-        }
-    }
-}
-
-fn passwd(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
-    let Some(account) = server.session(ctx.conn).and_then(|session| session.account) else {
-        say(ctx, "NickServ", "Log in first");
-        return;
-    };
-    match rest {
-        [new, again] if new == again && new.len() <= limits::PASSWORD_LEN => {
-            server.call(ctx, Call::Hash { password: (*new).into() }, Pending::SetPassword { account });
-        }
-        [_, _] => say(ctx, "NickServ", "The two passwords differ, or are too long"),
-        _ => usage(ctx, "NickServ", "PASSWD <new password> <new password>"),
-    }
-}
-
-/// PASSWD's password was hashed.
-pub fn password_hashed(server: &mut Server, ctx: &mut Ctx, account: AccountId, returned: Returned) {
-    let Returned::Hashed(hash) = returned else {
-        say(ctx, "NickServ", "The server has too many passwords to hash; try again");
-        return;
-    };
-    server.submit(ctx, Change::Password { account, hash: &hash });
-}
-
-/// Gives an account another password.
-pub fn apply_password(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, hash: &str) {
-    if keep_account(server, ctx, seq, account, |row| row.password = hash.into()) {
-        say(ctx, "NickServ", "Password changed");
-    }
+    server.try_password(ctx, Door::NickServ, &name, "", password);
 }
 
 /// Changes an account and keeps it; whether there is such an account.
-fn keep_account(
+pub fn keep_account(
     server: &mut Server,
     ctx: &mut Ctx,
     seq: Seq,
@@ -232,6 +174,10 @@ fn nick_set(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
         usage(ctx, "NickServ", SETTINGS);
         return;
     };
+    if name.eq_ignore_ascii_case("PUBKEY") {
+        credentials::set_key(server, ctx, value);
+        return;
+    }
     let value = match value.to_ascii_uppercase().as_str() {
         "ON" | "TRUE" | "YES" => Some(true),
         "OFF" | "FALSE" | "NO" => Some(false),
@@ -343,6 +289,10 @@ fn channel_named(server: &Server, ctx: &mut Ctx, name: &str) -> Option<ChannelId
 /// Registers a channel to the sender's account, where it may.
 pub fn apply_register(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
     let Some(id) = channel_named(server, ctx, name) else { return };
+    if !server.is_open_to_registrations() {
+        say(ctx, "ChanServ", "Channels cannot be registered now; try again later");
+        return;
+    }
     let Some(account) = server.network.users[ctx.me()].account else {
         say(ctx, "ChanServ", "Log in first: a channel belongs to an account");
         return;
@@ -365,24 +315,17 @@ pub fn apply_register(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) 
     let channel = &mut server.network.channels[id];
     channel.founder = Some(account);
     channel.registered = registered;
-    let lists: Vec<ListRow> = ['b', 'e', 'I']
-        .into_iter()
-        .flat_map(|mode| channel.list(mode).into_iter().flatten().map(move |entry| (mode, entry)))
-        .map(|(mode, entry)| ListRow {
-            channel: channel.folded.as_str().into(),
-            mode,
-            mask: entry.mask.clone(),
-            setter: entry.setter.clone(),
-            set_at: entry.set_at,
-        })
-        .collect();
+    let lists = channel.list_rows();
     let after = server.keep_channel(id, seq);
+    let by = server.network.users[ctx.me()].source.clone();
+    server.notify(About::Channels, |_| format!("{name} was registered by {by}"));
     metadata::keep_channel(server, seq, id);
     for row in lists {
         server.keep(seq, Record::ListEntry(Box::new(row)));
     }
     ctx.reply.after = ctx.reply.after.max(after);
     say(ctx, "ChanServ", &format!("Channel {name} is registered"));
+    announce(server, ctx, id, after, &["+r"]);
     give_founder(server, ctx, id, after);
 }
 
@@ -402,16 +345,27 @@ fn give_founder(server: &mut Server, ctx: &mut Ctx, id: ChannelId, after: Seq) {
     if letters.is_empty() {
         return;
     }
+    join::distinguish(server, id, user);
     let modes = format!("+{letters}");
-    let mut params: Vec<&str> = vec![&channel.name, &modes];
+    let mut params: Vec<&str> = vec![&modes];
     params.extend(letters.chars().map(|_| &*nick));
+    announce(server, ctx, id, after, &params);
+    mode::show_hidden(server, id, user);
+}
+
+/// MODE from ChanServ.
+fn announce(server: &mut Server, ctx: &mut Ctx, id: ChannelId, after: Seq, modes: &[&str]) {
+    let mut params: Vec<&str> = vec![&server.network.channels[id].name];
+    params.extend(modes);
     let mut line = Vec::new();
     write_line(&mut line, "ChanServ!ChanServ@services", "MODE", &params, None);
     let mut frame = Frame::plain(server.clock(), bytes::Bytes::from(line));
     frame.after = after;
     let frame = Arc::new(frame);
     server.frame_to_channel(id, frame.clone(), Some(ctx.conn));
-    ctx.reply.frame(&frame);
+    if server.network.channels[id].members.contains_key(&ctx.me()) {
+        ctx.reply.frame(&frame);
+    }
 }
 
 fn own_channel(server: &Server, ctx: &mut Ctx, name: &str) -> Option<ChannelId> {
@@ -433,9 +387,12 @@ pub fn apply_drop(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
     channel.founder = None;
     let (name, folded) = (channel.name.clone(), channel.folded.clone());
     server.keep(seq, Record::ChannelGone(folded.as_str().into()));
-    ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
-    server.network.drop_channel_if_empty(id);
+    let after = server.wait_for(seq);
+    ctx.reply.after = ctx.reply.after.max(after);
+    server.notify(About::Channels, |_| format!("{name} is no longer registered"));
     say(ctx, "ChanServ", &format!("Channel {name} is no longer registered"));
+    announce(server, ctx, id, after, &["-r"]);
+    server.network.drop_channel_if_empty(id);
 }
 
 /// Makes the founder operator of its channel.

@@ -10,7 +10,7 @@ use ircv3::numeric::Numeric;
 use crate::limits;
 use crate::server::change::{Change, Happened};
 use crate::server::channel::Topic;
-use crate::server::command::printable;
+use crate::server::command::{join, printable};
 use crate::server::network::ChannelId;
 use crate::server::policy;
 use crate::server::record::{Kind, Seq};
@@ -54,6 +54,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, text: &st
 
 fn set(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: ChannelId, text: &str) {
     let user = ctx.me();
+    join::reveal(server, channel, user);
     let setter = server.network.users[user].source.clone();
     let topic = (!text.is_empty()).then(|| Topic {
         text: text.into(),

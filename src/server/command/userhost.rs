@@ -1,6 +1,7 @@
 //! USERHOST and ISON (RFC 2812, 4.8 and 4.9): short questions about several nicks at once.
 
 use ircv3::Message;
+use ircv3::name::host_of;
 use ircv3::numeric::Numeric;
 
 use crate::server::command::bulk::WordLines;
@@ -22,6 +23,27 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     }
     if words.finish(&mut ctx.reply) == 0 {
         ctx.reply.numeric(Numeric::RPL_USERHOST, &[], Some(""));
+    }
+}
+
+/// `USERIP nick{ nick}`: as USERHOST, with the address, where one may see it.
+pub fn userip(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    let me = ctx.me();
+    let mut words = WordLines::new(server, &ctx.reply, Numeric::RPL_USERIP, &[]);
+    for nick in nicks(line).take(USERHOST_NICKS) {
+        let Some(id) = server.network.user_by_nick(nick) else { continue };
+        let user = &server.network.users[id];
+        let oper = if user.is_oper() { "*" } else { "" };
+        let here = if user.away.is_some() { "-" } else { "+" };
+        let peer = user.sessions.first().and_then(|conn| server.session(*conn)).map(|session| &session.peer);
+        let address = peer.map_or_else(|| "0.0.0.0".to_owned(), |peer| host_of(peer.ip));
+        // A host that hides the address hides it here, too.
+        let shown = id == me || server.network.users[me].is_oper() || *user.host == *address;
+        let address = if shown { &address } else { "0.0.0.0" };
+        words.push(&mut ctx.reply, &[&user.nick, oper, "=", here, &user.user, "@", address]);
+    }
+    if words.finish(&mut ctx.reply) == 0 {
+        ctx.reply.numeric(Numeric::RPL_USERIP, &[], Some(""));
     }
 }
 
@@ -62,6 +84,18 @@ mod tests {
         );
         assert_eq!(asked.ask(alice, "USERHOST nosuch"), [":irc.test 302 alice :"]);
         assert_eq!(asked.ask(alice, "USERHOST 1 2 3 4 5 bob"), [":irc.test 302 alice :"], "only five");
+    }
+
+    #[test]
+    fn userip_shows_an_address_that_a_host_hides_to_operators_and_its_user_alone() {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+        assert_eq!(asked.ask(bob, "USERIP alice nosuch"), [":irc.test 340 bob :alice=+~u@10.0.0.1"]);
+        asked.set_oper("alice");
+        asked.ask(alice, "SETHOST hidden");
+        assert_eq!(asked.ask(bob, "USERIP alice"), [":irc.test 340 bob :alice*=+~u@0.0.0.0"]);
+        assert_eq!(asked.ask(alice, "USERIP alice"), [":irc.test 340 alice :alice*=+~u@10.0.0.1"]);
+        assert_eq!(asked.ask(bob, "USERIP nosuch"), [":irc.test 340 bob :"]);
     }
 
     #[test]

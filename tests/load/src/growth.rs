@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use ircv3::sasl::scram::ChannelBindings;
 use ircv3::{Cap, CapSet, Message};
 use roost::server::Server;
 use roost::server::action::{Actions, NetAction};
@@ -192,7 +193,15 @@ impl Crowd {
 
     fn come(&mut self, slot: u32) -> Result<()> {
         let ip = IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + slot));
-        let peer = Peer { ip, port: 1, tls: false, websocket: false, certfp: None, host: None };
+        let peer = Peer {
+            ip,
+            port: 1,
+            tls: false,
+            websocket: false,
+            certfp: None,
+            bindings: ChannelBindings::default(),
+            host: None,
+        };
         self.happen(Event::Opened(conn(slot), Box::new(peer)));
         self.say(slot, &format!("NICK u{slot}"))?;
         self.say(slot, "USER u 0 * :u")

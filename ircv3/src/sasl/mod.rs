@@ -1,10 +1,74 @@
-//! AUTHENTICATE's chunks, and the PLAIN mechanism
-//! (<https://ircv3.net/specs/extensions/sasl-3.1>, RFC 4616).
+//! AUTHENTICATE's chunks, the table of mechanisms, and what each of them says
+//! (<https://ircv3.net/specs/extensions/sasl-3.1>, <https://ircv3.net/specs/extensions/sasl-3.2>).
+
+pub mod bearer;
+pub mod ecdsa;
+pub mod plain;
+pub mod scram;
 
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+
+pub use self::plain::{Plain, parse_plain};
+use self::scram::Hash;
+
+/// A mechanism.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mechanism {
+    /// A password (RFC 4616).
+    Plain,
+    /// What the connection proved already: a client certificate (RFC 4422, appendix A).
+    External,
+    /// Proof of a password that is never sent (RFC 5802, RFC 7677).
+    Scram(Hash),
+    /// As `Scram`, bound to the TLS connection, so that nobody in between can pass the proof on.
+    ScramPlus(Hash),
+    /// A signature over a challenge of 32 bytes.
+    Ecdsa,
+    /// A token (RFC 7628).
+    OauthBearer,
+    /// A token, in the form of IRCv3's draft.
+    Ircv3Bearer,
+}
+
+impl Mechanism {
+    /// All mechanisms with their names, in the order in which they are listed.
+    pub const ALL: &'static [(Mechanism, &'static str)] = &[
+        (Mechanism::Plain, "PLAIN"),
+        (Mechanism::External, "EXTERNAL"),
+        (Mechanism::Scram(Hash::Sha256), "SCRAM-SHA-256"),
+        (Mechanism::ScramPlus(Hash::Sha256), "SCRAM-SHA-256-PLUS"),
+        (Mechanism::Scram(Hash::Sha512), "SCRAM-SHA-512"),
+        (Mechanism::ScramPlus(Hash::Sha512), "SCRAM-SHA-512-PLUS"),
+        (Mechanism::Ecdsa, "ECDSA-NIST256P-CHALLENGE"),
+        (Mechanism::OauthBearer, "OAUTHBEARER"),
+        (Mechanism::Ircv3Bearer, "IRCV3BEARER"),
+    ];
+
+    /// The mechanism of this name, in any case.
+    pub fn by_name(name: &str) -> Option<Mechanism> {
+        Mechanism::ALL.iter().find(|(_, known)| known.eq_ignore_ascii_case(name)).map(|(mechanism, _)| *mechanism)
+    }
+
+    /// Whether its name is one that RFC 4422 (section 3.1) allows: of at most 20 characters.
+    pub fn has_proper_name(self) -> bool {
+        self.name().len() <= 20
+    }
+
+    /// Its name, as in IANA's registry where it is there.
+    pub fn name(self) -> &'static str {
+        Mechanism::ALL.iter().find(|(mechanism, _)| *mechanism == self).map_or("", |(_, name)| name)
+    }
+}
+
+/// The names of `mechanisms` with commas between them, as 908 and the value of `sasl` have them.
+/// 908 is for names that are proper ([`Mechanism::has_proper_name`]).
+pub fn list(mechanisms: impl IntoIterator<Item = Mechanism>) -> String {
+    let names: Vec<&str> = mechanisms.into_iter().map(Mechanism::name).collect();
+    names.join(",")
+}
 
 /// The length of every chunk but the last, in bytes of base64.
 pub const CHUNK_BYTES: usize = 400;
@@ -83,42 +147,13 @@ pub fn chunks(data: &[u8]) -> Vec<String> {
     chunks
 }
 
-/// A PLAIN response.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Plain<'a> {
-    /// Whom the client wants to act as; empty: the same as `authcid`.
-    pub authzid: &'a str,
-    /// Whose password it is; never empty.
-    pub authcid: &'a str,
-    /// The password; never empty.
-    pub password: &'a str,
-}
-
-impl fmt::Debug for Plain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plain").field("authzid", &self.authzid).field("authcid", &self.authcid).finish_non_exhaustive()
-    }
-}
-
-/// Takes a PLAIN response apart: three parts of UTF-8 with a NUL between them, so that no part has
-/// a NUL. `None` where it is anything else, or has no `authcid` or no password.
-pub fn parse_plain(response: &[u8]) -> Option<Plain<'_>> {
-    let text = std::str::from_utf8(response).ok()?;
-    let mut parts = text.split('\0');
-    let (authzid, authcid, password) = (parts.next()?, parts.next()?, parts.next()?);
-    (parts.next().is_none() && !authcid.is_empty() && !password.is_empty()).then_some(Plain {
-        authzid,
-        authcid,
-        password,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
 
-    use super::{Assembler, Outcome, Plain, chunks, parse_plain};
+    use super::scram::Hash;
+    use super::{Assembler, Mechanism, Outcome, chunks, list};
 
     /// A PLAIN response whose base64 is `length` characters, a multiple of 4.
     fn plain(length: usize) -> Vec<u8> {
@@ -198,13 +233,15 @@ mod tests {
     }
 
     #[test]
-    fn plain_has_three_parts() {
-        let right = Plain { authzid: "", authcid: "alice", password: "s e:cret\u{e9}" };
-        assert_eq!(parse_plain("\0alice\0s e:cret\u{e9}".as_bytes()), Some(right));
-        assert_eq!(parse_plain(b"bob\0alice\0x").map(|plain| plain.authzid), Some("bob"));
-        for bad in [&b""[..], b"\0", b"\0\0", b"\0alice\0", b"\0\0x", b"alice\0x", b"\0alice\0x\0y", b"\0alice\0\xff"] {
-            assert_eq!(parse_plain(bad), None, "{bad:?}");
+    fn every_mechanism_is_found_by_its_name_in_any_case() {
+        for (mechanism, name) in Mechanism::ALL {
+            assert_eq!(Mechanism::by_name(&name.to_lowercase()), Some(*mechanism));
+            assert_eq!(mechanism.name(), *name);
         }
+        assert_eq!(Mechanism::by_name("DH-AES"), None);
+        let improper = Mechanism::ALL.iter().filter(|(mechanism, _)| !mechanism.has_proper_name());
+        assert_eq!(improper.map(|(_, name)| *name).collect::<Vec<_>>(), ["ECDSA-NIST256P-CHALLENGE"]);
+        assert_eq!(list([Mechanism::Plain, Mechanism::Scram(Hash::Sha256)]), "PLAIN,SCRAM-SHA-256");
     }
 
     #[test]
@@ -212,6 +249,5 @@ mod tests {
         let mut assembler = Assembler::new(8192);
         assembler.push(&"c2VjcmV0".repeat(50));
         assert!(!format!("{assembler:?}").contains("c2Vj"));
-        assert!(!format!("{:?}", parse_plain(b"\0alice\0hunter2")).contains("hunter2"));
     }
 }

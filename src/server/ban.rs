@@ -1,0 +1,353 @@
+//! Bans of the server: whom they are for, until when, and whether one fits someone. UBAN, KLINE and DLINE
+//! make them; they are judged when a connection opens, when it registers, when a nick, host, account or real
+//! name changes, and, when one is made, for everyone who is on.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ircv3::{Casemapping, Cidr, mask};
+
+use crate::limits;
+use crate::server::record::BanRow;
+
+/// Whom a ban is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// An address or a network.
+    Address(Cidr),
+    /// A mask of `nick!user@host`, folded; the host may be the one shown or the address.
+    Mask(Box<str>),
+    /// An account, folded.
+    Account(Box<str>),
+    /// A mask of real names, folded.
+    Realname(Box<str>),
+}
+
+/// What stands before an account in a target.
+const ACCOUNT: &str = "account:";
+/// What stands before a real name in a target.
+const REALNAME: &str = "realname:";
+/// The longest target: with the longest reasons it still fits into one line of LIST.
+const TARGET_BYTES: usize = 150;
+
+impl Target {
+    /// The target that an operator means; what would be right where it is none.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    pub fn parse(text: &str, casemapping: Casemapping) -> Result<Target, String> {
+        let fold = |text: &str| Box::from(casemapping.fold(text).as_str());
+        if text.is_empty() || text.starts_with(':') || text.len() > TARGET_BYTES {
+            return Err(format!("a target has 1 to {TARGET_BYTES} bytes and no colon at its beginning"));
+        }
+        let lower = text.to_ascii_lowercase();
+        if let Some(name) = lower.strip_prefix(ACCOUNT).filter(|name| !name.is_empty()) {
+            return Ok(Target::Account(fold(name)));
+        }
+        if let Some(mask) = lower.strip_prefix(REALNAME).filter(|mask| !mask.is_empty()) {
+            return Ok(Target::Realname(fold(mask)));
+        }
+        if text.contains(['!', '@']) {
+            return Ok(Target::Mask(fold(&mask::normalize(text))));
+        }
+        match text.parse::<Cidr>() {
+            Ok(network) => Ok(Target::Address(network)),
+            Err(problem) if text.contains('/') => Err(format!("{text:?}: {problem}")),
+            Err(_) => Err(format!(
+                "{text:?} is no target; give an address, a network such as 192.0.2.0/24, nick!user@host, \
+                 account:name or realname:mask (a ? for each space)"
+            )),
+        }
+    }
+
+    /// A target as the store has it; `None` where a newer version wrote it.
+    pub fn stored(text: &str) -> Option<Target> {
+        Target::parse(text, Casemapping::Ascii).ok()
+    }
+
+    fn fits(&self, subject: &Subject, casemapping: Casemapping) -> bool {
+        match self {
+            Target::Address(network) => subject.address.is_some_and(|address| network.contains(address)),
+            Target::Mask(mask) => subject.sources.iter().any(|source| mask::matches(mask, source, casemapping)),
+            Target::Account(name) => subject.account.as_ref() == Some(name),
+            Target::Realname(mask) => {
+                subject.realname.as_ref().is_some_and(|name| mask::matches(mask, name, casemapping))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Address(network) => write!(f, "{network}"),
+            Target::Mask(mask) => f.write_str(mask),
+            Target::Account(name) => write!(f, "{ACCOUNT}{name}"),
+            Target::Realname(mask) => write!(f, "{REALNAME}{mask}"),
+        }
+    }
+}
+
+/// Whom a ban may fit: what is known of a connection.
+#[derive(Clone, Debug, Default)]
+pub struct Subject {
+    /// Its address; `None` where it comes by a way that hides it.
+    pub address: Option<IpAddr>,
+    /// `nick!user@host` with each host that it has.
+    pub sources: Vec<String>,
+    /// Its account, folded.
+    pub account: Option<Box<str>>,
+    /// Its real name.
+    pub realname: Option<Box<str>>,
+}
+
+/// A ban.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ban {
+    /// Whom it is for.
+    pub target: Target,
+    /// Everything else, as it is kept.
+    pub row: BanRow,
+}
+
+impl Ban {
+    /// Whether it fits someone at this moment, in seconds since 1970.
+    pub fn fits(&self, subject: &Subject, casemapping: Casemapping, now: u64) -> bool {
+        let over = self.row.expires.is_some_and(|expires| expires <= now);
+        let excused = self.row.unless_logged_in && subject.account.is_some();
+        !over && !excused && self.target.fits(subject, casemapping)
+    }
+
+    /// Whether a login would excuse someone, so that it is judged only once that could have happened.
+    pub fn waits_for_login(&self) -> bool {
+        self.row.unless_logged_in
+    }
+}
+
+/// All bans, in the order in which they were made.
+#[derive(Debug, Default)]
+pub struct Bans {
+    list: Vec<Ban>,
+    next_expiry: Option<u64>,
+}
+
+impl Bans {
+    /// The bans that were kept.
+    pub fn new(rows: Vec<BanRow>) -> Bans {
+        let mut bans = Bans::default();
+        for row in rows {
+            if let Some(target) = Target::stored(&row.target) {
+                bans.put(Ban { target, row });
+            }
+        }
+        bans
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> std::slice::Iter<'_, Ban> {
+        self.list.iter()
+    }
+
+    /// The ban of exactly this target.
+    pub fn get(&self, target: &Target) -> Option<&Ban> {
+        self.list.iter().find(|ban| ban.target == *target)
+    }
+
+    /// Whether there are as many as there may be.
+    pub fn is_full(&self) -> bool {
+        self.list.len() >= limits::BANS
+    }
+
+    /// Adds a ban, in place of one of the same target.
+    pub fn put(&mut self, ban: Ban) {
+        match self.list.iter_mut().find(|other| other.target == ban.target) {
+            Some(other) => *other = ban,
+            None => self.list.push(ban),
+        }
+        self.settle();
+    }
+
+    /// Takes a ban away.
+    pub fn remove(&mut self, target: &Target) -> Option<Ban> {
+        let at = self.list.iter().position(|ban| ban.target == *target)?;
+        let ban = self.list.remove(at);
+        self.settle();
+        Some(ban)
+    }
+
+    fn settle(&mut self) {
+        self.next_expiry = self.list.iter().filter_map(|ban| ban.row.expires).min();
+    }
+
+    /// The targets of those that are over at this moment.
+    pub fn expired(&self, now: u64) -> Vec<Target> {
+        if self.next_expiry.is_none_or(|expires| expires > now) {
+            return Vec::new();
+        }
+        let over = self.list.iter().filter(|ban| ban.row.expires.is_some_and(|expires| expires <= now));
+        over.map(|ban| ban.target.clone()).collect()
+    }
+
+    /// The first ban that fits someone.
+    pub fn judge(&self, subject: &Subject, casemapping: Casemapping, now: u64) -> Option<&Ban> {
+        self.list.iter().find(|ban| ban.fits(subject, casemapping, now))
+    }
+
+    /// The first ban of an address that holds whoever it is that comes from there.
+    pub fn judge_address(&self, address: IpAddr, now: u64) -> Option<&Ban> {
+        let subject = Subject { address: Some(address), ..Subject::default() };
+        let of_address = |ban: &&Ban| matches!(ban.target, Target::Address(_)) && !ban.waits_for_login();
+        self.list.iter().filter(of_address).find(|ban| ban.fits(&subject, Casemapping::Ascii, now))
+    }
+}
+
+/// A duration such as `1h30m`, in seconds: years, weeks, days, hours, minutes and seconds; `None` where it is none.
+pub fn duration(text: &str) -> Option<u64> {
+    let (mut total, mut number) = (0u64, None::<u64>);
+    for c in text.chars() {
+        if let Some(digit) = c.to_digit(10) {
+            number = Some(number.unwrap_or(0).checked_mul(10)?.checked_add(u64::from(digit))?);
+            continue;
+        }
+        let unit = match c.to_ascii_lowercase() {
+            'y' => 365 * 86_400,
+            'w' => 7 * 86_400,
+            'd' => 86_400,
+            'h' => 3_600,
+            'm' => 60,
+            's' => 1,
+            _ => return None,
+        };
+        total = total.checked_add(number.take()?.checked_mul(unit)?)?;
+    }
+    (number.is_none() && total > 0 && total <= LONGEST).then_some(total)
+}
+
+/// The longest duration, in seconds: a hundred years.
+const LONGEST: u64 = 100 * 365 * 86_400;
+
+/// A duration in seconds for people: `1 day 2 hours`.
+pub fn spoken(seconds: u64) -> String {
+    let mut rest = seconds;
+    let mut parts = Vec::new();
+    for (unit, name) in [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")] {
+        let count = rest / unit;
+        rest %= unit;
+        if count > 0 {
+            parts.push(format!("{count} {name}{}", if count == 1 { "" } else { "s" }));
+        }
+    }
+    if parts.is_empty() { "0 seconds".to_owned() } else { parts.join(" ") }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use ircv3::Casemapping;
+    use proptest::prelude::{any, proptest};
+
+    use super::{Ban, Bans, Subject, Target, duration, spoken};
+    use crate::server::record::BanRow;
+
+    fn target(text: &str) -> Target {
+        Target::parse(text, Casemapping::Ascii).unwrap()
+    }
+
+    fn ban(text: &str, expires: Option<u64>) -> Ban {
+        let row = BanRow {
+            target: target(text).to_string().into(),
+            reason: "r".into(),
+            oper_reason: "".into(),
+            setter: "alice".into(),
+            set_at: 1,
+            expires,
+            unless_logged_in: false,
+        };
+        Ban { target: target(text), row }
+    }
+
+    #[test]
+    fn a_target_is_read_as_it_was_written() {
+        for (given, kept) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("192.0.2.0/24", "192.0.2.0/24"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            ("Bad!*@*", "bad!*@*"),
+            ("user@Host.example", "*!user@host.example"),
+            ("account:Bob", "account:bob"),
+            ("REALNAME:free?money*", "realname:free?money*"),
+        ] {
+            assert_eq!(target(given).to_string(), kept);
+            assert_eq!(target(kept), target(given));
+        }
+        for given in ["", "bob", "*", ":x!y@z", "192.0.2.1/24", "192.0.2.0/33", "account:", &"x@".repeat(100)] {
+            assert!(Target::parse(given, Casemapping::Ascii).is_err(), "{given}");
+        }
+    }
+
+    #[test]
+    fn each_kind_fits_whom_it_is_for() {
+        let subject = Subject {
+            address: Some("192.0.2.7".parse().unwrap()),
+            sources: vec!["Bob!~u@cloak".into(), "Bob!~u@192.0.2.7".into()],
+            account: Some("bob".into()),
+            realname: Some("Free Money Now".into()),
+        };
+        for (text, fits) in [
+            ("192.0.2.0/24", true),
+            ("192.0.3.0/24", false),
+            ("bob!*@*", true),
+            ("*@cloak", true),
+            ("*@192.0.2.?", true),
+            ("*@elsewhere", false),
+            ("account:bob", true),
+            ("account:bo", false),
+            ("realname:free?money*", true),
+            ("realname:free", false),
+        ] {
+            assert_eq!(ban(text, None).fits(&subject, Casemapping::Ascii, 10), fits, "{text}");
+        }
+        assert!(!ban("bob!*@*", Some(10)).fits(&subject, Casemapping::Ascii, 10), "it is over");
+        assert!(ban("bob!*@*", Some(11)).fits(&subject, Casemapping::Ascii, 10));
+        let mut excusing = ban("192.0.2.0/24", None);
+        excusing.row.unless_logged_in = true;
+        assert!(!excusing.fits(&subject, Casemapping::Ascii, 10));
+        assert!(excusing.fits(&Subject { account: None, ..subject }, Casemapping::Ascii, 10));
+    }
+
+    #[test]
+    fn one_target_has_one_ban_and_those_that_are_over_are_found() {
+        let mut bans = Bans::default();
+        bans.put(ban("a!*@*", Some(5)));
+        bans.put(ban("b!*@*", Some(7)));
+        bans.put(ban("A!*@*", Some(6)));
+        assert_eq!(bans.iter().count(), 2);
+        assert!(bans.expired(5).is_empty());
+        assert_eq!(bans.expired(6), [target("a!*@*")]);
+        bans.remove(&target("a!*@*")).unwrap();
+        assert!(bans.expired(6).is_empty());
+        assert!(bans.remove(&target("a!*@*")).is_none());
+    }
+
+    #[test]
+    fn durations_are_read_and_spoken() {
+        assert_eq!(duration("1h30m"), Some(5400));
+        assert_eq!(duration("1Y2w3d4h5m6s"), Some(365 * 86_400 + 17 * 86_400 + 4 * 3600 + 5 * 60 + 6));
+        for none in ["", "5", "h", "1h30", "1x", "-1h", "0s", "200y", "99999999999999999999s"] {
+            assert_eq!(duration(none), None, "{none}");
+        }
+        assert_eq!(spoken(90_061), "1 day 1 hour 1 minute 1 second");
+        assert_eq!(spoken(7200), "2 hours");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_an_operator_writes_is_a_panic(text in any::<String>()) {
+            let _ = duration(&text);
+            if let Ok(target) = Target::parse(&text, Casemapping::Ascii) {
+                let _ = target.to_string();
+            }
+        }
+    }
+}

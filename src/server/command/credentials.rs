@@ -1,0 +1,172 @@
+//! NickServ PASSWD, CERT and SET PUBKEY: what an account logs in with.
+
+use ircv3::sasl::ecdsa::PublicKey;
+
+use crate::accounts::Secrets;
+use crate::limits;
+use crate::server::action::Call;
+use crate::server::change::{Change, CredentialChange};
+use crate::server::command::Pending;
+use crate::server::command::services::{keep_account, say, usage};
+use crate::server::event::Returned;
+use crate::server::record::{AccountId, Credentials, CredentialsRow, Record, Seq};
+use crate::server::{Ctx, Server};
+
+/// The account that the sender is logged in to, or a word that it is not.
+fn own_account(server: &Server, ctx: &mut Ctx) -> Option<AccountId> {
+    let account = server.session(ctx.conn).and_then(|session| session.account);
+    if account.is_none() {
+        say(ctx, "NickServ", "Log in first");
+    }
+    account
+}
+
+/// PASSWD
+pub fn passwd(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
+    let Some(account) = own_account(server, ctx) else { return };
+    match rest {
+        [new, again] if new == again && new.len() <= limits::PASSWORD_LEN => {
+            let iterations = server.settings.scram_iterations;
+            let call = Call::Hash { password: (*new).into(), iterations };
+            server.call(ctx, call, Pending::SetPassword { account });
+        }
+        [_, _] => say(ctx, "NickServ", "The two passwords differ, or are too long"),
+        _ => usage(ctx, "NickServ", "PASSWD <new password> <new password>"),
+    }
+}
+
+/// PASSWD's password was hashed.
+pub fn password_hashed(server: &mut Server, ctx: &mut Ctx, account: AccountId, returned: Returned) {
+    let Returned::Hashed(secrets) = returned else {
+        say(ctx, "NickServ", "The server has too many passwords to hash; try again");
+        return;
+    };
+    server.submit(ctx, Change::Password { account, secrets: &secrets });
+}
+
+/// Gives an account another password.
+pub fn apply_password(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, secrets: &Secrets) {
+    if keep_account(server, ctx, seq, account, |row| row.password = secrets.hash.clone()) {
+        keep(server, ctx, seq, account, |kept| kept.scram = secrets.scram.clone());
+        say(ctx, "NickServ", "Password changed");
+    }
+}
+
+/// CERT
+pub fn cert(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
+    const SYNTAX: &str = "CERT ADD [fingerprint] | CERT DEL <fingerprint> | CERT LIST";
+    let Some(account) = own_account(server, ctx) else { return };
+    let verb = rest.first().map(|verb| verb.to_ascii_uppercase()).unwrap_or_default();
+    let fingerprint = rest.get(1).map(|text| fingerprint(text));
+    match (verb.as_str(), fingerprint) {
+        ("ADD" | "DEL", Some(None)) => {
+            say(ctx, "NickServ", "A fingerprint is SHA-256 of the certificate, in 64 digits of hex");
+        }
+        ("ADD", given) => {
+            let own = server.session(ctx.conn).and_then(|session| session.peer.certfp.as_deref().map(str::to_owned));
+            let Some(fingerprint) = given.flatten().or(own) else {
+                say(ctx, "NickServ", "You connected without a client certificate; give a fingerprint");
+                return;
+            };
+            let change = CredentialChange::AddCertificate(&fingerprint);
+            server.submit(ctx, Change::Credentials { account, change });
+        }
+        ("DEL", Some(Some(fingerprint))) => {
+            let change = CredentialChange::RemoveCertificate(&fingerprint);
+            server.submit(ctx, Change::Credentials { account, change });
+        }
+        ("LIST", _) => {
+            let certificates = server.network.credentials(account).map_or(&[][..], |kept| &kept.certificates);
+            if certificates.is_empty() {
+                say(ctx, "NickServ", "Your account has no certificate");
+            }
+            for certificate in certificates {
+                say(ctx, "NickServ", certificate);
+            }
+        }
+        _ => usage(ctx, "NickServ", SYNTAX),
+    }
+}
+
+/// A fingerprint as it is kept; people write it with colons, too.
+fn fingerprint(text: &str) -> Option<String> {
+    let text: String = text.chars().filter(|c| *c != ':').collect::<String>().to_ascii_lowercase();
+    (text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(text)
+}
+
+/// SET PUBKEY
+pub fn set_key(server: &mut Server, ctx: &mut Ctx, value: &str) {
+    let Some(account) = own_account(server, ctx) else { return };
+    let key = if value.eq_ignore_ascii_case("OFF") {
+        None
+    } else {
+        match value.parse::<PublicKey>() {
+            Ok(key) => Some(key),
+            Err(error) => {
+                say(ctx, "NickServ", &format!("{error}; OFF takes the key away"));
+                return;
+            }
+        }
+    };
+    server.submit(ctx, Change::Credentials { account, change: CredentialChange::Key(key) });
+}
+
+/// Changes what an account logs in with.
+pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, change: &CredentialChange<'_>) {
+    if server.network.account(account).is_none() {
+        return;
+    }
+    match change {
+        CredentialChange::Scram(scram) => {
+            keep(server, ctx, seq, account, |kept| kept.scram = scram.to_vec());
+        }
+        CredentialChange::AddCertificate(fingerprint) => {
+            let owner = server.network.account_by_certificate(fingerprint);
+            let count = server.network.credentials(account).map_or(0, |kept| kept.certificates.len());
+            if owner == Some(account) {
+                say(ctx, "NickServ", &format!("Your account has certificate {fingerprint} already"));
+            } else if owner.is_some() {
+                say(ctx, "NickServ", &format!("Another account has certificate {fingerprint}"));
+            } else if count >= limits::CERTIFICATES {
+                let text = format!("Your account has {count} certificates, and that is all it may; delete one first");
+                say(ctx, "NickServ", &text);
+            } else {
+                keep(server, ctx, seq, account, |kept| {
+                    kept.certificates.push((*fingerprint).into());
+                    kept.certificates.sort_unstable();
+                });
+                say(
+                    ctx,
+                    "NickServ",
+                    &format!("Certificate {fingerprint} logs in to your account by SASL EXTERNAL now"),
+                );
+            }
+        }
+        CredentialChange::RemoveCertificate(fingerprint) => {
+            if server.network.account_by_certificate(fingerprint) == Some(account) {
+                keep(server, ctx, seq, account, |kept| kept.certificates.retain(|other| **other != **fingerprint));
+                say(ctx, "NickServ", &format!("Certificate {fingerprint} no longer logs in"));
+            } else {
+                say(ctx, "NickServ", &format!("Your account has no certificate {fingerprint}"));
+            }
+        }
+        CredentialChange::Key(key) => {
+            keep(server, ctx, seq, account, |kept| kept.key = key.clone());
+            let text = match key {
+                Some(key) => format!("Public key {key} logs in to your account by ECDSA-NIST256P-CHALLENGE now"),
+                None => "Your account has no public key now".to_owned(),
+            };
+            say(ctx, "NickServ", &text);
+        }
+    }
+}
+
+/// Changes the credentials of an account and keeps them.
+pub fn keep(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, change: impl FnOnce(&mut Credentials)) {
+    let mut credentials = server.network.credentials(account).cloned().unwrap_or_default();
+    change(&mut credentials);
+    let row = CredentialsRow { account, credentials };
+    server.network.put_credentials(row.clone());
+    server.keep(seq, Record::Credentials(Box::new(row)));
+    ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
+}

@@ -1,0 +1,337 @@
+//! The one gate of every login: SASL of every mechanism, PASS and NickServ come through here.
+
+use std::sync::Arc;
+
+use ircv3::message::write_line;
+use ircv3::numeric::Numeric;
+use ircv3::sasl::scram::{self, Hash};
+use ircv3::{Cap, CapSet};
+
+use crate::limits;
+use crate::server::action::Call;
+use crate::server::change::{Change, CredentialChange};
+use crate::server::command::{self, Pending, chathistory, services};
+use crate::server::event::{ConnId, Returned};
+use crate::server::network::UserId;
+use crate::server::notice::About;
+use crate::server::record::AccountId;
+use crate::server::throttle::{Origin, Tried};
+use crate::server::{Ctx, Server};
+
+/// By which door a login comes; each is told in its own way what came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// AUTHENTICATE, of whichever mechanism.
+    Sasl,
+    /// `PASS account:password`.
+    Pass,
+    /// NickServ IDENTIFY.
+    NickServ,
+    /// An account that was just made, by whoever made it. What becomes of that is said there.
+    Made,
+}
+
+/// A login whose password is being compared.
+#[derive(Debug)]
+pub struct Attempt {
+    door: Door,
+    /// `None` where there is none of that name.
+    account: Option<AccountId>,
+    /// What the password is compared with.
+    hash: Option<Box<str>>,
+    name: Box<str>,
+    device: Box<str>,
+}
+
+/// Why somebody is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused<'a> {
+    /// What was given does not prove anything. Counted, for the account of this name where one was named.
+    Wrong(Option<&'a str>),
+    /// Too many tries have failed.
+    Throttled,
+    /// It cannot be looked at now.
+    Busy,
+    /// Nothing was tried: what was given has the wrong form, or is not possible here.
+    Unfit(&'a str),
+}
+
+impl Refused<'_> {
+    fn text(self) -> &'static str {
+        match self {
+            Refused::Wrong(_) => "the account or the password is wrong",
+            Refused::Throttled => "too many failed logins; wait a minute",
+            Refused::Busy => "the server has too many logins to check; try again",
+            Refused::Unfit(_) => "",
+        }
+    }
+}
+
+/// The account and the device of `account@device` (as bouncers name them; `account/network` is the account).
+pub fn split_device(name: &str) -> (&str, &str) {
+    let (name, device) = name.split_once('@').unwrap_or((name, ""));
+    let name = name.split_once('/').map_or(name, |(name, _)| name);
+    (name, ircv3::message::cut(device, 32))
+}
+
+impl Server {
+    /// Whether a login may be tried from here, and for the account of this name; only failures count.
+    pub fn may_try_login(&self, conn: ConnId, account: Option<&str>) -> bool {
+        let Some(session) = self.session(conn) else { return false };
+        let Some(throttle) = &self.settings.throttle else { return true };
+        let now = self.now.mono_ms;
+        let most = throttle.limits.login_failures_per_minute;
+        let of_account = |name| Tried::LoginTo(self.network.fold(name).as_str().into());
+        account.is_none_or(|name| self.throttles.would_allow(&of_account(name), most, now))
+            && throttle.limits(&session.peer).is_none_or(|limits| {
+                let from = Tried::LoginFrom(Origin::of(&session.peer));
+                self.throttles.would_allow(&from, limits.login_failures_per_minute, now)
+            })
+    }
+
+    /// Notes that a login failed.
+    pub fn login_failed(&mut self, conn: ConnId, account: Option<&str>) {
+        let Some(origin) = self.session(conn).map(|session| Origin::of(&session.peer)) else { return };
+        let now = self.now.mono_ms;
+        if let Some(name) = account {
+            let account = self.network.fold(name).as_str().into();
+            self.throttles.allow(Tried::LoginTo(account), u32::MAX, 60_000, now);
+        }
+        self.throttles.allow(Tried::LoginFrom(origin), u32::MAX, 60_000, now);
+    }
+
+    /// Has a password compared, and goes on with [`Server::password_compared`].
+    pub fn try_password(&mut self, ctx: &mut Ctx, door: Door, name: &str, device: &str, password: &str) {
+        if password.len() > limits::PASSWORD_LEN {
+            self.turn_away(ctx, door, Refused::Unfit("the password is too long"));
+            return;
+        }
+        if !self.may_try_login(ctx.conn, Some(name)) {
+            self.turn_away(ctx, door, Refused::Throttled);
+            return;
+        }
+        let row = self.network.account_by_name(name);
+        let (account, hash) = (row.map(|row| row.id), row.map(|row| row.password.clone()));
+        // A password that is older than SCRAM, or than the setting, gets its credentials now.
+        let iterations = self.settings.scram_iterations;
+        let complete = account.and_then(|id| self.network.credentials(id)).is_some_and(|kept| {
+            Hash::ALL.iter().all(|hash| {
+                kept.scram.iter().any(|credential| credential.hash == *hash && credential.iterations == iterations)
+            })
+        });
+        let derive = (!complete && account.is_some()).then_some(iterations);
+        let attempt = Attempt { door, account, hash: hash.clone(), name: name.into(), device: device.into() };
+        self.call(ctx, Call::Verify { password: password.into(), hash, derive }, Pending::Login(attempt));
+    }
+
+    /// The password was compared.
+    pub fn password_compared(&mut self, ctx: &mut Ctx, attempt: Attempt, returned: Returned) {
+        let Attempt { door, account, hash, name, device } = attempt;
+        // It may have another password by now.
+        let unchanged =
+            |id: &AccountId| self.network.account(*id).is_some_and(|row| Some(&row.password) == hash.as_ref());
+        match (returned, account.filter(unchanged)) {
+            (Returned::Verified(true), Some(account)) => {
+                self.admit(ctx, door, account, &device);
+            }
+            (Returned::Derived(scram), Some(account)) => {
+                // Nothing that anyone waits for: while the store fails, it is done at a later login.
+                if !self.store_refuses() {
+                    self.submit(ctx, Change::Credentials { account, change: CredentialChange::Scram(&scram) });
+                }
+                self.admit(ctx, door, account, &device);
+            }
+            (Returned::Verified(_) | Returned::Derived(_), _) => self.turn_away(ctx, door, Refused::Wrong(Some(&name))),
+            _ => self.turn_away(ctx, door, Refused::Busy),
+        }
+    }
+
+    /// Lets somebody in who has proved to be of this account, if the account may be logged in to.
+    pub fn admit(&mut self, ctx: &mut Ctx, door: Door, account: AccountId, device: &str) {
+        // It may have gone while the proof was looked at.
+        if self.network.account(account).is_none() {
+            self.turn_away(ctx, door, Refused::Wrong(None));
+            return;
+        }
+        self.login(ctx, account, device);
+        match door {
+            Door::Sasl => {
+                ctx.reply.numeric(Numeric::RPL_SASLSUCCESS, &[], Some("SASL authentication successful"));
+            }
+            Door::Pass => {
+                self.try_register(ctx);
+                return;
+            }
+            Door::NickServ => services::say(ctx, "NickServ", "You are now logged in"),
+            Door::Made => return,
+        }
+        if ctx.user.is_some() {
+            chathistory::replay(self, ctx, None);
+        }
+    }
+
+    /// Tells somebody that they are not let in.
+    pub fn turn_away(&mut self, ctx: &mut Ctx, door: Door, refused: Refused<'_>) {
+        if let Refused::Wrong(name) = refused {
+            self.login_failed(ctx.conn, name);
+        }
+        let why = if let Refused::Unfit(why) = refused { why } else { refused.text() };
+        match door {
+            Door::Sasl => {
+                ctx.reply.numeric(Numeric::ERR_SASLFAIL, &[], Some(&format!("SASL authentication failed: {why}")));
+            }
+            Door::Pass => {
+                ctx.reply.notice(&format!("PASS account:password did not log you in: {why}"));
+                self.try_register(ctx);
+            }
+            Door::NickServ => services::say(ctx, "NickServ", &format!("You are not logged in: {why}")),
+            Door::Made => {}
+        }
+    }
+
+    /// A text that was never used before, for [`scram::nonce`].
+    fn unique(&mut self) -> String {
+        self.next_serial += 1;
+        // The time, too: a database that was restored counts its starts again from where it was.
+        format!("{} {} {}", self.boot, self.now.unix_ms, self.next_serial)
+    }
+
+    /// A nonce for SCRAM.
+    pub fn nonce(&mut self) -> String {
+        let unique = self.unique();
+        scram::nonce_text(&self.secret, &unique)
+    }
+
+    /// 32 bytes that nobody can foresee.
+    pub fn challenge(&mut self) -> Vec<u8> {
+        let unique = self.unique();
+        scram::nonce(&self.secret, &unique)
+    }
+
+    /// What SCRAM is to check a proof against; where the account has nothing, or is not there, what no
+    /// proof fits, made in the same way so that nobody can tell.
+    pub fn scram_credential(&self, hash: Hash, name: &str) -> scram::Credential {
+        let folded = self.network.fold(name);
+        let faked = scram::Credential::fake(hash, &self.secret, folded.as_str(), self.settings.scram_iterations);
+        let account = self.network.account_by_name(name).and_then(|row| self.network.credentials(row.id));
+        let own = account.and_then(|kept| kept.scram.iter().find(|credential| credential.hash == hash));
+        own.cloned().unwrap_or(faked)
+    }
+
+    /// Logs a connection in: 900, and ACCOUNT to whom it concerns. Only [`Server::admit`] leads here.
+    fn login(&mut self, ctx: &mut Ctx, account: AccountId, device: &str) {
+        let Some(row) = self.network.account(account) else { return };
+        let name = row.name.clone();
+        let replays = row.autoreplay_missed;
+        let after = self.network.seen(account, device);
+        let Some(session) = self.session_mut(ctx.conn) else { return };
+        let user = session.user;
+        let (old_account, old_device) = (session.account, session.device.clone());
+        session.replay_after = after.filter(|_| replays);
+        if let Some(old) = old_account {
+            self.device_left(old, &old_device, self.last_seq);
+        }
+        self.set_session_account(ctx.conn, account, &name, device);
+        let mask = match user {
+            Some(user) => self.network.users[user].source.to_string(),
+            None => format!("{}!*@*", ctx.reply.nick),
+        };
+        ctx.reply.numeric(Numeric::RPL_LOGGEDIN, &[&mask, &name], Some(&format!("You are now logged in as {name}")));
+        if let Some(user) = user {
+            for conn in self.network.users[user].sessions.clone() {
+                let other = self.session(conn).map(|session| (session.account, session.device.clone()));
+                let Some((was, device)) = other.filter(|(was, _)| *was != Some(account)) else { continue };
+                if let Some(was) = was {
+                    self.device_left(was, &device, self.last_seq);
+                }
+                self.set_session_account(conn, account, &name, &device);
+            }
+            // Whoever logs in again to the same account changes nothing that others see.
+            if self.network.users[user].account != Some(account) {
+                self.submit(ctx, Change::LoggedIn { user, account, name });
+            }
+        }
+    }
+
+    fn set_session_account(&mut self, conn: ConnId, account: AccountId, name: &Arc<str>, device: &str) {
+        if let Some(session) = self.session_mut(conn) {
+            session.account = Some(account);
+            session.account_name = Some(name.clone());
+            session.device = device.into();
+            self.device_came(account, device);
+        }
+    }
+
+    /// Gives a user an account, and tells whom it concerns.
+    pub(super) fn set_account(&mut self, ctx: &mut Ctx, user: UserId, account: AccountId, name: Arc<str>) {
+        self.forget_presence(user);
+        let there = &mut self.network.users[user];
+        there.account = Some(account);
+        there.account_name = Some(name);
+        self.notify(About::Accounts, |server| server.network.users[user].described("is logged in", "login"));
+        let there = &self.network.users[user];
+        let mut line = Vec::with_capacity(96);
+        write_line(&mut line, &there.source, "ACCOUNT", &[there.account_name.as_deref().unwrap_or("*")], None);
+        let mut frame = self.frame_from(user, line);
+        frame.forms[0].needs = CapSet::of(&[Cap::AccountNotify]);
+        ctx.reply.frame(&frame);
+        let neighbours = self.network.neighbours(user);
+        let frame = Arc::new(frame);
+        self.frame_to_users(&neighbours, frame.clone(), Some(ctx.conn));
+        command::monitor::extend(self, user, &frame, &neighbours);
+        self.keep_presence(user);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use ircv3::sasl::scram::{Credential, Hash};
+
+    use crate::accounts::Secrets;
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::event::{Event, Returned};
+
+    fn secrets(password: &str) -> Returned {
+        Returned::Hashed(Box::new(Secrets { hash: format!("h:{password}").into(), scram: scram(password) }))
+    }
+
+    fn scram(password: &str) -> Vec<Credential> {
+        Hash::ALL.map(|hash| Credential::derive(hash, password, b"0123456789abcdef", 1)).to_vec()
+    }
+
+    #[test]
+    fn a_password_that_was_replaced_while_it_was_compared_neither_logs_in_nor_comes_back() {
+        let mut asked = Asked::new();
+        let (alice, guest) = (asked.user("alice"), asked.user_with("guest", "sasl"));
+        asked.ask(alice, "REGISTER * * old");
+        let call = asked.calls()[0].0;
+        asked.handle(Event::Returned(call, secrets("old")));
+
+        asked.ask(guest, "AUTHENTICATE PLAIN");
+        asked.ask(guest, "AUTHENTICATE AGFsaWNlAG9sZA==");
+        let compared = asked.calls()[0].0;
+        asked.ask(alice, "NS PASSWD new new");
+        let call = asked.calls()[0].0;
+        asked.handle(Event::Returned(call, secrets("new")));
+        asked.handle(Event::Returned(compared, Returned::Derived(scram("old"))));
+        let lines = asked.sent(guest);
+        assert!(lines.len() == 1 && lines[0].starts_with(":irc.test 904 guest "), "{lines:?}");
+        let account = asked.server.network.account_by_name("alice").unwrap().id;
+        assert_eq!(asked.server.network.credentials(account).unwrap().scram, scram("new"));
+    }
+
+    #[test]
+    fn nonces_and_challenges_never_come_twice() {
+        let mut asked = Asked::new();
+        let (first, second) = (asked.server.nonce(), asked.server.nonce());
+        assert_ne!(first, second);
+        assert_ne!(asked.server.challenge(), asked.server.challenge());
+        // Nor after a start that is counted like another, of a database that was restored.
+        let mut later = Asked::new();
+        later.now.unix_ms += 1;
+        later.handle(Event::Tick);
+        assert_ne!(later.server.nonce(), first);
+    }
+}
