@@ -216,6 +216,7 @@ fn a_postgresql_that_fails_while_people_talk_loses_nothing_and_is_used_again_by_
     let mut boss = server.user("boss");
     boss.ask("OPER boss letmein");
     let mut carol = server.user("carol");
+    carol.join("#quiet");
     let mut talk = Talk::in_room(&server);
 
     // An administrator ends the connections: nobody notices.
@@ -237,7 +238,7 @@ fn a_postgresql_that_fails_while_people_talk_loses_nothing_and_is_used_again_by_
         talk.say(50);
         boss.until("NOTICE").last().unwrap().must_fit("*history store cannot write*");
         // Whoever waits for nothing hears it at once.
-        carol.one("PRIVMSG boss :hello").must_fit(":roost.local FAIL PRIVMSG MESSAGE_ERROR boss :*");
+        carol.one("PRIVMSG #quiet :hello").must_fit(":roost.local FAIL PRIVMSG MESSAGE_ERROR #quiet :*");
         talk.say(50);
         cluster.start_again();
         boss.until("NOTICE").last().unwrap().must_fit("*history store writes again*");
