@@ -193,7 +193,10 @@ fn listen(config: &Config, tls: Option<&TlsSetup>) -> Result<Vec<Listener>, Conf
         };
         Listener::bind(&listener.address, wire).map_err(|error| config.fault(&listener.key, &error.to_string()))
     };
-    config.listeners().into_iter().map(bind).collect()
+    // Sockets in the file system first: whoever waits for a port to answer finds them there, too.
+    let mut listeners = config.listeners();
+    listeners.sort_by_key(|listener| !matches!(listener.address, net::Address::Unix { .. }));
+    listeners.into_iter().map(bind).collect()
 }
 
 /// Starts a thread for each inbox; the first of them also accepts.

@@ -11,7 +11,7 @@ use crate::server::change::Change;
 use crate::server::channel::Channel;
 use crate::server::command::{away, monitor};
 use crate::server::network::{Network, UserId};
-use crate::server::record::{AccountId, PresenceRow, Record};
+use crate::server::record::{AccountId, PresenceRow, Record, Seq};
 use crate::server::settings::{AlwaysOn, Settings};
 use crate::server::user::{Letters, User, source};
 use crate::server::{Ctx, Server};
@@ -98,8 +98,9 @@ pub fn restore(settings: &Settings, network: &mut Network, rows: Vec<PresenceRow
 }
 
 impl Server {
-    /// Keeps a user as it is now where it is always on, and forgets what was kept where it is not.
-    pub fn keep_presence(&mut self, user: UserId) {
+    /// Keeps a user as it is now where it is always on, and forgets what was kept where it is not; what
+    /// output that shows the change waits for.
+    pub fn keep_presence(&mut self, user: UserId) -> Seq {
         match keeper(&self.settings, &self.network, user) {
             Some(account) => {
                 let row = self.presence_row(user, account);
@@ -107,8 +108,12 @@ impl Server {
                 // The change that it belongs to may have taken further numbers for its rows.
                 let seq = self.last_seq();
                 self.keep(seq, Record::Presence(Box::new(row)));
+                self.wait_for(seq)
             }
-            None => self.forget_presence(user),
+            None => {
+                self.forget_presence(user);
+                0
+            }
         }
     }
 
@@ -173,13 +178,14 @@ impl Server {
         };
         let changed = there.away != away;
         there.away = away;
-        if self.network.users[user].presence_kept || self.network.users[user].sessions.is_empty() {
-            self.keep_presence(user);
-        }
+        let there = &self.network.users[user];
+        let kept = there.presence_kept || there.sessions.is_empty();
+        let after = if kept { self.keep_presence(user) } else { 0 };
         if !changed {
             return;
         }
-        let frame = away::frame(self, user);
+        let mut frame = away::frame(self, user);
+        frame.after = after;
         let mut others = self.network.neighbours(user);
         others.retain(|other| *other != user);
         let frame = Arc::new(frame);

@@ -419,7 +419,8 @@ fn sqlite_path(url: &str) -> Result<PathBuf, StoreError> {
     if path.is_empty() || path.starts_with(":memory:") || path.contains(['?', '\0']) {
         return Err(StoreError::Url { url: url.to_owned() });
     }
-    Ok(PathBuf::from(path))
+    // As in every URL of sqlx: these two stand for what would end the path, or begin such a code.
+    Ok(PathBuf::from(path.replace("%3F", "?").replace("%25", "%")))
 }
 
 /// Makes a directory that only its owner may look into, where there is none.

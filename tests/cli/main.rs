@@ -92,9 +92,13 @@ fn check_names_file_line_key_and_what_would_be_right() {
         (
             "[listen]\nplain = [\"127.0.0.1:6667\", \"nowhere\"]\n",
             "2: listen.plain: \"nowhere\" is not an address and port; write \"127.0.0.1:6667\", \"[::1]:6667\" or, \
-             for every interface, \"0.0.0.0:6667\"",
+             for every interface, \"0.0.0.0:6667\"; for a unix socket \"unix:/run/roost.sock\", with a path of at most \
+             107 bytes",
         ),
-        ("[[oper]]\nname = \"a\"\n", "2: oper.0.name: this operator has no password; each has a name and a password"),
+        (
+            "[[oper]]\nname = \"a\"\n",
+            "2: oper.0.name: this operator has no password; each has a password, a fingerprint or both",
+        ),
         ("[tls]\nkey = \"k.pem\"\n", "2: tls.key: has no certificate to it; give tls.certificate as well"),
         (
             "[server]\nmotd = \"none.txt\"\n",

@@ -219,6 +219,8 @@ const FIRST_SCHEMA: &str = include_str!("schema_1.sql");
 const LATER: &[(usize, &str)] = &[
     (2, "INSERT INTO marker VALUES (1, '#garden', 1764000000005)"),
     (4, "INSERT INTO metadata VALUES ('$1', 'color', 'green'), ('#garden', 'about', 'flowers')"),
+    (7, "UPDATE channel SET forward = '#plot'"),
+    (8, "INSERT INTO ban VALUES ('*@192.0.2.7', 'spam', '', 'alice', 1764000000, NULL, 0)"),
 ];
 
 /// The migrations, oldest first: name and text.
@@ -260,7 +262,8 @@ fn a_database_of_every_earlier_schema_is_opened_with_all_that_is_in_it() {
         fs::create_dir(&data).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(database_of(schema, &data.join("roost.db")));
-        let mut server = Server::with(&[("ROOST__DATA", data.to_str().unwrap())]);
+        let oper = [("ROOST__OPER__0__NAME", "boss"), ("ROOST__OPER__0__PASSWORD", "letmein")];
+        let mut server = Server::with(&[("ROOST__DATA", data.to_str().unwrap()), oper[0], oper[1]]);
         for start in ["first", "second"] {
             let what = format!("schema {schema}, {start} start");
             let mut alice = server.logged_in("alice", "alice", "sesame", CAPS);
@@ -270,7 +273,11 @@ fn a_database_of_every_earlier_schema_is_opened_with_all_that_is_in_it() {
             find(&lines, "353").must_fit(":roost.local 353 alice = #Garden :~alice");
             let marker = if schema >= 2 { "timestamp=2025-11-24T16:00:00.005Z" } else { "*" };
             assert!(find(&lines, "MARKREAD").raw.ends_with(marker), "{what}: {lines:#?}");
-            alice.ask("MODE #garden")[0].must_fit("*324 alice #Garden +* 50");
+            let modes = alice.ask("MODE #garden")[0].must_fit("*324 alice #Garden +* 50*").clone();
+            assert_eq!(modes.raw.contains(" #plot"), schema >= 7, "{what}: {modes:?}");
+            alice.ask("OPER boss letmein");
+            let bans = alice.ask("UBAN LIST");
+            assert_eq!(bans.iter().any(|line| line.raw.contains("*@192.0.2.7")), schema >= 8, "{what}: {bans:#?}");
             alice.ask("MODE #garden b")[0].must_fit("*367 alice #Garden mallory!*@* alice!~a@127.0.0.1 1764000000");
             alice.ask("MODE #garden I")[0].must_fit("*346 alice #Garden *!*@* alice!~a@127.0.0.1 1764000000");
             let page = alice.ask("CHATHISTORY LATEST #garden * 100");

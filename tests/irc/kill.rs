@@ -20,13 +20,18 @@ const CAPS: &str = "draft/chathistory batch message-tags server-time echo-messag
                     draft/message-redaction draft/multiline";
 /// Lines that each client sends in a round, many of which the kill cuts off.
 const LINES: usize = 300;
-const NAMES: [&str; 4] = ["alice", "bob", "carol", "dave"];
+const NAMES: [&str; PEOPLE] = ["alice", "bob", "carol", "dave", "erin"];
+const PEOPLE: usize = 5;
 const ALICE: usize = 0;
 const BOB: usize = 1;
 const CAROL: usize = 2;
 const DAVE: usize = 3;
-/// Masks that are banned and allowed again.
+/// Is always on.
+const ERIN: usize = 4;
+/// Masks that are banned and allowed again, in a channel and on the server.
 const MASKS: usize = 6;
+/// Channels that she who is always on joins and leaves.
+const ROOMS: usize = 4;
 /// 2024-01-01, in seconds since 1970: read markers begin here.
 const MARKERS_FROM: u64 = 1_704_067_200;
 
@@ -124,14 +129,16 @@ fn kills_and(settings: &[(&str, &str)], afterwards: impl Fn(&Server)) {
     println!("ROOST_KILL_SEED={seed}, {rounds} kills, {settings:?}");
     let mut told = Told { seed, round: 0, settings: format!("{settings:?}"), aim: None };
     let mut chance = Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-    let mut server = Server::with(settings);
+    let mut settings = settings.to_vec();
+    settings.extend([("ROOST__OPER__0__NAME", "boss"), ("ROOST__OPER__0__PASSWORD", "letmein")]);
+    let mut server = Server::with(&settings);
     let mut expected = Expected::new();
     let mut clients = set_up(&server);
     let mut messages = 0;
     for round in 0..rounds {
         told.round = round;
         let mut scripts = Vec::new();
-        for who in ALICE..=DAVE {
+        for who in ALICE..=ERIN {
             let lines: Vec<String> = (0..LINES).map(|n| expected.line(&mut chance, who, round, n)).collect();
             scripts.push(lines);
         }
@@ -140,7 +147,7 @@ fn kills_and(settings: &[(&str, &str)], afterwards: impl Fn(&Server)) {
         for (client, lines) in clients.iter_mut().zip(&scripts) {
             client.send_all(&lines.iter().map(String::as_str).collect::<Vec<_>>());
         }
-        let mut read: [Vec<Line>; 4] = Default::default();
+        let mut read: [Vec<Line>; PEOPLE] = Default::default();
         read[aim.who] = aim.wait(&mut clients[aim.who]);
         server.crash();
         for (who, client) in clients.iter_mut().enumerate() {
@@ -200,7 +207,7 @@ enum Sort {
 
 impl Aim {
     fn choose(chance: &mut Chance) -> Aim {
-        let who = chance.below(4) as usize;
+        let who = chance.below(PEOPLE as u64) as usize;
         let kind = [Sort::Any, Sort::Echo, Sort::Promise, Sort::Promise][chance.below(4) as usize];
         // There are at least as many of each, as the script goes.
         let most = match kind {
@@ -238,7 +245,7 @@ struct Conversation {
     kept: Vec<Seen>,
     ids: HashSet<String>,
     /// What each client saw of it in this round.
-    seen: [Vec<Seen>; 4],
+    seen: [Vec<Seen>; PEOPLE],
 }
 
 /// A value that changes: those that were asked for, and up to where they were acknowledged.
@@ -284,6 +291,8 @@ struct Expected {
     topics: BTreeMap<&'static str, Promise<String>>,
     limit: Promise<u64>,
     bans: Vec<Promise<bool>>,
+    server_bans: Vec<Promise<bool>>,
+    rooms: Vec<Promise<bool>>,
     registered: Promise<bool>,
     password: Promise<u64>,
     autoreplay: Promise<bool>,
@@ -306,6 +315,8 @@ impl Expected {
             topics: topics.into(),
             limit: Promise::new(100),
             bans: (0..MASKS).map(|_| Promise::new(false)).collect(),
+            server_bans: (0..MASKS).map(|_| Promise::new(false)).collect(),
+            rooms: (0..ROOMS).map(|_| Promise::new(false)).collect(),
             registered: Promise::new(false),
             password: Promise::new(0),
             autoreplay: Promise::new(true),
@@ -367,6 +378,18 @@ impl Expected {
                 self.about.ask(format!("about {serial}"));
                 format!("METADATA #garden SET about :about {serial}")
             }
+            (CAROL, 4 | 5) => {
+                let at = chance.below(MASKS as u64) as usize;
+                let set = !*self.server_bans[at].last();
+                self.server_bans[at].ask(set);
+                format!("UBAN {} banned{at}!*@*{}", if set { "ADD" } else { "DEL" }, if set { " spam" } else { "" })
+            }
+            (ERIN, 0..=5) => {
+                let at = chance.below(ROOMS as u64) as usize;
+                let there = !*self.rooms[at].last();
+                self.rooms[at].ask(there);
+                format!("{} #erin{at}", if there { "JOIN" } else { "PART" })
+            }
             (DAVE, 0..=3) => {
                 let on = !*self.autoreplay.last();
                 self.autoreplay.ask(on);
@@ -380,7 +403,7 @@ impl Expected {
                 format!("{open}\r\n{}\r\nBATCH -{serial}", lines.join("\r\n"))
             }
             (BOB | CAROL, 9..=11) => say("#tmp"),
-            (CAROL | DAVE, 12..=14) => say("#garden"),
+            (CAROL | DAVE | ERIN, 12..=14) => say("#garden"),
             _ => say("#room"),
         }
     }
@@ -417,8 +440,7 @@ impl Expected {
             ("TOPIC", _) => self.topics.get_mut(params[0]).unwrap().acknowledge(&last.to_owned()),
             ("MODE", _) if params[1] == "+l" => self.limit.acknowledge(&last.parse().unwrap()),
             ("MODE", ALICE) if params[1].ends_with('b') => {
-                let at = last.trim_matches(|c: char| !c.is_ascii_digit()).parse::<usize>().unwrap();
-                self.bans[at].acknowledge(&(params[1] == "+b"));
+                self.bans[number_in(last)].acknowledge(&(params[1] == "+b"));
             }
             ("MARKREAD", ALICE | CAROL) if last != "*" => {
                 if let Some(marker) = self.markers.get_mut(params[0]) {
@@ -438,7 +460,14 @@ impl Expected {
                 self.registered.acknowledge(&last.ends_with("is registered"));
             }
             ("NOTICE", DAVE) if last.starts_with("AUTOREPLAY") => self.autoreplay.acknowledge(&last.ends_with("on")),
-            ("NOTICE", _) => panic!("{line:?}"),
+            ("NOTICE", CAROL) if last.starts_with("Ban ") => {
+                let at = number_in(last.split('!').next().unwrap());
+                self.server_bans[at].acknowledge(&!last.starts_with("Ban removed"));
+            }
+            ("JOIN" | "PART", ERIN) if params[0].starts_with("#erin") && line.source().starts_with("erin!") => {
+                self.rooms[number_in(params[0])].acknowledge(&(line.command() == "JOIN"));
+            }
+            ("NOTICE", _) if !last.starts_with("***") => panic!("{line:?}"),
             _ => {}
         }
     }
@@ -460,6 +489,8 @@ fn set_up(server: &Server) -> Vec<Client> {
     clients[CAROL].ask("METADATA #garden SET about :first");
     clients[BOB].ask("METADATA * SET status :first");
     clients[DAVE].ask("NS SET AUTOREPLAY-MISSED ON");
+    clients[CAROL].ask("OPER boss letmein");
+    clients[ERIN].ask("NS SET ALWAYS-ON ON");
     clients[BOB].join("#plot");
     for client in &mut clients {
         client.join("#room,#garden,#tmp");
@@ -514,6 +545,12 @@ fn after_the_kill(server: &Server, expected: &mut Expected, round: u64) -> Vec<C
         let mask = format!("banned{at}!*@*");
         ban.settle(&mask, bans.iter().any(|line| line.command() == "367" && line.params()[2] == mask));
     }
+    carol.ask("OPER boss letmein");
+    let bans = carol.ask("UBAN LIST");
+    for (at, ban) in expected.server_bans.iter_mut().enumerate() {
+        let mask = format!("banned{at}!*@*");
+        ban.settle(&format!("{mask} on the server"), bans.iter().any(|line| line.raw.contains(&mask)));
+    }
     for (client, target) in [(&mut alice, "#room"), (&mut carol, "alice")] {
         let found = client.one(&format!("MARKREAD {target}"));
         let marker = expected.markers.get_mut(target).unwrap();
@@ -553,7 +590,20 @@ fn after_the_kill(server: &Server, expected: &mut Expected, round: u64) -> Vec<C
     dave.closed();
     let mut dave = server.logged_in("dave", "dave", "secret0", CAPS);
     dave.join("#room,#garden,#tmp");
-    let mut clients = vec![alice, bob, carol, dave];
+
+    // She has been there all the time.
+    let mut erin = server.connect();
+    let mut lines = erin.log_in("erin", "erin", "secret0", CAPS);
+    lines.extend(erin.sync());
+    let there = |channel: &str| lines.iter().any(|line| line.command() == "JOIN" && line.params()[0] == channel);
+    for channel in ["#room", "#garden", "#tmp"] {
+        assert!(there(channel), "erin is not in {channel}: {lines:#?}");
+    }
+    for (at, room) in expected.rooms.iter_mut().enumerate() {
+        let name = format!("#erin{at}");
+        room.settle(&format!("whether erin is in {name}"), there(&name));
+    }
+    let mut clients = vec![alice, bob, carol, dave, erin];
     for (who, client) in clients.iter_mut().enumerate() {
         let lines = client.sync();
         expected.note(who, &lines);
@@ -677,6 +727,11 @@ fn same(kept: &Seen, seen: &Seen) -> bool {
         None => kept.2 == seen.2,
     };
     text && (&kept.0, &kept.1) == (&seen.0, &seen.1)
+}
+
+/// The number at the end of a name.
+fn number_in(name: &str) -> usize {
+    name.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap()
 }
 
 /// The conversation that a line belongs to: a channel, or two nicks.

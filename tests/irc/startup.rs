@@ -121,6 +121,16 @@ fn what_roost_makes_is_for_its_owner_only() {
 }
 
 #[test]
+fn a_data_directory_may_have_any_name() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("100% sure? ü");
+    let server = Server::with(&[("ROOST__DATA", data.to_str().unwrap())]);
+    server.user("alice").silent();
+    assert!(data.join("roost.db").exists());
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1, "nothing beside it");
+}
+
+#[test]
 fn a_killed_roost_leaves_no_lock_behind() {
     let mut server = Server::start();
     server.crash_and_restart();

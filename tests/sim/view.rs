@@ -246,7 +246,8 @@ impl View {
             self.nick = first.to_owned();
         }
         let right = if self.registered { first == self.nick } else { self.tried.iter().any(|tried| tried == first) };
-        if !right && first != "*" {
+        // KNOCK is told to a channel: 710 is addressed to it.
+        if !right && first != "*" && command != "710" {
             return broken(Invariant::Lines, format!("a numeric for {first}, not for {}", self.nick));
         }
         Ok(())

@@ -516,7 +516,7 @@ pub fn apply_to_user(server: &mut Server, ctx: &mut Ctx, modes: &str, mask: Opti
     }
     if !done.is_empty() {
         announce_user_modes(server, ctx, user, &mode::encode_user_modes(&done));
-        server.keep_presence(user);
+        ctx.reply.after = ctx.reply.after.max(server.keep_presence(user));
     }
 }
 

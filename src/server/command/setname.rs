@@ -29,11 +29,11 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, realname: &str) {
     let mut line = Vec::with_capacity(128);
     write_line(&mut line, &there.source, "SETNAME", &[], Some(realname));
     let mut frame = server.frame_from(user, line);
+    frame.after = server.keep_presence(user);
     frame.forms[0].needs = CapSet::of(&[Cap::Setname]);
     ctx.reply.frame(&frame);
     let neighbours = server.network.neighbours(user);
     let frame = Arc::new(frame);
     server.frame_to_users(&neighbours, frame.clone(), Some(ctx.conn));
     monitor::extend(server, user, &frame, &neighbours);
-    server.keep_presence(user);
 }
