@@ -1,7 +1,8 @@
 //! The server on PostgreSQL: `store.url = "postgres://..."`.
 //!
 //! Most tests have a schema of the one that `ROOST_TEST_POSTGRES` names, as `tests/run` does. Without it
-//! they do not run, and say so; where `ROOST_TEST_ALL` is set, they fail instead.
+//! they do not run, and say so; where `ROOST_TEST_ALL` is set, they fail instead. `ROOST_TEST_STORE=postgres`
+//! has the servers of all tests on it.
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
@@ -46,6 +47,11 @@ impl Schema {
         let name = format!("irc_{:016x}", rand::random::<u64>());
         run(&server, &format!("CREATE SCHEMA {name}"));
         Some(Schema { server, name })
+    }
+
+    /// One for whatever server a test starts, where `ROOST_TEST_STORE=postgres` says so.
+    pub fn for_all() -> Option<Schema> {
+        (env::var("ROOST_TEST_STORE").is_ok_and(|store| store == "postgres")).then(Schema::new).flatten()
     }
 
     /// The `store.url` of a server in it.
@@ -216,6 +222,7 @@ fn a_postgresql_that_fails_while_people_talk_loses_nothing_and_is_used_again_by_
     let mut boss = server.user("boss");
     boss.ask("OPER boss letmein");
     let mut carol = server.user("carol");
+    carol.join("#quiet");
     let mut talk = Talk::in_room(&server);
 
     // An administrator ends the connections: nobody notices.
@@ -237,7 +244,7 @@ fn a_postgresql_that_fails_while_people_talk_loses_nothing_and_is_used_again_by_
         talk.say(50);
         boss.until("NOTICE").last().unwrap().must_fit("*history store cannot write*");
         // Whoever waits for nothing hears it at once.
-        carol.one("PRIVMSG boss :hello").must_fit(":roost.local FAIL PRIVMSG MESSAGE_ERROR boss :*");
+        carol.one("PRIVMSG #quiet :hello").must_fit(":roost.local FAIL PRIVMSG MESSAGE_ERROR #quiet :*");
         talk.say(50);
         cluster.start_again();
         boss.until("NOTICE").last().unwrap().must_fit("*history store writes again*");

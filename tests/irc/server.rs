@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::client::Client;
+use crate::postgres::Schema;
 
 /// How long anything in these tests may take before it counts as "never".
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -27,6 +28,8 @@ pub struct Server {
     pub websocket: SocketAddr,
     settings: Vec<(String, String)>,
     home: TempDir,
+    /// Where its store is, if that is PostgreSQL for all.
+    _schema: Option<Schema>,
 }
 
 impl Server {
@@ -51,8 +54,11 @@ impl Server {
         let [plain, tls, websocket] = free_ports(own_address());
         let settings: Vec<(String, String)> =
             settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let mut settings = settings;
+        let schema = if settings.iter().any(|(key, _)| key == "ROOST__STORE__URL") { None } else { Schema::for_all() };
+        settings.extend(schema.as_ref().map(|schema| ("ROOST__STORE__URL".to_owned(), schema.url())));
         let child = command(home.path(), plain, tls, websocket, &settings).spawn().unwrap();
-        let mut server = Server { child, plain, tls, websocket, settings, home };
+        let mut server = Server { child, plain, tls, websocket, settings, home, _schema: schema };
         server.wait_until_ready();
         server
     }
