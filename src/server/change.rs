@@ -381,7 +381,7 @@ impl Server {
                 kept.then_some(Refusal::Fail("METADATA", "RATE_LIMITED", target))
             }
             Change::Redact(redaction, _) => Some(Refusal::Fail("REDACT", "UNKNOWN_MSGID", &redaction.target)),
-            Change::Account { by: By::NickServ, .. }
+            Change::Account { by: By::NickServ | By::Operator, .. }
             | Change::Password { .. }
             | Change::Credentials { .. }
             | Change::AlwaysOn { by_nickserv: true, .. }

@@ -308,6 +308,8 @@ impl Client {
             match self.transport.receive() {
                 Ok(bytes) if bytes.is_empty() => self.ended = true,
                 Ok(bytes) => self.bytes.extend(bytes),
+                // A debugger, or a signal to this process: nothing has happened on the line.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // A reset, or TLS without close_notify: the connection is gone as well.
                 Err(error)
                     if matches!(

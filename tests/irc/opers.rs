@@ -194,3 +194,15 @@ fn a_changed_host_is_told_to_those_who_negotiated_chghost() {
     alice.send("PRIVMSG #room :hi");
     carol.only().must_fit(":alice!~alice@staff.example PRIVMSG #room :hi");
 }
+
+#[test]
+fn an_operator_makes_an_account_for_someone_else() {
+    let server = server();
+    let mut alice = root(&server, "alice");
+    alice.send("NS SAREGISTER carol sesame");
+    alice.until("NOTICE").pop().unwrap().must_fit("*:Account carol is registered");
+    find(&alice.ask("NS SAREGISTER carol sesame"), "NOTICE").must_fit("*An account of that name exists");
+    server.logged_in("carol", "carol", "sesame", "");
+    let mut bob = server.user("bob");
+    find(&bob.ask("NS SAREGISTER dave sesame"), "481");
+}

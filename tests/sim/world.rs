@@ -10,6 +10,7 @@ use roost::accounts::Secrets;
 use roost::limits;
 use roost::server::Server;
 use roost::server::action::{Actions, Call, NetAction};
+use roost::server::channel::Channel;
 use roost::server::command::Pending;
 use roost::server::event::{BadLine, CallId, CloseCause, ConnId, Event, Now, Peer, Returned};
 use roost::server::frame::Frame;
@@ -1107,7 +1108,8 @@ impl<'a> World<'a> {
             let counts = (network.users.len(), network.opers, network.invisible);
             return broken(Invariant::State, format!("users, operators, invisible are left: {counts:?}"));
         }
-        if let Some((_, channel)) = network.channels.iter().find(|(_, channel)| channel.founder.is_none()) {
+        let stays = |channel: &Channel| channel.founder.is_some() || channel.modes.has('P');
+        if let Some((_, channel)) = network.channels.iter().find(|(_, channel)| !stays(channel)) {
             return broken(Invariant::State, format!("channel {} is left", channel.name));
         }
         self.edge.check_empty()

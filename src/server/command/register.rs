@@ -71,6 +71,8 @@ pub enum By {
     Register,
     /// NickServ REGISTER
     NickServ,
+    /// An operator, for someone else: NickServ SAREGISTER
+    Operator,
     /// A bearer token that names it.
     Token,
 }
@@ -82,7 +84,7 @@ pub fn begin(server: &mut Server, ctx: &mut Ctx, name: &str, password: &str, by:
             let text = format!("A password has 1 to {} bytes", limits::PASSWORD_LEN);
             return Err(Refused { code: "UNACCEPTABLE_PASSWORD", text });
         }
-        count(server, ctx)
+        if by == By::Operator { Ok(()) } else { count(server, ctx) }
     });
     match may {
         Ok(()) => {
@@ -96,11 +98,12 @@ pub fn begin(server: &mut Server, ctx: &mut Ctx, name: &str, password: &str, by:
 /// Whether a connection may make an account of this name.
 fn may_make(server: &Server, ctx: &Ctx, account: &str, by: By) -> Result<(), Refused> {
     let refuse = |code, text: &str| Err(Refused { code, text: text.to_owned() });
-    // Who logs in by a token may be logged in to another account.
-    if by != By::Token && server.session(ctx.conn).is_some_and(|session| session.account.is_some()) {
+    // Who logs in by a token may be logged in to another account, and so may an operator.
+    let for_itself = matches!(by, By::Register | By::NickServ);
+    if for_itself && server.session(ctx.conn).is_some_and(|session| session.account.is_some()) {
         return refuse("ALREADY_AUTHENTICATED", "You are logged in to an account already");
     }
-    if by != By::Token && (!server.settings.registration || !server.is_open_to_registrations()) {
+    if for_itself && (!server.settings.registration || !server.is_open_to_registrations()) {
         return refuse("TEMPORARILY_UNAVAILABLE", "Accounts cannot be registered on this server");
     }
     if server.store_refuses() {
@@ -113,7 +116,7 @@ fn may_make(server: &Server, ctx: &Ctx, account: &str, by: By) -> Result<(), Ref
         return refuse("ACCOUNT_EXISTS", "An account of that name exists");
     }
     let taken = server.network.user_by_nick(account).is_some_and(|owner| Some(owner) != ctx.user);
-    if taken {
+    if taken && by != By::Operator {
         return refuse("ACCOUNT_EXISTS", "Somebody else uses that nick now");
     }
     Ok(())
@@ -183,7 +186,6 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, secrets: 
         credentials::keep(server, ctx, seq, id, |kept| kept.scram = secrets.scram.clone());
     }
     ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
-    server.log(false, format!("account {name} was registered"));
     match by {
         By::Register => {
             server.admit(ctx, Door::Made, id, "");
@@ -193,6 +195,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, secrets: 
             server.admit(ctx, Door::Made, id, "");
             services::say(ctx, "NickServ", &format!("Account created: you are registered and logged in as {name}"));
         }
+        By::Operator => services::say(ctx, "NickServ", &format!("Account {name} is registered")),
         By::Token => {}
     }
 }
@@ -200,7 +203,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, secrets: 
 fn refuse(ctx: &mut Ctx, name: &str, by: By, refused: &Refused) {
     match by {
         By::Register => ctx.reply.fail("REGISTER", refused.code, &[printable(name)], &refused.text),
-        By::NickServ => services::say(ctx, "NickServ", &refused.text),
+        By::NickServ | By::Operator => services::say(ctx, "NickServ", &refused.text),
         // What it is not let in for is said by AUTHENTICATE.
         By::Token => {}
     }

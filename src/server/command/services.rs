@@ -9,13 +9,14 @@ use ircv3::{Cap, Message};
 
 use crate::server::change::Change;
 use crate::server::command::register::{self, By};
-use crate::server::command::{credentials, join, metadata, mode};
+use crate::server::command::{credentials, join, metadata, mode, oper};
 use crate::server::frame::Frame;
 use crate::server::login::Door;
 use crate::server::network::ChannelId;
 use crate::server::notice::About;
 use crate::server::presence;
 use crate::server::record::{AccountId, AccountRow, Record, Seq};
+use crate::server::right::Right;
 use crate::server::session::Session;
 use crate::server::{Ctx, Server};
 
@@ -47,6 +48,7 @@ pub fn message(server: &mut Server, ctx: &mut Ctx, service: &str, text: &str) {
     if service.eq_ignore_ascii_case("NickServ") {
         match verb.as_str() {
             "REGISTER" => nick_register(server, ctx, rest),
+            "SAREGISTER" => nick_saregister(server, ctx, rest),
             "IDENTIFY" | "ID" | "LOGIN" => identify(server, ctx, rest),
             "PASSWD" => credentials::passwd(server, ctx, rest),
             "CERT" => credentials::cert(server, ctx, rest),
@@ -89,6 +91,7 @@ const NICKSERV_HELP: &[&str] = &[
     "SET ALWAYS-ON ON|OFF|DEFAULT: whether you stay on the network when you disconnect",
     "SET AUTOREPLAY-MISSED ON|OFF: whether what you missed is replayed at login",
     "SET MULTICLIENT ON|OFF: whether several of your devices share one nick",
+    "SAREGISTER <account> <password>: makes an account for someone else (operators)",
     "INFO [account]: tells about an account",
 ];
 
@@ -131,6 +134,17 @@ fn nick_register(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
     };
     let account = ctx.reply.nick.clone();
     register::begin(server, ctx, &account, password, By::NickServ);
+}
+
+/// An account for someone else.
+fn nick_saregister(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
+    if !oper::may(server, ctx, Right::Force) {
+        return;
+    }
+    match rest {
+        [account, password] => register::begin(server, ctx, account, password, By::Operator),
+        _ => usage(ctx, "NickServ", "SAREGISTER <account> <password>"),
+    }
 }
 
 fn identify(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {

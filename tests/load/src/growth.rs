@@ -554,22 +554,21 @@ fn page(
     writeln!(page, "\n## Users\n\n![Processor time of a command in the state machine](growth-users.svg)\n")?;
     writeln!(
         page,
-        "µs of processor time in the state machine, without sockets and disk. Every command that is about one user or one channel finds\n\
-         it by hash: what it costs grows only by cache misses, which with 100,000 users in memory nearly every look-up\n\
-         is. `LIST` and `WHO *` have an answer that grows with the network, and their whole answer is what is timed\n\
-         here; it is made in pages of at most 1,000 entries, between which everyone else is served.\n"
+        "µs of processor time in the state machine, without sockets and disk. Every command that is about one user or one\n\
+         channel finds it by hash: what it costs grows only by cache misses, which with 100,000 users in memory nearly\n\
+         every look-up is. `LIST` and `WHO *` have an answer that grows with the network, and their whole answer is what\n\
+         is timed here; it is made in pages of at most 1,000 entries, between which everyone else is served. `WHO *`\n\
+         grows faster than the users: for each it looks at their channels, which are in no cache either.\n"
     )?;
     table(&mut page, "users", users)?;
     writeln!(page, "\n## Rows of history\n\n![Processor time of a question for 100 lines](growth-rows.svg)\n")?;
     writeln!(
         page,
         "ms of processor time from the question to the rendered answer of 100 lines, mean of {QUESTIONS}, with SQLite's file\n\
-         in the kernel's cache.\n\
-         Whatever is asked for, an index leads to where the answer begins, and the answer's own rows are read: with a\n\
-         thousand times the rows, the index is one or two pages deeper. What grows more is a conversation whose rows lie\n\
-         far from each other among all others': each row of its answer is on a page of its own, and the more rows there\n\
-         are, the fewer of these pages are in SQLite's own cache (8 MiB for each reader). With 10,000\n\
-         rows, none of the small conversations has 100 lines.\n"
+         in the kernel's cache. Whatever is asked for, an index leads to where the answer begins, and the answer's own\n\
+         rows are read: with a thousand times the rows, the index is one or two pages deeper, and that is all that grows.\n\
+         A conversation whose rows lie far from each other among all others' takes about twice as long, with any number\n\
+         of rows: each row of its answer is on a page of its own. With 10,000 rows, none of these has 100 lines.\n"
     )?;
     table(&mut page, "rows", rows)?;
     writeln!(page, "\nThe same, ms until the answer is there, median; it depends on what else the machine does.\n")?;
