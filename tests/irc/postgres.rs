@@ -1,80 +1,19 @@
 //! The server on PostgreSQL: `store.url = "postgres://..."`.
-//!
-//! Most tests have a schema of the one that `ROOST_TEST_POSTGRES` names, as `tests/run` does. Without it
-//! they do not run, and say so; where `ROOST_TEST_ALL` is set, they fail instead. `ROOST_TEST_STORE=postgres`
-//! has the servers of all tests on it.
 
 use std::collections::{HashMap, HashSet};
-use std::io::Write;
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Once;
-use std::{env, fs};
 
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tempfile::TempDir;
-use tokio::runtime::Builder;
 
 use crate::client::{Client, Line};
 use crate::kill::kills;
+use crate::server::schema::{Schema, run};
 use crate::server::{Server, bare_command, free_ports, own_address, wait_for_exit};
 
 const CAPS: &str = "draft/chathistory batch message-tags server-time echo-message";
-
-/// A schema of the tests' PostgreSQL, gone when it is dropped.
-pub struct Schema {
-    server: String,
-    name: String,
-}
-
-impl Schema {
-    /// A new one, where there is a PostgreSQL.
-    pub fn new() -> Option<Schema> {
-        static SAID: Once = Once::new();
-        let Ok(server) = env::var("ROOST_TEST_POSTGRES") else {
-            let required = env::var_os("ROOST_TEST_ALL").is_some();
-            assert!(!required, "ROOST_TEST_ALL is set, but ROOST_TEST_POSTGRES names no PostgreSQL");
-            // Not by a macro: those a test that passes keeps to itself.
-            SAID.call_once(|| {
-                let said = "\n*** SKIPPED: no server was tested on PostgreSQL. `tests/run` does, or set \
-                            ROOST_TEST_POSTGRES to what `tests/postgres start DIR` prints. ***\n";
-                std::io::stderr().write_all(said.as_bytes()).unwrap();
-            });
-            return None;
-        };
-        let name = format!("irc_{:016x}", rand::random::<u64>());
-        run(&server, &format!("CREATE SCHEMA {name}"));
-        Some(Schema { server, name })
-    }
-
-    /// One for whatever server a test starts, where `ROOST_TEST_STORE=postgres` says so.
-    pub fn for_all() -> Option<Schema> {
-        (env::var("ROOST_TEST_STORE").is_ok_and(|store| store == "postgres")).then(Schema::new).flatten()
-    }
-
-    /// The `store.url` of a server in it.
-    pub fn url(&self) -> String {
-        format!("{}?options=-c%20search_path%3D{}", self.server, self.name)
-    }
-}
-
-impl Drop for Schema {
-    fn drop(&mut self) {
-        run(&self.server, &format!("SET lock_timeout = '5s'; DROP SCHEMA {} CASCADE", self.name));
-    }
-}
-
-/// Runs statements; where that fails, whoever needs what they do will see.
-fn run(url: &str, sql: &str) {
-    let Ok(options) = url.parse::<PgConnectOptions>() else { return };
-    Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-        let Ok(mut connection) = options.connect().await else { return };
-        let _ = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await;
-        let _ = connection.close().await;
-    });
-}
 
 /// A PostgreSQL of one's own, to be ended and started.
 struct Cluster {

@@ -1,5 +1,8 @@
 //! Starts the real binary on ports and a data directory of its own, and ends it.
 
+#[path = "schema.rs"]
+pub mod schema;
+
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
@@ -11,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use self::schema::Schema;
 use crate::client::Client;
-use crate::postgres::Schema;
 
 /// How long anything in these tests may take before it counts as "never".
 pub const PATIENCE: Duration = Duration::from_secs(10);
