@@ -525,10 +525,11 @@ mod tests {
         761 RPL_KEYVALUE\n\
         908 RPL_SASLMECHS\n";
 
-    /// Numerics that the registry has not: 396 has this name in ircu and UnrealIRCd, the others are those of
-    /// draft/metadata-2.
+    /// Numerics that the registry has not: 396 has this name in ircu and UnrealIRCd, 573 in Ergo, the others
+    /// are those of draft/metadata-2.
     const DRAFTS: &str = "\
         396 RPL_HOSTHIDDEN\n\
+        573 ERR_CANNOTSENDRP\n\
         766 RPL_KEYNOTSET\n\
         770 RPL_METADATASUBOK\n\
         771 RPL_METADATAUNSUBOK\n\
