@@ -138,13 +138,16 @@ impl Talk {
     /// Looks at all that came; how many lines of each were refused.
     fn look(&mut self) -> [usize; 2] {
         let mut refused = [0, 0];
-        for ((client, seen), refused) in self.clients.iter_mut().zip(&mut self.seen).zip(&mut refused) {
-            let lines = client.sync();
-            for fail in lines.iter().filter(|line| line.command() == "FAIL") {
-                fail.must_fit(":roost.local FAIL PRIVMSG MESSAGE_ERROR #room :*");
-                *refused += 1;
+        // What the second says may come to the first after its answer: so the first is looked at again.
+        for _ in 0..2 {
+            for ((client, seen), refused) in self.clients.iter_mut().zip(&mut self.seen).zip(&mut refused) {
+                let lines = client.sync();
+                for fail in lines.iter().filter(|line| line.command() == "FAIL") {
+                    fail.must_fit(":roost.local FAIL PRIVMSG MESSAGE_ERROR #room :*");
+                    *refused += 1;
+                }
+                seen.extend(said(&lines));
             }
-            seen.extend(said(&lines));
         }
         refused
     }
