@@ -13,6 +13,7 @@ mod loss;
 mod postgres;
 mod reader;
 mod sqlite;
+mod state;
 #[cfg(test)]
 mod suite;
 mod writer;

@@ -18,10 +18,11 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, Postgres, Row, SqlS
 use tokio::time::timeout;
 
 use crate::server::record::{
-    AccountId, AccountRow, BanRow, ChannelRow, ConversationId, ConversationRow, Credentials, CredentialsRow, Kind,
-    ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow, Record, SeenRow, Seq, Snapshot, Wanted,
+    AccountId, AccountRow, BanRow, ChannelRow, ConversationId, Credentials, Kind, ListRow, MessageRow, PresenceRow,
+    Record, Seq, Snapshot, Wanted,
 };
-use crate::store::reader::{Direction, Span};
+use crate::store::reader::{Direction, Span, WANTED, classes, place_of};
+use crate::store::state::{self, Columns};
 use crate::store::{StoreError, Sync};
 
 /// How long a connection may take to come about.
@@ -675,174 +676,22 @@ async fn load(connection: &mut PgConnection) -> Result<Snapshot, Error> {
     let connected = sqlx::query("UPDATE seen SET seq = $1 WHERE seq IS NULL").bind(last_seq);
     connected.execute(&mut *connection).await?;
 
-    let accounts = sqlx::query(
-        "SELECT id, name, folded, password, registered, autoreplay_missed, always_on, multiclient FROM account \
-         ORDER BY id",
-    )
-    .try_map(|row: PgRow| {
-        Ok(AccountRow {
-            id: number(&row, 0)?,
-            name: row.try_get::<&str, _>(1)?.into(),
-            folded: row.try_get(2)?,
-            password: row.try_get(3)?,
-            registered: number(&row, 4)?,
-            autoreplay_missed: row.try_get(5)?,
-            always_on: row.try_get(6)?,
-            multiclient: row.try_get(7)?,
-        })
-    })
-    .fetch_all(&mut *connection)
-    .await?;
-    let rows = sqlx::query("SELECT account, kind, text FROM credential ORDER BY account, kind, text")
-        .try_map(|row: PgRow| Ok((number(&row, 0)?, row.try_get::<String, _>(1)?, row.try_get::<String, _>(2)?)))
-        .fetch_all(&mut *connection)
-        .await?;
-    let credentials = CredentialsRow::gather(rows)
-        .ok_or_else(|| Error::Decode("a credential that this version does not understand".into()))?;
-    let channels = sqlx::query(
-        "SELECT folded, name, founder, registered, created, topic, topic_setter, topic_set_at, modes, key, \"limit\", \
-         forward FROM channel ORDER BY folded",
-    )
-    .try_map(|row: PgRow| {
-        let topic = match row.try_get::<Option<Box<str>>, _>(5)? {
-            Some(topic) => Some((topic, row.try_get(6)?, number(&row, 7)?)),
-            None => None,
-        };
-        Ok(ChannelRow {
-            folded: row.try_get(0)?,
-            name: row.try_get::<&str, _>(1)?.into(),
-            founder: number(&row, 2)?,
-            registered: number(&row, 3)?,
-            created: number(&row, 4)?,
-            topic,
-            modes: row.try_get(8)?,
-            key: row.try_get(9)?,
-            limit: row.try_get::<Option<i64>, _>(10)?.map(|limit| limit as u32),
-            forward: row.try_get(11)?,
-        })
-    })
-    .fetch_all(&mut *connection)
-    .await?;
-    let lists =
-        sqlx::query("SELECT channel, mode, mask, setter, set_at FROM list ORDER BY channel, mode, set_at, mask")
-            .try_map(|row: PgRow| {
-                Ok(ListRow {
-                    channel: row.try_get(0)?,
-                    mode: row.try_get::<&str, _>(1)?.chars().next().unwrap_or('b'),
-                    mask: row.try_get(2)?,
-                    setter: row.try_get(3)?,
-                    set_at: number(&row, 4)?,
-                })
-            })
-            .fetch_all(&mut *connection)
-            .await?;
     // Three seeks a conversation, however long it is.
     let newest = [0, 1, 2].map(newest_of_class);
-    let conversations = format!("SELECT id, key, {} FROM conversation ORDER BY id", newest.join(", "));
-    let conversations = sqlx::query(AssertSqlSafe(conversations.replace("$1", "conversation.id")))
-        .try_map(|row: PgRow| {
-            let newest = |column| Ok::<_, Error>(row.try_get::<i64, _>(column)?.max(0) as u64);
-            let (text, event, redaction) = (newest(2)?, newest(3)?, newest(4)?);
-            Ok((ConversationRow { id: number(&row, 0)?, key: row.try_get(1)? }, text.max(event).max(redaction), text))
-        })
-        .fetch_all(&mut *connection)
-        .await?;
-    let seen = sqlx::query("SELECT account, device, seq FROM seen ORDER BY account, device")
-        .try_map(|row: PgRow| {
-            let seq = row.try_get::<Option<i64>, _>(2)?.map(|seq| seq as u64);
-            Ok(SeenRow { account: number(&row, 0)?, device: row.try_get(1)?, seq })
-        })
-        .fetch_all(&mut *connection)
-        .await?;
-    let markers = sqlx::query("SELECT account, conversation, time FROM marker ORDER BY account, conversation")
-        .try_map(|row: PgRow| {
-            Ok(MarkerRow { account: number(&row, 0)?, conversation: row.try_get(1)?, time: number(&row, 2)? })
-        })
-        .fetch_all(&mut *connection)
-        .await?;
-    let metadata = sqlx::query("SELECT owner, key, value FROM metadata ORDER BY owner, key")
-        .try_map(|row: PgRow| Ok(MetadataRow { owner: row.try_get(0)?, key: row.try_get(1)?, value: row.try_get(2)? }))
-        .fetch_all(&mut *connection)
-        .await?;
-    let presences = sqlx::query(
-        "SELECT account, since, nick, \"user\", host, realname, modes, away, channels, signon, gone FROM presence \
-         ORDER BY account",
-    )
-    .try_map(|row: PgRow| {
-        Ok(PresenceRow {
-            account: number(&row, 0)?,
-            since: number(&row, 1)?,
-            nick: row.try_get::<&str, _>(2)?.into(),
-            user: row.try_get(3)?,
-            host: row.try_get::<&str, _>(4)?.into(),
-            realname: row.try_get(5)?,
-            modes: row.try_get(6)?,
-            away: row.try_get(7)?,
-            channels: row.try_get(8)?,
-            signon: number(&row, 9)?,
-            left: number(&row, 10)?,
-        })
-    })
-    .fetch_all(&mut *connection)
-    .await?;
-    let bans = sqlx::query(
-        "SELECT target, reason, oper_reason, setter, set_at, expires, unless_logged_in FROM ban ORDER BY set_at, target",
-    )
-    .try_map(|row: PgRow| {
-        Ok(BanRow {
-            target: row.try_get(0)?,
-            reason: row.try_get(1)?,
-            oper_reason: row.try_get(2)?,
-            setter: row.try_get(3)?,
-            set_at: number(&row, 4)?,
-            expires: row.try_get::<Option<i64>, _>(5)?.map(|expires| expires as u64),
-            unless_logged_in: row.try_get(6)?,
-        })
-    })
-    .fetch_all(&mut *connection)
-    .await?;
+    let sql = format!("SELECT id, key, {} FROM conversation ORDER BY id", newest.join(", "));
+    let sql = sql.replace("$1", "conversation.id");
+    let conversations = state::conversations::<Postgres>(&mut *connection, &sql).await?;
     let (epoch, boot, last_seq) = (epoch as u32, boot as u32, last_seq as u64);
-    Ok(Snapshot {
-        epoch,
-        secret,
-        boot,
-        last_seq,
-        accounts,
-        credentials,
-        channels,
-        lists,
-        conversations,
-        seen,
-        markers,
-        bans,
-        metadata,
-        presences,
-    })
-}
-
-fn number(row: &PgRow, column: usize) -> Result<u64, Error> {
-    Ok(row.try_get::<i64, _>(column)? as u64)
+    let begun = Snapshot { epoch, secret, boot, last_seq, conversations, ..Snapshot::default() };
+    state::complete::<Postgres>(connection, begun).await
 }
 
 /// Classes of rows, as the index has them: text, events, redactions.
 const CLASS: &str = "((kind > 1)::int + (kind = 10)::int)";
 
-/// All that a reader can want.
-const WANTED: [Wanted; 4] = [
-    Wanted { events: false, redactions: false },
-    Wanted { events: true, redactions: false },
-    Wanted { events: false, redactions: true },
-    Wanted::ALL,
-];
-
-fn place_of(wanted: Wanted) -> usize {
-    usize::from(wanted.events) + 2 * usize::from(wanted.redactions)
-}
-
 /// What `of_class` makes for each class that is wanted, joined.
 fn for_classes(wanted: Wanted, of_class: impl Fn(u8) -> String, between: &str) -> String {
-    let classes = [(0, true), (1, wanted.events), (2, wanted.redactions)];
-    classes.into_iter().filter(|(_, has)| *has).map(|(class, _)| of_class(class)).collect::<Vec<_>>().join(between)
+    classes(wanted).into_iter().map(of_class).collect::<Vec<_>>().join(between)
 }
 
 /// Pages of the kinds that are wanted, from the old end and from the new: the walks of the classes, merged.
@@ -941,7 +790,7 @@ fn message(conversation: ConversationId, row: &PgRow) -> Result<(Seq, MessageRow
     let kind = u8::try_from(row.try_get::<i16, _>(2)?).ok().and_then(Kind::from_number);
     let message = MessageRow {
         conversation,
-        time: number(row, 1)?,
+        time: row.number(1)?,
         kind: kind.ok_or_else(|| Error::Decode("a message that this version does not understand".into()))?,
         bot: row.try_get(3)?,
         source: row.try_get::<&str, _>(4)?.into(),
@@ -951,7 +800,7 @@ fn message(conversation: ConversationId, row: &PgRow) -> Result<(Seq, MessageRow
         argument: row.try_get(8)?,
         text: row.try_get(9)?,
     };
-    Ok((number(row, 0)?, message))
+    Ok((row.number(0)?, message))
 }
 
 #[cfg(test)]

@@ -9,6 +9,25 @@ use crate::server::history::share;
 use crate::server::record::{Border, ConversationId, HistoryQuery, MessageRow, Range, Seq, Wanted};
 use crate::store::{postgres, sqlite};
 
+/// All that a reader can want of a conversation: each has statements of its own, at [`place_of`] it.
+pub const WANTED: [Wanted; 4] = [
+    Wanted { events: false, redactions: false },
+    Wanted { events: true, redactions: false },
+    Wanted { events: false, redactions: true },
+    Wanted::ALL,
+];
+
+/// Where what is wanted stands in [`WANTED`].
+pub fn place_of(wanted: Wanted) -> usize {
+    usize::from(wanted.events) + 2 * usize::from(wanted.redactions)
+}
+
+/// The classes of rows that are wanted, as the index of messages has them: text, events, redactions.
+pub fn classes(wanted: Wanted) -> Vec<u8> {
+    let classes = [(0, true), (1, wanted.events), (2, wanted.redactions)];
+    classes.into_iter().filter(|(_, has)| *has).map(|(class, _)| class).collect()
+}
+
 /// From which end of a span rows are taken, where it has more than are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
