@@ -17,7 +17,7 @@ use crate::server::command::register::By;
 use crate::server::command::relaymsg::Relayed;
 use crate::server::command::{
     accept, away, control, credentials, force, invite, join, kick, knock, markread, metadata, mode, nick, oper, part,
-    redact, register, relaymsg, rename, services, setname, silence, topic, uban, vhost,
+    printable, redact, register, relaymsg, rename, services, setname, silence, topic, uban, vhost,
 };
 use crate::server::event::ConnId;
 use crate::server::frame::Frame;
@@ -320,7 +320,7 @@ impl Server {
         {
             match refusal {
                 Refusal::Fail(command, code, context) => {
-                    let context = crate::server::command::printable(context);
+                    let context = printable(context);
                     let text = "The server cannot store anything now, so nothing was done; try again later";
                     ctx.reply.fail(command, code, &[context], text);
                 }

@@ -171,6 +171,15 @@ impl Channel {
         }
     }
 
+    /// The other members who are shown this one.
+    pub fn beholders(&self, user: UserId) -> Vec<UserId> {
+        if self.unshown.contains(&user) {
+            self.watchers(user).filter(|other| *other != user).collect()
+        } else {
+            self.members.keys().copied().filter(|other| *other != user).collect()
+        }
+    }
+
     /// The entries of all its lists, as they are kept.
     pub fn list_rows(&self) -> Vec<ListRow> {
         ['b', 'e', 'I']

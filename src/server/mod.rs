@@ -202,6 +202,11 @@ impl Server {
         self.sessions.iter().flatten().flatten().map(|session| &**session)
     }
 
+    /// All connections that are not closing.
+    pub fn connections(&self) -> Vec<ConnId> {
+        self.all_sessions().filter(|session| !session.closing).map(|session| session.conn).collect()
+    }
+
     /// How many connections there are, and how many of them have not registered.
     pub fn session_counts(&self) -> (usize, usize) {
         (self.session_count, self.unregistered)
@@ -550,6 +555,12 @@ impl Server {
                 self.frame_to(conn, frame);
             }
         }
+    }
+
+    /// Tells a user of something that it did itself: the sender's connection among its answers, and all others.
+    pub fn frame_to_self(&mut self, ctx: &mut Ctx, user: UserId, frame: &Frame) {
+        ctx.reply.frame(frame);
+        self.frame_to_user(user, frame, Some(ctx.conn));
     }
 
     /// Sends a frame to every connection of a channel's members but one.

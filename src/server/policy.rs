@@ -319,6 +319,11 @@ fn is_in(network: &Network, user: UserId, pattern: &str) -> bool {
         })
 }
 
+/// The channel of this name, if a user may know of it.
+pub fn channel_seen(network: &Network, user: UserId, name: &str) -> Option<ChannelId> {
+    network.channel_by_name(name).filter(|id| sees_channel(network, user, &network.channels[*id]))
+}
+
 /// Whether a user may see that another is in a channel, and the channel itself.
 pub fn sees_channel(network: &Network, user: UserId, channel: &Channel) -> bool {
     !channel.is_secret() || channel.members.contains_key(&user) || network.users[user].is_oper()

@@ -169,3 +169,15 @@ fn with_multiclient_off_a_second_device_does_not_share_the_nick() {
     second.send_all(&["NICK alice", "USER a 0 * :a", "CAP END"]);
     second.expect("*433 * alice :*");
 }
+
+#[test]
+fn a_rank_that_a_service_gave_survives_sigkill() {
+    let mut server = Server::start();
+    let mut alice = always_on(&server);
+    alice.join("#mine");
+    let lines = alice.ask("CS REGISTER #mine");
+    assert!(lines.iter().any(|line| line.fits("*MODE #mine +q alice")), "{lines:#?}");
+    server.crash_and_restart();
+    let mut bob = server.user("bob");
+    assert_eq!(names(&bob.join("#mine")), "~alice bob");
+}

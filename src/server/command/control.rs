@@ -11,6 +11,7 @@ use crate::server::command::{Pending, info, need_more_params};
 use crate::server::event::{ConnId, Returned};
 use crate::server::network::UserId;
 use crate::server::notice::About;
+use crate::server::session::Session;
 use crate::server::{Ctx, Server};
 
 /// `REHASH`: reads the configuration and the certificate again, as SIGHUP does. What the operator sends
@@ -119,8 +120,7 @@ impl Server {
     pub fn is_open_to(&self, conn: ConnId, logged_in: bool) -> bool {
         let level = self.network.defcon;
         // Or nobody could open it again. Behind a host that stands for everyone is not this machine.
-        let here =
-            |session: &crate::server::session::Session| session.peer.host.is_none() && session.peer.ip.is_loopback();
+        let here = |session: &Session| session.peer.host.is_none() && session.peer.ip.is_loopback();
         level > 2 || level == 2 && logged_in || self.session(conn).is_some_and(here)
     }
 

@@ -8,7 +8,7 @@ use ircv3::numeric::Numeric;
 use ircv3::{Cap, CapSet, Message};
 
 use crate::server::change::Change;
-use crate::server::command::{need_more_params, printable};
+use crate::server::command::{find_channel, need_more_params, printable};
 use crate::server::policy;
 use crate::server::{Ctx, Server};
 
@@ -37,12 +37,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, nick: &str, name: &str) {
         return;
     };
     let nick = server.network.users[target].nick.clone();
-    let found = server.network.channel_by_name(name);
-    let Some(channel) = found.filter(|id| policy::sees_channel(&server.network, user, &server.network.channels[*id]))
-    else {
-        ctx.reply.numeric(Numeric::ERR_NOSUCHCHANNEL, &[printable(name)], Some("No such channel"));
-        return;
-    };
+    let Some(channel) = find_channel(server, ctx, name) else { return };
     let there = &server.network.channels[channel];
     let name = there.name.clone();
     let Some(ranks) = there.ranks(user) else {

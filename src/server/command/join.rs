@@ -133,12 +133,7 @@ pub fn enter(server: &mut Server, ctx: &mut Ctx, seq: Seq, given: &str) {
     if !ranks.is_empty() && server.network.channels[id].members.len() > 1 {
         announce_ranks(server, id, user, ranks);
     }
-    let there = &server.network.channels[id];
-    let others: Vec<UserId> = if there.unshown.contains(&user) {
-        there.watchers(user).filter(|other| *other != user).collect()
-    } else {
-        there.members.keys().copied().filter(|other| *other != user).collect()
-    };
+    let others = server.network.channels[id].beholders(user);
     present(server, user, &others);
     burst(server, ctx, id);
 }
@@ -176,14 +171,9 @@ pub fn distinguish(server: &mut Server, channel: ChannelId, user: UserId) {
 /// MODE from the server for the ranks that someone came with.
 fn announce_ranks(server: &mut Server, channel: ChannelId, user: usize, ranks: Ranks) {
     let nick = server.network.users[user].nick.clone();
-    let letters: String = ranks.iter().map(Rank::letter).collect();
     let there = &server.network.channels[channel];
-    let mut line = Vec::with_capacity(96);
-    let modes = format!("+{letters}");
-    let mut params: Vec<&str> = vec![&there.name, &modes];
-    params.extend(letters.chars().map(|_| &*nick));
-    write_line(&mut line, &server.settings.server_name, "MODE", &params, None);
-    let frame = Frame::plain(server.clock(), Bytes::from(line));
+    let line = mode::ranks_line(&server.settings.server_name, &there.name, &nick, ranks);
+    let frame = Frame::plain(server.clock(), line);
     let members: Vec<_> = there.members.keys().copied().filter(|other| *other != user).collect();
     server.frame_to_users(&members, Arc::new(frame), None);
 }

@@ -9,7 +9,7 @@ use ircv3::numeric::Numeric;
 
 use crate::limits;
 use crate::server::change::{Change, Happened};
-use crate::server::command::printable;
+use crate::server::command::{find_channel, printable};
 use crate::server::network::{ChannelId, UserId};
 use crate::server::policy;
 use crate::server::record::{Kind, Seq};
@@ -36,13 +36,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
 
 /// Takes someone out of a channel, where the sender may; without a reason it is the sender's nick.
 pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, nick: &str, reason: &str) {
-    let found = server.network.channel_by_name(name);
-    let Some(channel) =
-        found.filter(|id| policy::sees_channel(&server.network, ctx.me(), &server.network.channels[*id]))
-    else {
-        ctx.reply.numeric(Numeric::ERR_NOSUCHCHANNEL, &[printable(name)], Some("No such channel"));
-        return;
-    };
+    let Some(channel) = find_channel(server, ctx, name) else { return };
     let there = &server.network.channels[channel];
     let name = there.name.clone();
     let Some(own) = there.ranks(ctx.me()) else {

@@ -10,7 +10,7 @@ use ircv3::numeric::Numeric;
 
 use crate::limits;
 use crate::server::change::Change;
-use crate::server::command::printable;
+use crate::server::command::find_channel;
 use crate::server::network::UserId;
 use crate::server::policy;
 use crate::server::registration::server_frame;
@@ -26,11 +26,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
 pub fn apply(server: &mut Server, ctx: &mut Ctx, name: &str, reason: &str) {
     let me = ctx.me();
     let now = server.now().mono_ms;
-    let found = server.network.channel_by_name(name);
-    let Some(id) = found.filter(|id| policy::sees_channel(&server.network, me, &server.network.channels[*id])) else {
-        ctx.reply.numeric(Numeric::ERR_NOSUCHCHANNEL, &[printable(name)], Some("No such channel"));
-        return;
-    };
+    let Some(id) = find_channel(server, ctx, name) else { return };
     let channel = &server.network.channels[id];
     let name = channel.name.clone();
     if channel.members.contains_key(&me) {

@@ -9,6 +9,7 @@ use crate::limits;
 use crate::server::change::Change;
 use crate::server::command::printable;
 use crate::server::record::{MarkerRow, Record, Seq};
+use crate::server::registration::server_frame;
 use crate::server::{Ctx, Server};
 
 /// MARKREAD
@@ -107,7 +108,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, target: &str, time: u
 fn tell_others(server: &mut Server, ctx: &Ctx, target: &str, time: u64) {
     let mut line = Vec::with_capacity(96);
     write_line(&mut line, &server.settings.server_name, "MARKREAD", &[target, &text_of(Some(time))], None);
-    let mut frame = crate::server::registration::server_frame(server, line);
+    let mut frame = server_frame(server, line);
     frame.after = ctx.reply.after;
     frame.forms[0].needs = ircv3::CapSet::of(&[Cap::ReadMarker]);
     server.frame_to_user(ctx.me(), &frame, Some(ctx.conn));

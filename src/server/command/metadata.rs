@@ -105,9 +105,7 @@ fn resolve(server: &Server, ctx: &mut Ctx, name: &str) -> Option<(Target, Box<st
     let found = if name == "*" {
         Some((Target::User(user), Box::from(&*network.users[user].nick)))
     } else if name.starts_with('#') {
-        let channel = network.channel_by_name(name);
-        let seen = channel.filter(|id| policy::sees_channel(network, user, &network.channels[*id]));
-        seen.map(|id| (Target::Channel(id), (*network.channels[id].name).into()))
+        policy::channel_seen(network, user, name).map(|id| (Target::Channel(id), (*network.channels[id].name).into()))
     } else {
         network.user_by_nick(name).map(|id| (Target::User(id), (*network.users[id].nick).into()))
     };

@@ -50,6 +50,8 @@ use ircv3::numeric::Numeric;
 
 use crate::server::event::Returned;
 use crate::server::login::Attempt;
+use crate::server::network::ChannelId;
+use crate::server::policy;
 use crate::server::record::AccountId;
 use crate::server::right::Right;
 use crate::server::{Ctx, Server};
@@ -216,6 +218,15 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         server.audit(ctx.me(), &format!("{} {}", command.name, params.join(" ")));
     }
     (command.run)(server, ctx, line);
+}
+
+/// The channel of this name, if the sender may know of it; 403 otherwise.
+pub fn find_channel(server: &Server, ctx: &mut Ctx, name: &str) -> Option<ChannelId> {
+    let found = policy::channel_seen(&server.network, ctx.me(), name);
+    if found.is_none() {
+        ctx.reply.numeric(Numeric::ERR_NOSUCHCHANNEL, &[printable(name)], Some("No such channel"));
+    }
+    found
 }
 
 /// 461

@@ -12,7 +12,7 @@ use ircv3::{Message, name};
 use crate::limits;
 use crate::server::change::{Change, Happened};
 use crate::server::channel::ListEntry;
-use crate::server::command::{join, names, oper, printable};
+use crate::server::command::{find_channel, join, names, oper, printable};
 use crate::server::frame::Frame;
 use crate::server::network::{ChannelId, UserId};
 use crate::server::notice;
@@ -32,7 +32,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
 }
 
 fn channel_mode(server: &mut Server, ctx: &mut Ctx, line: &Message, target: &str) {
-    let Some(channel) = find(server, ctx, target) else { return };
+    let Some(channel) = find_channel(server, ctx, target) else { return };
     let Some(modes) = line.param(1) else {
         show(server, ctx, channel);
         return;
@@ -44,15 +44,6 @@ fn channel_mode(server: &mut Server, ctx: &mut Ctx, line: &Message, target: &str
         return;
     }
     server.submit(ctx, Change::ChannelModes { channel: target, changes: &changes });
-}
-
-fn find(server: &Server, ctx: &mut Ctx, name: &str) -> Option<ChannelId> {
-    let found = server.network.channel_by_name(name);
-    let seen = found.filter(|id| policy::sees_channel(&server.network, ctx.me(), &server.network.channels[*id]));
-    if seen.is_none() {
-        ctx.reply.numeric(Numeric::ERR_NOSUCHCHANNEL, &[printable(name)], Some("No such channel"));
-    }
-    seen
 }
 
 /// Whether it asks for a list.
@@ -101,7 +92,7 @@ pub fn apply_forced(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, ch
 }
 
 fn make(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, changes: &[ModeChange<'_>], forced: bool) {
-    let Some(channel) = find(server, ctx, name) else { return };
+    let Some(channel) = find_channel(server, ctx, name) else { return };
     let mut done: Vec<Done> = Vec::new();
     let mut records: Vec<Record> = Vec::new();
     let mut with_param = 0;
@@ -366,9 +357,9 @@ fn forward(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, change: &Mode
         return Some(Done { add: false, letter: 'f', param: None });
     }
     let given = change.param.unwrap_or("");
-    let known = if name::is_channel(given, limits::CHANNEL_LEN) { server.network.channel_by_name(given) } else { None };
-    let known = known.filter(|id| policy::sees_channel(&server.network, ctx.me(), &server.network.channels[*id]));
-    let Some(target) = known.filter(|target| *target != channel) else {
+    let possible = name::is_channel(given, limits::CHANNEL_LEN);
+    let known = policy::channel_seen(&server.network, ctx.me(), given);
+    let Some(target) = known.filter(|_| possible).filter(|target| *target != channel) else {
         invalid(ctx, &name, 'f', printable(given), "A forward is another channel that there is");
         return None;
     };
@@ -538,14 +529,24 @@ pub fn set_user_mode(server: &mut Server, user: UserId, letter: char, on: bool) 
     true
 }
 
+/// MODE from the server or a service that gives a member ranks.
+pub fn ranks_line(source: &str, channel: &str, nick: &str, ranks: Ranks) -> Bytes {
+    let letters: String = ranks.iter().map(Rank::letter).collect();
+    let modes = format!("+{letters}");
+    let mut params: Vec<&str> = vec![channel, &modes];
+    params.extend(letters.chars().map(|_| nick));
+    let mut line = Vec::with_capacity(96);
+    write_line(&mut line, source, "MODE", &params, None);
+    Bytes::from(line)
+}
+
 /// MODE to all connections of a user.
 pub fn announce_user_modes(server: &mut Server, ctx: &mut Ctx, user: UserId, modes: &str) {
     let there = &server.network.users[user];
     let mut line = Vec::with_capacity(64);
     write_line(&mut line, &there.source, "MODE", &[&there.nick, modes], None);
     let frame = server.frame_from(user, line);
-    ctx.reply.frame(&frame);
-    server.frame_to_user(user, &frame, Some(ctx.conn));
+    server.frame_to_self(ctx, user, &frame);
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::server::change::Change;
 use crate::server::command::{Pending, mode, need_more_params, printable};
 use crate::server::network::UserId;
 use crate::server::notice::{self, About};
+use crate::server::policy;
 use crate::server::right::Right;
 use crate::server::user::Letters;
 use crate::server::{Ctx, Server};
@@ -140,7 +141,7 @@ pub fn kill(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let user = ctx.me();
     let nick = line.param(0).unwrap_or("");
     let Some(target) = server.network.user_by_nick(nick) else {
-        if crate::server::policy::is_service(nick) || nick.eq_ignore_ascii_case(&server.settings.server_name) {
+        if policy::is_service(nick) || nick.eq_ignore_ascii_case(&server.settings.server_name) {
             ctx.reply.numeric(Numeric::ERR_CANTKILLSERVER, &[], Some("You cant kill a server!"));
             return;
         }

@@ -8,8 +8,7 @@ use ircv3::numeric::Numeric;
 
 use crate::limits;
 use crate::server::change::{Change, Happened};
-use crate::server::command::printable;
-use crate::server::policy;
+use crate::server::command::find_channel;
 use crate::server::record::{Kind, Seq};
 use crate::server::{Ctx, Server};
 
@@ -23,13 +22,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
 
 /// Takes the sender out of a channel.
 pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, reason: Option<&str>) {
-    let found = server.network.channel_by_name(name);
-    let Some(channel) =
-        found.filter(|id| policy::sees_channel(&server.network, ctx.me(), &server.network.channels[*id]))
-    else {
-        ctx.reply.numeric(Numeric::ERR_NOSUCHCHANNEL, &[printable(name)], Some("No such channel"));
-        return;
-    };
+    let Some(channel) = find_channel(server, ctx, name) else { return };
     if !server.network.channels[channel].members.contains_key(&ctx.me()) {
         let name = server.network.channels[channel].name.clone();
         ctx.reply.numeric(Numeric::ERR_NOTONCHANNEL, &[&name], Some("You're not on that channel"));

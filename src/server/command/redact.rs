@@ -12,7 +12,8 @@ use crate::server::action::Call;
 use crate::server::change::Change;
 use crate::server::command::{Pending, chathistory, need_more_params, printable};
 use crate::server::event::Returned;
-use crate::server::network::UserId;
+use crate::server::frame::Frame;
+use crate::server::network::{ChannelId, UserId};
 use crate::server::policy;
 use crate::server::record::{Kind, MessageRow, MsgId, Record, Seq};
 use crate::server::{Ctx, Server};
@@ -128,19 +129,15 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, redaction: &Redaction
     tell(server, ctx, channel, peer, frame);
 }
 
-fn tell(
-    server: &mut Server,
-    ctx: &mut Ctx,
-    channel: Option<usize>,
-    peer: Option<UserId>,
-    frame: crate::server::frame::Frame,
-) {
+fn tell(server: &mut Server, ctx: &mut Ctx, channel: Option<ChannelId>, peer: Option<UserId>, frame: Frame) {
     let user = ctx.me();
-    ctx.reply.frame(&frame);
     match channel {
-        Some(channel) => server.frame_to_channel(channel, Arc::new(frame), Some(ctx.conn)),
+        Some(channel) => {
+            ctx.reply.frame(&frame);
+            server.frame_to_channel(channel, Arc::new(frame), Some(ctx.conn));
+        }
         None => {
-            server.frame_to_user(user, &frame, Some(ctx.conn));
+            server.frame_to_self(ctx, user, &frame);
             if let Some(peer) = peer.filter(|peer| *peer != user) {
                 server.frame_to_user(peer, &frame, None);
             }

@@ -11,7 +11,7 @@ use ircv3::{Cap, Message};
 
 use crate::limits;
 use crate::server::change::Change;
-use crate::server::command::{message, need_more_params, printable};
+use crate::server::command::{find_channel, message, need_more_params, printable};
 use crate::server::frame::Frame;
 use crate::server::policy;
 use crate::server::record::{Kind, MessageRow, Seq};
@@ -102,12 +102,7 @@ fn cannot_play(ctx: &mut Ctx, channel: &str, text: &str) {
 pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, relayed: &Relayed<'_>) {
     let user = ctx.me();
     let is_relay = relayed.command == "RELAYMSG";
-    let found = server.network.channel_by_name(relayed.channel);
-    let seen = found.filter(|id| policy::sees_channel(&server.network, user, &server.network.channels[*id]));
-    let Some(channel) = seen else {
-        ctx.reply.numeric(Numeric::ERR_NOSUCHCHANNEL, &[printable(relayed.channel)], Some("No such channel"));
-        return;
-    };
+    let Some(channel) = find_channel(server, ctx, relayed.channel) else { return };
     let there = &server.network.channels[channel];
     let name = there.name.clone();
     let Some(ranks) = there.ranks(user) else {

@@ -11,10 +11,9 @@ use ircv3::{Cap, CapSet, Message, name};
 
 use crate::limits;
 use crate::server::change::Change;
-use crate::server::command::{join, markread, printable};
+use crate::server::command::{find_channel, join, markread, printable};
 use crate::server::frame::Frame;
 use crate::server::network::{ChannelId, UserId};
-use crate::server::policy;
 use crate::server::record::{ConversationRow, ListRow, MarkerRow, Record, Seq};
 use crate::server::{Ctx, Server};
 
@@ -37,12 +36,7 @@ fn fail(ctx: &mut Ctx, code: &str, old: &str, new: &str, text: &str) {
 /// Gives a channel another name, where the sender may.
 pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, old: &str, new: &str, reason: &str) {
     let user = ctx.me();
-    let found = server.network.channel_by_name(old);
-    let seen = found.filter(|id| policy::sees_channel(&server.network, user, &server.network.channels[*id]));
-    let Some(id) = seen else {
-        ctx.reply.numeric(Numeric::ERR_NOSUCHCHANNEL, &[printable(old)], Some("No such channel"));
-        return;
-    };
+    let Some(id) = find_channel(server, ctx, old) else { return };
     let channel = &server.network.channels[id];
     let was = channel.name.clone();
     let Some(ranks) = channel.ranks(user) else {

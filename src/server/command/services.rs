@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use ircv3::message::write_line;
-use ircv3::mode::Rank;
+use ircv3::mode::{Rank, Ranks};
 use ircv3::numeric::Numeric;
 use ircv3::{Cap, Message};
 
@@ -14,6 +15,7 @@ use crate::server::frame::Frame;
 use crate::server::login::Door;
 use crate::server::network::ChannelId;
 use crate::server::notice::About;
+use crate::server::policy;
 use crate::server::presence;
 use crate::server::record::{AccountId, AccountRow, Record, Seq};
 use crate::server::right::Right;
@@ -104,6 +106,9 @@ const CHANSERV_HELP: &[&str] = &[
     "INFO <#channel>: tells about a registered channel",
     "OP <#channel>: makes you operator of your channel",
 ];
+
+/// What ChanServ speaks as.
+const CHANSERV: &str = "ChanServ!ChanServ@services";
 
 /// A NOTICE from a service to the client.
 pub fn say(ctx: &mut Ctx, service: &str, text: &str) {
@@ -291,9 +296,7 @@ fn submit_named<'a>(
 
 /// The channel that a ChanServ command names, if the client may know of it.
 fn channel_named(server: &Server, ctx: &mut Ctx, name: &str) -> Option<ChannelId> {
-    let found = server.network.channel_by_name(name);
-    let seen = found
-        .filter(|id| crate::server::policy::sees_channel(&server.network, ctx.me(), &server.network.channels[*id]));
+    let seen = policy::channel_seen(&server.network, ctx.me(), name);
     if seen.is_none() {
         say(ctx, "ChanServ", &format!("There is no channel {name:?}"));
     }
@@ -339,7 +342,7 @@ pub fn apply_register(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) 
     }
     ctx.reply.after = ctx.reply.after.max(after);
     say(ctx, "ChanServ", &format!("Channel {name} is registered"));
-    announce(server, ctx, id, after, &["+r"]);
+    announce_registered(server, ctx, id, after, "+r");
     give_founder(server, ctx, id, after);
 }
 
@@ -349,31 +352,33 @@ fn give_founder(server: &mut Server, ctx: &mut Ctx, id: ChannelId, after: Seq) {
     let nick = server.network.users[user].nick.clone();
     let channel = &mut server.network.channels[id];
     let Some(ranks) = channel.members.get_mut(&user) else { return };
-    let mut letters = String::new();
+    let mut given = Ranks::default();
     for rank in [Rank::Founder, Rank::Op] {
         if !ranks.has(rank) {
             ranks.insert(rank);
-            letters.push(rank.letter());
+            given.insert(rank);
         }
     }
-    if letters.is_empty() {
+    if given.is_empty() {
         return;
     }
     join::distinguish(server, id, user);
-    let modes = format!("+{letters}");
-    let mut params: Vec<&str> = vec![&modes];
-    params.extend(letters.chars().map(|_| &*nick));
-    announce(server, ctx, id, after, &params);
+    let after = after.max(server.keep_presence(user));
+    let line = mode::ranks_line(CHANSERV, &server.network.channels[id].name, &nick, given);
+    announce(server, ctx, id, after, line);
     mode::show_hidden(server, id, user);
 }
 
-/// MODE from ChanServ.
-fn announce(server: &mut Server, ctx: &mut Ctx, id: ChannelId, after: Seq, modes: &[&str]) {
-    let mut params: Vec<&str> = vec![&server.network.channels[id].name];
-    params.extend(modes);
-    let mut line = Vec::new();
-    write_line(&mut line, "ChanServ!ChanServ@services", "MODE", &params, None);
-    let mut frame = Frame::plain(server.clock(), bytes::Bytes::from(line));
+/// `+r` or `-r` from ChanServ.
+fn announce_registered(server: &mut Server, ctx: &mut Ctx, id: ChannelId, after: Seq, modes: &str) {
+    let mut line = Vec::with_capacity(64);
+    write_line(&mut line, CHANSERV, "MODE", &[&server.network.channels[id].name, modes], None);
+    announce(server, ctx, id, after, Bytes::from(line));
+}
+
+/// MODE from ChanServ, to the channel and to the sender if it is in it.
+fn announce(server: &mut Server, ctx: &mut Ctx, id: ChannelId, after: Seq, line: Bytes) {
+    let mut frame = Frame::plain(server.clock(), line);
     frame.after = after;
     let frame = Arc::new(frame);
     server.frame_to_channel(id, frame.clone(), Some(ctx.conn));
@@ -405,7 +410,7 @@ pub fn apply_drop(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
     ctx.reply.after = ctx.reply.after.max(after);
     server.notify(About::Channels, |_| format!("{name} is no longer registered"));
     say(ctx, "ChanServ", &format!("Channel {name} is no longer registered"));
-    announce(server, ctx, id, after, &["-r"]);
+    announce_registered(server, ctx, id, after, "-r");
     server.network.drop_channel_if_empty(id);
 }
 

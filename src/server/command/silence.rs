@@ -67,8 +67,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, given: &str, add: bool) {
     let change = format!("{}{mask}", if add { '+' } else { '-' });
     write_line(&mut line, &there.source, "SILENCE", &[&change], None);
     let frame = server.frame_from(user, line);
-    ctx.reply.frame(&frame);
-    server.frame_to_user(user, &frame, Some(ctx.conn));
+    server.frame_to_self(ctx, user, &frame);
 }
 
 #[cfg(test)]

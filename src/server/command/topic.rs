@@ -10,9 +10,8 @@ use ircv3::numeric::Numeric;
 use crate::limits;
 use crate::server::change::{Change, Happened};
 use crate::server::channel::Topic;
-use crate::server::command::{join, printable};
+use crate::server::command::{find_channel, join};
 use crate::server::network::ChannelId;
-use crate::server::policy;
 use crate::server::record::{Kind, Seq};
 use crate::server::{Ctx, Server};
 
@@ -21,24 +20,15 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let name = line.param(0).unwrap_or("");
     if let Some(text) = line.param(1) {
         server.submit(ctx, Change::Topic { channel: name, text: cut(text, limits::TOPIC_LEN) });
-    } else if let Some(channel) = find(server, ctx, name) {
+    } else if let Some(channel) = find_channel(server, ctx, name) {
         show(server, ctx, channel);
     }
-}
-
-fn find(server: &Server, ctx: &mut Ctx, name: &str) -> Option<ChannelId> {
-    let found = server.network.channel_by_name(name);
-    let seen = found.filter(|id| policy::sees_channel(&server.network, ctx.me(), &server.network.channels[*id]));
-    if seen.is_none() {
-        ctx.reply.numeric(Numeric::ERR_NOSUCHCHANNEL, &[printable(name)], Some("No such channel"));
-    }
-    seen
 }
 
 /// Sets a topic, where the sender may.
 pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, text: &str) {
     let user = ctx.me();
-    let Some(channel) = find(server, ctx, name) else { return };
+    let Some(channel) = find_channel(server, ctx, name) else { return };
     let there = &server.network.channels[channel];
     let name = there.name.clone();
     let Some(ranks) = there.ranks(user) else {

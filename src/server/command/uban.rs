@@ -287,12 +287,6 @@ fn info(server: &mut Server, ctx: &mut Ctx, target: &Target) {
 }
 
 impl Server {
-    /// All connections that are not closing.
-    pub fn connections(&self) -> Vec<ConnId> {
-        let open = |session: &&crate::server::session::Session| !session.closing;
-        self.all_sessions().filter(open).map(|session| session.conn).collect()
-    }
-
     /// What bans go by of a connection.
     pub fn subject(&self, conn: ConnId) -> Subject {
         let Some(session) = self.session(conn) else { return Subject::default() };

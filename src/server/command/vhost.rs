@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ircv3::message::write_line;
-use ircv3::mode::Rank;
 use ircv3::numeric::Numeric;
 use ircv3::{Cap, CapSet, Message};
 use smallvec::smallvec;
 
 use crate::limits;
 use crate::server::change::Change;
-use crate::server::command::{join, monitor, printable};
+use crate::server::command::{join, mode, monitor, printable};
 use crate::server::frame::{Form, Frame, Tagged};
 use crate::server::network::{ChannelId, UserId};
 use crate::server::notice::About;
@@ -114,28 +113,14 @@ pub fn set(server: &mut Server, ctx: &mut Ctx, user: UserId, host: &str) {
 /// JOIN and MODE of a member for those who saw it quit.
 fn come_back(server: &mut Server, channel: ChannelId, user: UserId) {
     let there = &server.network.channels[channel];
-    let others: Vec<UserId> = if there.unshown.contains(&user) {
-        there.watchers(user).filter(|other| *other != user).collect()
-    } else {
-        there.members.keys().copied().filter(|other| *other != user).collect()
-    };
+    let others = there.beholders(user);
     let ranks = there.ranks(user).unwrap_or_default();
-    let mut modes = Vec::new();
-    if !ranks.is_empty() {
-        let letters: String = ranks.iter().map(Rank::letter).collect();
-        let nick = &server.network.users[user].nick;
-        let mut params: Vec<&str> = vec![&there.name];
-        let added = format!("+{letters}");
-        params.push(&added);
-        params.extend(letters.chars().map(|_| &**nick));
-        let mut line = Vec::with_capacity(96);
-        write_line(&mut line, &server.settings.server_name, "MODE", &params, None);
-        modes.push(line);
-    }
+    let nick = &server.network.users[user].nick;
+    let modes = (!ranks.is_empty()).then(|| mode::ranks_line(&server.settings.server_name, &there.name, nick, ranks));
     let mut frame: Frame = join::frame(server, user, channel);
     for form in &mut frame.forms {
         form.lacks = CapSet::of(&[Cap::Chghost]);
-        form.lines.extend(modes.iter().cloned().map(Bytes::from));
+        form.lines.extend(modes.clone());
     }
     server.frame_to_users(&others, Arc::new(frame), None);
 }
