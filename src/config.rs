@@ -21,7 +21,9 @@ use toml::{Table, Value};
 use self::key::List;
 use self::source::Source;
 use crate::accounts::{self, token::Tokens};
+use crate::mail::{self as smtp, Smtp};
 use crate::net::Address;
+use crate::server::mail::{self, Mail};
 use crate::server::right::Rights;
 use crate::server::settings::{self, Settings};
 use crate::server::user::Letters;
@@ -47,6 +49,7 @@ pub struct Config {
     pub store: StoreSection,
     pub history: HistorySection,
     pub accounts: AccountsSection,
+    pub email: EmailSection,
     pub channels: ChannelsSection,
     pub connection: ConnectionSection,
     pub users: UsersSection,
@@ -142,6 +145,22 @@ sections! {
         always_on: AlwaysOn = AlwaysOn::OptIn,
         always_on_expiry_days: u32 = 0,
     }
+    EmailSection {
+        server: String = String::new(),
+        port: u16 = 587,
+        protection: Protection = Protection::StartTls,
+        authority: String = String::new(),
+        username: String = String::new(),
+        password: String = String::new(),
+        sender: String = String::new(),
+        required: bool = true,
+        subject: String = mail::SUBJECT.to_owned(),
+        body: String = String::new(),
+        code_hours: u32 = 24,
+        letters_per_hour: u32 = 5,
+        allowed_domains: Vec<String> = Vec::new(),
+        blocked_domains: Vec<String> = Vec::new(),
+    }
     ChannelsSection {
         registration: bool = true,
         per_user: usize = 100,
@@ -230,6 +249,18 @@ pub enum AlwaysOn {
     OptOut,
     /// Every account.
     Mandatory,
+}
+
+/// `email.protection`: how the connection to the mail server is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protection {
+    /// STARTTLS, which it must offer.
+    StartTls,
+    /// TLS from the first byte.
+    Tls,
+    /// Not at all.
+    None,
 }
 
 /// `history.ack`: when a message is passed on.
@@ -402,6 +433,9 @@ impl Config {
             }
             _ => {}
         }
+        if !self.email.server.is_empty() && self.email.sender.is_empty() {
+            return Err(self.fault("email.sender", "is empty; say from whom the letters are, such as \"noreply@example.org\""));
+        }
         for (at, on) in self.listen.on.iter().enumerate() {
             if on.address.is_empty() {
                 let problem = "this listener has no address; give one such as \"0.0.0.0:6667\"";
@@ -534,6 +568,7 @@ impl Config {
             mechanisms: self.accounts.mechanisms.iter().filter_map(|name| Mechanism::by_name(name)).collect(),
             tokens: self.tokens()?,
             token_autocreate: self.accounts.token_autocreate,
+            mail: self.mail()?,
             always_on: match self.accounts.always_on {
                 AlwaysOn::Off => settings::AlwaysOn::Off,
                 AlwaysOn::OptIn => settings::AlwaysOn::OptIn,
@@ -568,6 +603,49 @@ impl Config {
             tokens.add_jwks(path).map_err(|problem| self.fault("accounts.token_jwks", &problem))?;
         }
         Ok(Some(Arc::new(tokens)))
+    }
+
+    /// How codes are mailed; `None` without a mail server.
+    fn mail(&self) -> Result<Option<Arc<Mail>>, ConfigError> {
+        let email = &self.email;
+        if email.server.is_empty() {
+            return Ok(None);
+        }
+        let read = |key: &str, path: &str| {
+            std::fs::read_to_string(path).map_err(|error| {
+                self.fault(key, &format!("\"{path}\" cannot be read: {error}; give the path of a file, or \"\""))
+            })
+        };
+        let authority = match email.authority.as_str() {
+            "" => None,
+            path => Some(read("email.authority", path)?.into_bytes().into()),
+        };
+        let smtp = Smtp {
+            server: email.server.as_str().into(),
+            port: email.port,
+            protection: match email.protection {
+                Protection::StartTls => smtp::Protection::StartTls,
+                Protection::Tls => smtp::Protection::Tls,
+                Protection::None => smtp::Protection::None,
+            },
+            authority,
+            login: (!email.username.is_empty())
+                .then(|| (email.username.as_str().into(), email.password.as_str().into())),
+            sender: email.sender.as_str().into(),
+        };
+        smtp.check().map_err(|problem| {
+            self.fault("email.authority", &format!("the certificates in it will not do: {problem}; give PEM"))
+        })?;
+        Ok(Some(Arc::new(Mail {
+            smtp: Arc::new(smtp),
+            subject: email.subject.clone(),
+            body: if email.body.is_empty() { mail::BODY.to_owned() } else { read("email.body", &email.body)? },
+            required: email.required,
+            hours: email.code_hours,
+            letters_per_hour: email.letters_per_hour,
+            allowed_domains: email.allowed_domains.clone(),
+            blocked_domains: email.blocked_domains.clone(),
+        })))
     }
 
     fn motd(&self) -> Result<Vec<String>, ConfigError> {
@@ -620,6 +698,12 @@ impl Config {
         if takes_tokens && accounts.token_audience.is_empty() {
             let problem = "without it, tokens that were made for another service log in here too";
             warnings.push(self.fault("accounts.token_audience", problem).to_string());
+        }
+        let email = &self.email;
+        let local = ["localhost", "127.0.0.1", "::1"].contains(&email.server.as_str());
+        if !email.server.is_empty() && email.protection == Protection::None && !local {
+            let problem = format!("\"none\": codes and the password can be read on the way to {}", email.server);
+            warnings.push(self.fault("email.protection", &problem).to_string());
         }
         for listener in self.listeners() {
             // A proxy may be where TLS ends, and Tor encrypts by itself.
@@ -736,6 +820,7 @@ impl Default for Config {
             store: StoreSection::default(),
             history: HistorySection::default(),
             accounts: AccountsSection::default(),
+            email: EmailSection::default(),
             channels: ChannelsSection::default(),
             connection: ConnectionSection::default(),
             users: UsersSection::default(),
@@ -853,6 +938,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use std::path::Path;
+    use std::sync::Arc;
 
     use toml::Value;
 
@@ -864,8 +950,10 @@ mod tests {
         greeting, key,
     };
     use crate::accounts;
+    use crate::mail::Smtp;
     use crate::net::Address;
     use crate::server::event::Peer;
+    use crate::server::mail::{BODY, Mail};
     use crate::server::settings::Settings;
 
     fn parse(text: &str) -> Config {
@@ -1018,6 +1106,19 @@ mod tests {
             token_autocreate = true
             always_on = "mandatory"
             always_on_expiry_days = 8
+            [email]
+            server = "mail.example.org"
+            port = 465
+            protection = "tls"
+            username = "me"
+            password = "secret"
+            sender = "Roost <noreply@example.org>"
+            required = false
+            subject = "{code}"
+            code_hours = 2
+            letters_per_hour = 3
+            allowed_domains = ["example.org"]
+            blocked_domains = ["bad.example.org"]
             [channels]
             registration = false
             per_user = 3
@@ -1062,6 +1163,23 @@ mod tests {
             mechanisms: vec![Mechanism::Scram(Hash::Sha256), Mechanism::External],
             tokens: None,
             token_autocreate: true,
+            mail: Some(Arc::new(Mail {
+                smtp: Arc::new(Smtp {
+                    server: "mail.example.org".into(),
+                    port: 465,
+                    protection: crate::mail::Protection::Tls,
+                    authority: None,
+                    login: Some(("me".into(), "secret".into())),
+                    sender: "Roost <noreply@example.org>".into(),
+                }),
+                subject: "{code}".into(),
+                body: BODY.into(),
+                required: false,
+                hours: 2,
+                letters_per_hour: 3,
+                allowed_domains: vec!["example.org".into()],
+                blocked_domains: vec!["bad.example.org".into()],
+            })),
             always_on: crate::server::settings::AlwaysOn::Mandatory,
             always_on_expiry_days: 8,
             channel_registration: false,
@@ -1164,6 +1282,16 @@ mod tests {
             (
                 "[listen]\nplain = [\"127.0.0.1:1\"]\ntls = [\"127.0.0.1:1\"]",
                 "roost.toml:3: listen.tls: \"127.0.0.1:1\" is in listen.plain already; take it out of one",
+            ),
+            (
+                "[email]\nserver = \"mail.example.org\"\nsender = \"Roost\"",
+                "roost.toml:3: email.sender: \"Roost\" is not a sender; write \"noreply@example.org\" or \"Roost \
+                 <noreply@example.org>\"",
+            ),
+            (
+                "[email]\nserver = \"mail.example.org:25\"",
+                "roost.toml:2: email.server: \"mail.example.org:25\" is not a mail server; give its name or address, such \
+                 as \"smtp.example.org\", or \"\" for none; the port is email.port",
             ),
             (
                 "[[oper]]\nname = \"alice\"",

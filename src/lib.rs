@@ -5,6 +5,7 @@
 //! - [`net`] owns the sockets: a few workers, each with a slab of connections and their send queues.
 //! - [`store`] is what is kept: one writer with group commit and the durable mark, and readers.
 //! - [`accounts`] hashes and compares passwords, and looks at tokens, off the server thread.
+//! - [`mail`] sends codes by SMTP, off the server thread.
 //! - [`audit`] writes what operators did.
 //! - [`config`] reads `conf/roost.toml` and the environment; [`limits`] has every other bound.
 //! - [`runtime`] starts the threads, carries events and actions between them, and ends them.
@@ -17,6 +18,7 @@ pub mod accounts;
 pub mod audit;
 pub mod config;
 pub mod limits;
+pub mod mail;
 pub mod net;
 pub mod runtime;
 pub mod server;

@@ -80,6 +80,26 @@ pub const EXPIRED_AT_ONCE: usize = 100;
 pub const WHOWAS_ENTRIES: usize = 1000;
 /// Client certificates of one account: one for each device.
 pub const CERTIFICATES: usize = 20;
+/// The longest e-mail address, in bytes (RFC 5321, section 4.5.3.1.3).
+pub const EMAIL_LEN: usize = 254;
+/// Letters that are handed to the mail server at once: more than that is what mail servers call a flood.
+pub const LETTERS_AT_ONCE: usize = 4;
+/// Letters that wait for that: as many as go out in the time that one may take, where each takes a second.
+pub const LETTERS_WAITING: usize = 64;
+/// Milliseconds until a letter is with the mail server, or somebody who waits for it is told that it cannot be sent.
+pub const LETTER_MS: u64 = 8_000;
+/// How often a letter that nobody waits for is tried, and milliseconds before the second time; each further pause
+/// is twice as long.
+pub const LETTER_TRIES: u32 = 5;
+/// See [`LETTER_TRIES`].
+pub const LETTER_AGAIN_MS: u64 = 30_000;
+/// Wrong codes until the right one does not do any more, either: of 80 bits nobody guesses any, whatever this is.
+pub const CODE_TRIES: u32 = 10;
+/// Milliseconds between two looks for codes that are over.
+pub const CODE_LOOK_MS: u64 = 5_000;
+/// Milliseconds that a connection has for its registration beside the usual, once it waits for a code: until a
+/// letter has come and was read.
+pub const CODE_WAIT_MS: u64 = 600_000;
 /// The longest password, in bytes: it is hashed before bcrypt, so all of it counts.
 pub const PASSWORD_LEN: usize = 600;
 

@@ -15,6 +15,7 @@ use crate::accounts::Pool;
 use crate::audit::Audit;
 use crate::config::{self, Config, ConfigError};
 use crate::limits::{HASHES_WAITING, WAITING_RECORDS};
+use crate::mail::Poster;
 use crate::net::{self, Durable, EventQueue, FloodOptions, Listener, Origins, Room, TlsError, TlsSetup, Wire, Worker};
 use crate::server::Server;
 use crate::server::action::{Actions, Call};
@@ -104,6 +105,8 @@ pub fn run(config: Config, reload: Reload) -> Result<Ended, RunError> {
     let hashers = thread::available_parallelism().map_or(1, usize::from);
     let pool = Pool::new(hashers, HASHES_WAITING, config.accounts.bcrypt_cost, deliver(&events, &durable))?;
 
+    let poster = Poster::new(deliver(&events, &durable))?;
+
     let (reloads, asked_again) = mpsc::unbounded_channel();
     let clock = Clock::start();
     let server = Server::new(settings, snapshot, workers, clock.now());
@@ -113,6 +116,7 @@ pub fn run(config: Config, reload: Reload) -> Result<Ended, RunError> {
         durable: durable.clone(),
         store: Some(store),
         pool: Some(pool),
+        poster: Some(poster),
         audit,
         reloads,
         restart: false,
@@ -137,6 +141,7 @@ pub fn run(config: Config, reload: Reload) -> Result<Ended, RunError> {
         whole &= thread.join().is_ok();
     }
     drop(carrier.pool.take());
+    drop(carrier.poster.take());
     if let Some(store) = carrier.store.take() {
         store.close()?;
     }
@@ -255,6 +260,7 @@ struct Carrier {
     durable: Arc<Durable>,
     store: Option<Store>,
     pool: Option<Pool>,
+    poster: Option<Poster>,
     audit: Audit,
     /// Whoever asked for the configuration to be read again.
     reloads: mpsc::UnboundedSender<CallId>,
@@ -273,6 +279,11 @@ impl Carrier {
             (Call::Reload, _, _) => {
                 // Whoever watches for it ends after this thread.
                 let _ = self.reloads.send(id);
+            }
+            (Call::Mail { letter, smtp }, _, _) => {
+                if let Some(poster) = &self.poster {
+                    poster.submit(id, *letter, smtp);
+                }
             }
             (Call::History(query), Some(store), _) => store.history(id, *query),
             (Call::Find { conversation, seq }, Some(store), _) => store.find(id, conversation, seq),

@@ -8,6 +8,7 @@ use toml::Value;
 
 use crate::accounts;
 use crate::limits;
+use crate::mail;
 use crate::net::Address;
 use crate::server::notice::SNOMASKS;
 use crate::server::right::{RIGHTS, Right};
@@ -37,6 +38,8 @@ pub(super) enum Kind {
     List(Check),
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// A password that must be known itself: never shown.
+    Secret,
     /// A password or its hash: never shown.
     Password {
         /// Whether it may be empty.
@@ -100,6 +103,20 @@ pub(super) const KEYS: &[Key] = &[
     reload("accounts.token_autocreate", Kind::Bool),
     reload("accounts.always_on", Kind::Choice(&["off", "opt-in", "opt-out", "mandatory"])),
     reload("accounts.always_on_expiry_days", Kind::Integer(0, 100_000)),
+    reload("email.server", Kind::Text(mail_server)),
+    reload("email.port", Kind::Integer(1, 65_535)),
+    reload("email.protection", Kind::Choice(&["starttls", "tls", "none"])),
+    reload("email.authority", Kind::Text(anything)),
+    reload("email.username", Kind::Text(line)),
+    reload("email.password", Kind::Secret),
+    reload("email.sender", Kind::Text(sender)),
+    reload("email.required", Kind::Bool),
+    reload("email.subject", Kind::Text(subject)),
+    reload("email.body", Kind::Text(anything)),
+    reload("email.code_hours", Kind::Integer(1, 720)),
+    reload("email.letters_per_hour", Kind::Integer(1, 1000)),
+    reload("email.allowed_domains", Kind::List(domain)),
+    reload("email.blocked_domains", Kind::List(domain)),
     reload("channels.registration", Kind::Bool),
     reload("channels.per_user", Kind::Integer(1, 10_000)),
     reload("channels.list_entries", Kind::Integer(1, 10_000)),
@@ -222,7 +239,7 @@ impl Kind {
                 Ok(number) => Ok(Value::Float(number)),
                 Err(_) => Err(format!("{text:?} is not a number; give one from {low} to {high}")),
             },
-            Kind::Text(_) | Kind::Choice(_) | Kind::Password { .. } => Ok(Value::String(text.to_owned())),
+            Kind::Text(_) | Kind::Choice(_) | Kind::Secret | Kind::Password { .. } => Ok(Value::String(text.to_owned())),
             Kind::List(_) => Ok(list(text)),
         }
     }
@@ -266,6 +283,8 @@ impl Kind {
             (Kind::List(_), _) => Err(format!("{value} is not a list; write [\"…\", \"…\"]")),
             (Kind::Choice(words), Value::String(text)) if words.contains(&text.as_str()) => Ok(value),
             (Kind::Choice(words), _) => Err(format!("{value} is not possible; choose \"{}\"", words.join("\" or \""))),
+            (Kind::Secret, Value::String(text)) if !text.contains(['\0', '\r', '\n']) => Ok(value),
+            (Kind::Secret, _) => Err("the value is not one line in quotes; write it so".to_owned()),
             (Kind::Password { optional }, Value::String(text)) => password(text, *optional).map(|()| value),
             (Kind::Password { .. }, _) => Err("the value is not a string; put it in quotes".to_owned()),
         }
@@ -391,6 +410,40 @@ fn certificate(text: &str) -> Result<(), String> {
         Err(format!(
             "{text:?} is not the SHA-256 fingerprint of a certificate; give its 64 hexadecimal digits, as `openssl x509 -noout -fingerprint -sha256` prints them"
         ))
+    }
+}
+
+fn mail_server(text: &str) -> Result<(), String> {
+    let is_address = text.parse::<std::net::IpAddr>().is_ok();
+    if text.is_empty() || is_address || text == LOCALHOST || server_name(text).is_ok() {
+        Ok(())
+    } else {
+        Err(format!(
+            "{text:?} is not a mail server; give its name or address, such as \"smtp.example.org\", or \"\" for none; the \
+             port is email.port"
+        ))
+    }
+}
+
+fn sender(text: &str) -> Result<(), String> {
+    if text.is_empty() || mail::is_sender(text) {
+        Ok(())
+    } else {
+        Err(format!(
+            "{text:?} is not a sender; write \"noreply@example.org\" or \"Roost <noreply@example.org>\""
+        ))
+    }
+}
+
+fn subject(text: &str) -> Result<(), String> {
+    if text.is_empty() { Err("\"\" is not a subject; give one line of text".to_owned()) } else { line(text) }
+}
+
+fn domain(text: &str) -> Result<(), String> {
+    if mail::is_address(&format!("a@{text}")) && !text.starts_with('[') {
+        Ok(())
+    } else {
+        Err(format!("{text:?} is not a domain; write it without @, such as \"example.org\""))
     }
 }
 

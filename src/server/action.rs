@@ -6,6 +6,7 @@ use bytes::Bytes;
 use ircv3::CapSet;
 
 use crate::accounts::token::Tokens;
+use crate::mail::{Letter, Smtp};
 use crate::server::event::CallId;
 use crate::server::frame::Frame;
 use crate::server::record::{ConversationId, HistoryQuery, Record, Seq};
@@ -104,6 +105,13 @@ pub enum Call {
         token: Box<str>,
         /// What it must be like.
         tokens: Arc<Tokens>,
+    },
+    /// Send a letter; nobody waits for one whose connection is [`ConnId::NONE`](crate::server::event::ConnId::NONE).
+    Mail {
+        /// What, and to whom.
+        letter: Box<Letter>,
+        /// Through which mail server.
+        smtp: Arc<Smtp>,
     },
     /// Read the configuration again; `Event::Reload` comes first, if it is well.
     Reload,

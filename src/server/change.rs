@@ -13,16 +13,16 @@ use crate::server::channel::Channel;
 use crate::server::command::force::Force;
 use crate::server::command::message::{self, Said};
 use crate::server::command::redact::Redaction;
-use crate::server::command::register::By;
+use crate::server::command::register::{By, Wanted};
 use crate::server::command::relaymsg::Relayed;
 use crate::server::command::{
     accept, away, control, credentials, force, invite, join, kick, knock, markread, metadata, mode, nick, oper, part,
-    printable, redact, register, relaymsg, rename, services, setname, silence, topic, uban, vhost,
+    printable, redact, register, relaymsg, rename, services, setname, silence, topic, uban, verify, vhost,
 };
 use crate::server::event::ConnId;
 use crate::server::frame::Frame;
 use crate::server::network::{ChannelId, UserId};
-use crate::server::record::{AccountId, Kind, MessageRow, Record, Seq};
+use crate::server::record::{AccountId, Kind, MessageRow, Purpose, Record, Seq};
 use crate::server::{Ctx, Server};
 
 /// Something that alters the shared state, as it was asked for: names as they were given, values that
@@ -227,12 +227,47 @@ pub enum Change<'a> {
     },
     /// A new account.
     Account {
-        /// Its name.
-        name: &'a str,
+        /// Its name, its address and who asked for it.
+        wanted: &'a Wanted<'a>,
         /// What is kept of its password; `None` where it has none.
         secrets: Option<&'a Secrets>,
-        /// Who asked for it.
+        /// The code that its address is to be verified with; `None` where that is not asked for.
+        code: Option<&'a str>,
+    },
+    /// VERIFY with the right code.
+    Verified {
+        /// Which account.
+        account: AccountId,
+        /// Who gave it.
         by: By,
+    },
+    /// Another code for an account that waits for its own.
+    CodeAgain {
+        /// Which account.
+        account: AccountId,
+        /// The code.
+        code: &'a str,
+    },
+    /// The letter with a code has gone out.
+    CodeMailed {
+        /// Of which account.
+        account: AccountId,
+        /// What for.
+        purpose: Purpose,
+    },
+    /// Another code was given in place of the right one.
+    CodeWrong {
+        /// Of which account.
+        account: AccountId,
+        /// What for.
+        purpose: Purpose,
+    },
+    /// A code is over.
+    CodeOver {
+        /// Of which account.
+        account: AccountId,
+        /// What for.
+        purpose: Purpose,
     },
     /// Another password.
     Password {
@@ -381,14 +416,17 @@ impl Server {
                 kept.then_some(Refusal::Fail("METADATA", "RATE_LIMITED", target))
             }
             Change::Redact(redaction, _) => Some(Refusal::Fail("REDACT", "UNKNOWN_MSGID", &redaction.target)),
-            Change::Account { by: By::NickServ | By::Operator, .. }
+            Change::Account { wanted: Wanted { by: By::NickServ | By::Operator, .. }, .. }
+            | Change::Verified { by: By::NickServ, .. }
+            | Change::CodeAgain { .. }
             | Change::Password { .. }
             | Change::Credentials { .. }
             | Change::AlwaysOn { by_nickserv: true, .. }
             | Change::Multiclient { .. }
             | Change::AutoreplayMissed { .. } => Some(Refusal::Service("NickServ")),
             Change::AlwaysOn { .. } => Some(Refusal::Fail("PERSISTENCE", "UNKNOWN_ERROR", "SET")),
-            Change::Account { name, .. } => Some(Refusal::Fail("REGISTER", "TEMPORARILY_UNAVAILABLE", name)),
+            Change::Account { wanted, .. } => Some(Refusal::Fail("REGISTER", "TEMPORARILY_UNAVAILABLE", wanted.name)),
+            Change::Verified { .. } => Some(Refusal::Fail("VERIFY", "TEMPORARILY_UNAVAILABLE", "*")),
             Change::RegisterChannel { .. } | Change::DropChannel { .. } => Some(Refusal::Service("ChanServ")),
             Change::Ban(_) | Change::Unban { .. } => Some(Refusal::Fail("UBAN", "TEMPORARILY_UNAVAILABLE", "*")),
             Change::Arrive { .. }
@@ -411,6 +449,9 @@ impl Server {
             | Change::Force(Force::Join { .. } | Force::Part { .. } | Force::Nick { .. })
             | Change::Host { .. }
             | Change::Defcon { .. }
+            | Change::CodeMailed { .. }
+            | Change::CodeWrong { .. }
+            | Change::CodeOver { .. }
             | Change::OpFounder { .. } => None,
         }
     }
@@ -456,7 +497,12 @@ impl Server {
             Change::Ban(asked) => uban::apply(self, ctx, seq, asked),
             Change::Unban { target } => uban::apply_gone(self, ctx, seq, target),
             Change::OperUp { name } => oper::apply(self, ctx, name),
-            Change::Account { name, secrets, by } => register::apply(self, ctx, seq, name, secrets, by),
+            Change::Account { wanted, secrets, code } => register::apply(self, ctx, seq, wanted, secrets, code),
+            Change::Verified { account, by } => verify::apply(self, ctx, seq, account, by),
+            Change::CodeAgain { account, code } => verify::apply_again(self, ctx, seq, account, code),
+            Change::CodeMailed { account, purpose } => self.apply_mailed(seq, account, purpose),
+            Change::CodeWrong { account, purpose } => self.apply_wrong(seq, account, purpose),
+            Change::CodeOver { account, purpose } => self.apply_over(seq, account, purpose),
             Change::Password { account, secrets } => credentials::apply_password(self, ctx, seq, account, secrets),
             Change::Credentials { account, change } => credentials::apply(self, ctx, seq, account, &change),
             Change::AlwaysOn { account, chosen, by_nickserv } => {

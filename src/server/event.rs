@@ -162,6 +162,8 @@ pub enum Returned {
     Derived(Vec<Credential>),
     /// The account that a token names, or what is wrong with it.
     Token(Result<Box<str>, Box<str>>),
+    /// The mail server has taken the letter, or refuses its address for good for this reason.
+    Mailed(Result<(), Box<str>>),
     /// A page of history, rendered for whoever asked.
     History(HistoryPage),
     /// The message, where there is one of that number in that conversation.

@@ -149,8 +149,14 @@ impl Server {
     /// Lets somebody in who has proved to be of this account, if the account may be logged in to.
     pub fn admit(&mut self, ctx: &mut Ctx, door: Door, account: AccountId, device: &str) {
         // It may have gone while the proof was looked at.
-        if self.network.account(account).is_none() {
+        let Some(row) = self.network.account(account) else {
             self.turn_away(ctx, door, Refused::Wrong(None));
+            return;
+        };
+        if !row.verified {
+            let name = row.name.clone();
+            let why = format!("the account waits for the code that was mailed; give it with VERIFY {name} <code>");
+            self.turn_away(ctx, door, Refused::Unfit(&why));
             return;
         }
         self.login(ctx, account, device);

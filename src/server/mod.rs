@@ -10,6 +10,7 @@ pub mod event;
 pub mod frame;
 pub mod history;
 pub mod login;
+pub mod mail;
 pub mod network;
 pub mod notice;
 pub mod policy;
@@ -35,6 +36,7 @@ use self::command::Pending;
 use self::command::bulk;
 use self::event::{BadLine, CallId, CloseCause, ConnId, Event, Now, Returned};
 use self::frame::{Frame, OwnTags};
+use self::mail::Mails;
 use self::network::{ChannelId, Network, UserId};
 use self::record::{MsgId, Record, SEQ_COUNTER_BITS, Seq, Snapshot};
 use self::reply::Reply;
@@ -56,6 +58,7 @@ pub struct Server {
     next_serial: u64,
     timers: Timers,
     throttles: Throttles,
+    mails: Mails,
     now: Now,
     /// Wall time that never goes back.
     clock: u64,
@@ -104,14 +107,13 @@ impl Server {
         let last_time = snapshot.conversations.iter().map(|(_, last, _)| *last).max().unwrap_or(0);
         let (epoch, secret, boot) = (snapshot.epoch, snapshot.secret, snapshot.boot);
         let isupport = Arc::new(registration::isupport(&settings, Casemapping::Ascii));
+        let mut snapshot = snapshot;
+        let presences = std::mem::take(&mut snapshot.presences);
+        let mut network = Network::new(Casemapping::Ascii, snapshot);
+        presence::restore(&settings, &mut network, presences);
         Server {
-            network: {
-                let mut snapshot = snapshot;
-                let presences = std::mem::take(&mut snapshot.presences);
-                let mut network = Network::new(Casemapping::Ascii, snapshot);
-                presence::restore(&settings, &mut network, presences);
-                network
-            },
+            mails: Mails::new(&network, now.mono_ms),
+            network,
             sessions: (0..workers).map(|_| Vec::new()).collect(),
             session_count: 0,
             unregistered: 0,
@@ -151,7 +153,10 @@ impl Server {
             Event::BadLine(conn, bad) => self.input(conn, Input::Bad(bad)),
             Event::Closed(conn, cause) => self.closed(conn, cause),
             Event::Drained(conn) => self.drained(conn),
-            Event::Committed(seq) => self.durable = self.durable.max(seq),
+            Event::Committed(seq) => {
+                self.durable = self.durable.max(seq);
+                self.post_held();
+            }
             Event::StoreFailed(reason) => self.store_failed(reason),
             Event::StoreRecovered => self.store_recovered(),
             Event::Returned(id, returned) => self.returned(id, returned),
@@ -417,6 +422,7 @@ impl Server {
     }
 
     fn returned(&mut self, id: CallId, returned: Returned) {
+        self.posted(id.serial, &returned);
         let Some(session) = self.session_mut(id.conn) else { return };
         if session.waiting.as_ref().is_none_or(|waiting| waiting.serial != id.serial) {
             return;
@@ -646,6 +652,7 @@ impl Server {
             self.expire_bans();
         }
         self.expire_presences();
+        self.look_after_codes();
         self.throttles.forget(self.now.mono_ms);
     }
 

@@ -4,7 +4,7 @@
 //! Lookups go through hash maps; nothing iterates over one, so the order of answers is the order in
 //! which things happened.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use ahash::AHashMap;
@@ -17,8 +17,8 @@ use crate::server::channel::Channel;
 use crate::server::command::control::DEFCON_OPEN;
 use crate::server::event::ConnId;
 use crate::server::record::{
-    AccountId, AccountRow, ConversationId, ConversationRow, Credentials, CredentialsRow, MetadataRow, Record, Seq,
-    Snapshot,
+    AccountId, AccountRow, CodeRow, ConversationId, ConversationRow, Credentials, CredentialsRow, MetadataRow, Purpose,
+    Record, Seq, Snapshot,
 };
 use crate::server::user::{Letters, Metadata, User, put_metadata};
 
@@ -41,6 +41,7 @@ pub struct Network {
     account_names: AHashMap<Folded, AccountId>,
     credentials: AHashMap<AccountId, Credentials>,
     certificate_owners: AHashMap<Box<str>, AccountId>,
+    codes: BTreeMap<(AccountId, Purpose), CodeRow>,
     next_channel: u64,
     next_user: u64,
     conversations: AHashMap<Box<str>, Conversation>,
@@ -156,6 +157,7 @@ impl Network {
             account_names: AHashMap::new(),
             credentials: AHashMap::new(),
             certificate_owners: AHashMap::new(),
+            codes: BTreeMap::new(),
             next_channel: 0,
             next_user: 0,
             conversations: AHashMap::new(),
@@ -180,6 +182,9 @@ impl Network {
         }
         for row in snapshot.credentials {
             network.put_credentials(row);
+        }
+        for row in snapshot.codes {
+            network.put_code(row);
         }
         for (row, last_time, last_text) in snapshot.conversations {
             network.next_conversation = network.next_conversation.max(row.id + 1);
@@ -393,12 +398,38 @@ impl Network {
         self.accounts.insert(row.id, row);
     }
 
-    /// Takes an account away.
+    /// Takes an account away, with all that is its alone. The private conversations of its stay, for the other
+    /// side has them, too.
     pub fn remove_account(&mut self, id: AccountId) {
         if let Some(row) = self.accounts.remove(&id) {
             self.account_names.remove(&*row.folded);
             self.put_credentials(CredentialsRow { account: id, credentials: Credentials::default() });
+            self.codes.retain(|(account, _), _| *account != id);
+            self.seen.retain(|(account, _), _| *account != id);
+            self.connected.retain(|(account, _), _| *account != id);
+            self.markers.remove(&id);
+            self.account_metadata.remove(&id);
         }
+    }
+
+    /// The code of an account for a purpose.
+    pub fn code(&self, account: AccountId, purpose: Purpose) -> Option<&CodeRow> {
+        self.codes.get(&(account, purpose))
+    }
+
+    /// All codes, by account.
+    pub fn codes(&self) -> impl Iterator<Item = &CodeRow> {
+        self.codes.values()
+    }
+
+    /// Adds or changes a code.
+    pub fn put_code(&mut self, row: CodeRow) {
+        self.codes.insert((row.account, row.purpose), row);
+    }
+
+    /// Takes a code away; whether there was one.
+    pub fn remove_code(&mut self, account: AccountId, purpose: Purpose) -> bool {
+        self.codes.remove(&(account, purpose)).is_some()
     }
 
     /// What an account logs in with, beside its password's hash.

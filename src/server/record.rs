@@ -152,6 +152,58 @@ pub struct AccountRow {
     pub always_on: Option<bool>,
     /// Whether a second connection may share its nick.
     pub multiclient: bool,
+    /// Its e-mail address, once somebody has shown to read what is sent there.
+    pub email: Option<Box<str>>,
+    /// Whether it may be used: one that waits for the code of REGISTER may not.
+    pub verified: bool,
+}
+
+/// What a code that was mailed is for. The words are in the database: never change one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Purpose {
+    /// The account is used from then on.
+    Register,
+    /// The account has another address from then on.
+    Email,
+    /// The account is given another password.
+    Password,
+}
+
+impl Purpose {
+    const ALL: [Purpose; 3] = [Purpose::Register, Purpose::Email, Purpose::Password];
+
+    /// Its word in the database.
+    pub fn word(self) -> &'static str {
+        match self {
+            Purpose::Register => "register",
+            Purpose::Email => "email",
+            Purpose::Password => "password",
+        }
+    }
+
+    /// The purpose with this word.
+    pub fn by_word(word: &str) -> Option<Purpose> {
+        Purpose::ALL.into_iter().find(|purpose| purpose.word() == word)
+    }
+}
+
+/// A code that goes to an address by mail, and comes back from whoever reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodeRow {
+    /// For which account; there is one code for each purpose.
+    pub account: AccountId,
+    /// What for.
+    pub purpose: Purpose,
+    /// The code.
+    pub code: Box<str>,
+    /// The address.
+    pub email: Box<str>,
+    /// When it ends, in seconds since 1970.
+    pub expires: u64,
+    /// How often another one was given in its place.
+    pub wrong: u32,
+    /// Whether the mail has gone out.
+    pub mailed: bool,
 }
 
 /// What an account logs in with, beside its password's hash. In the store each is a row of a kind and
@@ -351,6 +403,10 @@ pub enum Record {
     AccountGone(AccountId),
     /// All that an account logs in with, in place of what there was.
     Credentials(Box<CredentialsRow>),
+    /// A new or changed code.
+    Code(Box<CodeRow>),
+    /// A code that was used or is over.
+    CodeGone(AccountId, Purpose),
     /// A new or changed registered channel (not its lists).
     Channel(Box<ChannelRow>),
     /// A channel that is no longer registered, with its lists; by folded name.
@@ -402,6 +458,8 @@ pub struct Snapshot {
     pub accounts: Vec<AccountRow>,
     /// What they log in with, by account.
     pub credentials: Vec<CredentialsRow>,
+    /// The codes that were mailed, or are to be.
+    pub codes: Vec<CodeRow>,
     /// The registered channels.
     pub channels: Vec<ChannelRow>,
     /// Their lists.

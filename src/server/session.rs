@@ -52,6 +52,8 @@ pub struct Registration {
     pub password_login_tried: bool,
     /// Capability negotiation holds registration back.
     pub negotiating: bool,
+    /// It waits for a code that was mailed, and has more time for that.
+    pub awaits_code: bool,
     /// Its keys and values, until it is a user.
     pub metadata: Vec<(Box<str>, Box<str>)>,
     /// Lines so far.

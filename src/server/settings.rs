@@ -9,6 +9,7 @@ use crate::accounts::{self, token::Tokens};
 use ircv3::Cidr;
 
 use crate::server::event::Peer;
+use crate::server::mail::Mail;
 use crate::server::right::Rights;
 use crate::server::user::Letters;
 
@@ -61,6 +62,8 @@ pub struct Settings {
     pub tokens: Option<Arc<Tokens>>,
     /// Whether a token for an account that is not there makes it.
     pub token_autocreate: bool,
+    /// How codes are mailed; `None` where there is no mail.
+    pub mail: Option<Arc<Mail>>,
     /// Who stays on the network without a connection.
     pub always_on: AlwaysOn,
     /// Days without a connection after which they leave; 0 is never.
@@ -212,6 +215,7 @@ impl Default for Settings {
             mechanisms: Mechanism::ALL.iter().map(|(mechanism, _)| *mechanism).collect(),
             tokens: None,
             token_autocreate: false,
+            mail: None,
             always_on: AlwaysOn::OptIn,
             always_on_expiry_days: 0,
             channel_registration: true,

@@ -43,6 +43,8 @@ pub enum Tried {
     LoginTo(Box<str>),
     /// An account registered.
     Registration(Origin),
+    /// A letter to an address.
+    LetterTo(Box<str>),
 }
 
 #[derive(Clone, Copy, Debug)]

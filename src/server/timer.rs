@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use crate::limits;
 use crate::server::Server;
 use crate::server::event::ConnId;
 
@@ -41,10 +42,11 @@ pub fn tick(server: &mut Server) {
         if session.closing {
             continue;
         }
-        if session.registration.is_some() {
+        if let Some(registration) = &session.registration {
             // `heard` of a connection that is new is when it was opened; it is not moved on by lines
             // that do not complete the registration.
-            let deadline = session.opened + registration_ms;
+            let extra = if registration.awaits_code { limits::CODE_WAIT_MS } else { 0 };
+            let deadline = session.opened + registration_ms + extra;
             if deadline <= now {
                 server.close(conn, "Registration timed out");
             } else {

@@ -152,6 +152,8 @@ impl Network {
 /// A batch that comes to many statements: the message that it adds, one that it takes back, and more.
 fn mixed(seq: Seq) -> Vec<(Seq, Record)> {
     let account = AccountRow {
+        email: None,
+        verified: true,
         id: seq,
         name: "Alice".into(),
         folded: "alice".into(),

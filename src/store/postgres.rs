@@ -18,8 +18,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, Postgres, Row, SqlS
 use tokio::time::timeout;
 
 use crate::server::record::{
-    AccountId, AccountRow, BanRow, ChannelRow, ConversationId, Credentials, Kind, ListRow, MessageRow, PresenceRow,
-    Record, Seq, Snapshot, Wanted,
+    AccountId, AccountRow, BanRow, ChannelRow, CodeRow, ConversationId, Credentials, Kind, ListRow, MessageRow,
+    PresenceRow, Purpose, Record, Seq, Snapshot, Wanted,
 };
 use crate::store::reader::{Direction, Span, WANTED, classes, place_of};
 use crate::store::state::{self, Columns};
@@ -47,7 +47,10 @@ const WRITER_SETTINGS: &str = "SET tcp_keepalives_idle = 15; SET tcp_keepalives_
     SET tcp_keepalives_count = 3; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;";
 
 /// Migrations, oldest first. One that was released is never changed.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "first", include_str!("migrations/postgres/0001_first.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "first", include_str!("migrations/postgres/0001_first.sql")),
+    (2, "mail", include_str!("migrations/postgres/0002_mail.sql")),
+];
 
 /// Where the database is and how it is opened.
 #[derive(Clone)]
@@ -274,6 +277,7 @@ struct Batch<'a> {
     gone_accounts: Vec<AccountId>,
     accounts: BTreeMap<AccountId, &'a AccountRow>,
     credentials: BTreeMap<AccountId, &'a Credentials>,
+    codes: BTreeMap<(AccountId, Purpose), Option<&'a CodeRow>>,
     seen: BTreeMap<(AccountId, &'a str), Option<Seq>>,
     markers: BTreeMap<(AccountId, &'a str), u64>,
     presences: BTreeMap<AccountId, Option<&'a PresenceRow>>,
@@ -304,6 +308,7 @@ impl<'a> Batch<'a> {
                 let owner = owner(*id);
                 self.accounts.remove(id);
                 self.credentials.remove(id);
+                self.codes.retain(|(account, _), _| account != id);
                 self.seen.retain(|(account, _), _| account != id);
                 self.markers.retain(|(account, _), _| account != id);
                 self.presences.remove(id);
@@ -311,6 +316,8 @@ impl<'a> Batch<'a> {
                 self.gone_accounts.push(*id);
             }
             Record::Credentials(row) => drop(self.credentials.insert(row.account, &row.credentials)),
+            Record::Code(row) => drop(self.codes.insert((row.account, row.purpose), Some(row))),
+            Record::CodeGone(account, purpose) => drop(self.codes.insert((*account, *purpose), None)),
             Record::Channel(row) => drop(self.channels.insert(&row.folded, row)),
             Record::ChannelGone(folded) => {
                 self.channels.remove(&**folded);
@@ -346,6 +353,7 @@ impl<'a> Batch<'a> {
         statements.extend(gone_channels(&self.gone_channels));
         statements.extend(accounts(self.accounts.into_values().collect()));
         statements.extend(credentials(self.credentials));
+        statements.extend(codes(self.codes));
         statements.extend(seen(self.seen));
         statements.extend(markers(self.markers));
         statements.extend(presences(self.presences));
@@ -407,6 +415,7 @@ fn gone_accounts<'a>(ids: &[AccountId]) -> Vec<Statement<'a>> {
         sqlx::query("DELETE FROM presence WHERE account = ANY($1)").bind(ids.clone()),
         sqlx::query("DELETE FROM metadata WHERE owner = ANY($1)").bind(owners),
         sqlx::query("DELETE FROM credential WHERE account = ANY($1)").bind(ids.clone()),
+        sqlx::query("DELETE FROM code WHERE account = ANY($1)").bind(ids.clone()),
         sqlx::query("DELETE FROM account WHERE id = ANY($1)").bind(ids),
     ]
 }
@@ -433,6 +442,8 @@ fn accounts(rows: Vec<&AccountRow>) -> Option<Statement<'_>> {
             .bind(column(&rows, |row| row.autoreplay_missed))
             .bind(column(&rows, |row| row.always_on))
             .bind(column(&rows, |row| row.multiclient))
+            .bind(column(&rows, |row| row.email.as_deref()))
+            .bind(column(&rows, |row| row.verified))
     })
 }
 
@@ -458,6 +469,34 @@ fn credentials<'a>(rows: BTreeMap<AccountId, &'a Credentials>) -> Vec<Statement<
         sqlx::query("DELETE FROM credential WHERE account = ANY($1)").bind(ids),
         insert.bind(accounts).bind(kinds).bind(texts),
     ]
+}
+
+fn codes<'a>(rows: BTreeMap<(AccountId, Purpose), Option<&'a CodeRow>>) -> Vec<Statement<'a>> {
+    let gone: Vec<_> = rows.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| *key).collect();
+    let rows: Vec<&CodeRow> = rows.into_values().flatten().collect();
+    let mut statements = Vec::new();
+    if !gone.is_empty() {
+        let delete = sqlx::query(
+            "DELETE FROM code USING unnest($1::bigint[], $2::text[]) AS gone (account, purpose) \
+             WHERE code.account = gone.account AND code.purpose = gone.purpose",
+        );
+        let (accounts, purposes): (Vec<_>, Vec<_>) =
+            gone.into_iter().map(|(account, purpose)| (account as i64, purpose.word())).unzip();
+        statements.push(delete.bind(accounts).bind(purposes));
+    }
+    if !rows.is_empty() {
+        statements.push(
+            upsert(&UPSERTS.code)
+                .bind(column(&rows, |row| row.account as i64))
+                .bind(column(&rows, |row| row.purpose.word()))
+                .bind(column(&rows, |row| &*row.code))
+                .bind(column(&rows, |row| &*row.email))
+                .bind(column(&rows, |row| row.expires as i64))
+                .bind(column(&rows, |row| i64::from(row.wrong)))
+                .bind(column(&rows, |row| row.mailed)),
+        );
+    }
+    statements
 }
 
 fn seen<'a>(rows: BTreeMap<(AccountId, &'a str), Option<Seq>>) -> Option<Statement<'a>> {
@@ -596,6 +635,7 @@ fn bans<'a>(rows: BTreeMap<&'a str, Option<&'a BanRow>>) -> Vec<Statement<'a>> {
 struct Upserts {
     conversation: Arc<str>,
     account: Arc<str>,
+    code: Arc<str>,
     seen: Arc<str>,
     marker: Arc<str>,
     presence: Arc<str>,
@@ -611,7 +651,12 @@ static UPSERTS: LazyLock<Upserts> = LazyLock::new(|| Upserts {
         "account",
         1,
         "id bigint, name text, folded text, password text, registered bigint, autoreplay_missed boolean, \
-         always_on boolean, multiclient boolean",
+         always_on boolean, multiclient boolean, email text, verified boolean",
+    ),
+    code: upsert_sql(
+        "code",
+        2,
+        "account bigint, purpose text, code text, email text, expires bigint, wrong bigint, mailed boolean",
     ),
     seen: upsert_sql("seen", 2, "account bigint, device text, seq bigint"),
     marker: upsert_sql("marker", 2, "account bigint, conversation text, time bigint"),

@@ -48,6 +48,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (6, "credentials", include_str!("migrations/sqlite/0006_credentials.sql")),
     (7, "modes", include_str!("migrations/sqlite/0007_modes.sql")),
     (8, "bans", include_str!("migrations/sqlite/0008_bans.sql")),
+    (9, "mail", include_str!("migrations/sqlite/0009_mail.sql")),
 ];
 
 /// Where the database is and how it is opened.
@@ -304,7 +305,7 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
         .bind(&*row.key),
         Record::Account(row) => sqlx::query(
             "INSERT OR REPLACE INTO account (id, name, folded, password, registered, autoreplay_missed, always_on, \
-             multiclient) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+             multiclient, email, verified) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(row.id as i64)
         .bind(&*row.name)
@@ -313,7 +314,9 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
         .bind(row.registered as i64)
         .bind(row.autoreplay_missed)
         .bind(row.always_on)
-        .bind(row.multiclient),
+        .bind(row.multiclient)
+        .bind(row.email.as_deref())
+        .bind(row.verified),
         Record::AccountGone(id) => {
             let seen = sqlx::query("DELETE FROM seen WHERE account = ?").bind(*id as i64);
             seen.execute(&mut *connection).await?;
@@ -325,6 +328,8 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
             metadata.execute(&mut *connection).await?;
             let credentials = sqlx::query("DELETE FROM credential WHERE account = ?").bind(*id as i64);
             credentials.execute(&mut *connection).await?;
+            let codes = sqlx::query("DELETE FROM code WHERE account = ?").bind(*id as i64);
+            codes.execute(&mut *connection).await?;
             sqlx::query("DELETE FROM account WHERE id = ?").bind(*id as i64)
         }
         Record::Credentials(row) => {
@@ -335,6 +340,21 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
                 kept.bind(row.account as i64).bind(kind).bind(text).execute(&mut *connection).await?;
             }
             return Ok(());
+        }
+        Record::Code(row) => sqlx::query(
+            "INSERT OR REPLACE INTO code (account, purpose, code, email, expires, wrong, mailed) \
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(row.account as i64)
+        .bind(row.purpose.word())
+        .bind(&*row.code)
+        .bind(&*row.email)
+        .bind(row.expires as i64)
+        .bind(row.wrong)
+        .bind(row.mailed),
+        Record::CodeGone(account, purpose) => {
+            let gone = sqlx::query("DELETE FROM code WHERE account = ? AND purpose = ?");
+            gone.bind(*account as i64).bind(purpose.word())
         }
         Record::Channel(row) => {
             let (topic, setter, set_at) = match &row.topic {

@@ -5,8 +5,8 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Database, Error, Executor, IntoArguments, Row};
 
 use crate::server::record::{
-    AccountRow, BanRow, ChannelRow, ConversationRow, CredentialsRow, ListRow, MarkerRow, MetadataRow, PresenceRow,
-    SeenRow, Snapshot,
+    AccountRow, BanRow, ChannelRow, CodeRow, ConversationRow, CredentialsRow, ListRow, MarkerRow, MetadataRow,
+    PresenceRow, Purpose, SeenRow, Snapshot,
 };
 
 /// The columns of a row, by their place.
@@ -66,8 +66,8 @@ where
 {
     let accounts = all::<DB, _>(
         connection,
-        "SELECT id, name, folded, password, registered, autoreplay_missed, always_on, multiclient FROM account \
-         ORDER BY id",
+        "SELECT id, name, folded, password, registered, autoreplay_missed, always_on, multiclient, \
+         email, verified FROM account ORDER BY id",
         account,
     )
     .await?;
@@ -78,6 +78,12 @@ where
         .await?;
     let credentials = CredentialsRow::gather(credentials)
         .ok_or_else(|| Error::Decode("a credential that this version does not understand".into()))?;
+    let codes = all::<DB, _>(
+        connection,
+        "SELECT account, purpose, code, email, expires, wrong, mailed FROM code ORDER BY account, purpose",
+        code,
+    )
+    .await?;
     let channels = all::<DB, _>(
         connection,
         "SELECT folded, name, founder, registered, created, topic, topic_setter, topic_set_at, modes, key, \"limit\", \
@@ -119,7 +125,7 @@ where
         ban,
     )
     .await?;
-    Ok(Snapshot { accounts, credentials, channels, lists, seen, markers, metadata, presences, bans, ..begun })
+    Ok(Snapshot { accounts, credentials, codes, channels, lists, seen, markers, metadata, presences, bans, ..begun })
 }
 
 /// The conversations, by a statement that gives number, key, and the times of the last text, event and
@@ -167,6 +173,21 @@ fn account(row: &impl Columns) -> Result<AccountRow, Error> {
         autoreplay_missed: row.flag(5)?,
         always_on: row.maybe_flag(6)?,
         multiclient: row.flag(7)?,
+        email: row.maybe_text(8)?.map(Into::into),
+        verified: row.flag(9)?,
+    })
+}
+
+fn code(row: &impl Columns) -> Result<CodeRow, Error> {
+    let purpose = Purpose::by_word(row.text(1)?);
+    Ok(CodeRow {
+        account: row.number(0)?,
+        purpose: purpose.ok_or_else(|| Error::Decode("a code for what this version does not know".into()))?,
+        code: row.text(2)?.into(),
+        email: row.text(3)?.into(),
+        expires: row.number(4)?,
+        wrong: row.number(5)? as u32,
+        mailed: row.flag(6)?,
     })
 }
 

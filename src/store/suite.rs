@@ -17,9 +17,9 @@ use crate::limits::STORE_BATCH;
 use crate::server::event::{CallId, ConnId, Event, Returned};
 use crate::server::history::{render, select};
 use crate::server::record::{
-    AccountRow, BanRow, Border, ChannelRow, ConversationRow, Credentials, CredentialsRow, HistoryPage, HistoryQuery,
-    Kind, ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow, Range, Reader, Record, SeenRow, Seq, Snapshot,
-    Wanted,
+    AccountRow, BanRow, Border, ChannelRow, CodeRow, ConversationRow, Credentials, CredentialsRow, HistoryPage,
+    HistoryQuery, Kind, ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow, Purpose, Range, Reader, Record,
+    SeenRow, Seq, Snapshot, Wanted,
 };
 use crate::store::bed::Bed;
 use crate::store::{Options, Store, StoreError, Sync, open};
@@ -165,6 +165,20 @@ fn account(id: u64, name: &str) -> AccountRow {
         autoreplay_missed: id == 1,
         always_on: (id == 1).then_some(false),
         multiclient: id != 1,
+        email: (id == 1).then(|| "alice@example.org".into()),
+        verified: id == 1,
+    }
+}
+
+fn code(account: u64, purpose: Purpose, wrong: u32) -> CodeRow {
+    CodeRow {
+        account,
+        purpose,
+        code: "c0de".into(),
+        email: "älice@example.org".into(),
+        expires: 1_700_000_000,
+        wrong,
+        mailed: wrong > 0,
     }
 }
 
@@ -249,6 +263,7 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             Record::Account(Box::new(account(2, "Bob"))),
             Record::Seen(SeenRow { account: 2, device: "phone".into(), seq: Some(1) }),
             Record::Credentials(Box::new(credentials(2, "ff", 4096))),
+            Record::Code(Box::new(code(2, Purpose::Register, 0))),
             Record::AccountGone(2),
             Record::Account(Box::new(account(3, "Bob"))),
             Record::Account(Box::new(AccountRow { password: "new".into(), ..account(1, "Alice") })),
@@ -256,6 +271,11 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             Record::Credentials(Box::new(credentials(1, "bb cc", 5000))),
             Record::Credentials(Box::new(credentials(3, "cc", 4096))),
             Record::Credentials(Box::new(CredentialsRow { account: 3, credentials: Credentials::default() })),
+            Record::Code(Box::new(code(3, Purpose::Register, 0))),
+            Record::Code(Box::new(code(3, Purpose::Register, 3))),
+            Record::Code(Box::new(code(1, Purpose::Email, 0))),
+            Record::Code(Box::new(code(1, Purpose::Password, 1))),
+            Record::CodeGone(1, Purpose::Email),
             Record::Channel(Box::new(channel("#Full"))),
             Record::Channel(Box::new(channel("#gone"))),
             Record::ListEntry(Box::new(entry("#gone", 'b', "*!*@*"))),
@@ -302,9 +322,10 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             epoch: running.snapshot.epoch,
             secret: running.snapshot.secret,
             boot: 2,
-            last_seq: 26,
+            last_seq: 32,
             accounts: vec![AccountRow { password: "new".into(), ..account(1, "Alice") }, account(3, "Bob")],
             credentials: vec![credentials(1, "bb cc", 5000)],
+            codes: vec![code(1, Purpose::Password, 1), code(3, Purpose::Register, 3)],
             channels: vec![full],
             lists: vec![entry("#full", 'I', "i!*@*"), entry("#full", 'b', "b!*@*")],
             conversations: vec![
@@ -314,7 +335,7 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             ],
             seen: vec![
                 // It was connected: it has seen what there was.
-                SeenRow { account: 1, device: "".into(), seq: Some(26) },
+                SeenRow { account: 1, device: "".into(), seq: Some(32) },
                 SeenRow { account: 1, device: "laptop".into(), seq: Some(20) },
             ],
             markers: vec![MarkerRow { account: 1, conversation: "#full".into(), time: 6 }],

@@ -191,6 +191,12 @@ impl Server {
         self.start_again();
     }
 
+    /// Another setting for the next process.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.settings.retain(|(other, _)| other != key);
+        self.settings.push((key.to_owned(), value.to_owned()));
+    }
+
     /// A new process on the same data and ports, after the last one ended.
     pub fn start_again(&mut self) {
         self.child = command(self.home.path(), self.plain, self.tls, self.websocket, &self.settings).spawn().unwrap();

@@ -88,6 +88,8 @@ impl Store {
             let password = format!("h:pw-{folded}").into();
             let (name, folded) = (name.into(), folded.into());
             let row = AccountRow {
+                email: None,
+                verified: true,
                 id,
                 name,
                 folded,

@@ -39,7 +39,8 @@ pub fn value(settings: &Settings, peer: &Peer, cap: Cap) -> Option<String> {
         }
         Cap::AccountRegistration => {
             let before = if settings.register_before_connect { "before-connect," } else { "" };
-            Some(format!("{before}custom-account-name"))
+            let email = if settings.mail.as_ref().is_some_and(|mail| mail.required) { "email-required," } else { "" };
+            Some(format!("{before}{email}custom-account-name"))
         }
         _ => None,
     }

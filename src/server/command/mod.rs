@@ -39,6 +39,7 @@ pub mod stats;
 pub mod topic;
 pub mod uban;
 pub mod userhost;
+pub mod verify;
 pub mod vhost;
 pub mod wallops;
 pub mod webirc;
@@ -167,7 +168,7 @@ commands! {
     "USERHOST" 1 Registered userhost::run, "nick ...", "User names and hosts.";
     "USERIP" 1 Registered userhost::userip, "nick ...", "User names and addresses.";
     "USERS" 0 Registered stats::users, "", "Not here: who uses the machine.";
-    "VERIFY" 2 Always register::verify, "account code", "Verifies an account.";
+    "VERIFY" 2 Always verify::run, "account code", "Verifies an account.";
     "VERSION" 0 Registered info::version, "[server]", "The server's version.";
     "WALLOPS" 0 Operator(Wallops) wallops::run, "text", "Tells everyone with user mode w (operators).";
     "WEBIRC" 4 Always webirc::run, "password gateway hostname address [options]", "A gateway says whom it speaks for.";
@@ -254,8 +255,22 @@ pub enum Pending {
     Register {
         /// The account's name.
         name: Box<str>,
+        /// Its address, where one was given.
+        email: Option<Box<str>>,
         /// Who asked for it.
         by: register::By,
+    },
+    /// The letter with the code of a new account.
+    VerificationMail {
+        /// The account.
+        account: AccountId,
+        /// Who asked for it.
+        by: register::By,
+    },
+    /// The letter with another code.
+    CodeMail {
+        /// To which address.
+        email: Box<str>,
     },
     /// A new password for an account, by NickServ.
     SetPassword {
@@ -290,7 +305,11 @@ pub fn resume(server: &mut Server, ctx: &mut Ctx, pending: Pending, returned: Re
         Pending::ServerPassword => server.server_password(ctx, verified),
         Pending::Login(attempt) => server.password_compared(ctx, attempt, returned),
         Pending::Token(presented) => authenticate::token_checked(server, ctx, &presented, returned),
-        Pending::Register { name, by } => register::hashed(server, ctx, &name, by, returned),
+        Pending::Register { name, email, by } => {
+            register::hashed(server, ctx, &register::Wanted { name: &name, email: email.as_deref(), by }, returned);
+        }
+        Pending::VerificationMail { account, by } => verify::mailed(server, ctx, account, by, &returned),
+        Pending::CodeMail { email } => verify::code_mailed(ctx, &email, &returned),
         Pending::SetPassword { account } => credentials::password_hashed(server, ctx, account, returned),
         Pending::WebIrc(spoken) => webirc::verified(server, ctx, *spoken, verified, busy),
         Pending::Oper { name } => oper::verified(server, ctx, &name, verified),

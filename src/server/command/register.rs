@@ -1,19 +1,20 @@
-//! REGISTER and VERIFY (<https://ircv3.net/specs/extensions/account-registration>).
+//! REGISTER (<https://ircv3.net/specs/extensions/account-registration>).
 
 use std::sync::Arc;
 
+use ircv3::message::cut;
 use ircv3::{Message, name};
 
 use crate::accounts::Secrets;
 use crate::limits;
 use crate::server::action::Call;
 use crate::server::change::Change;
-use crate::server::command::{Pending, credentials, printable, services};
+use crate::server::command::{Pending, credentials, printable, services, verify};
 use crate::server::event::Returned;
 use crate::server::login::Door;
 use crate::server::notice::About;
 use crate::server::policy;
-use crate::server::record::{AccountRow, Record, Seq};
+use crate::server::record::{AccountRow, Purpose, Record, Seq};
 use crate::server::{Ctx, Server};
 
 /// Why an account may not be made: the code of FAIL and words for people.
@@ -57,11 +58,19 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
             return;
         }
     }
-    if email != "*" && !email.is_empty() && !looks_like_email(email) {
-        ctx.reply.fail("REGISTER", "INVALID_EMAIL", &[context], "That is no e-mail address; * gives none");
-        return;
-    }
-    begin(server, ctx, &account, password, By::Register);
+    let email = (email != "*" && !email.is_empty()).then_some(email);
+    begin(server, ctx, &Wanted { name: &account, email, by: By::Register }, password);
+}
+
+/// An account that somebody asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its address, where one was given.
+    pub email: Option<&'a str>,
+    /// Who asks for it.
+    pub by: By,
 }
 
 /// Who asks for an account.
@@ -78,8 +87,10 @@ pub enum By {
 }
 
 /// Has the password of a new account hashed, if this connection may make one of this name.
-pub fn begin(server: &mut Server, ctx: &mut Ctx, name: &str, password: &str, by: By) {
+pub fn begin(server: &mut Server, ctx: &mut Ctx, wanted: &Wanted<'_>, password: &str) {
+    let Wanted { name, email, by } = *wanted;
     let may = may_make(server, ctx, name, by).and_then(|()| {
+        judge_email(server, email, by)?;
         if password.is_empty() || password.len() > limits::PASSWORD_LEN {
             let text = format!("A password has 1 to {} bytes", limits::PASSWORD_LEN);
             return Err(Refused { code: "UNACCEPTABLE_PASSWORD", text });
@@ -89,7 +100,7 @@ pub fn begin(server: &mut Server, ctx: &mut Ctx, name: &str, password: &str, by:
     match may {
         Ok(()) => {
             let call = Call::Hash { password: password.into(), iterations: server.settings.scram_iterations };
-            server.call(ctx, call, Pending::Register { name: name.into(), by });
+            server.call(ctx, call, Pending::Register { name: name.into(), email: email.map(Into::into), by });
         }
         Err(refused) => refuse(ctx, name, by, &refused),
     }
@@ -122,6 +133,25 @@ fn may_make(server: &Server, ctx: &Ctx, account: &str, by: By) -> Result<(), Ref
     Ok(())
 }
 
+/// Whether this address will do; without mail, any will that looks like one.
+fn judge_email(server: &Server, email: Option<&str>, by: By) -> Result<(), Refused> {
+    let refuse = |code, text: String| Err(Refused { code, text });
+    let required = by != By::Operator && server.settings.mail.as_ref().is_some_and(|mail| mail.required);
+    match email {
+        None if required => {
+            refuse("INVALID_EMAIL", "This server asks for an e-mail address, to which it sends a code".to_owned())
+        }
+        None => Ok(()),
+        Some(email) if !verify::looks_like_email(email) => {
+            refuse("INVALID_EMAIL", format!("{:?} is no e-mail address; * gives none", cut(email, 100)))
+        }
+        Some(email) if server.settings.mail.as_ref().is_some_and(|mail| !mail.takes(email)) => {
+            refuse("UNACCEPTABLE_EMAIL", format!("This server does not take addresses such as {email:?}; give another"))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
 fn count(server: &mut Server, ctx: &Ctx) -> Result<(), Refused> {
     if server.may_register_account(ctx.conn) {
         return Ok(());
@@ -134,31 +164,45 @@ fn count(server: &mut Server, ctx: &Ctx) -> Result<(), Refused> {
 pub fn create_for_token(server: &mut Server, ctx: &mut Ctx, name: &str) {
     let may = may_make(server, ctx, name, By::Token).and_then(|()| count(server, ctx));
     match may {
-        Ok(()) => server.submit(ctx, Change::Account { name, secrets: None, by: By::Token }),
+        Ok(()) => {
+            let wanted = Wanted { name, email: None, by: By::Token };
+            server.submit(ctx, Change::Account { wanted: &wanted, secrets: None, code: None });
+        }
         Err(refused) => server.log(false, format!("a token for account {name:?} did not make it: {}", refused.text)),
     }
 }
 
-fn looks_like_email(text: &str) -> bool {
-    text.len() <= 254
-        && !text.contains(|c: char| c.is_whitespace() || c.is_control())
-        && text
-            .split_once('@')
-            .is_some_and(|(user, host)| !user.is_empty() && host.contains('.') && !host.contains('@'))
-}
-
 /// The password of a new account was hashed.
-pub fn hashed(server: &mut Server, ctx: &mut Ctx, name: &str, by: By, returned: Returned) {
+pub fn hashed(server: &mut Server, ctx: &mut Ctx, wanted: &Wanted<'_>, returned: Returned) {
+    let Wanted { name, email, by } = *wanted;
     let Returned::Hashed(secrets) = returned else {
         let text = "The server has too many passwords to hash; try again".to_owned();
         refuse(ctx, name, by, &Refused { code: "TEMPORARILY_UNAVAILABLE", text });
         return;
     };
-    server.submit(ctx, Change::Account { name, secrets: Some(&secrets), by });
+    // Whom an operator makes an account for is verified by that.
+    let verifies = by != By::Operator && server.settings.mail.is_some();
+    let code = email.filter(|_| verifies).map(|_| server.new_code());
+    if let (Some(_), Some(email)) = (&code, email)
+        && !server.may_mail(email)
+    {
+        let text = "Too many letters were sent to that address; try again in an hour".to_owned();
+        refuse(ctx, name, by, &Refused { code: "TEMPORARILY_UNAVAILABLE", text });
+        return;
+    }
+    server.submit(ctx, Change::Account { wanted, secrets: Some(&secrets), code: code.as_deref() });
 }
 
 /// Makes an account, and logs the sender in to it that asked for it.
-pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, secrets: Option<&Secrets>, by: By) {
+pub fn apply(
+    server: &mut Server,
+    ctx: &mut Ctx,
+    seq: Seq,
+    wanted: &Wanted<'_>,
+    secrets: Option<&Secrets>,
+    code: Option<&str>,
+) {
+    let Wanted { name, email, by } = *wanted;
     // While the password was hashed another may have taken the name or the nick, or a connection of the
     // same user logged in.
     if let Err(refused) = may_make(server, ctx, name, by) {
@@ -176,6 +220,8 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, secrets: 
         autoreplay_missed: true,
         always_on: None,
         multiclient: true,
+        email: None,
+        verified: code.is_none(),
     };
     let (id, name) = (row.id, row.name.clone());
     server.network.put_account(row.clone());
@@ -184,6 +230,11 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, secrets: 
     server.notify(About::Accounts, |_| format!("the account {name} was registered"));
     if let Some(secrets) = secrets {
         credentials::keep(server, ctx, seq, id, |kept| kept.scram = secrets.scram.clone());
+    }
+    if let (Some(code), Some(email)) = (code, email) {
+        let pending = Pending::VerificationMail { account: id, by };
+        server.put_code(ctx, seq, (id, Purpose::Register), email, code, pending);
+        return;
     }
     ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
     match by {
@@ -207,12 +258,6 @@ fn refuse(ctx: &mut Ctx, name: &str, by: By, refused: &Refused) {
         // What it is not let in for is said by AUTHENTICATE.
         By::Token => {}
     }
-}
-
-/// VERIFY: accounts need no verification here, so there is never one to be verified.
-pub fn verify(_: &mut Server, ctx: &mut Ctx, line: &Message) {
-    let account = printable(line.param(0).unwrap_or("*"));
-    ctx.reply.fail("VERIFY", "INVALID_CODE", &[account], "No account of that name waits for a code");
 }
 
 #[cfg(test)]

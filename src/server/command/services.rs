@@ -9,8 +9,8 @@ use ircv3::numeric::Numeric;
 use ircv3::{Cap, Message};
 
 use crate::server::change::Change;
-use crate::server::command::register::{self, By};
-use crate::server::command::{credentials, join, metadata, mode, oper};
+use crate::server::command::register::{self, By, Wanted};
+use crate::server::command::{credentials, join, metadata, mode, oper, verify};
 use crate::server::frame::Frame;
 use crate::server::login::Door;
 use crate::server::network::ChannelId;
@@ -52,6 +52,14 @@ pub fn message(server: &mut Server, ctx: &mut Ctx, service: &str, text: &str) {
             "REGISTER" => nick_register(server, ctx, rest),
             "SAREGISTER" => nick_saregister(server, ctx, rest),
             "IDENTIFY" | "ID" | "LOGIN" => identify(server, ctx, rest),
+            "VERIFY" => match rest {
+                [account, code] => verify::begin(server, ctx, account, code, By::NickServ),
+                _ => usage(ctx, "NickServ", "VERIFY <account> <code>"),
+            },
+            "RESEND" => match rest {
+                [account] => verify::resend(server, ctx, account),
+                _ => usage(ctx, "NickServ", "RESEND <account>"),
+            },
             "PASSWD" => credentials::passwd(server, ctx, rest),
             "CERT" => credentials::cert(server, ctx, rest),
             "SET" => nick_set(server, ctx, rest),
@@ -85,7 +93,9 @@ pub fn message(server: &mut Server, ctx: &mut Ctx, service: &str, text: &str) {
 }
 
 const NICKSERV_HELP: &[&str] = &[
-    "REGISTER <password>: makes an account of your nick",
+    "REGISTER <password> [e-mail]: makes an account of your nick",
+    "VERIFY <account> <code>: verifies an account with the code that was mailed",
+    "RESEND <account>: mails another code for an account that is not verified",
     "IDENTIFY [account] <password>: logs in to an account",
     "PASSWD <new password> <new password>: changes your password",
     "CERT ADD [fingerprint]|DEL <fingerprint>|LIST: client certificates that log in to your account",
@@ -138,7 +148,7 @@ fn nick_register(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
         return;
     };
     let account = ctx.reply.nick.clone();
-    register::begin(server, ctx, &account, password, By::NickServ);
+    register::begin(server, ctx, &Wanted { name: &account, email: rest.get(1).copied(), by: By::NickServ }, password);
 }
 
 /// An account for someone else.
@@ -147,7 +157,9 @@ fn nick_saregister(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
         return;
     }
     match rest {
-        [account, password] => register::begin(server, ctx, account, password, By::Operator),
+        [account, password] => {
+            register::begin(server, ctx, &Wanted { name: account, email: None, by: By::Operator }, password);
+        }
         _ => usage(ctx, "NickServ", "SAREGISTER <account> <password>"),
     }
 }

@@ -1,0 +1,342 @@
+//! Codes that are mailed: made, sent once they are kept, sent again where that failed, and over in time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ircv3::message::cut;
+use subtle::ConstantTimeEq as _;
+
+use crate::limits;
+use crate::mail::{Letter, Smtp};
+use crate::server::action::Call;
+use crate::server::change::Change;
+use crate::server::command::Pending;
+use crate::server::event::{CallId, ConnId, Returned};
+use crate::server::network::Network;
+use crate::server::record::{AccountId, CodeRow, Purpose, Record, Seq};
+use crate::server::session::Waiting;
+use crate::server::throttle::Tried;
+use crate::server::{Ctx, Server};
+
+/// How codes are mailed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mail {
+    /// Through which mail server, and as whom.
+    pub smtp: Arc<Smtp>,
+    /// The subject, with places for what differs; see [`Mail::letter`].
+    pub subject: String,
+    /// The text, as the subject.
+    pub body: String,
+    /// Whether an account needs an address.
+    pub required: bool,
+    /// Hours that a code holds.
+    pub hours: u32,
+    /// Letters to one address in an hour.
+    pub letters_per_hour: u32,
+    /// Domains of addresses that may be given; empty: any.
+    pub allowed_domains: Vec<String>,
+    /// Domains of addresses that may not.
+    pub blocked_domains: Vec<String>,
+}
+
+impl Mail {
+    /// Whether somebody may give this address.
+    pub fn takes(&self, address: &str) -> bool {
+        let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain).to_ascii_lowercase();
+        let within = |list: &[String]| {
+            list.iter().any(|other| {
+                let other = other.to_ascii_lowercase();
+                domain == other || domain.strip_suffix(&other).is_some_and(|rest| rest.ends_with('.'))
+            })
+        };
+        (self.allowed_domains.is_empty() || within(&self.allowed_domains)) && !within(&self.blocked_domains)
+    }
+
+    /// The letter with a code: `{network}`, `{account}`, `{code}`, `{hours}`, `{purpose}` and `{command}` are
+    /// replaced.
+    fn letter(&self, network: &str, account: &str, row: &CodeRow) -> Letter {
+        let code = &row.code;
+        let (purpose, command) = match row.purpose {
+            Purpose::Register => {
+                (format!("to register the account {account}"), format!("/msg NickServ VERIFY {account} {code}"))
+            }
+            Purpose::Email => (
+                format!("this to be the address of the account {account}"),
+                format!("/msg NickServ VERIFYEMAIL {code}"),
+            ),
+            Purpose::Password => (
+                format!("another password for the account {account}"),
+                format!("/msg NickServ RESETPASS {account} {code} <new password>"),
+            ),
+        };
+        let hours = self.hours.to_string();
+        let fill = |text: &str| {
+            [
+                ("{network}", network),
+                ("{account}", account),
+                ("{code}", code),
+                ("{hours}", &hours),
+                ("{purpose}", &purpose),
+                ("{command}", &command),
+            ]
+            .iter()
+            .fold(text.to_owned(), |text, (place, value)| text.replace(place, value))
+        };
+        Letter { to: row.email.clone(), subject: fill(&self.subject).into(), body: fill(&self.body).into() }
+    }
+}
+
+/// The text of a letter where nothing else is said.
+pub const BODY: &str = "\
+Hello,
+
+somebody, and we hope that it was you, wants {purpose} on {network}.
+
+The code is {code}. To go on, type:
+
+    {command}
+
+It holds for {hours} hours. If it was not you, you need not do anything.
+";
+
+/// The subject of a letter where nothing else is said.
+pub const SUBJECT: &str = "Your code for {account} on {network}";
+
+/// A code that is being mailed.
+#[derive(Clone, Copy, Debug)]
+struct Posted {
+    account: AccountId,
+    purpose: Purpose,
+    /// How often that has failed.
+    failed: u32,
+}
+
+/// Letters that wait for something.
+#[derive(Debug, Default)]
+pub struct Mails {
+    /// For the change that made their code to be durable.
+    held: Vec<(Seq, CallId, Call)>,
+    /// For the mail server, by the number of the call.
+    underway: BTreeMap<u64, Posted>,
+    /// To be sent again, and when (on the monotonic clock).
+    again: Vec<(u64, Posted)>,
+    /// When to look for codes that are over, on the monotonic clock.
+    next_look: u64,
+}
+
+impl Mails {
+    /// What had not gone out when the server ended is sent now.
+    pub fn new(network: &Network, now: u64) -> Mails {
+        let unsent = network.codes().filter(|row| !row.mailed);
+        let again = unsent.map(|row| (now, Posted { account: row.account, purpose: row.purpose, failed: 0 }));
+        Mails { again: again.collect(), ..Mails::default() }
+    }
+}
+
+/// What came of a code that somebody gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// It is right.
+    Right(CodeRow),
+    /// It is not, or there is none.
+    Wrong,
+    /// Too many were wrong.
+    Throttled,
+}
+
+impl Server {
+    /// A code that nobody can guess: 80 bits.
+    pub fn new_code(&mut self) -> String {
+        const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+        self.challenge().iter().take(16).map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect()
+    }
+
+    /// Whether one more letter may go to this address; counts it.
+    pub fn may_mail(&mut self, address: &str) -> bool {
+        let Some(mail) = &self.settings.mail else { return false };
+        let most = mail.letters_per_hour;
+        let address = address.to_lowercase().into();
+        self.throttles.allow(Tried::LetterTo(address), most, 3_600_000, self.now.mono_ms)
+    }
+
+    /// Makes a code of an account the one that holds, and mails it. A client that waits for that goes on with
+    /// `pending`.
+    pub fn put_code(
+        &mut self,
+        ctx: &mut Ctx,
+        seq: Seq,
+        (account, purpose): (AccountId, Purpose),
+        email: &str,
+        code: &str,
+        pending: Pending,
+    ) {
+        let Some(mail) = self.settings.mail.clone() else { return };
+        let expires = self.clock() / 1000 + u64::from(mail.hours) * 3600;
+        let (code, email) = (code.into(), email.into());
+        let row = CodeRow { account, purpose, code, email, expires, wrong: 0, mailed: false };
+        self.network.put_code(row.clone());
+        self.keep(seq, Record::Code(Box::new(row)));
+        let posted = Posted { account, purpose, failed: 0 };
+        self.post(seq, posted, Some((ctx, pending)));
+    }
+
+    /// Sends the letter with a code once `seq` is durable.
+    fn post(&mut self, seq: Seq, posted: Posted, waiting: Option<(&mut Ctx, Pending)>) {
+        let Some(mail) = self.settings.mail.clone() else { return };
+        let row = self.network.code(posted.account, posted.purpose);
+        let name = self.network.account(posted.account).map(|row| row.name.clone());
+        let (Some(row), Some(name)) = (row, name) else { return };
+        let letter = mail.letter(&self.settings.network, &name, row);
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        let mut conn = ConnId::NONE;
+        if let Some((ctx, pending)) = waiting {
+            let label = ctx.reply.take_label();
+            if let Some(session) = self.session_mut(ctx.conn) {
+                session.waiting = Some(Box::new(Waiting { serial, pending, label }));
+                conn = ctx.conn;
+            }
+        }
+        self.mails.underway.insert(serial, posted);
+        let call = Call::Mail { letter: Box::new(letter), smtp: mail.smtp.clone() };
+        let (id, after) = (CallId { conn, serial }, self.wait_for(seq));
+        if after > self.durable {
+            self.mails.held.push((after, id, call));
+        } else {
+            self.out.calls.push((id, call));
+        }
+    }
+
+    /// Something has become durable: the letters that waited for it go out.
+    pub(super) fn post_held(&mut self) {
+        let durable = self.durable;
+        let (now, later) = std::mem::take(&mut self.mails.held).into_iter().partition(|(after, ..)| *after <= durable);
+        self.mails.held = later;
+        self.out.calls.extend(Vec::into_iter(now).map(|(_, id, call)| (id, call)));
+    }
+
+    /// A call came back, which may be a letter.
+    pub(super) fn posted(&mut self, serial: u64, returned: &Returned) {
+        let Some(mut posted) = self.mails.underway.remove(&serial) else { return };
+        let Posted { account, purpose, .. } = posted;
+        match returned {
+            Returned::Mailed(Ok(())) => self.submit_alone(Change::CodeMailed { account, purpose }),
+            Returned::Mailed(Err(reason)) => {
+                self.log(false, format!("the mail server refuses an address for good: {reason}"));
+            }
+            Returned::Failed(reason) => {
+                posted.failed += 1;
+                let more = posted.failed < limits::LETTER_TRIES;
+                let then = if more { "it is tried again" } else { "it is not tried again" };
+                self.log(true, format!("a letter with a code could not be sent: {reason}; {then}"));
+                if more {
+                    let at = self.now.mono_ms + (limits::LETTER_AGAIN_MS << posted.failed);
+                    self.mails.again.push((at, posted));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Sends again what is to be, and ends codes whose time is over.
+    pub(super) fn look_after_codes(&mut self) {
+        let now = self.now.mono_ms;
+        let mut due: Vec<Posted> = Vec::new();
+        let room = limits::LETTERS_AT_ONCE.saturating_sub(self.mails.underway.len());
+        self.mails.again.retain(|(at, posted)| {
+            let is_due = *at <= now && due.len() < room;
+            if is_due {
+                due.push(*posted);
+            }
+            !is_due
+        });
+        for posted in due {
+            // It may have been used, or be over.
+            if self.network.code(posted.account, posted.purpose).is_some_and(|row| !row.mailed) {
+                self.post(0, posted, None);
+            }
+        }
+        if now < self.mails.next_look || self.store_refuses() {
+            return;
+        }
+        self.mails.next_look = now + limits::CODE_LOOK_MS;
+        let clock = self.clock() / 1000;
+        let over = self.network.codes().filter(|row| row.expires <= clock);
+        let over: Vec<_> =
+            over.map(|row| (row.account, row.purpose)).take(limits::EXPIRED_AT_ONCE).collect();
+        for (account, purpose) in over {
+            self.submit_alone(Change::CodeOver { account, purpose });
+        }
+    }
+
+    /// Compares what somebody gives with the code of an account, in a time that tells nothing, and counts it where
+    /// it is wrong.
+    pub fn try_code(&mut self, ctx: &mut Ctx, name: &str, purpose: Purpose, given: &str) -> Given {
+        if !self.may_try_login(ctx.conn, Some(name)) {
+            return Given::Throttled;
+        }
+        let given = given.to_ascii_lowercase();
+        let account = self.network.account_by_name(name).map(|row| row.id);
+        let row = account.and_then(|account| self.network.code(account, purpose)).cloned();
+        let clock = self.clock() / 1000;
+        let expected = row.as_ref().map_or("no code at all..", |row| &*row.code);
+        let right = bool::from(expected.as_bytes().ct_eq(given.as_bytes()));
+        match row.filter(|row| row.expires > clock) {
+            Some(row) if row.wrong >= limits::CODE_TRIES => {
+                self.log(false, format!("the code of account {} was tried too often", row.account));
+                Given::Throttled
+            }
+            Some(row) if right => Given::Right(row),
+            row => {
+                self.login_failed(ctx.conn, Some(name));
+                if let Some(row) = row.filter(|_| !self.store_refuses()) {
+                    self.submit(ctx, Change::CodeWrong { account: row.account, purpose });
+                }
+                Given::Wrong
+            }
+        }
+    }
+
+    /// A code that was used goes.
+    pub fn use_code(&mut self, seq: Seq, account: AccountId, purpose: Purpose) {
+        if self.network.remove_code(account, purpose) {
+            self.keep(seq, Record::CodeGone(account, purpose));
+        }
+    }
+
+    /// The letter with a code has gone out.
+    pub(super) fn apply_mailed(&mut self, seq: Seq, account: AccountId, purpose: Purpose) {
+        self.change_code(seq, account, purpose, |row| row.mailed = true);
+    }
+
+    /// Another code was given in place of that of an account.
+    pub(super) fn apply_wrong(&mut self, seq: Seq, account: AccountId, purpose: Purpose) {
+        self.change_code(seq, account, purpose, |row| row.wrong += 1);
+    }
+
+    fn change_code(&mut self, seq: Seq, account: AccountId, purpose: Purpose, change: impl FnOnce(&mut CodeRow)) {
+        let Some(mut row) = self.network.code(account, purpose).cloned() else { return };
+        change(&mut row);
+        self.network.put_code(row.clone());
+        self.keep(seq, Record::Code(Box::new(row)));
+    }
+
+    /// A code is over, or its letter cannot be sent: what it was to bring about does not come about. An account that
+    /// waited for it is no more, and its name is free.
+    pub(super) fn apply_over(&mut self, seq: Seq, account: AccountId, purpose: Purpose) {
+        let name = self.network.account(account).filter(|row| !row.verified).map(|row| row.name.clone());
+        if let Some(name) = name.filter(|_| purpose == Purpose::Register) {
+            self.network.remove_account(account);
+            self.keep(seq, Record::AccountGone(account));
+            self.log(false, format!("account {name} was not verified in time, and is no more"));
+        } else {
+            self.use_code(seq, account, purpose);
+        }
+    }
+}
+
+/// An address as it may be shown to someone who need not know it: `a***@example.org`.
+pub fn veiled(address: &str) -> String {
+    let (user, domain) = address.rsplit_once('@').unwrap_or((address, ""));
+    format!("{}***@{domain}", cut(user, user.chars().next().map_or(0, char::len_utf8)))
+}
