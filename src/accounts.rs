@@ -111,7 +111,9 @@ impl Pool {
     /// passwords, or after [`Pool::close`]. Never waits.
     pub fn submit(&self, id: CallId, call: Call) {
         let refused = match (&call, &*lock(&self.queue)) {
-            (Call::History(_) | Call::Find { .. } | Call::Reload | Call::Mail { .. }, _) => Some("not a call for the password threads"),
+            (Call::History(_) | Call::Find { .. } | Call::Reload | Call::Mail { .. }, _) => {
+                Some("not a call for the password threads")
+            }
             (_, None) => Some("closed"),
             (Call::Hash { .. } | Call::Verify { .. } | Call::Token { .. }, Some(queue)) => {
                 match queue.try_send((id, call)) {

@@ -434,7 +434,9 @@ impl Config {
             _ => {}
         }
         if !self.email.server.is_empty() && self.email.sender.is_empty() {
-            return Err(self.fault("email.sender", "is empty; say from whom the letters are, such as \"noreply@example.org\""));
+            return Err(
+                self.fault("email.sender", "is empty; say from whom the letters are, such as \"noreply@example.org\"")
+            );
         }
         for (at, on) in self.listen.on.iter().enumerate() {
             if on.address.is_empty() {

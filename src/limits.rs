@@ -78,6 +78,12 @@ pub const CALLER_MS: u64 = 60_000;
 pub const EXPIRED_AT_ONCE: usize = 100;
 /// Former users that WHOWAS remembers.
 pub const WHOWAS_ENTRIES: usize = 1000;
+/// Accounts that are something in one channel (ChanServ AMODE).
+pub const CHANNEL_ACCESS: usize = 200;
+/// App passwords of one account: one for each device, and some bots.
+pub const APP_PASSWORDS: usize = 20;
+/// Bytes of an app password's name.
+pub const APP_NAME_LEN: usize = 32;
 /// Client certificates of one account: one for each device.
 pub const CERTIFICATES: usize = 20;
 /// The longest e-mail address, in bytes (RFC 5321, section 4.5.3.1.3).

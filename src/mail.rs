@@ -19,7 +19,7 @@ use tokio::runtime::Builder;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout_at};
 
-use crate::limits::{LETTERS_AT_ONCE, LETTERS_WAITING, LETTER_MS};
+use crate::limits::{LETTER_MS, LETTERS_AT_ONCE, LETTERS_WAITING};
 use crate::server::event::{CallId, Event, Returned};
 
 /// How the connection to the mail server is protected.
@@ -238,7 +238,8 @@ mod tests {
         for good in ["alice@example.org", "a.b+c@mail.example.org", "älice@exämple.org"] {
             assert!(is_address(good) && is_sender(good), "{good}");
         }
-        for bad in ["", "alice", "alice@", "@example.org", "a b@example.org", "a@b@c", "a@example.org\r\nBcc: b@c.org"] {
+        for bad in ["", "alice", "alice@", "@example.org", "a b@example.org", "a@b@c", "a@example.org\r\nBcc: b@c.org"]
+        {
             assert!(!is_address(bad), "{bad:?}");
         }
         assert!(is_sender("Roost <noreply@example.org>") && !is_address("Roost <noreply@example.org>"));

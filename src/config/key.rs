@@ -239,7 +239,9 @@ impl Kind {
                 Ok(number) => Ok(Value::Float(number)),
                 Err(_) => Err(format!("{text:?} is not a number; give one from {low} to {high}")),
             },
-            Kind::Text(_) | Kind::Choice(_) | Kind::Secret | Kind::Password { .. } => Ok(Value::String(text.to_owned())),
+            Kind::Text(_) | Kind::Choice(_) | Kind::Secret | Kind::Password { .. } => {
+                Ok(Value::String(text.to_owned()))
+            }
             Kind::List(_) => Ok(list(text)),
         }
     }
@@ -429,9 +431,7 @@ fn sender(text: &str) -> Result<(), String> {
     if text.is_empty() || mail::is_sender(text) {
         Ok(())
     } else {
-        Err(format!(
-            "{text:?} is not a sender; write \"noreply@example.org\" or \"Roost <noreply@example.org>\""
-        ))
+        Err(format!("{text:?} is not a sender; write \"noreply@example.org\" or \"Roost <noreply@example.org>\""))
     }
 }
 

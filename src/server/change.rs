@@ -15,14 +15,18 @@ use crate::server::command::message::{self, Said};
 use crate::server::command::redact::Redaction;
 use crate::server::command::register::{By, Wanted};
 use crate::server::command::relaymsg::Relayed;
+use crate::server::command::services::chanserv::clear::What;
+use crate::server::command::services::chanserv::transfer::Step;
+use crate::server::command::services::chanserv::{self, amode, clear, op, purge, transfer};
+use crate::server::command::services::nickserv::{credentials, erase, set, suspend};
 use crate::server::command::{
-    accept, away, control, credentials, force, invite, join, kick, knock, markread, metadata, mode, nick, oper, part,
+    Pending, accept, away, control, force, invite, join, kick, knock, markread, metadata, mode, nick, oper, part,
     printable, redact, register, relaymsg, rename, services, setname, silence, topic, uban, verify, vhost,
 };
 use crate::server::event::ConnId;
 use crate::server::frame::Frame;
 use crate::server::network::{ChannelId, UserId};
-use crate::server::record::{AccountId, Kind, MessageRow, Purpose, Record, Seq};
+use crate::server::record::{AccountId, AppPassword, Kind, MessageRow, Purpose, Record, Seq};
 use crate::server::{Ctx, Server};
 
 /// Something that alters the shared state, as it was asked for: names as they were given, values that
@@ -269,12 +273,60 @@ pub enum Change<'a> {
         /// What for.
         purpose: Purpose,
     },
+    /// Another code for an account that is used already.
+    Code {
+        /// Which account.
+        account: AccountId,
+        /// What for.
+        purpose: Purpose,
+        /// To which address it is mailed.
+        email: &'a str,
+        /// The code.
+        code: &'a str,
+        /// Whether the sender waits for that.
+        waits: bool,
+    },
+    /// Another address.
+    Email {
+        /// Whose.
+        account: AccountId,
+        /// One that somebody has shown to read, or none.
+        email: Option<&'a str>,
+    },
+    /// NickServ UNREGISTER, ERASE
+    DropAccount {
+        /// Which account.
+        account: AccountId,
+        /// Whether all that it ever said goes, too.
+        messages: bool,
+    },
+    /// NickServ ERASEMESSAGES
+    EraseMessages {
+        /// Which account.
+        account: AccountId,
+    },
+    /// NickServ SUSPEND ADD
+    Suspend {
+        /// Which account.
+        account: AccountId,
+        /// For how many seconds; `None` until it is taken away.
+        lasts: Option<u64>,
+        /// Why.
+        reason: &'a str,
+    },
+    /// NickServ SUSPEND DEL, or one that is over.
+    Unsuspend {
+        /// Which account.
+        account: AccountId,
+    },
     /// Another password.
     Password {
         /// Whose.
         account: AccountId,
         /// What is kept of it.
         secrets: &'a Secrets,
+        /// The code that it was asked for with, where it was forgotten.
+        code: Option<&'a str>,
     },
     /// Another way to log in, or one less.
     Credentials {
@@ -316,10 +368,30 @@ pub enum Change<'a> {
         /// The channel.
         channel: &'a str,
     },
-    /// ChanServ OP
-    OpFounder {
+    /// ChanServ OP, DEOP, VOICE, DEVOICE
+    ServiceRank(&'a op::Given<'a>),
+    /// ChanServ AMODE
+    Access(&'a amode::Given<'a>),
+    /// ChanServ TRANSFER
+    Transfer {
         /// The channel.
         channel: &'a str,
+        /// Which step of it.
+        step: Step<'a>,
+    },
+    /// ChanServ CLEAR
+    ClearChannel {
+        /// The channel.
+        channel: &'a str,
+        /// What of it.
+        what: What,
+    },
+    /// ChanServ PURGE
+    Purge {
+        /// A name that a channel may have.
+        channel: &'a str,
+        /// Why it is closed; `None` opens it again.
+        reason: Option<&'a str>,
     },
 }
 
@@ -334,6 +406,10 @@ pub enum CredentialChange<'a> {
     RemoveCertificate(&'a str),
     /// NickServ SET PUBKEY.
     Key(Option<PublicKey>),
+    /// NickServ APPPASS ADD: what is kept of it, and the password itself, which is shown once.
+    AddApp(&'a AppPassword, &'a str),
+    /// NickServ APPPASS DEL, by name.
+    RemoveApp(&'a str),
 }
 
 /// How a change is refused that cannot be kept.
@@ -419,6 +495,12 @@ impl Server {
             Change::Account { wanted: Wanted { by: By::NickServ | By::Operator, .. }, .. }
             | Change::Verified { by: By::NickServ, .. }
             | Change::CodeAgain { .. }
+            | Change::Code { .. }
+            | Change::Email { .. }
+            | Change::DropAccount { .. }
+            | Change::EraseMessages { .. }
+            | Change::Suspend { .. }
+            | Change::Unsuspend { .. }
             | Change::Password { .. }
             | Change::Credentials { .. }
             | Change::AlwaysOn { by_nickserv: true, .. }
@@ -427,7 +509,12 @@ impl Server {
             Change::AlwaysOn { .. } => Some(Refusal::Fail("PERSISTENCE", "UNKNOWN_ERROR", "SET")),
             Change::Account { wanted, .. } => Some(Refusal::Fail("REGISTER", "TEMPORARILY_UNAVAILABLE", wanted.name)),
             Change::Verified { .. } => Some(Refusal::Fail("VERIFY", "TEMPORARILY_UNAVAILABLE", "*")),
-            Change::RegisterChannel { .. } | Change::DropChannel { .. } => Some(Refusal::Service("ChanServ")),
+            Change::RegisterChannel { .. }
+            | Change::DropChannel { .. }
+            | Change::Access(_)
+            | Change::Transfer { .. }
+            | Change::ClearChannel { what: What::Access, .. }
+            | Change::Purge { .. } => Some(Refusal::Service("ChanServ")),
             Change::Ban(_) | Change::Unban { .. } => Some(Refusal::Fail("UBAN", "TEMPORARILY_UNAVAILABLE", "*")),
             Change::Arrive { .. }
             | Change::Attach { .. }
@@ -452,7 +539,8 @@ impl Server {
             | Change::CodeMailed { .. }
             | Change::CodeWrong { .. }
             | Change::CodeOver { .. }
-            | Change::OpFounder { .. } => None,
+            | Change::ClearChannel { what: What::Users, .. }
+            | Change::ServiceRank(_) => None,
         }
     }
 
@@ -503,16 +591,31 @@ impl Server {
             Change::CodeMailed { account, purpose } => self.apply_mailed(seq, account, purpose),
             Change::CodeWrong { account, purpose } => self.apply_wrong(seq, account, purpose),
             Change::CodeOver { account, purpose } => self.apply_over(seq, account, purpose),
-            Change::Password { account, secrets } => credentials::apply_password(self, ctx, seq, account, secrets),
+            Change::Code { account, purpose, email, code, waits } => {
+                let pending = waits.then(|| Pending::CodeMail { email: email.into() });
+                self.put_code(ctx, seq, (account, purpose), email, code, pending);
+            }
+            Change::Email { account, email } => set::apply_email(self, ctx, seq, account, email),
+            Change::DropAccount { account, messages } => erase::apply_account(self, ctx, seq, account, messages),
+            Change::EraseMessages { account } => erase::apply_messages(self, ctx, seq, account),
+            Change::Suspend { account, lasts, reason } => suspend::apply(self, ctx, seq, account, lasts, reason),
+            Change::Unsuspend { account } => suspend::apply_gone(self, ctx, seq, account),
+            Change::Password { account, secrets, code } => {
+                credentials::apply_password(self, ctx, seq, account, secrets, code);
+            }
             Change::Credentials { account, change } => credentials::apply(self, ctx, seq, account, &change),
             Change::AlwaysOn { account, chosen, by_nickserv } => {
-                services::apply_always_on(self, ctx, seq, account, chosen, by_nickserv);
+                set::apply_always_on(self, ctx, seq, account, chosen, by_nickserv);
             }
-            Change::Multiclient { account, on } => services::apply_multiclient(self, ctx, seq, account, on),
-            Change::AutoreplayMissed { account, on } => services::apply_autoreplay(self, ctx, seq, account, on),
-            Change::RegisterChannel { channel } => services::apply_register(self, ctx, seq, channel),
-            Change::DropChannel { channel } => services::apply_drop(self, ctx, seq, channel),
-            Change::OpFounder { channel } => services::apply_op(self, ctx, channel),
+            Change::Multiclient { account, on } => set::apply_multiclient(self, ctx, seq, account, on),
+            Change::AutoreplayMissed { account, on } => set::apply_autoreplay(self, ctx, seq, account, on),
+            Change::RegisterChannel { channel } => chanserv::register::apply(self, ctx, seq, channel),
+            Change::DropChannel { channel } => chanserv::register::apply_drop(self, ctx, seq, channel),
+            Change::ServiceRank(given) => op::apply(self, ctx, given),
+            Change::Access(given) => amode::apply(self, ctx, seq, given),
+            Change::Transfer { channel, step } => transfer::apply(self, ctx, seq, channel, step),
+            Change::ClearChannel { channel, what } => clear::apply(self, ctx, seq, channel, what),
+            Change::Purge { channel, reason } => purge::apply(self, ctx, seq, channel, reason),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A channel: who is in it, its modes and lists, and the audience of what is said in it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use indexmap::{IndexMap, IndexSet};
@@ -7,7 +8,7 @@ use ircv3::mode::{Rank, Ranks};
 use ircv3::{Casemapping, Folded};
 
 use crate::server::network::UserId;
-use crate::server::record::{AccountId, ChannelRow, ListRow, Seq};
+use crate::server::record::{AccessRow, AccountId, ChannelRow, ListRow, Seq};
 use crate::server::user::{Letters, Metadata, put_metadata};
 
 /// An entry of a list mode.
@@ -65,6 +66,10 @@ pub struct Channel {
     pub founder: Option<AccountId>,
     /// When it was registered, in milliseconds since 1970.
     pub registered: u64,
+    /// To which account its founder has offered it.
+    pub transfer: Option<AccountId>,
+    /// What accounts are in it whenever they join; never founder.
+    pub access: BTreeMap<AccountId, Rank>,
     /// Its members, in the order they came.
     pub members: IndexMap<UserId, Ranks, ahash::RandomState>,
     /// Those of them whose JOIN only halfops and those above them were shown (`D`, `u`).
@@ -98,6 +103,8 @@ impl Channel {
             metadata: None,
             founder: None,
             registered: 0,
+            transfer: None,
+            access: BTreeMap::new(),
             members: IndexMap::default(),
             unshown: IndexSet::default(),
             knocked: None,
@@ -117,6 +124,7 @@ impl Channel {
         channel.forward = row.forward;
         channel.founder = Some(row.founder);
         channel.registered = row.registered;
+        channel.transfer = row.transfer;
         channel
     }
 
@@ -133,6 +141,7 @@ impl Channel {
             key: self.key.clone(),
             limit: self.limit,
             forward: self.forward.clone(),
+            transfer: self.transfer,
         })
     }
 
@@ -192,6 +201,21 @@ impl Channel {
                 setter: entry.setter.clone(),
                 set_at: entry.set_at,
             })
+            .collect()
+    }
+
+    /// What an account is in it, whether it is there or not.
+    pub fn standing(&self, account: Option<AccountId>) -> Option<Rank> {
+        let account = account?;
+        if self.founder == Some(account) { Some(Rank::Founder) } else { self.access.get(&account).copied() }
+    }
+
+    /// What accounts are in it, as it is kept.
+    pub fn access_rows(&self) -> Vec<AccessRow> {
+        let channel = self.folded.as_str();
+        self.access
+            .iter()
+            .map(|(account, rank)| AccessRow { channel: channel.into(), account: *account, rank: *rank })
             .collect()
     }
 

@@ -10,6 +10,7 @@ use ircv3::{Cap, CapSet};
 use crate::limits;
 use crate::server::action::Call;
 use crate::server::change::{Change, CredentialChange};
+use crate::server::command::services::nickserv::{apppass, suspend};
 use crate::server::command::{self, Pending, chathistory, services};
 use crate::server::event::{ConnId, Returned};
 use crate::server::network::UserId;
@@ -111,6 +112,17 @@ impl Server {
             return;
         }
         let row = self.network.account_by_name(name);
+        if let Some(account) = row.map(|row| row.id)
+            && let Some(app) = apppass::named(&self.network, account, password)
+        {
+            // The password is a device's own, whatever the client calls itself.
+            let device = if device.is_empty() { &app } else { device };
+            self.admit(ctx, door, account, device);
+            if let Some(session) = self.session_mut(ctx.conn).filter(|session| session.account == Some(account)) {
+                session.app = Some(app);
+            }
+            return;
+        }
         let (account, hash) = (row.map(|row| row.id), row.map(|row| row.password.clone()));
         // A password that is older than SCRAM, or than the setting, gets its credentials now.
         let iterations = self.settings.scram_iterations;
@@ -159,6 +171,10 @@ impl Server {
             self.turn_away(ctx, door, Refused::Unfit(&why));
             return;
         }
+        if let Some(why) = suspend::why(self, account) {
+            self.turn_away(ctx, door, Refused::Unfit(&why));
+            return;
+        }
         self.login(ctx, account, device);
         match door {
             Door::Sasl => {
@@ -200,6 +216,15 @@ impl Server {
         self.next_serial += 1;
         // The time, too: a database that was restored counts its starts again from where it was.
         format!("{} {} {}", self.boot, self.now.unix_ms, self.next_serial)
+    }
+
+    /// The code that says that something is meant: the same each time for the same.
+    pub fn confirmation(&self, what: &str) -> String {
+        scram::nonce_text(&self.secret, &format!("confirm {what}"))
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .take(8)
+            .collect()
     }
 
     /// A nonce for SCRAM.
@@ -264,6 +289,7 @@ impl Server {
             session.account = Some(account);
             session.account_name = Some(name.clone());
             session.device = device.into();
+            session.app = None;
             self.device_came(account, device);
         }
     }

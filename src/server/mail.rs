@@ -168,7 +168,7 @@ impl Server {
         (account, purpose): (AccountId, Purpose),
         email: &str,
         code: &str,
-        pending: Pending,
+        pending: Option<Pending>,
     ) {
         let Some(mail) = self.settings.mail.clone() else { return };
         let expires = self.clock() / 1000 + u64::from(mail.hours) * 3600;
@@ -177,7 +177,7 @@ impl Server {
         self.network.put_code(row.clone());
         self.keep(seq, Record::Code(Box::new(row)));
         let posted = Posted { account, purpose, failed: 0 };
-        self.post(seq, posted, Some((ctx, pending)));
+        self.post(seq, posted, pending.map(|pending| (ctx, pending)));
     }
 
     /// Sends the letter with a code once `seq` is durable.
@@ -238,8 +238,8 @@ impl Server {
         }
     }
 
-    /// Sends again what is to be, and ends codes whose time is over.
-    pub(super) fn look_after_codes(&mut self) {
+    /// Sends again what is to be, and ends codes and suspensions whose time is over.
+    pub(super) fn look_after_accounts(&mut self) {
         let now = self.now.mono_ms;
         let mut due: Vec<Posted> = Vec::new();
         let room = limits::LETTERS_AT_ONCE.saturating_sub(self.mails.underway.len());
@@ -262,10 +262,14 @@ impl Server {
         self.mails.next_look = now + limits::CODE_LOOK_MS;
         let clock = self.clock() / 1000;
         let over = self.network.codes().filter(|row| row.expires <= clock);
-        let over: Vec<_> =
-            over.map(|row| (row.account, row.purpose)).take(limits::EXPIRED_AT_ONCE).collect();
+        let over: Vec<_> = over.map(|row| (row.account, row.purpose)).take(limits::EXPIRED_AT_ONCE).collect();
         for (account, purpose) in over {
             self.submit_alone(Change::CodeOver { account, purpose });
+        }
+        let over = self.network.suspensions().filter(|row| row.expires.is_some_and(|at| at <= clock));
+        let over: Vec<AccountId> = over.map(|row| row.account).take(limits::EXPIRED_AT_ONCE).collect();
+        for account in over {
+            self.submit_alone(Change::Unsuspend { account });
         }
     }
 

@@ -652,7 +652,7 @@ impl Server {
             self.expire_bans();
         }
         self.expire_presences();
-        self.look_after_codes();
+        self.look_after_accounts();
         self.throttles.forget(self.now.mono_ms);
     }
 

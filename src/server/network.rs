@@ -17,8 +17,8 @@ use crate::server::channel::Channel;
 use crate::server::command::control::DEFCON_OPEN;
 use crate::server::event::ConnId;
 use crate::server::record::{
-    AccountId, AccountRow, CodeRow, ConversationId, ConversationRow, Credentials, CredentialsRow, MetadataRow, Purpose,
-    Record, Seq, Snapshot,
+    AccountId, AccountRow, CodeRow, ConversationId, ConversationRow, Credentials, CredentialsRow, MetadataRow,
+    PurgeRow, Purpose, Record, Seq, Snapshot, SuspensionRow,
 };
 use crate::server::user::{Letters, Metadata, User, put_metadata};
 
@@ -42,6 +42,8 @@ pub struct Network {
     credentials: AHashMap<AccountId, Credentials>,
     certificate_owners: AHashMap<Box<str>, AccountId>,
     codes: BTreeMap<(AccountId, Purpose), CodeRow>,
+    suspensions: BTreeMap<AccountId, SuspensionRow>,
+    purges: BTreeMap<Box<str>, PurgeRow>,
     next_channel: u64,
     next_user: u64,
     conversations: AHashMap<Box<str>, Conversation>,
@@ -158,6 +160,8 @@ impl Network {
             credentials: AHashMap::new(),
             certificate_owners: AHashMap::new(),
             codes: BTreeMap::new(),
+            suspensions: snapshot.suspensions.into_iter().map(|row| (row.account, row)).collect(),
+            purges: snapshot.purges.into_iter().map(|row| (row.channel.clone(), row)).collect(),
             next_channel: 0,
             next_user: 0,
             conversations: AHashMap::new(),
@@ -197,6 +201,11 @@ impl Network {
         for row in snapshot.lists {
             if let Some(id) = network.channel_names.get(&*row.channel).copied() {
                 network.channels[id].put_list_row(row);
+            }
+        }
+        for row in snapshot.access {
+            if let Some(id) = network.channel_names.get(&*row.channel).copied() {
+                network.channels[id].access.insert(row.account, row.rank);
             }
         }
         for row in snapshot.markers {
@@ -405,11 +414,52 @@ impl Network {
             self.account_names.remove(&*row.folded);
             self.put_credentials(CredentialsRow { account: id, credentials: Credentials::default() });
             self.codes.retain(|(account, _), _| *account != id);
+            self.suspensions.remove(&id);
             self.seen.retain(|(account, _), _| *account != id);
             self.connected.retain(|(account, _), _| *account != id);
             self.markers.remove(&id);
             self.account_metadata.remove(&id);
         }
+    }
+
+    /// Why nobody may use an account, if so.
+    pub fn suspension(&self, account: AccountId) -> Option<&SuspensionRow> {
+        self.suspensions.get(&account)
+    }
+
+    /// All accounts that nobody may use, by number.
+    pub fn suspensions(&self) -> impl Iterator<Item = &SuspensionRow> {
+        self.suspensions.values()
+    }
+
+    /// Keeps people from using an account.
+    pub fn put_suspension(&mut self, row: SuspensionRow) {
+        self.suspensions.insert(row.account, row);
+    }
+
+    /// Lets people use an account again; whether they could not.
+    pub fn remove_suspension(&mut self, account: AccountId) -> bool {
+        self.suspensions.remove(&account).is_some()
+    }
+
+    /// Why a channel is closed for good, if so.
+    pub fn purge(&self, name: &str) -> Option<&PurgeRow> {
+        if self.purges.is_empty() { None } else { self.purges.get(self.fold(name).as_str()) }
+    }
+
+    /// All channels that are closed for good, by name.
+    pub fn purges(&self) -> impl Iterator<Item = &PurgeRow> {
+        self.purges.values()
+    }
+
+    /// Closes a channel for good.
+    pub fn put_purge(&mut self, row: PurgeRow) {
+        self.purges.insert(row.channel.clone(), row);
+    }
+
+    /// Opens a channel again, by folded name; whether it was closed.
+    pub fn remove_purge(&mut self, folded: &str) -> bool {
+        self.purges.remove(folded).is_some()
     }
 
     /// The code of an account for a purpose.

@@ -40,7 +40,7 @@ pub enum JoinRefused {
 }
 
 /// Whether a user may join a channel with this key. An invitation opens `+i`, `+b`, `+k`, `+l` and `+R` once;
-/// the founder of a registered channel comes in always.
+/// the founder of a registered channel comes in always, and so do accounts that are halfop or more in it (AMODE).
 pub fn may_join(
     network: &Network,
     user: UserId,
@@ -50,7 +50,7 @@ pub fn may_join(
 ) -> Result<(), JoinRefused> {
     let channel = &network.channels[id];
     let there = &network.users[user];
-    if channel.founder.is_some() && channel.founder == there.account {
+    if channel.standing(there.account).is_some_and(|rank| rank >= Rank::Halfop) {
         return Ok(());
     }
     // Those inside count on `+z`: no invitation opens it.
@@ -237,7 +237,10 @@ pub fn is_silenced(network: &Network, user: UserId, by: UserId) -> bool {
 pub fn is_author(network: &Network, user: UserId, seq: Seq, row: &MessageRow) -> bool {
     let there = &network.users[user];
     match (&row.account, &there.account_name) {
-        (Some(author), Some(account)) => network.casemapping.same(author, account),
+        // An account of the same name may have been here before, and be gone.
+        (Some(author), Some(account)) => {
+            network.casemapping.same(author, account) && there.account.is_some_and(|id| seq > id)
+        }
         (None, None) => seq > there.since && row.source == there.source,
         _ => false,
     }

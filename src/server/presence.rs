@@ -43,7 +43,8 @@ pub fn restore(settings: &Settings, network: &mut Network, rows: Vec<PresenceRow
     for row in rows {
         let Some(account) = network.account(row.account) else { continue };
         let name = account.name.clone();
-        if !is_chosen(settings, account.always_on) || network.user_by_nick(&row.nick).is_some() {
+        let barred = network.suspension(row.account).is_some();
+        if barred || !is_chosen(settings, account.always_on) || network.user_by_nick(&row.nick).is_some() {
             continue;
         }
         let mut modes = Letters::of(&row.modes);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ircv3::CapSet;
+use ircv3::mode::Rank;
 use ircv3::sasl::ecdsa::PublicKey;
 use ircv3::sasl::scram::Credential;
 
@@ -216,12 +217,51 @@ pub struct Credentials {
     pub certificates: Vec<Box<str>>,
     /// For ECDSA-NIST256P-CHALLENGE.
     pub key: Option<PublicKey>,
+    /// Passwords of single apps and devices, by name.
+    pub apps: Vec<AppPassword>,
+}
+
+/// A password of one app or device. The server makes it, long enough that a fast hash will do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppPassword {
+    /// What its owner calls it: one word.
+    pub name: Box<str>,
+    /// When it was made, in milliseconds since 1970.
+    pub made: u64,
+    /// SHA-256 of it.
+    pub hash: [u8; 32],
+}
+
+impl std::fmt::Display for AppPassword {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} ", self.name, self.made)?;
+        self.hash.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl std::str::FromStr for AppPassword {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<AppPassword, ()> {
+        let mut words = text.split(' ');
+        let mut word = || words.next().ok_or(());
+        let (name, made, hex) = (word()?.into(), word()?.parse().map_err(drop)?, word()?);
+        let mut hash = [0; 32];
+        if hex.len() != 64 || !hex.is_ascii() {
+            return Err(());
+        }
+        for (at, byte) in hash.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).map_err(drop)?;
+        }
+        Ok(AppPassword { name, made, hash })
+    }
 }
 
 impl Credentials {
     /// The rows, in the order in which a store gives them back: by kind, then by text.
     pub fn rows(&self) -> Vec<(&'static str, String)> {
-        let mut rows: Vec<_> = self.certificates.iter().map(|text| ("certificate", text.to_string())).collect();
+        let mut rows: Vec<_> = self.apps.iter().map(|app| ("app", app.to_string())).collect();
+        rows.extend(self.certificates.iter().map(|text| ("certificate", text.to_string())));
         rows.extend(self.key.iter().map(|key| ("key", key.to_string())));
         rows.extend(self.scram.iter().map(|credential| ("scram", credential.to_string())));
         rows
@@ -230,6 +270,10 @@ impl Credentials {
     /// Adds what a row says; `false` where this version does not understand it.
     pub fn put(&mut self, kind: &str, text: &str) -> bool {
         match kind {
+            "app" => match text.parse() {
+                Ok(app) => self.apps.push(app),
+                Err(()) => return false,
+            },
             "certificate" => self.certificates.push(text.into()),
             "key" => match text.parse() {
                 Ok(key) => self.key = Some(key),
@@ -294,6 +338,47 @@ pub struct ChannelRow {
     pub limit: Option<u32>,
     /// `f`
     pub forward: Option<Box<str>>,
+    /// To which account its founder has offered it.
+    pub transfer: Option<AccountId>,
+}
+
+/// What an account is in a registered channel whenever it joins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessRow {
+    /// The channel, folded.
+    pub channel: Box<str>,
+    /// The account.
+    pub account: AccountId,
+    /// Its rank.
+    pub rank: Rank,
+}
+
+/// An account that nobody may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SuspensionRow {
+    /// Which; the key.
+    pub account: AccountId,
+    /// Why.
+    pub reason: Box<str>,
+    /// `nick!user@host` of who said so.
+    pub setter: Box<str>,
+    /// When, in seconds since 1970.
+    pub set_at: u64,
+    /// When it ends, in seconds since 1970; `None` where it holds until it is taken away.
+    pub expires: Option<u64>,
+}
+
+/// A channel that is closed for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PurgeRow {
+    /// Its name, folded; the key.
+    pub channel: Box<str>,
+    /// Why.
+    pub reason: Box<str>,
+    /// `nick!user@host` of who said so.
+    pub setter: Box<str>,
+    /// When, in seconds since 1970.
+    pub set_at: u64,
 }
 
 /// An entry of a list mode of a registered channel.
@@ -429,6 +514,27 @@ pub enum Record {
     PresenceGone(AccountId),
     /// A key of an account or a registered channel.
     Metadata(Box<MetadataRow>),
+    /// What an account is in a channel.
+    Access(Box<AccessRow>),
+    /// An account that is nothing in a channel (folded) any more.
+    AccessGone(Box<str>, AccountId),
+    /// An account that nobody may use.
+    Suspension(Box<SuspensionRow>),
+    /// An account that may be used again.
+    SuspensionGone(AccountId),
+    /// A channel that is closed for good.
+    Purge(Box<PurgeRow>),
+    /// A channel, by folded name, that is not any more.
+    PurgeGone(Box<str>),
+    /// All that an account said, between two changes, is no more.
+    Erased {
+        /// The account's name.
+        account: Arc<str>,
+        /// What came after this change,
+        after: Seq,
+        /// and before this one.
+        before: Seq,
+    },
     /// A message that is no more, by its number; the number of the record is that of its redaction.
     Redacted(Seq),
 }
@@ -473,6 +579,12 @@ pub struct Snapshot {
     pub markers: Vec<MarkerRow>,
     /// The bans of the server, in the order in which they were made.
     pub bans: Vec<BanRow>,
+    /// What accounts are in registered channels.
+    pub access: Vec<AccessRow>,
+    /// Accounts that nobody may use.
+    pub suspensions: Vec<SuspensionRow>,
+    /// Channels that are closed for good.
+    pub purges: Vec<PurgeRow>,
     /// Keys of accounts and registered channels.
     pub metadata: Vec<MetadataRow>,
     /// Those who are always on.

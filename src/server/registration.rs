@@ -92,6 +92,7 @@ impl Server {
             account: None,
             account_name: None,
             device: "".into(),
+            app: None,
             caps: CapSet::EMPTY,
             negotiation: Box::default(),
             registration: Some(Box::new(Registration::default())),
@@ -506,6 +507,69 @@ impl Server {
         }
         if there.modes.has('i') {
             self.network.invisible -= 1;
+        }
+    }
+
+    /// Ends a user: all its connections, and its stay where it is always on.
+    pub fn end_user(&mut self, user: UserId, reason: &str) {
+        let Some(serial) = self.network.users.get(user).map(|there| there.serial) else { return };
+        for conn in self.network.users[user].sessions.clone() {
+            self.close(conn, reason);
+        }
+        // Who is always on would stay.
+        if self.network.users.get(user).is_some_and(|there| there.serial == serial && there.sessions.is_empty()) {
+            self.submit_alone(Change::Quit { user, reason, shown: None });
+        }
+    }
+
+    /// Ends connections; what was answered to one of them goes out before.
+    pub fn end_connections(&mut self, ctx: &mut Ctx, ended: &[ConnId], reason: &str) {
+        for conn in ended {
+            if *conn == ctx.conn {
+                let fresh = self.ctx(ctx.conn, None);
+                let answered = std::mem::replace(&mut ctx.reply, fresh.reply);
+                self.finish(Ctx { conn: ctx.conn, user: ctx.user, reply: answered });
+            }
+            self.close(*conn, reason);
+        }
+    }
+
+    /// The connections that are logged in to an account.
+    pub fn sessions_of(&self, account: AccountId) -> Vec<ConnId> {
+        self.all_sessions().filter(|session| session.account == Some(account)).map(|session| session.conn).collect()
+    }
+
+    /// Ends all that is logged in to an account.
+    pub fn end_account(&mut self, ctx: &mut Ctx, account: AccountId, reason: &str) {
+        let conns = self.sessions_of(account);
+        let users = self.network.users.iter().filter(|(_, user)| user.account == Some(account));
+        let users: Vec<(UserId, u64)> = users.map(|(id, user)| (id, user.serial)).collect();
+        self.end_connections(ctx, &conns, reason);
+        for (user, serial) in users {
+            if self.network.users.get(user).is_some_and(|there| there.serial == serial) {
+                self.end_user(user, reason);
+            }
+        }
+    }
+
+    /// Takes an account that is no more off whoever is logged in to it.
+    pub(super) fn log_out_all(&mut self, account: AccountId) {
+        let users = self.network.users.iter().filter(|(_, user)| user.account == Some(account));
+        let users: Vec<UserId> = users.map(|(id, _)| id).collect();
+        for user in users {
+            self.forget_presence(user);
+            let there = &mut self.network.users[user];
+            there.account = None;
+            there.account_name = None;
+            if there.sessions.is_empty() {
+                self.submit_alone(Change::Quit { user, reason: "Account deleted", shown: None });
+            }
+        }
+        for conn in self.sessions_of(account) {
+            if let Some(session) = self.session_mut(conn) {
+                session.account = None;
+                session.account_name = None;
+            }
         }
     }
 

@@ -77,6 +77,8 @@ pub struct Session {
     pub account_name: Option<Arc<str>>,
     /// The device, from `account@device`; empty without.
     pub device: Box<str>,
+    /// The app password that it logged in with, by name.
+    pub app: Option<Box<str>>,
     /// What it negotiated.
     pub caps: CapSet,
     /// How it negotiates.

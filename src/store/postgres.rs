@@ -18,8 +18,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, Postgres, Row, SqlS
 use tokio::time::timeout;
 
 use crate::server::record::{
-    AccountId, AccountRow, BanRow, ChannelRow, CodeRow, ConversationId, Credentials, Kind, ListRow, MessageRow,
-    PresenceRow, Purpose, Record, Seq, Snapshot, Wanted,
+    AccessRow, AccountId, AccountRow, BanRow, ChannelRow, CodeRow, ConversationId, Credentials, Kind, ListRow,
+    MessageRow, PresenceRow, PurgeRow, Purpose, Record, Seq, Snapshot, SuspensionRow, Wanted,
 };
 use crate::store::reader::{Direction, Span, WANTED, classes, place_of};
 use crate::store::state::{self, Columns};
@@ -50,6 +50,7 @@ const WRITER_SETTINGS: &str = "SET tcp_keepalives_idle = 15; SET tcp_keepalives_
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("migrations/postgres/0001_first.sql")),
     (2, "mail", include_str!("migrations/postgres/0002_mail.sql")),
+    (3, "services", include_str!("migrations/postgres/0003_services.sql")),
 ];
 
 /// Where the database is and how it is opened.
@@ -272,6 +273,8 @@ type Statement<'a> = Query<'a, Postgres, PgArguments>;
 struct Batch<'a> {
     messages: Vec<(Seq, &'a MessageRow)>,
     redacted: Vec<i64>,
+    /// An account's name, and between which changes all that it said is gone.
+    erased: Vec<(&'a str, Seq, Seq)>,
     conversations: BTreeMap<ConversationId, &'a str>,
     /// Those that went at some time in the batch. What is said of them below came after that.
     gone_accounts: Vec<AccountId>,
@@ -287,6 +290,9 @@ struct Batch<'a> {
     channels: BTreeMap<&'a str, &'a ChannelRow>,
     lists: BTreeMap<(&'a str, char, &'a str), Option<&'a ListRow>>,
     bans: BTreeMap<&'a str, Option<&'a BanRow>>,
+    access: BTreeMap<(&'a str, AccountId), Option<&'a AccessRow>>,
+    suspensions: BTreeMap<AccountId, Option<&'a SuspensionRow>>,
+    purges: BTreeMap<&'a str, Option<&'a PurgeRow>>,
 }
 
 impl<'a> Batch<'a> {
@@ -301,6 +307,13 @@ impl<'a> Batch<'a> {
     fn add(&mut self, seq: Seq, record: &'a Record) {
         match record {
             Record::Message(row) => self.messages.push((seq, row)),
+            Record::Access(row) => drop(self.access.insert((&row.channel, row.account), Some(row))),
+            Record::AccessGone(channel, account) => drop(self.access.insert((channel, *account), None)),
+            Record::Suspension(row) => drop(self.suspensions.insert(row.account, Some(row))),
+            Record::SuspensionGone(account) => drop(self.suspensions.insert(*account, None)),
+            Record::Purge(row) => drop(self.purges.insert(&row.channel, Some(row))),
+            Record::PurgeGone(channel) => drop(self.purges.insert(channel, None)),
+            Record::Erased { account, after, before } => self.erased.push((account, *after, *before)),
             Record::Redacted(seq) => self.redacted.push(*seq as i64),
             Record::Conversation(row) => drop(self.conversations.insert(row.id, &row.key)),
             Record::Account(row) => drop(self.accounts.insert(row.id, row)),
@@ -309,6 +322,8 @@ impl<'a> Batch<'a> {
                 self.accounts.remove(id);
                 self.credentials.remove(id);
                 self.codes.retain(|(account, _), _| account != id);
+                self.access.retain(|(_, account), _| account != id);
+                self.suspensions.remove(id);
                 self.seen.retain(|(account, _), _| account != id);
                 self.markers.retain(|(account, _), _| account != id);
                 self.presences.remove(id);
@@ -322,6 +337,7 @@ impl<'a> Batch<'a> {
             Record::ChannelGone(folded) => {
                 self.channels.remove(&**folded);
                 self.lists.retain(|(channel, ..), _| *channel != &**folded);
+                self.access.retain(|(channel, _), _| *channel != &**folded);
                 self.metadata.retain(|(of, _), _| *of != &**folded);
                 self.gone_channels.push(folded);
             }
@@ -344,6 +360,11 @@ impl<'a> Batch<'a> {
         if !self.redacted.is_empty() {
             statements.push(sqlx::query("DELETE FROM message WHERE seq = ANY($1)").bind(self.redacted));
         }
+        for (account, after, before) in self.erased {
+            // There is no index for it: it is done rarely, and an index would cost each message.
+            let erased = sqlx::query("DELETE FROM message WHERE seq > $1 AND seq < $2 AND account = $3");
+            statements.push(erased.bind(after as i64).bind(before as i64).bind(account));
+        }
         if !self.conversations.is_empty() {
             let (ids, keys): (Vec<i64>, Vec<&str>) =
                 self.conversations.into_iter().map(|(id, key)| (id as i64, key)).unzip();
@@ -361,6 +382,9 @@ impl<'a> Batch<'a> {
         statements.extend(channels(self.channels.into_values().collect()));
         statements.extend(lists(self.lists));
         statements.extend(bans(self.bans));
+        statements.extend(access(self.access));
+        statements.extend(suspensions(self.suspensions));
+        statements.extend(purges(self.purges));
         statements
     }
 }
@@ -416,6 +440,8 @@ fn gone_accounts<'a>(ids: &[AccountId]) -> Vec<Statement<'a>> {
         sqlx::query("DELETE FROM metadata WHERE owner = ANY($1)").bind(owners),
         sqlx::query("DELETE FROM credential WHERE account = ANY($1)").bind(ids.clone()),
         sqlx::query("DELETE FROM code WHERE account = ANY($1)").bind(ids.clone()),
+        sqlx::query("DELETE FROM access WHERE account = ANY($1)").bind(ids.clone()),
+        sqlx::query("DELETE FROM suspension WHERE account = ANY($1)").bind(ids.clone()),
         sqlx::query("DELETE FROM account WHERE id = ANY($1)").bind(ids),
     ]
 }
@@ -426,6 +452,7 @@ fn gone_channels<'a>(channels: &[&'a str]) -> Vec<Statement<'a>> {
     }
     vec![
         sqlx::query("DELETE FROM list WHERE channel = ANY($1)").bind(channels.to_vec()),
+        sqlx::query("DELETE FROM access WHERE channel = ANY($1)").bind(channels.to_vec()),
         sqlx::query("DELETE FROM metadata WHERE owner = ANY($1)").bind(channels.to_vec()),
         sqlx::query("DELETE FROM channel WHERE folded = ANY($1)").bind(channels.to_vec()),
     ]
@@ -577,6 +604,7 @@ fn channels(rows: Vec<&ChannelRow>) -> Option<Statement<'_>> {
             .bind(column(&rows, |row| row.key.as_deref()))
             .bind(column(&rows, |row| row.limit.map(i64::from)))
             .bind(column(&rows, |row| row.forward.as_deref()))
+            .bind(column(&rows, |row| row.transfer.map(|account| account as i64)))
     })
 }
 
@@ -631,6 +659,69 @@ fn bans<'a>(rows: BTreeMap<&'a str, Option<&'a BanRow>>) -> Vec<Statement<'a>> {
     statements
 }
 
+fn access<'a>(rows: BTreeMap<(&'a str, AccountId), Option<&'a AccessRow>>) -> Vec<Statement<'a>> {
+    let gone: Vec<_> = rows.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| *key).collect();
+    let rows: Vec<&AccessRow> = rows.into_values().flatten().collect();
+    let mut statements = Vec::new();
+    if !gone.is_empty() {
+        let delete = sqlx::query(
+            "DELETE FROM access USING unnest($1::text[], $2::bigint[]) AS gone (channel, account) \
+             WHERE access.channel = gone.channel AND access.account = gone.account",
+        );
+        let (channels, accounts): (Vec<_>, Vec<_>) =
+            gone.into_iter().map(|(channel, account)| (channel, account as i64)).unzip();
+        statements.push(delete.bind(channels).bind(accounts));
+    }
+    if !rows.is_empty() {
+        statements.push(
+            upsert(&UPSERTS.access)
+                .bind(column(&rows, |row| &*row.channel))
+                .bind(column(&rows, |row| row.account as i64))
+                .bind(column(&rows, |row| row.rank.letter().to_string())),
+        );
+    }
+    statements
+}
+
+fn suspensions(rows: BTreeMap<AccountId, Option<&SuspensionRow>>) -> Vec<Statement<'_>> {
+    let gone: Vec<i64> = rows.iter().filter(|(_, row)| row.is_none()).map(|(account, _)| *account as i64).collect();
+    let rows: Vec<&SuspensionRow> = rows.into_values().flatten().collect();
+    let mut statements = Vec::new();
+    if !gone.is_empty() {
+        statements.push(sqlx::query("DELETE FROM suspension WHERE account = ANY($1)").bind(gone));
+    }
+    if !rows.is_empty() {
+        statements.push(
+            upsert(&UPSERTS.suspension)
+                .bind(column(&rows, |row| row.account as i64))
+                .bind(column(&rows, |row| &*row.reason))
+                .bind(column(&rows, |row| &*row.setter))
+                .bind(column(&rows, |row| row.set_at as i64))
+                .bind(column(&rows, |row| row.expires.map(|expires| expires as i64))),
+        );
+    }
+    statements
+}
+
+fn purges<'a>(rows: BTreeMap<&'a str, Option<&'a PurgeRow>>) -> Vec<Statement<'a>> {
+    let gone: Vec<&str> = rows.iter().filter(|(_, row)| row.is_none()).map(|(channel, _)| *channel).collect();
+    let rows: Vec<&PurgeRow> = rows.into_values().flatten().collect();
+    let mut statements = Vec::new();
+    if !gone.is_empty() {
+        statements.push(sqlx::query("DELETE FROM purge WHERE channel = ANY($1)").bind(gone));
+    }
+    if !rows.is_empty() {
+        statements.push(
+            upsert(&UPSERTS.purge)
+                .bind(column(&rows, |row| &*row.channel))
+                .bind(column(&rows, |row| &*row.reason))
+                .bind(column(&rows, |row| &*row.setter))
+                .bind(column(&rows, |row| row.set_at as i64)),
+        );
+    }
+    statements
+}
+
 /// Statements that put rows in the place of those with the same key.
 struct Upserts {
     conversation: Arc<str>,
@@ -643,6 +734,9 @@ struct Upserts {
     channel: Arc<str>,
     list: Arc<str>,
     ban: Arc<str>,
+    access: Arc<str>,
+    suspension: Arc<str>,
+    purge: Arc<str>,
 }
 
 static UPSERTS: LazyLock<Upserts> = LazyLock::new(|| Upserts {
@@ -671,7 +765,7 @@ static UPSERTS: LazyLock<Upserts> = LazyLock::new(|| Upserts {
         "channel",
         1,
         "folded text, name text, founder bigint, registered bigint, created bigint, topic text, topic_setter text, \
-         topic_set_at bigint, modes text, key text, \"limit\" bigint, forward text",
+         topic_set_at bigint, modes text, key text, \"limit\" bigint, forward text, transfer bigint",
     ),
     list: upsert_sql("list", 3, "channel text, mode text, mask text, setter text, set_at bigint"),
     ban: upsert_sql(
@@ -680,6 +774,9 @@ static UPSERTS: LazyLock<Upserts> = LazyLock::new(|| Upserts {
         "target text, reason text, oper_reason text, setter text, set_at bigint, expires bigint, \
          unless_logged_in boolean",
     ),
+    access: upsert_sql("access", 2, "channel text, account bigint, rank text"),
+    suspension: upsert_sql("suspension", 1, "account bigint, reason text, setter text, set_at bigint, expires bigint"),
+    purge: upsert_sql("purge", 1, "channel text, reason text, setter text, set_at bigint"),
 });
 
 fn upsert<'a>(sql: &Arc<str>) -> Statement<'a> {

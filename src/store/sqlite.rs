@@ -49,6 +49,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (7, "modes", include_str!("migrations/sqlite/0007_modes.sql")),
     (8, "bans", include_str!("migrations/sqlite/0008_bans.sql")),
     (9, "mail", include_str!("migrations/sqlite/0009_mail.sql")),
+    (10, "services", include_str!("migrations/sqlite/0010_services.sql")),
 ];
 
 /// Where the database is and how it is opened.
@@ -330,6 +331,10 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
             credentials.execute(&mut *connection).await?;
             let codes = sqlx::query("DELETE FROM code WHERE account = ?").bind(*id as i64);
             codes.execute(&mut *connection).await?;
+            let access = sqlx::query("DELETE FROM access WHERE account = ?").bind(*id as i64);
+            access.execute(&mut *connection).await?;
+            let suspension = sqlx::query("DELETE FROM suspension WHERE account = ?").bind(*id as i64);
+            suspension.execute(&mut *connection).await?;
             sqlx::query("DELETE FROM account WHERE id = ?").bind(*id as i64)
         }
         Record::Credentials(row) => {
@@ -363,7 +368,8 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
             };
             sqlx::query(
                 "INSERT OR REPLACE INTO channel (folded, name, founder, registered, created, topic, topic_setter, \
-                 topic_set_at, modes, key, \"limit\", forward) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 topic_set_at, modes, key, \"limit\", forward, transfer) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )
             .bind(&*row.folded)
             .bind(&*row.name)
@@ -377,10 +383,13 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
             .bind(row.key.as_deref())
             .bind(row.limit)
             .bind(row.forward.as_deref())
+            .bind(row.transfer.map(|account| account as i64))
         }
         Record::ChannelGone(folded) => {
             let list = sqlx::query("DELETE FROM list WHERE channel = ?").bind(&**folded);
             list.execute(&mut *connection).await?;
+            let access = sqlx::query("DELETE FROM access WHERE channel = ?").bind(&**folded);
+            access.execute(&mut *connection).await?;
             let metadata = sqlx::query("DELETE FROM metadata WHERE owner = ?").bind(&**folded);
             metadata.execute(&mut *connection).await?;
             sqlx::query("DELETE FROM channel WHERE folded = ?").bind(&**folded)
@@ -444,6 +453,40 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
                 .bind(&**value),
             None => sqlx::query("DELETE FROM metadata WHERE owner = ? AND key = ?").bind(&*row.owner).bind(&*row.key),
         },
+        Record::Access(row) => sqlx::query("INSERT OR REPLACE INTO access (channel, account, rank) VALUES (?, ?, ?)")
+            .bind(&*row.channel)
+            .bind(row.account as i64)
+            .bind(row.rank.letter().to_string()),
+        Record::AccessGone(channel, account) => {
+            let gone = sqlx::query("DELETE FROM access WHERE channel = ? AND account = ?");
+            gone.bind(&**channel).bind(*account as i64)
+        }
+        Record::Suspension(row) => sqlx::query(
+            "INSERT OR REPLACE INTO suspension (account, reason, setter, set_at, expires) VALUES (?, ?, ?, ?, ?)",
+        )
+        .bind(row.account as i64)
+        .bind(&*row.reason)
+        .bind(&*row.setter)
+        .bind(row.set_at as i64)
+        .bind(row.expires.map(|expires| expires as i64)),
+        Record::SuspensionGone(account) => {
+            sqlx::query("DELETE FROM suspension WHERE account = ?").bind(*account as i64)
+        }
+        Record::Purge(row) => {
+            sqlx::query("INSERT OR REPLACE INTO purge (channel, reason, setter, set_at) VALUES (?, ?, ?, ?)")
+                .bind(&*row.channel)
+                .bind(&*row.reason)
+                .bind(&*row.setter)
+                .bind(row.set_at as i64)
+        }
+        Record::PurgeGone(channel) => sqlx::query("DELETE FROM purge WHERE channel = ?").bind(&**channel),
+        // There is no index for it: it is done rarely, and an index would cost each message.
+        Record::Erased { account, after, before } => {
+            sqlx::query("DELETE FROM message WHERE seq > ? AND seq < ? AND account = ?")
+                .bind(*after as i64)
+                .bind(*before as i64)
+                .bind(&**account)
+        }
         Record::Redacted(seq) => sqlx::query("DELETE FROM message WHERE seq = ?").bind(*seq as i64),
     };
     query.execute(connection).await?;

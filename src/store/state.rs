@@ -1,12 +1,13 @@
 //! The rows that the state is rebuilt from at start, whose tables every database has alike.
 
+use ircv3::mode::Rank;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Database, Error, Executor, IntoArguments, Row};
 
 use crate::server::record::{
-    AccountRow, BanRow, ChannelRow, CodeRow, ConversationRow, CredentialsRow, ListRow, MarkerRow, MetadataRow,
-    PresenceRow, Purpose, SeenRow, Snapshot,
+    AccessRow, AccountRow, BanRow, ChannelRow, CodeRow, ConversationRow, CredentialsRow, ListRow, MarkerRow,
+    MetadataRow, PresenceRow, PurgeRow, Purpose, SeenRow, Snapshot, SuspensionRow,
 };
 
 /// The columns of a row, by their place.
@@ -87,7 +88,7 @@ where
     let channels = all::<DB, _>(
         connection,
         "SELECT folded, name, founder, registered, created, topic, topic_setter, topic_set_at, modes, key, \"limit\", \
-         forward FROM channel ORDER BY folded",
+         forward, transfer FROM channel ORDER BY folded",
         channel,
     )
     .await?;
@@ -125,7 +126,32 @@ where
         ban,
     )
     .await?;
-    Ok(Snapshot { accounts, credentials, codes, channels, lists, seen, markers, metadata, presences, bans, ..begun })
+    let access =
+        all::<DB, _>(connection, "SELECT channel, account, rank FROM access ORDER BY channel, account", access).await?;
+    let suspensions = all::<DB, _>(
+        connection,
+        "SELECT account, reason, setter, set_at, expires FROM suspension ORDER BY account",
+        suspension,
+    )
+    .await?;
+    let purges =
+        all::<DB, _>(connection, "SELECT channel, reason, setter, set_at FROM purge ORDER BY channel", purge).await?;
+    Ok(Snapshot {
+        access,
+        suspensions,
+        purges,
+        accounts,
+        credentials,
+        codes,
+        channels,
+        lists,
+        seen,
+        markers,
+        metadata,
+        presences,
+        bans,
+        ..begun
+    })
 }
 
 /// The conversations, by a statement that gives number, key, and the times of the last text, event and
@@ -207,6 +233,7 @@ fn channel(row: &impl Columns) -> Result<ChannelRow, Error> {
         key: row.maybe_text(9)?.map(Into::into),
         limit: row.maybe_number(10)?.map(|limit| limit as u32),
         forward: row.maybe_text(11)?.map(Into::into),
+        transfer: row.maybe_number(12)?,
     })
 }
 
@@ -217,6 +244,34 @@ fn list(row: &impl Columns) -> Result<ListRow, Error> {
         mask: row.text(2)?.into(),
         setter: row.text(3)?.into(),
         set_at: row.number(4)?,
+    })
+}
+
+fn access(row: &impl Columns) -> Result<AccessRow, Error> {
+    let rank = row.text(2)?.chars().next().and_then(Rank::by_letter);
+    Ok(AccessRow {
+        channel: row.text(0)?.into(),
+        account: row.number(1)?,
+        rank: rank.ok_or_else(|| Error::Decode("a rank that this version does not know".into()))?,
+    })
+}
+
+fn suspension(row: &impl Columns) -> Result<SuspensionRow, Error> {
+    Ok(SuspensionRow {
+        account: row.number(0)?,
+        reason: row.text(1)?.into(),
+        setter: row.text(2)?.into(),
+        set_at: row.number(3)?,
+        expires: row.maybe_number(4)?,
+    })
+}
+
+fn purge(row: &impl Columns) -> Result<PurgeRow, Error> {
+    Ok(PurgeRow {
+        channel: row.text(0)?.into(),
+        reason: row.text(1)?.into(),
+        setter: row.text(2)?.into(),
+        set_at: row.number(3)?,
     })
 }
 

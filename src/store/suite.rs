@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
+use ircv3::mode::Rank;
 use ircv3::sasl::scram::{Credential, Hash};
 use ircv3::{Cap, CapSet};
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
@@ -17,9 +18,9 @@ use crate::limits::STORE_BATCH;
 use crate::server::event::{CallId, ConnId, Event, Returned};
 use crate::server::history::{render, select};
 use crate::server::record::{
-    AccountRow, BanRow, Border, ChannelRow, CodeRow, ConversationRow, Credentials, CredentialsRow, HistoryPage,
-    HistoryQuery, Kind, ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow, Purpose, Range, Reader, Record,
-    SeenRow, Seq, Snapshot, Wanted,
+    AccessRow, AccountRow, AppPassword, BanRow, Border, ChannelRow, CodeRow, ConversationRow, Credentials,
+    CredentialsRow, HistoryPage, HistoryQuery, Kind, ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow,
+    PurgeRow, Purpose, Range, Reader, Record, SeenRow, Seq, Snapshot, SuspensionRow, Wanted,
 };
 use crate::store::bed::Bed;
 use crate::store::{Options, Store, StoreError, Sync, open};
@@ -188,7 +189,8 @@ fn credentials(account: u64, certificates: &str, iterations: u32) -> Credentials
     // The generator of the curve is a point on it, and so somebody's key.
     let key = "A2sX0fLhLEJH+Lzm5WOkQPJ3A32BLeszoPShOUXYmMKW".parse().ok();
     assert!(key.is_some());
-    CredentialsRow { account, credentials: Credentials { scram, certificates, key } }
+    let apps = vec![AppPassword { name: "téléphone".into(), made: iterations.into(), hash: [7; 32] }];
+    CredentialsRow { account, credentials: Credentials { scram, certificates, key, apps } }
 }
 
 fn channel(name: &str) -> ChannelRow {
@@ -203,7 +205,20 @@ fn channel(name: &str) -> ChannelRow {
         key: None,
         limit: None,
         forward: None,
+        transfer: None,
     }
+}
+
+fn access(channel: &str, account: u64, rank: Rank) -> AccessRow {
+    AccessRow { channel: channel.into(), account, rank }
+}
+
+fn suspension(account: u64, expires: Option<u64>) -> SuspensionRow {
+    SuspensionRow { account, reason: "späm".into(), setter: "boss!a@b".into(), set_at: 9, expires }
+}
+
+fn purge(channel: &str, set_at: u64) -> PurgeRow {
+    PurgeRow { channel: channel.into(), reason: "späm".into(), setter: "boss!a@b".into(), set_at }
 }
 
 fn entry(channel: &str, mode: char, mask: &str) -> ListRow {
@@ -256,6 +271,7 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             key: Some("k".into()),
             limit: Some(u32::MAX),
             forward: Some("#Other".into()),
+            transfer: Some(3),
             ..channel("#Full")
         };
         let records = vec![
@@ -313,6 +329,25 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             Record::Ban(Box::new(ban("192.0.2.0/24", 3, None))),
             Record::Ban(Box::new(ban("192.0.2.0/24", 3, Some(u64::from(u32::MAX))))),
             Record::BanGone("gone!*@*".into()),
+            Record::Access(Box::new(access("#full", 1, Rank::Voice))),
+            Record::Access(Box::new(access("#full", 1, Rank::Admin))),
+            Record::Access(Box::new(access("#full", 3, Rank::Op))),
+            Record::Access(Box::new(access("#full", 5, Rank::Op))),
+            Record::Access(Box::new(access("#full", 7, Rank::Op))),
+            Record::Access(Box::new(access("#gone", 1, Rank::Op))),
+            Record::AccessGone("#full".into(), 3),
+            Record::AccountGone(5),
+            Record::ChannelGone("#gone".into()),
+            Record::Suspension(Box::new(suspension(1, None))),
+            Record::Suspension(Box::new(suspension(1, Some(5)))),
+            Record::Suspension(Box::new(suspension(3, None))),
+            Record::Suspension(Box::new(suspension(5, None))),
+            Record::SuspensionGone(3),
+            Record::AccountGone(5),
+            Record::Purge(Box::new(purge("#bad", 1))),
+            Record::Purge(Box::new(purge("#bad", 2))),
+            Record::Purge(Box::new(purge("#good", 2))),
+            Record::PurgeGone("#good".into()),
         ];
         let records: Vec<_> = (1..).zip(records).collect();
         let last = records.last().unwrap().0;
@@ -344,6 +379,9 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
                 .map(|(owner, key, value)| metadata(owner, key, Some(value)))
                 .into(),
             presences: vec![presence(1, "#full:qo #b:")],
+            access: vec![access("#full", 1, Rank::Admin), access("#full", 7, Rank::Op)],
+            suspensions: vec![suspension(1, Some(5))],
+            purges: vec![purge("#bad", 2)],
         };
         assert_eq!(Running::on(&bed.killed()).snapshot, expected, "after a kill");
         running.close();

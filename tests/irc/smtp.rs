@@ -55,6 +55,7 @@ pub enum Manner {
 pub struct Smtp {
     address: SocketAddr,
     letters: Receiver<Letter>,
+    guests: Receiver<()>,
     /// The certificate of its authority, PEM.
     pub authority: String,
 }
@@ -64,6 +65,7 @@ impl Smtp {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, letters) = channel();
+        let (guest, guests) = channel();
         let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -74,6 +76,7 @@ impl Smtp {
             let mut mute = Vec::new();
             for stream in listener.incoming() {
                 let stream = stream.unwrap();
+                let _ = guest.send(());
                 if manner == Manner::Mute {
                     mute.push(stream);
                     continue;
@@ -83,7 +86,7 @@ impl Smtp {
                 thread::spawn(move || drop(serve(stream, manner, &config, &sender)));
             }
         });
-        Smtp { address, letters, authority: cert.pem() }
+        Smtp { address, letters, guests, authority: cert.pem() }
     }
 
     /// Settings of a server that sends its letters here.
@@ -94,6 +97,11 @@ impl Smtp {
             ("ROOST__EMAIL__PROTECTION", protection.to_owned()),
             ("ROOST__EMAIL__SENDER", "Roost <noreply@example.org>".to_owned()),
         ]
+    }
+
+    /// Waits until somebody has connected.
+    pub fn wait_for_a_guest(&self) {
+        self.guests.recv_timeout(PATIENCE).expect("a connection");
     }
 
     /// The next letter.

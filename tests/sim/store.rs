@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, VecDeque};
 use roost::server::event::{CallId, Returned};
 use roost::server::history;
 use roost::server::record::{
-    AccountId, AccountRow, BanRow, ChannelRow, ConversationId, ConversationRow, CredentialsRow, HistoryQuery, ListRow,
-    MarkerRow, MessageRow, MetadataRow, PresenceRow, Record, SeenRow, Seq, Snapshot,
+    AccessRow, AccountId, AccountRow, BanRow, ChannelRow, CodeRow, ConversationId, ConversationRow, CredentialsRow,
+    HistoryQuery, ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow, PurgeRow, Purpose, Record, SeenRow, Seq,
+    Snapshot, SuspensionRow,
 };
 
 use crate::violation::{Invariant, Outcome, broken};
@@ -28,6 +29,10 @@ pub struct Rows {
     metadata: BTreeMap<(Box<str>, Box<str>), Box<str>>,
     bans: Vec<BanRow>,
     presences: BTreeMap<AccountId, PresenceRow>,
+    codes: BTreeMap<(AccountId, Purpose), CodeRow>,
+    access: BTreeMap<(Box<str>, AccountId), AccessRow>,
+    suspensions: BTreeMap<AccountId, SuspensionRow>,
+    purges: BTreeMap<Box<str>, PurgeRow>,
 }
 
 /// A question that waits until what was appended before it is committed.
@@ -108,6 +113,7 @@ impl Store {
         for at in 0..200 {
             let name = format!("#list{at}");
             let row = ChannelRow {
+                transfer: None,
                 folded: name.as_str().into(),
                 name: name.as_str().into(),
                 founder: 1,
@@ -279,6 +285,10 @@ impl Store {
             last_seq: self.last_seq(),
             accounts: self.disk.accounts.values().cloned().collect(),
             credentials: self.disk.credentials.values().cloned().collect(),
+            codes: self.disk.codes.values().cloned().collect(),
+            access: self.disk.access.values().cloned().collect(),
+            suspensions: self.disk.suspensions.values().cloned().collect(),
+            purges: self.disk.purges.values().cloned().collect(),
             channels: self.disk.channels.values().cloned().collect(),
             lists: self.disk.lists.values().cloned().collect(),
             conversations: conversations
@@ -331,6 +341,9 @@ impl Rows {
                 self.markers.retain(|(account, _), _| *account != id);
                 self.metadata.retain(|(owner, _), _| **owner != *format!("${id}"));
                 self.presences.remove(&id);
+                self.codes.retain(|(account, _), _| *account != id);
+                self.access.retain(|(_, account), _| *account != id);
+                self.suspensions.remove(&id);
             }
             Record::Credentials(row) => {
                 self.credentials.insert(row.account, *row);
@@ -341,6 +354,7 @@ impl Rows {
             Record::ChannelGone(folded) => {
                 self.channels.remove(&folded);
                 self.lists.retain(|(channel, _, _), _| *channel != folded);
+                self.access.retain(|(channel, _), _| *channel != folded);
                 self.metadata.retain(|(owner, _), _| *owner != folded);
             }
             Record::ListEntry(row) => {
@@ -374,6 +388,34 @@ impl Rows {
             }
             Record::Redacted(seq) => {
                 self.messages.remove(&seq);
+            }
+            Record::Code(row) => {
+                self.codes.insert((row.account, row.purpose), *row);
+            }
+            Record::CodeGone(account, purpose) => {
+                self.codes.remove(&(account, purpose));
+            }
+            Record::Access(row) => {
+                self.access.insert((row.channel.clone(), row.account), *row);
+            }
+            Record::AccessGone(channel, account) => {
+                self.access.remove(&(channel, account));
+            }
+            Record::Suspension(row) => {
+                self.suspensions.insert(row.account, *row);
+            }
+            Record::SuspensionGone(account) => {
+                self.suspensions.remove(&account);
+            }
+            Record::Purge(row) => {
+                self.purges.insert(row.channel.clone(), *row);
+            }
+            Record::PurgeGone(channel) => {
+                self.purges.remove(&channel);
+            }
+            Record::Erased { account, after, before } => {
+                self.messages
+                    .retain(|seq, row| row.account.as_ref() != Some(&account) || *seq <= after || *seq >= before);
             }
         }
     }

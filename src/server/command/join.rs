@@ -11,6 +11,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::limits;
 use crate::server::change::{Change, Happened};
+use crate::server::command::services::chanserv::ranks_of;
 use crate::server::command::{away, chathistory, markread, metadata, mode, names, printable, topic};
 use crate::server::frame::{Form, Frame, Tagged};
 use crate::server::network::{ChannelId, UserId};
@@ -62,6 +63,11 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, given: &str, key: Opt
     let user = ctx.me();
     let mut given = given;
     let forwarded: Arc<str>;
+    if let Some(purge) = server.network.purge(given) {
+        let text = format!("Cannot join channel (it is closed for good: {})", purge.reason);
+        ctx.reply.numeric(Numeric::ERR_BANNEDFROMCHAN, &[given], Some(&text));
+        return;
+    }
     if let Some(id) = server.network.channel_by_name(given) {
         if server.network.channels[id].members.contains_key(&user) {
             // A phone that comes back to its session joins again and waits for this answer.
@@ -102,16 +108,12 @@ pub fn enter(server: &mut Server, ctx: &mut Ctx, seq: Seq, given: &str) {
     let (id, empty) = server.channel_or_new(given);
     let channel = &server.network.channels[id];
     let account = server.network.users[user].account;
-    let mut ranks = Ranks::default();
-    match channel.founder {
-        Some(founder) if account == Some(founder) => {
-            ranks.insert(Rank::Founder);
-            ranks.insert(Rank::Op);
-        }
+    let ranks = match channel.standing(account) {
+        Some(standing) => ranks_of(standing),
         // Whoever comes into a permanent channel finds it as it was left.
-        None if empty && !channel.modes.has('P') => ranks.insert(Rank::Op),
-        _ => {}
-    }
+        None if channel.founder.is_none() && empty && !channel.modes.has('P') => Ranks::of(Rank::Op),
+        None => Ranks::default(),
+    };
     server.add_member(id, user, ranks);
     if empty && server.network.channels[id].founder.is_none() {
         server.notify(About::Channels, |server| {

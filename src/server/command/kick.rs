@@ -68,7 +68,8 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, nick: &st
     expel(server, ctx, seq, channel, target, reason);
 }
 
-fn expel(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: ChannelId, target: UserId, reason: &str) {
+/// Takes someone out of a channel.
+pub fn expel(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: ChannelId, target: UserId, reason: &str) {
     let user = ctx.me();
     let nick = server.network.users[target].nick.clone();
     let mut line = Vec::with_capacity(128);

@@ -9,7 +9,6 @@ pub mod cap;
 pub mod chathistory;
 pub mod connection;
 pub mod control;
-pub mod credentials;
 pub mod force;
 pub mod help;
 pub mod info;
@@ -49,6 +48,7 @@ pub mod whois;
 use ircv3::Message;
 use ircv3::numeric::Numeric;
 
+use crate::server::command::services::nickserv::credentials;
 use crate::server::event::Returned;
 use crate::server::login::Attempt;
 use crate::server::network::ChannelId;
@@ -99,7 +99,7 @@ commands! {
     "AWAY" 0 Registered away::run, "[message]", "Says that you are away, or back.";
     "BATCH" 1 Registered batch::run, "+reference draft/multiline target | -reference", "Begins and ends a message of several lines.";
     "CAP" 0 Always cap::run, "LS|LIST|REQ|END [parameters]", "Negotiates capabilities.";
-    "CHANSERV" 1 Registered services::chanserv, "command [parameters]", "Registers channels.";
+    "CHANSERV" 1 Registered services::chanserv, "command [parameters]", "Registers channels; CHANSERV HELP lists its commands.";
     "CHATHISTORY" 1 Registered chathistory::run, "LATEST|BEFORE|AFTER|AROUND|BETWEEN|TARGETS parameters", "Reads what was said.";
     "CHGHOST" 2 Operator(Vhost) vhost::chghost, "nick host", "Changes the host that others see of someone.";
     "CS" 1 Registered services::chanserv, "command [parameters]", "As CHANSERV.";
@@ -128,7 +128,7 @@ commands! {
     "MOTD" 0 Registered info::motd_command, "[server]", "The message of the day.";
     "NAMES" 0 Registered names::run, "[channel[,channel...]]", "Who is in a channel.";
     "NICK" 0 Always nick::run, "nick", "Takes a nick.";
-    "NICKSERV" 1 Registered services::nickserv, "command [parameters]", "Registers and identifies accounts.";
+    "NICKSERV" 1 Registered services::nickserv, "command [parameters]", "Accounts; NICKSERV HELP lists its commands.";
     "NOTICE" 0 Registered message::notice, "target[,target...] text", "Says something that nothing answers by itself.";
     "NPC" 3 Registered relaymsg::npc, "channel name text", "Speaks for a character of a game.";
     "NPCA" 3 Registered relaymsg::npca, "channel name text", "Acts for a character of a game.";
@@ -276,6 +276,8 @@ pub enum Pending {
     SetPassword {
         /// The account.
         account: AccountId,
+        /// The code that it was asked for with, if any.
+        code: Option<Box<str>>,
     },
     /// OPER.
     Oper {
@@ -310,7 +312,9 @@ pub fn resume(server: &mut Server, ctx: &mut Ctx, pending: Pending, returned: Re
         }
         Pending::VerificationMail { account, by } => verify::mailed(server, ctx, account, by, &returned),
         Pending::CodeMail { email } => verify::code_mailed(ctx, &email, &returned),
-        Pending::SetPassword { account } => credentials::password_hashed(server, ctx, account, returned),
+        Pending::SetPassword { account, code } => {
+            credentials::password_hashed(server, ctx, account, code.as_deref(), returned);
+        }
         Pending::WebIrc(spoken) => webirc::verified(server, ctx, *spoken, verified, busy),
         Pending::Oper { name } => oper::verified(server, ctx, &name, verified),
         Pending::Reload => control::rehashed(ctx, &returned),

@@ -169,8 +169,8 @@ pub fn kill(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         server.close_labelled(conn, &quit, &quit, label);
     }
     // Who is always on would stay.
-    if server.network.user_by_nick(&nick) == Some(target) && server.network.users[target].sessions.is_empty() {
-        server.submit_alone(Change::Quit { user: target, reason: &quit, shown: None });
+    if server.network.user_by_nick(&nick) == Some(target) {
+        server.end_user(target, &quit);
     }
 }
 

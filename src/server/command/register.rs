@@ -9,7 +9,8 @@ use crate::accounts::Secrets;
 use crate::limits;
 use crate::server::action::Call;
 use crate::server::change::Change;
-use crate::server::command::{Pending, credentials, printable, services, verify};
+use crate::server::command::services::nickserv::credentials;
+use crate::server::command::{Pending, printable, services, verify};
 use crate::server::event::Returned;
 use crate::server::login::Door;
 use crate::server::notice::About;
@@ -18,11 +19,12 @@ use crate::server::record::{AccountRow, Purpose, Record, Seq};
 use crate::server::{Ctx, Server};
 
 /// Why an account may not be made: the code of FAIL and words for people.
-struct Refused {
+#[derive(Debug)]
+pub struct Refused {
     /// As in the registry of standard replies.
-    code: &'static str,
+    pub code: &'static str,
     /// What was wrong and what would be right.
-    text: String,
+    pub text: String,
 }
 
 /// REGISTER
@@ -134,7 +136,10 @@ fn may_make(server: &Server, ctx: &Ctx, account: &str, by: By) -> Result<(), Ref
 }
 
 /// Whether this address will do; without mail, any will that looks like one.
-fn judge_email(server: &Server, email: Option<&str>, by: By) -> Result<(), Refused> {
+///
+/// # Errors
+/// What is wrong with it.
+pub fn judge_email(server: &Server, email: Option<&str>, by: By) -> Result<(), Refused> {
     let refuse = |code, text: String| Err(Refused { code, text });
     let required = by != By::Operator && server.settings.mail.as_ref().is_some_and(|mail| mail.required);
     match email {
@@ -233,7 +238,7 @@ pub fn apply(
     }
     if let (Some(code), Some(email)) = (code, email) {
         let pending = Pending::VerificationMail { account: id, by };
-        server.put_code(ctx, seq, (id, Purpose::Register), email, code, pending);
+        server.put_code(ctx, seq, (id, Purpose::Register), email, code, Some(pending));
         return;
     }
     ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));

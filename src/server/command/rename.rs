@@ -90,10 +90,14 @@ fn move_rows(server: &mut Server, seq: Seq, id: ChannelId, new: &str) {
     let channel = &server.network.channels[id];
     if channel.founder.is_some() {
         let lists: Vec<ListRow> = channel.list_rows();
+        let access = channel.access_rows();
         server.keep(seq, Record::ChannelGone(old.as_str().into()));
         server.keep_channel(id, seq);
         for row in lists {
             server.keep(seq, Record::ListEntry(Box::new(row)));
+        }
+        for row in access {
+            server.keep(seq, Record::Access(Box::new(row)));
         }
         super::metadata::keep_channel(server, seq, id);
     }

@@ -78,9 +78,7 @@ pub fn mailed(server: &mut Server, ctx: &mut Ctx, account: AccountId, by: By, re
     let (name, email) = (row.name.clone(), code.email.clone());
     let (code, text) = match returned {
         Returned::Mailed(Ok(())) => {
-            if let Some(registration) =
-                server.session_mut(ctx.conn).and_then(|session| session.registration.as_mut())
-            {
+            if let Some(registration) = server.session_mut(ctx.conn).and_then(|session| session.registration.as_mut()) {
                 registration.awaits_code = true;
             }
             let text = format!("A code was sent to {email}; give it with VERIFY {name} <code>");
@@ -126,7 +124,7 @@ pub fn apply_again(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: Accoun
     let purpose = Purpose::Register;
     let Some(email) = server.network.code(account, purpose).map(|row| row.email.clone()) else { return };
     let pending = Pending::CodeMail { email: veiled(&email).into() };
-    server.put_code(ctx, seq, (account, purpose), &email, code, pending);
+    server.put_code(ctx, seq, (account, purpose), &email, code, Some(pending));
 }
 
 /// The letter with another code has gone out, or could not.

@@ -7,19 +7,11 @@ use crate::limits;
 use crate::server::action::Call;
 use crate::server::change::{Change, CredentialChange};
 use crate::server::command::Pending;
-use crate::server::command::services::{keep_account, say, usage};
+use crate::server::command::services::nickserv::apppass;
+use crate::server::command::services::{keep_account, own_account, say, usage_of};
 use crate::server::event::Returned;
-use crate::server::record::{AccountId, Credentials, CredentialsRow, Record, Seq};
+use crate::server::record::{AccountId, Credentials, CredentialsRow, Purpose, Record, Seq};
 use crate::server::{Ctx, Server};
-
-/// The account that the sender is logged in to, or a word that it is not.
-fn own_account(server: &Server, ctx: &mut Ctx) -> Option<AccountId> {
-    let account = server.session(ctx.conn).and_then(|session| session.account);
-    if account.is_none() {
-        say(ctx, "NickServ", "Log in first");
-    }
-    account
-}
 
 /// PASSWD
 pub fn passwd(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
@@ -28,24 +20,36 @@ pub fn passwd(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
         [new, again] if new == again && new.len() <= limits::PASSWORD_LEN => {
             let iterations = server.settings.scram_iterations;
             let call = Call::Hash { password: (*new).into(), iterations };
-            server.call(ctx, call, Pending::SetPassword { account });
+            server.call(ctx, call, Pending::SetPassword { account, code: None });
         }
         [_, _] => say(ctx, "NickServ", "The two passwords differ, or are too long"),
-        _ => usage(ctx, "NickServ", "PASSWD <new password> <new password>"),
+        _ => usage_of(ctx, "NickServ", "PASSWD"),
     }
 }
 
-/// PASSWD's password was hashed.
-pub fn password_hashed(server: &mut Server, ctx: &mut Ctx, account: AccountId, returned: Returned) {
+/// The password of PASSWD, or of RESETPASS with its code, was hashed.
+pub fn password_hashed(server: &mut Server, ctx: &mut Ctx, account: AccountId, code: Option<&str>, returned: Returned) {
     let Returned::Hashed(secrets) = returned else {
         say(ctx, "NickServ", "The server has too many passwords to hash; try again");
         return;
     };
-    server.submit(ctx, Change::Password { account, secrets: &secrets });
+    server.submit(ctx, Change::Password { account, secrets: &secrets, code });
 }
 
-/// Gives an account another password.
-pub fn apply_password(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, secrets: &Secrets) {
+/// Gives an account another password; with a code, where it still is the right one.
+pub fn apply_password(
+    server: &mut Server,
+    ctx: &mut Ctx,
+    seq: Seq,
+    account: AccountId,
+    secrets: &Secrets,
+    code: Option<&str>,
+) {
+    if code.is_some_and(|code| server.network.code(account, Purpose::Password).is_none_or(|row| *row.code != *code)) {
+        say(ctx, "NickServ", "The code was used, or is over");
+        return;
+    }
+    server.use_code(seq, account, Purpose::Password);
     if keep_account(server, ctx, seq, account, |row| row.password = secrets.hash.clone()) {
         keep(server, ctx, seq, account, |kept| kept.scram = secrets.scram.clone());
         say(ctx, "NickServ", "Password changed");
@@ -54,7 +58,6 @@ pub fn apply_password(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: Acc
 
 /// CERT
 pub fn cert(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
-    const SYNTAX: &str = "CERT ADD [fingerprint] | CERT DEL <fingerprint> | CERT LIST";
     let Some(account) = own_account(server, ctx) else { return };
     let verb = rest.first().map(|verb| verb.to_ascii_uppercase()).unwrap_or_default();
     let fingerprint = rest.get(1).map(|text| fingerprint(text));
@@ -84,7 +87,7 @@ pub fn cert(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
                 say(ctx, "NickServ", certificate);
             }
         }
-        _ => usage(ctx, "NickServ", SYNTAX),
+        _ => usage_of(ctx, "NickServ", "CERT"),
     }
 }
 
@@ -150,6 +153,8 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, c
                 say(ctx, "NickServ", &format!("Your account has no certificate {fingerprint}"));
             }
         }
+        CredentialChange::AddApp(app, password) => apppass::apply_add(server, ctx, seq, account, app, password),
+        CredentialChange::RemoveApp(name) => apppass::apply_remove(server, ctx, seq, account, name),
         CredentialChange::Key(key) => {
             keep(server, ctx, seq, account, |kept| kept.key = key.clone());
             let text = match key {

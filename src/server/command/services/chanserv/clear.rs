@@ -1,0 +1,73 @@
+//! ChanServ CLEAR: a channel begins anew.
+
+use crate::server::change::Change;
+use crate::server::command::kick;
+use crate::server::command::services::chanserv::{change_ranks, own_channel, ranks_of};
+use crate::server::command::services::{say, usage_of};
+use crate::server::network::UserId;
+use crate::server::record::{Record, Seq};
+use crate::server::{Ctx, Server};
+
+/// What of a channel is cleared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Everyone but the sender.
+    Users,
+    /// What AMODE gave, and the lists.
+    Access,
+}
+
+/// CLEAR
+pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    let what = match params[1].to_ascii_uppercase().as_str() {
+        "USERS" => What::Users,
+        "ACCESS" => What::Access,
+        _ => return usage_of(ctx, "ChanServ", "CLEAR"),
+    };
+    server.submit(ctx, Change::ClearChannel { channel: params[0], what });
+}
+
+/// Clears it.
+pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: &str, what: What) {
+    let Some(id) = own_channel(server, ctx, channel) else { return };
+    let title = server.network.channels[id].name.clone();
+    match what {
+        What::Users => {
+            let members: Vec<UserId> =
+                server.network.channels[id].members.keys().copied().filter(|user| Some(*user) != ctx.user).collect();
+            let count = members.len();
+            for user in members {
+                kick::expel(server, ctx, seq, id, user, "The channel was cleared by its founder");
+            }
+            say(ctx, "ChanServ", &format!("{count} people were removed from {title}"));
+        }
+        What::Access => {
+            let channel = &mut server.network.channels[id];
+            let folded: Box<str> = channel.folded.as_str().into();
+            let rows = channel.list_rows();
+            for list in ['b', 'e', 'I'] {
+                if let Some(list) = channel.list_mut(list) {
+                    list.clear();
+                }
+            }
+            let access = std::mem::take(&mut channel.access);
+            let members: Vec<UserId> = channel.members.keys().copied().collect();
+            for row in &rows {
+                server.keep(seq, Record::ListEntryGone(folded.clone(), row.mode, row.mask.clone()));
+            }
+            for account in access.keys() {
+                server.keep(seq, Record::AccessGone(folded.clone(), *account));
+            }
+            let after = server.wait_for(seq);
+            ctx.reply.after = ctx.reply.after.max(after);
+            let text = format!("{title}: {} entries of lists and {} of AMODE are gone", rows.len(), access.len());
+            say(ctx, "ChanServ", &text);
+            for user in members {
+                let Some(was) = server.network.users[user].account.and_then(|account| access.get(&account)) else {
+                    continue;
+                };
+                change_ranks(server, ctx, (id, user), ranks_of(*was), false, after);
+            }
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! ChanServ: registered channels, and who is what in them.
+
+pub mod amode;
+pub mod clear;
+pub mod howtoban;
+pub mod info;
+pub mod op;
+pub mod purge;
+pub mod register;
+pub mod transfer;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ircv3::message::{cut, write_line};
+use ircv3::mode::{Rank, Ranks};
+
+use crate::server::command::services::{Row, own_account, rows, say};
+use crate::server::command::{join, mode};
+use crate::server::frame::Frame;
+use crate::server::network::{ChannelId, UserId};
+use crate::server::policy;
+use crate::server::record::{AccountId, Record, Seq};
+use crate::server::{Ctx, Server};
+
+/// Its commands, by name.
+pub const ROWS: &[Row] = rows! {
+    "AMODE", 1 LoggedIn amode::run, "<#channel> [+|-letter account]",
+        "lists or changes what accounts are in your channel whenever they join",
+        "Letters: a (admin), o (operator), h (halfop), v (voice); give those below your own";
+    "CLEAR", 2 LoggedIn clear::run, "<#channel> USERS|ACCESS",
+        "USERS removes everyone from your channel, ACCESS everything of AMODE and all lists";
+    "DEOP", 1 LoggedIn op::deop, "<#channel> [nick]",
+        "takes operator from someone, or from you";
+    "DEVOICE", 1 LoggedIn op::devoice, "<#channel> [nick]",
+        "takes voice from someone, or from you";
+    "DROP" | "UNREGISTER", 1 LoggedIn register::drop, "<#channel>",
+        "ends the registration of your channel";
+    "HOWTOBAN", 2 LoggedIn howtoban::run, "<#channel> <nick>",
+        "says which ban keeps someone out";
+    "INFO", 1 Anyone info::info, "<#channel>",
+        "tells about a channel";
+    "LIST", 0 Operator(Ban) info::list, "[mask]",
+        "lists registered channels";
+    "OP", 1 LoggedIn op::op, "<#channel> [nick]",
+        "makes you, or someone else, operator of your channel",
+        "For its founder, and for accounts that AMODE has given operator";
+    "PURGE", 1 Operator(Ban) purge::run, "ADD <#channel> [reason] | DEL <#channel> | LIST",
+        "closes a channel for good: nobody may join it or register it";
+    "REGISTER", 1 Anyone register::register, "<#channel>",
+        "registers a channel that you are operator of";
+    "TRANSFER", 2 LoggedIn transfer::run, "<#channel> <account> [code] | ACCEPT <#channel> | CANCEL <#channel>",
+        "gives your channel to another account, which has to accept it",
+        "Without a code you are told the code to confirm it with";
+    "VOICE", 1 LoggedIn op::voice, "<#channel> [nick]",
+        "gives you, or someone else, voice in your channel";
+};
+
+/// What it speaks as.
+const SOURCE: &str = "ChanServ!ChanServ@services";
+
+/// The channel that a command names, if the client may know of it.
+fn channel_named(server: &Server, ctx: &mut Ctx, name: &str) -> Option<ChannelId> {
+    let seen = policy::channel_seen(&server.network, ctx.me(), name);
+    if seen.is_none() {
+        say(ctx, "ChanServ", &format!("There is no channel {:?}", cut(name, 64)));
+    }
+    seen
+}
+
+/// The channel that a command names, if it is registered to the sender's account.
+fn own_channel(server: &Server, ctx: &mut Ctx, name: &str) -> Option<ChannelId> {
+    let id = channel_named(server, ctx, name)?;
+    let channel = &server.network.channels[id];
+    let account = server.network.users[ctx.me()].account;
+    if channel.founder.is_none() || channel.founder != account {
+        let text = format!("Channel {} is not registered to your account", channel.name);
+        say(ctx, "ChanServ", &text);
+        return None;
+    }
+    Some(id)
+}
+
+/// The channel that a command names, if the sender's account is at least this in it.
+fn channel_with(server: &Server, ctx: &mut Ctx, name: &str, least: Rank) -> Option<(ChannelId, Rank)> {
+    let id = channel_named(server, ctx, name)?;
+    let channel = &server.network.channels[id];
+    let standing = channel.standing(own_account(server, ctx)).filter(|rank| *rank >= least);
+    if standing.is_none() {
+        let text = format!("Your account has no such rights in {}; AMODE of its founder's gives them", channel.name);
+        say(ctx, "ChanServ", &text);
+    }
+    Some((id, standing?))
+}
+
+/// The account of this name, or a word that there is none.
+fn account_named(server: &Server, ctx: &mut Ctx, name: &str) -> Option<(AccountId, Arc<str>)> {
+    let row = server.network.account_by_name(name).filter(|row| row.verified);
+    if row.is_none() {
+        say(ctx, "ChanServ", &format!("There is no account {:?}", cut(name, 64)));
+    }
+    row.map(|row| (row.id, row.name.clone()))
+}
+
+/// Gives a member ranks or takes them, and shows it; whether that changed anything.
+fn change_ranks(
+    server: &mut Server,
+    ctx: &mut Ctx,
+    (id, user): (ChannelId, UserId),
+    ranks: Ranks,
+    give: bool,
+    after: Seq,
+) -> bool {
+    let nick = server.network.users[user].nick.clone();
+    let channel = &mut server.network.channels[id];
+    let Some(own) = channel.members.get_mut(&user) else { return false };
+    let mut letters = String::new();
+    for rank in ranks.iter().filter(|rank| own.has(*rank) != give).collect::<Vec<_>>() {
+        if give {
+            own.insert(rank);
+        } else {
+            own.remove(rank);
+        }
+        letters.push(rank.letter());
+    }
+    if letters.is_empty() {
+        return false;
+    }
+    if give {
+        join::distinguish(server, id, user);
+    }
+    let after = after.max(server.keep_presence(user));
+    let modes = format!("{}{letters}", if give { '+' } else { '-' });
+    let name = server.network.channels[id].name.clone();
+    let mut params: Vec<&str> = vec![&name, &modes];
+    params.extend(letters.chars().map(|_| &*nick));
+    let mut line = Vec::with_capacity(96);
+    write_line(&mut line, SOURCE, "MODE", &params, None);
+    announce(server, ctx, id, after, Bytes::from(line));
+    if give {
+        mode::show_hidden(server, id, user);
+    }
+    true
+}
+
+/// The ranks that a member has who comes in with this standing.
+pub fn ranks_of(standing: Rank) -> Ranks {
+    let mut ranks = Ranks::of(standing);
+    if standing > Rank::Op {
+        ranks.insert(Rank::Op);
+    }
+    ranks
+}
+
+/// `+r` or `-r`.
+fn announce_registered(server: &mut Server, ctx: &mut Ctx, id: ChannelId, after: Seq, modes: &str) {
+    let mut line = Vec::with_capacity(64);
+    write_line(&mut line, SOURCE, "MODE", &[&server.network.channels[id].name, modes], None);
+    announce(server, ctx, id, after, Bytes::from(line));
+}
+
+/// MODE to the channel and to the sender if it is in it.
+fn announce(server: &mut Server, ctx: &mut Ctx, id: ChannelId, after: Seq, line: Bytes) {
+    let mut frame = Frame::plain(server.clock(), line);
+    frame.after = after;
+    let frame = Arc::new(frame);
+    server.frame_to_channel(id, frame.clone(), Some(ctx.conn));
+    if ctx.user.is_some_and(|user| server.network.channels[id].members.contains_key(&user)) {
+        ctx.reply.frame(&frame);
+    }
+}
+
+/// Ends the registration of a channel, and shows it.
+fn release(server: &mut Server, ctx: &mut Ctx, seq: Seq, id: ChannelId) {
+    let channel = &mut server.network.channels[id];
+    channel.founder = None;
+    channel.transfer = None;
+    channel.access.clear();
+    let folded = channel.folded.clone();
+    server.keep(seq, Record::ChannelGone(folded.as_str().into()));
+    let after = server.wait_for(seq);
+    ctx.reply.after = ctx.reply.after.max(after);
+    announce_registered(server, ctx, id, after, "-r");
+}
+
+/// An account is no more: nor are its channels registered, nor is it anything in others.
+pub fn forget_account(server: &mut Server, seq: Seq, account: AccountId) {
+    let mut nobody = server.ctx(crate::server::event::ConnId::NONE, None);
+    let all: Vec<ChannelId> = server.network.channels.iter().map(|(id, _)| id).collect();
+    for id in all {
+        let channel = &mut server.network.channels[id];
+        if channel.transfer == Some(account) {
+            channel.transfer = None;
+            server.keep_channel(id, seq);
+        }
+        let channel = &mut server.network.channels[id];
+        if channel.founder == Some(account) {
+            release(server, &mut nobody, seq, id);
+            server.network.drop_channel_if_empty(id);
+        } else if channel.access.remove(&account).is_some() {
+            let folded = channel.folded.as_str().into();
+            server.keep(seq, Record::AccessGone(folded, account));
+        }
+    }
+}

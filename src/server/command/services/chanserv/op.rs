@@ -1,0 +1,80 @@
+//! ChanServ OP, DEOP, VOICE and DEVOICE: ranks of those who are there, by what the sender's account is.
+
+use ircv3::message::cut;
+use ircv3::mode::{Rank, Ranks};
+
+use crate::server::change::Change;
+use crate::server::command::services::chanserv::{change_ranks, channel_with, ranks_of};
+use crate::server::command::services::say;
+use crate::server::{Ctx, Server};
+
+/// A rank that ChanServ is to give to a member, or to take.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// The channel.
+    pub channel: &'a str,
+    /// Whose; `None`: the sender's.
+    pub nick: Option<&'a str>,
+    /// Operator or voice.
+    pub rank: Rank,
+    /// Whether it is given.
+    pub give: bool,
+}
+
+/// OP
+pub fn op(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    submit(server, ctx, params, Rank::Op, true);
+}
+
+/// DEOP
+pub fn deop(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    submit(server, ctx, params, Rank::Op, false);
+}
+
+/// VOICE
+pub fn voice(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    submit(server, ctx, params, Rank::Voice, true);
+}
+
+/// DEVOICE
+pub fn devoice(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    submit(server, ctx, params, Rank::Voice, false);
+}
+
+fn submit(server: &mut Server, ctx: &mut Ctx, params: &[&str], rank: Rank, give: bool) {
+    let given = Given { channel: params[0], nick: params.get(1).copied(), rank, give };
+    server.submit(ctx, Change::ServiceRank(&given));
+}
+
+/// Gives a rank to a member or takes it.
+pub fn apply(server: &mut Server, ctx: &mut Ctx, given: &Given<'_>) {
+    let least = if given.rank == Rank::Voice { Rank::Halfop } else { given.rank };
+    let Some((id, standing)) = channel_with(server, ctx, given.channel, least) else { return };
+    let name = server.network.channels[id].name.clone();
+    let user = match given.nick {
+        Some(nick) => server.network.user_by_nick(nick),
+        None => ctx.user,
+    };
+    let member = user.filter(|user| server.network.channels[id].members.contains_key(user));
+    let Some(user) = member else {
+        let who = given.nick.map_or("You are".to_owned(), |nick| format!("{:?} is", cut(nick, 64)));
+        say(ctx, "ChanServ", &format!("{who} not in {name}"));
+        return;
+    };
+    let ranks = match given.rank {
+        Rank::Op if Some(user) == ctx.user && given.give => ranks_of(standing),
+        rank => Ranks::of(rank),
+    };
+    if !given.give
+        && Some(user) != ctx.user
+        && server.network.channels[id].ranks(user).and_then(Ranks::highest) > Some(standing)
+    {
+        say(ctx, "ChanServ", &format!("They have a higher rank in {name} than your account"));
+        return;
+    }
+    if !change_ranks(server, ctx, (id, user), ranks, given.give, 0) {
+        let nick = server.network.users[user].nick.clone();
+        let text = if given.give { "has that rank already" } else { "has no such rank" };
+        say(ctx, "ChanServ", &format!("{nick} {text} in {name}"));
+    }
+}

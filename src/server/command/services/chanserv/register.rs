@@ -1,0 +1,77 @@
+//! ChanServ REGISTER and DROP.
+
+use ircv3::mode::Rank;
+
+use crate::server::change::Change;
+use crate::server::command::metadata;
+use crate::server::command::services::chanserv::{
+    announce_registered, change_ranks, channel_named, own_channel, ranks_of, release,
+};
+use crate::server::command::services::say;
+use crate::server::notice::About;
+use crate::server::record::{Record, Seq};
+use crate::server::{Ctx, Server};
+
+/// REGISTER
+pub fn register(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    server.submit(ctx, Change::RegisterChannel { channel: params[0] });
+}
+
+/// DROP
+pub fn drop(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    server.submit(ctx, Change::DropChannel { channel: params[0] });
+}
+
+/// Registers a channel to the sender's account, where it may.
+pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
+    let Some(id) = channel_named(server, ctx, name) else { return };
+    if !server.is_open_to_registrations() {
+        say(ctx, "ChanServ", "Channels cannot be registered now; try again later");
+        return;
+    }
+    let Some(account) = server.network.users[ctx.me()].account else {
+        say(ctx, "ChanServ", "Log in first: a channel belongs to an account");
+        return;
+    };
+    let channel = &server.network.channels[id];
+    let name = channel.name.clone();
+    if !server.settings.channel_registration {
+        say(ctx, "ChanServ", "Channels cannot be registered on this server");
+        return;
+    }
+    if channel.founder.is_some() {
+        say(ctx, "ChanServ", &format!("Channel {name} is registered already"));
+        return;
+    }
+    if !channel.ranks(ctx.me()).is_some_and(|ranks| ranks.at_least(Rank::Op)) {
+        say(ctx, "ChanServ", &format!("Only an operator of {name} can register it"));
+        return;
+    }
+    let registered = server.clock();
+    let channel = &mut server.network.channels[id];
+    channel.founder = Some(account);
+    channel.registered = registered;
+    let lists = channel.list_rows();
+    let after = server.keep_channel(id, seq);
+    let by = server.network.users[ctx.me()].source.clone();
+    server.notify(About::Channels, |_| format!("{name} was registered by {by}"));
+    metadata::keep_channel(server, seq, id);
+    for row in lists {
+        server.keep(seq, Record::ListEntry(Box::new(row)));
+    }
+    ctx.reply.after = ctx.reply.after.max(after);
+    say(ctx, "ChanServ", &format!("Channel {name} is registered"));
+    announce_registered(server, ctx, id, after, "+r");
+    let user = ctx.me();
+    change_ranks(server, ctx, (id, user), ranks_of(Rank::Founder), true, after);
+}
+
+/// Ends the registration of the sender's channel.
+pub fn apply_drop(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
+    let Some(id) = own_channel(server, ctx, name) else { return };
+    let name = server.network.channels[id].name.clone();
+    release(server, ctx, seq, id);
+    server.notify(About::Channels, |_| format!("{name} is no longer registered"));
+    say(ctx, "ChanServ", &format!("Channel {name} is no longer registered"));
+    server.network.drop_channel_if_empty(id);
+}

@@ -1,0 +1,280 @@
+//! NickServ and ChanServ: accounts and channels for clients without the commands of IRCv3. Each is a table of
+//! commands; every check that all of them share is made here, and HELP comes from the tables.
+
+pub mod chanserv;
+pub mod nickserv;
+
+use ircv3::Message;
+use ircv3::message::cut;
+use ircv3::numeric::Numeric;
+
+use crate::server::command::oper;
+use crate::server::record::{AccountId, AccountRow, Record, Seq};
+use crate::server::right::Right;
+use crate::server::session::Session;
+use crate::server::{Ctx, Server};
+
+/// Who may use a command of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Everyone.
+    Anyone,
+    /// Those who are logged in.
+    LoggedIn,
+    /// Operators with this right. It is in the audit log.
+    Operator(Right),
+}
+
+/// A command of a service: one row of its table.
+pub struct Row {
+    /// Its name and what else it is called, in capitals.
+    pub names: &'static [&'static str],
+    /// The fewest parameters.
+    pub min_params: usize,
+    /// Who may use it.
+    pub who: Who,
+    /// Its parameters.
+    pub syntax: &'static str,
+    /// What it does: a line for HELP, and more for HELP with its name.
+    pub help: &'static [&'static str],
+    run: fn(&mut Server, &mut Ctx, &[&str]),
+}
+
+macro_rules! rows {
+    ($($($name:literal)|+, $min:literal $who:ident $(($right:ident))? $run:path, $syntax:literal, $($help:literal),+;)+) => {
+        &[$($crate::server::command::services::Row {
+            names: &[$($name),+],
+            min_params: $min,
+            who: $crate::server::command::services::Who::$who $(($crate::server::right::Right::$right))?,
+            syntax: $syntax,
+            help: &[$($help),+],
+            run: $run,
+        }),+]
+    };
+}
+pub(crate) use rows;
+
+/// A service.
+pub struct Service {
+    /// Its nick.
+    pub name: &'static str,
+    /// Its commands, by name.
+    pub rows: &'static [Row],
+}
+
+/// All services.
+pub const SERVICES: &[Service] =
+    &[Service { name: "ChanServ", rows: chanserv::ROWS }, Service { name: "NickServ", rows: nickserv::ROWS }];
+
+/// NICKSERV, NS
+pub fn nickserv(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    let text = words(line);
+    message(server, ctx, "NickServ", &text);
+}
+
+/// CHANSERV, CS
+pub fn chanserv(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    let text = words(line);
+    message(server, ctx, "ChanServ", &text);
+}
+
+fn words(line: &Message) -> String {
+    line.params().collect::<Vec<_>>().join(" ")
+}
+
+/// A PRIVMSG to a service.
+pub fn message(server: &mut Server, ctx: &mut Ctx, service: &str, text: &str) {
+    // A target before this one in the same PRIVMSG has the line's label and waits for its answer.
+    if server.session(ctx.conn).is_some_and(Session::is_busy) {
+        return;
+    }
+    let Some(service) = SERVICES.iter().find(|other| other.name.eq_ignore_ascii_case(service)) else {
+        ctx.reply.numeric(Numeric::ERR_NOSUCHNICK, &[service], Some("No such service on this server"));
+        return;
+    };
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let (verb, params) = words.split_first().map_or(("HELP", &[][..]), |(verb, params)| (*verb, params));
+    if verb.eq_ignore_ascii_case("HELP") {
+        help(server, ctx, service, params.first().copied());
+        return;
+    }
+    let Some(row) = find(service, verb) else {
+        let text = format!("{:?} is no command of {}; HELP lists them", cut(verb, 32), service.name);
+        say(ctx, service.name, &text);
+        return;
+    };
+    match row.who {
+        Who::Anyone => {}
+        Who::LoggedIn if own_account(server, ctx).is_some() => {}
+        Who::LoggedIn => {
+            let text = "Log in first: /msg NickServ IDENTIFY <account> <password>";
+            say(ctx, service.name, text);
+            return;
+        }
+        Who::Operator(right) if !oper::may(server, ctx, right) => return,
+        Who::Operator(_) => audit(server, ctx, service, row, params),
+    }
+    if params.len() < row.min_params {
+        usage(ctx, service.name, row);
+        return;
+    }
+    (row.run)(server, ctx, params);
+}
+
+/// What an operator did; a password is not in it.
+fn audit(server: &mut Server, ctx: &Ctx, service: &Service, row: &Row, params: &[&str]) {
+    let shown = if row.syntax.contains("password") { &params[..params.len().min(1)] } else { params };
+    server.audit(ctx.me(), &format!("{} {} {}", service.name, row.names[0], shown.join(" ")));
+}
+
+/// The command of this name, in any case.
+pub fn find(service: &Service, verb: &str) -> Option<&'static Row> {
+    service.rows.iter().find(|row| row.names.iter().any(|name| name.eq_ignore_ascii_case(verb)))
+}
+
+fn help(server: &Server, ctx: &mut Ctx, service: &Service, verb: Option<&str>) {
+    let name = service.name;
+    let line = |row: &Row| format!("{}: {}", full(row), row.help[0]);
+    let Some(verb) = verb else {
+        say(ctx, name, &format!("{name} knows these commands; HELP with one of them says more:"));
+        let user = &server.network.users[ctx.me()];
+        for row in service.rows {
+            match row.who {
+                Who::Operator(right) if !user.may(right) => {}
+                Who::Operator(_) => say(ctx, name, &format!("{} (operators)", line(row))),
+                _ => say(ctx, name, &line(row)),
+            }
+        }
+        return;
+    };
+    let Some(row) = find(service, verb) else {
+        say(ctx, name, &format!("{:?} is no command of {name}; HELP lists them", cut(verb, 32)));
+        return;
+    };
+    say(ctx, name, &line(row));
+    for text in &row.help[1..] {
+        say(ctx, name, text);
+    }
+    if row.names.len() > 1 {
+        say(ctx, name, &format!("It is also called {}", row.names[1..].join(", ")));
+    }
+    match row.who {
+        Who::Anyone => {}
+        Who::LoggedIn => say(ctx, name, "It is for those who are logged in"),
+        Who::Operator(right) => say(ctx, name, &format!("It is for operators with the right {:?}", right.name())),
+    }
+}
+
+/// A command with its parameters.
+pub fn full(row: &Row) -> String {
+    format!("{} {}", row.names[0], row.syntax).trim_end().to_owned()
+}
+
+/// What a command takes.
+pub fn usage(ctx: &mut Ctx, service: &str, row: &Row) {
+    say(ctx, service, &format!("That takes: {}", full(row)));
+}
+
+/// As [`usage`], for the command of this name.
+pub fn usage_of(ctx: &mut Ctx, service: &str, verb: &str) {
+    let service = SERVICES.iter().find(|other| other.name == service);
+    if let Some((service, row)) = service.and_then(|service| Some((service, find(service, verb)?))) {
+        usage(ctx, service.name, row);
+    }
+}
+
+/// A NOTICE from a service to the client.
+pub fn say(ctx: &mut Ctx, service: &str, text: &str) {
+    let nick = ctx.reply.nick.clone();
+    ctx.reply.line_from(&format!("{service}!{service}@services"), "NOTICE", &[&nick], Some(text));
+}
+
+/// The account that the sender is logged in to.
+pub fn own_account(server: &Server, ctx: &Ctx) -> Option<AccountId> {
+    server.session(ctx.conn).and_then(|session| session.account)
+}
+
+/// Changes an account and keeps it; whether there is such an account.
+pub fn keep_account(
+    server: &mut Server,
+    ctx: &mut Ctx,
+    seq: Seq,
+    account: AccountId,
+    change: impl FnOnce(&mut AccountRow),
+) -> bool {
+    let Some(mut row) = server.network.account(account).cloned() else { return false };
+    change(&mut row);
+    server.network.put_account(row.clone());
+    server.keep(seq, Record::Account(Box::new(row)));
+    ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::{SERVICES, Who, full};
+    use crate::server::command::bulk::testing::Asked;
+
+    #[test]
+    fn c40_a_service_named_twice_in_one_line_is_asked_once_and_the_label_stays_with_it() {
+        let mut asked = Asked::new();
+        let alice = asked.user_with("alice", "batch labeled-response");
+        asked.ask(alice, "@label=x PRIVMSG NickServ,NickServ :IDENTIFY alice password");
+        let waiting = asked.server.session(alice).unwrap().waiting.as_ref().unwrap();
+        assert_eq!(waiting.label.as_deref(), Some("x"));
+    }
+
+    #[test]
+    fn every_command_explains_itself_and_asks_for_what_it_needs() {
+        let mut asked = Asked::new();
+        let (alice, boss) = (asked.user("alice"), asked.user("boss"));
+        asked.set_oper("boss");
+        for service in SERVICES {
+            let name = service.name;
+            for pair in service.rows.windows(2) {
+                assert!(pair[0].names[0] < pair[1].names[0], "{} stands before {}", pair[0].names[0], pair[1].names[0]);
+            }
+            let listed = asked.ask(boss, &format!("PRIVMSG {name} :help")).concat();
+            let to_alice = asked.ask(alice, &format!("PRIVMSG {name} :")).concat()
+                + &asked.ask(alice, &format!("{name} HELP")).concat();
+            for row in service.rows {
+                let is_operators = matches!(row.who, Who::Operator(_));
+                assert!(listed.contains(&full(row)), "{}", row.names[0]);
+                assert_eq!(to_alice.contains(&format!(":{}: ", full(row))), !is_operators, "{}", row.names[0]);
+                for verb in row.names {
+                    let lines = asked.ask(alice, &format!("{name} HELP {verb}"));
+                    assert!(lines[0].contains(&format!(":{}: ", full(row))), "{verb}: {lines:?}");
+                    assert!(lines.iter().all(|line| line.len() < 500), "{verb}: {lines:?}");
+                    let lines = asked.ask(alice, &format!("{name} {verb}"));
+                    let refused = match row.who {
+                        Who::Operator(_) => " 481 alice ",
+                        Who::LoggedIn => ":Log in first",
+                        Who::Anyone if row.min_params > 0 => ":That takes: ",
+                        Who::Anyone => ":",
+                    };
+                    assert!(lines[0].contains(refused), "{verb}: {lines:?}");
+                    if is_operators && row.min_params > 0 {
+                        let lines = asked.ask(boss, &format!("{name} {verb}"));
+                        assert!(lines[0].contains(":That takes: "), "{verb}: {lines:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_operators_may_ask_of_services_is_documented() {
+        let text = include_str!("../../../../conf/OPERATORS.md");
+        for service in SERVICES {
+            for row in service.rows {
+                if let Who::Operator(right) = row.who {
+                    let usage = format!("{} {}", service.name, full(row)).replace('|', "\\|");
+                    let row = format!("| `{usage}` | `{}` | {} |", right.name(), row.help[0]);
+                    assert!(text.contains(&row), "conf/OPERATORS.md has no row {row}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! NickServ UNREGISTER, ERASE and ERASEMESSAGES: what is to be here no more.
+
+use ircv3::message::cut;
+
+use crate::server::change::Change;
+use crate::server::command::services::chanserv;
+use crate::server::command::services::{own_account, say};
+use crate::server::notice::About;
+use crate::server::record::{AccountId, AccountRow, Record, Seq};
+use crate::server::right::Right;
+use crate::server::{Ctx, Server};
+
+/// UNREGISTER
+pub fn unregister(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    let Some(row) = known(server, ctx, params[0]) else { return };
+    let is_own = own_account(server, ctx) == Some(row.id);
+    if !is_own && !server.network.users[ctx.me()].may(Right::Force) {
+        say(ctx, "NickServ", &format!("{} is not your account; log in to it first", row.name));
+        return;
+    }
+    if !is_own {
+        server.audit(ctx.me(), &format!("NickServ UNREGISTER {}", params.join(" ")));
+    }
+    if confirmed(server, ctx, "UNREGISTER", Some(&row.name), row.id, params.get(1)) {
+        drop_account(server, ctx, &row, false);
+    }
+}
+
+/// ERASE
+pub fn erase(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    let Some(row) = known(server, ctx, params[0]) else { return };
+    if confirmed(server, ctx, "ERASE", Some(&row.name), row.id, params.get(1)) {
+        drop_account(server, ctx, &row, true);
+    }
+}
+
+/// ERASEMESSAGES
+pub fn erase_messages(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    let Some(account) = own_account(server, ctx) else { return };
+    if confirmed(server, ctx, "ERASEMESSAGES", None, account, params.first()) {
+        server.submit(ctx, Change::EraseMessages { account });
+    }
+}
+
+fn known(server: &Server, ctx: &mut Ctx, name: &str) -> Option<AccountRow> {
+    let row = server.network.account_by_name(name).cloned();
+    if row.is_none() {
+        say(ctx, "NickServ", &format!("There is no account {:?}", cut(name, 64)));
+    }
+    row
+}
+
+/// Whether the code is there that says that it is meant; without it, it is told.
+fn confirmed(
+    server: &Server,
+    ctx: &mut Ctx,
+    verb: &str,
+    name: Option<&str>,
+    account: AccountId,
+    given: Option<&&str>,
+) -> bool {
+    let code = server.confirmation(&format!("{verb} {account}"));
+    let name = name.map(|name| format!("{name} ")).unwrap_or_default();
+    match given {
+        Some(given) if **given == *code => return true,
+        Some(_) => say(ctx, "NickServ", &format!("That is not the code; say {verb} {name}{code}")),
+        None => {
+            let text = format!("Nothing brings back what {verb} deletes. To go on: /msg NickServ {verb} {name}{code}");
+            say(ctx, "NickServ", &text);
+        }
+    }
+    false
+}
+
+fn drop_account(server: &mut Server, ctx: &mut Ctx, row: &AccountRow, messages: bool) {
+    let account = row.id;
+    let sessions = server.sessions_of(account);
+    server.submit(ctx, Change::DropAccount { account, messages });
+    if server.network.account(account).is_none() {
+        server.end_connections(ctx, &sessions, &format!("Account {} was deleted", row.name));
+    }
+}
+
+/// Deletes an account, with its registered channels and, where that is wanted, all that it ever said.
+pub fn apply_account(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, messages: bool) {
+    let Some(row) = server.network.account(account).cloned() else { return };
+    chanserv::forget_account(server, seq, account);
+    server.log_out_all(account);
+    if messages {
+        server.keep(seq, Record::Erased { account: row.name.clone(), after: account, before: seq });
+    }
+    server.network.remove_account(account);
+    server.keep(seq, Record::AccountGone(account));
+    ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
+    server.log(false, format!("account {} was deleted", row.name));
+    server.notify(About::Accounts, |_| format!("the account {} was deleted", row.name));
+    say(ctx, "NickServ", &format!("Account {} is deleted", row.name));
+}
+
+/// Deletes all that an account ever said.
+pub fn apply_messages(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId) {
+    let Some(name) = server.network.account(account).map(|row| row.name.clone()) else { return };
+    // An account of the same name that was before it has said nothing that is its own.
+    server.keep(seq, Record::Erased { account: name.clone(), after: account, before: seq });
+    ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
+    server.log(false, format!("all that the account {name} said was deleted"));
+    let text = "All that you said here while logged in is deleted; who has read it may still have it";
+    say(ctx, "NickServ", text);
+}

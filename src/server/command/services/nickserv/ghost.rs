@@ -1,0 +1,51 @@
+//! NickServ GHOST and REGAIN: the nick of one's account, which another connection has.
+
+use ircv3::message::cut;
+
+use crate::server::change::Change;
+use crate::server::command::services::{own_account, say};
+use crate::server::{Ctx, Server};
+
+/// GHOST
+pub fn ghost(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    if release(server, ctx, params[0]) {
+        say(ctx, "NickServ", &format!("{} is free now", params[0]));
+    }
+}
+
+/// REGAIN
+pub fn regain(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    let nick = params[0];
+    if server.network.user_by_nick(nick) == ctx.user {
+        say(ctx, "NickServ", "You have that nick already");
+        return;
+    }
+    if server.network.user_by_nick(nick).is_none() || release(server, ctx, nick) {
+        if !ircv3::name::is_nick(nick, crate::limits::NICK_LEN) {
+            say(ctx, "NickServ", &format!("{:?} is no nick", cut(nick, 64)));
+            return;
+        }
+        server.submit(ctx, Change::Nick { nick });
+    }
+}
+
+/// Ends whoever has a nick that is the sender's; whether it did.
+fn release(server: &mut Server, ctx: &mut Ctx, nick: &str) -> bool {
+    let Some(user) = server.network.user_by_nick(nick) else {
+        say(ctx, "NickServ", &format!("Nobody uses the nick {:?}", cut(nick, 64)));
+        return false;
+    };
+    if Some(user) == ctx.user {
+        say(ctx, "NickServ", "That is you; CLIENTS LOGOUT ends your other connections");
+        return false;
+    }
+    let account = own_account(server, ctx);
+    let is_own = server.network.account_by_name(nick).is_some_and(|row| Some(row.id) == account);
+    if !is_own && server.network.users[user].account != account {
+        say(ctx, "NickServ", &format!("{nick} is not the nick of your account, nor logged in to it"));
+        return false;
+    }
+    let by = ctx.reply.nick.clone();
+    server.end_user(user, &format!("GHOST command used by {by}"));
+    true
+}

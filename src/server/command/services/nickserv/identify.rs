@@ -1,0 +1,17 @@
+//! NickServ IDENTIFY.
+
+use crate::server::command::services::{own_account, say};
+use crate::server::login::{Door, split_device};
+use crate::server::{Ctx, Server};
+
+/// IDENTIFY
+pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    let nick = ctx.reply.nick.clone();
+    let (name, password) = if params.len() == 1 { (&*nick, params[0]) } else { (params[0], params[1]) };
+    if own_account(server, ctx).is_some() {
+        say(ctx, "NickServ", "You are logged in to an account already");
+        return;
+    }
+    let (name, device) = split_device(name);
+    server.try_password(ctx, Door::NickServ, name, device, password);
+}

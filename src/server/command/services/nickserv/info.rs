@@ -1,0 +1,37 @@
+//! NickServ INFO.
+
+use ircv3::message::cut;
+
+use crate::server::command::info::readable;
+use crate::server::command::services::{own_account, say};
+use crate::server::right::Right;
+use crate::server::{Ctx, Server};
+
+/// INFO
+pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    let nick = ctx.reply.nick.clone();
+    let name = params.first().copied().unwrap_or(&nick);
+    let Some(row) = server.network.account_by_name(name).cloned() else {
+        say(ctx, "NickServ", &format!("There is no account {:?}", cut(name, 64)));
+        return;
+    };
+    say(ctx, "NickServ", &format!("Account {} was registered at {}", row.name, readable(row.registered)));
+    let is_own = own_account(server, ctx) == Some(row.id);
+    let is_oper = server.network.users[ctx.me()].may(Right::Ban);
+    if !row.verified {
+        say(ctx, "NickServ", "It is not verified: it waits for the code that was mailed");
+    }
+    if !is_own && !is_oper {
+        return;
+    }
+    say(ctx, "NickServ", &format!("Its address is {}", row.email.as_deref().unwrap_or("not given")));
+    let channels = server.network.channels.iter().filter(|(_, channel)| channel.founder == Some(row.id));
+    let names: Vec<&str> = channels.map(|(_, channel)| &*channel.name).take(20).collect();
+    if !names.is_empty() {
+        say(ctx, "NickServ", &format!("Its channels are {}", names.join(" ")));
+    }
+    if let Some(suspension) = server.network.suspension(row.id) {
+        let text = format!("It is suspended by {}: {}", suspension.setter, suspension.reason);
+        say(ctx, "NickServ", &text);
+    }
+}

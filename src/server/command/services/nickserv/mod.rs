@@ -1,0 +1,77 @@
+//! NickServ: accounts, what they log in with, and who may not.
+
+pub mod apppass;
+pub mod credentials;
+pub mod erase;
+pub mod ghost;
+pub mod identify;
+pub mod info;
+pub mod register;
+pub mod reset;
+pub mod sessions;
+pub mod set;
+pub mod suspend;
+
+use crate::server::command::services::{Row, rows};
+
+/// Its commands, by name.
+pub const ROWS: &[Row] = rows! {
+    "APPPASS", 1 LoggedIn apppass::run, "ADD <name> | DEL <name> | LIST",
+        "passwords of single apps and devices, each of which you can take away",
+        "ADD makes one and shows it once. It logs in where your own does: SASL PLAIN, PASS, IDENTIFY";
+    "CERT", 1 LoggedIn credentials::cert, "ADD [fingerprint] | DEL <fingerprint> | LIST",
+        "client certificates that log in to your account",
+        "ADD without a fingerprint takes the certificate that you connected with",
+        "A fingerprint is SHA-256 of the certificate, in hex";
+    "CLIENTS" | "SESSIONS", 0 LoggedIn sessions::run, "[LIST | LOGOUT <number>|ALL]",
+        "lists your connections, and ends one of them or all others";
+    "ERASE", 1 Operator(Force) erase::erase, "<account> [code]",
+        "deletes an account and all that it ever said",
+        "Without a code you are told the code to confirm it with; nothing brings it back";
+    "ERASEMESSAGES", 0 LoggedIn erase::erase_messages, "[code]",
+        "deletes all that you ever said here while logged in, in channels and in private",
+        "Without a code you are told the code to confirm it with; nothing brings it back";
+    "GET", 1 LoggedIn set::get, "<setting>",
+        "shows one of the settings of SET";
+    "GHOST", 1 LoggedIn ghost::ghost, "<nick>",
+        "ends the connections of whoever uses the nick of your account";
+    "IDENTIFY" | "ID" | "LOGIN", 1 Anyone identify::run, "[account] <password>",
+        "logs in to an account",
+        "Without an account it is that of your nick";
+    "INFO", 0 Anyone info::run, "[account]",
+        "tells about an account",
+        "Without an account it is that of your nick";
+    "PASSWD", 2 LoggedIn credentials::passwd, "<new password> <new password>",
+        "changes your password";
+    "REGAIN" | "RECOVER" | "RELEASE", 1 LoggedIn ghost::regain, "<nick>",
+        "as GHOST, and gives you the nick";
+    "REGISTER", 1 Anyone register::register, "<password> [e-mail]",
+        "makes an account of your nick",
+        "Where the server sends mail, a code comes to the address: give it with VERIFY";
+    "RESEND", 1 Anyone register::resend, "<account>",
+        "mails another code for an account that waits for one";
+    "RESETPASS", 3 Anyone reset::resetpass, "<account> <code> <new password>",
+        "gives your account another password, with the code that SENDPASS mailed";
+    "SAREGISTER", 2 Operator(Force) register::saregister, "<account> <password>",
+        "makes an account for someone else";
+    "SENDPASS", 1 Anyone reset::sendpass, "<account>",
+        "mails a code to the address of an account whose password was forgotten";
+    "SET", 2 LoggedIn set::set, "<setting> <value>",
+        "changes a setting; HELP SET lists them",
+        "ALWAYS-ON ON|OFF|DEFAULT: whether you stay on the network when you disconnect",
+        "AUTOREPLAY-MISSED ON|OFF: whether what you missed is replayed at login",
+        "EMAIL <address>|OFF: your address, to which a code is sent",
+        "MULTICLIENT ON|OFF: whether several of your devices share one nick",
+        "PUBKEY <key>|OFF: your key for ECDSA-NIST256P-CHALLENGE";
+    "SUSPEND", 1 Operator(Ban) suspend::run, "ADD <account> [duration] [reason] | DEL <account> | LIST",
+        "keeps people from using an account",
+        "A duration is as 1h30m; without one it holds until DEL. Connections that are logged in to it end";
+    "UNREGISTER" | "DROP", 1 LoggedIn erase::unregister, "<account> [code]",
+        "deletes your account",
+        "Without a code you are told the code to confirm it with; nothing brings it back",
+        "Operators with the right \"force\" may delete those of others";
+    "VERIFY", 2 Anyone register::verify, "<account> <code>",
+        "lets an account be used, with the code that was mailed";
+    "VERIFYEMAIL", 1 LoggedIn set::verify_email, "<code>",
+        "confirms the address of SET EMAIL, with the code that was mailed";
+};

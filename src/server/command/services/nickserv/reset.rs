@@ -1,0 +1,49 @@
+//! NickServ SENDPASS and RESETPASS: another password, by mail.
+
+use crate::limits;
+use crate::server::action::Call;
+use crate::server::change::Change;
+use crate::server::command::Pending;
+use crate::server::command::services::say;
+use crate::server::mail::Given;
+use crate::server::record::Purpose;
+use crate::server::{Ctx, Server};
+
+/// SENDPASS: whoever asks learns nothing of the account.
+pub fn sendpass(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    if server.settings.mail.is_none() {
+        say(ctx, "NickServ", "This server sends no mail; ask an operator");
+        return;
+    }
+    let row = server.network.account_by_name(params[0]).filter(|row| row.verified);
+    let known = row.and_then(|row| Some((row.id, row.email.clone()?)));
+    if let Some((account, email)) = known
+        && server.may_mail(&email)
+    {
+        let code = server.new_code();
+        let purpose = Purpose::Password;
+        server.submit(ctx, Change::Code { account, purpose, email: &email, code: &code, waits: false });
+    }
+    let text = format!(
+        "If {} has an address, a letter is on its way to it; only so many are sent in an hour",
+        ircv3::message::cut(params[0], 64)
+    );
+    say(ctx, "NickServ", &text);
+}
+
+/// RESETPASS
+pub fn resetpass(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    let [name, code, password, ..] = params else { return };
+    if password.len() > limits::PASSWORD_LEN {
+        say(ctx, "NickServ", &format!("A password has 1 to {} bytes", limits::PASSWORD_LEN));
+        return;
+    }
+    match server.try_code(ctx, name, Purpose::Password, code) {
+        Given::Right(row) => {
+            let call = Call::Hash { password: (*password).into(), iterations: server.settings.scram_iterations };
+            server.call(ctx, call, Pending::SetPassword { account: row.account, code: Some(row.code) });
+        }
+        Given::Wrong => say(ctx, "NickServ", "The code is wrong or over; SENDPASS mails another"),
+        Given::Throttled => say(ctx, "NickServ", "Too many wrong codes; SENDPASS mails another"),
+    }
+}

@@ -1,0 +1,172 @@
+//! NickServ SET and GET: the settings of an account.
+
+use ircv3::Cap;
+use ircv3::message::cut;
+
+use crate::server::change::Change;
+use crate::server::command::register::{self, By};
+use crate::server::command::services::nickserv::credentials;
+use crate::server::command::services::{keep_account, own_account, say};
+use crate::server::mail::Given;
+use crate::server::presence;
+use crate::server::record::{AccountId, Purpose, Seq};
+use crate::server::{Ctx, Server};
+
+/// The settings, by name.
+const SETTINGS: &[&str] = &["ALWAYS-ON", "AUTOREPLAY-MISSED", "EMAIL", "MULTICLIENT", "PUBKEY"];
+
+/// SET
+pub fn set(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    let (Some(account), [name, value, ..]) = (own_account(server, ctx), params) else { return };
+    let name = name.to_ascii_uppercase();
+    match name.as_str() {
+        "PUBKEY" => return credentials::set_key(server, ctx, value),
+        "EMAIL" => return email(server, ctx, account, value),
+        name if !SETTINGS.contains(&name) => return unknown(ctx, name),
+        _ => {}
+    }
+    let value = match value.to_ascii_uppercase().as_str() {
+        "ON" | "TRUE" | "YES" => Some(true),
+        "OFF" | "FALSE" | "NO" => Some(false),
+        "DEFAULT" => None,
+        _ => return wrong(ctx, &name, value),
+    };
+    let change = match (name.as_str(), value) {
+        ("AUTOREPLAY-MISSED", Some(on)) => Change::AutoreplayMissed { account, on },
+        ("ALWAYS-ON", chosen) => Change::AlwaysOn { account, chosen, by_nickserv: true },
+        ("MULTICLIENT", Some(on)) => Change::Multiclient { account, on },
+        _ => return wrong(ctx, &name, "DEFAULT"),
+    };
+    server.submit(ctx, change);
+}
+
+fn unknown(ctx: &mut Ctx, name: &str) {
+    say(ctx, "NickServ", &format!("{:?} is no setting; there are {}", cut(name, 32), SETTINGS.join(", ")));
+}
+
+fn wrong(ctx: &mut Ctx, name: &str, value: &str) {
+    say(ctx, "NickServ", &format!("{:?} is no value of {name}; HELP SET says what it takes", cut(value, 64)));
+}
+
+/// GET
+pub fn get(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    let Some(row) = own_account(server, ctx).and_then(|account| server.network.account(account)).cloned() else {
+        return;
+    };
+    let word = |on| if on { "ON" } else { "OFF" }.to_owned();
+    let name = params[0].to_ascii_uppercase();
+    let value = match name.as_str() {
+        "ALWAYS-ON" => row.always_on.map_or("DEFAULT".to_owned(), word),
+        "AUTOREPLAY-MISSED" => word(row.autoreplay_missed),
+        "EMAIL" => row.email.map_or("OFF".to_owned(), String::from),
+        "MULTICLIENT" => word(row.multiclient),
+        "PUBKEY" => {
+            let key = server.network.credentials(row.id).and_then(|kept| kept.key.as_ref());
+            key.map_or("OFF".to_owned(), ToString::to_string)
+        }
+        _ => return unknown(ctx, &name),
+    };
+    say(ctx, "NickServ", &format!("{name} is {value}"));
+}
+
+/// SET EMAIL: the address is the account's once its code has come back.
+fn email(server: &mut Server, ctx: &mut Ctx, account: AccountId, value: &str) {
+    if value.eq_ignore_ascii_case("OFF") {
+        if server.settings.mail.as_ref().is_some_and(|mail| mail.required) {
+            say(ctx, "NickServ", "Accounts have an address on this server; give another one");
+            return;
+        }
+        server.submit(ctx, Change::Email { account, email: None });
+        return;
+    }
+    if server.settings.mail.is_none() {
+        say(ctx, "NickServ", "This server sends no mail, so it takes no addresses");
+        return;
+    }
+    if let Err(refused) = register::judge_email(server, Some(value), By::NickServ) {
+        say(ctx, "NickServ", &refused.text);
+        return;
+    }
+    if !server.may_mail(value) {
+        say(ctx, "NickServ", "Too many letters were sent to that address; try again in an hour");
+        return;
+    }
+    let code = server.new_code();
+    let purpose = Purpose::Email;
+    server.submit(ctx, Change::Code { account, purpose, email: value, code: &code, waits: true });
+}
+
+/// VERIFYEMAIL
+pub fn verify_email(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    let Some(row) = own_account(server, ctx).and_then(|account| server.network.account(account)) else { return };
+    let (account, name) = (row.id, row.name.clone());
+    match server.try_code(ctx, &name, Purpose::Email, params[0]) {
+        Given::Right(code) => server.submit(ctx, Change::Email { account, email: Some(&code.email) }),
+        Given::Wrong => say(ctx, "NickServ", "The code is wrong or over; SET EMAIL mails another"),
+        Given::Throttled => say(ctx, "NickServ", "Too many wrong codes; SET EMAIL mails another"),
+    }
+}
+
+/// Gives an account an address, which somebody has shown to read; or none.
+pub fn apply_email(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, email: Option<&str>) {
+    server.use_code(seq, account, Purpose::Email);
+    // What was sent to the old one must not open the account any more.
+    server.use_code(seq, account, Purpose::Password);
+    if keep_account(server, ctx, seq, account, |row| row.email = email.map(Into::into)) {
+        let text = match email {
+            Some(email) => format!("The address of your account is {email} now"),
+            None => "Your account has no address now".to_owned(),
+        };
+        say(ctx, "NickServ", &text);
+    }
+}
+
+/// Sets whether an account stays on the network without a connection.
+pub fn apply_always_on(
+    server: &mut Server,
+    ctx: &mut Ctx,
+    seq: Seq,
+    account: AccountId,
+    chosen: Option<bool>,
+    by_nickserv: bool,
+) {
+    if !keep_account(server, ctx, seq, account, |row| row.always_on = chosen) {
+        return;
+    }
+    let name = server.network.account(account).map(|row| row.folded.clone()).unwrap_or_default();
+    if let Some(user) = server.network.user_by_nick(&name)
+        && server.network.users[user].account == Some(account)
+    {
+        server.keep_presence(user);
+        for conn in server.network.users[user].sessions.clone() {
+            if conn != ctx.conn && server.session(conn).is_some_and(|session| session.caps.has(Cap::Persistence)) {
+                let mut told = server.ctx(conn, None);
+                presence::status(server, &mut told, account);
+                told.reply.after = ctx.reply.after;
+                server.finish(told);
+            }
+        }
+    }
+    if by_nickserv {
+        let on = presence::is_chosen(&server.settings, chosen);
+        let text = if on { "you stay on the network when you disconnect" } else { "you leave when you disconnect" };
+        let chosen = chosen.map_or("left to the server", |on| if on { "on" } else { "off" });
+        say(ctx, "NickServ", &format!("ALWAYS-ON is {chosen}: {text}"));
+    } else {
+        presence::status(server, ctx, account);
+    }
+}
+
+/// Sets whether a second connection may share the account's nick.
+pub fn apply_multiclient(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, on: bool) {
+    if keep_account(server, ctx, seq, account, |row| row.multiclient = on) {
+        say(ctx, "NickServ", if on { "MULTICLIENT is on" } else { "MULTICLIENT is off" });
+    }
+}
+
+/// Sets whether what was missed is replayed to an account's clients.
+pub fn apply_autoreplay(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, on: bool) {
+    if keep_account(server, ctx, seq, account, |row| row.autoreplay_missed = on) {
+        say(ctx, "NickServ", if on { "AUTOREPLAY-MISSED is on" } else { "AUTOREPLAY-MISSED is off" });
+    }
+}

@@ -1,0 +1,110 @@
+//! NickServ SUSPEND: accounts that nobody may use.
+
+use ircv3::message::cut;
+
+use crate::limits;
+use crate::server::ban::{duration, spoken};
+use crate::server::change::Change;
+use crate::server::command::info::readable;
+use crate::server::command::services::{say, usage_of};
+use crate::server::notice::About;
+use crate::server::record::{AccountId, Record, Seq, SuspensionRow};
+use crate::server::{Ctx, Server};
+
+/// SUSPEND
+pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    let verb = params[0].to_ascii_uppercase();
+    match (verb.as_str(), &params[1..]) {
+        ("ADD", [name, rest @ ..]) => {
+            let Some(account) = known(server, ctx, name) else { return };
+            let lasts = rest.first().and_then(|word| duration(word));
+            let words = if lasts.is_some() { &rest[1..] } else { rest };
+            let reason = words.join(" ");
+            let reason = match cut(&reason, limits::REASON_LEN) {
+                "" => "No reason given",
+                reason => reason,
+            };
+            server.submit(ctx, Change::Suspend { account, lasts, reason });
+            if server.network.suspension(account).is_some() {
+                server.end_account(ctx, account, &format!("Account suspended: {reason}"));
+            }
+        }
+        ("DEL", [name]) => {
+            let Some(account) = known(server, ctx, name) else { return };
+            server.submit(ctx, Change::Unsuspend { account });
+        }
+        ("LIST", []) => list(server, ctx),
+        _ => usage_of(ctx, "NickServ", "SUSPEND"),
+    }
+}
+
+fn known(server: &Server, ctx: &mut Ctx, name: &str) -> Option<AccountId> {
+    let account = server.network.account_by_name(name).map(|row| row.id);
+    if account.is_none() {
+        say(ctx, "NickServ", &format!("There is no account {:?}", cut(name, 64)));
+    }
+    account
+}
+
+/// Why an account may not be used now, for whom it is for.
+pub fn why(server: &Server, account: AccountId) -> Option<String> {
+    let row = server.network.suspension(account)?;
+    if row.expires.is_some_and(|at| at <= server.clock() / 1000) {
+        return None;
+    }
+    let until = row.expires.map(|at| format!(" until {}", readable(at * 1000))).unwrap_or_default();
+    Some(format!("the account is suspended{until}: {}", row.reason))
+}
+
+fn list(server: &Server, ctx: &mut Ctx) {
+    let now = server.clock() / 1000;
+    let mut count = 0;
+    for row in server.network.suspensions() {
+        let Some(account) = server.network.account(row.account) else { continue };
+        let left =
+            row.expires.map_or("for good".to_owned(), |at| format!("for {} more", spoken(at.saturating_sub(now))));
+        let set_at = readable(row.set_at * 1000);
+        say(ctx, "NickServ", &format!("{} ({left}; {} at {set_at}): {}", account.name, row.setter, row.reason));
+        count += 1;
+    }
+    say(ctx, "NickServ", &format!("End of the list of suspended accounts: {count}"));
+}
+
+/// Keeps people from using an account.
+pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, lasts: Option<u64>, reason: &str) {
+    let Some(name) = server.network.account(account).map(|row| row.name.clone()) else { return };
+    let setter = server.network.users[ctx.me()].source.clone();
+    let now = server.clock() / 1000;
+    let row = SuspensionRow {
+        account,
+        reason: reason.into(),
+        setter: (*setter).into(),
+        set_at: now,
+        expires: lasts.map(|seconds| now + seconds),
+    };
+    server.network.put_suspension(row.clone());
+    server.keep(seq, Record::Suspension(Box::new(row)));
+    ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
+    let lasts = lasts.map_or("until SUSPEND DEL".to_owned(), |seconds| format!("for {}", spoken(seconds)));
+    say(ctx, "NickServ", &format!("Account {name} is suspended {lasts}: {reason}"));
+    server.notify(About::Accounts, |_| format!("{setter} suspended the account {name} {lasts}: {reason}"));
+}
+
+/// Lets people use an account again, because the sender asks for it or because its time is over.
+pub fn apply_gone(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId) {
+    let Some(name) = server.network.account(account).map(|row| row.name.clone()) else { return };
+    if !server.network.remove_suspension(account) {
+        say(ctx, "NickServ", &format!("Account {name} is not suspended"));
+        return;
+    }
+    server.keep(seq, Record::SuspensionGone(account));
+    ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
+    match ctx.user {
+        Some(user) => {
+            say(ctx, "NickServ", &format!("Account {name} may be used again"));
+            let by = server.network.users[user].source.clone();
+            server.notify(About::Accounts, |_| format!("{by} lets the account {name} be used again"));
+        }
+        None => server.notify(About::Accounts, |_| format!("the account {name} is no longer suspended")),
+    }
+}
