@@ -299,6 +299,12 @@ struct Expected {
     markers: BTreeMap<&'static str, Promise<u64>>,
     status: Promise<String>,
     about: Promise<String>,
+    /// Whether mallory has voice in #garden by AMODE, and is suspended; whether #bad is closed; whether dave has
+    /// an app password.
+    voiced: Promise<bool>,
+    suspended: Promise<bool>,
+    closed: Promise<bool>,
+    app: Promise<bool>,
     /// Ids that were to be taken back in this round, and whether that was acknowledged.
     redactions: BTreeMap<String, bool>,
     /// Ids that may be gone.
@@ -323,6 +329,10 @@ impl Expected {
             markers: ["#room", "alice"].map(|target| (target, Promise::new(0))).into(),
             status: Promise::new("first".to_owned()),
             about: Promise::new("first".to_owned()),
+            voiced: Promise::new(false),
+            suspended: Promise::new(false),
+            closed: Promise::new(false),
+            app: Promise::new(false),
             redactions: BTreeMap::new(),
             gone: HashSet::new(),
             serial: 1000,
@@ -383,6 +393,22 @@ impl Expected {
                 let set = !*self.server_bans[at].last();
                 self.server_bans[at].ask(set);
                 format!("UBAN {} banned{at}!*@*{}", if set { "ADD" } else { "DEL" }, if set { " spam" } else { "" })
+            }
+            (CAROL, 15) => {
+                let line = |on: bool| format!("CS AMODE #garden {}v mallory", if on { '+' } else { '-' });
+                toggle(&mut self.voiced, line)
+            }
+            (CAROL, 16) => {
+                let line = |on: bool| format!("NS SUSPEND {} mallory", if on { "ADD" } else { "DEL" });
+                toggle(&mut self.suspended, line)
+            }
+            (CAROL, 17) => {
+                let line = |on: bool| format!("CS PURGE {} #bad", if on { "ADD" } else { "DEL" });
+                toggle(&mut self.closed, line)
+            }
+            (DAVE, 15 | 16) => {
+                let line = |on: bool| format!("NS APPPASS {} phone", if on { "ADD" } else { "DEL" });
+                toggle(&mut self.app, line)
             }
             (ERIN, 0..=5) => {
                 let at = chance.below(ROOMS as u64) as usize;
@@ -464,6 +490,18 @@ impl Expected {
                 let at = number_in(last.split('!').next().unwrap());
                 self.server_bans[at].acknowledge(&!last.starts_with("Ban removed"));
             }
+            ("NOTICE", CAROL) if last.starts_with("mallory has ") => {
+                self.voiced.acknowledge(&last.starts_with("mallory has +v"));
+            }
+            ("NOTICE", CAROL) if last.starts_with("Account mallory ") => {
+                self.suspended.acknowledge(&last.contains(" is suspended "));
+            }
+            ("NOTICE", CAROL) if last.starts_with("Channel #bad ") => {
+                self.closed.acknowledge(&last.contains(" is closed "));
+            }
+            ("NOTICE", DAVE) if last.starts_with("The password of phone ") => self.app.acknowledge(&true),
+            ("NOTICE", DAVE) if last.starts_with("It is shown this once") => {}
+            ("NOTICE", DAVE) if last.starts_with("App password phone ") => self.app.acknowledge(&false),
             ("JOIN" | "PART", ERIN) if params[0].starts_with("#erin") && line.source().starts_with("erin!") => {
                 self.rooms[number_in(params[0])].acknowledge(&(line.command() == "JOIN"));
             }
@@ -473,9 +511,16 @@ impl Expected {
     }
 }
 
+/// Asks for the other of two.
+fn toggle(promise: &mut Promise<bool>, line: impl Fn(bool) -> String) -> String {
+    let on = !*promise.last();
+    promise.ask(on);
+    line(on)
+}
+
 /// Accounts and registered channels, and the clients in their channels.
 fn set_up(server: &Server) -> Vec<Client> {
-    for name in NAMES {
+    for name in NAMES.into_iter().chain(["mallory"]) {
         server.account(name, "secret0");
     }
     let mut clients: Vec<Client> = NAMES.iter().map(|name| server.logged_in(name, name, "secret0", CAPS)).collect();
@@ -551,6 +596,14 @@ fn after_the_kill(server: &Server, expected: &mut Expected, round: u64) -> Vec<C
         let mask = format!("banned{at}!*@*");
         ban.settle(&format!("{mask} on the server"), bans.iter().any(|line| line.raw.contains(&mask)));
     }
+    for (question, listed, promise) in [
+        ("CS AMODE #garden", "mallory +v", &mut expected.voiced),
+        ("NS SUSPEND LIST", "mallory (", &mut expected.suspended),
+        ("CS PURGE LIST", "#bad (", &mut expected.closed),
+    ] {
+        let found = carol.ask(question).iter().any(|line| line.params().last().unwrap().starts_with(listed));
+        promise.settle(question, found);
+    }
     for (client, target) in [(&mut alice, "#room"), (&mut carol, "alice")] {
         let found = client.one(&format!("MARKREAD {target}"));
         let marker = expected.markers.get_mut(target).unwrap();
@@ -590,6 +643,8 @@ fn after_the_kill(server: &Server, expected: &mut Expected, round: u64) -> Vec<C
     dave.closed();
     let mut dave = server.logged_in("dave", "dave", "secret0", CAPS);
     dave.join("#room,#garden,#tmp");
+    let apps = dave.ask("NS APPPASS LIST");
+    expected.app.settle("dave's app password", apps.iter().any(|line| line.raw.contains(":phone: made at ")));
 
     // She has been there all the time.
     let mut erin = server.connect();
