@@ -129,6 +129,8 @@ class RoostController(BaseServerController, DirectoryBasedController):
         registration = conf["accounts"]["registration"]
         if self.test_config.account_registration_before_connect:
             registration["allow-before-connect"] = True
+        if self.test_config.account_registration_requires_email:
+            registration["email-verification"] = {"enabled": True, "sender": "test@example.com"}
         if self.test_config.ergo_config:
             self.test_config.ergo_config(conf)
         self._conf, self._faketime, self._run_services = conf, faketime, run_services
@@ -164,6 +166,7 @@ class RoostController(BaseServerController, DirectoryBasedController):
             else:
                 (websocket if listener.get("websocket") else plain).append(address)
         password = server.get("password")
+        verification = registration.get("email-verification", {"enabled": False})
         toml = {
             None: {"data": conf["datastore"]["path"]},
             "server": {
@@ -195,6 +198,13 @@ class RoostController(BaseServerController, DirectoryBasedController):
                 # irctest's client hashes in Python.
                 "scram_iterations": 4096,
                 "always_on": accounts["multiclient"].get("always-on", "off").replace("disabled", "off"),
+            },
+            # The mail server of this machine, if it has one.
+            "email": {
+                "server": "localhost" if verification["enabled"] else "",
+                "port": 25,
+                "protection": "none",
+                "sender": verification.get("sender", ""),
             },
             "channels": {
                 "registration": conf["channels"]["registration"]["enabled"],
