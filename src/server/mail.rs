@@ -344,3 +344,146 @@ pub fn veiled(address: &str) -> String {
     let (user, domain) = address.rsplit_once('@').unwrap_or((address, ""));
     format!("{}***@{domain}", cut(user, user.chars().next().map_or(0, char::len_utf8)))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+
+    use super::{BODY, Mail, SUBJECT, veiled};
+    use crate::accounts::Secrets;
+    use crate::limits;
+    use crate::mail::{Protection, Smtp};
+    use crate::server::action::Call;
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::event::{CallId, CloseCause, ConnId, Event, Returned};
+    use crate::server::record::Record;
+    use crate::server::settings::Settings;
+
+    fn mail() -> Mail {
+        Mail {
+            smtp: Arc::new(Smtp {
+                server: "localhost".into(),
+                port: 25,
+                protection: Protection::None,
+                authority: None,
+                login: None,
+                sender: "noreply@example.org".into(),
+            }),
+            subject: SUBJECT.into(),
+            body: BODY.into(),
+            required: true,
+            hours: 24,
+            letters_per_hour: 5,
+            allowed_domains: Vec::new(),
+            blocked_domains: Vec::new(),
+        }
+    }
+
+    fn with_mail() -> Asked {
+        let mut asked = Asked::new();
+        let settings = Settings { mail: Some(Arc::new(mail())), ..(*asked.server.settings).clone() };
+        asked.handle(Event::Reload(Arc::new(settings)));
+        asked
+    }
+
+    /// Registers; the call that is the letter, once all before it is durable.
+    fn register(asked: &mut Asked, conn: ConnId) -> (CallId, Call) {
+        asked.ask(conn, "REGISTER * alice@example.org sesame");
+        let call = asked.calls()[0].0;
+        let secrets = Secrets { hash: "h".into(), scram: Vec::new() };
+        asked.handle(Event::Returned(call, Returned::Hashed(Box::new(secrets))));
+        assert!(asked.calls().is_empty() && asked.sent(conn).is_empty(), "it is mailed before it is kept");
+        let last = asked.kept().last().unwrap().0;
+        asked.handle(Event::Committed(last));
+        asked.calls()[0].clone()
+    }
+
+    fn letters(asked: &Asked) -> Vec<CallId> {
+        asked.calls().iter().filter(|(_, call)| matches!(call, Call::Mail { .. })).map(|(id, _)| *id).collect()
+    }
+
+    fn later(asked: &mut Asked, ms: u64) {
+        asked.now.mono_ms += ms;
+        asked.now.unix_ms += ms;
+        asked.handle(Event::Tick);
+    }
+
+    #[test]
+    fn a_code_that_is_not_used_in_time_frees_the_name() {
+        let mut asked = with_mail();
+        let alice = asked.user("alice");
+        let (id, _) = register(&mut asked, alice);
+        asked.handle(Event::Returned(id, Returned::Mailed(Ok(()))));
+        assert!(asked.sent(alice)[0].contains("REGISTER VERIFICATION_REQUIRED alice "));
+        later(&mut asked, 24 * 3_600_000 - 1000);
+        assert!(asked.server.network.account_by_name("alice").is_some());
+        later(&mut asked, 10_000);
+        assert!(matches!(asked.kept(), [(_, Record::AccountGone(_))]), "{:?}", asked.kept());
+        assert!(asked.server.network.account_by_name("alice").is_none());
+        assert_eq!(asked.server.network.codes().count(), 0);
+    }
+
+    #[test]
+    fn a_letter_whose_asker_has_gone_is_tried_again_ever_later_and_not_for_ever() {
+        let mut asked = with_mail();
+        let alice = asked.user("alice");
+        let (mut id, first) = register(&mut asked, alice);
+        asked.handle(Event::Closed(alice, CloseCause::Eof));
+        let mut pause = limits::LETTER_AGAIN_MS;
+        for tries in 1..=limits::LETTER_TRIES {
+            asked.handle(Event::Returned(id, Returned::Failed("no route".into())));
+            pause *= 2;
+            later(&mut asked, pause - 1);
+            assert!(letters(&asked).is_empty());
+            later(&mut asked, 1);
+            let sent = letters(&asked);
+            assert_eq!(sent.len(), usize::from(tries < limits::LETTER_TRIES), "after {tries} tries");
+            let Some(next) = sent.first() else { break };
+            id = *next;
+        }
+        let Call::Mail { letter, .. } = first else { panic!("{first:?}") };
+        assert_eq!(&*letter.to, "alice@example.org");
+        assert!(asked.server.network.account_by_name("alice").is_some(), "RESEND may do yet");
+    }
+
+    #[test]
+    fn a_letter_that_cannot_be_sent_is_told_of_and_the_name_is_free_at_once() {
+        let mut asked = with_mail();
+        let alice = asked.user("alice");
+        for (returned, code) in [
+            (Returned::Failed("no route".into()), "TEMPORARILY_UNAVAILABLE"),
+            (Returned::Mailed(Err("no such mailbox".into())), "UNACCEPTABLE_EMAIL"),
+        ] {
+            let (id, _) = register(&mut asked, alice);
+            asked.handle(Event::Returned(id, returned));
+            let lines = asked.sent(alice);
+            assert!(lines.len() == 1 && lines[0].contains(&format!(" FAIL REGISTER {code} alice :")), "{lines:?}");
+            assert!(asked.server.network.account_by_name("alice").is_none());
+            later(&mut asked, 70_000);
+            assert!(letters(&asked).is_empty());
+        }
+    }
+
+    #[test]
+    fn domains_are_allowed_and_blocked_with_what_is_below_them() {
+        let mut mail = mail();
+        mail.blocked_domains = vec!["Example.net".into()];
+        for (address, takes) in [
+            ("a@example.org", true),
+            ("a@example.net", false),
+            ("a@mail.EXAMPLE.net", false),
+            ("a@myexample.net", true),
+        ] {
+            assert_eq!(mail.takes(address), takes, "{address}");
+        }
+        mail.allowed_domains = vec!["example.org".into(), "good.example.net".into()];
+        assert!(mail.takes("a@b.example.org") && !mail.takes("a@example.com") && !mail.takes("a@good.example.net"));
+    }
+
+    #[test]
+    fn an_address_is_shown_only_in_part() {
+        assert_eq!(veiled("älice@example.org"), "ä***@example.org");
+    }
+}
