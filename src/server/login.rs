@@ -119,7 +119,7 @@ impl Server {
             let device = if device.is_empty() { &app } else { device };
             self.admit(ctx, door, account, device);
             if let Some(session) = self.session_mut(ctx.conn).filter(|session| session.account == Some(account)) {
-                session.app = Some(app);
+                session.particulars_mut().app = Some(app);
             }
             return;
         }
@@ -289,7 +289,10 @@ impl Server {
             session.account = Some(account);
             session.account_name = Some(name.clone());
             session.device = device.into();
-            session.app = None;
+            // Most have none, and need no place for it.
+            if session.particulars().app.is_some() {
+                session.particulars_mut().app = None;
+            }
             self.device_came(account, device);
         }
     }

@@ -31,7 +31,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         ("DEL", [name]) => {
             let ended: Vec<ConnId> = server.sessions_of(account);
             let is_its = |conn: &ConnId| {
-                let app = server.session(*conn).and_then(|session| session.app.as_deref());
+                let app = server.session(*conn).and_then(|session| session.particulars().app.as_deref());
                 app.is_some_and(|app| app.eq_ignore_ascii_case(name))
             };
             let ended: Vec<ConnId> = ended.into_iter().filter(is_its).collect();
@@ -69,7 +69,7 @@ fn list(server: &Server, ctx: &mut Ctx, account: AccountId) {
     say(ctx, "NickServ", &format!("App passwords of your account: {}", apps.len()));
     for app in apps {
         let open = server.sessions_of(account).into_iter().filter_map(|conn| server.session(conn));
-        let open = open.filter(|session| session.app.as_ref() == Some(&app.name)).count();
+        let open = open.filter(|session| session.particulars().app.as_ref() == Some(&app.name)).count();
         say(ctx, "NickServ", &format!("{}: made at {}, {open} connections now", app.name, readable(app.made)));
     }
 }

@@ -33,7 +33,7 @@ fn list(server: &mut Server, ctx: &mut Ctx) {
         let Some(session) = server.session(conn) else { continue };
         let device = if session.device.is_empty() { "no device" } else { &session.device };
         let nick = session.user.map_or("(not registered)", |user| &server.network.users[user].nick);
-        let by = session.app.as_ref().map(|app| format!(", by the password {app:?}")).unwrap_or_default();
+        let by = session.particulars().app.as_ref().map(|app| format!(", by the password {app:?}")).unwrap_or_default();
         let protected = if session.peer.tls { ", TLS" } else { "" };
         let this = if conn == ctx.conn { " (this one)" } else { "" };
         let text = format!(
