@@ -101,6 +101,8 @@ pub const LETTER_TRIES: u32 = 5;
 pub const LETTER_AGAIN_MS: u64 = 30_000;
 /// Wrong codes until the right one does not do any more, either: of 80 bits nobody guesses any, whatever this is.
 pub const CODE_TRIES: u32 = 10;
+/// How often an account may have all that it said deleted in an hour: each time, all messages are looked at.
+pub const ERASURES_PER_HOUR: u32 = 2;
 /// Milliseconds between two looks for codes that are over.
 pub const CODE_LOOK_MS: u64 = 5_000;
 /// Milliseconds that a connection has for its registration beside the usual, once it waits for a code: until a

@@ -159,6 +159,11 @@ impl Server {
         self.throttles.allow(Tried::LetterTo(address), most, 3_600_000, self.now.mono_ms)
     }
 
+    /// Whether an account may have all that it said deleted now: the store looks at every message for that. Counts it.
+    pub fn may_erase(&mut self, account: AccountId) -> bool {
+        self.throttles.allow(Tried::Erasure(account), limits::ERASURES_PER_HOUR, 3_600_000, self.now.mono_ms)
+    }
+
     /// Makes a code of an account the one that holds, and mails it. A client that waits for that goes on with
     /// `pending`.
     pub fn put_code(

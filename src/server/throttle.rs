@@ -8,6 +8,7 @@ use ahash::AHashMap;
 use ircv3::Cidr;
 
 use crate::server::event::Peer;
+use crate::server::record::AccountId;
 
 /// Where connections come from, as it is counted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,6 +44,8 @@ pub enum Tried {
     LoginTo(Box<str>),
     /// An account registered.
     Registration(Origin),
+    /// All that an account said deleted, by its number.
+    Erasure(AccountId),
     /// A letter to an address.
     LetterTo(Box<str>),
 }

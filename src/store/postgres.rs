@@ -29,6 +29,8 @@ use crate::store::{StoreError, Sync};
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long one batch or one question may take; after that the connection counts as lost.
 const STATEMENT_PATIENCE: Duration = Duration::from_secs(15);
+/// How long a batch may take that deletes all that an account said: for that, every message is looked at.
+const ERASURE_PATIENCE: Duration = Duration::from_secs(1800);
 /// How long a connection may take to end in good order.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 /// The first half of the advisory lock's key: "roos" in ASCII. The second is of the schema.
@@ -257,6 +259,9 @@ impl Writer {
             }
             transaction.commit().await
         };
+        if batch.iter().any(|(_, record)| matches!(record, Record::Erased { .. })) {
+            return timeout(ERASURE_PATIENCE, written).await.unwrap_or_else(|_| Err(too_long()));
+        }
         within(written).await
     }
 

@@ -162,6 +162,8 @@ fn operators_list_channels_and_close_one_for_good() {
             server.crash_and_restart();
             alice = server.logged_in("alice", "alice", "sesame", "");
         }
+        alice.join("#way-round");
+        find(&alice.ask("RENAME #way-round #garden"), "FAIL").must_fit("* FAIL RENAME CANNOT_RENAME *");
         find(&alice.ask("JOIN #garden"), "474").must_fit("* 474 alice #garden :*spam and worse*");
         assert!(said(&mut alice, "CS INFO #garden").contains("closed for good: spam and worse"));
     }

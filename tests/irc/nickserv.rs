@@ -191,9 +191,13 @@ fn all_that_one_said_is_erased_on_request_and_is_nowhere_in_the_file() {
     assert!(said(&mut alice, &format!("NS ERASEMESSAGES {confirm}")).contains("is deleted"));
     alice.ask("PRIVMSG #garden :later");
     bob.sync();
+    said(&mut alice, &format!("NS ERASEMESSAGES {confirm}"));
+    alice.ask("PRIVMSG #garden :last");
+    bob.sync();
+    assert!(said(&mut alice, &format!("NS ERASEMESSAGES {confirm}")).contains("in an hour"));
     let lines = bob.ask("CHATHISTORY LATEST #garden * 100");
     let said: Vec<&str> = all(&lines, "PRIVMSG").iter().map(|line| *line.params().last().unwrap()).collect();
-    assert_eq!(said, ["mine", "later"]);
+    assert_eq!(said, ["mine", "last"]);
     server.restart();
     let file = server.data().join("roost.db");
     if file.exists() {

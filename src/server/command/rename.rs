@@ -57,6 +57,10 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, old: &str, new: &str,
         fail(ctx, "CHANNEL_NAME_IN_USE", old, new, "Another channel has that name");
         return;
     }
+    if server.network.purge(new).is_some() {
+        fail(ctx, "CANNOT_RENAME", old, new, "A channel of that name was closed for good by an operator");
+        return;
+    }
     let other_name = channel.folded != server.network.fold(new);
     move_rows(server, seq, id, new);
     let after = server.wait_for(seq);

@@ -37,8 +37,13 @@ pub fn erase(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
 /// ERASEMESSAGES
 pub fn erase_messages(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let Some(account) = own_account(server, ctx) else { return };
-    if confirmed(server, ctx, "ERASEMESSAGES", None, account, params.first()) {
+    if !confirmed(server, ctx, "ERASEMESSAGES", None, account, params.first()) {
+        return;
+    }
+    if server.may_erase(account) {
         server.submit(ctx, Change::EraseMessages { account });
+    } else {
+        say(ctx, "NickServ", "That was done a moment ago; try again in an hour");
     }
 }
 
