@@ -245,10 +245,11 @@ impl Writer {
             return insert(&mut self.connection, &self.inserts, &messages).await;
         }
         let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
+        // Some of the others are about messages of this batch.
+        insert(&mut transaction, &self.inserts, &messages).await?;
         for record in others {
             apply(&mut transaction, record).await?;
         }
-        insert(&mut transaction, &self.inserts, &messages).await?;
         transaction.commit().await
     }
 

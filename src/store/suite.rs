@@ -539,6 +539,23 @@ fn a_page_of_text_is_full_however_many_events_lie_between() {
 }
 
 #[test]
+fn what_an_account_said_between_two_changes_is_erased_and_nothing_else() {
+    for bed in Bed::all() {
+        let running = Running::on(&bed);
+        // Every third was said without an account.
+        let said = |n: u64| (n, Record::Message(Box::new(message(1, n, Kind::Privmsg, &format!("word-{n}.")))));
+        running.store.append((1..8).map(said).collect());
+        let erased = |name: &str| Record::Erased { account: name.into(), after: 2, before: 8 };
+        running.store.append(vec![(8, erased("Alice")), (8, erased("alice")), said(9), said(10)]);
+        running.committed(10);
+        let page = text(&running.page(latest(1, 20)));
+        let left: Vec<u64> = (1..=10).filter(|n| page.contains(&format!("word-{n}."))).collect();
+        assert_eq!(left, [1, 2, 3, 6, 9, 10], "{page}");
+        running.close();
+    }
+}
+
+#[test]
 fn what_is_redacted_is_in_no_answer_and_not_in_the_database() {
     for bed in Bed::all() {
         let running = Running::on(&bed);
