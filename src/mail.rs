@@ -178,7 +178,11 @@ impl Poster {
         let answers = deliver.clone();
         let thread = std::thread::Builder::new().name("mail".into());
         // What is under way when it ends is dropped: it is sent again after the next start.
-        let thread = thread.spawn(move || runtime.block_on(post(jobs, answers)))?;
+        let thread = thread.spawn(move || {
+            runtime.block_on(post(jobs, answers));
+            // A look-up of a name may take long yet.
+            runtime.shutdown_background();
+        })?;
         Ok(Poster { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)), deliver })
     }
 

@@ -156,22 +156,29 @@ fn a_dead_mail_server_stalls_nobody_and_is_told_of() {
 }
 
 #[test]
-fn a_letter_that_a_crash_cut_off_is_sent_after_the_restart() {
-    let mute = Smtp::start(Manner::Mute);
-    let mut server = with(&mute, &[]);
-    let mut alice = server.user("alice");
-    alice.send("REGISTER * alice@example.org sesame");
-    // Nothing is mailed before it is kept.
-    mute.wait_for_a_guest();
-    server.crash();
-    let smtp = Smtp::start(Manner::Plain);
-    for (key, value) in smtp.settings("none") {
-        server.set(key, &value);
+fn a_letter_that_the_end_of_the_server_cut_off_is_sent_after_the_restart() {
+    for crash in [true, false] {
+        let mute = Smtp::start(Manner::Mute);
+        let mut server = with(&mute, &[]);
+        let mut alice = server.user("alice");
+        alice.send("REGISTER * alice@example.org sesame");
+        // Nothing is mailed before it is kept.
+        mute.wait_for_a_guest();
+        if crash {
+            server.crash();
+        } else {
+            server.signal("TERM");
+            assert!(server.wait().success(), "{}", server.output());
+        }
+        let smtp = Smtp::start(Manner::Plain);
+        for (key, value) in smtp.settings("none") {
+            server.set(key, &value);
+        }
+        server.start_again();
+        let code = smtp.letter().code();
+        let mut alice = server.user("other");
+        find(&alice.ask(&format!("VERIFY alice {code}")), "VERIFY").must_fit("* VERIFY SUCCESS alice :*");
     }
-    server.start_again();
-    let code = smtp.letter().code();
-    let mut alice = server.user("other");
-    find(&alice.ask(&format!("VERIFY alice {code}")), "VERIFY").must_fit("* VERIFY SUCCESS alice :*");
 }
 
 #[test]
