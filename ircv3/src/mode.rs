@@ -524,13 +524,13 @@ mod tests {
         let ranks = Rank::ALL.iter().map(|rank| rank.letter());
         let letters: Vec<char> = CHANNEL_MODES.iter().map(|mode| mode.letter).chain(ranks).collect();
         for letter in &letters {
-            let name = channel_prop(*letter).unwrap();
+            let name = channel_prop(*letter).expect("a name");
             assert_eq!(channel_letter(name), Some(*letter));
             let words = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '/';
             assert!(name.chars().all(words), "{name}");
         }
         for mode in USER_MODES {
-            assert_eq!(user_letter(user_prop(mode.letter).unwrap()), Some(mode.letter));
+            assert_eq!(user_letter(user_prop(mode.letter).expect("a name")), Some(mode.letter));
         }
         assert_eq!((channel_list().len(), user_list().len()), (letters.len(), USER_MODES.len()));
         assert!(channel_list().contains(&"5:op=o".to_owned()) && channel_list().contains(&"1:ban=b".to_owned()));
@@ -540,10 +540,10 @@ mod tests {
     #[test]
     fn items_of_prop_are_changes_and_back() {
         for text in ["+key=a=b", "-topiclock", "+ban=*!*@host", "-limit"] {
-            let change = Item::parse(text).channel_change().unwrap();
+            let change = Item::parse(text).channel_change().expect("a mode");
             assert_eq!(prop_item(&change), text);
         }
-        let superfluous = Item::parse("+topiclock=x").channel_change().unwrap();
+        let superfluous = Item::parse("+topiclock=x").channel_change().expect("a mode");
         assert_eq!(prop_item(&superfluous), "+topiclock", "a parameter without meaning is left out");
         assert_eq!(Item::parse("ban"), Item { sign: None, name: "ban", param: None });
         assert_eq!(Item::parse("+nosuch").channel_change(), None);
