@@ -11,6 +11,7 @@ use crate::server::command::authenticate::Exchange;
 use crate::server::command::batch::Open;
 use crate::server::command::bulk::Bulk;
 use crate::server::command::monitor::Target;
+use crate::server::command::playback::Wish;
 use crate::server::event::{BadLine, ConnId, Peer};
 use crate::server::network::UserId;
 use crate::server::record::{AccountId, ConversationId, Seq};
@@ -73,6 +74,8 @@ pub struct Particulars {
     pub replayed: Vec<ConversationId>,
     /// The app password that it logged in with, by name.
     pub app: Option<Box<str>>,
+    /// What it asked `*playback` for.
+    pub playback: Option<Wish>,
 }
 
 /// Those of a connection that has none.
@@ -82,6 +85,7 @@ static NO_PARTICULARS: Particulars = Particulars {
     monitored: Vec::new(),
     replayed: Vec::new(),
     app: None,
+    playback: None,
 };
 
 /// One connection.
