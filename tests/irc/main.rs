@@ -51,6 +51,7 @@ mod rename;
 mod replay;
 mod sasl;
 mod sasl_tls;
+mod server_time;
 mod shutdown;
 mod startup;
 mod stats;
