@@ -180,7 +180,12 @@ impl World {
                 lines.extend(all.map(|cap| format!("CAP REQ {}", cap.names()[0])));
             }
             if slot < 2 {
-                lines.extend([format!("NICK u{slot}"), "USER u 0 * :A Name".into(), "CAP END".into(), "JOIN #a".into()]);
+                lines.extend([
+                    format!("NICK u{slot}"),
+                    "USER u 0 * :A Name".into(),
+                    "CAP END".into(),
+                    "JOIN #a".into(),
+                ]);
             }
             for line in lines {
                 let message = Message::parse_client(line).expect("a line");

@@ -124,7 +124,8 @@ fn c48_what_is_said_to_it_is_no_conversation() {
     played(&mut carol, "PLAY * 0");
     assert!(texts(&played(&mut carol, "LIST")).iter().all(|buffer| !buffer.contains('*')));
     let mut dave = server.logged_in("dave", "carol", "sesame", "server-time batch draft/chathistory");
-    let targets = dave.ask("CHATHISTORY TARGETS timestamp=1970-01-01T00:00:00.000Z timestamp=2100-01-01T00:00:00.000Z 50");
+    let targets =
+        dave.ask("CHATHISTORY TARGETS timestamp=1970-01-01T00:00:00.000Z timestamp=2100-01-01T00:00:00.000Z 50");
     assert!(targets.iter().all(|line| !line.raw.contains("playback")), "{targets:#?}");
 }
 
