@@ -13,6 +13,9 @@ pub const BULK_BYTES: usize = 64 * 1024;
 pub const STORE_BATCH: usize = 1000;
 /// Records that wait for the store before connections that write are paused.
 pub const WAITING_RECORDS: usize = 65_536;
+/// Bytes of such records, for a message may have many lines. What is shown of them once they are on disk waits, too, and
+/// takes about as much again.
+pub const WAITING_BYTES: usize = 16 << 20;
 /// Bytes of SASL response, before base64 is taken off, that are put together from chunks of 400.
 pub const SASL_RESPONSE_BYTES: usize = 8192;
 /// Lines that one connection may send before it has registered: 3 for each capability, and room.

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::accounts::Pool;
 use crate::audit::Audit;
 use crate::config::{self, Config, ConfigError};
-use crate::limits::{HASHES_WAITING, WAITING_RECORDS};
+use crate::limits::HASHES_WAITING;
 use crate::mail::Poster;
 use crate::net::{self, Durable, EventQueue, FloodOptions, Listener, Origins, Room, TlsError, TlsSetup, Wire, Worker};
 use crate::server::Server;
@@ -321,7 +321,7 @@ impl Carrier {
         }
         let Some(store) = &self.store else { return };
         let started = Instant::now();
-        while store.waiting() > WAITING_RECORDS && started.elapsed() < TICK {
+        while store.is_full() && started.elapsed() < TICK {
             thread::sleep(Duration::from_millis(2));
         }
     }

@@ -36,7 +36,7 @@ pub struct Announced {
 
 /// What a connection begins with.
 #[derive(Debug, PartialEq, Eq)]
-enum Start {
+pub enum Start {
     /// Not to be said yet.
     Incomplete,
     /// Something else.
@@ -124,7 +124,8 @@ fn invalid(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
-fn start_of(bytes: &[u8]) -> Start {
+/// What is said by the first bytes of a connection.
+pub fn start_of(bytes: &[u8]) -> Start {
     let begins = |with: &[u8]| bytes.iter().zip(with).all(|(a, b)| a == b);
     if begins(V2) {
         if bytes.len() < V2.len() {

@@ -539,6 +539,24 @@ pub enum Record {
     Redacted(Seq),
 }
 
+impl Record {
+    /// About how much memory it takes.
+    pub fn bytes(&self) -> usize {
+        let inside = match self {
+            Record::Message(row) => {
+                let more = [&row.tags, &row.argument].into_iter().flatten().map(|text| text.len()).sum::<usize>();
+                size_of::<MessageRow>() + row.target.len() + row.text.len() + more
+            }
+            Record::Metadata(row) => {
+                size_of::<MetadataRow>() + row.key.len() + row.value.as_deref().map_or(0, str::len)
+            }
+            // Lists of channels and the like, which nobody sends by the thousand.
+            _ => 256,
+        };
+        size_of::<(Seq, Record)>() + inside
+    }
+}
+
 /// A conversation. The key is a folded channel name, or `a b` for two people in the order of their
 /// names: an account is `$` and its number, a guest `~` and the folded nick.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -23,7 +23,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ use thiserror::Error;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::timeout;
 
+use crate::limits::{WAITING_BYTES, WAITING_RECORDS};
 use crate::server::event::{CallId, Event, Returned};
 use crate::server::history::render;
 use crate::server::record::{ConversationId, HistoryQuery, Record, Seq, Snapshot};
@@ -177,6 +178,8 @@ pub struct Store {
     reads: mpsc::UnboundedSender<Read>,
     appended: AtomicU64,
     written: Arc<AtomicU64>,
+    /// Bytes of records that are not on disk yet.
+    bytes: Arc<AtomicUsize>,
     thread: JoinHandle<Result<(), StoreError>>,
 }
 
@@ -202,6 +205,8 @@ pub fn open(options: Options, deliver: Deliver) -> Result<(Store, Snapshot), Sto
     let written = Arc::new(AtomicU64::new(0));
     let (opened, opening) = std::sync::mpsc::sync_channel(1);
     let counter = written.clone();
+    let bytes = Arc::new(AtomicUsize::new(0));
+    let less = bytes.clone();
     let run = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StoreError::Thread)?;
         runtime.block_on(async {
@@ -227,8 +232,14 @@ pub fn open(options: Options, deliver: Deliver) -> Result<(Store, Snapshot), Sto
                 deliver: deliver.clone(),
             };
             let readers: Vec<_> = (0..READERS).map(|_| tokio::spawn(answer().run())).collect();
-            let commit =
-                GroupCommit { backend: backend.clone(), inbox, deliver: deliver.clone(), progress, written: counter };
+            let commit = GroupCommit {
+                backend: backend.clone(),
+                inbox,
+                deliver: deliver.clone(),
+                progress,
+                written: counter,
+                bytes: less,
+            };
             let outcome = commit.run(writer).await;
             for reader in readers {
                 let _ = reader.await;
@@ -242,7 +253,9 @@ pub fn open(options: Options, deliver: Deliver) -> Result<(Store, Snapshot), Sto
     };
     let thread = thread::Builder::new().name("store".to_owned()).spawn(run).map_err(StoreError::Thread)?;
     match opening.recv() {
-        Ok(Ok(snapshot)) => Ok((Store { records, reads, appended: AtomicU64::new(0), written, thread }, snapshot)),
+        Ok(Ok(snapshot)) => {
+            Ok((Store { records, reads, appended: AtomicU64::new(0), written, bytes, thread }, snapshot))
+        }
         Ok(Err(error)) => Err(error),
         Err(_) => match thread.join() {
             Ok(Err(error)) => Err(error),
@@ -251,11 +264,17 @@ pub fn open(options: Options, deliver: Deliver) -> Result<(Store, Snapshot), Sto
     }
 }
 
+/// About how much memory records take.
+fn bytes_of(records: &[(Seq, Record)]) -> usize {
+    records.iter().map(|(_, record)| record.bytes()).sum()
+}
+
 impl Store {
     /// Hands over records, in the order of their numbers. Never blocks. When they are on disk,
     /// `Event::Committed` comes with the highest number that is.
     pub fn append(&self, records: Vec<(Seq, Record)>) {
         self.appended.fetch_add(records.len() as u64, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes_of(&records), Ordering::Relaxed);
         // A thread that has ended by a fault leaves nobody to tell; `waiting` then only grows.
         let _ = self.records.send(records);
     }
@@ -264,6 +283,11 @@ impl Store {
     pub fn waiting(&self) -> usize {
         let appended = self.appended.load(Ordering::Relaxed);
         appended.saturating_sub(self.written.load(Ordering::Acquire)) as usize
+    }
+
+    /// Whether more waits for the disk than memory is meant for.
+    pub fn is_full(&self) -> bool {
+        self.waiting() > WAITING_RECORDS || self.bytes.load(Ordering::Relaxed) > WAITING_BYTES
     }
 
     /// Looks up history, and comes back with `Returned::History` or `Returned::Failed`. Everything that

@@ -443,6 +443,7 @@ fn a_store_that_cannot_write_says_so_once_and_loses_nothing() {
             other => panic!("{other:?}"),
         }
         assert_eq!(running.store.waiting(), 49);
+        assert!(!running.store.is_full());
         // Reads go on, from what is on disk.
         running.store.history(CALL, latest(1, 100));
         match running.next() {

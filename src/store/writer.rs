@@ -1,7 +1,7 @@
 //! Group commit: one task takes what waits, writes it in one transaction, and says how far it got.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use crate::limits::STORE_BATCH;
 use crate::server::event::Event;
 use crate::server::record::{Record, Seq};
-use crate::store::{Backend, Deliver, StoreError, Writer};
+use crate::store::{Backend, Deliver, StoreError, Writer, bytes_of};
 
 /// The first wait before a failed transaction is tried again; each later one is twice as long.
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
@@ -53,6 +53,8 @@ pub struct GroupCommit {
     pub progress: watch::Sender<Progress>,
     /// [`Progress::written`], for every thread.
     pub written: Arc<AtomicU64>,
+    /// Bytes of the records that wait.
+    pub bytes: Arc<AtomicUsize>,
 }
 
 impl GroupCommit {
@@ -82,6 +84,7 @@ impl GroupCommit {
                 }
                 return Err(StoreError::Unwritten { records: batch.len() + waiting.len(), reason });
             }
+            self.bytes.fetch_sub(bytes_of(&batch), Ordering::Relaxed);
             let written = self.written.fetch_add(batch.len() as u64, Ordering::Release) + batch.len() as u64;
             self.progress.send_replace(Progress { written, failing: false });
             (self.deliver)(Event::Committed(batch.iter().map(|(seq, _)| *seq).max().unwrap_or(0)));

@@ -321,7 +321,8 @@ fn a_sender_at_full_speed_that_nothing_slows_down_fills_no_memory() {
         drop(client);
     }
     drop(sender);
-    bystander.after(&format!("{lines} lines to 20 members that do not read"), 20 * MIB + 64 * MIB);
+    // The send queues, and what waits for the store with its frames.
+    bystander.after(&format!("{lines} lines to 20 members that do not read"), 20 * MIB + 48 * MIB + 64 * MIB);
 }
 
 #[test]

@@ -54,6 +54,7 @@ mod rename;
 mod replay;
 mod sasl;
 mod sasl_tls;
+mod server_time;
 mod shutdown;
 mod smtp;
 mod startup;

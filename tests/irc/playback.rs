@@ -37,7 +37,7 @@ fn played(client: &mut Client, request: &str) -> Vec<Line> {
 }
 
 #[test]
-fn everything_or_one_buffer_from_and_to_a_moment() {
+fn c48_everything_or_one_buffer_from_and_to_a_moment() {
     let server = Server::start();
     let (_alice, mut carol, times) = talk(&server);
     let lines = played(&mut carol, "PLAY * 0");
@@ -59,7 +59,7 @@ fn all_privmsg(lines: &[Line]) -> Vec<Line> {
 }
 
 #[test]
-fn a_client_that_asks_is_replayed_nothing_by_itself_and_channels_joined_later_too() {
+fn c48_a_client_that_asks_is_replayed_nothing_by_itself_and_channels_joined_later_too() {
     let server = Server::start();
     let (mut alice, mut carol, times) = talk(&server);
     carol.ask("PRIVMSG NickServ :SET autoreplay-missed on");
@@ -86,7 +86,7 @@ fn the_newest_are_played_up_to_the_limit() {
 }
 
 #[test]
-fn buffers_are_listed_and_mistakes_are_explained() {
+fn c48_buffers_are_listed_and_mistakes_are_explained() {
     let server = Server::start();
     let (_alice, mut carol, times) = talk(&server);
     let lines = played(&mut carol, "LIST");
@@ -102,7 +102,31 @@ fn buffers_are_listed_and_mistakes_are_explained() {
     ] {
         let lines = played(&mut carol, request);
         assert!(texts(&lines)[0].contains(part), "{request}: {lines:#?}");
+        assert_eq!(lines[0].command(), "NOTICE", "what a person is to read is no answer for the client");
     }
+}
+
+#[test]
+fn c48_without_history_it_says_so_and_nobody_is_disconnected() {
+    let server = Server::with(&[("ROOST__HISTORY__ENABLED", "false")]);
+    let mut carol = server.user_with("carol", "server-time");
+    carol.join("#room");
+    for request in ["PLAY * 0", "LIST", "CLEAR *"] {
+        let lines = played(&mut carol, request);
+        assert_eq!(texts(&lines), ["No history is kept on this server"], "{request}");
+    }
+}
+
+#[test]
+fn c48_what_is_said_to_it_is_no_conversation() {
+    let server = Server::start();
+    let (_alice, mut carol, _) = talk(&server);
+    played(&mut carol, "PLAY * 0");
+    assert!(texts(&played(&mut carol, "LIST")).iter().all(|buffer| !buffer.contains('*')));
+    let mut dave = server.logged_in("dave", "carol", "sesame", "server-time batch draft/chathistory");
+    let targets =
+        dave.ask("CHATHISTORY TARGETS timestamp=1970-01-01T00:00:00.000Z timestamp=2100-01-01T00:00:00.000Z 50");
+    assert!(targets.iter().all(|line| !line.raw.contains("playback")), "{targets:#?}");
 }
 
 #[test]

@@ -46,11 +46,15 @@ impl Wish {
 pub fn message(server: &mut Server, ctx: &mut Ctx, text: &str) {
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
     let verb = words.first().map(|word| word.to_ascii_uppercase()).unwrap_or_default();
+    if !server.settings.history {
+        tell(ctx, "No history is kept on this server");
+        return;
+    }
     match (verb.as_str(), words.get(1..).unwrap_or_default()) {
         ("PLAY", [masks, moments @ ..]) if moments.len() <= 2 => play(server, ctx, masks, moments),
         ("LIST", rest) if rest.len() <= 1 => list(server, ctx, rest.first().unwrap_or(&"*")),
-        ("CLEAR", [_]) => say(ctx, "Nothing is cleared: the history is everyone's. PLAY takes a time to start from"),
-        _ => say(ctx, "That takes: PLAY <buffers> [from [to]], LIST [buffers] (buffers: names or masks, with commas)"),
+        ("CLEAR", [_]) => tell(ctx, "Nothing is cleared: the history is everyone's. PLAY takes a time to start from"),
+        _ => tell(ctx, "That takes: PLAY <buffers> [from [to]], LIST [buffers] (buffers: names or masks, with commas)"),
     }
 }
 
@@ -58,7 +62,7 @@ fn play(server: &mut Server, ctx: &mut Ctx, masks: &str, moments: &[&str]) {
     let mut read = Vec::with_capacity(2);
     for moment in moments {
         let Some(time) = milliseconds(moment) else {
-            say(ctx, &format!("{moment:?} is no time: seconds since 1970 are expected, such as 1700000000.123"));
+            tell(ctx, &format!("{moment:?} is no time: seconds since 1970 are expected, such as 1700000000.123"));
             return;
         };
         read.push(time);
@@ -103,9 +107,16 @@ fn list(server: &Server, ctx: &mut Ctx, masks: &str) {
     }
 }
 
+/// What a client reads.
 fn say(ctx: &mut Ctx, text: &str) {
     let nick = ctx.reply.nick.clone();
     ctx.reply.line_from(SOURCE, "PRIVMSG", &[&nick], Some(text));
+}
+
+/// What its user reads.
+fn tell(ctx: &mut Ctx, text: &str) {
+    let nick = ctx.reply.nick.clone();
+    ctx.reply.line_from(SOURCE, "NOTICE", &[&nick], Some(text));
 }
 
 /// Seconds since 1970 with a fraction, as milliseconds.
