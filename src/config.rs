@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ircv3::Cidr;
+use ircv3::{Casemapping, Cidr};
 use ircv3::sasl::Mechanism;
 use ircv3::webirc::fingerprint;
 use serde::{Deserialize, Serialize};
@@ -93,6 +93,7 @@ sections! {
         services: String = String::new(),
         admin: Vec<String> = Vec::new(),
         workers: usize = 0,
+        casemapping: String = Casemapping::Ascii.token().to_owned(),
     }
     ListenSection {
         plain: Vec<Address> = addresses(&["127.0.0.1:6667", "[::1]:6667"]),
@@ -511,6 +512,7 @@ impl Config {
             gateways.push(settings::Gateway { from: networks(&gateway.from), password, certfp });
         }
         Ok(Settings {
+            casemapping: self.casemapping(),
             server_name: self.server.name.as_str().into(),
             network: self.server.network.as_str().into(),
             description: self.server.description.as_str().into(),
@@ -690,6 +692,12 @@ impl Config {
         store::name(&self.store_url()).unwrap_or_else(|error| error.to_string())
     }
 
+    /// When two names are the same.
+    pub fn casemapping(&self) -> Casemapping {
+        // The key has no other values.
+        Casemapping::by_token(&self.server.casemapping).unwrap_or_default()
+    }
+
     /// The certificate and its key.
     pub fn tls_files(&self) -> TlsFiles {
         let (certificate, key) = (&self.tls.certificate, &self.tls.key);
@@ -856,6 +864,7 @@ mod tests {
 
     use toml::Value;
 
+    use ircv3::Casemapping;
     use ircv3::sasl::Mechanism;
     use ircv3::sasl::scram::Hash;
 
@@ -999,6 +1008,7 @@ mod tests {
         let config = parse(
             r#"
             [server]
+            casemapping = "precis"
             name = "irc.example.org"
             network = "Example"
             description = "Ours"
@@ -1039,6 +1049,7 @@ mod tests {
         );
         let settings = config.settings().unwrap();
         let expected = Settings {
+            casemapping: Casemapping::Precis,
             server_name: "irc.example.org".into(),
             network: "Example".into(),
             description: "Ours".into(),

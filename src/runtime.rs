@@ -97,6 +97,7 @@ pub fn run(config: Config, reload: Reload) -> Result<Ended, RunError> {
                 config::Sync::Full => store::Sync::Full,
                 config::Sync::Normal => store::Sync::Normal,
             },
+            casemapping: config.casemapping(),
         },
         deliver(&events, &durable),
     )?;

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ircv3::tags::Tags;
-use ircv3::{Cap, CapSet, Casemapping, Message};
+use ircv3::{Cap, CapSet, Message};
 
 use self::action::{Actions, AuditLine, Call, LogLine, NOBODY, NetAction};
 use self::command::Pending;
@@ -103,12 +103,12 @@ impl Server {
         let first_seq = u64::from(snapshot.boot) << SEQ_COUNTER_BITS;
         let last_time = snapshot.conversations.iter().map(|(_, last, _)| *last).max().unwrap_or(0);
         let (epoch, secret, boot) = (snapshot.epoch, snapshot.secret, snapshot.boot);
-        let isupport = Arc::new(registration::isupport(&settings, Casemapping::Ascii));
+        let isupport = Arc::new(registration::isupport(&settings, settings.casemapping));
         Server {
             network: {
                 let mut snapshot = snapshot;
                 let presences = std::mem::take(&mut snapshot.presences);
-                let mut network = Network::new(Casemapping::Ascii, snapshot);
+                let mut network = Network::new(settings.casemapping, snapshot);
                 presence::restore(&settings, &mut network, presences);
                 network
             },

@@ -168,7 +168,7 @@ impl Network {
             account_metadata: AHashMap::new(),
             metadata_changed: 0,
             whowas: VecDeque::new(),
-            bans: Bans::new(snapshot.bans),
+            bans: Bans::new(snapshot.bans, casemapping),
             defcon: DEFCON_OPEN,
             noticed: Vec::new(),
             opers: 0,
@@ -494,7 +494,8 @@ impl Network {
     }
 
     fn put_conversation(&mut self, key: Box<str>, conversation: Conversation) {
-        if let Some((a, b)) = key.split_once(' ') {
+        // Of a channel there is none, and of what was put aside there are three.
+        if let Some((a, b)) = key.split_once(' ').filter(|(_, b)| !b.contains(' ')) {
             for identity in [a, b] {
                 if let Some(Identity::Account(id)) = Identity::parse(identity) {
                     let keys = self.peers.entry(id).or_default();

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use ircv3::extban::{Deed, Entry, Subject};
 use ircv3::mode::{Rank, Ranks};
 use ircv3::numeric::Numeric;
-use ircv3::{formatting, mask};
+use ircv3::{Casemapping, formatting, mask};
 
 use crate::server::channel::{Channel, ListEntry};
 use crate::server::network::{ChannelId, Network, UserId};
@@ -14,13 +14,21 @@ use crate::server::user::{Contact, User, source};
 
 /// Whether a nick belongs to an account other than this one.
 pub fn nick_reserved(network: &Network, nick: &str, account: Option<AccountId>) -> bool {
-    is_service(nick) || network.account_by_name(nick).is_some_and(|owner| Some(owner.id) != account)
+    is_service(nick, network.casemapping) || network.account_by_name(nick).is_some_and(|owner| Some(owner.id) != account)
 }
 
 /// Whether a nick is that of a service.
-pub fn is_service(nick: &str) -> bool {
-    ["NickServ", "ChanServ", "HistServ", "HostServ"].iter().any(|name| name.eq_ignore_ascii_case(nick))
+pub fn is_service(nick: &str, casemapping: Casemapping) -> bool {
+    service(nick, casemapping).is_some()
 }
+
+/// The service of this nick.
+pub fn service(nick: &str, casemapping: Casemapping) -> Option<&'static str> {
+    SERVICES.into_iter().find(|name| casemapping.same(name, nick))
+}
+
+/// The nicks of services, which nobody else may have.
+const SERVICES: [&str; 4] = ["NickServ", "ChanServ", "HistServ", "HostServ"];
 
 /// Why someone may not join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ircv3::CapSet;
+use ircv3::{CapSet, Casemapping};
 use ircv3::sasl::ecdsa::PublicKey;
 use ircv3::sasl::scram::Credential;
 
@@ -373,6 +373,8 @@ pub enum Record {
     PresenceGone(AccountId),
     /// A key of an account or a registered channel.
     Metadata(Box<MetadataRow>),
+    /// The names are folded by this casemapping from now on.
+    Casemapping(Casemapping),
     /// A message that is no more, by its number; the number of the record is that of its redaction.
     Redacted(Seq),
 }
@@ -396,6 +398,8 @@ pub struct Snapshot {
     pub secret: [u8; 32],
     /// How often this database was started, this time included.
     pub boot: u32,
+    /// The casemapping by which its names are folded.
+    pub casemapping: Casemapping,
     /// The highest number that any row has.
     pub last_seq: Seq,
     /// The accounts.

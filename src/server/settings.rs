@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ircv3::sasl::Mechanism;
 
 use crate::accounts::{self, token::Tokens};
-use ircv3::Cidr;
+use ircv3::{Casemapping, Cidr};
 
 use crate::server::event::Peer;
 use crate::server::right::Rights;
@@ -15,6 +15,8 @@ use crate::server::user::Letters;
 /// Settings of the state machine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
+    /// When two names are the same. Only a start takes another one.
+    pub casemapping: Casemapping,
     /// The server's name, in every numeric.
     pub server_name: Arc<str>,
     /// NETWORK.
@@ -189,6 +191,7 @@ pub struct Oper {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
+            casemapping: Casemapping::Ascii,
             server_name: "roost.local".into(),
             network: "Roost".into(),
             description: "An IRC server you can come back to".into(),

@@ -11,6 +11,7 @@ use std::str::FromStr;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
+use ircv3::Casemapping;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow};
 use sqlx::query::Query;
@@ -47,7 +48,10 @@ const WRITER_SETTINGS: &str = "SET tcp_keepalives_idle = 15; SET tcp_keepalives_
     SET tcp_keepalives_count = 3; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;";
 
 /// Migrations, oldest first. One that was released is never changed.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "first", include_str!("migrations/postgres/0001_first.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "first", include_str!("migrations/postgres/0001_first.sql")),
+    (2, "casemapping", include_str!("migrations/postgres/0002_casemapping.sql")),
+];
 
 /// Where the database is and how it is opened.
 #[derive(Clone)]
@@ -283,6 +287,7 @@ struct Batch<'a> {
     channels: BTreeMap<&'a str, &'a ChannelRow>,
     lists: BTreeMap<(&'a str, char, &'a str), Option<&'a ListRow>>,
     bans: BTreeMap<&'a str, Option<&'a BanRow>>,
+    casemapping: Option<Casemapping>,
 }
 
 impl<'a> Batch<'a> {
@@ -297,6 +302,7 @@ impl<'a> Batch<'a> {
     fn add(&mut self, seq: Seq, record: &'a Record) {
         match record {
             Record::Message(row) => self.messages.push((seq, row)),
+            Record::Casemapping(casemapping) => self.casemapping = Some(*casemapping),
             Record::Redacted(seq) => self.redacted.push(*seq as i64),
             Record::Conversation(row) => drop(self.conversations.insert(row.id, &row.key)),
             Record::Account(row) => drop(self.accounts.insert(row.id, row)),
@@ -353,6 +359,8 @@ impl<'a> Batch<'a> {
         statements.extend(channels(self.channels.into_values().collect()));
         statements.extend(lists(self.lists));
         statements.extend(bans(self.bans));
+        let casemapping = self.casemapping.map(Casemapping::token);
+        statements.extend(casemapping.map(|token| sqlx::query("UPDATE meta SET casemapping = $1").bind(token)));
         statements
     }
 }
@@ -670,8 +678,9 @@ async fn load(connection: &mut PgConnection) -> Result<Snapshot, Error> {
         .bind(rand::random::<[u8; 32]>().to_vec())
         .execute(&mut *connection)
         .await?;
-    let start = sqlx::query_as("UPDATE meta SET boot = boot + 1 RETURNING epoch, boot, seed");
-    let (epoch, boot, secret): (i64, i64, Vec<u8>) = start.fetch_one(&mut *connection).await?;
+    let start = sqlx::query_as("UPDATE meta SET boot = boot + 1 RETURNING epoch, boot, seed, casemapping");
+    let (epoch, boot, secret, casemapping): (i64, i64, Vec<u8>, String) = start.fetch_one(&mut *connection).await?;
+    let casemapping = state::casemapping(&casemapping)?;
     let secret = secret.try_into().map_err(|_| Error::Decode("a secret that is not 32 bytes".into()))?;
     let connected = sqlx::query("UPDATE seen SET seq = $1 WHERE seq IS NULL").bind(last_seq);
     connected.execute(&mut *connection).await?;
@@ -682,7 +691,7 @@ async fn load(connection: &mut PgConnection) -> Result<Snapshot, Error> {
     let sql = sql.replace("$1", "conversation.id");
     let conversations = state::conversations::<Postgres>(&mut *connection, &sql).await?;
     let (epoch, boot, last_seq) = (epoch as u32, boot as u32, last_seq as u64);
-    let begun = Snapshot { epoch, secret, boot, last_seq, conversations, ..Snapshot::default() };
+    let begun = Snapshot { epoch, secret, boot, casemapping, last_seq, conversations, ..Snapshot::default() };
     state::complete::<Postgres>(connection, begun).await
 }
 
@@ -809,6 +818,7 @@ mod tests {
 
     use std::sync::Arc;
 
+    use ircv3::Casemapping;
     use sqlx::{AssertSqlSafe, Connection};
 
     use super::{Database, Source};
@@ -874,7 +884,7 @@ mod tests {
     #[test]
     fn a_database_of_a_newer_version_and_one_that_is_not_there_are_refused_by_name() {
         let Some(schema) = Schema::new() else { return };
-        let try_open = |url| open(Options { url, sync: Sync::Full }, Arc::new(|_| {}));
+        let try_open = |url| open(Options { url, sync: Sync::Full, casemapping: Casemapping::Ascii }, Arc::new(|_| {}));
         try_open(schema.url()).unwrap().0.close().unwrap();
         schema.run("INSERT INTO _sqlx_migrations VALUES (9999, 'later', now(), true, '', 0)");
         let error = try_open(schema.url()).err().unwrap();

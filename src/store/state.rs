@@ -1,5 +1,6 @@
 //! The rows that the state is rebuilt from at start, whose tables every database has alike.
 
+use ircv3::Casemapping;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Database, Error, Executor, IntoArguments, Row};
@@ -141,6 +142,12 @@ where
         Ok((conversation, text.max(event).max(redaction), text))
     })
     .await
+}
+
+/// The casemapping of a database by its token.
+pub fn casemapping(token: &str) -> Result<Casemapping, Error> {
+    Casemapping::by_token(token)
+        .ok_or_else(|| Error::Decode(format!("the casemapping {token:?}, which this version does not have").into()))
 }
 
 async fn all<DB, T>(

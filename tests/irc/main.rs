@@ -15,6 +15,7 @@ mod attack;
 mod away;
 mod backup;
 mod capabilities;
+mod casemapping;
 mod channels;
 mod disaster;
 mod echo;

@@ -99,6 +99,12 @@ impl Server {
         client
     }
 
+    /// A setting from the next start on.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.settings.retain(|(other, _)| other != key);
+        self.settings.push((key.to_owned(), value.to_owned()));
+    }
+
     /// The number of the process.
     pub fn pid(&self) -> u32 {
         self.child.id()

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use ircv3::Casemapping;
 use roost::server::event::{CallId, Returned};
 use roost::server::history;
 use roost::server::record::{
@@ -274,6 +275,8 @@ impl Store {
             epoch: self.epoch,
             secret: [5; 32],
             boot: self.boot,
+            // Nothing of it is filed anew: a world keeps to one.
+            casemapping: Casemapping::Ascii,
             last_seq: self.last_seq(),
             accounts: self.disk.accounts.values().cloned().collect(),
             credentials: self.disk.credentials.values().cloned().collect(),
@@ -370,6 +373,8 @@ impl Rows {
                     None => self.metadata.remove(&(row.owner, row.key)),
                 };
             }
+            // The simulation keeps to one casemapping.
+            Record::Casemapping(_) => {}
             Record::Redacted(seq) => {
                 self.messages.remove(&seq);
             }

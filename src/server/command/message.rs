@@ -78,10 +78,10 @@ fn run(server: &mut Server, ctx: &mut Ctx, line: &Message, kind: Kind) {
 
 /// Says something to one target; a text of several lines is as [`ircv3::multiline`] has it.
 pub fn say(server: &mut Server, ctx: &mut Ctx, kind: Kind, target: &str, text: &str, tags: Option<&str>) {
-    if !policy::is_service(target) {
-        server.submit(ctx, Change::Message(&Said { kind, target, text, tags }));
-    } else if kind == Kind::Privmsg {
-        services::message(server, ctx, target, text);
+    match policy::service(target, server.network.casemapping) {
+        None => server.submit(ctx, Change::Message(&Said { kind, target, text, tags })),
+        Some(service) if kind == Kind::Privmsg => services::message(server, ctx, service, text),
+        Some(_) => {}
     }
 }
 

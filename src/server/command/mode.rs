@@ -7,7 +7,7 @@ use ircv3::extban::{self, Entry};
 use ircv3::message::write_line;
 use ircv3::mode::{self, Kind as ModeKind, ModeChange, Rank, Ranks};
 use ircv3::numeric::Numeric;
-use ircv3::{Message, name};
+use ircv3::{Message, mask, name};
 
 use crate::limits;
 use crate::server::change::{Change, Happened};
@@ -275,7 +275,7 @@ fn entry(
     let (registered, folded) = (there.founder.is_some(), there.folded.clone());
     let all = there.bans.len() + there.excepts.len() + there.invexes.len();
     let list = there.list_mut(letter)?;
-    let at = list.iter().position(|entry| casemapping.same(&entry.mask, &mask));
+    let at = list.iter().position(|entry| mask::same(&entry.mask, &mask, casemapping));
     if change.add {
         if at.is_some() {
             return None;

@@ -109,8 +109,10 @@ fn may_make(server: &Server, ctx: &Ctx, account: &str, by: By) -> Result<(), Ref
     if server.store_refuses() {
         return refuse("TEMPORARILY_UNAVAILABLE", "The server cannot store anything now; try again later");
     }
-    if !name::is_account_name(account, limits::NICK_LEN) || policy::is_service(account) {
-        return refuse("BAD_ACCOUNT_NAME", "An account's name is like a nick: letters, digits and []\\`_^{|}-");
+    let casemapping = server.network.casemapping;
+    if !name::is_account_name(account, limits::NICK_LEN, casemapping) || policy::is_service(account, casemapping) {
+        let text = format!("An account's name is like a nick: {}", name::nick_letters(casemapping));
+        return refuse("BAD_ACCOUNT_NAME", &text);
     }
     if server.network.account_by_name(account).is_some() {
         return refuse("ACCOUNT_EXISTS", "An account of that name exists");
