@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ircv3::{Casemapping, Cidr};
 use ircv3::sasl::Mechanism;
 use ircv3::webirc::fingerprint;
+use ircv3::{Casemapping, Cidr};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -94,6 +94,7 @@ sections! {
         admin: Vec<String> = Vec::new(),
         workers: usize = 0,
         casemapping: String = Casemapping::Ascii.token().to_owned(),
+        confusables: Confusables = Confusables::Auto,
     }
     ListenSection {
         plain: Vec<Address> = addresses(&["127.0.0.1:6667", "[::1]:6667"]),
@@ -207,6 +208,18 @@ sections! {
     LogSection {
         audit: String = String::new(),
     }
+}
+
+/// `server.confusables`: whether names are refused that look like another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Confusables {
+    /// Where nicks may have letters of every script.
+    Auto,
+    /// Yes.
+    On,
+    /// No.
+    Off,
 }
 
 /// `store.sync`: what "on disk" means.
@@ -513,6 +526,11 @@ impl Config {
         }
         Ok(Settings {
             casemapping: self.casemapping(),
+            confusables: match self.server.confusables {
+                Confusables::Auto => self.casemapping() == Casemapping::Precis,
+                Confusables::On => true,
+                Confusables::Off => false,
+            },
             server_name: self.server.name.as_str().into(),
             network: self.server.network.as_str().into(),
             description: self.server.description.as_str().into(),
@@ -1050,6 +1068,7 @@ mod tests {
         let settings = config.settings().unwrap();
         let expected = Settings {
             casemapping: Casemapping::Precis,
+            confusables: true,
             server_name: "irc.example.org".into(),
             network: "Example".into(),
             description: "Ours".into(),

@@ -66,6 +66,7 @@ pub(super) const KEYS: &[Key] = &[
     reload("server.admin", Kind::List(line)),
     start("server.workers", Kind::Integer(0, 256)),
     start("server.casemapping", Kind::Choice(&["ascii", "rfc1459", "precis"])),
+    start("server.confusables", Kind::Choice(&["auto", "on", "off"])),
     start("listen.plain", Kind::List(address)),
     start("listen.tls", Kind::List(address)),
     start("listen.websocket", Kind::List(address)),

@@ -10,6 +10,7 @@ pub mod event;
 pub mod frame;
 pub mod history;
 pub mod login;
+pub mod lookalike;
 pub mod network;
 pub mod notice;
 pub mod policy;
@@ -35,6 +36,7 @@ use self::command::Pending;
 use self::command::bulk;
 use self::event::{BadLine, CallId, CloseCause, ConnId, Event, Now, Returned};
 use self::frame::{Frame, OwnTags};
+use self::lookalike::Lookalikes;
 use self::network::{ChannelId, Network, UserId};
 use self::record::{MsgId, Record, SEQ_COUNTER_BITS, Seq, Snapshot};
 use self::reply::Reply;
@@ -107,8 +109,9 @@ impl Server {
         Server {
             network: {
                 let mut snapshot = snapshot;
+                let lookalikes = if settings.confusables { Lookalikes::on() } else { Lookalikes::default() };
                 let presences = std::mem::take(&mut snapshot.presences);
-                let mut network = Network::new(settings.casemapping, snapshot);
+                let mut network = Network::with(settings.casemapping, lookalikes, snapshot);
                 presence::restore(&settings, &mut network, presences);
                 network
             },

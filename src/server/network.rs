@@ -16,6 +16,8 @@ use crate::server::ban::Bans;
 use crate::server::channel::Channel;
 use crate::server::command::control::DEFCON_OPEN;
 use crate::server::event::ConnId;
+use crate::server::lookalike::{Holder, Lookalikes};
+use crate::server::policy::SERVICES;
 use crate::server::record::{
     AccountId, AccountRow, ConversationId, ConversationRow, Credentials, CredentialsRow, MetadataRow, Record, Seq,
     Snapshot,
@@ -67,6 +69,7 @@ pub struct Network {
     pub invisible: usize,
     /// The most users at once since the start.
     pub most_users: usize,
+    lookalikes: Lookalikes,
 }
 
 /// Two people's talk, or a channel's.
@@ -146,6 +149,14 @@ impl Identity {
 impl Network {
     /// The state that was kept.
     pub fn new(casemapping: Casemapping, snapshot: Snapshot) -> Network {
+        Network::with(casemapping, Lookalikes::default(), snapshot)
+    }
+
+    /// As [`Network::new`], with an index of what names look like, on or off.
+    pub fn with(casemapping: Casemapping, mut lookalikes: Lookalikes, snapshot: Snapshot) -> Network {
+        for service in SERVICES {
+            lookalikes.add(service, Holder::Service);
+        }
         let mut network = Network {
             casemapping,
             users: Slab::new(),
@@ -174,6 +185,7 @@ impl Network {
             opers: 0,
             invisible: 0,
             most_users: 0,
+            lookalikes,
         };
         for account in snapshot.accounts {
             network.put_account(account);
@@ -216,6 +228,11 @@ impl Network {
         network
     }
 
+    /// Which names look alike, where that is asked for.
+    pub fn lookalikes(&self) -> &Lookalikes {
+        &self.lookalikes
+    }
+
     /// The folded form of a name.
     pub fn fold(&self, name: &str) -> Folded {
         self.casemapping.fold(name)
@@ -234,6 +251,7 @@ impl Network {
         user.serial = self.next_user;
         let folded = user.folded.clone();
         let id = self.users.insert(user);
+        self.lookalikes.add(&self.users[id].nick, Holder::User(id));
         self.nicks.insert(folded, id);
         self.most_users = self.most_users.max(self.users.len());
         id
@@ -245,6 +263,8 @@ impl Network {
         let user = &mut self.users[id];
         let was = std::mem::replace(&mut user.folded, folded.clone());
         let whowas = Whowas::of(user, was.clone(), left);
+        self.lookalikes.remove(&user.nick, Holder::User(id));
+        self.lookalikes.add(nick, Holder::User(id));
         user.set_nick(nick);
         if was != folded {
             self.nicks.remove(&was);
@@ -256,6 +276,7 @@ impl Network {
     /// Takes a user off the network. It must have left its channels.
     pub fn remove_user(&mut self, id: UserId, left: u64) -> User {
         let user = self.users.remove(id);
+        self.lookalikes.remove(&user.nick, Holder::User(id));
         self.nicks.remove(&user.folded);
         if user.notices != Letters::default() {
             self.noticed.retain(|other| *other != id);
@@ -322,6 +343,7 @@ impl Network {
         channel.serial = self.next_channel;
         let folded = channel.folded.clone();
         let id = self.channels.insert(channel);
+        self.lookalikes.add(&self.channels[id].name, Holder::Channel(id));
         self.channel_names.insert(folded, id);
         id
     }
@@ -330,6 +352,8 @@ impl Network {
     pub fn rename_channel(&mut self, id: ChannelId, name: &str) {
         let folded = self.fold(name);
         let channel = &mut self.channels[id];
+        self.lookalikes.remove(&channel.name, Holder::Channel(id));
+        self.lookalikes.add(name, Holder::Channel(id));
         channel.name = name.into();
         let was = std::mem::replace(&mut channel.folded, folded.clone());
         self.channel_names.remove(&was);
@@ -370,6 +394,7 @@ impl Network {
         let channel = &self.channels[id];
         if channel.members.is_empty() && channel.founder.is_none() && !channel.modes.has('P') {
             let channel = self.channels.remove(id);
+            self.lookalikes.remove(&channel.name, Holder::Channel(id));
             self.channel_names.remove(&channel.folded);
         }
     }
@@ -389,6 +414,10 @@ impl Network {
 
     /// Adds or changes an account.
     pub fn put_account(&mut self, row: AccountRow) {
+        if let Some(old) = self.accounts.get(&row.id) {
+            self.lookalikes.remove(&old.name, Holder::Account(row.id));
+        }
+        self.lookalikes.add(&row.name, Holder::Account(row.id));
         self.account_names.insert(Folded::from_stored(row.folded.clone()), row.id);
         self.accounts.insert(row.id, row);
     }
@@ -397,6 +426,7 @@ impl Network {
     pub fn remove_account(&mut self, id: AccountId) {
         if let Some(row) = self.accounts.remove(&id) {
             self.account_names.remove(&*row.folded);
+            self.lookalikes.remove(&row.name, Holder::Account(id));
             self.put_credentials(CredentialsRow { account: id, credentials: Credentials::default() });
         }
     }

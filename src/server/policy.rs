@@ -8,13 +8,37 @@ use ircv3::numeric::Numeric;
 use ircv3::{Casemapping, formatting, mask};
 
 use crate::server::channel::{Channel, ListEntry};
+use crate::server::lookalike::Holder;
 use crate::server::network::{ChannelId, Network, UserId};
 use crate::server::record::{AccountId, MessageRow, Seq};
 use crate::server::user::{Contact, User, source};
 
 /// Whether a nick belongs to an account other than this one.
 pub fn nick_reserved(network: &Network, nick: &str, account: Option<AccountId>) -> bool {
-    is_service(nick, network.casemapping) || network.account_by_name(nick).is_some_and(|owner| Some(owner.id) != account)
+    is_service(nick, network.casemapping)
+        || network.account_by_name(nick).is_some_and(|owner| Some(owner.id) != account)
+}
+
+/// Whether a nick, or the name of an account, can be taken for that of someone else: of an account, of
+/// someone who is on, or of a service.
+pub fn nick_is_like_another(network: &Network, nick: &str, account: Option<AccountId>, user: Option<UserId>) -> bool {
+    network.lookalikes().any(nick, |holder| match holder {
+        Holder::Account(other) => Some(other) != account,
+        Holder::User(other) => Some(other) != user && (account.is_none() || network.users[other].account != account),
+        Holder::Channel(_) => false,
+        Holder::Service => true,
+    })
+}
+
+/// Whether the name of a channel can be taken for that of a registered channel of someone else.
+pub fn channel_is_like_another(network: &Network, name: &str, account: Option<AccountId>) -> bool {
+    network.lookalikes().any(name, |holder| match holder {
+        Holder::Channel(other) => {
+            let founder = network.channels[other].founder;
+            founder.is_some() && founder != account
+        }
+        Holder::Account(_) | Holder::User(_) | Holder::Service => false,
+    })
 }
 
 /// Whether a nick is that of a service.
@@ -28,7 +52,7 @@ pub fn service(nick: &str, casemapping: Casemapping) -> Option<&'static str> {
 }
 
 /// The nicks of services, which nobody else may have.
-const SERVICES: [&str; 4] = ["NickServ", "ChanServ", "HistServ", "HostServ"];
+pub const SERVICES: [&str; 4] = ["NickServ", "ChanServ", "HistServ", "HostServ"];
 
 /// Why someone may not join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ircv3::{CapSet, Casemapping};
 use ircv3::sasl::ecdsa::PublicKey;
 use ircv3::sasl::scram::Credential;
+use ircv3::{CapSet, Casemapping};
 
 /// The number of a change. One order for everything: `boot << 40 | counter`, where `boot` counts
 /// the starts of this database, so no number is ever used twice. 0 is before everything.

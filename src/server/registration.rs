@@ -230,11 +230,16 @@ impl Server {
                 self.submit(ctx, Change::Attach { user: owner });
                 return;
             }
-            self.nick_is_taken(ctx, &nick);
+            self.nick_is_refused(ctx, &nick, "Nickname is already in use");
             return;
         }
         if policy::nick_reserved(&self.network, &nick, account) {
-            self.nick_is_reserved(ctx, &nick);
+            let text = "Nickname is reserved for its account; log in with SASL or PASS account:password";
+            self.nick_is_refused(ctx, &nick, text);
+            return;
+        }
+        if policy::nick_is_like_another(&self.network, &nick, account, None) {
+            self.nick_is_refused(ctx, &nick, command::nick::LOOKS_LIKE_ANOTHER);
             return;
         }
         self.submit(ctx, Change::Arrive { nick: &nick, user: &user, realname: &realname });
@@ -249,24 +254,13 @@ impl Server {
         self.close(ctx.conn, reason);
     }
 
-    fn nick_is_taken(&mut self, ctx: &mut Ctx, nick: &str) {
+    /// 433; the client may choose another nick.
+    fn nick_is_refused(&mut self, ctx: &mut Ctx, nick: &str, text: &str) {
         if let Some(registration) = self.session_mut(ctx.conn).and_then(|session| session.registration.as_mut()) {
             registration.nick = None;
         }
         ctx.reply.nick = "*".into();
-        ctx.reply.numeric(Numeric::ERR_NICKNAMEINUSE, &[nick], Some("Nickname is already in use"));
-    }
-
-    fn nick_is_reserved(&mut self, ctx: &mut Ctx, nick: &str) {
-        if let Some(registration) = self.session_mut(ctx.conn).and_then(|session| session.registration.as_mut()) {
-            registration.nick = None;
-        }
-        ctx.reply.nick = "*".into();
-        ctx.reply.numeric(
-            Numeric::ERR_NICKNAMEINUSE,
-            &[nick],
-            Some("Nickname is reserved for its account; log in with SASL or PASS account:password"),
-        );
+        ctx.reply.numeric(Numeric::ERR_NICKNAMEINUSE, &[nick], Some(text));
     }
 
     /// The server's password was compared.

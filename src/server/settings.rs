@@ -17,6 +17,8 @@ use crate::server::user::Letters;
 pub struct Settings {
     /// When two names are the same. Only a start takes another one.
     pub casemapping: Casemapping,
+    /// Whether names are refused that look like another's. Only a start takes another choice.
+    pub confusables: bool,
     /// The server's name, in every numeric.
     pub server_name: Arc<str>,
     /// NETWORK.
@@ -192,6 +194,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             casemapping: Casemapping::Ascii,
+            confusables: false,
             server_name: "roost.local".into(),
             network: "Roost".into(),
             description: "An IRC server you can come back to".into(),

@@ -100,8 +100,9 @@ fn refold_conversations(
     let mut moved = BTreeMap::new();
     for at in order {
         let row = &mut snapshot.conversations[at].0;
-        let (key, _) = split_aside(&row.key, row.id);
-        let new = new_key(key);
+        // What was put aside is called what it was called before, and no channel's any more.
+        let (key, aside) = split_aside(&row.key, row.id);
+        let new = if aside { refold_key(key, to) } else { new_key(key) };
         let new = if taken.insert(new.clone()) { new } else { format!("{key}{ASIDE}{}", row.id).into() };
         if row.key != new {
             moved.insert(row.key.clone(), new.clone());
@@ -141,11 +142,7 @@ fn refold_key(key: &str, to: Casemapping) -> Box<str> {
 }
 
 /// Moves read markers with their conversations; of two that become one, the one that is further on holds.
-fn refold_markers(
-    markers: &mut Vec<MarkerRow>,
-    moved: &BTreeMap<Box<str>, Box<str>>,
-    records: &mut Vec<Record>,
-) {
+fn refold_markers(markers: &mut Vec<MarkerRow>, moved: &BTreeMap<Box<str>, Box<str>>, records: &mut Vec<Record>) {
     let mut all: BTreeMap<(u64, Box<str>), MarkerRow> = BTreeMap::new();
     for mut row in std::mem::take(markers) {
         if let Some(new) = moved.get(&row.conversation) {
@@ -186,7 +183,11 @@ fn refold_channels(snapshot: &mut Snapshot, to: Casemapping, records: &mut Vec<R
     for MetadataRow { owner, key, value } in &mut snapshot.metadata {
         let Some(new) = moved.get(owner) else { continue };
         *owner = new.clone();
-        records.push(Record::Metadata(Box::new(MetadataRow { owner: new.clone(), key: key.clone(), value: value.clone() })));
+        records.push(Record::Metadata(Box::new(MetadataRow {
+            owner: new.clone(),
+            key: key.clone(),
+            value: value.clone(),
+        })));
     }
 }
 
@@ -281,7 +282,12 @@ mod tests {
                 conversation(3, "$2 ~g[", 5),
                 conversation(4, "$1 $2", 5),
             ],
-            markers: vec![marker(2, "#room[1]", 5), marker(2, "#free[x]", 6), marker(2, "#silent^", 7), marker(2, "$1 $2", 8)],
+            markers: vec![
+                marker(2, "#room[1]", 5),
+                marker(2, "#free[x]", 6),
+                marker(2, "#silent^", 7),
+                marker(2, "$1 $2", 8),
+            ],
             bans: vec![BanRow { target: "bad[*!*@*".into(), ..BanRow::default() }],
             ..Snapshot::default()
         }

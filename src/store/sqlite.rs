@@ -425,9 +425,7 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
                 .bind(&**value),
             None => sqlx::query("DELETE FROM metadata WHERE owner = ? AND key = ?").bind(&*row.owner).bind(&*row.key),
         },
-        Record::Casemapping(casemapping) => {
-            sqlx::query("UPDATE meta SET casemapping = ?").bind(casemapping.token())
-        }
+        Record::Casemapping(casemapping) => sqlx::query("UPDATE meta SET casemapping = ?").bind(casemapping.token()),
         Record::Redacted(seq) => sqlx::query("DELETE FROM message WHERE seq = ?").bind(*seq as i64),
     };
     query.execute(connection).await?;
@@ -596,7 +594,12 @@ mod tests {
     fn a_database_of_a_newer_version_and_a_file_that_is_none_are_refused_by_name() {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("roost.db");
-        let try_open = || open(Options { url: path.display().to_string(), sync: Sync::Full, casemapping: Casemapping::Ascii }, Arc::new(|_| {}));
+        let try_open = || {
+            open(
+                Options { url: path.display().to_string(), sync: Sync::Full, casemapping: Casemapping::Ascii },
+                Arc::new(|_| {}),
+            )
+        };
         try_open().unwrap().0.close().unwrap();
         runtime().block_on(async {
             let mut connection = Database::new(path.clone(), Sync::Full).options().connect().await.unwrap();

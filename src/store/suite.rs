@@ -129,7 +129,8 @@ pub fn text(page: &HistoryPage) -> String {
 fn a_second_server_on_the_same_data_is_refused_by_name() {
     for bed in Bed::all() {
         let first = Running::on(&bed);
-        let refused = open(Options { url: bed.url(), sync: Sync::Full, casemapping: Casemapping::Ascii }, Arc::new(|_| {}));
+        let refused =
+            open(Options { url: bed.url(), sync: Sync::Full, casemapping: Casemapping::Ascii }, Arc::new(|_| {}));
         let error = refused.err().expect("a second server was let in").to_string();
         assert!(error.contains(&bed.name()) && error.contains("in use by another Roost"), "{error}");
         first.close();
@@ -140,7 +141,10 @@ fn a_second_server_on_the_same_data_is_refused_by_name() {
 #[test]
 fn an_url_that_is_not_understood_is_quoted() {
     for url in ["mysql://localhost/roost", "sqlite::memory:", "sqlite:", "sqlite:a.db?mode=ro"] {
-        let error = open(Options { url: url.to_owned(), sync: Sync::Full, casemapping: Casemapping::Ascii }, Arc::new(|_| {})).err().unwrap();
+        let error =
+            open(Options { url: url.to_owned(), sync: Sync::Full, casemapping: Casemapping::Ascii }, Arc::new(|_| {}))
+                .err()
+                .unwrap();
         assert!(matches!(&error, StoreError::Url { .. }) && error.to_string().contains(url), "{error}");
     }
 }
@@ -387,9 +391,15 @@ fn another_casemapping_files_everything_anew_or_changes_nothing() {
         assert_eq!(&*filed.conversations[0].0.key, "#a{");
         // It stands in the database as it is told, from the start.
         let again = Running::under(bed.killed().url(), Casemapping::Rfc1459).snapshot;
-        assert_eq!(Snapshot { markers: filed.markers.clone(), boot: again.boot, ..filed.clone() }, Snapshot { markers: filed.markers.clone(), ..again.clone() });
+        assert_eq!(
+            Snapshot { markers: filed.markers.clone(), boot: again.boot, ..filed.clone() },
+            Snapshot { markers: filed.markers.clone(), ..again.clone() }
+        );
         assert!(filed.markers.iter().all(|row| again.markers.contains(row)));
-        other.store.append(vec![(9, Record::Channel(Box::new(channel("#b{")))), (10, Record::Account(Box::new(account(2, "y{"))))]);
+        other.store.append(vec![
+            (9, Record::Channel(Box::new(channel("#b{")))),
+            (10, Record::Account(Box::new(account(2, "y{")))),
+        ]);
         other.close();
 
         // And back; then there are two of a name that would be one.

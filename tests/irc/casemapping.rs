@@ -38,12 +38,12 @@ fn everywhere(server: &Server, a: &str, b: &str, same: bool) {
     let page = alice.ask(&format!("CHATHISTORY LATEST {room} * 10"));
     assert_eq!(texts(&page).contains(&"in the room"), same);
     // LIST and WHO masks, MONITOR, read markers, keys.
-    let listed = bob.ask(&format!("LIST {}?", &other[..other.len() - 1]));
-    assert_eq!(commands(&listed).contains(&"322"), true);
+    let listed = bob.ask(&format!("LIST {}*", other.chars().take(3).collect::<String>()));
+    assert!(commands(&listed).contains(&"322"));
     let rows = bob.ask(&format!("LIST {other}"));
     let shown = if same { &room } else { &other };
     find(&rows, "322").must_fit(&format!("*322 bob {shown} *"));
-    let seen = bob.ask(&format!("WHO *{}", &b[1..]));
+    let seen = bob.ask(&format!("WHO ?{}", b.chars().skip(1).collect::<String>()));
     assert_eq!(commands(&seen).contains(&"352"), same);
     let online = bob.ask(&format!("MONITOR + {b}"));
     assert_eq!(commands(&online), [if same { "730" } else { "731" }]);
@@ -51,7 +51,7 @@ fn everywhere(server: &Server, a: &str, b: &str, same: bool) {
     let marker = alice.one(&format!("MARKREAD {other}"));
     assert_eq!(marker.fits("*timestamp=2024-01-02T03:04:05.006Z"), same);
     let value = bob.ask(&format!("METADATA {room} GET k"));
-    assert_eq!(commands(&value).contains(&"761"), true);
+    assert!(commands(&value).contains(&"761"));
     let value = bob.ask(&format!("METADATA {other} GET k"));
     assert_eq!(commands(&value).contains(&"761"), same);
     // Private messages and their history, ACCEPT, SILENCE.
@@ -108,7 +108,7 @@ fn token(client: &mut Client) -> String {
 fn c21_under_ascii_brackets_are_no_letters() {
     let server = Server::start();
     assert_eq!(token(&mut server.user("v")), "CASEMAPPING=ascii");
-    everywhere(&server, "a[1]x^", "A{1}X~".replace('~', "^").as_str(), false);
+    everywhere(&server, "a[1]x^", "A{1}X^", false);
     everywhere(&server, "b[1]", "B[1]", true);
     let mut guest = server.connect();
     guest.send("NICK Işıl");
@@ -127,7 +127,7 @@ fn c21_under_rfc1459_brackets_are_letters() {
     // What a backslash takes the meaning of stays without it.
     alice.ask("MODE #x^ +b a\\*b!*@*");
     let list = alice.ask("MODE #x^ b");
-    find(&list, "367").must_fit("*#x^ a\\\\*b!\\*@\\* *");
+    find(&list, "367").must_fit("*#x^ a\\*b!*@* alice!*");
 }
 
 #[test]
@@ -167,13 +167,15 @@ fn another_casemapping_at_a_start_loses_nothing_or_refuses() {
     ] {
         alice.ask(line);
     }
-    let signal = |server: &mut Server, mapping: &str| {
+    let stop = |server: &mut Server, mapping: &str| {
         server.signal("TERM");
         assert!(server.wait().success());
         server.set(KEY, mapping);
     };
-    for (mapping, name) in [("rfc1459", "#room{1}"), ("precis", "#ROOM[1]"), ("ascii", "#room[1]"), ("rfc1459", "#room{1]")] {
-        signal(&mut server, mapping);
+    for (mapping, name) in
+        [("rfc1459", "#room{1}"), ("precis", "#ROOM[1]"), ("ascii", "#room[1]"), ("rfc1459", "#room{1]")]
+    {
+        stop(&mut server, mapping);
         server.start_again();
         let mut alice = server.logged_in("alice", "ALICE", "sesame", CAPS);
         let lines = alice.join(name);
@@ -189,19 +191,15 @@ fn another_casemapping_at_a_start_loses_nothing_or_refuses() {
             server.account("x^", "sesame");
         }
     }
-    signal(&mut server, "ascii");
+    stop(&mut server, "ascii");
     server.start_again();
     server.account("x{", "sesame");
-    signal(&mut server, "rfc1459");
+    stop(&mut server, "rfc1459");
     let refused = server.refuses_to_start();
     assert!(refused.contains("x[ and x{") && refused.contains("server.casemapping = \"ascii\""), "{refused}");
-    signal_free(&mut server);
+    server.set(KEY, "ascii");
     server.start_again();
     assert!(server.logged_in("x{", "x{", "sesame", "").mask().starts_with("x{!"));
-}
-
-fn signal_free(server: &mut Server) {
-    server.set(KEY, "ascii");
 }
 
 #[test]

@@ -141,8 +141,6 @@ class RoostController(BaseServerController, DirectoryBasedController):
     def to_toml(self, conf):
         """Roost's configuration for a configuration in the shape of Ergo's."""
         server, accounts = conf["server"], conf["accounts"]
-        if server["casemapping"] != "ascii":
-            raise NotImplementedByController(f"casemapping {server['casemapping']}")
         registration = accounts["registration"]
         plain, tls, websocket, websocket_tls, others = [], [], [], [], []
         certificate, key = "", ""
@@ -173,6 +171,7 @@ class RoostController(BaseServerController, DirectoryBasedController):
                 "description": "test server",
                 "services": "My.Little.Services" if self._run_services else "",
                 "workers": 1,
+                "casemapping": server["casemapping"],
             },
             "listen": {
                 "plain": plain,

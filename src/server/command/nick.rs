@@ -16,6 +16,9 @@ use crate::server::policy::{self, NickHeld};
 use crate::server::record::{Kind, Seq};
 use crate::server::{Ctx, Server};
 
+/// Why a nick is refused that is not in use.
+pub const LOOKS_LIKE_ANOTHER: &str = "Nickname looks like another that is in use or registered; choose another";
+
 /// NICK
 pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let nick = line.param(0).unwrap_or("");
@@ -85,6 +88,10 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, nick: &str) {
             // Not 433: that sends a client looking for another nick by itself.
             ctx.reply.notice(&format!("{nick}: {text} (/msg NickServ IDENTIFY account password)"));
         }
+        return;
+    }
+    if policy::nick_is_like_another(&server.network, nick, there.account, Some(user)) {
+        ctx.reply.numeric(Numeric::ERR_NICKNAMEINUSE, &[nick], Some(LOOKS_LIKE_ANOTHER));
         return;
     }
     let another = server.network.fold(nick) != there.folded;

@@ -117,6 +117,10 @@ fn may_make(server: &Server, ctx: &Ctx, account: &str, by: By) -> Result<(), Ref
     if server.network.account_by_name(account).is_some() {
         return refuse("ACCOUNT_EXISTS", "An account of that name exists");
     }
+    let own = server.session(ctx.conn).and_then(|session| session.account);
+    if by != By::Operator && policy::nick_is_like_another(&server.network, account, own, ctx.user) {
+        return refuse("BAD_ACCOUNT_NAME", "The name looks like another that is in use or registered; choose another");
+    }
     let taken = server.network.user_by_nick(account).is_some_and(|owner| Some(owner) != ctx.user);
     if taken && by != By::Operator {
         return refuse("ACCOUNT_EXISTS", "Somebody else uses that nick now");

@@ -45,7 +45,10 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     }
     let bare = nick.replace(|c: char| SEPARATORS.contains(c), "");
     let separated = nick.contains(|c: char| SEPARATORS.contains(c)) && !nick.starts_with('/') && !nick.ends_with('/');
-    if !separated || nick.len() > limits::NICK_LEN || !ircv3::name::is_nick(&bare, limits::NICK_LEN, server.network.casemapping) {
+    if !separated
+        || nick.len() > limits::NICK_LEN
+        || !ircv3::name::is_nick(&bare, limits::NICK_LEN, server.network.casemapping)
+    {
         let text = format!("A relayed nick is a nick with {SEPARATORS} inside, such as alice/matrix; not {nick:?}");
         fail(ctx, "INVALID_NICK", &text);
         return;

@@ -328,6 +328,10 @@ pub fn apply_register(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) 
         say(ctx, "ChanServ", &format!("Only an operator of {name} can register it"));
         return;
     }
+    if policy::channel_is_like_another(&server.network, &name, Some(account)) {
+        say(ctx, "ChanServ", &format!("{name} looks like another channel that is registered; choose another name"));
+        return;
+    }
     let registered = server.clock();
     let channel = &mut server.network.channels[id];
     channel.founder = Some(account);
