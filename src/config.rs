@@ -22,6 +22,7 @@ use self::key::List;
 use self::source::Source;
 use crate::accounts::{self, token::Tokens};
 use crate::net::Address;
+use crate::server::cloak::Cloak;
 use crate::server::right::Rights;
 use crate::server::settings::{self, Settings};
 use crate::server::user::Letters;
@@ -50,6 +51,7 @@ pub struct Config {
     pub channels: ChannelsSection,
     pub connection: ConnectionSection,
     pub users: UsersSection,
+    pub cloak: CloakSection,
     pub flood: FloodSection,
     pub throttle: ThrottleSection,
     pub multiline: MultilineSection,
@@ -158,6 +160,14 @@ sections! {
     UsersSection {
         default_modes: String = "i".to_owned(),
         rejoin_on_host_change: bool = false,
+    }
+    CloakSection {
+        enabled: bool = true,
+        key: String = String::new(),
+        suffix: String = "cloak".to_owned(),
+        ipv4_bits: u8 = 32,
+        ipv6_bits: u8 = 64,
+        optional: bool = false,
     }
     FloodSection {
         enabled: bool = true,
@@ -568,6 +578,7 @@ impl Config {
             multiline_lines: self.multiline.max_lines,
             gateways,
             client_tag_deny: self.client_tags.deny.clone(),
+            cloak: self.cloak.enabled.then(|| self.cloak.settings()),
             default_user_modes: self.users.default_modes.clone(),
         })
     }
@@ -765,6 +776,7 @@ impl Default for Config {
             channels: ChannelsSection::default(),
             connection: ConnectionSection::default(),
             users: UsersSection::default(),
+            cloak: CloakSection::default(),
             flood: FloodSection::default(),
             throttle: ThrottleSection::default(),
             multiline: MultilineSection::default(),
@@ -810,6 +822,18 @@ impl ListenOnSection {
             proxies: networks(&self.proxy),
             host: (!self.host.is_empty()).then(|| self.host.as_str().into()),
         })
+    }
+}
+
+impl CloakSection {
+    fn settings(&self) -> Cloak {
+        Cloak {
+            key: (!self.key.is_empty()).then(|| self.key.as_str().into()),
+            suffix: self.suffix.as_str().into(),
+            ipv4_bits: self.ipv4_bits,
+            ipv6_bits: self.ipv6_bits,
+            optional: self.optional,
+        }
     }
 }
 
@@ -892,6 +916,7 @@ mod tests {
     };
     use crate::accounts;
     use crate::net::Address;
+    use crate::server::cloak::Cloak;
     use crate::server::event::Peer;
     use crate::server::settings::Settings;
 
@@ -1063,6 +1088,12 @@ mod tests {
             max_lines = 9
             [client_tags]
             deny = ["*", "-typing"]
+            [cloak]
+            key = "twenty bytes or more"
+            suffix = "example"
+            ipv4_bits = 24
+            ipv6_bits = 48
+            optional = true
             "#,
         );
         let settings = config.settings().unwrap();
@@ -1101,6 +1132,13 @@ mod tests {
             multiline_lines: 9,
             gateways: Vec::new(),
             client_tag_deny: vec!["*".into(), "-typing".into()],
+            cloak: Some(Cloak {
+                key: Some("twenty bytes or more".into()),
+                suffix: "example".into(),
+                ipv4_bits: 24,
+                ipv6_bits: 48,
+                optional: true,
+            }),
             default_user_modes: String::new(),
         };
         assert_eq!(settings, expected);

@@ -100,6 +100,7 @@ user_modes! {
     's' true true "server notices"
     'T' true true "no CTCP"
     'w' true true "wallops"
+    'x' true true "address hidden by a cloak"
     'Z' false false "secure connection"
 }
 
@@ -407,7 +408,7 @@ mod tests {
     fn tokens_come_from_the_table() {
         assert_eq!(chanmodes_token(), "beI,k,fl,CcDdEimMNnPRrSstUuz");
         assert_eq!(prefix_token(), "(qaohv)~&@%+");
-        assert_eq!(my_info(), ["BDRTZgiopsw", "CDEIMNPRSUabcdefhiklmnoqrstuvz", "Iabefhkloqv"]);
+        assert_eq!(my_info(), ["BDRTZgiopswx", "CDEIMNPRSUabcdefhiklmnoqrstuvz", "Iabefhkloqv"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod action;
 pub mod ban;
 pub mod change;
 pub mod channel;
+pub mod cloak;
 pub mod command;
 pub mod event;
 pub mod frame;
@@ -112,7 +113,7 @@ impl Server {
                 let lookalikes = if settings.confusables { Lookalikes::on() } else { Lookalikes::default() };
                 let presences = std::mem::take(&mut snapshot.presences);
                 let mut network = Network::with(settings.casemapping, lookalikes, snapshot);
-                presence::restore(&settings, &mut network, presences);
+                presence::restore(&settings, &secret, &mut network, presences);
                 network
             },
             sessions: (0..workers).map(|_| Vec::new()).collect(),

@@ -318,9 +318,9 @@ fn fits(network: &Network, user: UserId, entry: &Entry<'_>) -> bool {
     let there = &network.users[user];
     let fits = |text: &str| mask::matches(entry.mask, text, network.casemapping);
     match entry.subject {
-        None => fits_source(there, fits),
+        None => fits_source(network, there, entry.mask),
         Some(Subject::Account) => there.account_name.as_deref().is_some_and(fits),
-        Some(Subject::Unregistered) => there.account.is_none() && fits_source(there, fits),
+        Some(Subject::Unregistered) => there.account.is_none() && fits_source(network, there, entry.mask),
         // No entry has a space.
         Some(Subject::Realname) => fits(&there.realname) || fits(&there.realname.replace(' ', "_")),
         Some(Subject::Fingerprint) => there.certfps.iter().any(|certfp| fits(certfp)),
@@ -328,10 +328,15 @@ fn fits(network: &Network, user: UserId, entry: &Entry<'_>) -> bool {
     }
 }
 
-/// Whether a mask fits what a user is shown as, or would be if its displayed host had not been changed: another
-/// host takes nobody out of a ban.
-fn fits_source(user: &User, fits: impl Fn(&str) -> bool) -> bool {
-    fits(&user.source) || user.host != user.plain_host && fits(&source(&user.nick, &user.user, &user.plain_host))
+/// Whether a mask fits what a user is shown as, or would be if its displayed host had not been changed:
+/// another host takes nobody out of a ban. What it was shown as before it had a cloak has to be named exactly,
+/// and what nobody was shown is not looked at: no address is found out by setting bans.
+fn fits_source(network: &Network, user: &User, pattern: &str) -> bool {
+    let fits = |host: &str| mask::matches(pattern, &source(&user.nick, &user.user, host), network.casemapping);
+    let named = |host: &str| pattern.rsplit_once('@').is_some_and(|(_, named)| network.casemapping.same(named, host));
+    mask::matches(pattern, &user.source, network.casemapping)
+        || user.host != user.plain_host && fits(&user.plain_host)
+        || user.former_hosts.iter().any(|host| named(host) && fits(host))
 }
 
 /// Whether a user is in a channel that a mask fits, with a prefix before it in at least that rank. What

@@ -281,12 +281,15 @@ impl Server {
         let Some(session) = self.session_mut(ctx.conn) else { return };
         let early = session.registration.take().map(|registration| registration.metadata).unwrap_or_default();
         let (account, account_name) = (session.account, session.account_name.clone());
-        let (host, secure, ip) = (session.peer.host(), session.peer.tls, session.peer.ip);
+        let (address, secure, ip) = (session.peer.host(), session.peer.tls, session.peer.ip);
         let certfps = session.peer.certfp.iter().cloned().collect();
         self.unregistered -= 1;
         let user = format!("~{}", ircv3::name::sanitize_user(user, limits::USER_LEN - 1));
         let mut modes = Letters::of(&self.settings.default_user_modes);
         modes.set('Z', secure);
+        let cloak = self.cloak(ctx.conn);
+        modes.set('x', cloak.is_some());
+        let host = cloak.unwrap_or(address);
         let id = self.network.insert_user(User {
             serial: 0,
             since,
@@ -296,6 +299,7 @@ impl Server {
             user: user.into(),
             plain_host: host.clone(),
             host,
+            former_hosts: SmallVec::new(),
             realname: ircv3::message::cut(realname, limits::REALNAME_LEN).into(),
             account,
             account_name,
@@ -328,6 +332,14 @@ impl Server {
         command::monitor::changed(self, &folded, &nick, Some(&source));
         self.notify(About::Connects, |server| server.network.users[id].described("comes", &ip.to_string()));
         command::chathistory::replay(self, ctx, None);
+    }
+
+    /// The cloak of whoever is at the other end of a connection; `None` where there are none, and for those
+    /// who come by a way that hides their address anyway.
+    pub fn cloak(&self, conn: ConnId) -> Option<Arc<str>> {
+        let peer = &self.session(conn)?.peer;
+        let cloak = self.settings.cloak.as_ref().filter(|_| peer.host.is_none())?;
+        Some(cloak.of(&self.secret, peer.ip).into())
     }
 
     fn become_user(&mut self, ctx: &mut Ctx, user: UserId) {

@@ -8,6 +8,7 @@ use ircv3::sasl::Mechanism;
 use crate::accounts::{self, token::Tokens};
 use ircv3::{Casemapping, Cidr};
 
+use crate::server::cloak::Cloak;
 use crate::server::event::Peer;
 use crate::server::right::Rights;
 use crate::server::user::Letters;
@@ -83,6 +84,8 @@ pub struct Settings {
     pub gateways: Vec<Gateway>,
     /// Client-only tags that are taken off (`CLIENTTAGDENY`), without `+`.
     pub client_tag_deny: Vec<String>,
+    /// How addresses are hidden; `None` shows them.
+    pub cloak: Option<Cloak>,
     /// User modes of a new user, such as `i`.
     pub default_user_modes: String,
 }
@@ -227,6 +230,7 @@ impl Default for Settings {
             multiline_lines: 100,
             gateways: Vec::new(),
             client_tag_deny: Vec::new(),
+            cloak: Some(Cloak::default()),
             default_user_modes: "i".into(),
         }
     }

@@ -17,6 +17,7 @@ mod backup;
 mod capabilities;
 mod casemapping;
 mod channels;
+mod cloak;
 mod confusables;
 mod disaster;
 mod echo;

@@ -200,6 +200,7 @@ class RoostController(BaseServerController, DirectoryBasedController):
                 "list_entries": conf["limits"]["chan-list-modes"],
             },
             "connection": {"password": hash_password(password) if password else ""},
+            "cloak": {"enabled": server.get("ip-cloaking", {}).get("enabled", False)},
             "users": {"default_modes": accounts.get("default-user-modes", "").lstrip("+")},
             "multiline": {
                 "max_bytes": conf["limits"]["multiline"]["max-bytes"],

@@ -43,6 +43,7 @@ struct Read {
 #[derive(Debug)]
 pub struct Store {
     epoch: u32,
+    casemapping: Casemapping,
     boot: u32,
     /// What a crash leaves.
     pub disk: Rows,
@@ -63,9 +64,10 @@ pub struct Store {
 
 impl Store {
     /// An empty database.
-    pub fn new(epoch: u32) -> Store {
+    pub fn new(epoch: u32, casemapping: Casemapping) -> Store {
         Store {
             epoch,
+            casemapping,
             boot: 0,
             disk: Rows::default(),
             waiting: VecDeque::new(),
@@ -275,8 +277,7 @@ impl Store {
             epoch: self.epoch,
             secret: [5; 32],
             boot: self.boot,
-            // Nothing of it is filed anew: a world keeps to one.
-            casemapping: Casemapping::Ascii,
+            casemapping: self.casemapping,
             last_seq: self.last_seq(),
             accounts: self.disk.accounts.values().cloned().collect(),
             credentials: self.disk.credentials.values().cloned().collect(),

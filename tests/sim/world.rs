@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use ircv3::sasl::scram::ChannelBindings;
-use ircv3::{Cap, CapSet, Message, Rank};
+use ircv3::{Cap, CapSet, Casemapping, Message, Rank};
 use roost::accounts::Secrets;
 use roost::limits;
 use roost::server::Server;
@@ -162,9 +162,13 @@ impl<'a> World<'a> {
     fn new(seed: u64, fault: Option<Fault>, trace: &'a mut Trace) -> World<'a> {
         let mut random = Random::new(seed);
         let password = random.percent(5);
-        let settings = Arc::new(settings(&mut random, password));
+        let mut settings = settings(&mut random, password);
+        // Those that take the names of clients and channels here for the same names as the view does.
+        settings.casemapping = if seed.is_multiple_of(2) { Casemapping::Ascii } else { Casemapping::Precis };
+        settings.confusables = settings.casemapping == Casemapping::Precis;
+        let settings = Arc::new(settings);
         let now = Now { unix_ms: 1_700_000_000_000 + random.next() % 1_000_000, mono_ms: 1000 };
-        let mut store = Store::new(EPOCH);
+        let mut store = Store::new(EPOCH, settings.casemapping);
         if random.percent(50) {
             store.settle_accounts();
         }

@@ -12,7 +12,7 @@ use ircv3::{Message, mask, name};
 use crate::limits;
 use crate::server::change::{Change, Happened};
 use crate::server::channel::ListEntry;
-use crate::server::command::{find_channel, join, names, oper, printable};
+use crate::server::command::{find_channel, join, names, oper, printable, vhost};
 use crate::server::frame::Frame;
 use crate::server::network::{ChannelId, UserId};
 use crate::server::notice;
@@ -488,6 +488,7 @@ pub fn apply_to_user(server: &mut Server, ctx: &mut Ctx, modes: &str, mask: Opti
                 let changed = may
                     && match change.letter {
                         's' => notice::set_mode(server, ctx, change.add, mask),
+                        'x' => vhost::set_cloaked(server, ctx, change.add),
                         letter => set_user_mode(server, user, letter, change.add),
                     };
                 if changed {
