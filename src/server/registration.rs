@@ -18,7 +18,7 @@ use crate::server::network::UserId;
 use crate::server::notice::About;
 use crate::server::policy;
 use crate::server::record::{AccountId, Kind, Record, SeenRow, Seq};
-use crate::server::session::{Registration, Session};
+use crate::server::session::Session;
 use crate::server::settings::{Limits, Settings};
 use crate::server::throttle::{Origin, Tried};
 use crate::server::user::{Letters, User, source};
@@ -84,37 +84,8 @@ impl Server {
         let serial = self.next_serial;
         self.next_serial += 1;
         let now = self.now.mono_ms;
-        self.put_session(Session {
-            conn,
-            serial,
-            peer,
-            user: None,
-            account: None,
-            account_name: None,
-            device: "".into(),
-            caps: CapSet::EMPTY,
-            negotiation: Box::default(),
-            registration: Some(Box::new(Registration::default())),
-            sasl: None,
-            composing: None,
-            parked: std::collections::VecDeque::new(),
-            paused: false,
-            waiting: None,
-            bulk: None,
-            replay_after: None,
-            guest_markers: Vec::new(),
-            subscriptions: None,
-            away: None,
-            monitored: Vec::new(),
-            replayed: Vec::new(),
-            opened: now,
-            heard: now,
-            heard_seq: self.last_seq,
-            pinged: false,
-            sees_quit: false,
-            closing: false,
-            batches: 0,
-        });
+        let session = Session::new(conn, serial, peer, now, self.last_seq);
+        self.put_session(session);
         self.unregistered += 1;
         self.timers.look(now + self.settings.registration_ms, conn, serial);
         self.came(conn);
@@ -308,7 +279,6 @@ impl Server {
             modes,
             channels: SmallVec::new(),
             sessions: SmallVec::from_elem(ctx.conn, 1),
-            invites: Vec::new(),
             contacts: None,
             certfps,
             signon: self.clock / 1000,

@@ -274,8 +274,9 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, joined: Option<&[ChannelId]>) 
     }
     let until = server.last_seq() + 1;
     let Some(session) = server.session_mut(ctx.conn) else { return };
-    left.retain(|(conversation, _)| !session.replayed.contains(conversation));
-    session.replayed.extend(left.iter().map(|(conversation, _)| *conversation));
+    let replayed = &mut session.particulars_mut().replayed;
+    left.retain(|(conversation, _)| !replayed.contains(conversation));
+    replayed.extend(left.iter().map(|(conversation, _)| *conversation));
     replay_next(server, ctx, Replay { after, until, left });
 }
 
