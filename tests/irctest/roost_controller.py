@@ -19,6 +19,9 @@ from irctest.specifications import Capabilities, OptionalBehaviors
 
 BINARY = os.environ.get("ROOST_BIN", "roost")
 
+# The casemapping of tests that ask for none.
+CASEMAPPING = os.environ.get("ROOST_CASEMAPPING", "ascii")
+
 # The longest password that fits into a line of REGISTER.
 LONGEST_PASSWORD = 480
 
@@ -87,7 +90,7 @@ class RoostController(BaseServerController, DirectoryBasedController):
 
     # Tokens of 005 that must be there, with these values.
     isupport = {
-        "CASEMAPPING": "ascii",
+        "CASEMAPPING": CASEMAPPING,
         "ACCOUNTEXTBAN": "a,account",
         "ELIST": patma.StrRe("[CMNTU]+"),
         "EXTBAN": ",Uajmnrz",
@@ -115,6 +118,7 @@ class RoostController(BaseServerController, DirectoryBasedController):
         self.create_config()
         self.hostname, self.port = hostname, port
         conf = copy.deepcopy(BASE_CONFIG)
+        conf["server"]["casemapping"] = CASEMAPPING
         listener = {}
         if ssl:
             self.gen_ssl()
