@@ -379,7 +379,7 @@ fn watch_signals(
                 _ = &mut ends.end => return Ok(()),
                 Some(id) = ends.asked.recv() => {
                     let returned = match read_again(events, &mut config, &reload, tls.as_ref()) {
-                        Ok(()) => Returned::Reloaded,
+                        Ok(later) => Returned::Reloaded(later),
                         Err(problem) => Returned::Failed(problem.into()),
                     };
                     events.push(Event::Returned(id, returned));
@@ -405,8 +405,13 @@ fn watch_signals(
 }
 
 /// SIGHUP and REHASH. Whatever is wrong with the new configuration, the old one stays; what is wrong is in
-/// the log, too.
-fn read_again(events: &EventQueue, config: &mut Config, reload: &Reload, tls: Option<&TlsSetup>) -> Result<(), String> {
+/// the log, too. The keys that take effect at the next start only.
+fn read_again(
+    events: &EventQueue,
+    config: &mut Config,
+    reload: &Reload,
+    tls: Option<&TlsSetup>,
+) -> Result<Vec<&'static str>, String> {
     if let Some(Err(error)) = tls.map(TlsSetup::reload) {
         tracing::warn!("the certificate stays as it was: {error}");
     }
@@ -415,7 +420,8 @@ fn read_again(events: &EventQueue, config: &mut Config, reload: &Reload, tls: Op
         tracing::warn!("the configuration stays as it was: {error}");
         error.to_string()
     })?;
-    for key in config.needs_restart(&next) {
+    let later = config.needs_restart(&next);
+    for key in &later {
         tracing::warn!("{key} has changed; that takes effect at the next start");
     }
     for warning in next.warnings() {
@@ -424,5 +430,5 @@ fn read_again(events: &EventQueue, config: &mut Config, reload: &Reload, tls: Op
     *config = next;
     // The server says so in the log once it goes by the new settings.
     events.push(Event::Reload(Arc::new(settings)));
-    Ok(())
+    Ok(later)
 }

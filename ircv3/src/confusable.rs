@@ -1,5 +1,7 @@
 //! Names that look alike without being the same (Unicode Technical Standard 39, section 4).
 
+use std::sync::LazyLock;
+
 use smallvec::SmallVec;
 use unicode_security::skeleton;
 
@@ -17,13 +19,28 @@ pub fn skeletons(name: &str) -> Skeletons {
     let capital = small.as_str().to_uppercase();
     let mut skeletons = Skeletons::new();
     for spelling in [small.as_str(), &capital, name] {
-        let seen: String = skeleton(spelling).collect();
-        let seen: Box<str> = Casemapping::Precis.fold(&seen).as_str().into();
+        let seen = if spelling.is_ascii() { of_ascii(spelling) } else { of_any(spelling) };
         if !skeletons.contains(&seen) {
             skeletons.push(seen);
         }
     }
     skeletons
+}
+
+fn of_any(text: &str) -> Box<str> {
+    let seen: String = skeleton(text).collect();
+    Casemapping::Precis.fold(&seen).as_str().into()
+}
+
+/// The same, without a look at tables that are for all of Unicode: nearly every name is ASCII.
+fn of_ascii(text: &str) -> Box<str> {
+    static SEEN: LazyLock<[Box<str>; 128]> =
+        LazyLock::new(|| std::array::from_fn(|byte| of_any(char::from(byte as u8).encode_utf8(&mut [0; 4]))));
+    let mut seen = String::with_capacity(text.len() + 4);
+    for byte in text.bytes() {
+        seen.push_str(SEEN.get(usize::from(byte)).map_or("", |seen| seen));
+    }
+    seen.into()
 }
 
 /// Whether two names can be taken for each other. Two names of ASCII never are: `bob1` and `bobl`, `rn` and
@@ -38,9 +55,9 @@ pub fn alike(a: &str, b: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::{any, proptest};
+    use proptest::prelude::{any, prop_assert_eq, proptest};
 
-    use super::{alike, skeletons};
+    use super::{alike, of_any, of_ascii, skeletons};
 
     #[test]
     fn letters_of_other_scripts_are_seen_for_what_they_look_like() {
@@ -69,6 +86,11 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_short_way_for_ascii_leads_to_the_same(text in "[ -~]{0,12}") {
+            prop_assert_eq!(of_ascii(&text), of_any(&text));
+        }
+
         #[test]
         fn no_text_is_a_panic(text in any::<String>()) {
             assert!(!skeletons(&text).is_empty());

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use precis_profiles::UsernameCaseMapped;
 use precis_profiles::precis_core::profile::PrecisFastInvocation;
+use unicode_normalization::char::is_combining_mark;
 
 use crate::casemapping::Casemapping;
 use crate::message::cut;
@@ -21,6 +22,8 @@ pub fn is_nick(text: &str, max: usize, casemapping: Casemapping) -> bool {
     }
     casemapping == Casemapping::Precis
         && is_like_nick(text)
+        // It would become a part of the prefix or the colon before it.
+        && !text.starts_with(is_combining_mark)
         // What is written wide or narrow is compared as ASCII, and has to be a nick then, too.
         && is_like_nick(casemapping.fold(text).as_str())
         && UsernameCaseMapped::enforce(text).is_ok()
@@ -162,6 +165,7 @@ mod tests {
             "\u{7f}é",
             "é\u{85}",
             "é\0",
+            "\u{301}a",
         ] {
             assert!(!is_nick(nick, 32, Precis), "{nick:?}");
         }

@@ -32,6 +32,7 @@ struct Held {
 #[derive(Debug, Default)]
 pub struct Lookalikes {
     on: bool,
+    names: usize,
     by_skeleton: AHashMap<Box<str>, SmallVec<[Held; 2]>>,
 }
 
@@ -46,6 +47,7 @@ impl Lookalikes {
         if !self.on {
             return;
         }
+        self.names += 1;
         let held = Held { by, ascii: name.is_ascii() };
         for skeleton in skeletons(name) {
             self.by_skeleton.entry(skeleton).or_default().push(held);
@@ -58,15 +60,18 @@ impl Lookalikes {
             return;
         }
         let gone = Held { by, ascii: name.is_ascii() };
+        let mut found = false;
         for skeleton in skeletons(name) {
             let Some(holders) = self.by_skeleton.get_mut(&skeleton) else { continue };
             if let Some(at) = holders.iter().position(|held| *held == gone) {
                 holders.swap_remove(at);
+                found = true;
             }
             if holders.is_empty() {
                 self.by_skeleton.remove(&skeleton);
             }
         }
+        self.names -= usize::from(found);
     }
 
     /// Whether anyone who counts has a name that this one can be taken for, as [`ircv3::confusable::alike`]
@@ -78,6 +83,11 @@ impl Lookalikes {
                 let holders = self.by_skeleton.get(skeleton).map_or(&[][..], SmallVec::as_slice);
                 holders.iter().any(|held| !(ascii && held.ascii) && counts(held.by))
             })
+    }
+
+    /// How many names are held; `None` where it is off. For tests.
+    pub fn names(&self) -> Option<usize> {
+        self.on.then_some(self.names)
     }
 
     /// Whether nothing is held.
@@ -95,6 +105,7 @@ mod tests {
         let mut names = Lookalikes::on();
         names.add("evan", Holder::Account(1));
         names.add("EVAN", Holder::User(2));
+        assert_eq!(names.names(), Some(2));
         assert!(names.any("еvan", |_| true) && !names.any("evan", |_| true) && !names.any("ivan", |_| true));
         assert!(names.any("еvan", |holder| holder == Holder::User(2)));
         assert!(!names.any("еvan", |holder| holder == Holder::User(3)));

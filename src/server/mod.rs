@@ -713,6 +713,11 @@ impl Server {
                 }
             }
         }
+        if let Some(names) = self.network.lookalikes().names()
+            && names != self.network.name_count()
+        {
+            return Err(format!("{names} names are looked at, and there are {}", self.network.name_count()));
+        }
         for session in self.sessions.iter().flatten().flatten() {
             if let Some(user) = session.user
                 && !self.network.users.get(user).is_some_and(|user| user.sessions.contains(&session.conn))

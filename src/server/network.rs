@@ -233,6 +233,11 @@ impl Network {
         &self.lookalikes
     }
 
+    /// How many names there are that another could be taken for. For tests.
+    pub fn name_count(&self) -> usize {
+        SERVICES.len() + self.users.len() + self.channels.len() + self.accounts.len()
+    }
+
     /// The folded form of a name.
     pub fn fold(&self, name: &str) -> Folded {
         self.casemapping.fold(name)

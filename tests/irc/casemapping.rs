@@ -204,7 +204,8 @@ fn another_casemapping_at_a_start_loses_nothing_or_refuses() {
 
 #[test]
 fn a_reload_says_that_the_casemapping_takes_a_start() {
-    let config = |mapping: &str| format!("[server]\ncasemapping = \"{mapping}\"\n");
+    let oper = "[[oper]]\nname = \"root\"\npassword = \"secret\"\n";
+    let config = |mapping: &str| format!("[server]\ncasemapping = \"{mapping}\"\n{oper}");
     let server = Server::with_files(&[("conf/roost.toml", &config("ascii"))], &[]);
     let mut alice = server.user("alice");
     std::fs::write(server.home().join("conf/roost.toml"), config("rfc1459")).unwrap();
@@ -214,5 +215,9 @@ fn a_reload_says_that_the_casemapping_takes_a_start() {
     }
     assert!(server.output().contains("server.casemapping has changed; that takes effect at the next start"));
     assert_eq!(token(&mut alice), "CASEMAPPING=ascii");
+    alice.ask("OPER root secret");
+    std::fs::write(server.home().join("conf/roost.toml"), config("precis")).unwrap();
+    alice.send("REHASH");
+    alice.until("NOTICE").last().unwrap().must_fit("*:*at the next start it is new for server.casemapping");
     assert!(!one_nick(&server, "a[", "a{"));
 }

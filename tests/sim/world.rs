@@ -394,7 +394,7 @@ impl<'a> World<'a> {
             Call::Verify { password, hash, .. } => {
                 Returned::Verified(hash.is_some_and(|hash| *hash == *format!("h:{password}")))
             }
-            Call::Reload => Returned::Reloaded,
+            Call::Reload => Returned::Reloaded(Vec::new()),
             Call::Token { .. } => Returned::Token(Err("no".into())),
             Call::History(_) | Call::Find { .. } => return Ok(()),
         };

@@ -443,7 +443,9 @@ fn unsubscribe(server: &mut Server, ctx: &mut Ctx, keys: &[&str]) {
             invalid_key(ctx, key);
             continue;
         }
-        if let Some(there) = server.session_mut(ctx.conn).and_then(|session| session.particulars_mut().subscriptions.as_mut()) {
+        if let Some(there) =
+            server.session_mut(ctx.conn).and_then(|session| session.particulars_mut().subscriptions.as_mut())
+        {
             there.retain(|other| **other != **key);
         }
         if !gone.contains(key) {
