@@ -11,6 +11,7 @@ use roost::server::record::{
     MarkerRow, MessageRow, MetadataRow, PresenceRow, Record, SeenRow, Seq, Snapshot,
 };
 
+use crate::view::fold;
 use crate::violation::{Invariant, Outcome, broken};
 
 /// What is on disk.
@@ -151,7 +152,7 @@ impl Store {
                     return broken(Invariant::Order, format!("message {seq:x} is not later than the one before"));
                 }
                 if row.kind.is_text() {
-                    let key = (token_of(&row.text).to_owned(), row.target.to_ascii_lowercase());
+                    let key = (token_of(&row.text).to_owned(), fold(&row.target));
                     self.by_token.entry(key).or_default().push(seq);
                 }
                 self.appended_rows.insert(seq, (**row).clone());
@@ -201,7 +202,7 @@ impl Store {
 
     /// The rows with this text and target, in order, durable or not.
     pub fn by_token(&self, token: &str, target: &str) -> &[Seq] {
-        self.by_token.get(&(token.to_owned(), target.to_ascii_lowercase())).map_or(&[], Vec::as_slice)
+        self.by_token.get(&(token.to_owned(), fold(target))).map_or(&[], Vec::as_slice)
     }
 
     /// Takes a question.
@@ -248,7 +249,7 @@ impl Store {
         for (seq, row) in &self.disk.messages {
             self.last_times.insert(row.conversation, row.time);
             if row.kind.is_text() {
-                let key = (token_of(&row.text).to_owned(), row.target.to_ascii_lowercase());
+                let key = (token_of(&row.text).to_owned(), fold(&row.target));
                 self.by_token.entry(key).or_default().push(*seq);
             }
         }

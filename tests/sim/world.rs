@@ -25,7 +25,7 @@ use crate::edge::{Edge, Typed};
 use crate::fault::{Fault, Planted};
 use crate::random::Random;
 use crate::store::Store;
-use crate::view::{Facts, Promise};
+use crate::view::{Facts, Promise, fold, fold_by};
 use crate::violation::{Invariant, Outcome, broken};
 
 /// The last things that happened, for people.
@@ -163,8 +163,8 @@ impl<'a> World<'a> {
         let mut random = Random::new(seed);
         let password = random.percent(5);
         let mut settings = settings(&mut random, password);
-        // Those that take the names of clients and channels here for the same names as the view does.
-        settings.casemapping = if seed.is_multiple_of(2) { Casemapping::Ascii } else { Casemapping::Precis };
+        settings.casemapping = Casemapping::ALL[seed as usize % Casemapping::ALL.len()];
+        fold_by(settings.casemapping);
         settings.confusables = settings.casemapping == Casemapping::Precis;
         let settings = Arc::new(settings);
         let now = Now { unix_ms: 1_700_000_000_000 + random.next() % 1_000_000, mono_ms: 1000 };
@@ -594,7 +594,7 @@ impl<'a> World<'a> {
             let was = earlier.as_ref().map_or(now, |earlier| earlier.get(&conn).copied());
             // Of several commands, one may have turned echo-message on, or taken a nick, and the next undone it.
             let unsure = earlier.is_some() && Some(conn) == by;
-            let to_itself = row.source.split('!').next().is_some_and(|nick| nick.eq_ignore_ascii_case(&row.target));
+            let to_itself = row.source.split('!').next().is_some_and(|nick| fold(nick) == fold(&row.target));
             if unsure && to_itself || [now, was].iter().flatten().any(|copies| *copies != Copies::First) {
                 *client.view.copies.entry(seq).or_insert(0) += 1;
             }
@@ -1189,7 +1189,7 @@ impl Scene {
 
     fn audience(&self, row: &MessageRow, key: &str, by: Option<ConnId>) -> BTreeMap<ConnId, Copies> {
         let mut all = BTreeMap::new();
-        let nick = row.source.split('!').next().unwrap_or("").to_ascii_lowercase();
+        let nick = fold(row.source.split('!').next().unwrap_or(""));
         let sender = self.nicks.get(&nick).copied();
         let sessions = |user: UserId| self.sessions.get(&user).into_iter().flatten().copied();
         let takes = |caps: CapSet| row.kind != Kind::Tagmsg || caps.has(Cap::MessageTags);
@@ -1214,7 +1214,7 @@ impl Scene {
             }
             return all;
         }
-        let target = self.nicks.get(&row.target.to_ascii_lowercase()).copied();
+        let target = self.nicks.get(&fold(&row.target)).copied();
         if let Some(target) = target {
             add(target, true);
         }
