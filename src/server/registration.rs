@@ -51,6 +51,7 @@ pub fn isupport(settings: &Settings, casemapping: Casemapping) -> Vec<String> {
         format!("KICKLEN={}", limits::KICK_LEN),
         "KNOCK".into(),
         format!("MAXLIST=Ibe:{}", settings.list_entries),
+        format!("MAXMODES={}", limits::MODES),
         format!("MODES={}", limits::MODES),
         format!("MONITOR={}", limits::MONITORED),
         "MSGREFTYPES=msgid,timestamp".into(),
@@ -59,6 +60,10 @@ pub fn isupport(settings: &Settings, casemapping: Casemapping) -> Vec<String> {
         format!("NICKLEN={}", limits::NICK_LEN),
         format!("PREFIX={}", ircv3::mode::prefix_token()),
         "SAFELIST".into(),
+        // Whoever sends too fast is read more slowly, and never disconnected for it
+        // (<https://github.com/ircv3/ircv3-specifications/pull/556>).
+        "SAFERATE".into(),
+        "soju.im/SAFERATE".into(),
         format!("SILENCE={}", limits::SILENCED),
         "STATUSMSG=~&@%+".into(),
         format!(
@@ -70,9 +75,14 @@ pub fn isupport(settings: &Settings, casemapping: Casemapping) -> Vec<String> {
         "UTF8ONLY".into(),
         "WHOX".into(),
     ];
+    if !settings.extjwt.is_empty() {
+        tokens.push("EXTJWT=1".into());
+    }
     if settings.history {
         tokens.push(format!("CHATHISTORY={}", settings.chathistory_limit));
     }
+    let urls = [("draft/ICON", &settings.icon), ("draft/EMOJI", &settings.emoji)];
+    tokens.extend(urls.iter().filter(|(_, url)| !url.is_empty()).map(|(name, url)| ircv3::isupport::token(name, url)));
     if !settings.client_tag_deny.is_empty() {
         tokens.push(format!("CLIENTTAGDENY={}", settings.client_tag_deny.join(",")));
     }
@@ -374,6 +384,8 @@ impl Server {
         let middles = [server, VERSION, &user_modes, &channel_modes, &with_parameter];
         ctx.reply.numeric(Numeric::RPL_MYINFO, &middles, None);
         command::info::isupport(self, ctx);
+        command::prop::on_welcome(self, ctx);
+        command::setname::on_welcome(self, ctx, user);
         command::metadata::on_welcome(self, ctx, user);
         command::persistence::on_welcome(self, ctx);
         command::info::lusers(self, ctx);

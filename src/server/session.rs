@@ -11,6 +11,7 @@ use crate::server::command::authenticate::Exchange;
 use crate::server::command::batch::Open;
 use crate::server::command::bulk::Bulk;
 use crate::server::command::monitor::Target;
+use crate::server::command::playback::Wish;
 use crate::server::event::{BadLine, ConnId, Peer};
 use crate::server::network::UserId;
 use crate::server::record::{AccountId, ConversationId, Seq};
@@ -69,11 +70,18 @@ pub struct Particulars {
     pub monitored: Vec<Target>,
     /// The conversations that were replayed to it: none is twice.
     pub replayed: Vec<ConversationId>,
+    /// What it asked `*playback` for.
+    pub playback: Option<Wish>,
 }
 
 /// Those of a connection that has none.
-static NO_PARTICULARS: Particulars =
-    Particulars { guest_markers: Vec::new(), subscriptions: None, monitored: Vec::new(), replayed: Vec::new() };
+static NO_PARTICULARS: Particulars = Particulars {
+    guest_markers: Vec::new(),
+    subscriptions: None,
+    monitored: Vec::new(),
+    replayed: Vec::new(),
+    playback: None,
+};
 
 /// One connection.
 #[derive(Debug)]
