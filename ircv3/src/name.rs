@@ -20,13 +20,15 @@ pub fn is_nick(text: &str, max: usize, casemapping: Casemapping) -> bool {
     if text.is_ascii() {
         return is_like_nick(text);
     }
-    casemapping == Casemapping::Precis
-        && is_like_nick(text)
-        // It would become a part of the prefix or the colon before it.
-        && !text.starts_with(is_combining_mark)
-        // What is written wide or narrow is compared as ASCII, and has to be a nick then, too.
-        && is_like_nick(casemapping.fold(text).as_str())
-        && UsernameCaseMapped::enforce(text).is_ok()
+    if casemapping != Casemapping::Precis {
+        return false;
+    }
+    // A mark at the beginning would become a part of the prefix or the colon before it.
+    let may_be = |text: &str| {
+        is_like_nick(text) && !text.starts_with(is_combining_mark) && UsernameCaseMapped::enforce(text).is_ok()
+    };
+    // As it is compared, too: what is written wide becomes ASCII, and not every small letter is in the profile.
+    may_be(text) && may_be(casemapping.fold(text).as_str())
 }
 
 /// Whether what is ASCII in a text may be in a nick, at its place.
@@ -165,6 +167,7 @@ mod tests {
             "\u{7f}é",
             "é\u{85}",
             "é\0",
+            "Ꭰ",
             "\u{301}a",
         ] {
             assert!(!is_nick(nick, 32, Precis), "{nick:?}");
