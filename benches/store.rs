@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use ircv3::{Cap, CapSet};
+use ircv3::{Cap, CapSet, Casemapping};
 use roost::server::event::{CallId, ConnId, Event, Returned};
 use roost::server::history::{render, select};
 use roost::server::record::{
@@ -151,7 +151,7 @@ impl Database {
         };
         let (sender, events) = channel();
         let deliver = Arc::new(move |event| drop(sender.send(event)));
-        (open(Options { url, sync }, deliver).expect("the store opens").0, events)
+        (open(Options { url, sync, casemapping: Casemapping::Ascii }, deliver).expect("the store opens").0, events)
     }
 
     /// Bytes of all messages, with their indexes.

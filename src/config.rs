@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ircv3::Cidr;
 use ircv3::sasl::Mechanism;
 use ircv3::webirc::fingerprint;
+use ircv3::{Casemapping, Cidr};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -23,6 +23,7 @@ use self::source::Source;
 use crate::accounts::{self, token::Tokens};
 use crate::mail::{self as smtp, Smtp};
 use crate::net::Address;
+use crate::server::cloak::Cloak;
 use crate::server::mail::{self, Mail};
 use crate::server::right::Rights;
 use crate::server::settings::{self, Settings};
@@ -53,6 +54,7 @@ pub struct Config {
     pub channels: ChannelsSection,
     pub connection: ConnectionSection,
     pub users: UsersSection,
+    pub cloak: CloakSection,
     pub flood: FloodSection,
     pub throttle: ThrottleSection,
     pub multiline: MultilineSection,
@@ -99,6 +101,8 @@ sections! {
         icon: String = String::new(),
         emoji: String = String::new(),
         workers: usize = 0,
+        casemapping: String = Casemapping::Ascii.token().to_owned(),
+        confusables: Confusables = Confusables::Auto,
     }
     ListenSection {
         plain: Vec<Address> = addresses(&["127.0.0.1:6667", "[::1]:6667"]),
@@ -185,6 +189,14 @@ sections! {
         default_modes: String = "i".to_owned(),
         rejoin_on_host_change: bool = false,
     }
+    CloakSection {
+        enabled: bool = true,
+        key: String = String::new(),
+        suffix: String = "cloak".to_owned(),
+        ipv4_bits: u8 = 32,
+        ipv6_bits: u8 = 64,
+        optional: bool = false,
+    }
     FloodSection {
         enabled: bool = true,
         burst: u32 = 20,
@@ -239,6 +251,18 @@ sections! {
     LogSection {
         audit: String = String::new(),
     }
+}
+
+/// `server.confusables`: whether names are refused that look like another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Confusables {
+    /// Where nicks may have letters of every script.
+    Auto,
+    /// Yes.
+    On,
+    /// No.
+    Off,
 }
 
 /// `store.sync`: what "on disk" means.
@@ -571,6 +595,12 @@ impl Config {
             gateways.push(settings::Gateway { from: networks(&gateway.from), password, certfp });
         }
         Ok(Settings {
+            casemapping: self.casemapping(),
+            confusables: match self.server.confusables {
+                Confusables::Auto => self.casemapping() == Casemapping::Precis,
+                Confusables::On => true,
+                Confusables::Off => false,
+            },
             server_name: self.server.name.as_str().into(),
             network: self.server.network.as_str().into(),
             description: self.server.description.as_str().into(),
@@ -625,6 +655,7 @@ impl Config {
             multiline_lines: self.multiline.max_lines,
             gateways,
             client_tag_deny: self.client_tags.deny.clone(),
+            cloak: self.cloak.enabled.then(|| self.cloak.settings()),
             default_user_modes: self.users.default_modes.clone(),
         })
     }
@@ -816,6 +847,12 @@ impl Config {
         store::name(&self.store_url()).unwrap_or_else(|error| error.to_string())
     }
 
+    /// When two names are the same.
+    pub fn casemapping(&self) -> Casemapping {
+        // The key has no other values.
+        Casemapping::by_token(&self.server.casemapping).unwrap_or_default()
+    }
+
     /// The certificate and its key.
     pub fn tls_files(&self) -> TlsFiles {
         let (certificate, key) = (&self.tls.certificate, &self.tls.key);
@@ -866,6 +903,7 @@ impl Default for Config {
             channels: ChannelsSection::default(),
             connection: ConnectionSection::default(),
             users: UsersSection::default(),
+            cloak: CloakSection::default(),
             flood: FloodSection::default(),
             throttle: ThrottleSection::default(),
             multiline: MultilineSection::default(),
@@ -912,6 +950,18 @@ impl ListenOnSection {
             proxies: networks(&self.proxy),
             host: (!self.host.is_empty()).then(|| self.host.as_str().into()),
         })
+    }
+}
+
+impl CloakSection {
+    fn settings(&self) -> Cloak {
+        Cloak {
+            key: (!self.key.is_empty()).then(|| self.key.as_str().into()),
+            suffix: self.suffix.as_str().into(),
+            ipv4_bits: self.ipv4_bits,
+            ipv6_bits: self.ipv6_bits,
+            optional: self.optional,
+        }
     }
 }
 
@@ -985,6 +1035,7 @@ mod tests {
 
     use toml::Value;
 
+    use ircv3::Casemapping;
     use ircv3::sasl::Mechanism;
     use ircv3::sasl::scram::Hash;
 
@@ -995,6 +1046,7 @@ mod tests {
     use crate::accounts;
     use crate::mail::Smtp;
     use crate::net::Address;
+    use crate::server::cloak::Cloak;
     use crate::server::event::Peer;
     use crate::server::mail::{BODY, Mail};
     use crate::server::settings::{JwtService, Secret, Settings, Sts};
@@ -1131,6 +1183,7 @@ mod tests {
         let config = parse(
             r#"
             [server]
+            casemapping = "precis"
             name = "irc.example.org"
             network = "Example"
             description = "Ours"
@@ -1193,10 +1246,18 @@ mod tests {
             max_lines = 9
             [client_tags]
             deny = ["*", "-typing"]
+            [cloak]
+            key = "twenty bytes or more"
+            suffix = "example"
+            ipv4_bits = 24
+            ipv6_bits = 48
+            optional = true
             "#,
         );
         let settings = config.settings().unwrap();
         let expected = Settings {
+            casemapping: Casemapping::Precis,
+            confusables: true,
             server_name: "irc.example.org".into(),
             network: "Example".into(),
             description: "Ours".into(),
@@ -1255,6 +1316,13 @@ mod tests {
             multiline_lines: 9,
             gateways: Vec::new(),
             client_tag_deny: vec!["*".into(), "-typing".into()],
+            cloak: Some(Cloak {
+                key: Some("twenty bytes or more".into()),
+                suffix: "example".into(),
+                ipv4_bits: 24,
+                ipv6_bits: 48,
+                optional: true,
+            }),
             default_user_modes: String::new(),
         };
         assert_eq!(settings, expected);

@@ -98,6 +98,7 @@ pub fn run(config: Config, reload: Reload) -> Result<Ended, RunError> {
                 config::Sync::Full => store::Sync::Full,
                 config::Sync::Normal => store::Sync::Normal,
             },
+            casemapping: config.casemapping(),
         },
         deliver(&events, &durable),
     )?;
@@ -389,7 +390,7 @@ fn watch_signals(
                 _ = &mut ends.end => return Ok(()),
                 Some(id) = ends.asked.recv() => {
                     let returned = match read_again(events, &mut config, &reload, tls.as_ref()) {
-                        Ok(()) => Returned::Reloaded,
+                        Ok(later) => Returned::Reloaded(later),
                         Err(problem) => Returned::Failed(problem.into()),
                     };
                     events.push(Event::Returned(id, returned));
@@ -415,8 +416,13 @@ fn watch_signals(
 }
 
 /// SIGHUP and REHASH. Whatever is wrong with the new configuration, the old one stays; what is wrong is in
-/// the log, too.
-fn read_again(events: &EventQueue, config: &mut Config, reload: &Reload, tls: Option<&TlsSetup>) -> Result<(), String> {
+/// the log, too. The keys that take effect at the next start only.
+fn read_again(
+    events: &EventQueue,
+    config: &mut Config,
+    reload: &Reload,
+    tls: Option<&TlsSetup>,
+) -> Result<Vec<&'static str>, String> {
     if let Some(Err(error)) = tls.map(TlsSetup::reload) {
         tracing::warn!("the certificate stays as it was: {error}");
     }
@@ -425,7 +431,8 @@ fn read_again(events: &EventQueue, config: &mut Config, reload: &Reload, tls: Op
         tracing::warn!("the configuration stays as it was: {error}");
         error.to_string()
     })?;
-    for key in config.needs_restart(&next) {
+    let later = config.needs_restart(&next);
+    for key in &later {
         tracing::warn!("{key} has changed; that takes effect at the next start");
     }
     for warning in next.warnings() {
@@ -434,5 +441,5 @@ fn read_again(events: &EventQueue, config: &mut Config, reload: &Reload, tls: Op
     *config = next;
     // The server says so in the log once it goes by the new settings.
     events.push(Event::Reload(Arc::new(settings)));
-    Ok(())
+    Ok(later)
 }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`message`], [`tags`] | one line of IRC and its tags |
 //! | [`name`], [`casemapping`], [`mask`] | which texts are names, which names are the same, which masks match |
+//! | [`confusable`] | which names look alike |
 //! | [`mode`], [`extban`] | the table of modes, MODE's parameters, and extended bans |
 //! | [`formatting`] | colours and the like in a text |
 //! | [`numeric`], [`isupport`], [`standard_reply`] | what a server answers |
@@ -17,6 +18,7 @@ pub mod capability;
 pub mod casemapping;
 pub mod chathistory;
 pub mod cidr;
+pub mod confusable;
 pub mod extban;
 pub mod formatting;
 pub mod isupport;

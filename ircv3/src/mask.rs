@@ -30,6 +30,62 @@ pub fn normalize(text: &str) -> String {
 /// `\` before `*`, `?` or `\` takes their meaning away; before anything else it is itself, for
 /// nicks have backslashes. At worst the time is the product of the lengths, never exponential.
 pub fn matches(mask: &str, text: &str, casemapping: Casemapping) -> bool {
+    if casemapping == Casemapping::Precis && !(mask.is_ascii() && text.is_ascii()) {
+        // Letters past ASCII are compared in their folded form, which may have another length.
+        return matches_bytes(&fold(mask, casemapping), casemapping.fold(text).as_str(), casemapping);
+    }
+    matches_bytes(mask, text, casemapping)
+}
+
+/// Whether two masks are the same but for the case of their letters.
+pub fn same(a: &str, b: &str, casemapping: Casemapping) -> bool {
+    match casemapping {
+        Casemapping::Ascii => a.eq_ignore_ascii_case(b),
+        // A `\` may be a letter there, or stand before a wildcard.
+        Casemapping::Rfc1459 | Casemapping::Precis => fold(a, casemapping) == fold(b, casemapping),
+    }
+}
+
+/// The folded form of a mask: what it matches is the same. Wildcards stay what they are, and nothing
+/// becomes one.
+pub fn fold(mask: &str, casemapping: Casemapping) -> String {
+    let mut folded = String::with_capacity(mask.len());
+    let mut literal = String::new();
+    let put = |literal: &mut String, folded: &mut String| {
+        for c in casemapping.fold(literal).as_str().chars() {
+            if matches!(c, '*' | '?') || c == '\\' {
+                folded.push('\\');
+            }
+            folded.push(c);
+        }
+        literal.clear();
+    };
+    let bytes = mask.as_bytes();
+    let mut at = 0;
+    loop {
+        match token(bytes, at) {
+            Token::End => break,
+            Token::Any | Token::One => {
+                put(&mut literal, &mut folded);
+                folded.push(char::from(bytes[at]));
+                at += 1;
+            }
+            Token::Literal(byte, next) if byte.is_ascii() => {
+                literal.push(char::from(byte));
+                at = next;
+            }
+            Token::Literal(..) => {
+                let end = char_end(bytes, at);
+                literal.push_str(&mask[at..end]);
+                at = end;
+            }
+        }
+    }
+    put(&mut literal, &mut folded);
+    folded
+}
+
+fn matches_bytes(mask: &str, text: &str, casemapping: Casemapping) -> bool {
     let (mask, text) = (mask.as_bytes(), text.as_bytes());
     let (mut m, mut t) = (0, 0);
     // Where to go on from when a literal does not fit: after the last `*`, one character later.
@@ -120,8 +176,10 @@ fn push_part(mask: &mut String, part: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::{has_wildcard, matches, normalize};
-    use crate::casemapping::Casemapping::{Ascii, Rfc1459};
+    use proptest::prelude::{prop_assert_eq, proptest};
+
+    use super::{fold, has_wildcard, matches, normalize};
+    use crate::casemapping::Casemapping::{self, Ascii, Precis, Rfc1459};
 
     #[test]
     fn what_is_left_out_of_a_mask_is_a_star() {
@@ -151,6 +209,20 @@ mod tests {
         assert!(matches("BOB!*@*", "bob!u@h", Ascii));
         assert!(matches("a[1]!*@*", "A{1}!u@h", Rfc1459));
         assert!(!matches("a[1]!*@*", "A{1}!u@h", Ascii));
+        assert!(matches("É?l*!*@*", "e\u{301}ｘL!u@h", Precis));
+        assert!(!matches("É*!*@*", "élise!u@h", Ascii));
+    }
+
+    #[test]
+    fn a_folded_mask_keeps_its_wildcards_and_gets_no_others() {
+        for (casemapping, mask, folded) in [
+            (Ascii, "A\\*B*C?", "a\\*b*c?"),
+            (Rfc1459, "A\\*[~*", "a\\*{^*"),
+            (Rfc1459, "a\\b\\\\", "a|b|"),
+            (Precis, "É＊ｘ？＼*", "é\\*x\\?\\\\*"),
+        ] {
+            assert_eq!(fold(mask, casemapping), folded, "{mask}");
+        }
     }
 
     #[test]
@@ -176,5 +248,16 @@ mod tests {
         let mask = "*a".repeat(100) + "*b";
         assert!(!matches(&mask, &"a".repeat(500), Ascii));
         assert!(matches(&mask, &("a".repeat(500) + "b"), Ascii));
+    }
+
+    proptest! {
+        #[test]
+        fn a_mask_and_its_folded_form_match_the_same(mask in "[aA\\[\\\\~éÉ＊*?]{0,6}", text in "[aA\\[\\{\\\\|~éÉ＊*]{0,6}") {
+            for casemapping in Casemapping::ALL {
+                let folded = fold(&mask, casemapping);
+                prop_assert_eq!(matches(&mask, &text, casemapping), matches(&folded, &text, casemapping));
+                prop_assert_eq!(fold(&folded, casemapping), folded);
+            }
+        }
     }
 }

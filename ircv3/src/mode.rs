@@ -104,6 +104,7 @@ user_modes! {
     's' true true "snomask" "server notices"
     'T' true true "roost/noctcp" "no CTCP"
     'w' true true "wallops" "wallops"
+    'x' true true "roost/cloak" "address hidden by a cloak"
     'Z' false false "roost/secure" "secure connection"
 }
 
@@ -557,7 +558,7 @@ mod tests {
     fn tokens_come_from_the_table() {
         assert_eq!(chanmodes_token(), "beI,k,fl,CcDdEimMNnPRrSstUuz");
         assert_eq!(prefix_token(), "(qaohv)~&@%+");
-        assert_eq!(my_info(), ["BDRTZgiopsw", "CDEIMNPRSUabcdefhiklmnoqrstuvz", "Iabefhkloqv"]);
+        assert_eq!(my_info(), ["BDRTZgiopswx", "CDEIMNPRSUabcdefhiklmnoqrstuvz", "Iabefhkloqv"]);
     }
 
     #[test]

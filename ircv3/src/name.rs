@@ -2,20 +2,53 @@
 
 use std::net::IpAddr;
 
+use precis_profiles::UsernameCaseMapped;
+use precis_profiles::precis_core::profile::PrecisFastInvocation;
+use unicode_normalization::char::is_combining_mark;
+
+use crate::casemapping::Casemapping;
 use crate::message::cut;
 
 /// Whether `text` is a nick of at most `max` bytes: ASCII letters, digits and `` []\`_^{|}- ``, not
 /// beginning with a digit or `-`. So `0`, `*` and anything that begins like a channel, a status
-/// prefix or a trailing parameter is none.
-pub fn is_nick(text: &str, max: usize) -> bool {
+/// prefix or a trailing parameter is none. Under `precis` there may be letters and digits of every
+/// script, as UsernameCaseMapped allows them (RFC 8265, section 3.3).
+pub fn is_nick(text: &str, max: usize, casemapping: Casemapping) -> bool {
+    if text.len() > max {
+        return false;
+    }
+    if text.is_ascii() {
+        return is_like_nick(text);
+    }
+    if casemapping != Casemapping::Precis {
+        return false;
+    }
+    // A mark at the beginning would become a part of the prefix or the colon before it.
+    let may_be = |text: &str| {
+        is_like_nick(text) && !text.starts_with(is_combining_mark) && UsernameCaseMapped::enforce(text).is_ok()
+    };
+    // As it is compared, too: what is written wide becomes ASCII, and not every small letter is in the profile.
+    may_be(text) && may_be(casemapping.fold(text).as_str())
+}
+
+/// Whether what is ASCII in a text may be in a nick, at its place.
+fn is_like_nick(text: &str) -> bool {
     let Some(first) = text.bytes().next() else { return false };
-    text.len() <= max && !first.is_ascii_digit() && first != b'-' && text.bytes().all(is_nick_byte)
+    !first.is_ascii_digit() && first != b'-' && text.bytes().all(|byte| !byte.is_ascii() || is_nick_byte(byte))
 }
 
 /// Whether `text` is an account of at most `max` bytes. An account is what could be a nick, so that
 /// a nick can always be held for its account.
-pub fn is_account_name(text: &str, max: usize) -> bool {
-    is_nick(text, max)
+pub fn is_account_name(text: &str, max: usize, casemapping: Casemapping) -> bool {
+    is_nick(text, max, casemapping)
+}
+
+/// What a nick may be made of, in words.
+pub fn nick_letters(casemapping: Casemapping) -> &'static str {
+    match casemapping {
+        Casemapping::Precis => "letters and digits of any script, and []\\`_^{|}-, not beginning with 0-9 or -",
+        _ => "the letters A-Z a-z, digits and []\\`_^{|}-, not beginning with a digit or -",
+    }
 }
 
 /// Whether `text` is a channel of at most `max` bytes: `#`, then at least one character, all of them
@@ -86,19 +119,79 @@ fn is_channel_char(c: char) -> bool {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+    use proptest::prelude::{any, prop_assert, proptest};
+
     use super::{host_of, is_account_name, is_channel, is_nick, sanitize_user};
+    use crate::casemapping::Casemapping::{self, Ascii, Precis};
 
     #[test]
     fn nicks_are_ascii_and_begin_like_nothing_else() {
         for nick in ["a", "bob", "[m]", "`x", "a1-", "_", "a\\b{|}^"] {
-            assert!(is_nick(nick, 32), "{nick}");
+            assert!(Casemapping::ALL.iter().all(|casemapping| is_nick(nick, 32, *casemapping)), "{nick}");
         }
         for nick in ["", "*", "0", "1a", "-a", "#a", "~a", "&a", "@a", "%a", "+a", ":a", "$a", "a!b", "a b", "a,b", "é"]
         {
-            assert!(!is_nick(nick, 32), "{nick}");
-            assert!(!is_account_name(nick, 32), "{nick}");
+            assert!(!is_nick(nick, 32, Ascii), "{nick}");
+            assert!(!is_account_name(nick, 32, Ascii), "{nick}");
+            assert!(nick == "é" || !is_nick(nick, 32, Precis), "{nick}");
         }
-        assert!(is_nick("abc", 3) && !is_nick("abcd", 3));
+        assert!(is_nick("abc", 3, Ascii) && !is_nick("abcd", 3, Ascii));
+    }
+
+    #[test]
+    fn under_precis_nicks_have_letters_of_every_script() {
+        for nick in ["Işıl", "élise", "日本", "Зоя_1", "ＢＯＢ", "e\u{301}a", "אבג", "_é"] {
+            assert!(is_nick(nick, 32, Precis) && is_account_name(nick, 32, Precis), "{nick}");
+        }
+        for nick in [
+            "é é",
+            "é\u{a0}",
+            "é\u{200b}",
+            "é\u{202e}",
+            "é!",
+            "é@",
+            "é,",
+            "é*",
+            "#é",
+            "1é",
+            "-é",
+            "１é",
+            "＃a",
+            "a！b",
+            "☃",
+            "😀",
+            "é/x",
+            "é.x",
+            "\u{212a}",
+            "ﬁ",
+            "\u{7f}é",
+            "é\u{85}",
+            "é\0",
+            "Ꭰ",
+            "\u{301}a",
+        ] {
+            assert!(!is_nick(nick, 32, Precis), "{nick:?}");
+        }
+        assert!(is_nick("éé", 4, Precis) && !is_nick("éé", 3, Precis), "bytes are counted");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_a_panic_and_every_nick_stays_one(text in any::<String>()) {
+            for casemapping in Casemapping::ALL {
+                if is_nick(&text, 64, casemapping) {
+                    let folded = casemapping.fold(&text);
+                    prop_assert!(is_nick(folded.as_str(), 128, casemapping), "{:?} {:?}", text, folded);
+                    prop_assert!(!text.contains([' ', ':', '!', '@', ',', '*', '?']), "{:?}", text);
+                }
+            }
+        }
+
+        #[test]
+        fn every_nick_stays_one(text in "\\PC{1,6}") {
+            let folded = Precis.fold(&text);
+            prop_assert!(!is_nick(&text, 64, Precis) || is_nick(folded.as_str(), 128, Precis), "{:?} {:?}", text, folded);
+        }
     }
 
     #[test]

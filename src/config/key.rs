@@ -11,6 +11,7 @@ use crate::accounts::token::LEAST_SECRET;
 use crate::limits;
 use crate::mail;
 use crate::net::Address;
+use crate::server::cloak::LETTERS_SHOWN;
 use crate::server::notice::SNOMASKS;
 use crate::server::right::{RIGHTS, Right};
 use crate::store::{self, StoreError};
@@ -71,6 +72,8 @@ pub(super) const KEYS: &[Key] = &[
     reload("server.icon", Kind::Text(url)),
     reload("server.emoji", Kind::Text(url)),
     start("server.workers", Kind::Integer(0, 256)),
+    start("server.casemapping", Kind::Choice(&["ascii", "rfc1459", "precis"])),
+    start("server.confusables", Kind::Choice(&["auto", "on", "off"])),
     start("listen.plain", Kind::List(address)),
     start("listen.tls", Kind::List(address)),
     start("listen.websocket", Kind::List(address)),
@@ -135,6 +138,12 @@ pub(super) const KEYS: &[Key] = &[
     start("connection.sendq", Kind::Integer(limits::BULK_BYTES as i64, 1 << 30)),
     reload("users.default_modes", Kind::Text(default_modes)),
     reload("users.rejoin_on_host_change", Kind::Bool),
+    reload("cloak.enabled", Kind::Bool),
+    reload("cloak.key", Kind::Text(cloak_key)),
+    reload("cloak.suffix", Kind::Text(cloak_suffix)),
+    reload("cloak.ipv4_bits", Kind::Integer(8, 32)),
+    reload("cloak.ipv6_bits", Kind::Integer(16, 128)),
+    reload("cloak.optional", Kind::Bool),
     start("flood.enabled", Kind::Bool),
     start("flood.burst", Kind::Integer(1, 10_000)),
     start("flood.per_second", Kind::Float(0.1, 10_000.0)),
@@ -430,6 +439,35 @@ fn host(text: &str) -> Result<(), String> {
         Err(format!(
             "{text:?} is not a host; give letters, digits and - with a dot, at most {} bytes, such as \"tor-network.onion\"",
             limits::HOST_LEN
+        ))
+    }
+}
+
+/// Never says what the key is.
+fn cloak_key(text: &str) -> Result<(), String> {
+    if text.is_empty() || text.len() >= CLOAK_KEY_BYTES {
+        Ok(())
+    } else {
+        Err(format!("the key has {} bytes, and could be guessed; give at least {CLOAK_KEY_BYTES}, or none", text.len()))
+    }
+}
+
+/// The shortest key of cloaks: who guesses it reads everyone's address.
+const CLOAK_KEY_BYTES: usize = 20;
+
+fn cloak_suffix(text: &str) -> Result<(), String> {
+    let most = limits::HOST_LEN - 1 - LETTERS_SHOWN;
+    let fits = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+    if !text.is_empty()
+        && text.len() <= most
+        && text.chars().all(fits)
+        && !text.starts_with('.')
+        && !text.ends_with('.')
+    {
+        Ok(())
+    } else {
+        Err(format!(
+            "{text:?} is not the end of a host; give 1 to {most} letters, digits, and . - _ , such as \"example\""
         ))
     }
 }

@@ -36,13 +36,13 @@ impl Target {
     /// # Errors
     /// In words for the operator.
     pub fn parse(text: &str, casemapping: Casemapping) -> Result<Target, String> {
-        let fold = |text: &str| Box::from(casemapping.fold(text).as_str());
+        let fold = |mask: &str| mask::fold(mask, casemapping).into();
         if text.is_empty() || text.starts_with(':') || text.len() > TARGET_BYTES {
             return Err(format!("a target has 1 to {TARGET_BYTES} bytes and no colon at its beginning"));
         }
         let lower = text.to_ascii_lowercase();
         if let Some(name) = lower.strip_prefix(ACCOUNT).filter(|name| !name.is_empty()) {
-            return Ok(Target::Account(fold(name)));
+            return Ok(Target::Account(casemapping.fold(name).as_str().into()));
         }
         if let Some(mask) = lower.strip_prefix(REALNAME).filter(|mask| !mask.is_empty()) {
             return Ok(Target::Realname(fold(mask)));
@@ -61,8 +61,8 @@ impl Target {
     }
 
     /// A target as the store has it; `None` where a newer version wrote it.
-    pub fn stored(text: &str) -> Option<Target> {
-        Target::parse(text, Casemapping::Ascii).ok()
+    pub fn stored(text: &str, casemapping: Casemapping) -> Option<Target> {
+        Target::parse(text, casemapping).ok()
     }
 
     fn fits(&self, subject: &Subject, casemapping: Casemapping) -> bool {
@@ -133,10 +133,10 @@ pub struct Bans {
 
 impl Bans {
     /// The bans that were kept.
-    pub fn new(rows: Vec<BanRow>) -> Bans {
+    pub fn new(rows: Vec<BanRow>, casemapping: Casemapping) -> Bans {
         let mut bans = Bans::default();
         for row in rows {
-            if let Some(target) = Target::stored(&row.target) {
+            if let Some(target) = Target::stored(&row.target, casemapping) {
                 bans.put(Ban { target, row });
             }
         }

@@ -158,8 +158,8 @@ pub enum Returned {
     Hashed(Box<Secrets>),
     /// Whether the password fits the hash.
     Verified(bool),
-    /// The configuration was read again.
-    Reloaded,
+    /// The configuration was read again; the keys that take another value only at the next start.
+    Reloaded(Vec<&'static str>),
     /// The password fits the hash, and this is what SCRAM keeps of it.
     Derived(Vec<Credential>),
     /// The account that a token names, or what is wrong with it.

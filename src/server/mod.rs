@@ -5,11 +5,13 @@ pub mod action;
 pub mod ban;
 pub mod change;
 pub mod channel;
+pub mod cloak;
 pub mod command;
 pub mod event;
 pub mod frame;
 pub mod history;
 pub mod login;
+pub mod lookalike;
 pub mod mail;
 pub mod network;
 pub mod notice;
@@ -29,13 +31,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ircv3::tags::Tags;
-use ircv3::{Cap, CapSet, Casemapping, Message};
+use ircv3::{Cap, CapSet, Message};
 
 use self::action::{Actions, AuditLine, Call, LogLine, NOBODY, NetAction};
 use self::command::Pending;
 use self::command::bulk;
 use self::event::{BadLine, CallId, CloseCause, ConnId, Event, Now, Returned};
 use self::frame::{Frame, OwnTags};
+use self::lookalike::Lookalikes;
 use self::mail::Mails;
 use self::network::{ChannelId, Network, UserId};
 use self::record::{MsgId, Record, SEQ_COUNTER_BITS, Seq, Snapshot};
@@ -106,11 +109,12 @@ impl Server {
         let first_seq = u64::from(snapshot.boot) << SEQ_COUNTER_BITS;
         let last_time = snapshot.conversations.iter().map(|(_, last, _)| *last).max().unwrap_or(0);
         let (epoch, secret, boot) = (snapshot.epoch, snapshot.secret, snapshot.boot);
-        let isupport = Arc::new(registration::isupport(&settings, Casemapping::Ascii));
+        let isupport = Arc::new(registration::isupport(&settings, settings.casemapping));
         let mut snapshot = snapshot;
+        let lookalikes = if settings.confusables { Lookalikes::on() } else { Lookalikes::default() };
         let presences = std::mem::take(&mut snapshot.presences);
-        let mut network = Network::new(Casemapping::Ascii, snapshot);
-        presence::restore(&settings, &mut network, presences);
+        let mut network = Network::with(settings.casemapping, lookalikes, snapshot);
+        presence::restore(&settings, &secret, &mut network, presences);
         Server {
             mails: Mails::new(&network, now.mono_ms),
             network,
@@ -717,6 +721,11 @@ impl Server {
                     return Err(format!("{} has a member that does not know it", channel.name));
                 }
             }
+        }
+        if let Some(names) = self.network.lookalikes().names()
+            && names != self.network.name_count()
+        {
+            return Err(format!("{names} names are looked at, and there are {}", self.network.name_count()));
         }
         for session in self.sessions.iter().flatten().flatten() {
             if let Some(user) = session.user

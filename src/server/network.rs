@@ -16,6 +16,8 @@ use crate::server::ban::Bans;
 use crate::server::channel::Channel;
 use crate::server::command::control::DEFCON_OPEN;
 use crate::server::event::ConnId;
+use crate::server::lookalike::{Holder, Lookalikes};
+use crate::server::policy::SERVICES;
 use crate::server::record::{
     AccountId, AccountRow, CodeRow, ConversationId, ConversationRow, Credentials, CredentialsRow, MetadataRow,
     PurgeRow, Purpose, Record, Seq, Snapshot, SuspensionRow,
@@ -70,6 +72,7 @@ pub struct Network {
     pub invisible: usize,
     /// The most users at once since the start.
     pub most_users: usize,
+    lookalikes: Lookalikes,
 }
 
 /// Two people's talk, or a channel's.
@@ -149,6 +152,14 @@ impl Identity {
 impl Network {
     /// The state that was kept.
     pub fn new(casemapping: Casemapping, snapshot: Snapshot) -> Network {
+        Network::with(casemapping, Lookalikes::default(), snapshot)
+    }
+
+    /// As [`Network::new`], with an index of what names look like, on or off.
+    pub fn with(casemapping: Casemapping, mut lookalikes: Lookalikes, snapshot: Snapshot) -> Network {
+        for service in SERVICES {
+            lookalikes.add(service, Holder::Service);
+        }
         let mut network = Network {
             casemapping,
             users: Slab::new(),
@@ -174,12 +185,13 @@ impl Network {
             account_metadata: AHashMap::new(),
             metadata_changed: 0,
             whowas: VecDeque::new(),
-            bans: Bans::new(snapshot.bans),
+            bans: Bans::new(snapshot.bans, casemapping),
             defcon: DEFCON_OPEN,
             noticed: Vec::new(),
             opers: 0,
             invisible: 0,
             most_users: 0,
+            lookalikes,
         };
         for account in snapshot.accounts {
             network.put_account(account);
@@ -230,6 +242,16 @@ impl Network {
         network
     }
 
+    /// Which names look alike, where that is asked for.
+    pub fn lookalikes(&self) -> &Lookalikes {
+        &self.lookalikes
+    }
+
+    /// How many names there are that another could be taken for. For tests.
+    pub fn name_count(&self) -> usize {
+        SERVICES.len() + self.users.len() + self.channels.len() + self.accounts.len()
+    }
+
     /// The folded form of a name.
     pub fn fold(&self, name: &str) -> Folded {
         self.casemapping.fold(name)
@@ -248,6 +270,7 @@ impl Network {
         user.serial = self.next_user;
         let folded = user.folded.clone();
         let id = self.users.insert(user);
+        self.lookalikes.add(&self.users[id].nick, Holder::User(id));
         self.nicks.insert(folded, id);
         self.most_users = self.most_users.max(self.users.len());
         id
@@ -259,6 +282,8 @@ impl Network {
         let user = &mut self.users[id];
         let was = std::mem::replace(&mut user.folded, folded.clone());
         let whowas = Whowas::of(user, was.clone(), left);
+        self.lookalikes.remove(&user.nick, Holder::User(id));
+        self.lookalikes.add(nick, Holder::User(id));
         user.set_nick(nick);
         if was != folded {
             self.nicks.remove(&was);
@@ -270,6 +295,7 @@ impl Network {
     /// Takes a user off the network. It must have left its channels.
     pub fn remove_user(&mut self, id: UserId, left: u64) -> User {
         let user = self.users.remove(id);
+        self.lookalikes.remove(&user.nick, Holder::User(id));
         self.nicks.remove(&user.folded);
         if user.notices != Letters::default() {
             self.noticed.retain(|other| *other != id);
@@ -336,6 +362,7 @@ impl Network {
         channel.serial = self.next_channel;
         let folded = channel.folded.clone();
         let id = self.channels.insert(channel);
+        self.lookalikes.add(&self.channels[id].name, Holder::Channel(id));
         self.channel_names.insert(folded, id);
         id
     }
@@ -344,6 +371,8 @@ impl Network {
     pub fn rename_channel(&mut self, id: ChannelId, name: &str) {
         let folded = self.fold(name);
         let channel = &mut self.channels[id];
+        self.lookalikes.remove(&channel.name, Holder::Channel(id));
+        self.lookalikes.add(name, Holder::Channel(id));
         channel.name = name.into();
         let was = std::mem::replace(&mut channel.folded, folded.clone());
         self.channel_names.remove(&was);
@@ -384,6 +413,7 @@ impl Network {
         let channel = &self.channels[id];
         if channel.members.is_empty() && channel.founder.is_none() && !channel.modes.has('P') {
             let channel = self.channels.remove(id);
+            self.lookalikes.remove(&channel.name, Holder::Channel(id));
             self.channel_names.remove(&channel.folded);
         }
     }
@@ -403,6 +433,10 @@ impl Network {
 
     /// Adds or changes an account.
     pub fn put_account(&mut self, row: AccountRow) {
+        if let Some(old) = self.accounts.get(&row.id) {
+            self.lookalikes.remove(&old.name, Holder::Account(row.id));
+        }
+        self.lookalikes.add(&row.name, Holder::Account(row.id));
         self.account_names.insert(Folded::from_stored(row.folded.clone()), row.id);
         self.accounts.insert(row.id, row);
     }
@@ -412,6 +446,7 @@ impl Network {
     pub fn remove_account(&mut self, id: AccountId) {
         if let Some(row) = self.accounts.remove(&id) {
             self.account_names.remove(&*row.folded);
+            self.lookalikes.remove(&row.name, Holder::Account(id));
             self.put_credentials(CredentialsRow { account: id, credentials: Credentials::default() });
             self.codes.retain(|(account, _), _| *account != id);
             self.suspensions.remove(&id);
@@ -575,7 +610,8 @@ impl Network {
     }
 
     fn put_conversation(&mut self, key: Box<str>, conversation: Conversation) {
-        if let Some((a, b)) = key.split_once(' ') {
+        // Of a channel there is none, and of what was put aside there are three.
+        if let Some((a, b)) = key.split_once(' ').filter(|(_, b)| !b.contains(' ')) {
             for identity in [a, b] {
                 if let Some(Identity::Account(id)) = Identity::parse(identity) {
                     let keys = self.peers.entry(id).or_default();

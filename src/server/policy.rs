@@ -5,22 +5,54 @@ use std::borrow::Cow;
 use ircv3::extban::{Deed, Entry, Subject};
 use ircv3::mode::{Rank, Ranks};
 use ircv3::numeric::Numeric;
-use ircv3::{formatting, mask};
+use ircv3::{Casemapping, formatting, mask};
 
 use crate::server::channel::{Channel, ListEntry};
+use crate::server::lookalike::Holder;
 use crate::server::network::{ChannelId, Network, UserId};
 use crate::server::record::{AccountId, MessageRow, Seq};
 use crate::server::user::{Contact, User, source};
 
 /// Whether a nick belongs to an account other than this one.
 pub fn nick_reserved(network: &Network, nick: &str, account: Option<AccountId>) -> bool {
-    is_service(nick) || network.account_by_name(nick).is_some_and(|owner| Some(owner.id) != account)
+    is_service(nick, network.casemapping)
+        || network.account_by_name(nick).is_some_and(|owner| Some(owner.id) != account)
+}
+
+/// Whether a nick, or the name of an account, can be taken for that of someone else: of an account, of
+/// someone who is on, or of a service.
+pub fn nick_is_like_another(network: &Network, nick: &str, account: Option<AccountId>, user: Option<UserId>) -> bool {
+    network.lookalikes().any(nick, |holder| match holder {
+        Holder::Account(other) => Some(other) != account,
+        Holder::User(other) => Some(other) != user && (account.is_none() || network.users[other].account != account),
+        Holder::Channel(_) => false,
+        Holder::Service => true,
+    })
+}
+
+/// Whether the name of a channel can be taken for that of a registered channel of someone else.
+pub fn channel_is_like_another(network: &Network, name: &str, account: Option<AccountId>) -> bool {
+    network.lookalikes().any(name, |holder| match holder {
+        Holder::Channel(other) => {
+            let founder = network.channels[other].founder;
+            founder.is_some() && founder != account
+        }
+        Holder::Account(_) | Holder::User(_) | Holder::Service => false,
+    })
 }
 
 /// Whether a nick is that of a service.
-pub fn is_service(nick: &str) -> bool {
-    ["NickServ", "ChanServ", "HistServ", "HostServ"].iter().any(|name| name.eq_ignore_ascii_case(nick))
+pub fn is_service(nick: &str, casemapping: Casemapping) -> bool {
+    service(nick, casemapping).is_some()
 }
+
+/// The service of this nick.
+pub fn service(nick: &str, casemapping: Casemapping) -> Option<&'static str> {
+    SERVICES.into_iter().find(|name| casemapping.same(name, nick))
+}
+
+/// The nicks of services, which nobody else may have.
+pub const SERVICES: [&str; 4] = ["NickServ", "ChanServ", "HistServ", "HostServ"];
 
 /// Why someone may not join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -289,9 +321,9 @@ fn fits(network: &Network, user: UserId, entry: &Entry<'_>) -> bool {
     let there = &network.users[user];
     let fits = |text: &str| mask::matches(entry.mask, text, network.casemapping);
     match entry.subject {
-        None => fits_source(there, fits),
+        None => fits_source(network, there, entry.mask),
         Some(Subject::Account) => there.account_name.as_deref().is_some_and(fits),
-        Some(Subject::Unregistered) => there.account.is_none() && fits_source(there, fits),
+        Some(Subject::Unregistered) => there.account.is_none() && fits_source(network, there, entry.mask),
         // No entry has a space.
         Some(Subject::Realname) => fits(&there.realname) || fits(&there.realname.replace(' ', "_")),
         Some(Subject::Fingerprint) => there.certfps.iter().any(|certfp| fits(certfp)),
@@ -299,10 +331,15 @@ fn fits(network: &Network, user: UserId, entry: &Entry<'_>) -> bool {
     }
 }
 
-/// Whether a mask fits what a user is shown as, or would be if its displayed host had not been changed: another
-/// host takes nobody out of a ban.
-fn fits_source(user: &User, fits: impl Fn(&str) -> bool) -> bool {
-    fits(&user.source) || user.host != user.plain_host && fits(&source(&user.nick, &user.user, &user.plain_host))
+/// Whether a mask fits what a user is shown as, or would be if its displayed host had not been changed:
+/// another host takes nobody out of a ban. What it was shown as before it had a cloak has to be named exactly,
+/// and what nobody was shown is not looked at: no address is found out by setting bans.
+fn fits_source(network: &Network, user: &User, pattern: &str) -> bool {
+    let fits = |host: &str| mask::matches(pattern, &source(&user.nick, &user.user, host), network.casemapping);
+    let named = |host: &str| pattern.rsplit_once('@').is_some_and(|(_, named)| network.casemapping.same(named, host));
+    mask::matches(pattern, &user.source, network.casemapping)
+        || user.host != user.plain_host && fits(&user.plain_host)
+        || user.former_hosts.iter().any(|host| named(host) && fits(host))
 }
 
 /// Whether a user is in a channel that a mask fits, with a prefix before it in at least that rank. What

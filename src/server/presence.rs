@@ -39,7 +39,7 @@ fn keeper(settings: &Settings, network: &Network, user: UserId) -> Option<Accoun
 }
 
 /// The users that were always on when the server ended, put back without connections.
-pub fn restore(settings: &Settings, network: &mut Network, rows: Vec<PresenceRow>) {
+pub fn restore(settings: &Settings, secret: &[u8; 32], network: &mut Network, rows: Vec<PresenceRow>) {
     for row in rows {
         let Some(account) = network.account(row.account) else { continue };
         let name = account.name.clone();
@@ -51,16 +51,24 @@ pub fn restore(settings: &Settings, network: &mut Network, rows: Vec<PresenceRow
         modes.set('o', false);
         modes.set('s', false);
         modes.set('Z', false);
+        // An address that was shown before there were cloaks.
+        let cloak = settings.cloak.as_ref().zip(row.host.parse().ok()).map(|(cloak, ip)| cloak.of(secret, ip));
+        let former_hosts: SmallVec<[Arc<str>; 1]> = cloak.iter().map(|_| row.host.clone()).collect();
+        let host: Arc<str> = cloak.map_or_else(|| row.host.clone(), Into::into);
+        if !former_hosts.is_empty() {
+            modes.set('x', true);
+        }
         network.invisible += usize::from(modes.has('i'));
         let id = network.insert_user(User {
             serial: 0,
             since: row.since,
             nick: row.nick.clone(),
             folded: network.fold(&row.nick),
-            source: source(&row.nick, &row.user, &row.host),
+            source: source(&row.nick, &row.user, &host),
             user: row.user,
-            plain_host: row.host.clone(),
-            host: row.host,
+            plain_host: host.clone(),
+            host,
+            former_hosts,
             realname: row.realname,
             account: Some(row.account),
             account_name: Some(name),

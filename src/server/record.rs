@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ircv3::CapSet;
 use ircv3::mode::Rank;
 use ircv3::sasl::ecdsa::PublicKey;
 use ircv3::sasl::scram::Credential;
+use ircv3::{CapSet, Casemapping};
 
 /// The number of a change. One order for everything: `boot << 40 | counter`, where `boot` counts
 /// the starts of this database, so no number is ever used twice. 0 is before everything.
@@ -535,6 +535,8 @@ pub enum Record {
         /// and before this one.
         before: Seq,
     },
+    /// The names are folded by this casemapping from now on.
+    Casemapping(Casemapping),
     /// A message that is no more, by its number; the number of the record is that of its redaction.
     Redacted(Seq),
 }
@@ -576,6 +578,8 @@ pub struct Snapshot {
     pub secret: [u8; 32],
     /// How often this database was started, this time included.
     pub boot: u32,
+    /// The casemapping by which its names are folded.
+    pub casemapping: Casemapping,
     /// The highest number that any row has.
     pub last_seq: Seq,
     /// The accounts.

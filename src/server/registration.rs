@@ -211,11 +211,16 @@ impl Server {
                 self.submit(ctx, Change::Attach { user: owner });
                 return;
             }
-            self.nick_is_taken(ctx, &nick);
+            self.nick_is_refused(ctx, &nick, "Nickname is already in use");
             return;
         }
         if policy::nick_reserved(&self.network, &nick, account) {
-            self.nick_is_reserved(ctx, &nick);
+            let text = "Nickname is reserved for its account; log in with SASL or PASS account:password";
+            self.nick_is_refused(ctx, &nick, text);
+            return;
+        }
+        if policy::nick_is_like_another(&self.network, &nick, account, None) {
+            self.nick_is_refused(ctx, &nick, command::nick::LOOKS_LIKE_ANOTHER);
             return;
         }
         self.submit(ctx, Change::Arrive { nick: &nick, user: &user, realname: &realname });
@@ -230,24 +235,13 @@ impl Server {
         self.close(ctx.conn, reason);
     }
 
-    fn nick_is_taken(&mut self, ctx: &mut Ctx, nick: &str) {
+    /// 433; the client may choose another nick.
+    fn nick_is_refused(&mut self, ctx: &mut Ctx, nick: &str, text: &str) {
         if let Some(registration) = self.session_mut(ctx.conn).and_then(|session| session.registration.as_mut()) {
             registration.nick = None;
         }
         ctx.reply.nick = "*".into();
-        ctx.reply.numeric(Numeric::ERR_NICKNAMEINUSE, &[nick], Some("Nickname is already in use"));
-    }
-
-    fn nick_is_reserved(&mut self, ctx: &mut Ctx, nick: &str) {
-        if let Some(registration) = self.session_mut(ctx.conn).and_then(|session| session.registration.as_mut()) {
-            registration.nick = None;
-        }
-        ctx.reply.nick = "*".into();
-        ctx.reply.numeric(
-            Numeric::ERR_NICKNAMEINUSE,
-            &[nick],
-            Some("Nickname is reserved for its account; log in with SASL or PASS account:password"),
-        );
+        ctx.reply.numeric(Numeric::ERR_NICKNAMEINUSE, &[nick], Some(text));
     }
 
     /// The server's password was compared.
@@ -268,12 +262,15 @@ impl Server {
         let Some(session) = self.session_mut(ctx.conn) else { return };
         let early = session.registration.take().map(|registration| registration.metadata).unwrap_or_default();
         let (account, account_name) = (session.account, session.account_name.clone());
-        let (host, secure, ip) = (session.peer.host(), session.peer.tls, session.peer.ip);
+        let (address, secure, ip) = (session.peer.host(), session.peer.tls, session.peer.ip);
         let certfps = session.peer.certfp.iter().cloned().collect();
         self.unregistered -= 1;
         let user = format!("~{}", ircv3::name::sanitize_user(user, limits::USER_LEN - 1));
         let mut modes = Letters::of(&self.settings.default_user_modes);
         modes.set('Z', secure);
+        let cloak = self.cloak(ctx.conn);
+        modes.set('x', cloak.is_some());
+        let host = cloak.unwrap_or(address);
         let id = self.network.insert_user(User {
             serial: 0,
             since,
@@ -283,6 +280,7 @@ impl Server {
             user: user.into(),
             plain_host: host.clone(),
             host,
+            former_hosts: SmallVec::new(),
             realname: ircv3::message::cut(realname, limits::REALNAME_LEN).into(),
             account,
             account_name,
@@ -314,6 +312,14 @@ impl Server {
         command::monitor::changed(self, &folded, &nick, Some(&source));
         self.notify(About::Connects, |server| server.network.users[id].described("comes", &ip.to_string()));
         command::chathistory::replay(self, ctx, None);
+    }
+
+    /// The cloak of whoever is at the other end of a connection; `None` where there are none, and for those
+    /// who come by a way that hides their address anyway.
+    pub fn cloak(&self, conn: ConnId) -> Option<Arc<str>> {
+        let peer = &self.session(conn)?.peer;
+        let cloak = self.settings.cloak.as_ref().filter(|_| peer.host.is_none())?;
+        Some(cloak.of(&self.secret, peer.ip).into())
     }
 
     fn become_user(&mut self, ctx: &mut Ctx, user: UserId) {

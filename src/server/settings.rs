@@ -6,8 +6,9 @@ use std::sync::Arc;
 use ircv3::sasl::Mechanism;
 
 use crate::accounts::{self, token::Tokens};
-use ircv3::Cidr;
+use ircv3::{Casemapping, Cidr};
 
+use crate::server::cloak::Cloak;
 use crate::server::event::Peer;
 use crate::server::mail::Mail;
 use crate::server::right::Rights;
@@ -69,6 +70,10 @@ impl Sts {
 /// Settings of the state machine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
+    /// When two names are the same. Only a start takes another one.
+    pub casemapping: Casemapping,
+    /// Whether names are refused that look like another's. Only a start takes another choice.
+    pub confusables: bool,
     /// The server's name, in every numeric.
     pub server_name: Arc<str>,
     /// NETWORK.
@@ -145,6 +150,8 @@ pub struct Settings {
     pub gateways: Vec<Gateway>,
     /// Client-only tags that are taken off (`CLIENTTAGDENY`), without `+`.
     pub client_tag_deny: Vec<String>,
+    /// How addresses are hidden; `None` shows them.
+    pub cloak: Option<Cloak>,
     /// User modes of a new user, such as `i`.
     pub default_user_modes: String,
 }
@@ -255,6 +262,8 @@ pub struct Oper {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
+            casemapping: Casemapping::Ascii,
+            confusables: false,
             server_name: "roost.local".into(),
             network: "Roost".into(),
             description: "An IRC server you can come back to".into(),
@@ -293,6 +302,7 @@ impl Default for Settings {
             multiline_lines: 100,
             gateways: Vec::new(),
             client_tag_deny: Vec::new(),
+            cloak: Some(Cloak::default()),
             default_user_modes: "i".into(),
         }
     }

@@ -110,8 +110,10 @@ pub struct User {
     pub user: Box<str>,
     /// The host that others see.
     pub host: Arc<str>,
-    /// The host that it came with: bans of it hold whatever is shown instead.
+    /// What is shown where no other host was given to it: its cloak, or its address.
     pub plain_host: Arc<str>,
+    /// What stood there before (mode `x`): bans of it hold whatever is shown instead.
+    pub former_hosts: SmallVec<[Arc<str>; 1]>,
     /// The real name.
     pub realname: Box<str>,
     /// `nick!user@host`.
@@ -160,6 +162,12 @@ impl User {
     pub fn set_nick(&mut self, nick: &str) {
         self.nick = nick.into();
         self.source = source(nick, &self.user, &self.host);
+    }
+
+    /// Every host that bans of it go by: the one that is shown, and those that were, or would be.
+    pub fn shown_hosts(&self) -> impl Iterator<Item = &Arc<str>> {
+        let others = [&self.plain_host].into_iter().chain(&self.former_hosts);
+        [&self.host].into_iter().chain(others.filter(|host| **host != self.host))
     }
 
     /// Whether it is an operator.

@@ -12,6 +12,7 @@ mod bed;
 mod loss;
 mod postgres;
 mod reader;
+mod refold;
 mod sqlite;
 mod state;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use ircv3::Casemapping;
 use thiserror::Error;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::timeout;
@@ -36,6 +38,7 @@ use crate::server::event::{CallId, Event, Returned};
 use crate::server::history::render;
 use crate::server::record::{ConversationId, HistoryQuery, Record, Seq, Snapshot};
 use crate::store::reader::Source;
+use crate::store::refold::refold;
 use crate::store::writer::{GroupCommit, Progress};
 
 pub use self::backup::{BackupError, backup, restore};
@@ -63,6 +66,8 @@ pub struct Options {
     pub url: String,
     /// What a commit means.
     pub sync: Sync,
+    /// When two names are the same: a database that was written under another casemapping is filed anew.
+    pub casemapping: Casemapping,
 }
 
 /// Where the store says what happened. Calling it never blocks.
@@ -151,6 +156,21 @@ pub enum StoreError {
         /// Why.
         source: sqlx::migrate::MigrateError,
     },
+    /// Names that are two under the casemapping that the database was written with would be one.
+    #[error(
+        "{database} was written with server.casemapping = \"{was}\", and with \"{asked}\" these would be one: {names}. \
+        Nothing was changed. Give back server.casemapping = \"{was}\", or start with that and drop one of each first"
+    )]
+    Casemapping {
+        /// The database.
+        database: Box<str>,
+        /// As it was written.
+        was: &'static str,
+        /// As it was asked for.
+        asked: &'static str,
+        /// Which names.
+        names: Box<str>,
+    },
     /// A write failed.
     #[error("cannot write to the database {database}: {source}")]
     Write {
@@ -212,7 +232,17 @@ pub fn open(options: Options, deliver: Deliver) -> Result<(Store, Snapshot), Sto
         runtime.block_on(async {
             let started = async {
                 let (backend, lock) = Backend::claim(&options)?;
-                let (writer, snapshot) = backend.open().await?;
+                let (mut writer, mut snapshot) = backend.open().await?;
+                let was = snapshot.casemapping.token();
+                let records = refold(&mut snapshot, options.casemapping).map_err(|names| StoreError::Casemapping {
+                    database: backend.name(),
+                    was,
+                    asked: options.casemapping.token(),
+                    names,
+                })?;
+                if !records.is_empty() {
+                    writer.write(&records).await.map_err(|source| backend.failed(source))?;
+                }
                 Ok((backend, lock, writer, snapshot))
             };
             let (backend, _lock, writer, snapshot) = match started.await {
@@ -406,11 +436,14 @@ impl Backend {
 
     /// The error of a write.
     fn failed(&self, source: sqlx::Error) -> StoreError {
-        let database = match self {
+        StoreError::Write { database: self.name(), source }
+    }
+
+    fn name(&self) -> Box<str> {
+        match self {
             Backend::Sqlite(database) => database.name(),
             Backend::Postgres(database) => database.name().into(),
-        };
-        StoreError::Write { database, source }
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use std::str::FromStr;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
+use ircv3::Casemapping;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow};
 use sqlx::query::Query;
@@ -53,6 +54,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("migrations/postgres/0001_first.sql")),
     (2, "mail", include_str!("migrations/postgres/0002_mail.sql")),
     (3, "services", include_str!("migrations/postgres/0003_services.sql")),
+    (4, "casemapping", include_str!("migrations/postgres/0004_casemapping.sql")),
 ];
 
 /// Where the database is and how it is opened.
@@ -298,6 +300,7 @@ struct Batch<'a> {
     access: BTreeMap<(&'a str, AccountId), Option<&'a AccessRow>>,
     suspensions: BTreeMap<AccountId, Option<&'a SuspensionRow>>,
     purges: BTreeMap<&'a str, Option<&'a PurgeRow>>,
+    casemapping: Option<Casemapping>,
 }
 
 impl<'a> Batch<'a> {
@@ -319,6 +322,7 @@ impl<'a> Batch<'a> {
             Record::Purge(row) => drop(self.purges.insert(&row.channel, Some(row))),
             Record::PurgeGone(channel) => drop(self.purges.insert(channel, None)),
             Record::Erased { account, after, before } => self.erased.push((account, *after, *before)),
+            Record::Casemapping(casemapping) => self.casemapping = Some(*casemapping),
             Record::Redacted(seq) => self.redacted.push(*seq as i64),
             Record::Conversation(row) => drop(self.conversations.insert(row.id, &row.key)),
             Record::Account(row) => drop(self.accounts.insert(row.id, row)),
@@ -390,6 +394,8 @@ impl<'a> Batch<'a> {
         statements.extend(access(self.access));
         statements.extend(suspensions(self.suspensions));
         statements.extend(purges(self.purges));
+        let casemapping = self.casemapping.map(Casemapping::token);
+        statements.extend(casemapping.map(|token| sqlx::query("UPDATE meta SET casemapping = $1").bind(token)));
         statements
     }
 }
@@ -817,8 +823,9 @@ async fn load(connection: &mut PgConnection) -> Result<Snapshot, Error> {
         .bind(rand::random::<[u8; 32]>().to_vec())
         .execute(&mut *connection)
         .await?;
-    let start = sqlx::query_as("UPDATE meta SET boot = boot + 1 RETURNING epoch, boot, seed");
-    let (epoch, boot, secret): (i64, i64, Vec<u8>) = start.fetch_one(&mut *connection).await?;
+    let start = sqlx::query_as("UPDATE meta SET boot = boot + 1 RETURNING epoch, boot, seed, casemapping");
+    let (epoch, boot, secret, casemapping): (i64, i64, Vec<u8>, String) = start.fetch_one(&mut *connection).await?;
+    let casemapping = state::casemapping(&casemapping)?;
     let secret = secret.try_into().map_err(|_| Error::Decode("a secret that is not 32 bytes".into()))?;
     let connected = sqlx::query("UPDATE seen SET seq = $1 WHERE seq IS NULL").bind(last_seq);
     connected.execute(&mut *connection).await?;
@@ -829,7 +836,7 @@ async fn load(connection: &mut PgConnection) -> Result<Snapshot, Error> {
     let sql = sql.replace("$1", "conversation.id");
     let conversations = state::conversations::<Postgres>(&mut *connection, &sql).await?;
     let (epoch, boot, last_seq) = (epoch as u32, boot as u32, last_seq as u64);
-    let begun = Snapshot { epoch, secret, boot, last_seq, conversations, ..Snapshot::default() };
+    let begun = Snapshot { epoch, secret, boot, casemapping, last_seq, conversations, ..Snapshot::default() };
     state::complete::<Postgres>(connection, begun).await
 }
 
@@ -956,6 +963,7 @@ mod tests {
 
     use std::sync::Arc;
 
+    use ircv3::Casemapping;
     use sqlx::{AssertSqlSafe, Connection};
 
     use super::{Database, Source};
@@ -1021,7 +1029,7 @@ mod tests {
     #[test]
     fn a_database_of_a_newer_version_and_one_that_is_not_there_are_refused_by_name() {
         let Some(schema) = Schema::new() else { return };
-        let try_open = |url| open(Options { url, sync: Sync::Full }, Arc::new(|_| {}));
+        let try_open = |url| open(Options { url, sync: Sync::Full, casemapping: Casemapping::Ascii }, Arc::new(|_| {}));
         try_open(schema.url()).unwrap().0.close().unwrap();
         schema.run("INSERT INTO _sqlx_migrations VALUES (9999, 'later', now(), true, '', 0)");
         let error = try_open(schema.url()).err().unwrap();

@@ -50,6 +50,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (8, "bans", include_str!("migrations/sqlite/0008_bans.sql")),
     (9, "mail", include_str!("migrations/sqlite/0009_mail.sql")),
     (10, "services", include_str!("migrations/sqlite/0010_services.sql")),
+    (11, "casemapping", include_str!("migrations/sqlite/0011_casemapping.sql")),
 ];
 
 /// Where the database is and how it is opened.
@@ -488,6 +489,7 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
                 .bind(*before as i64)
                 .bind(&**account)
         }
+        Record::Casemapping(casemapping) => sqlx::query("UPDATE meta SET casemapping = ?").bind(casemapping.token()),
         Record::Redacted(seq) => sqlx::query("DELETE FROM message WHERE seq = ?").bind(*seq as i64),
     };
     query.execute(connection).await?;
@@ -504,11 +506,13 @@ async fn load(connection: &mut SqliteConnection) -> Result<Snapshot, Error> {
         .bind(rand::random::<u32>())
         .execute(&mut *connection)
         .await?;
-    let (epoch, boot, secret): (u32, u32, Vec<u8>) =
-        sqlx::query_as("UPDATE meta SET boot = boot + 1, seed = coalesce(seed, ?) RETURNING epoch, boot, seed")
-            .bind(rand::random::<[u8; 32]>().to_vec())
-            .fetch_one(&mut *connection)
-            .await?;
+    let (epoch, boot, secret, casemapping): (u32, u32, Vec<u8>, String) = sqlx::query_as(
+        "UPDATE meta SET boot = boot + 1, seed = coalesce(seed, ?) RETURNING epoch, boot, seed, casemapping",
+    )
+    .bind(rand::random::<[u8; 32]>().to_vec())
+    .fetch_one(&mut *connection)
+    .await?;
+    let casemapping = state::casemapping(&casemapping)?;
     let secret = secret.try_into().map_err(|_| Error::Decode("a secret that is not 32 bytes".into()))?;
     let connected = sqlx::query("UPDATE seen SET seq = ? WHERE seq IS NULL").bind(last_seq);
     connected.execute(&mut *connection).await?;
@@ -520,7 +524,7 @@ async fn load(connection: &mut SqliteConnection) -> Result<Snapshot, Error> {
     let sql = format!("SELECT id, key, {} FROM conversation ORDER BY id", newest.join(", "));
     let conversations = state::conversations::<Sqlite>(&mut *connection, &sql).await?;
     let last_seq = last_seq as u64;
-    let begun = Snapshot { epoch, secret, boot, last_seq, conversations, ..Snapshot::default() };
+    let begun = Snapshot { epoch, secret, boot, casemapping, last_seq, conversations, ..Snapshot::default() };
     state::complete::<Sqlite>(connection, begun).await
 }
 
@@ -617,6 +621,7 @@ mod tests {
 
     use std::sync::Arc;
 
+    use ircv3::Casemapping;
     use sqlx::{AssertSqlSafe, ConnectOptions, Row};
     use tempfile::TempDir;
     use tokio::runtime::{Builder, Runtime};
@@ -653,7 +658,12 @@ mod tests {
     fn a_database_of_a_newer_version_and_a_file_that_is_none_are_refused_by_name() {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("roost.db");
-        let try_open = || open(Options { url: path.display().to_string(), sync: Sync::Full }, Arc::new(|_| {}));
+        let try_open = || {
+            open(
+                Options { url: path.display().to_string(), sync: Sync::Full, casemapping: Casemapping::Ascii },
+                Arc::new(|_| {}),
+            )
+        };
         try_open().unwrap().0.close().unwrap();
         runtime().block_on(async {
             let mut connection = Database::new(path.clone(), Sync::Full).options().connect().await.unwrap();

@@ -1,5 +1,6 @@
 //! The rows that the state is rebuilt from at start, whose tables every database has alike.
 
+use ircv3::Casemapping;
 use ircv3::mode::Rank;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
@@ -173,6 +174,12 @@ where
         Ok((conversation, text.max(event).max(redaction), text))
     })
     .await
+}
+
+/// The casemapping of a database by its token.
+pub fn casemapping(token: &str) -> Result<Casemapping, Error> {
+    Casemapping::by_token(token)
+        .ok_or_else(|| Error::Decode(format!("the casemapping {token:?}, which this version does not have").into()))
 }
 
 async fn all<DB, T>(

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ircv3::mode::Rank;
 use ircv3::sasl::scram::{Credential, Hash};
-use ircv3::{Cap, CapSet};
+use ircv3::{Cap, CapSet, Casemapping};
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
 use proptest::test_runner::{Config, TestRunner};
 
@@ -42,9 +42,13 @@ impl Running {
 
     /// On whatever has this URL.
     pub fn with(url: String) -> Running {
+        Running::under(url, Casemapping::Ascii)
+    }
+
+    fn under(url: String, casemapping: Casemapping) -> Running {
         let (sender, events) = mpsc::channel();
         let deliver = Arc::new(move |event| drop(sender.send(event)));
-        let (store, snapshot) = open(Options { url, sync: Sync::Full }, deliver).unwrap();
+        let (store, snapshot) = open(Options { url, sync: Sync::Full, casemapping }, deliver).unwrap();
         Running { store, snapshot, events }
     }
 
@@ -126,7 +130,8 @@ pub fn text(page: &HistoryPage) -> String {
 fn a_second_server_on_the_same_data_is_refused_by_name() {
     for bed in Bed::all() {
         let first = Running::on(&bed);
-        let refused = open(Options { url: bed.url(), sync: Sync::Full }, Arc::new(|_| {}));
+        let refused =
+            open(Options { url: bed.url(), sync: Sync::Full, casemapping: Casemapping::Ascii }, Arc::new(|_| {}));
         let error = refused.err().expect("a second server was let in").to_string();
         assert!(error.contains(&bed.name()) && error.contains("in use by another Roost"), "{error}");
         first.close();
@@ -137,7 +142,10 @@ fn a_second_server_on_the_same_data_is_refused_by_name() {
 #[test]
 fn an_url_that_is_not_understood_is_quoted() {
     for url in ["mysql://localhost/roost", "sqlite::memory:", "sqlite:", "sqlite:a.db?mode=ro"] {
-        let error = open(Options { url: url.to_owned(), sync: Sync::Full }, Arc::new(|_| {})).err().unwrap();
+        let error =
+            open(Options { url: url.to_owned(), sync: Sync::Full, casemapping: Casemapping::Ascii }, Arc::new(|_| {}))
+                .err()
+                .unwrap();
         assert!(matches!(&error, StoreError::Url { .. }) && error.to_string().contains(url), "{error}");
     }
 }
@@ -357,6 +365,7 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             epoch: running.snapshot.epoch,
             secret: running.snapshot.secret,
             boot: 2,
+            casemapping: Casemapping::Ascii,
             last_seq: 32,
             accounts: vec![AccountRow { password: "new".into(), ..account(1, "Alice") }, account(3, "Bob")],
             credentials: vec![credentials(1, "bb cc", 5000)],
@@ -412,6 +421,57 @@ fn what_was_committed_survives_a_kill_and_what_was_appended_survives_a_close() {
         let again = Running::on(&bed);
         assert_eq!(again.snapshot.last_seq, more);
         assert_eq!(again.page(latest(1, 100_000)).messages as u64, more);
+    }
+}
+
+#[test]
+fn another_casemapping_files_everything_anew_or_changes_nothing() {
+    for bed in Bed::all() {
+        let running = Running::on(&bed);
+        let room = ChannelRow { folded: "#a[".into(), name: "#A[".into(), ..channel("#a[") };
+        running.store.append(vec![
+            (1, Record::Account(Box::new(account(1, "x[")))),
+            (2, Record::Channel(Box::new(room.clone()))),
+            (3, Record::ListEntry(Box::new(entry("#a[", 'b', "b!*@*")))),
+            (4, key("#a[", "k", Some("v"))),
+            (5, Record::Conversation(ConversationRow { id: 1, key: "#a[".into() })),
+            (6, Record::Marker(MarkerRow { account: 1, conversation: "#a[".into(), time: 6 })),
+            (7, Record::Ban(Box::new(ban("z[!*@*", 1, None)))),
+            (8, Record::Seen(SeenRow { account: 1, device: "".into(), seq: Some(8) })),
+        ]);
+        running.close();
+
+        let other = Running::under(bed.url(), Casemapping::Rfc1459);
+        let filed = other.snapshot.clone();
+        assert_eq!(filed.casemapping, Casemapping::Rfc1459);
+        assert_eq!(&*filed.accounts[0].folded, "x{");
+        assert_eq!(filed.channels, [ChannelRow { folded: "#a{".into(), ..room.clone() }]);
+        assert_eq!((filed.lists.len(), filed.metadata.len()), (1, 1));
+        assert_eq!(&*filed.conversations[0].0.key, "#a{");
+        // It stands in the database as it is told, from the start.
+        let again = Running::under(bed.killed().url(), Casemapping::Rfc1459).snapshot;
+        assert_eq!(
+            Snapshot { markers: filed.markers.clone(), boot: again.boot, ..filed.clone() },
+            Snapshot { markers: filed.markers.clone(), ..again.clone() }
+        );
+        assert!(filed.markers.iter().all(|row| again.markers.contains(row)));
+        other.store.append(vec![
+            (9, Record::Channel(Box::new(channel("#b{")))),
+            (10, Record::Account(Box::new(account(2, "y{")))),
+        ]);
+        other.close();
+
+        // And back; then there are two of a name that would be one.
+        let back = Running::under(bed.url(), Casemapping::Ascii);
+        assert_eq!(back.snapshot.channels[0], room);
+        back.store.append(vec![(11, Record::Account(Box::new(account(3, "y["))))]);
+        back.close();
+        let options = Options { url: bed.url(), sync: Sync::Full, casemapping: Casemapping::Rfc1459 };
+        let error = open(options, Arc::new(|_| {})).err().unwrap().to_string();
+        assert!(error.contains("the accounts y{ and y[") && error.contains("\"ascii\""), "{error}");
+        let same = Running::on(&bed);
+        assert_eq!((same.snapshot.accounts.len(), &*same.snapshot.accounts[2].folded), (3, "y["));
+        same.close();
     }
 }
 

@@ -19,6 +19,9 @@ from irctest.specifications import Capabilities, OptionalBehaviors
 
 BINARY = os.environ.get("ROOST_BIN", "roost")
 
+# The casemapping of tests that ask for none.
+CASEMAPPING = os.environ.get("ROOST_CASEMAPPING", "ascii")
+
 # The longest password that fits into a line of REGISTER.
 LONGEST_PASSWORD = 480
 
@@ -87,7 +90,7 @@ class RoostController(BaseServerController, DirectoryBasedController):
 
     # Tokens of 005 that must be there, with these values.
     isupport = {
-        "CASEMAPPING": "ascii",
+        "CASEMAPPING": CASEMAPPING,
         "ACCOUNTEXTBAN": "a,account",
         "ELIST": patma.StrRe("[CMNTU]+"),
         "EXTBAN": ",Uajmnrz",
@@ -115,6 +118,7 @@ class RoostController(BaseServerController, DirectoryBasedController):
         self.create_config()
         self.hostname, self.port = hostname, port
         conf = copy.deepcopy(BASE_CONFIG)
+        conf["server"]["casemapping"] = CASEMAPPING
         listener = {}
         if ssl:
             self.gen_ssl()
@@ -143,8 +147,6 @@ class RoostController(BaseServerController, DirectoryBasedController):
     def to_toml(self, conf):
         """Roost's configuration for a configuration in the shape of Ergo's."""
         server, accounts = conf["server"], conf["accounts"]
-        if server["casemapping"] != "ascii":
-            raise NotImplementedByController(f"casemapping {server['casemapping']}")
         registration = accounts["registration"]
         plain, tls, websocket, websocket_tls, others = [], [], [], [], []
         certificate, key = "", ""
@@ -176,6 +178,7 @@ class RoostController(BaseServerController, DirectoryBasedController):
                 "description": "test server",
                 "services": "My.Little.Services" if self._run_services else "",
                 "workers": 1,
+                "casemapping": server["casemapping"],
             },
             "listen": {
                 "plain": plain,
@@ -212,6 +215,7 @@ class RoostController(BaseServerController, DirectoryBasedController):
                 "list_entries": conf["limits"]["chan-list-modes"],
             },
             "connection": {"password": hash_password(password) if password else ""},
+            "cloak": {"enabled": server.get("ip-cloaking", {}).get("enabled", False)},
             "users": {"default_modes": accounts.get("default-user-modes", "").lstrip("+")},
             "multiline": {
                 "max_bytes": conf["limits"]["multiline"]["max-bytes"],

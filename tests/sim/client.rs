@@ -7,12 +7,12 @@ use roost::server::event::BadLine;
 
 use crate::edge::Typed;
 use crate::random::Random;
-use crate::view::{Asked, AskedRange, View};
+use crate::view::{Asked, AskedRange, View, fold};
 
 /// Nicks, which are account names too.
 const NICKS: &[&str] = &["ann", "Bob", "cy", "dora", "eve", "fay", "gus", "hal"];
 /// Channels.
-const CHANNELS: &[&str] = &["#a", "#B", "#c", "#d[x]", "#ü", "#A", DIM];
+const CHANNELS: &[&str] = &["#a", "#B", "#c", "#d[x]", "#D{X}", "#ü", "#Ü", "#A", DIM];
 /// The channel whose modes hide members, and keep from most of them what is said.
 pub const DIM: &str = "#dim";
 const ABSURD: &[&str] = &[
@@ -455,7 +455,7 @@ impl Client {
         };
         let limit = *random.pick(&[&1usize, &2, &5, &50, &1000, &100_000]);
         let known: Vec<&(String, String, u64)> =
-            self.view.known.iter().filter(|(with, _, _)| with.eq_ignore_ascii_case(&target)).collect();
+            self.view.known.iter().filter(|(with, _, _)| fold(with) == fold(&target)).collect();
         let border = |random: &mut Random| match known.len() {
             0 => None,
             n => {
@@ -485,7 +485,7 @@ impl Client {
             _ => (format!("{} {target} {}", random.pick(&["LATEST", "AFTER", "FROB"]), any(random)), AskedRange::Other),
         };
         let read = self.view.read.clone();
-        self.view.asked.push_back(Asked { target: target.to_lowercase(), range, limit, read });
+        self.view.asked.push_back(Asked { target: fold(&target), range, limit, read });
         if !self.view.caps.has(Cap::Chathistory) || !self.view.caps.has(Cap::Batch) {
             self.view.asked.pop_back();
         }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use ircv3::Casemapping;
 use roost::server::event::{CallId, Returned};
 use roost::server::history;
 use roost::server::record::{
@@ -11,6 +12,7 @@ use roost::server::record::{
     Snapshot, SuspensionRow,
 };
 
+use crate::view::fold;
 use crate::violation::{Invariant, Outcome, broken};
 
 /// What is on disk.
@@ -47,6 +49,7 @@ struct Read {
 #[derive(Debug)]
 pub struct Store {
     epoch: u32,
+    casemapping: Casemapping,
     boot: u32,
     /// What a crash leaves.
     pub disk: Rows,
@@ -67,9 +70,10 @@ pub struct Store {
 
 impl Store {
     /// An empty database.
-    pub fn new(epoch: u32) -> Store {
+    pub fn new(epoch: u32, casemapping: Casemapping) -> Store {
         Store {
             epoch,
+            casemapping,
             boot: 0,
             disk: Rows::default(),
             waiting: VecDeque::new(),
@@ -156,7 +160,7 @@ impl Store {
                     return broken(Invariant::Order, format!("message {seq:x} is not later than the one before"));
                 }
                 if row.kind.is_text() {
-                    let key = (token_of(&row.text).to_owned(), row.target.to_ascii_lowercase());
+                    let key = (token_of(&row.text).to_owned(), fold(&row.target));
                     self.by_token.entry(key).or_default().push(seq);
                 }
                 self.appended_rows.insert(seq, (**row).clone());
@@ -206,7 +210,7 @@ impl Store {
 
     /// The rows with this text and target, in order, durable or not.
     pub fn by_token(&self, token: &str, target: &str) -> &[Seq] {
-        self.by_token.get(&(token.to_owned(), target.to_ascii_lowercase())).map_or(&[], Vec::as_slice)
+        self.by_token.get(&(token.to_owned(), fold(target))).map_or(&[], Vec::as_slice)
     }
 
     /// Takes a question.
@@ -253,7 +257,7 @@ impl Store {
         for (seq, row) in &self.disk.messages {
             self.last_times.insert(row.conversation, row.time);
             if row.kind.is_text() {
-                let key = (token_of(&row.text).to_owned(), row.target.to_ascii_lowercase());
+                let key = (token_of(&row.text).to_owned(), fold(&row.target));
                 self.by_token.entry(key).or_default().push(*seq);
             }
         }
@@ -282,6 +286,7 @@ impl Store {
             epoch: self.epoch,
             secret: [5; 32],
             boot: self.boot,
+            casemapping: self.casemapping,
             last_seq: self.last_seq(),
             accounts: self.disk.accounts.values().cloned().collect(),
             credentials: self.disk.credentials.values().cloned().collect(),
@@ -386,6 +391,8 @@ impl Rows {
                     None => self.metadata.remove(&(row.owner, row.key)),
                 };
             }
+            // The simulation keeps to one casemapping.
+            Record::Casemapping(_) => {}
             Record::Redacted(seq) => {
                 self.messages.remove(&seq);
             }

@@ -1,11 +1,12 @@
 //! What one connection can know: every line that it reads is checked against what it asked for, what it
 //! was promised and what the store holds.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ircv3::message::{MAX_BODY_BYTES, MAX_TAG_SECTION_BYTES};
 use ircv3::time::parse_time;
-use ircv3::{Cap, CapSet, Message};
+use ircv3::{Cap, CapSet, Casemapping, Message};
 use roost::server::record::{Kind, MessageRow, MsgId, Seq};
 
 use crate::client::DIM;
@@ -116,8 +117,19 @@ pub struct View {
     partial: Vec<u8>,
 }
 
-fn fold(name: &str) -> String {
-    name.to_ascii_lowercase()
+thread_local! {
+    /// A world has its thread to itself.
+    static CASEMAPPING: Cell<Casemapping> = const { Cell::new(Casemapping::Ascii) };
+}
+
+/// From now on names are the same on this thread by this one.
+pub fn fold_by(casemapping: Casemapping) {
+    CASEMAPPING.set(casemapping);
+}
+
+/// The form in which names are compared.
+pub fn fold(name: &str) -> String {
+    CASEMAPPING.get().fold(name).as_str().to_owned()
 }
 
 fn nick_of(source: &str) -> &str {

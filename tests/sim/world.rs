@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use ircv3::sasl::scram::ChannelBindings;
-use ircv3::{Cap, CapSet, Message, Rank};
+use ircv3::{Cap, CapSet, Casemapping, Message, Rank};
 use roost::accounts::Secrets;
 use roost::limits;
 use roost::server::Server;
@@ -25,7 +25,7 @@ use crate::edge::{Edge, Typed};
 use crate::fault::{Fault, Planted};
 use crate::random::Random;
 use crate::store::Store;
-use crate::view::{Facts, Promise};
+use crate::view::{Facts, Promise, fold, fold_by};
 use crate::violation::{Invariant, Outcome, broken};
 
 /// The last things that happened, for people.
@@ -162,9 +162,13 @@ impl<'a> World<'a> {
     fn new(seed: u64, fault: Option<Fault>, trace: &'a mut Trace) -> World<'a> {
         let mut random = Random::new(seed);
         let password = random.percent(5);
-        let settings = Arc::new(settings(&mut random, password));
+        let mut settings = settings(&mut random, password);
+        settings.casemapping = Casemapping::ALL[seed as usize % Casemapping::ALL.len()];
+        fold_by(settings.casemapping);
+        settings.confusables = settings.casemapping == Casemapping::Precis;
+        let settings = Arc::new(settings);
         let now = Now { unix_ms: 1_700_000_000_000 + random.next() % 1_000_000, mono_ms: 1000 };
-        let mut store = Store::new(EPOCH);
+        let mut store = Store::new(EPOCH, settings.casemapping);
         if random.percent(50) {
             store.settle_accounts();
         }
@@ -390,7 +394,7 @@ impl<'a> World<'a> {
             Call::Verify { password, hash, .. } => {
                 Returned::Verified(hash.is_some_and(|hash| *hash == *format!("h:{password}")))
             }
-            Call::Reload => Returned::Reloaded,
+            Call::Reload => Returned::Reloaded(Vec::new()),
             Call::Mail { .. } => Returned::Mailed(Ok(())),
             Call::Token { .. } => Returned::Token(Err("no".into())),
             Call::History(_) | Call::Find { .. } => return Ok(()),
@@ -592,7 +596,7 @@ impl<'a> World<'a> {
             let was = earlier.as_ref().map_or(now, |earlier| earlier.get(&conn).copied());
             // Of several commands, one may have turned echo-message on, or taken a nick, and the next undone it.
             let unsure = earlier.is_some() && Some(conn) == by;
-            let to_itself = row.source.split('!').next().is_some_and(|nick| nick.eq_ignore_ascii_case(&row.target));
+            let to_itself = row.source.split('!').next().is_some_and(|nick| fold(nick) == fold(&row.target));
             if unsure && to_itself || [now, was].iter().flatten().any(|copies| *copies != Copies::First) {
                 *client.view.copies.entry(seq).or_insert(0) += 1;
             }
@@ -1187,7 +1191,7 @@ impl Scene {
 
     fn audience(&self, row: &MessageRow, key: &str, by: Option<ConnId>) -> BTreeMap<ConnId, Copies> {
         let mut all = BTreeMap::new();
-        let nick = row.source.split('!').next().unwrap_or("").to_ascii_lowercase();
+        let nick = fold(row.source.split('!').next().unwrap_or(""));
         let sender = self.nicks.get(&nick).copied();
         let sessions = |user: UserId| self.sessions.get(&user).into_iter().flatten().copied();
         let takes = |caps: CapSet| row.kind != Kind::Tagmsg || caps.has(Cap::MessageTags);
@@ -1212,7 +1216,7 @@ impl Scene {
             }
             return all;
         }
-        let target = self.nicks.get(&row.target.to_ascii_lowercase()).copied();
+        let target = self.nicks.get(&fold(&row.target)).copied();
         if let Some(target) = target {
             add(target, true);
         }

@@ -259,6 +259,7 @@ pub(in crate::server) mod testing {
         pub fn new() -> Asked {
             let settings = Settings {
                 throttle: None,
+                cloak: None,
                 default_user_modes: String::new(),
                 server_name: "irc.test".into(),
                 ..Settings::default()

@@ -111,7 +111,7 @@ pub fn conversation(server: &Server, ctx: &Ctx, target: &str) -> Option<Found> {
         let id = found.map_or(NO_CONVERSATION, |found| found.id);
         return Some(Found { id, key: channel.folded.as_str().into(), name: (*channel.name).into(), floor: 0 });
     }
-    if !ircv3::name::is_nick(target, crate::limits::NICK_LEN) {
+    if !ircv3::name::is_nick(target, crate::limits::NICK_LEN, network.casemapping) {
         return None;
     }
     let own = network.identity(user);

@@ -33,6 +33,10 @@ pub fn rehashed(ctx: &mut Ctx, returned: &Returned) {
         Returned::Failed(problem) => {
             ctx.reply.notice(&format!("The configuration stays as it was: {problem}"));
         }
+        Returned::Reloaded(later) if !later.is_empty() => {
+            let keys = later.join(", ");
+            ctx.reply.notice(&format!("The configuration was read again; at the next start it is new for {keys}"));
+        }
         _ => ctx.reply.notice("The configuration was read again"),
     }
 }

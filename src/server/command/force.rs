@@ -76,7 +76,8 @@ pub fn sapart(server: &mut Server, ctx: &mut Ctx, line: &Message) {
 /// `SANICK nick newnick`
 pub fn sanick(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let (nick, new) = (line.param(0).unwrap_or(""), line.param(1).unwrap_or(""));
-    if !name::is_nick(new, limits::NICK_LEN) || policy::is_service(new) {
+    let casemapping = server.network.casemapping;
+    if !name::is_nick(new, limits::NICK_LEN, casemapping) || policy::is_service(new, casemapping) {
         ctx.reply.numeric(Numeric::ERR_ERRONEUSNICKNAME, &[printable(new)], Some("Erroneous nickname"));
         return;
     }

@@ -95,6 +95,14 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, given: &str, key: Opt
             given = &forwarded;
         }
     }
+    let account = server.network.users[user].account;
+    if server.network.channel_by_name(given).is_none()
+        && policy::channel_is_like_another(&server.network, given, account)
+    {
+        let text = "Illegal channel name: it looks like that of a registered channel; choose another";
+        ctx.reply.numeric(Numeric::ERR_BADCHANNAME, &[given], Some(text));
+        return;
+    }
     if server.network.users[user].channels.len() >= server.settings.channels_per_user {
         ctx.reply.numeric(Numeric::ERR_TOOMANYCHANNELS, &[given], Some("You have joined too many channels"));
         return;

@@ -41,7 +41,8 @@ fn key_of(server: &Server, ctx: &Ctx, target: &str) -> Option<Box<str>> {
         return Some(server.network.fold(target).as_str().into());
     }
     let own = server.network.identity(ctx.me());
-    name::is_nick(target, limits::NICK_LEN).then(|| own.key(&server.network.identity_by_name(target)))
+    let possible = name::is_nick(target, limits::NICK_LEN, server.network.casemapping);
+    possible.then(|| own.key(&server.network.identity_by_name(target)))
 }
 
 fn marker(server: &Server, ctx: &Ctx, key: &str) -> Option<u64> {

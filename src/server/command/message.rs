@@ -83,10 +83,12 @@ pub fn say(server: &mut Server, ctx: &mut Ctx, kind: Kind, target: &str, text: &
         if kind == Kind::Privmsg && !server.session(ctx.conn).is_some_and(Session::is_busy) {
             playback::message(server, ctx, text);
         }
-    } else if !policy::is_service(target) {
-        server.submit(ctx, Change::Message(&Said { kind, target, text, tags }));
-    } else if kind == Kind::Privmsg {
-        services::message(server, ctx, target, text);
+        return;
+    }
+    match policy::service(target, server.network.casemapping) {
+        None => server.submit(ctx, Change::Message(&Said { kind, target, text, tags })),
+        Some(service) if kind == Kind::Privmsg => services::message(server, ctx, service, text),
+        Some(_) => {}
     }
 }
 

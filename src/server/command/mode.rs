@@ -7,12 +7,12 @@ use ircv3::extban::{self, Entry};
 use ircv3::message::write_line;
 use ircv3::mode::{self, Kind as ModeKind, ModeChange, Rank, Ranks};
 use ircv3::numeric::Numeric;
-use ircv3::{Message, name};
+use ircv3::{Message, mask, name};
 
 use crate::limits;
 use crate::server::change::{Change, Happened};
 use crate::server::channel::{Channel, ListEntry};
-use crate::server::command::{find_channel, join, names, oper, printable, prop};
+use crate::server::command::{find_channel, join, names, oper, printable, prop, vhost};
 use crate::server::frame::Frame;
 use crate::server::network::{ChannelId, UserId};
 use crate::server::notice;
@@ -275,7 +275,7 @@ fn entry(
     let (registered, folded) = (there.founder.is_some(), there.folded.clone());
     let all = there.bans.len() + there.excepts.len() + there.invexes.len();
     let list = there.list_mut(letter)?;
-    let at = list.iter().position(|entry| casemapping.same(&entry.mask, &mask));
+    let at = list.iter().position(|entry| mask::same(&entry.mask, &mask, casemapping));
     if change.add {
         if at.is_some() {
             return None;
@@ -502,6 +502,7 @@ pub fn apply_to_user(server: &mut Server, ctx: &mut Ctx, modes: &str, mask: Opti
                 let changed = may
                     && match change.letter {
                         's' => notice::set_mode(server, ctx, change.add, mask),
+                        'x' => vhost::set_cloaked(server, ctx, change.add),
                         letter => set_user_mode(server, user, letter, change.add),
                     };
                 if changed {

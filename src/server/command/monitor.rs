@@ -60,7 +60,7 @@ fn add(server: &mut Server, ctx: &mut Ctx, nicks: &str) {
     let mut added = Vec::new();
     let mut all = nicks.split(',').peekable();
     while let Some(nick) = all.next() {
-        if !name::is_nick(nick, limits::NICK_LEN) {
+        if !name::is_nick(nick, limits::NICK_LEN, server.network.casemapping) {
             ctx.reply.numeric(
                 Numeric::ERR_ERRONEUSNICKNAME,
                 &[printable(nick)],

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ircv3::Message;
 use ircv3::message::write_line;
 use ircv3::numeric::Numeric;
-use ircv3::{Cap, name};
+use ircv3::{Cap, Casemapping, name};
 
 use crate::limits;
 use crate::server::change::{Change, Happened};
@@ -16,6 +16,9 @@ use crate::server::policy::{self, NickHeld};
 use crate::server::record::{Kind, Seq};
 use crate::server::{Ctx, Server};
 
+/// Why a nick is refused that is not in use.
+pub const LOOKS_LIKE_ANOTHER: &str = "Nickname looks like another that is in use or registered; choose another";
+
 /// NICK
 pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let nick = line.param(0).unwrap_or("");
@@ -23,11 +26,13 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         ctx.reply.numeric(Numeric::ERR_NONICKNAMEGIVEN, &[], Some("No nickname given"));
         return;
     }
-    if !name::is_nick(nick, limits::NICK_LEN) && !policy::is_service(nick) {
-        let text = format!(
-            "Erroneous nickname: at most {} of the letters A-Z a-z, digits and []\\`_^{{|}}-, not beginning with a digit or -",
-            limits::NICK_LEN
-        );
+    let casemapping = server.network.casemapping;
+    if !name::is_nick(nick, limits::NICK_LEN, casemapping) && !policy::is_service(nick, casemapping) {
+        let (most, letters) = (limits::NICK_LEN, name::nick_letters(casemapping));
+        let text = match casemapping {
+            Casemapping::Precis => format!("Erroneous nickname: at most {most} bytes of {letters}"),
+            _ => format!("Erroneous nickname: at most {most} of {letters}"),
+        };
         ctx.reply.numeric(Numeric::ERR_ERRONEUSNICKNAME, &[printable(nick)], Some(&text));
         return;
     }
@@ -83,6 +88,10 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, nick: &str) {
             // Not 433: that sends a client looking for another nick by itself.
             ctx.reply.notice(&format!("{nick}: {text} (/msg NickServ IDENTIFY account password)"));
         }
+        return;
+    }
+    if policy::nick_is_like_another(&server.network, nick, there.account, Some(user)) {
+        ctx.reply.numeric(Numeric::ERR_NICKNAMEINUSE, &[nick], Some(LOOKS_LIKE_ANOTHER));
         return;
     }
     let another = server.network.fold(nick) != there.folded;

@@ -141,7 +141,9 @@ pub fn kill(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let user = ctx.me();
     let nick = line.param(0).unwrap_or("");
     let Some(target) = server.network.user_by_nick(nick) else {
-        if policy::is_service(nick) || nick.eq_ignore_ascii_case(&server.settings.server_name) {
+        if policy::is_service(nick, server.network.casemapping)
+            || nick.eq_ignore_ascii_case(&server.settings.server_name)
+        {
             ctx.reply.numeric(Numeric::ERR_CANTKILLSERVER, &[], Some("You cant kill a server!"));
             return;
         }

@@ -122,11 +122,17 @@ fn may_make(server: &Server, ctx: &Ctx, account: &str, by: By) -> Result<(), Ref
     if server.store_refuses() {
         return refuse("TEMPORARILY_UNAVAILABLE", "The server cannot store anything now; try again later");
     }
-    if !name::is_account_name(account, limits::NICK_LEN) || policy::is_service(account) {
-        return refuse("BAD_ACCOUNT_NAME", "An account's name is like a nick: letters, digits and []\\`_^{|}-");
+    let casemapping = server.network.casemapping;
+    if !name::is_account_name(account, limits::NICK_LEN, casemapping) || policy::is_service(account, casemapping) {
+        let text = format!("An account's name is like a nick: {}", name::nick_letters(casemapping));
+        return refuse("BAD_ACCOUNT_NAME", &text);
     }
     if server.network.account_by_name(account).is_some() {
         return refuse("ACCOUNT_EXISTS", "An account of that name exists");
+    }
+    let own = server.session(ctx.conn).and_then(|session| session.account);
+    if by != By::Operator && policy::nick_is_like_another(&server.network, account, own, ctx.user) {
+        return refuse("BAD_ACCOUNT_NAME", "The name looks like another that is in use or registered; choose another");
     }
     let taken = server.network.user_by_nick(account).is_some_and(|owner| Some(owner) != ctx.user);
     if taken && by != By::Operator {

@@ -45,7 +45,10 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     }
     let bare = nick.replace(|c: char| SEPARATORS.contains(c), "");
     let separated = nick.contains(|c: char| SEPARATORS.contains(c)) && !nick.starts_with('/') && !nick.ends_with('/');
-    if !separated || nick.len() > limits::NICK_LEN || !ircv3::name::is_nick(&bare, limits::NICK_LEN) {
+    if !separated
+        || nick.len() > limits::NICK_LEN
+        || !ircv3::name::is_nick(&bare, limits::NICK_LEN, server.network.casemapping)
+    {
         let text = format!("A relayed nick is a nick with {SEPARATORS} inside, such as alice/matrix; not {nick:?}");
         fail(ctx, "INVALID_NICK", &text);
         return;
@@ -77,7 +80,7 @@ fn play(server: &mut Server, ctx: &mut Ctx, line: &Message, command: &'static st
         need_more_params(ctx, command);
         return;
     }
-    if !ircv3::name::is_nick(name, limits::NICK_LEN - 2) {
+    if !ircv3::name::is_nick(name, limits::NICK_LEN - 2, server.network.casemapping) {
         cannot_play(ctx, channel, "A character's name is like a nick, and two bytes shorter");
         return;
     }

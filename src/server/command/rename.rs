@@ -14,6 +14,7 @@ use crate::server::change::Change;
 use crate::server::command::{find_channel, join, markread, printable};
 use crate::server::frame::Frame;
 use crate::server::network::{ChannelId, UserId};
+use crate::server::policy;
 use crate::server::record::{ConversationRow, ListRow, MarkerRow, Record, Seq};
 use crate::server::{Ctx, Server};
 
@@ -59,6 +60,11 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, old: &str, new: &str,
     }
     if server.network.purge(new).is_some() {
         fail(ctx, "CANNOT_RENAME", old, new, "A channel of that name was closed for good by an operator");
+        return;
+    }
+    let account = server.network.users[user].account;
+    if policy::channel_is_like_another(&server.network, new, account) {
+        fail(ctx, "CANNOT_RENAME", old, new, "The name looks like that of a registered channel; choose another");
         return;
     }
     let other_name = channel.folded != server.network.fold(new);

@@ -1,10 +1,10 @@
 //! SILENCE (ircu, UnrealIRCd): masks of those who cannot write to a user in private. They are not told;
 //! what they say is neither delivered nor stored. The list ends with the user's stay.
 
-use ircv3::Message;
 use ircv3::extban::{self, Entry};
 use ircv3::message::write_line;
 use ircv3::numeric::Numeric;
+use ircv3::{Message, mask};
 
 use crate::limits;
 use crate::server::change::Change;
@@ -52,7 +52,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, given: &str, add: bool) {
     let casemapping = server.network.casemapping;
     let there = &mut server.network.users[user];
     let silenced = &mut there.contacts.get_or_insert_default().silenced;
-    let at = silenced.iter().position(|other| casemapping.same(other, &mask));
+    let at = silenced.iter().position(|other| mask::same(other, &mask, casemapping));
     match (add, at) {
         (true, Some(_)) | (false, None) => return,
         (true, None) if silenced.len() >= limits::SILENCED => {

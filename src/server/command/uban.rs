@@ -300,7 +300,7 @@ impl Server {
         let (nick, user, realname) = match session.user {
             Some(id) => {
                 let there = &self.network.users[id];
-                hosts.extend([there.host.clone(), there.plain_host.clone()]);
+                hosts.extend(there.shown_hosts().cloned());
                 (there.nick.to_string(), there.user.to_string(), there.realname.clone())
             }
             None => {

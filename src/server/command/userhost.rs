@@ -53,7 +53,7 @@ pub fn ison(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     for nick in nicks(line) {
         if let Some(id) = server.network.user_by_nick(nick) {
             words.push(&mut ctx.reply, &[&server.network.users[id].nick]);
-        } else if let Some((service, _)) = whois::service(nick) {
+        } else if let Some((service, _)) = whois::service(nick, server.network.casemapping) {
             words.push(&mut ctx.reply, &[service]);
         }
     }

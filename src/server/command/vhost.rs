@@ -110,6 +110,35 @@ pub fn set(server: &mut Server, ctx: &mut Ctx, user: UserId, host: &str) {
     }
 }
 
+/// MODE x: shows the sender by its cloak, or by its address where that is left to it; whether anything
+/// changed. A host that an operator gave it stays.
+pub fn set_cloaked(server: &mut Server, ctx: &mut Ctx, on: bool) -> bool {
+    let user = ctx.me();
+    if server.network.users[user].modes.has('x') == on {
+        return false;
+    }
+    let host = if on { server.cloak(ctx.conn) } else { server.session(ctx.conn).map(|session| session.peer.host()) };
+    let Some(host) = host else {
+        ctx.reply.notice("Mode x was not set: this server has no cloaks, or none for where you come from");
+        return false;
+    };
+    if !on && !server.settings.cloak.as_ref().is_none_or(|cloak| cloak.optional) {
+        ctx.reply.notice("Mode x was not taken off: on this server everybody's address is hidden");
+        return false;
+    }
+    let there = &mut server.network.users[user];
+    there.modes.set('x', on);
+    let before = std::mem::replace(&mut there.plain_host, host.clone());
+    if !there.former_hosts.contains(&before) {
+        there.former_hosts.push(before.clone());
+    }
+    there.former_hosts.retain(|former| *former != host);
+    if there.host == before {
+        set(server, ctx, user, &host);
+    }
+    true
+}
+
 /// JOIN and MODE of a member for those who saw it quit.
 fn come_back(server: &mut Server, channel: ChannelId, user: UserId) {
     let there = &server.network.channels[channel];

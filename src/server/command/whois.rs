@@ -2,7 +2,7 @@
 
 use ircv3::message::cut;
 use ircv3::numeric::Numeric;
-use ircv3::{Cap, Folded, Message};
+use ircv3::{Cap, Casemapping, Folded, Message};
 
 use crate::server::command::bulk::WordLines;
 use crate::server::command::printable;
@@ -16,8 +16,8 @@ const SERVICES: &[(&str, &str)] =
     &[("NickServ", "Registers accounts and logs in to them"), ("ChanServ", "Registers channels")];
 
 /// A service's nick as it is written, and what it does.
-pub fn service(nick: &str) -> Option<(&'static str, &'static str)> {
-    SERVICES.iter().copied().find(|(name, _)| name.eq_ignore_ascii_case(nick))
+pub fn service(nick: &str, casemapping: Casemapping) -> Option<(&'static str, &'static str)> {
+    SERVICES.iter().copied().find(|(name, _)| casemapping.same(name, nick))
 }
 
 /// `WHOIS [server] nick`
@@ -37,7 +37,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     if let Some(user) = server.network.user_by_nick(nick) {
         about(server, ctx, user);
         end(ctx, &server.network.users[user].nick);
-    } else if let Some((name, purpose)) = service(nick) {
+    } else if let Some((name, purpose)) = service(nick, server.network.casemapping) {
         let settings = &server.settings;
         ctx.reply.numeric(Numeric::RPL_WHOISUSER, &[name, name, "services", "*"], Some(purpose));
         ctx.reply.numeric(Numeric::RPL_WHOISSERVER, &[name, &settings.server_name], Some(&settings.network));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use ircv3::sasl::scram::ChannelBindings;
-use ircv3::{Cap, CapSet, Message};
+use ircv3::{Cap, CapSet, Casemapping, Message};
 use roost::server::Server;
 use roost::server::action::{Actions, NetAction};
 use roost::server::event::{CallId, CloseCause, ConnId, Event, Now, Peer, Returned};
@@ -338,7 +338,7 @@ impl Rows {
         let url = format!("sqlite:{}", directory.join("roost.db").display());
         // Whoever listens no more does not want to know.
         let deliver = Arc::new(move |event| drop(sender.send(event)));
-        let (store, _) = open(Options { url, sync }, deliver)?;
+        let (store, _) = open(Options { url, sync, casemapping: Casemapping::Ascii }, deliver)?;
         Ok(Self { store, events, rows })
     }
 

@@ -9,6 +9,7 @@ use crate::server::command::services::chanserv::{
 };
 use crate::server::command::services::say;
 use crate::server::notice::About;
+use crate::server::policy;
 use crate::server::record::{Record, Seq};
 use crate::server::{Ctx, Server};
 
@@ -45,6 +46,10 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
     }
     if !channel.ranks(ctx.me()).is_some_and(|ranks| ranks.at_least(Rank::Op)) {
         say(ctx, "ChanServ", &format!("Only an operator of {name} can register it"));
+        return;
+    }
+    if policy::channel_is_like_another(&server.network, &name, Some(account)) {
+        say(ctx, "ChanServ", &format!("{name} looks like another channel that is registered; choose another name"));
         return;
     }
     let registered = server.clock();

@@ -21,7 +21,7 @@ pub fn regain(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         return;
     }
     if server.network.user_by_nick(nick).is_none() || release(server, ctx, nick) {
-        if !ircv3::name::is_nick(nick, crate::limits::NICK_LEN) {
+        if !ircv3::name::is_nick(nick, crate::limits::NICK_LEN, server.network.casemapping) {
             say(ctx, "NickServ", &format!("{:?} is no nick", cut(nick, 64)));
             return;
         }

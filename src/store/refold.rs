@@ -1,0 +1,439 @@
+//! A database that was written under one casemapping, filed anew under another.
+//!
+//! Accounts and registered channels are folded anew from their names. A conversation is known by its key
+//! alone: that of a registered channel goes where its channel goes, every other key is folded as it stands.
+//! Where two accounts or two registered channels would become one, nothing is done. Where two conversations
+//! would, one gets the key and the other is put aside under what it was called and its number, which no name
+//! can be; when the key is free again under a later casemapping, it comes back.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
+use ircv3::Casemapping;
+
+use crate::server::ban::Target;
+use crate::server::record::{
+    BanRow, ChannelRow, ConversationId, ConversationRow, ListRow, MarkerRow, MetadataRow, PurgeRow, Record, Seq,
+    Snapshot,
+};
+
+/// Pairs of names that are told at most.
+const TOLD: usize = 5;
+/// What stands between the key of a conversation that was put aside and its number.
+const ASIDE: &str = " =";
+
+/// Files the snapshot under another casemapping; what the store must write for that, in one transaction.
+///
+/// # Errors
+/// Names that would become one, in words.
+pub fn refold(snapshot: &mut Snapshot, to: Casemapping) -> Result<Vec<(Seq, Record)>, Box<str>> {
+    if snapshot.casemapping == to {
+        return Ok(Vec::new());
+    }
+    let accounts = snapshot.accounts.iter().map(|row| (&*row.name, &*row.folded));
+    let mut clashes = clashes("accounts", accounts, to);
+    let channels = snapshot.channels.iter().map(|row| (&*row.name, &*row.folded));
+    clashes.extend(self::clashes("channels", channels, to));
+    if !clashes.is_empty() {
+        let more = clashes.len().saturating_sub(TOLD);
+        clashes.truncate(TOLD);
+        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+        return Err(format!("{}{more}", clashes.join(", ")).into());
+    }
+
+    let mut records = Vec::new();
+    for row in &mut snapshot.accounts {
+        let folded = to.fold(&row.name);
+        if *row.folded != *folded.as_str() {
+            row.folded = folded.as_str().into();
+            records.push(Record::Account(Box::new(row.clone())));
+        }
+    }
+    let conversations = refold_conversations(snapshot, to, &mut records);
+    refold_markers(&mut snapshot.markers, &conversations, &mut records);
+    refold_channels(snapshot, to, &mut records);
+    refold_purges(&mut snapshot.purges, to, &mut records);
+    refold_bans(&mut snapshot.bans, to, &mut records);
+    records.push(Record::Casemapping(to));
+    snapshot.casemapping = to;
+    let seq = snapshot.last_seq;
+    Ok(records.into_iter().map(|record| (seq, record)).collect())
+}
+
+/// Names that become one, in pairs; also one that would come to where another has been.
+fn clashes<'a>(what: &str, rows: impl Iterator<Item = (&'a str, &'a str)> + Clone, to: Casemapping) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut taken: BTreeMap<Box<str>, &str> = BTreeMap::new();
+    for (name, _) in rows.clone() {
+        match taken.entry(to.fold(name).as_str().into()) {
+            Entry::Occupied(other) => found.push(format!("the {what} {} and {name}", other.get())),
+            Entry::Vacant(free) => drop(free.insert(name)),
+        }
+    }
+    for (name, was) in rows {
+        if let Some(other) = taken.get(was).filter(|other| **other != name) {
+            found.push(format!("the {what} {other} and {name}"));
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// Gives conversations their new keys; which key has become which.
+fn refold_conversations(
+    snapshot: &mut Snapshot,
+    to: Casemapping,
+    records: &mut Vec<Record>,
+) -> BTreeMap<Box<str>, Box<str>> {
+    let channels: BTreeMap<&str, &str> = snapshot.channels.iter().map(|row| (&*row.folded, &*row.name)).collect();
+    let mut order: Vec<usize> = (0..snapshot.conversations.len()).collect();
+    // Who has the key already, or has it by right, comes first; then the one that was spoken in last.
+    order.sort_by_key(|at| {
+        let (row, last, _) = &snapshot.conversations[*at];
+        let (key, aside) = split_aside(&row.key, row.id);
+        (aside, !channels.contains_key(key), std::cmp::Reverse(*last), row.id)
+    });
+    let new_key = |key: &str| match channels.get(key) {
+        Some(name) => to.fold(name).as_str().into(),
+        None => refold_key(key, to),
+    };
+    let mut taken: BTreeSet<Box<str>> = BTreeSet::new();
+    let mut moved = BTreeMap::new();
+    for at in order {
+        let row = &mut snapshot.conversations[at].0;
+        // What was put aside is called what it was called before, and no channel's any more.
+        let (key, aside) = split_aside(&row.key, row.id);
+        let new = if aside { refold_key(key, to) } else { new_key(key) };
+        let new = if taken.insert(new.clone()) { new } else { format!("{key}{ASIDE}{}", row.id).into() };
+        if row.key != new {
+            moved.insert(row.key.clone(), new.clone());
+            row.key = new;
+            records.push(Record::Conversation(ConversationRow { id: row.id, key: row.key.clone() }));
+        }
+    }
+    // What nothing was said in may have been read, too.
+    for MarkerRow { conversation: key, .. } in &snapshot.markers {
+        if !moved.contains_key(key) && !taken.contains(key) {
+            moved.insert(key.clone(), new_key(key));
+        }
+    }
+    moved
+}
+
+/// The key of a conversation, and whether it was put aside.
+fn split_aside(key: &str, id: ConversationId) -> (&str, bool) {
+    match key.rsplit_once(ASIDE) {
+        Some((rest, number)) if number.parse() == Ok(id) => (rest, true),
+        _ => (key, false),
+    }
+}
+
+/// The key of a channel that is not registered, or of two people.
+fn refold_key(key: &str, to: Casemapping) -> Box<str> {
+    let Some((a, b)) = key.split_once(' ').filter(|_| !key.starts_with('#')) else {
+        return to.fold(key).as_str().into();
+    };
+    // Of a guest the nick, after a `~` that is none of its letters.
+    let part = |part: &str| match part.strip_prefix('~') {
+        Some(nick) => format!("~{}", to.fold(nick)),
+        None => part.to_owned(),
+    };
+    let (a, b) = (part(a), part(b));
+    if a <= b { format!("{a} {b}").into() } else { format!("{b} {a}").into() }
+}
+
+/// Moves read markers with their conversations; of two that become one, the one that is further on holds.
+fn refold_markers(markers: &mut Vec<MarkerRow>, moved: &BTreeMap<Box<str>, Box<str>>, records: &mut Vec<Record>) {
+    let mut all: BTreeMap<(u64, Box<str>), MarkerRow> = BTreeMap::new();
+    for mut row in std::mem::take(markers) {
+        if let Some(new) = moved.get(&row.conversation) {
+            row.conversation = new.clone();
+        }
+        let key = (row.account, row.conversation.clone());
+        if all.get(&key).is_none_or(|other| other.time < row.time) {
+            all.insert(key, row);
+        }
+    }
+    let came: BTreeSet<&Box<str>> = moved.values().collect();
+    let new = all.values().filter(|row| came.contains(&row.conversation));
+    records.extend(new.map(|row| Record::Marker(row.clone())));
+    markers.extend(all.into_values());
+}
+
+/// Moves registered channels, with their lists and keys.
+fn refold_channels(snapshot: &mut Snapshot, to: Casemapping, records: &mut Vec<Record>) {
+    let mut moved: BTreeMap<Box<str>, Box<str>> = BTreeMap::new();
+    for row in &mut snapshot.channels {
+        let folded = to.fold(&row.name);
+        if *row.folded != *folded.as_str() {
+            moved.insert(std::mem::replace(&mut row.folded, folded.as_str().into()), folded.as_str().into());
+        }
+    }
+    // All that goes, goes first: with a channel go its lists and keys.
+    records.extend(moved.keys().map(|was| Record::ChannelGone(was.clone())));
+    let came: BTreeSet<&Box<str>> = moved.values().collect();
+    let is_new = |row: &&ChannelRow| came.contains(&row.folded);
+    records.extend(snapshot.channels.iter().filter(is_new).map(|row| Record::Channel(Box::new(row.clone()))));
+    for ListRow { channel, mode, mask, setter, set_at } in &mut snapshot.lists {
+        let Some(new) = moved.get(channel) else { continue };
+        *channel = new.clone();
+        let (mask, setter) = (mask.clone(), setter.clone());
+        let row = ListRow { channel: new.clone(), mode: *mode, mask, setter, set_at: *set_at };
+        records.push(Record::ListEntry(Box::new(row)));
+    }
+    for row in &mut snapshot.access {
+        let Some(new) = moved.get(&row.channel) else { continue };
+        row.channel = new.clone();
+        records.push(Record::Access(Box::new(row.clone())));
+    }
+    for MetadataRow { owner, key, value } in &mut snapshot.metadata {
+        let Some(new) = moved.get(owner) else { continue };
+        *owner = new.clone();
+        records.push(Record::Metadata(Box::new(MetadataRow {
+            owner: new.clone(),
+            key: key.clone(),
+            value: value.clone(),
+        })));
+    }
+}
+
+/// Moves channels that are closed for good; of two that become one, the first holds.
+fn refold_purges(purges: &mut Vec<PurgeRow>, to: Casemapping, records: &mut Vec<Record>) {
+    let mut all: Vec<PurgeRow> = Vec::with_capacity(purges.len());
+    for mut row in std::mem::take(purges) {
+        let folded: Box<str> = to.fold(&row.channel).as_str().into();
+        let changed = folded != row.channel;
+        if changed {
+            records.push(Record::PurgeGone(std::mem::replace(&mut row.channel, folded)));
+        }
+        if all.iter().any(|other| other.channel == row.channel) {
+            continue;
+        }
+        if changed {
+            records.push(Record::Purge(Box::new(row.clone())));
+        }
+        all.push(row);
+    }
+    *purges = all;
+}
+
+/// Writes the targets of bans anew; of two that become one, what is stricter holds.
+fn refold_bans(bans: &mut Vec<BanRow>, to: Casemapping, records: &mut Vec<Record>) {
+    let mut all: Vec<BanRow> = Vec::with_capacity(bans.len());
+    for mut row in std::mem::take(bans) {
+        // What a newer version wrote stays as it is.
+        let target = Target::stored(&row.target, to).map(|target| Box::from(target.to_string()));
+        let target = target.unwrap_or_else(|| row.target.clone());
+        let changed = target != row.target;
+        if changed {
+            records.push(Record::BanGone(std::mem::replace(&mut row.target, target)));
+        }
+        match all.iter_mut().find(|other| other.target == row.target) {
+            Some(other) => {
+                other.expires = other.expires.zip(row.expires).map(|(a, b)| a.max(b));
+                other.unless_logged_in &= row.unless_logged_in;
+                records.push(Record::Ban(Box::new(other.clone())));
+            }
+            None => {
+                if changed {
+                    records.push(Record::Ban(Box::new(row.clone())));
+                }
+                all.push(row);
+            }
+        }
+    }
+    *bans = all;
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use ircv3::Casemapping::{self, Ascii, Precis, Rfc1459};
+    use ircv3::mode::Rank;
+
+    use super::refold;
+    use crate::server::network::Network;
+    use crate::server::record::{
+        AccessRow, AccountRow, BanRow, ChannelRow, ConversationRow, ListRow, MarkerRow, MetadataRow, PurgeRow, Record,
+        Snapshot,
+    };
+
+    fn account(id: u64, name: &str, by: Casemapping) -> AccountRow {
+        AccountRow {
+            id,
+            name: name.into(),
+            folded: by.fold(name).as_str().into(),
+            password: "".into(),
+            registered: 1,
+            autoreplay_missed: true,
+            always_on: None,
+            multiclient: true,
+            email: None,
+            verified: true,
+        }
+    }
+
+    fn channel(name: &str, by: Casemapping) -> ChannelRow {
+        ChannelRow {
+            folded: by.fold(name).as_str().into(),
+            name: name.into(),
+            founder: 1,
+            registered: 1,
+            created: 1,
+            topic: None,
+            modes: "nt".into(),
+            key: None,
+            limit: None,
+            forward: None,
+            transfer: None,
+        }
+    }
+
+    fn purge(channel: &str) -> PurgeRow {
+        PurgeRow { channel: channel.into(), reason: "r".into(), setter: "s".into(), set_at: 1 }
+    }
+
+    fn conversation(id: u64, key: &str, last: u64) -> (ConversationRow, u64, u64) {
+        (ConversationRow { id, key: key.into() }, last, last)
+    }
+
+    fn marker(account: u64, key: &str, time: u64) -> MarkerRow {
+        MarkerRow { account, conversation: key.into(), time }
+    }
+
+    /// What there was under `ascii`.
+    fn snapshot() -> Snapshot {
+        let mask = "x!*@*".into();
+        Snapshot {
+            last_seq: 9,
+            accounts: vec![account(1, "A[1]", Ascii), account(2, "bob", Ascii)],
+            channels: vec![channel("#Room[1]", Ascii), channel("#plain", Ascii)],
+            lists: vec![ListRow { channel: "#room[1]".into(), mode: 'b', mask, setter: "s".into(), set_at: 1 }],
+            metadata: vec![MetadataRow { owner: "#room[1]".into(), key: "k".into(), value: Some("v".into()) }],
+            conversations: vec![
+                conversation(1, "#room[1]", 5),
+                conversation(2, "#free[x]", 5),
+                conversation(3, "$2 ~g[", 5),
+                conversation(4, "$1 $2", 5),
+            ],
+            markers: vec![
+                marker(2, "#room[1]", 5),
+                marker(2, "#free[x]", 6),
+                marker(2, "#silent^", 7),
+                marker(2, "$1 $2", 8),
+            ],
+            bans: vec![BanRow { target: "bad[*!*@*".into(), ..BanRow::default() }],
+            access: vec![AccessRow { channel: "#room[1]".into(), account: 2, rank: Rank::Op }],
+            purges: vec![purge("#closed[1]"), purge("#closed{1}")],
+            ..Snapshot::default()
+        }
+    }
+
+    fn keys(snapshot: &Snapshot) -> Vec<&str> {
+        snapshot.conversations.iter().map(|(row, _, _)| &*row.key).collect()
+    }
+
+    #[test]
+    fn everything_is_found_by_its_new_key_and_the_way_back_leads_back() {
+        let mut snapshot = snapshot();
+        let before = snapshot.clone();
+        assert_eq!(refold(&mut snapshot, Ascii), Ok(Vec::new()));
+        let records = refold(&mut snapshot, Rfc1459).unwrap();
+        assert_eq!(&*snapshot.accounts[0].folded, "a{1}");
+        assert_eq!(&*snapshot.channels[0].folded, "#room{1}");
+        assert_eq!(&*snapshot.lists[0].channel, "#room{1}");
+        assert_eq!(&*snapshot.metadata[0].owner, "#room{1}");
+        assert_eq!(keys(&snapshot), ["#room{1}", "#free{x}", "$2 ~g{", "$1 $2"]);
+        assert_eq!(&*snapshot.bans[0].target, "bad{*!*@*");
+        assert_eq!(snapshot.purges, [purge("#closed{1}")], "a name that two were closed under is closed once");
+        assert_eq!(records.last(), Some(&(9, Record::Casemapping(Rfc1459))));
+        let gone = records.iter().position(|(_, record)| *record == Record::ChannelGone("#room[1]".into())).unwrap();
+        let came = records.iter().position(|(_, record)| matches!(record, Record::Channel(_))).unwrap();
+        assert!(gone < came);
+        let network = Network::new(Rfc1459, snapshot.clone());
+        assert_eq!(network.account_by_name("a{1]").unwrap().id, 1);
+        let id = network.channel_by_name("#ROOM{1]").unwrap();
+        assert_eq!(network.channels[id].bans.len(), 1);
+        assert_eq!(network.channels[id].access.get(&2), Some(&Rank::Op));
+        assert_eq!(network.marker(2, "#room{1}"), Some(5));
+        assert_eq!(network.marker(2, "#silent^"), Some(7));
+        assert_eq!(network.conversation("#room{1}").unwrap().id, 1);
+
+        refold(&mut snapshot, Ascii).unwrap();
+        assert_eq!((&snapshot.accounts, &snapshot.channels), (&before.accounts, &before.channels));
+        assert_eq!((&snapshot.lists, &snapshot.metadata), (&before.lists, &before.metadata));
+        // Of what is not registered only the folded form is known.
+        assert_eq!(keys(&snapshot), ["#room[1]", "#free{x}", "$2 ~g{", "$1 $2"]);
+    }
+
+    #[test]
+    fn accounts_and_channels_that_would_become_one_are_named_and_nothing_is_done() {
+        let mut snapshot = snapshot();
+        snapshot.accounts.push(account(3, "a{1}", Ascii));
+        snapshot.channels.push(channel("#room{1}", Ascii));
+        let before = snapshot.clone();
+        let names = refold(&mut snapshot, Rfc1459).unwrap_err();
+        assert_eq!(&*names, "the accounts A[1] and a{1}, the channels #Room[1] and #room{1}");
+        assert_eq!(snapshot, before);
+        assert!(refold(&mut snapshot, Precis).is_ok());
+    }
+
+    #[test]
+    fn of_two_conversations_one_is_put_aside_and_comes_back() {
+        let mut snapshot = Snapshot {
+            channels: vec![channel("#a[", Ascii)],
+            conversations: vec![
+                conversation(1, "#a[", 1),
+                conversation(2, "#a{", 9),
+                conversation(3, "$1 ~g[", 1),
+                conversation(4, "$1 ~g{", 9),
+            ],
+            markers: vec![marker(1, "#a[", 1), marker(1, "#a{", 2), marker(1, "#b[", 3), marker(1, "#b{", 4)],
+            ..Snapshot::default()
+        };
+        let before = keys(&snapshot).into_iter().map(str::to_owned).collect::<Vec<_>>();
+        refold(&mut snapshot, Rfc1459).unwrap();
+        // The one of the registered channel, then the one that is newer.
+        assert_eq!(keys(&snapshot), ["#a{", "#a{ =2", "$1 ~g[ =3", "$1 ~g{"]);
+        let network = Network::new(Rfc1459, snapshot.clone());
+        assert_eq!(network.private_conversations(1).len(), 1);
+        assert_eq!((network.marker(1, "#a{"), network.marker(1, "#b{")), (Some(1), Some(4)));
+        refold(&mut snapshot, Ascii).unwrap();
+        assert_eq!(keys(&snapshot), before);
+        let network = Network::new(Ascii, snapshot);
+        assert_eq!((network.marker(1, "#a["), network.marker(1, "#a{")), (Some(1), Some(2)));
+    }
+
+    #[test]
+    fn of_two_bans_of_one_target_the_stricter_holds() {
+        let ban = |target: &str, expires, unless_logged_in| BanRow {
+            target: target.into(),
+            expires,
+            unless_logged_in,
+            ..BanRow::default()
+        };
+        let bans = vec![ban("a[!*@*", Some(5), false), ban("a{!*@*", None, true), ban("new:thing", None, true)];
+        let mut snapshot = Snapshot { bans, ..Snapshot::default() };
+        let records = refold(&mut snapshot, Rfc1459).unwrap();
+        assert_eq!(snapshot.bans, [ban("a{!*@*", None, false), ban("new:thing", None, true)]);
+        assert!(records.contains(&(0, Record::BanGone("a[!*@*".into()))));
+        assert!(records.contains(&(0, Record::Ban(Box::new(ban("a{!*@*", None, false))))));
+    }
+
+    #[test]
+    fn letters_of_every_script_meet_under_precis() {
+        let mut snapshot = Snapshot {
+            channels: vec![channel("#Été", Ascii)],
+            conversations: vec![conversation(1, "#Été", 1)],
+            lists: Vec::new(),
+            ..Snapshot::default()
+        };
+        refold(&mut snapshot, Precis).unwrap();
+        assert_eq!((&*snapshot.channels[0].folded, keys(&snapshot)), ("#été", vec!["#été"]));
+        snapshot.channels.push(channel("#ÉTÉ!", Precis));
+        refold(&mut snapshot, Ascii).unwrap();
+        assert_eq!((&*snapshot.channels[0].folded, keys(&snapshot)), ("#Été", vec!["#Été"]));
+    }
+}
