@@ -68,6 +68,8 @@ capabilities! {
     Chathistory = ["draft/chathistory"];
     /// <https://ircv3.net/specs/extensions/chathistory>
     EventPlayback = ["draft/event-playback"];
+    /// <https://github.com/ircv3/ircv3-specifications/pull/496>
+    Search = ["draft/search", "soju.im/search"];
     /// <https://ircv3.net/specs/extensions/read-marker>
     ReadMarker = ["draft/read-marker"];
     /// <https://ircv3.net/specs/extensions/multiline>

@@ -23,9 +23,9 @@ const LINE_BYTES: usize = 1024;
 /// Renders rows, in ascending order, as the lines that they were when they were live, in the form
 /// for the reader's capabilities (chathistory, server-time, message-tags, account-tag, extended-join).
 ///
-/// With a batch reference the lines stand in a `chathistory` batch, there even when it is empty;
-/// its first line has the label, and `draft/chathistory-end` where `reached_end`. Without one the
-/// label is on the first line, and no line at all comes of no rows.
+/// With a batch reference the lines stand in a batch, there even when it is empty; its first line has the
+/// label, and `draft/chathistory-end` where `reached_end`. Without one the label is on the first line, and
+/// no line at all comes of no rows.
 pub fn render(reader: &Reader, rows: &[(Seq, MessageRow)], reached_end: bool) -> HistoryPage {
     let mut page = HistoryPage::default();
     let mut out = Vec::with_capacity(CHUNK_BYTES + LINE_BYTES);
@@ -233,8 +233,12 @@ fn put_batch_start(reader: &Reader, label: Option<&str>, reference: &str, reache
         out.push(b' ');
     }
     put_batch_name(reader, b'+', reference, out);
-    out.extend_from_slice(b" chathistory ");
-    put(out, &reader.target);
+    out.push(b' ');
+    put(out, reader.batch_type);
+    if !reader.target.is_empty() {
+        out.push(b' ');
+        put(out, &reader.target);
+    }
     out.extend_from_slice(b"\r\n");
 }
 
@@ -276,6 +280,7 @@ mod tests {
             server: "roost.local".into(),
             label: None,
             batch: None,
+            batch_type: "chathistory",
             target: "#r".into(),
             epoch: 1,
             nick: "al".into(),

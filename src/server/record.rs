@@ -456,7 +456,9 @@ pub struct Reader {
     pub label: Option<Box<str>>,
     /// The reference of the batch; `None` where the client has no `batch`.
     pub batch: Option<Box<str>>,
-    /// What the batch is named after: the channel, or the peer's nick.
+    /// The type of the batch.
+    pub batch_type: &'static str,
+    /// What the batch is named after: the channel, or the peer's nick; empty where it is several.
     pub target: Box<str>,
     /// The database's epoch.
     pub epoch: u32,
@@ -501,6 +503,27 @@ pub struct HistoryQuery {
     pub wanted: Wanted,
     /// Only rows after this number: what the reader may see.
     pub floor: Seq,
+    /// For whom to render.
+    pub reader: Reader,
+}
+
+/// A question for text (PRIVMSG and NOTICE) that has all of some words, wherever it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SearchQuery {
+    /// In these conversations: what the reader may read.
+    pub places: Vec<ConversationId>,
+    /// Only rows after this number.
+    pub floor: Seq,
+    /// What must all be in the text, as [`words`](crate::server::search::words) makes them.
+    pub words: Vec<Box<str>>,
+    /// By whoever had this nick then.
+    pub from: Option<Box<str>>,
+    /// Said at this moment or later; then the oldest are meant, and without it the newest.
+    pub after: Option<u64>,
+    /// Said at this moment or earlier.
+    pub before: Option<u64>,
+    /// At most so many.
+    pub limit: u32,
     /// For whom to render.
     pub reader: Reader,
 }

@@ -47,6 +47,7 @@ mod rename;
 mod replay;
 mod sasl;
 mod sasl_tls;
+mod search;
 mod shutdown;
 mod startup;
 mod stats;

@@ -20,6 +20,7 @@ pub fn offered(settings: &Settings, peer: &Peer) -> CapSet {
     if !settings.history {
         caps.remove(Cap::Chathistory);
         caps.remove(Cap::EventPlayback);
+        caps.remove(Cap::Search);
     }
     if !settings.registration {
         caps.remove(Cap::AccountRegistration);

@@ -9,8 +9,8 @@ use ircv3::{Cap, CapSet, Message};
 use crate::server::action::{Call, NetAction};
 use crate::server::command::{Pending, bulk, printable};
 use crate::server::event::Returned;
-use crate::server::network::{ChannelId, Identity};
-use crate::server::record::{Border, ConversationId, HistoryQuery, MsgId, Range, Reader, Seq, Wanted};
+use crate::server::network::{ChannelId, Conversation, Identity, UserId};
+use crate::server::record::{Border, ConversationId, HistoryPage, HistoryQuery, MsgId, Range, Reader, Seq, Wanted};
 use crate::server::{Ctx, Server};
 
 /// CHATHISTORY
@@ -45,7 +45,7 @@ fn messages(server: &mut Server, ctx: &mut Ctx, subcommand: &str, target: &str, 
     };
     let limit = limit.min(server.settings.chathistory_limit);
     let label = ctx.reply.take_label();
-    let reader = reader(server, ctx, &found.name, label.clone());
+    let reader = reader(server, ctx, "chathistory", &found.name, label.clone());
     let query = HistoryQuery {
         conversation: found.id,
         range,
@@ -65,16 +65,7 @@ fn messages(server: &mut Server, ctx: &mut Ctx, subcommand: &str, target: &str, 
 /// The page was read.
 pub fn returned(server: &mut Server, ctx: &mut Ctx, subcommand: &str, target: &str, returned: Returned) {
     match returned {
-        Returned::History(page) => {
-            // The batch carries the label.
-            let label = ctx.reply.take_label();
-            if page.chunks.is_empty() && label.is_some() {
-                let mut empty = server.ctx(ctx.conn, label);
-                std::mem::swap(&mut empty.reply, &mut ctx.reply);
-                return;
-            }
-            bulk::history(server, ctx.conn, page.chunks.into_iter(), None);
-        }
+        Returned::History(page) => send(server, ctx, page),
         _ => ctx.reply.fail(
             "CHATHISTORY",
             "MESSAGE_ERROR",
@@ -82,6 +73,18 @@ pub fn returned(server: &mut Server, ctx: &mut Ctx, subcommand: &str, target: &s
             "The messages could not be read; try again later",
         ),
     }
+}
+
+/// Sends a page that was read.
+pub fn send(server: &mut Server, ctx: &mut Ctx, page: HistoryPage) {
+    // The batch carries the label.
+    let label = ctx.reply.take_label();
+    if page.chunks.is_empty() && label.is_some() {
+        let mut empty = server.ctx(ctx.conn, label);
+        std::mem::swap(&mut empty.reply, &mut ctx.reply);
+        return;
+    }
+    bulk::history(server, ctx.conn, page.chunks.into_iter(), None);
 }
 
 /// A conversation that a client may read.
@@ -125,6 +128,28 @@ pub fn conversation(server: &Server, ctx: &Ctx, target: &str) -> Option<Found> {
     Some(Found { id: found.map_or(NO_CONVERSATION, |found| found.id), key, name: target.into(), floor })
 }
 
+/// The conversations that a user may read without naming them, and what it calls them: its channels, and what
+/// its account has said in private; or those of some of its channels alone.
+pub fn conversations(server: &Server, user: UserId, channels: Option<&[ChannelId]>) -> Vec<(Conversation, Box<str>)> {
+    let network = &server.network;
+    let there = &network.users[user];
+    let mut all = Vec::new();
+    for id in channels.unwrap_or(&there.channels) {
+        let Some(channel) = network.channels.get(*id) else { continue };
+        if let Some(conversation) = network.conversation(channel.folded.as_str()) {
+            all.push((conversation, Box::from(&*channel.name)));
+        }
+    }
+    if let (None, Some(account)) = (channels, there.account) {
+        for (peer, conversation) in network.private_conversations(account) {
+            if let Some(name) = name_of(server, &peer) {
+                all.push((conversation, name));
+            }
+        }
+    }
+    all
+}
+
 fn range_of(server: &Server, range: Asked<'_>) -> Option<Range> {
     let border = |selector: Selector<'_>| match selector {
         Selector::Timestamp(time) => Some(Border::Time(time)),
@@ -142,7 +167,14 @@ fn range_of(server: &Server, range: Asked<'_>) -> Option<Range> {
     })
 }
 
-fn reader(server: &mut Server, ctx: &Ctx, target: &str, label: Option<Box<str>>) -> Reader {
+/// For whom an answer is rendered: as what batch, and what that is named after.
+pub fn reader(
+    server: &mut Server,
+    ctx: &Ctx,
+    batch_type: &'static str,
+    target: &str,
+    label: Option<Box<str>>,
+) -> Reader {
     let (name, epoch) = (server.settings.server_name.clone(), server.epoch());
     let batch = match server.session_mut(ctx.conn) {
         Some(session) if session.caps.has(Cap::Batch) => Some(session.new_batch()),
@@ -153,6 +185,7 @@ fn reader(server: &mut Server, ctx: &Ctx, target: &str, label: Option<Box<str>>)
         server: name,
         label,
         batch,
+        batch_type,
         target: target.into(),
         epoch,
         nick: (*ctx.reply.nick).into(),
@@ -163,22 +196,8 @@ fn reader(server: &mut Server, ctx: &Ctx, target: &str, label: Option<Box<str>>)
 fn targets(server: &mut Server, ctx: &mut Ctx, from: u64, to: u64, limit: u32) {
     let limit = limit.min(server.settings.chathistory_limit) as usize;
     let (low, high) = (from.min(to), from.max(to));
-    let network = &server.network;
-    let user = &network.users[ctx.me()];
-    let mut found: Vec<(u64, Box<str>)> = Vec::new();
-    for channel in &user.channels {
-        let channel = &network.channels[*channel];
-        if let Some(conversation) = network.conversation(channel.folded.as_str()) {
-            found.push((conversation.last_text, (*channel.name).into()));
-        }
-    }
-    if let Some(account) = user.account {
-        for (peer, conversation) in network.private_conversations(account) {
-            if let Some(name) = name_of(server, &peer) {
-                found.push((conversation.last_text, name));
-            }
-        }
-    }
+    let all = conversations(server, ctx.me(), None).into_iter();
+    let mut found: Vec<_> = all.map(|(conversation, name)| (conversation.last_text, name)).collect();
     found.retain(|(time, _)| *time > low && *time < high);
     found.sort();
     if found.len() > limit {
@@ -258,20 +277,8 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, joined: Option<&[ChannelId]>) 
     if there.is_bot() {
         return;
     }
-    let mut left = VecDeque::new();
-    for id in joined.unwrap_or(&there.channels) {
-        let Some(channel) = network.channels.get(*id) else { continue };
-        if let Some(conversation) = network.conversation(channel.folded.as_str()) {
-            left.push_back((conversation.id, Box::from(&*channel.name)));
-        }
-    }
-    if let (None, Some(account)) = (joined, there.account) {
-        for (peer, conversation) in network.private_conversations(account) {
-            if let Some(name) = name_of(server, &peer) {
-                left.push_back((conversation.id, name));
-            }
-        }
-    }
+    let all = conversations(server, user, joined).into_iter();
+    let mut left: VecDeque<_> = all.map(|(conversation, name)| (conversation.id, name)).collect();
     let until = server.last_seq() + 1;
     let Some(session) = server.session_mut(ctx.conn) else { return };
     left.retain(|(conversation, _)| !session.replayed.contains(conversation));
@@ -290,7 +297,7 @@ pub fn replay_next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
     replay.left.retain(|(_, name)| still(name));
     let Some((conversation, name)) = replay.left.pop_front() else { return };
     let label = None;
-    let mut reader = reader(server, ctx, &name, label);
+    let mut reader = reader(server, ctx, "chathistory", &name, label);
     reader.caps = reader.caps & CapSet::of(&[Cap::ServerTime, Cap::MessageTags, Cap::AccountTag, Cap::Batch]);
     let query = HistoryQuery {
         conversation,

@@ -32,6 +32,7 @@ pub mod redact;
 pub mod register;
 pub mod relaymsg;
 pub mod rename;
+pub mod search;
 pub mod services;
 pub mod setname;
 pub mod silence;
@@ -151,6 +152,7 @@ commands! {
     "SANICK" 2 Operator(Force) force::sanick, "nick newnick", "Gives someone another nick.";
     "SAPART" 2 Operator(Force) force::sapart, "nick channel[,channel...] [reason]", "Makes someone leave a channel.";
     "SCENE" 2 Registered relaymsg::scene, "channel text", "Describes the scene of a game.";
+    "SEARCH" 1 Registered search::run, "[in=channel|nick;][from=nick;][text=words;][after=time;][before=time;][limit=n]", "Finds what was said by its words.";
     "SETHOST" 1 Operator(Vhost) vhost::sethost, "host", "Changes the host that others see of you.";
     "SETNAME" 1 Registered setname::run, "realname", "Changes your real name.";
     "SILENCE" 0 Registered silence::run, "[+mask|-mask]", "Keeps people from writing to you, or lists them.";
@@ -276,6 +278,8 @@ pub enum Pending {
         /// The target, for FAIL.
         target: Box<str>,
     },
+    /// SEARCH.
+    Search,
     /// REDACT.
     Redact(Box<redact::Redaction>),
     /// What was missed.
@@ -298,6 +302,7 @@ pub fn resume(server: &mut Server, ctx: &mut Ctx, pending: Pending, returned: Re
         Pending::History { subcommand, target } => {
             chathistory::returned(server, ctx, &subcommand, &target, returned);
         }
+        Pending::Search => search::returned(server, ctx, returned),
         Pending::Redact(redaction) => redact::found(server, ctx, &redaction, returned),
         Pending::Replay(replay) => chathistory::replayed(server, ctx, replay, returned),
     }

@@ -1,0 +1,18 @@
+-- Words of text (PRIVMSG and NOTICE), for SEARCH; by the message's number, and without the text itself. `terms`
+-- are what `server::search` makes, spaces between them, and are words to FTS5 as they stand.
+CREATE VIRTUAL TABLE word USING fts5 (
+    terms, content = '', columnsize = 0, detail = none, tokenize = "ascii tokenchars '#@_'"
+);
+
+-- What is taken out is in no page any more.
+INSERT INTO word (word, rank) VALUES ('secure-delete', 1);
+
+-- One row: which version made the terms, and between which numbers (with these) the messages have them.
+CREATE TABLE indexed (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    version INTEGER NOT NULL,
+    low INTEGER NOT NULL,
+    high INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO indexed (only, version, low, high) VALUES (1, 0, 0, 0);
