@@ -122,6 +122,7 @@ sections! {
     HistorySection {
         enabled: bool = true,
         chathistory_limit: u32 = 1000,
+        edit_window: u32 = 3600,
         autoreplay_limit: u32 = 500,
         ack: Ack = Ack::Stored,
         when_store_fails: WhenStoreFails = WhenStoreFails::Refuse,
@@ -525,6 +526,7 @@ impl Config {
             list_entries: self.channels.list_entries,
             history: self.history.enabled,
             chathistory_limit: self.history.chathistory_limit,
+            edit_window: self.history.edit_window,
             autoreplay_limit: self.history.autoreplay_limit,
             wait_for_store: self.history.ack == Ack::Stored,
             relay_when_store_fails: self.history.when_store_fails == WhenStoreFails::Relay,
@@ -1007,6 +1009,7 @@ mod tests {
             [history]
             enabled = false
             chathistory_limit = 7
+            edit_window = 60
             autoreplay_limit = 0
             ack = "relayed"
             when_store_fails = "relay"
@@ -1053,6 +1056,7 @@ mod tests {
             list_entries: 4,
             history: false,
             chathistory_limit: 7,
+            edit_window: 60,
             autoreplay_limit: 0,
             wait_for_store: false,
             relay_when_store_fails: true,

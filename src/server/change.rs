@@ -10,14 +10,14 @@ use ircv3::sasl::scram::Credential;
 use crate::accounts::Secrets;
 use crate::server::ban::Target;
 use crate::server::channel::Channel;
+use crate::server::command::amend::Amendment;
 use crate::server::command::force::Force;
 use crate::server::command::message::{self, Said};
-use crate::server::command::redact::Redaction;
 use crate::server::command::register::By;
 use crate::server::command::relaymsg::Relayed;
 use crate::server::command::{
-    accept, away, control, credentials, force, invite, join, kick, knock, markread, metadata, mode, nick, oper, part,
-    printable, redact, register, relaymsg, rename, services, setname, silence, topic, uban, vhost,
+    accept, amend, away, control, credentials, force, invite, join, kick, knock, markread, metadata, mode, nick, oper,
+    part, printable, register, relaymsg, rename, services, setname, silence, topic, uban, vhost,
 };
 use crate::server::event::ConnId;
 use crate::server::frame::Frame;
@@ -197,8 +197,8 @@ pub enum Change<'a> {
         /// A nick or channel, or `*`.
         target: &'a str,
     },
-    /// REDACT of a message that stands in the store so.
-    Redact(&'a Redaction, &'a MessageRow),
+    /// REDACT, EDIT of a message that stands in the store so.
+    Amend(&'a Amendment, &'a MessageRow),
     /// OPER with the right password or certificate.
     OperUp {
         /// As which operator.
@@ -380,7 +380,10 @@ impl Server {
                 let kept = account.is_some() || target.starts_with('#');
                 kept.then_some(Refusal::Fail("METADATA", "RATE_LIMITED", target))
             }
-            Change::Redact(redaction, _) => Some(Refusal::Fail("REDACT", "UNKNOWN_MSGID", &redaction.target)),
+            Change::Amend(amendment, _) => {
+                let (command, code) = (amendment.deed.command(), amendment.deed.codes().1);
+                Some(Refusal::Fail(command, code, &amendment.target))
+            }
             Change::Account { by: By::NickServ | By::Operator, .. }
             | Change::Password { .. }
             | Change::Credentials { .. }
@@ -449,7 +452,7 @@ impl Server {
             Change::Rename { old, new, reason } => rename::apply(self, ctx, seq, old, new, reason),
             Change::Metadata { target, key, value } => metadata::apply(self, ctx, seq, target, key, value),
             Change::MetadataClear { target } => metadata::apply_clear(self, ctx, seq, target),
-            Change::Redact(redaction, row) => redact::apply(self, ctx, seq, redaction, row),
+            Change::Amend(amendment, row) => amend::apply(self, ctx, seq, amendment, row),
             Change::Force(force) => force::apply(self, ctx, seq, &force),
             Change::Host { nick, host } => vhost::apply(self, ctx, nick, host),
             Change::Defcon { level } => control::apply_defcon(self, ctx, level),

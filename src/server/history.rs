@@ -11,6 +11,7 @@ use ircv3::multiline::is_multiline;
 use ircv3::{Cap, CapSet};
 use smallvec::SmallVec;
 
+use crate::server::command::edit;
 use crate::server::command::message::forms;
 use crate::server::frame::{Form, Frame, OwnTags, Tagged};
 use crate::server::record::{Border, HistoryPage, Kind, MessageRow, MsgId, Range, Reader, Seq, Wanted};
@@ -38,7 +39,12 @@ pub fn render(reader: &Reader, rows: &[(Seq, MessageRow)], reached_end: bool) ->
     let mut tags = TagWriter::new(reader.caps);
     for (seq, row) in rows {
         page.last = *seq;
-        if row.kind == Kind::Tagmsg && !reader.caps.has(Cap::MessageTags) {
+        let knows = match row.kind {
+            Kind::Tagmsg => reader.caps.has(Cap::MessageTags),
+            Kind::Edit => reader.caps.has_all(edit::NEEDED) && row.tags.is_some(),
+            _ => true,
+        };
+        if !knows {
             continue;
         }
         let own = OwnTags { label: label.take(), batch: reference };
@@ -212,6 +218,7 @@ fn put_row(caps: CapSet, row: &MessageRow, out: &mut Vec<u8>) {
         Kind::Mode => write_line(out, source, "MODE", &[target, row.argument.as_deref().unwrap_or("+")], None),
         Kind::Topic => write_line(out, source, "TOPIC", &[target], Some(text)),
         Kind::Nick => write_line(out, source, "NICK", &[text], None),
+        Kind::Edit => write_line(out, source, "EDIT", &[target], None),
         Kind::Redact => {
             let middles = [target, row.argument.as_deref().unwrap_or("*")];
             write_line(out, source, "REDACT", &middles, (!text.is_empty()).then_some(text));

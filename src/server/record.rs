@@ -93,13 +93,18 @@ pub enum Kind {
     Nick = 9,
     /// `argument` is the msgid of the message that is gone, `text` the reason.
     Redact = 10,
+    /// `argument` is the msgid of the message that reads otherwise now; how, that message alone has. Where rows are
+    /// read for someone, `tags` are those of EDIT, and none where the message is gone.
+    Edit = 11,
 }
 
 impl Kind {
     /// The kind with this number.
     pub fn from_number(number: u8) -> Option<Kind> {
         use Kind::*;
-        [Privmsg, Notice, Tagmsg, Join, Part, Quit, Kick, Mode, Topic, Nick, Redact].get(usize::from(number)).copied()
+        [Privmsg, Notice, Tagmsg, Join, Part, Quit, Kick, Mode, Topic, Nick, Redact, Edit]
+            .get(usize::from(number))
+            .copied()
     }
 
     /// Whether a client without `draft/event-playback` gets it.
@@ -373,6 +378,8 @@ pub enum Record {
     PresenceGone(AccountId),
     /// A key of an account or a registered channel.
     Metadata(Box<MetadataRow>),
+    /// A message that reads otherwise now: its number, and the row with its new text.
+    Edited(Seq, Box<MessageRow>),
     /// A message that is no more, by its number; the number of the record is that of its redaction.
     Redacted(Seq),
 }

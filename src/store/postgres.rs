@@ -336,6 +336,7 @@ type Statement<'a> = Query<'a, Postgres, PgArguments>;
 #[derive(Default)]
 struct Batch<'a> {
     messages: Vec<(Seq, &'a MessageRow)>,
+    edited: BTreeMap<Seq, &'a MessageRow>,
     redacted: Vec<i64>,
     conversations: BTreeMap<ConversationId, &'a str>,
     /// Those that went at some time in the batch. What is said of them below came after that.
@@ -365,6 +366,7 @@ impl<'a> Batch<'a> {
     fn add(&mut self, seq: Seq, record: &'a Record) {
         match record {
             Record::Message(row) => self.messages.push((seq, row)),
+            Record::Edited(seq, row) => drop(self.edited.insert(*seq, row)),
             Record::Redacted(seq) => self.redacted.push(*seq as i64),
             Record::Conversation(row) => drop(self.conversations.insert(row.id, &row.key)),
             Record::Account(row) => drop(self.accounts.insert(row.id, row)),
@@ -402,6 +404,7 @@ impl<'a> Batch<'a> {
     fn statements(self) -> Vec<Statement<'a>> {
         let mut statements = Vec::new();
         statements.extend(messages(&self.messages));
+        statements.extend(edited(self.edited));
         if !self.redacted.is_empty() {
             statements.push(sqlx::query("DELETE FROM word WHERE seq = ANY($1)").bind(self.redacted.clone()));
             statements.push(sqlx::query("DELETE FROM message WHERE seq = ANY($1)").bind(self.redacted));
@@ -462,6 +465,27 @@ fn messages<'a>(rows: &[(Seq, &'a MessageRow)]) -> Option<Statement<'a>> {
             .bind(column(&rows, |row| row.argument.as_deref()))
             .bind(column(&rows, |row| &*row.text)),
     )
+}
+
+/// New texts, and their words where the index had the old ones.
+fn edited(rows: BTreeMap<Seq, &MessageRow>) -> Vec<Statement<'_>> {
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    let seqs: Vec<i64> = rows.keys().map(|seq| *seq as i64).collect();
+    let rows: Vec<&MessageRow> = rows.into_values().collect();
+    let text = sqlx::query(
+        "UPDATE message SET text = edited.text FROM unnest($1::bigint[], $2::text[]) AS edited (seq, text) \
+         WHERE message.seq = edited.seq",
+    );
+    let words = sqlx::query(
+        "UPDATE word SET terms = array_to_tsvector(string_to_array(edited.terms, ' ')) \
+         FROM unnest($1::bigint[], $2::text[]) AS edited (seq, terms) WHERE word.seq = edited.seq",
+    );
+    vec![
+        text.bind(seqs.clone()).bind(column(&rows, |row| &*row.text)),
+        words.bind(seqs).bind(column(&rows, |row| terms(row.conversation, &row.source, &row.text))),
+    ]
 }
 
 fn gone_accounts<'a>(ids: &[AccountId]) -> Vec<Statement<'a>> {

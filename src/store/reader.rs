@@ -9,8 +9,11 @@ use sqlx::Error;
 use tokio::task::yield_now;
 
 use crate::limits::SEARCH_MS;
+use crate::server::command::edit;
 use crate::server::history::share;
-use crate::server::record::{Border, ConversationId, HistoryQuery, MessageRow, Range, SearchQuery, Seq, Wanted};
+use crate::server::record::{
+    Border, ConversationId, HistoryQuery, Kind, MessageRow, MsgId, Range, SearchQuery, Seq, Wanted,
+};
 use crate::server::search::{cut, matches};
 use crate::store::{postgres, sqlite};
 
@@ -138,7 +141,11 @@ impl Source {
                     Span { after: b.after(), before: a.before(), ..all }
                 }
             }
-            Range::Around(border) => return self.around(&all, border, query).await,
+            Range::Around(border) => {
+                let (mut rows, reached_end) = self.around(&all, border, query).await?;
+                self.tag_edits(&mut rows, query.reader.epoch).await?;
+                return Ok((rows, reached_end));
+            }
         };
         let limit = query.limit as usize;
         let mut rows = self.take(span, query.limit, floor).await?;
@@ -147,7 +154,19 @@ impl Source {
             Direction::Oldest => rows.truncate(limit),
             Direction::Newest => keep_last(&mut rows, limit),
         }
+        self.tag_edits(&mut rows, query.reader.epoch).await?;
         Ok((rows, reached_end))
+    }
+
+    /// Gives edits their tags: what the edited messages say now.
+    async fn tag_edits(&mut self, rows: &mut [(Seq, MessageRow)], epoch: u32) -> Result<(), Error> {
+        for (_, row) in rows.iter_mut().filter(|(_, row)| row.kind == Kind::Edit) {
+            let msgid = row.argument.as_deref().and_then(MsgId::parse).filter(|msgid| msgid.epoch == epoch);
+            let Some(msgid) = msgid else { continue };
+            let now = self.message(row.conversation, msgid.seq).await?;
+            row.tags = now.map(|now| edit::tags(&msgid.to_string(), &now.text));
+        }
+        Ok(())
     }
 
     async fn around(

@@ -483,6 +483,14 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
                 .bind(&**value),
             None => sqlx::query("DELETE FROM metadata WHERE owner = ? AND key = ?").bind(&*row.owner).bind(&*row.key),
         },
+        Record::Edited(seq, row) => {
+            if unindex(connection, *seq).await? {
+                let insert = sqlx::query("INSERT INTO word (rowid, terms) VALUES (?, ?)").bind(*seq as i64);
+                let terms = terms(row.conversation, &row.source, &row.text);
+                insert.bind(terms).execute(&mut *connection).await?;
+            }
+            sqlx::query("UPDATE message SET text = ? WHERE seq = ?").bind(&*row.text).bind(*seq as i64)
+        }
         Record::Redacted(seq) => {
             unindex(connection, *seq).await?;
             sqlx::query("DELETE FROM message WHERE seq = ?").bind(*seq as i64)
@@ -492,8 +500,8 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
     Ok(())
 }
 
-/// Takes a message's words out of the index, if they are there.
-async fn unindex(connection: &mut SqliteConnection, seq: Seq) -> Result<(), Error> {
+/// Takes a message's words out of the index; whether they were there.
+async fn unindex(connection: &mut SqliteConnection, seq: Seq) -> Result<bool, Error> {
     let there: Option<(i64, String, String)> = sqlx::query_as(
         "SELECT conversation, source, text FROM message WHERE seq = ? AND kind <= 1 \
          AND EXISTS (SELECT * FROM indexed WHERE low <= seq AND seq <= high)",
@@ -501,14 +509,13 @@ async fn unindex(connection: &mut SqliteConnection, seq: Seq) -> Result<(), Erro
     .bind(seq as i64)
     .fetch_optional(&mut *connection)
     .await?;
-    if let Some((conversation, source, text)) = there {
-        sqlx::query("INSERT INTO word (word, rowid, terms) VALUES ('delete', ?, ?)")
-            .bind(seq as i64)
-            .bind(terms(conversation as u64, &source, &text))
-            .execute(connection)
-            .await?;
-    }
-    Ok(())
+    let Some((conversation, source, text)) = there else { return Ok(false) };
+    sqlx::query("INSERT INTO word (word, rowid, terms) VALUES ('delete', ?, ?)")
+        .bind(seq as i64)
+        .bind(terms(conversation as u64, &source, &text))
+        .execute(connection)
+        .await?;
+    Ok(true)
 }
 
 async fn indexed(connection: &mut SqliteConnection) -> Result<Indexed, Error> {

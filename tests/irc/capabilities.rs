@@ -202,8 +202,14 @@ fn other_settings_are_announced_to_whoever_wants_to_know() {
     assert_eq!(gone.params()[..2], ["notified", "DEL"], "{gone:?}");
     let mut names: Vec<&str> = gone.params()[2].split(' ').collect();
     names.sort_unstable();
-    let expected =
-        ["draft/account-registration", "draft/chathistory", "draft/event-playback", "draft/search", "soju.im/search"];
+    let expected = [
+        "draft/account-registration",
+        "draft/chathistory",
+        "draft/event-playback",
+        "draft/message-edit",
+        "draft/search",
+        "soju.im/search",
+    ];
     assert_eq!(names, expected);
     notified.expect(":roost.local CAP notified NEW :sasl=SCRAM-SHA-256");
     assert_eq!(offered(&mut notified, "CAP LIST").into_keys().collect::<Vec<_>>(), ["cap-notify"]);

@@ -18,6 +18,7 @@ mod capabilities;
 mod channels;
 mod disaster;
 mod echo;
+mod edit;
 mod everything;
 mod framing;
 mod history;

@@ -370,6 +370,11 @@ impl Rows {
                     None => self.metadata.remove(&(row.owner, row.key)),
                 };
             }
+            Record::Edited(seq, row) => {
+                if let Some(there) = self.messages.get_mut(&seq) {
+                    there.text = row.text;
+                }
+            }
             Record::Redacted(seq) => {
                 self.messages.remove(&seq);
             }

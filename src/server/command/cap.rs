@@ -22,6 +22,9 @@ pub fn offered(settings: &Settings, peer: &Peer) -> CapSet {
         caps.remove(Cap::EventPlayback);
         caps.remove(Cap::Search);
     }
+    if !settings.history || settings.edit_window == 0 {
+        caps.remove(Cap::MessageEdit);
+    }
     if !settings.registration {
         caps.remove(Cap::AccountRegistration);
     }

@@ -1,6 +1,7 @@
 //! The command table, and the running of a line: every check that all commands share is made here.
 
 pub mod accept;
+pub mod amend;
 pub mod authenticate;
 pub mod away;
 pub mod batch;
@@ -10,6 +11,7 @@ pub mod chathistory;
 pub mod connection;
 pub mod control;
 pub mod credentials;
+pub mod edit;
 pub mod force;
 pub mod help;
 pub mod info;
@@ -106,6 +108,8 @@ commands! {
     "DEFCON" 0 Operator(Defcon) control::defcon, "[level]", "Closes the server to new people: 5 is open, 1 takes no new connections.";
     "DIE" 0 Operator(Die) control::die, "[server]", "Stops the server.";
     "DLINE" 1 Operator(Ban) uban::dline, "[duration] address|network [reason [| reason for operators]] | LIST", "Bans an address or network, for 1h30m or until UNDLINE.";
+    "EDIT" 1 Registered edit::run, "target [msgid text]", "Says otherwise what you said; msgid and text may be tags.";
+    "EDITMSG" 3 Registered edit::run, "target msgid text", "As EDIT.";
     "GLOBAL" 1 Operator(Global) control::global, "text", "Tells everyone.";
     "HELP" 0 Registered help::run, "[subject [entry]]", "Explains a command.";
     "HELPOP" 0 Registered help::run, "[subject [entry]]", "As HELP.";
@@ -280,8 +284,8 @@ pub enum Pending {
     },
     /// SEARCH.
     Search,
-    /// REDACT.
-    Redact(Box<redact::Redaction>),
+    /// REDACT, EDIT.
+    Amend(Box<amend::Amendment>),
     /// What was missed.
     Replay(chathistory::Replay),
 }
@@ -303,7 +307,7 @@ pub fn resume(server: &mut Server, ctx: &mut Ctx, pending: Pending, returned: Re
             chathistory::returned(server, ctx, &subcommand, &target, returned);
         }
         Pending::Search => search::returned(server, ctx, returned),
-        Pending::Redact(redaction) => redact::found(server, ctx, &redaction, returned),
+        Pending::Amend(amendment) => amend::found(server, ctx, &amendment, returned),
         Pending::Replay(replay) => chathistory::replayed(server, ctx, replay, returned),
     }
 }
