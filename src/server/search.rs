@@ -4,6 +4,8 @@
 //! of the user's never meets the syntax of a database. [`select`] is what every store must answer, told over
 //! rows in memory.
 
+use std::borrow::Cow;
+
 use ircv3::{Casemapping, formatting};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
@@ -17,34 +19,43 @@ pub const VERSION: u32 = 1;
 /// The words of a text, each once, sorted: runs of letters and digits, without case, accents and formatting.
 /// Letters of scripts that put no spaces between words are words by themselves.
 pub fn words(text: &str) -> Vec<Box<str>> {
+    words_in(&plain(text)).into_iter().map(|word| word.into_owned().into_boxed_str()).collect()
+}
+
+/// A text without what is no part of its words.
+fn plain(text: &str) -> String {
     let text = text.strip_prefix("\u{1}ACTION ").unwrap_or(text);
-    let text = formatting::strip(text);
-    let mut words = Vec::new();
-    if text.is_ascii() {
-        split(&text.to_ascii_lowercase(), &mut words);
-    } else {
+    formatting::strip(text).to_ascii_lowercase()
+}
+
+fn words_in(plain: &str) -> Vec<Cow<'_, str>> {
+    let mut words = Vec::with_capacity(plain.len() / 4);
+    // Most runs are of ASCII, and what they are cut at is it nearly always.
+    for run in plain.split(|c: char| c.is_ascii() && !c.is_ascii_alphanumeric()).filter(|run| !run.is_empty()) {
+        if run.is_ascii() {
+            words.push(Cow::Borrowed(&run[..run.len().min(SEARCH_WORD_CHARS)]));
+            continue;
+        }
         // Apart, without accents, and together again: Hangul comes apart, too.
-        let letters = text.nfkd().filter(|c| !('\u{300}'..='\u{36f}').contains(c));
+        let letters = run.nfkd().filter(|c| !('\u{300}'..='\u{36f}').contains(c));
         let folded: String =
             letters.flat_map(char::to_lowercase).map(|c| if c == 'ς' { 'σ' } else { c }).nfc().collect();
-        split(&folded, &mut words);
+        for run in folded.split(|c: char| !(c.is_alphanumeric() || is_combining_mark(c))) {
+            split_unspaced(run, &mut words);
+        }
     }
     words.sort_unstable();
     words.dedup();
     words
 }
 
-fn split(folded: &str, words: &mut Vec<Box<str>>) {
-    for run in folded.split(|c: char| !(c.is_alphanumeric() || is_combining_mark(c))) {
-        let mut rest = run;
-        while let Some(first) = rest.chars().next() {
-            let length =
-                if is_unspaced(first) { first.len_utf8() } else { rest.find(is_unspaced).unwrap_or(rest.len()) };
-            let (word, after) = rest.split_at(length);
-            let end = word.char_indices().nth(SEARCH_WORD_CHARS).map_or(word.len(), |(at, _)| at);
-            words.push(word[..end].into());
-            rest = after;
-        }
+fn split_unspaced(mut run: &str, words: &mut Vec<Cow<'_, str>>) {
+    while let Some(first) = run.chars().next() {
+        let length = if is_unspaced(first) { first.len_utf8() } else { run.find(is_unspaced).unwrap_or(run.len()) };
+        let (word, after) = run.split_at(length);
+        let end = word.char_indices().nth(SEARCH_WORD_CHARS).map_or(word.len(), |(at, _)| at);
+        words.push(Cow::Owned(word[..end].to_owned()));
+        run = after;
     }
 }
 
@@ -60,7 +71,7 @@ pub fn terms(conversation: ConversationId, source: &str, text: &str) -> String {
     let mut terms = place_term(conversation);
     terms.push(' ');
     terms.push_str(&nick_term(nick_of(source)));
-    for word in words(text) {
+    for word in words_in(&plain(text)) {
         terms.push(' ');
         terms.push_str(&word);
     }
@@ -109,8 +120,9 @@ pub fn matches(query: &SearchQuery, seq: Seq, row: &MessageRow) -> bool {
     if query.words.is_empty() {
         return true;
     }
-    let words = words(&row.text);
-    query.words.iter().all(|word| words.binary_search(word).is_ok())
+    let text = plain(&row.text);
+    let words = words_in(&text);
+    query.words.iter().all(|word| words.binary_search_by(|other| (**other).cmp(word)).is_ok())
 }
 
 /// Which rows, given in ascending order, a question means; in ascending order.

@@ -598,6 +598,9 @@ fn a_search_finds_what_the_model_says_in_the_index_and_behind_it() {
             for _ in 0..50 {
                 let mut conversations: Vec<u64> = (1..5).filter(|_| random.random_range(0..2) == 0).collect();
                 conversations.push(9);
+                if random.random_range(0..2) == 0 {
+                    conversations.extend(20..30);
+                }
                 let words: Vec<&str> = (0..random.random_range(0..4))
                     .map(|_| vocabulary[random.random_range(0..vocabulary.len())])
                     .collect();

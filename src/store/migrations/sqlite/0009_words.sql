@@ -1,7 +1,8 @@
 -- Words of text (PRIVMSG and NOTICE), for SEARCH; by the message's number, and without the text itself. `terms`
--- are what `server::search` makes, spaces between them, and are words to FTS5 as they stand.
+-- are what `server::search` makes, spaces between them, and are words to FTS5 as they stand. Not `detail = none`: with
+-- it SQLite 3.51 does not take out all of a row that is taken out and put in again in one transaction.
 CREATE VIRTUAL TABLE word USING fts5 (
-    terms, content = '', columnsize = 0, detail = none, tokenize = "ascii tokenchars '#@_'"
+    terms, content = '', columnsize = 0, detail = column, tokenize = "ascii tokenchars '#@_'"
 );
 
 -- What is taken out is in no page any more.
