@@ -39,6 +39,7 @@ fn crowd() -> (Server, Actions, Now) {
             websocket: false,
             certfp: None,
             bindings: ircv3::sasl::scram::ChannelBindings::default(),
+            sni: None,
             host: None,
         };
         server.handle(now, Event::Opened(conn(slot), Box::new(peer)), &mut actions);

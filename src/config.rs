@@ -56,6 +56,7 @@ pub struct Config {
     /// `[client_tags]`
     pub client_tags: ClientTagsSection,
     pub webirc: Vec<WebIrcSection>,
+    pub extjwt: Vec<ExtJwtSection>,
     pub log: LogSection,
     pub oper_class: Vec<OperClassSection>,
     pub oper: Vec<OperSection>,
@@ -92,6 +93,8 @@ sections! {
         description: String = "An IRC server you can come back to".to_owned(),
         services: String = String::new(),
         admin: Vec<String> = Vec::new(),
+        icon: String = String::new(),
+        emoji: String = String::new(),
         workers: usize = 0,
     }
     ListenSection {
@@ -114,6 +117,11 @@ sections! {
     TlsSection {
         certificate: String = String::new(),
         key: String = String::new(),
+        sts: bool = false,
+        sts_port: u16 = 6697,
+        sts_days: u64 = 30,
+        sts_preload: bool = false,
+        sts_hosts: Vec<String> = Vec::new(),
     }
     StoreSection {
         url: String = String::new(),
@@ -124,6 +132,7 @@ sections! {
         chathistory_limit: u32 = 1000,
         edit_window: u32 = 3600,
         autoreplay_limit: u32 = 500,
+        playback_limit: u32 = 2000,
         ack: Ack = Ack::Stored,
         when_store_fails: WhenStoreFails = WhenStoreFails::Refuse,
     }
@@ -191,6 +200,11 @@ sections! {
         from: Vec<String> = Vec::new(),
         password: String = String::new(),
         certificate: String = String::new(),
+    }
+    ExtJwtSection {
+        name: String = String::new(),
+        secret: String = String::new(),
+        seconds: u64 = 30,
     }
     OperClassSection {
         name: String = String::new(),
@@ -420,6 +434,16 @@ impl Config {
                 return Err(self.entry_fault("throttle.network", at, problem));
             }
         }
+        for (at, service) in self.extjwt.iter().enumerate() {
+            if service.secret.is_empty() {
+                let problem = "this service has no secret; give it the one that its page knows";
+                return Err(self.entry_fault("extjwt", at, problem));
+            }
+            if self.extjwt[..at].iter().any(|other| other.name == service.name) {
+                let problem = format!("\"{}\" is there twice; give each service a name of its own", service.name);
+                return Err(self.entry_fault("extjwt", at, &problem));
+            }
+        }
         for (at, gateway) in self.webirc.iter().enumerate() {
             if gateway.from.is_empty() {
                 let problem = "this gateway has no address; give those that it may come from in from";
@@ -528,6 +552,22 @@ impl Config {
             chathistory_limit: self.history.chathistory_limit,
             edit_window: self.history.edit_window,
             autoreplay_limit: self.history.autoreplay_limit,
+            icon: self.server.icon.as_str().into(),
+            emoji: self.server.emoji.as_str().into(),
+            extjwt: (self.extjwt.iter())
+                .map(|service| settings::JwtService {
+                    name: service.name.as_str().into(),
+                    secret: settings::Secret::new(&service.secret),
+                    seconds: service.seconds,
+                })
+                .collect(),
+            sts: self.tls.sts.then(|| settings::Sts {
+                port: self.tls.sts_port,
+                seconds: self.tls.sts_days * 24 * 3600,
+                preload: self.tls.sts_preload,
+                hosts: self.tls.sts_hosts.iter().map(|host| host.as_str().into()).collect(),
+            }),
+            playback_limit: self.history.playback_limit,
             wait_for_store: self.history.ack == Ack::Stored,
             relay_when_store_fails: self.history.when_store_fails == WhenStoreFails::Relay,
             registration: self.accounts.registration,
@@ -746,6 +786,7 @@ impl Default for Config {
             multiline: MultilineSection::default(),
             client_tags: ClientTagsSection::default(),
             webirc: Vec::new(),
+            extjwt: Vec::new(),
             log: LogSection::default(),
             oper_class: Vec::new(),
             oper: Vec::new(),
@@ -862,13 +903,13 @@ mod tests {
     use ircv3::sasl::scram::Hash;
 
     use super::{
-        BUILT_IN, Config, ListenOnSection, OperClassSection, OperSection, ThrottleNetworkSection, WebIrcSection,
-        greeting, key,
+        BUILT_IN, Config, ExtJwtSection, ListenOnSection, OperClassSection, OperSection, ThrottleNetworkSection,
+        WebIrcSection, greeting, key,
     };
     use crate::accounts;
     use crate::net::Address;
     use crate::server::event::Peer;
-    use crate::server::settings::Settings;
+    use crate::server::settings::{JwtService, Secret, Settings, Sts};
 
     fn parse(text: &str) -> Config {
         Config::parse(text, "roost.toml").unwrap()
@@ -917,6 +958,7 @@ mod tests {
         let mut config = Config { oper: vec![OperSection::default()], ..Config::default() };
         config.oper_class.push(OperClassSection::default());
         config.webirc.push(WebIrcSection::default());
+        config.extjwt.push(ExtJwtSection::default());
         config.listen.on.push(ListenOnSection::default());
         config.throttle.network.push(ThrottleNetworkSection::default());
         paths(&config.tree(), "", &mut found);
@@ -1006,11 +1048,24 @@ mod tests {
             description = "Ours"
             services = "services.example.org"
             admin = ["Alice"]
+            icon = "https://example.org/icon.png"
+            emoji = "https://example.org/emoji.json"
+            [tls]
+            sts = true
+            sts_port = 7000
+            sts_days = 1
+            sts_preload = true
+            sts_hosts = ["irc.example.org"]
+            [[extjwt]]
+            name = "forum"
+            secret = "a secret of thirty-two bytes, or more"
+            seconds = 60
             [history]
             enabled = false
             chathistory_limit = 7
             edit_window = 60
             autoreplay_limit = 0
+            playback_limit = 5
             ack = "relayed"
             when_store_fails = "relay"
             [accounts]
@@ -1049,6 +1104,14 @@ mod tests {
             rejoin_on_host_change: true,
             motd: settings.motd.clone(),
             admin: vec!["Alice".into()],
+            icon: "https://example.org/icon.png".into(),
+            emoji: "https://example.org/emoji.json".into(),
+            extjwt: vec![JwtService {
+                name: "forum".into(),
+                secret: Secret::new("a secret of thirty-two bytes, or more"),
+                seconds: 60,
+            }],
+            sts: Some(Sts { port: 7000, seconds: 86_400, preload: true, hosts: vec!["irc.example.org".into()] }),
             password: None,
             registration_ms: 5000,
             ping_ms: 6000,
@@ -1058,6 +1121,7 @@ mod tests {
             chathistory_limit: 7,
             edit_window: 60,
             autoreplay_limit: 0,
+            playback_limit: 5,
             wait_for_store: false,
             relay_when_store_fails: true,
             registration: false,
@@ -1136,6 +1200,15 @@ mod tests {
                 "[[throttle.network]]\nfrom = [\"tor\"]",
                 "roost.toml:2: throttle.network.0.from: \"tor\" is not a host; give letters, digits and - with a dot, at \
                  most 63 bytes, such as \"tor-network.onion\"",
+            ),
+            (
+                "[[extjwt]]\nname = \"forum\"",
+                "roost.toml:2: extjwt.0.name: this service has no secret; give it the one that its page knows",
+            ),
+            (
+                "[[extjwt]]\nsecret = \"short\"",
+                "roost.toml:2: extjwt.0.secret: the secret has 5 bytes; give at least 32, such as those of openssl rand \
+                 -base64 32",
             ),
             (
                 "[[webirc]]\nfrom = [\"192.0.2.7\"]",
@@ -1335,6 +1408,7 @@ mod tests {
             websocket: false,
             certfp: None,
             bindings: ircv3::sasl::scram::ChannelBindings::default(),
+            sni: None,
             host: host.map(Into::into),
         };
         let connections = |ip, host| throttle.limits(&peer(ip, host)).map(|limits| limits.connections);

@@ -31,7 +31,7 @@ capabilities! {
     /// <https://ircv3.net/specs/extensions/message-tags>
     MessageTags = ["message-tags"];
     /// <https://ircv3.net/specs/extensions/server-time>
-    ServerTime = ["server-time"];
+    ServerTime = ["server-time", "znc.in/server-time-iso"];
     /// <https://ircv3.net/specs/extensions/batch>
     Batch = ["batch"];
     /// <https://ircv3.net/specs/extensions/multi-prefix>
@@ -91,14 +91,31 @@ capabilities! {
     /// The name of a message of one's own for clients without `echo-message`, as ZNC has it
     /// (<https://wiki.znc.in/Query_buffers>).
     SelfMessage = ["znc.in/self-message"];
+    /// <https://wiki.znc.in/Playback>
+    Playback = ["znc.in/playback"];
+    /// <https://github.com/ircv3/ircv3-specifications/pull/603>
+    Whoami = ["draft/whoami"];
+    /// <https://github.com/ircv3/ircv3-specifications/pull/520>
+    SaslIr = ["draft/sasl-ir"];
+    /// <https://ircv3.net/specs/extensions/extended-isupport>
+    ExtendedIsupport = ["draft/extended-isupport"];
+    /// <https://github.com/ircv3/ircv3-specifications/pull/484>
+    NamedModes = ["draft/named-modes"];
     /// <https://ircv3.net/specs/extensions/account-registration>
     AccountRegistration = ["draft/account-registration"];
+    /// <https://ircv3.net/specs/extensions/sts>: it informs, and is never requested.
+    Sts = ["sts"];
 }
 
 impl Cap {
     /// The feature that a client means by `name`; names are case-sensitive.
     pub fn by_name(name: &str) -> Option<Cap> {
         Cap::ALL.iter().copied().find(|cap| cap.names().contains(&name))
+    }
+
+    /// Whether it only tells something by its value, so that clients cannot ask for it.
+    pub const fn only_informs(self) -> bool {
+        matches!(self, Cap::Sts)
     }
 
     const fn bit(self) -> u64 {
@@ -208,7 +225,7 @@ mod tests {
                 assert_eq!(Cap::by_name(name), Some(*cap));
             }
         }
-        assert_eq!((Cap::by_name("SASL"), Cap::by_name(""), Cap::by_name("sts")), (None, None, None));
+        assert_eq!((Cap::by_name("SASL"), Cap::by_name(""), Cap::by_name("tls")), (None, None, None));
     }
 
     #[test]

@@ -56,9 +56,26 @@ pub fn lines<T: AsRef<str>>(tokens: &[T], server: &str, longest_nick: usize) -> 
     lines
 }
 
+/// The tokens that tell a client who knows `old` of `new`: what is new or has another value, and `-NAME` for
+/// what is gone.
+pub fn changes(old: &[String], new: &[String]) -> Vec<String> {
+    let name = |token: &String| token.split('=').next().unwrap_or_default().to_owned();
+    let gone = old.iter().map(name).filter(|was| !new.iter().any(|token| name(token) == *was));
+    let other = new.iter().filter(|token| !old.contains(token)).cloned();
+    other.chain(gone.map(|name| format!("-{name}"))).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{TEXT, TOKENS_A_LINE, escape, lines, token};
+    use super::{TEXT, TOKENS_A_LINE, changes, escape, lines, token};
+
+    #[test]
+    fn changes_lead_from_the_old_tokens_to_the_new() {
+        let tokens = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let (old, new) = (tokens("A=1 B=2 WHOX C"), tokens("A=1 B=3 WHOX D=4"));
+        assert_eq!(changes(&old, &new), ["B=3", "D=4", "-C"]);
+        assert!(changes(&new, &new).is_empty());
+    }
 
     #[test]
     fn values_are_escaped() {

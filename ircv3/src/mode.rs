@@ -27,6 +27,8 @@ pub struct ChannelMode {
     pub letter: char,
     /// When it takes a parameter.
     pub kind: Kind,
+    /// Its name in PROP (<https://github.com/ircv3/ircv3-specifications/pull/484>).
+    pub prop: &'static str,
     /// Its name, as in Modern IRC.
     pub name: &'static str,
 }
@@ -36,6 +38,8 @@ pub struct ChannelMode {
 pub struct UserMode {
     /// The letter in MODE.
     pub letter: char,
+    /// Its name in PROP.
+    pub prop: &'static str,
     /// Its name.
     pub name: &'static str,
     /// Whether the user may set it; others are the server's to set, such as `o` by OPER.
@@ -45,62 +49,62 @@ pub struct UserMode {
 }
 
 macro_rules! channel_modes {
-    ($($letter:literal $kind:ident $name:literal)+) => {
+    ($($letter:literal $kind:ident $prop:literal $name:literal)+) => {
         /// Channel modes other than ranks.
         pub const CHANNEL_MODES: &[ChannelMode] =
-            &[$(ChannelMode { letter: $letter, kind: Kind::$kind, name: $name },)+];
+            &[$(ChannelMode { letter: $letter, kind: Kind::$kind, prop: $prop, name: $name },)+];
     };
 }
 
 channel_modes! {
-    'b' List "ban"
-    'e' List "ban exception"
-    'I' List "invite exception"
-    'k' Setting "key"
-    'f' SettingToSet "forward"
-    'l' SettingToSet "client limit"
-    'C' Flag "no CTCP"
-    'c' Flag "no formatting"
-    'D' Flag "delayed join"
-    'd' Flag "members who have not been shown yet"
-    'E' Flag "roleplaying"
-    'i' Flag "invite-only"
-    'm' Flag "moderated"
-    'M' Flag "registered users speak"
-    'N' Flag "no nick changes"
-    'n' Flag "no external messages"
-    'P' Flag "permanent"
-    'R' Flag "registered users only"
-    'r' Flag "registered channel"
-    'S' Flag "formatting stripped"
-    's' Flag "secret"
-    't' Flag "protected topic"
-    'U' Flag "op-moderated"
-    'u' Flag "auditorium"
-    'z' Flag "secure connections only"
+    'b' List "ban" "ban"
+    'e' List "banex" "ban exception"
+    'I' List "invex" "invite exception"
+    'k' Setting "key" "key"
+    'f' SettingToSet "roost/forward" "forward"
+    'l' SettingToSet "limit" "client limit"
+    'C' Flag "noctcp" "no CTCP"
+    'c' Flag "roost/noformatting" "no formatting"
+    'D' Flag "roost/delayedjoin" "delayed join"
+    'd' Flag "roost/unshown" "members who have not been shown yet"
+    'E' Flag "roost/roleplaying" "roleplaying"
+    'i' Flag "inviteonly" "invite-only"
+    'm' Flag "moderated" "moderated"
+    'M' Flag "roost/registeredspeak" "registered users speak"
+    'N' Flag "roost/nonick" "no nick changes"
+    'n' Flag "noextmsg" "no external messages"
+    'P' Flag "permanent" "permanent"
+    'R' Flag "regonly" "registered users only"
+    'r' Flag "roost/registered" "registered channel"
+    'S' Flag "roost/stripformatting" "formatting stripped"
+    's' Flag "secret" "secret"
+    't' Flag "topiclock" "protected topic"
+    'U' Flag "roost/opmoderated" "op-moderated"
+    'u' Flag "roost/auditorium" "auditorium"
+    'z' Flag "secureonly" "secure connections only"
 }
 
 macro_rules! user_modes {
-    ($($letter:literal $set:ident $unset:ident $name:literal)+) => {
+    ($($letter:literal $set:ident $unset:ident $prop:literal $name:literal)+) => {
         /// User modes.
         pub const USER_MODES: &[UserMode] =
-            &[$(UserMode { letter: $letter, name: $name, settable: $set, unsettable: $unset },)+];
+            &[$(UserMode { letter: $letter, prop: $prop, name: $name, settable: $set, unsettable: $unset },)+];
     };
 }
 
-// letter, may the user set it, may the user unset it, name
+// letter, may the user set it, may the user unset it, name in PROP, name
 user_modes! {
-    'B' true true "bot"
-    'D' true true "deaf: no messages of channels"
-    'g' true true "messages from accepted users only"
-    'i' true true "invisible"
-    'o' false true "operator"
-    'p' true true "channels hidden"
-    'R' true true "messages from registered users only"
-    's' true true "server notices"
-    'T' true true "no CTCP"
-    'w' true true "wallops"
-    'Z' false false "secure connection"
+    'B' true true "bot" "bot"
+    'D' true true "roost/deaf" "deaf: no messages of channels"
+    'g' true true "roost/callerid" "messages from accepted users only"
+    'i' true true "invisible" "invisible"
+    'o' false true "oper" "operator"
+    'p' true true "hidechans" "channels hidden"
+    'R' true true "roost/regonly" "messages from registered users only"
+    's' true true "snomask" "server notices"
+    'T' true true "roost/noctcp" "no CTCP"
+    'w' true true "wallops" "wallops"
+    'Z' false false "roost/secure" "secure connection"
 }
 
 /// A rank in a channel, lowest first, so that `>` is "may do more".
@@ -141,6 +145,17 @@ impl Rank {
             Rank::Op => '@',
             Rank::Halfop => '%',
             Rank::Voice => '+',
+        }
+    }
+
+    /// The name in PROP.
+    pub const fn prop(self) -> &'static str {
+        match self {
+            Rank::Founder => "owner",
+            Rank::Admin => "admin",
+            Rank::Op => "op",
+            Rank::Halfop => "halfop",
+            Rank::Voice => "voice",
         }
     }
 
@@ -341,22 +356,126 @@ pub fn encode_user_modes(changes: &[ModeChange<'_>]) -> String {
 /// As [`encode`], over as many lines as it takes for none to be longer than `most_bytes` or to have
 /// more than `most_params` parameters. A single change that is longer stands alone.
 pub fn encode_lines(changes: &[ModeChange<'_>], most_bytes: usize, most_params: usize) -> Vec<String> {
+    line_changes(changes, most_bytes, most_params).into_iter().map(encode).collect()
+}
+
+/// The changes of each line of [`encode_lines`].
+pub fn line_changes<'a, 'b>(
+    changes: &'a [ModeChange<'b>],
+    most_bytes: usize,
+    most_params: usize,
+) -> Vec<&'a [ModeChange<'b>]> {
     let mut lines = Vec::new();
-    let mut line = Line::default();
-    for change in changes {
+    let (mut line, mut first) = (Line::default(), 0);
+    for (at, change) in changes.iter().enumerate() {
         let mut longer = line.clone();
         longer.push(change);
-        if !line.modes.is_empty() && (longer.len() > most_bytes || longer.count > most_params) {
-            lines.push(std::mem::take(&mut line).finish());
+        if at > first && (longer.len() > most_bytes || longer.count > most_params) {
+            lines.push(&changes[first..at]);
+            (line, first) = (Line::default(), at);
             line.push(change);
         } else {
             line = longer;
         }
     }
-    if !line.modes.is_empty() {
-        lines.push(line.finish());
+    if first < changes.len() {
+        lines.push(&changes[first..]);
     }
     lines
+}
+
+/// The name of a channel mode in PROP.
+pub fn channel_prop(letter: char) -> Option<&'static str> {
+    let rank = Rank::by_letter(letter).map(Rank::prop);
+    rank.or_else(|| CHANNEL_MODES.iter().find(|mode| mode.letter == letter).map(|mode| mode.prop))
+}
+
+/// The name of a user mode in PROP.
+pub fn user_prop(letter: char) -> Option<&'static str> {
+    user_mode(letter).map(|mode| mode.prop)
+}
+
+/// The channel mode of this name in PROP.
+pub fn channel_letter(prop: &str) -> Option<char> {
+    let rank = Rank::ALL.iter().find(|rank| rank.prop() == prop).map(|rank| rank.letter());
+    rank.or_else(|| CHANNEL_MODES.iter().find(|mode| mode.prop == prop).map(|mode| mode.letter))
+}
+
+/// The user mode of this name in PROP.
+pub fn user_letter(prop: &str) -> Option<char> {
+    USER_MODES.iter().find(|mode| mode.prop == prop).map(|mode| mode.letter)
+}
+
+/// An item of PROP, as a client sends it: `+key=value`, `-topiclock`; without a sign it asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Item<'a> {
+    /// `+` or `-`.
+    pub sign: Option<bool>,
+    /// The name.
+    pub name: &'a str,
+    /// The parameter.
+    pub param: Option<&'a str>,
+}
+
+impl<'a> Item<'a> {
+    /// Takes an item apart.
+    pub fn parse(text: &'a str) -> Item<'a> {
+        let (sign, rest) = match text.strip_prefix('+') {
+            Some(rest) => (Some(true), rest),
+            None => text.strip_prefix('-').map_or((None, text), |rest| (Some(false), rest)),
+        };
+        let (name, param) = rest.split_once('=').map_or((rest, None), |(name, param)| (name, Some(param)));
+        Item { sign, name, param }
+    }
+
+    /// The change of a channel that it asks for, if there is such a mode. A parameter that the mode does not
+    /// take is left out.
+    pub fn channel_change(&self) -> Option<ModeChange<'a>> {
+        let letter = channel_letter(self.name)?;
+        let add = self.sign.unwrap_or(true);
+        let param = self.param.filter(|_| takes_param(letter, add));
+        Some(ModeChange { add, letter, param })
+    }
+}
+
+/// A change of a channel as an item of PROP: `+key=value`.
+pub fn prop_item(change: &ModeChange<'_>) -> String {
+    let name = channel_prop(change.letter).unwrap_or_default();
+    let sign = if change.add { '+' } else { '-' };
+    match change.param.filter(|_| takes_param(change.letter, change.add)) {
+        Some(param) => format!("{sign}{name}={param}"),
+        None => format!("{sign}{name}"),
+    }
+}
+
+/// A change of a user as an item of PROP: `-invisible`.
+pub fn user_prop_item(change: &ModeChange<'_>) -> Option<String> {
+    Some(format!("{}{}", if change.add { '+' } else { '-' }, user_prop(change.letter)?))
+}
+
+/// What RPL_CHMODELIST (964) lists: `<type>:<name>=<letter>`.
+pub fn channel_list() -> Vec<String> {
+    let ranks = Rank::ALL.iter().map(|rank| format!("5:{}={}", rank.prop(), rank.letter()));
+    let others = CHANNEL_MODES.iter().map(|mode| {
+        let kind = match mode.kind {
+            Kind::List => 1,
+            Kind::Setting => 2,
+            Kind::SettingToSet => 3,
+            Kind::Flag => 4,
+            Kind::Prefix => 5,
+        };
+        format!("{kind}:{}={}", mode.prop, mode.letter)
+    });
+    ranks.chain(others).collect()
+}
+
+/// What RPL_UMODELIST (965) lists.
+pub fn user_list() -> Vec<String> {
+    // Of user modes, only the mask of server notices is a parameter.
+    USER_MODES
+        .iter()
+        .map(|mode| format!("{}:{}={}", if mode.letter == 's' { 3 } else { 4 }, mode.prop, mode.letter))
+        .collect()
 }
 
 #[derive(Clone, Default)]
@@ -395,9 +514,40 @@ mod tests {
     use std::collections::HashSet;
 
     use super::{
-        CHANNEL_MODES, ModeChange, Rank, Ranks, USER_MODES, chanmodes_token, encode, encode_lines, my_info,
-        parse_channel_modes, parse_user_modes, prefix_token,
+        CHANNEL_MODES, Item, ModeChange, Rank, Ranks, USER_MODES, chanmodes_token, channel_letter, channel_list,
+        channel_prop, encode, encode_lines, my_info, parse_channel_modes, parse_user_modes, prefix_token, prop_item,
+        user_letter, user_list, user_prop,
     };
+
+    #[test]
+    fn every_mode_has_one_name_in_prop_and_every_name_one_mode() {
+        let ranks = Rank::ALL.iter().map(|rank| rank.letter());
+        let letters: Vec<char> = CHANNEL_MODES.iter().map(|mode| mode.letter).chain(ranks).collect();
+        for letter in &letters {
+            let name = channel_prop(*letter).expect("a name");
+            assert_eq!(channel_letter(name), Some(*letter));
+            let words = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '/';
+            assert!(name.chars().all(words), "{name}");
+        }
+        for mode in USER_MODES {
+            assert_eq!(user_letter(user_prop(mode.letter).expect("a name")), Some(mode.letter));
+        }
+        assert_eq!((channel_list().len(), user_list().len()), (letters.len(), USER_MODES.len()));
+        assert!(channel_list().contains(&"5:op=o".to_owned()) && channel_list().contains(&"1:ban=b".to_owned()));
+        assert_eq!((channel_letter("o"), channel_letter(""), user_letter("op")), (None, None, None));
+    }
+
+    #[test]
+    fn items_of_prop_are_changes_and_back() {
+        for text in ["+key=a=b", "-topiclock", "+ban=*!*@host", "-limit"] {
+            let change = Item::parse(text).channel_change().expect("a mode");
+            assert_eq!(prop_item(&change), text);
+        }
+        let superfluous = Item::parse("+topiclock=x").channel_change().expect("a mode");
+        assert_eq!(prop_item(&superfluous), "+topiclock", "a parameter without meaning is left out");
+        assert_eq!(Item::parse("ban"), Item { sign: None, name: "ban", param: None });
+        assert_eq!(Item::parse("+nosuch").channel_change(), None);
+    }
 
     fn change(add: bool, letter: char, param: Option<&str>) -> ModeChange<'_> {
         ModeChange { add, letter, param }

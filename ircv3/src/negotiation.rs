@@ -94,7 +94,7 @@ impl Negotiation {
         let current = version.and_then(parse_version).unwrap_or(301);
         self.newest = self.newest.max(current);
         let modern = current >= VERSION_302;
-        let names = preferred_first().filter(|(cap, _)| offered.has(*cap));
+        let names = preferred_first().filter(|(cap, _)| offered.has(*cap) && (modern || !cap.only_informs()));
         let words = names.map(|(cap, name)| match value(cap).filter(|value| modern && !value.is_empty()) {
             Some(value) => format!("{name}={value}"),
             None => name.to_owned(),
@@ -117,7 +117,7 @@ impl Negotiation {
             let Some((at, cap)) = place_of(name) else { return Answer::Nak(refused(list, room)) };
             // From 302 on cap-notify cannot be switched off.
             let stuck = cap == Cap::CapNotify && self.newest >= VERSION_302;
-            if (add && !offered.has(cap)) || (!add && stuck) {
+            if (add && !offered.has(cap)) || (!add && stuck) || cap.only_informs() {
                 return Answer::Nak(refused(list, room));
             }
             names.set(at, add);

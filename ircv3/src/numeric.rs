@@ -303,6 +303,12 @@ numerics! {
         RPL_METADATAUNSUBOK = 771,
         RPL_METADATASUBS = 772,
         RPL_METADATASYNCLATER = 774,
+        RPL_ENDOFPROPLIST = 960,
+        RPL_PROPLIST = 961,
+        RPL_ENDOFLISTPROPLIST = 962,
+        RPL_LISTPROPLIST = 963,
+        RPL_CHMODELIST = 964,
+        RPL_UMODELIST = 965,
     }
 }
 
@@ -526,7 +532,7 @@ mod tests {
         908 RPL_SASLMECHS\n";
 
     /// Numerics that the registry has not: 396 has this name in ircu and UnrealIRCd, 573 in Ergo, the others
-    /// are those of draft/metadata-2.
+    /// are those of draft/metadata-2 and draft/named-modes.
     const DRAFTS: &str = "\
         396 RPL_HOSTHIDDEN\n\
         573 ERR_CANNOTSENDRP\n\
@@ -534,7 +540,13 @@ mod tests {
         770 RPL_METADATASUBOK\n\
         771 RPL_METADATAUNSUBOK\n\
         772 RPL_METADATASUBS\n\
-        774 RPL_METADATASYNCLATER";
+        774 RPL_METADATASYNCLATER\n\
+        960 RPL_ENDOFPROPLIST\n\
+        961 RPL_PROPLIST\n\
+        962 RPL_ENDOFLISTPROPLIST\n\
+        963 RPL_LISTPROPLIST\n\
+        964 RPL_CHMODELIST\n\
+        965 RPL_UMODELIST";
 
     #[test]
     fn every_numeric_of_the_table_is_known_elsewhere_by_its_name() {

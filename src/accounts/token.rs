@@ -8,7 +8,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 
 /// The shortest secret of HS256 (RFC 7518, section 3.2).
-const LEAST_SECRET: usize = 32;
+pub const LEAST_SECRET: usize = 32;
 
 /// What a token must be like to log in.
 pub struct Tokens {

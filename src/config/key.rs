@@ -7,6 +7,7 @@ use ircv3::webirc::fingerprint;
 use toml::Value;
 
 use crate::accounts;
+use crate::accounts::token::LEAST_SECRET;
 use crate::limits;
 use crate::net::Address;
 use crate::server::notice::SNOMASKS;
@@ -64,6 +65,8 @@ pub(super) const KEYS: &[Key] = &[
     reload("server.description", Kind::Text(line)),
     reload("server.services", Kind::Text(services_name)),
     reload("server.admin", Kind::List(line)),
+    reload("server.icon", Kind::Text(url)),
+    reload("server.emoji", Kind::Text(url)),
     start("server.workers", Kind::Integer(0, 256)),
     start("listen.plain", Kind::List(address)),
     start("listen.tls", Kind::List(address)),
@@ -79,12 +82,18 @@ pub(super) const KEYS: &[Key] = &[
     start("listen.on.host", Kind::Text(host)),
     start("tls.certificate", Kind::Text(anything)),
     start("tls.key", Kind::Text(anything)),
+    reload("tls.sts", Kind::Bool),
+    reload("tls.sts_port", Kind::Integer(1, 65_535)),
+    reload("tls.sts_days", Kind::Integer(0, 3650)),
+    reload("tls.sts_preload", Kind::Bool),
+    reload("tls.sts_hosts", Kind::List(server_name)),
     start("store.url", Kind::Text(store_url)),
     start("store.sync", Kind::Choice(&["full", "normal"])),
     reload("history.enabled", Kind::Bool),
     reload("history.chathistory_limit", Kind::Integer(1, 10_000)),
     reload("history.edit_window", Kind::Integer(0, 31_536_000)),
     reload("history.autoreplay_limit", Kind::Integer(0, 10_000)),
+    reload("history.playback_limit", Kind::Integer(1, 10_000)),
     reload("history.ack", Kind::Choice(&["stored", "relayed"])),
     reload("history.when_store_fails", Kind::Choice(&["refuse", "relay"])),
     reload("accounts.registration", Kind::Bool),
@@ -128,6 +137,9 @@ pub(super) const KEYS: &[Key] = &[
     reload("throttle.network.login_failures_per_minute", Kind::Integer(0, 1_000_000)),
     reload("throttle.network.registrations_per_hour", Kind::Integer(0, 1_000_000)),
     reload("client_tags.deny", Kind::List(client_tag)),
+    reload("extjwt.name", Kind::Text(anything)),
+    reload("extjwt.secret", Kind::Text(secret)),
+    reload("extjwt.seconds", Kind::Integer(1, 86_400)),
     reload("webirc.from", Kind::List(network)),
     reload("webirc.password", Kind::Password { optional: true }),
     reload("webirc.certificate", Kind::Text(certificate)),
@@ -146,6 +158,7 @@ pub(super) const KEYS: &[Key] = &[
 pub(super) const LISTS: &[List] = &[
     List { path: "listen.on", entries: "listeners", example: r#"[{address = "unix:/run/roost.sock"}]"# },
     List { path: "throttle.network", entries: "networks", example: r#"[{from = ["10.0.0.0/8"], connections = 500}]"# },
+    List { path: "extjwt", entries: "services", example: r#"[{name = "forum.example.org", secret = "…"}]"# },
     List { path: "webirc", entries: "gateways", example: r#"[{from = ["192.0.2.7"], password = "…"}]"# },
     List { path: "oper_class", entries: "classes", example: r#"[{name = "helper", rights = ["kill"]}]"# },
     List { path: "oper", entries: "operators", example: r#"[{name = "alice", password = "…"}]"# },
@@ -290,6 +303,29 @@ fn anything(text: &str) -> Result<(), String> {
 
 fn directory(text: &str) -> Result<(), String> {
     if text.is_empty() { Err("\"\" is not a directory; give one such as \"data\"".to_owned()) } else { anything(text) }
+}
+
+/// A secret that signs; nothing of it is in a message.
+fn secret(text: &str) -> Result<(), String> {
+    match text.len() {
+        LEAST_SECRET.. => Ok(()),
+        bytes => Err(format!(
+            "the secret has {bytes} bytes; give at least {LEAST_SECRET}, such as those of openssl rand -base64 32"
+        )),
+    }
+}
+
+/// Nothing, or a URL that clients fetch.
+fn url(text: &str) -> Result<(), String> {
+    let rest = text.strip_prefix("https://").unwrap_or_default();
+    let plain = text.bytes().all(|byte| byte.is_ascii_graphic()) && text.len() <= 300;
+    if text.is_empty() || (!rest.is_empty() && !rest.starts_with('/') && plain) {
+        Ok(())
+    } else {
+        Err(format!(
+            "{text:?} is not the URL of a file; give one such as \"https://example.org/icon.png\", at most 300 bytes"
+        ))
+    }
 }
 
 fn server_name(text: &str) -> Result<(), String> {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ircv3::CapSet;
-use ircv3::sasl::scram::ChannelBindings;
 
 use crate::net::flood::Bucket;
 use crate::net::line::LineCodec;
@@ -103,21 +102,12 @@ impl Transport {
         Ok(())
     }
 
-    /// SHA-256 of the client's certificate.
-    pub fn certfp(&self) -> Option<Box<str>> {
+    /// What carries lines or messages, once the handshakes are done.
+    pub fn link(&self) -> Option<&Link> {
         match self {
-            Transport::Lines(link) => link.certfp(),
-            Transport::WebSocket(socket) => socket.link().certfp(),
+            Transport::Lines(link) => Some(link),
+            Transport::WebSocket(socket) => Some(socket.link()),
             _ => None,
-        }
-    }
-
-    /// What the TLS connection can be told by.
-    pub fn bindings(&self) -> ChannelBindings {
-        match self {
-            Transport::Lines(link) => link.bindings(),
-            Transport::WebSocket(socket) => socket.link().bindings(),
-            _ => ChannelBindings::default(),
         }
     }
 

@@ -226,6 +226,12 @@ impl Link {
         Some(hex(&Sha256::digest(certificate)))
     }
 
+    /// The name that the client asked for.
+    pub fn sni(&self) -> Option<Box<str>> {
+        let Link::Tls(tls) = self else { return None };
+        tls.tls.server_name().map(Box::from)
+    }
+
     /// What the TLS connection can be told by, once its handshake is done.
     pub fn bindings(&self) -> ChannelBindings {
         let Link::Tls(tls) = self else { return ChannelBindings::default() };

@@ -217,6 +217,7 @@ impl Worker {
             websocket: wire.websocket.is_some(),
             certfp: None,
             bindings: ChannelBindings::default(),
+            sni: None,
             host: wire.host.clone(),
         };
         let in_any = |networks: &[Cidr]| networks.iter().any(|network| network.contains(peer.ip));
@@ -296,10 +297,12 @@ impl Worker {
         match connection.transport.handshake(connection.peer.as_deref_mut()) {
             Ok(()) => {
                 connection.phase = Phase::Open;
-                let (certfp, bindings) = (connection.transport.certfp(), connection.transport.bindings());
                 if let Some(mut peer) = connection.peer.take() {
-                    peer.certfp = certfp.or(peer.certfp);
-                    peer.bindings = bindings;
+                    if let Some(link) = connection.transport.link() {
+                        peer.certfp = link.certfp().or(peer.certfp);
+                        peer.bindings = link.bindings();
+                        peer.sni = link.sni();
+                    }
                     let id = self.id(slot);
                     self.events.push(Event::Opened(id, peer));
                 }

@@ -496,7 +496,9 @@ impl Server {
         there.forget_audience();
         let serial = there.serial;
         self.network.users[user].channels.push(channel);
-        self.network.users[user].invites.retain(|(invited, _)| *invited != serial);
+        if let Some(contacts) = &mut self.network.users[user].contacts {
+            contacts.invites.retain(|(invited, _)| *invited != serial);
+        }
         self.keep_presence(user);
     }
 

@@ -59,6 +59,8 @@ pub struct Peer {
     pub certfp: Option<Box<str>>,
     /// What the TLS connection can be told by, where its other end is the client itself.
     pub bindings: ChannelBindings,
+    /// The name that the client asked for when it began TLS (SNI).
+    pub sni: Option<Box<str>>,
     /// What is shown and counted in place of the address, for everyone who comes by the same way
     /// (`host` of a listener, such as one for Tor).
     pub host: Option<Arc<str>>,

@@ -653,8 +653,10 @@ impl Server {
     fn reload(&mut self, settings: Arc<Settings>) {
         let old = std::mem::replace(&mut self.settings, settings);
         command::oper::reloaded(self);
-        self.isupport = Arc::new(registration::isupport(&self.settings, self.network.casemapping));
+        let tokens = Arc::new(registration::isupport(&self.settings, self.network.casemapping));
+        let known = std::mem::replace(&mut self.isupport, tokens);
         command::cap::reloaded(self, &old);
+        command::info::reloaded(self, &known);
         self.log(false, "the configuration was read again".into());
     }
 

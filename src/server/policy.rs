@@ -57,7 +57,7 @@ pub fn may_join(
     if channel.modes.has('z') && !there.secure {
         return Err(JoinRefused::NotSecure);
     }
-    if there.invites.iter().any(|(invited, until)| *invited == channel.serial && *until > now) {
+    if there.invites().iter().any(|(invited, until)| *invited == channel.serial && *until > now) {
         return Ok(());
     }
     if channel.modes.has('R') && there.account.is_none() {
@@ -382,7 +382,7 @@ mod tests {
         asked.ask(bob, "JOIN #garden,#secret,#hall,#own");
         let id = asked.id("bob");
         let user = &mut asked.server.network.users[id];
-        user.certfps.push("ab12cd".into());
+        user.certfps = Box::new(["ab12cd".into()]);
         user.realname = "Bob  the [x]".into();
         for (entry, fits) in [
             ("bob", true),

@@ -18,7 +18,7 @@ use crate::server::network::UserId;
 use crate::server::notice::About;
 use crate::server::policy;
 use crate::server::record::{AccountId, Kind, Record, SeenRow, Seq};
-use crate::server::session::{Registration, Session};
+use crate::server::session::Session;
 use crate::server::settings::{Limits, Settings};
 use crate::server::throttle::{Origin, Tried};
 use crate::server::user::{Letters, User, source};
@@ -51,6 +51,7 @@ pub fn isupport(settings: &Settings, casemapping: Casemapping) -> Vec<String> {
         format!("KICKLEN={}", limits::KICK_LEN),
         "KNOCK".into(),
         format!("MAXLIST=Ibe:{}", settings.list_entries),
+        format!("MAXMODES={}", limits::MODES),
         format!("MODES={}", limits::MODES),
         format!("MONITOR={}", limits::MONITORED),
         "MSGREFTYPES=msgid,timestamp".into(),
@@ -59,6 +60,10 @@ pub fn isupport(settings: &Settings, casemapping: Casemapping) -> Vec<String> {
         format!("NICKLEN={}", limits::NICK_LEN),
         format!("PREFIX={}", ircv3::mode::prefix_token()),
         "SAFELIST".into(),
+        // Whoever sends too fast is read more slowly, and never disconnected for it
+        // (<https://github.com/ircv3/ircv3-specifications/pull/556>).
+        "SAFERATE".into(),
+        "soju.im/SAFERATE".into(),
         format!("SILENCE={}", limits::SILENCED),
         "STATUSMSG=~&@%+".into(),
         format!(
@@ -70,9 +75,14 @@ pub fn isupport(settings: &Settings, casemapping: Casemapping) -> Vec<String> {
         "UTF8ONLY".into(),
         "WHOX".into(),
     ];
+    if !settings.extjwt.is_empty() {
+        tokens.push("EXTJWT=1".into());
+    }
     if settings.history {
         tokens.push(format!("CHATHISTORY={}", settings.chathistory_limit));
     }
+    let urls = [("draft/ICON", &settings.icon), ("draft/EMOJI", &settings.emoji)];
+    tokens.extend(urls.iter().filter(|(_, url)| !url.is_empty()).map(|(name, url)| ircv3::isupport::token(name, url)));
     if !settings.client_tag_deny.is_empty() {
         tokens.push(format!("CLIENTTAGDENY={}", settings.client_tag_deny.join(",")));
     }
@@ -84,37 +94,8 @@ impl Server {
         let serial = self.next_serial;
         self.next_serial += 1;
         let now = self.now.mono_ms;
-        self.put_session(Session {
-            conn,
-            serial,
-            peer,
-            user: None,
-            account: None,
-            account_name: None,
-            device: "".into(),
-            caps: CapSet::EMPTY,
-            negotiation: Box::default(),
-            registration: Some(Box::new(Registration::default())),
-            sasl: None,
-            composing: None,
-            parked: std::collections::VecDeque::new(),
-            paused: false,
-            waiting: None,
-            bulk: None,
-            replay_after: None,
-            guest_markers: Vec::new(),
-            subscriptions: None,
-            away: None,
-            monitored: Vec::new(),
-            replayed: Vec::new(),
-            opened: now,
-            heard: now,
-            heard_seq: self.last_seq,
-            pinged: false,
-            sees_quit: false,
-            closing: false,
-            batches: 0,
-        });
+        let session = Session::new(conn, serial, peer, now, self.last_seq);
+        self.put_session(session);
         self.unregistered += 1;
         self.timers.look(now + self.settings.registration_ms, conn, serial);
         self.came(conn);
@@ -310,7 +291,6 @@ impl Server {
             modes,
             channels: SmallVec::new(),
             sessions: SmallVec::from_elem(ctx.conn, 1),
-            invites: Vec::new(),
             contacts: None,
             certfps,
             signon: self.clock / 1000,
@@ -398,6 +378,8 @@ impl Server {
         let middles = [server, VERSION, &user_modes, &channel_modes, &with_parameter];
         ctx.reply.numeric(Numeric::RPL_MYINFO, &middles, None);
         command::info::isupport(self, ctx);
+        command::prop::on_welcome(self, ctx);
+        command::setname::on_welcome(self, ctx, user);
         command::metadata::on_welcome(self, ctx, user);
         command::persistence::on_welcome(self, ctx);
         command::info::lusers(self, ctx);

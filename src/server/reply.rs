@@ -217,11 +217,13 @@ impl Reply {
         frame.render(variant, OwnTags::default(), &mut self.lines);
         if self.label.is_some() || self.stream != Stream::Whole {
             self.starts.push(start);
+            let lines = &self.lines[start..self.lines.len() - 1];
+            let mut others = lines.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| start + at + 1);
             if frame.is_batch(variant) {
                 // Its end is in the outer batch, too, if there is one.
-                let lines = &self.lines[start..self.lines.len() - 1];
-                let end = lines.iter().rposition(|byte| *byte == b'\n').map_or(start, |at| start + at + 1);
-                self.batch_ends.push(end);
+                self.batch_ends.push(others.next_back().unwrap_or(start));
+            } else {
+                self.starts.extend(others);
             }
         }
         true

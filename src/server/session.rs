@@ -11,6 +11,7 @@ use crate::server::command::authenticate::Exchange;
 use crate::server::command::batch::Open;
 use crate::server::command::bulk::Bulk;
 use crate::server::command::monitor::Target;
+use crate::server::command::playback::Wish;
 use crate::server::event::{BadLine, ConnId, Peer};
 use crate::server::network::UserId;
 use crate::server::record::{AccountId, ConversationId, Seq};
@@ -58,6 +59,30 @@ pub struct Registration {
     pub lines: u32,
 }
 
+/// What most connections never have, so that they do not pay for its place.
+#[derive(Debug, Default)]
+pub struct Particulars {
+    /// Read markers of a connection that is not logged in, by the conversation's key.
+    pub guest_markers: Vec<(Box<str>, u64)>,
+    /// The keys that it wants to be told of (METADATA SUB); `None` before it ever said.
+    pub subscriptions: Option<Vec<Box<str>>>,
+    /// The nicks it asked about with MONITOR.
+    pub monitored: Vec<Target>,
+    /// The conversations that were replayed to it: none is twice.
+    pub replayed: Vec<ConversationId>,
+    /// What it asked `*playback` for.
+    pub playback: Option<Wish>,
+}
+
+/// Those of a connection that has none.
+static NO_PARTICULARS: Particulars = Particulars {
+    guest_markers: Vec::new(),
+    subscriptions: None,
+    monitored: Vec::new(),
+    replayed: Vec::new(),
+    playback: None,
+};
+
 /// One connection.
 #[derive(Debug)]
 pub struct Session {
@@ -95,16 +120,10 @@ pub struct Session {
     pub bulk: Option<Box<Bulk>>,
     /// What its replay at login starts after; `None` where nothing is to be replayed.
     pub replay_after: Option<Seq>,
-    /// Read markers of a connection that is not logged in, by the conversation's key.
-    pub guest_markers: Vec<(Box<str>, u64)>,
     /// Away on this connection, and why; `*` gives no reason.
     pub away: Option<Box<str>>,
-    /// The keys that it wants to be told of (METADATA SUB).
-    pub subscriptions: Option<Box<Vec<Box<str>>>>,
-    /// The nicks it asked about with MONITOR.
-    pub monitored: Vec<Target>,
-    /// The conversations that were replayed to it: none is twice.
-    pub replayed: Vec<ConversationId>,
+    /// What few connections have.
+    particulars: Option<Box<Particulars>>,
     /// When it was opened, on the monotonic clock.
     pub opened: u64,
     /// When it was last heard, on the monotonic clock.
@@ -122,6 +141,48 @@ pub struct Session {
 }
 
 impl Session {
+    /// A connection that has said nothing yet, opened at `now` on the monotonic clock, after change `seq`.
+    pub fn new(conn: ConnId, serial: u64, peer: Box<Peer>, now: u64, seq: Seq) -> Session {
+        Session {
+            conn,
+            serial,
+            peer,
+            user: None,
+            account: None,
+            account_name: None,
+            device: "".into(),
+            caps: CapSet::EMPTY,
+            negotiation: Box::default(),
+            registration: Some(Box::default()),
+            sasl: None,
+            composing: None,
+            parked: VecDeque::new(),
+            paused: false,
+            waiting: None,
+            bulk: None,
+            replay_after: None,
+            away: None,
+            particulars: None,
+            opened: now,
+            heard: now,
+            heard_seq: seq,
+            pinged: false,
+            sees_quit: false,
+            closing: false,
+            batches: 0,
+        }
+    }
+
+    /// What it has that most have not.
+    pub fn particulars(&self) -> &Particulars {
+        self.particulars.as_deref().unwrap_or(&NO_PARTICULARS)
+    }
+
+    /// The same, to be altered.
+    pub fn particulars_mut(&mut self) -> &mut Particulars {
+        self.particulars.get_or_insert_default()
+    }
+
     /// Whether later lines must wait.
     pub fn is_busy(&self) -> bool {
         self.waiting.is_some() || self.bulk.is_some()
@@ -129,7 +190,7 @@ impl Session {
 
     /// Whether it wants to be told of this key.
     pub fn is_subscribed(&self, key: &str) -> bool {
-        self.subscriptions.as_deref().is_some_and(|keys| keys.iter().any(|other| **other == *key))
+        self.particulars().subscriptions.as_deref().is_some_and(|keys| keys.iter().any(|other| **other == *key))
     }
 
     /// A reference for a batch, unique on this connection.

@@ -12,6 +12,59 @@ use crate::server::event::Peer;
 use crate::server::right::Rights;
 use crate::server::user::Letters;
 
+/// Whom EXTJWT makes statements for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwtService {
+    /// Its name; empty: whoever asks without a name.
+    pub name: Box<str>,
+    /// What the statements are signed with.
+    pub secret: Secret,
+    /// For how many seconds a statement holds.
+    pub seconds: u64,
+}
+
+/// What no log shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Box<str>);
+
+impl Secret {
+    /// Keeps it.
+    pub fn new(secret: &str) -> Secret {
+        Secret(secret.into())
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// Strict transport security (<https://ircv3.net/specs/extensions/sts>).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sts {
+    /// Where TLS is.
+    pub port: u16,
+    /// For how long clients are to come by TLS only.
+    pub seconds: u64,
+    /// Whether clients may have it in a list of their own.
+    pub preload: bool,
+    /// The names that it is about; empty: every name by which the server is reached.
+    pub hosts: Vec<Box<str>>,
+}
+
+impl Sts {
+    /// Whether it is about this name.
+    pub fn is_about(&self, name: &str) -> bool {
+        self.hosts.iter().any(|host| host.eq_ignore_ascii_case(name.trim_end_matches('.')))
+    }
+}
+
 /// Settings of the state machine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -47,6 +100,16 @@ pub struct Settings {
     pub edit_window: u32,
     /// Messages that are replayed to a client without chathistory, for each conversation.
     pub autoreplay_limit: u32,
+    /// Where the network's icon is (`draft/ICON`); may be empty.
+    pub icon: Box<str>,
+    /// Where the network's emoji are (`draft/EMOJI`); may be empty.
+    pub emoji: Box<str>,
+    /// Whom EXTJWT makes statements for.
+    pub extjwt: Vec<JwtService>,
+    /// Whether clients are told to come by TLS.
+    pub sts: Option<Sts>,
+    /// Messages of each conversation in one answer of `*playback`.
+    pub playback_limit: u32,
     /// Whether live messages wait for the store (`history.ack = "stored"`).
     pub wait_for_store: bool,
     /// Whether messages pass while the store fails (`relay`) or are refused (`refuse`).
@@ -207,6 +270,11 @@ impl Default for Settings {
             chathistory_limit: 1000,
             edit_window: 3600,
             autoreplay_limit: 500,
+            icon: Box::default(),
+            emoji: Box::default(),
+            extjwt: Vec::new(),
+            sts: None,
+            playback_limit: 2000,
             wait_for_store: true,
             relay_when_store_fails: false,
             registration: true,

@@ -77,7 +77,7 @@ impl Contact {
     }
 }
 
-/// Whom a user lets write to it, and whom not.
+/// Whom a user lets write to it, and whom not; where it was asked in, and where it asked.
 #[derive(Debug, Default)]
 pub struct Contacts {
     /// ACCEPT.
@@ -86,6 +86,9 @@ pub struct Contacts {
     pub addressed: Vec<Contact>,
     /// SILENCE.
     pub silenced: Vec<Box<str>>,
+    /// Channels it was invited to, by their serial, each with the moment (on the monotonic clock) at
+    /// which the invitation ends.
+    pub invites: Vec<(u64, u64)>,
     /// Channels that it knocked at, by their serial, and when (on the monotonic clock).
     pub knocked: Vec<(u64, u64)>,
     /// When it was last told of someone who may not write to it, on the monotonic clock.
@@ -127,13 +130,10 @@ pub struct User {
     pub channels: SmallVec<[ChannelId; 4]>,
     /// Its connections, the oldest first.
     pub sessions: SmallVec<[ConnId; 1]>,
-    /// Channels it was invited to, by their serial, each with the moment (on the monotonic clock) at
-    /// which the invitation ends.
-    pub invites: Vec<(u64, u64)>,
-    /// Whom it lets write to it; `None` where it never said.
+    /// Whom it lets write to it, and who asked it in; `None` where there is nothing of the kind.
     pub contacts: Option<Box<Contacts>>,
     /// Fingerprints of its connections' certificates.
-    pub certfps: SmallVec<[Box<str>; 1]>,
+    pub certfps: Box<[Box<str>]>,
     /// When it came, in seconds since 1970.
     pub signon: u64,
     /// When it last said something, on the monotonic clock.
@@ -151,6 +151,11 @@ pub struct User {
 }
 
 impl User {
+    /// The channels it was invited to, by their serial, and until when.
+    pub fn invites(&self) -> &[(u64, u64)] {
+        self.contacts.as_deref().map_or(&[], |contacts| &contacts.invites)
+    }
+
     /// Takes the nick over into the source. The caller sees to the index and `folded`.
     pub fn set_nick(&mut self, nick: &str) {
         self.nick = nick.into();

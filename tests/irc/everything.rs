@@ -95,7 +95,7 @@ fn every_line_of_every_capability_and_of_none_is_exact() {
         ),
         step(
             "MODE #room +v-v+b bob bob troll",
-            &[format!("@time=TIME;msgid=ID;account=carol :{c} MODE #room +v-v+b bob bob troll!*@*")],
+            &[format!("@time=TIME;msgid=ID;account=carol :{c} PROP #room +voice=bob -voice=bob +ban=troll!*@*")],
             &[format!(":{c} MODE #room +v-v+b bob bob troll!*@*")],
         ),
         step("AWAY :lunch", &[format!("@time=TIME;account=carol :{c} AWAY :lunch")], &[]),

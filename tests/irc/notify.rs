@@ -1,6 +1,7 @@
 //! What members learn about each other: account-notify, account-tag, extended-join, invite-notify, setname.
 
-use crate::client::{commands, find};
+use crate::client::{all, commands, find};
+use crate::opers;
 use crate::server::Server;
 
 #[test]
@@ -112,4 +113,26 @@ fn setname_changes_the_realname_and_tells_those_that_asked() {
     carol.send("SETNAME :Carol C");
     carol.silent();
     bob.only().must_fit(":carol!* SETNAME :Carol C");
+}
+
+#[test]
+fn whoami_tells_ones_own_source_in_the_welcome_and_when_it_changes() {
+    let server = opers::server();
+    let mut alice = server.connect();
+    alice.request("chghost draft/whoami");
+    alice.send_all(&["NICK alice", "USER u 0 * :Alice of old", "CAP END"]);
+    let lines = alice.welcome("alice");
+    let commands = commands(&lines);
+    let at = |command: &str| commands.iter().position(|it| *it == command);
+    assert!(at("SETNAME") > commands.iter().rposition(|it| *it == "005") && at("SETNAME") < at("251"), "{commands:?}");
+    let mask = alice.mask();
+    assert_eq!(find(&lines, "SETNAME").raw, format!(":{mask} SETNAME :Alice of old"));
+    let mut root = opers::root(&server, "root");
+    root.ask("CHGHOST alice a.vhost");
+    alice.expect(&format!(":{mask} CHGHOST ~u a.vhost"));
+    // Without chghost nothing could follow, so nothing is begun.
+    let mut bob = server.connect();
+    bob.request("draft/whoami");
+    bob.send_all(&["NICK bob", "USER bob 0 * :Bob", "CAP END"]);
+    assert!(all(&bob.welcome("bob"), "SETNAME").is_empty());
 }

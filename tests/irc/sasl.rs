@@ -8,7 +8,7 @@ use p256::ecdsa::signature::hazmat::PrehashSigner as _;
 use p256::ecdsa::{DerSignature, SigningKey};
 use sha2::{Digest as _, Sha256, Sha512};
 
-use crate::client::{Client, Line, all, chunks, commands, find, texts};
+use crate::client::{Client, Line, all, chunks, commands, find, plain, texts};
 use crate::server::Server;
 
 /// Which hash a SCRAM client uses.
@@ -209,6 +209,31 @@ fn scram_works_before_registration_and_names_a_device() {
     alice.expect(":roost.local 903 alice :*");
     alice.send("CAP END");
     alice.welcome("alice");
+}
+
+#[test]
+fn the_first_response_may_come_with_the_mechanism() {
+    let server = Server::start();
+    server.account("alice", "sesame");
+    let mut client = server.connect();
+    client.request("sasl draft/sasl-ir");
+    client.send(&format!("AUTHENTICATE PLAIN {}", plain("alice", "sesame")));
+    let lines = client.until("903");
+    assert_eq!(commands(&lines), ["900", "903"], "no challenge in between");
+    // One that is longer goes on in lines of its own; EXTERNAL's may be empty.
+    let mut long = server.connect();
+    long.request("sasl");
+    let response = chunks(&plain("alice", &"x".repeat(350)));
+    assert!(response.len() > 1);
+    long.send(&format!("AUTHENTICATE PLAIN {}", response[0]));
+    long.send(&format!("AUTHENTICATE {}", response[1]));
+    assert_eq!(commands(&long.until("904")), ["904"]);
+    long.send("AUTHENTICATE PLAIN +");
+    assert_eq!(commands(&long.until("904")), ["904"]);
+    long.send("AUTHENTICATE PLAIN *");
+    assert_eq!(commands(&long.until("906")), ["906"]);
+    long.send("AUTHENTICATE FOO AAAA");
+    assert_eq!(commands(&long.until("904")), ["908", "904"]);
 }
 
 #[test]

@@ -187,6 +187,7 @@ class RoostController(BaseServerController, DirectoryBasedController):
             "history": {
                 "enabled": conf["history"]["enabled"],
                 "chathistory_limit": conf["history"]["chathistory-maxmessages"],
+                "playback_limit": conf["history"].get("znc-maxmessages", 2048),
             },
             "accounts": {
                 "registration": registration["enabled"],

@@ -124,12 +124,13 @@ pub struct Counters {
 impl Persona {
     /// Someone.
     pub fn any(random: &mut Random, at: usize) -> Persona {
+        let all = || Cap::ALL.iter().copied().filter(|cap| !cap.only_informs());
         let caps: Vec<Cap> = match random.below(7) {
             0 => Vec::new(),
-            1 | 2 => Cap::ALL.to_vec(),
+            1 | 2 => all().collect(),
             3 => vec![Cap::Sasl, Cap::MessageTags, Cap::ServerTime, Cap::Batch, Cap::LabeledResponse, Cap::EchoMessage],
             4 => vec![Cap::Sasl, Cap::ServerTime, Cap::MessageTags, Cap::Batch],
-            _ => Cap::ALL.iter().copied().filter(|_| random.percent(50)).collect(),
+            _ => all().filter(|_| random.percent(50)).collect(),
         };
         let nick = NICKS[random.below(NICKS.len())].to_owned();
         let login = random.percent(50).then(|| match random.below(3) {

@@ -208,7 +208,10 @@ impl View {
             "TAGMSG" => Cap::MessageTags,
             "AWAY" => Cap::AwayNotify,
             "ACCOUNT" => Cap::AccountNotify,
+            // In the welcome, whoever wants to know its own source gets it so.
+            "SETNAME" if own && self.caps.has(Cap::Whoami) => Cap::Whoami,
             "SETNAME" => Cap::Setname,
+            "PROP" => Cap::NamedModes,
             "CHGHOST" => Cap::Chghost,
             "BATCH" => Cap::Batch,
             "ACK" => Cap::LabeledResponse,

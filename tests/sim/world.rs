@@ -417,6 +417,7 @@ impl<'a> World<'a> {
             websocket: self.random.percent(20),
             certfp: self.random.percent(10).then(|| "abcd".into()),
             bindings: ChannelBindings { exporter: self.random.percent(20).then(|| [7; 32].into()), end_point: None },
+            sni: None,
             host: None,
         };
         self.handle(Event::Opened(conn, Box::new(peer)), &[])?;

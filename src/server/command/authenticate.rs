@@ -24,6 +24,12 @@ pub struct Exchange {
     step: Step,
 }
 
+impl Exchange {
+    fn new(step: Step) -> Exchange {
+        Exchange { assembler: Assembler::new(limits::SASL_RESPONSE_BYTES), step }
+    }
+}
+
 /// Which response of the client is due.
 #[derive(Debug)]
 enum Step {
@@ -81,12 +87,26 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         return;
     }
     let Some(session) = server.session_mut(ctx.conn) else { return };
-    let Some(mut exchange) = session.sasl.take() else {
-        begin(server, ctx, param);
+    let Some(exchange) = session.sasl.take() else {
+        let Some(step) = begin(server, ctx, param) else { return };
+        match line.param(1) {
+            // The first response came with it (draft/sasl-ir).
+            Some(response) => push(server, ctx, Box::new(Exchange::new(step)), response),
+            None => challenge(server, ctx, b"", step),
+        }
         return;
     };
+    push(server, ctx, exchange, param);
+}
+
+/// Takes a response of the client's, or part of one.
+fn push(server: &mut Server, ctx: &mut Ctx, mut exchange: Box<Exchange>, param: &str) {
     match exchange.assembler.push(param) {
-        Outcome::More => session.sasl = Some(exchange),
+        Outcome::More => {
+            if let Some(session) = server.session_mut(ctx.conn) {
+                session.sasl = Some(exchange);
+            }
+        }
         Outcome::Done(response) => go_on(server, ctx, exchange.step, &response),
         Outcome::Aborted => aborted(ctx),
         Outcome::TooLong if param.len() <= CHUNK_BYTES => {
@@ -102,14 +122,15 @@ pub fn aborted(ctx: &mut Ctx) {
     ctx.reply.numeric(Numeric::ERR_SASLABORTED, &[], Some("SASL authentication aborted"));
 }
 
-fn begin(server: &mut Server, ctx: &mut Ctx, name: &str) {
+/// The first step of the mechanism of this name, or an answer why there is none.
+fn begin(server: &mut Server, ctx: &mut Ctx, name: &str) -> Option<Step> {
     if name == "*" {
         aborted(ctx);
-        return;
+        return None;
     }
-    let Some(session) = server.session(ctx.conn) else { return };
+    let session = server.session(ctx.conn)?;
     let offered = offered(&server.settings, &session.peer);
-    let step = match Mechanism::by_name(name).filter(|mechanism| offered.contains(mechanism)) {
+    Some(match Mechanism::by_name(name).filter(|mechanism| offered.contains(mechanism)) {
         Some(Mechanism::Plain) => Step::Plain,
         Some(Mechanism::External) => Step::External,
         Some(Mechanism::Scram(hash)) => Step::ScramFirst { hash, plus: false },
@@ -123,16 +144,15 @@ fn begin(server: &mut Server, ctx: &mut Ctx, name: &str) {
             let named = if named.is_empty() { "*" } else { &named };
             ctx.reply.numeric(Numeric::RPL_SASLMECHS, &[named], Some("are available SASL mechanisms"));
             fail(server, ctx, "no such mechanism");
-            return;
+            return None;
         }
-    };
-    challenge(server, ctx, b"", step);
+    })
 }
 
 /// Sends a challenge and waits for the response to it.
 fn challenge(server: &mut Server, ctx: &mut Ctx, data: &[u8], step: Step) {
     let Some(session) = server.session_mut(ctx.conn) else { return };
-    session.sasl = Some(Box::new(Exchange { assembler: Assembler::new(limits::SASL_RESPONSE_BYTES), step }));
+    session.sasl = Some(Box::new(Exchange::new(step)));
     for chunk in chunks(data) {
         // Without source and tags: old clients take it in no other form.
         ctx.reply.bare("AUTHENTICATE", &chunk);

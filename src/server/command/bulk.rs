@@ -296,6 +296,7 @@ pub(in crate::server) mod testing {
                 websocket: false,
                 certfp: None,
                 bindings: ircv3::sasl::scram::ChannelBindings::default(),
+                sni: None,
                 host: None,
             };
             self.handle(Event::Opened(conn, Box::new(peer)));

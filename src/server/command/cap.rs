@@ -16,14 +16,19 @@ pub fn offered(settings: &Settings, peer: &Peer) -> CapSet {
     let mut caps: CapSet = Cap::ALL.iter().copied().collect();
     if authenticate::offered(settings, peer).is_empty() {
         caps.remove(Cap::Sasl);
+        caps.remove(Cap::SaslIr);
     }
     if !settings.history {
         caps.remove(Cap::Chathistory);
         caps.remove(Cap::EventPlayback);
         caps.remove(Cap::Search);
+        caps.remove(Cap::Playback);
     }
     if !settings.history || settings.edit_window == 0 {
         caps.remove(Cap::MessageEdit);
+    }
+    if sts(settings, peer).is_none() {
+        caps.remove(Cap::Sts);
     }
     if !settings.registration {
         caps.remove(Cap::AccountRegistration);
@@ -35,6 +40,10 @@ pub fn offered(settings: &Settings, peer: &Peer) -> CapSet {
 pub fn value(settings: &Settings, peer: &Peer, cap: Cap) -> Option<String> {
     match cap {
         Cap::Sasl => Some(ircv3::sasl::list(authenticate::offered(settings, peer))),
+        Cap::Sts => sts(settings, peer),
+        // No command is answered without its label
+        // (<https://github.com/ircv3/ircv3-specifications/pull/422>).
+        Cap::LabeledResponse => Some("all".into()),
         Cap::Relaymsg => Some(super::relaymsg::SEPARATORS.into()),
         Cap::Metadata2 => Some(super::metadata::value(false)),
         Cap::Metadata3 => Some(super::metadata::value(true)),
@@ -47,6 +56,21 @@ pub fn value(settings: &Settings, peer: &Peer, cap: Cap) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// The value of `sts` (<https://ircv3.net/specs/extensions/sts>): where TLS is for those without it, and how long
+/// those with it are to come by TLS only, if it is about the name by which they came.
+fn sts(settings: &Settings, peer: &Peer) -> Option<String> {
+    let sts = settings.sts.as_ref()?;
+    // By an overlay network or a proxy's page the client could not follow.
+    if peer.host.is_some() || peer.websocket {
+        return None;
+    }
+    if !peer.tls {
+        return Some(format!("port={}", sts.port));
+    }
+    let meant = sts.hosts.is_empty() || peer.sni.as_deref().is_some_and(|name| sts.is_about(name));
+    meant.then(|| format!("duration={}{}", sts.seconds, if sts.preload { ",preload" } else { "" }))
 }
 
 /// CAP
@@ -132,7 +156,10 @@ pub fn reloaded(server: &mut Server, old: &Settings) {
         let peer = &session.peer;
         let (before, after) = (offered(old, peer), offered(&new, peer));
         let all = || Cap::ALL.iter().copied();
-        let gone: CapSet = all().filter(|cap| before.has(*cap) && !after.has(*cap)).collect();
+        let mut gone: CapSet = all().filter(|cap| before.has(*cap) && !after.has(*cap)).collect();
+        // A policy does not go with its capability: it ends where its duration is 0.
+        let ended = gone.has(Cap::Sts) && peer.tls;
+        gone.remove(Cap::Sts);
         let is_other = |cap: &Cap| !before.has(*cap) || value(old, peer, *cap) != value(&new, peer, *cap);
         let other: CapSet = all().filter(|cap| after.has(*cap) && is_other(cap)).collect();
         let mut ctx = server.ctx(conn, None);
@@ -141,7 +168,10 @@ pub fn reloaded(server: &mut Server, old: &Settings) {
         let space = room(&new.server_name, &client, CapSubCommand::NEW);
         let peer = &session.peer;
         let dels = announce(gone, |_| None, space);
-        let news = announce(other, |cap| value(&new, peer, cap), space);
+        let mut news = announce(other, |cap| value(&new, peer, cap), space);
+        if ended {
+            news.push("sts=duration=0".into());
+        }
         for (subcommand, lists) in [("DEL", dels), ("NEW", news)] {
             for list in &lists {
                 ctx.reply.line("CAP", &[&client, subcommand], Some(list));

@@ -9,7 +9,7 @@ use ircv3::{Cap, CapSet, Message};
 use crate::server::action::{Call, NetAction};
 use crate::server::command::{Pending, bulk, printable};
 use crate::server::event::Returned;
-use crate::server::network::{ChannelId, Conversation, Identity, UserId};
+use crate::server::network::{ChannelId, Identity};
 use crate::server::record::{Border, ConversationId, HistoryPage, HistoryQuery, MsgId, Range, Reader, Seq, Wanted};
 use crate::server::{Ctx, Server};
 
@@ -88,6 +88,7 @@ pub fn send(server: &mut Server, ctx: &mut Ctx, page: HistoryPage) {
 }
 
 /// A conversation that a client may read.
+#[derive(Debug)]
 pub struct Found {
     /// Its number.
     pub id: ConversationId,
@@ -126,28 +127,6 @@ pub fn conversation(server: &Server, ctx: &Ctx, target: &str) -> Option<Found> {
         Identity::Guest(_) => network.users[user].since,
     };
     Some(Found { id: found.map_or(NO_CONVERSATION, |found| found.id), key, name: target.into(), floor })
-}
-
-/// The conversations that a user may read without naming them, and what it calls them: its channels, and what
-/// its account has said in private; or those of some of its channels alone.
-pub fn conversations(server: &Server, user: UserId, channels: Option<&[ChannelId]>) -> Vec<(Conversation, Box<str>)> {
-    let network = &server.network;
-    let there = &network.users[user];
-    let mut all = Vec::new();
-    for id in channels.unwrap_or(&there.channels) {
-        let Some(channel) = network.channels.get(*id) else { continue };
-        if let Some(conversation) = network.conversation(channel.folded.as_str()) {
-            all.push((conversation, Box::from(&*channel.name)));
-        }
-    }
-    if let (None, Some(account)) = (channels, there.account) {
-        for (peer, conversation) in network.private_conversations(account) {
-            if let Some(name) = name_of(server, &peer) {
-                all.push((conversation, name));
-            }
-        }
-    }
-    all
 }
 
 fn range_of(server: &Server, range: Asked<'_>) -> Option<Range> {
@@ -196,8 +175,8 @@ pub fn reader(
 fn targets(server: &mut Server, ctx: &mut Ctx, from: u64, to: u64, limit: u32) {
     let limit = limit.min(server.settings.chathistory_limit) as usize;
     let (low, high) = (from.min(to), from.max(to));
-    let all = conversations(server, ctx.me(), None).into_iter();
-    let mut found: Vec<_> = all.map(|(conversation, name)| (conversation.last_text, name)).collect();
+    let mut found: Vec<(u64, Box<str>)> =
+        readable(server, ctx).into_iter().map(|(found, last)| (last, found.name)).collect();
     found.retain(|(time, _)| *time > low && *time < high);
     found.sort();
     if found.len() > limit {
@@ -210,6 +189,32 @@ fn targets(server: &mut Server, ctx: &mut Ctx, from: u64, to: u64, limit: u32) {
     let Some(session) = server.session_mut(ctx.conn) else { return };
     let batch = session.caps.has(Cap::Batch).then(|| session.new_batch());
     send_targets(server, ctx, &found, batch);
+}
+
+/// The conversations of a client in which something was said: its channels, and with an account its private
+/// ones; each with the moment of the last text, in milliseconds since 1970.
+pub fn readable(server: &Server, ctx: &Ctx) -> Vec<(Found, u64)> {
+    let network = &server.network;
+    let user = &network.users[ctx.me()];
+    let mut all: Vec<(Found, u64)> = user.channels.iter().filter_map(|id| in_channel(server, *id)).collect();
+    if let Some(account) = user.account {
+        let own = network.identity(ctx.me());
+        for (peer, conversation) in network.private_conversations(account) {
+            if let Some(name) = name_of(server, &peer) {
+                let found = Found { id: conversation.id, key: own.key(&peer), name, floor: 0 };
+                all.push((found, conversation.last_text));
+            }
+        }
+    }
+    all
+}
+
+fn in_channel(server: &Server, channel: ChannelId) -> Option<(Found, u64)> {
+    let channel = server.network.channels.get(channel)?;
+    let key = channel.folded.as_str();
+    let conversation = server.network.conversation(key)?;
+    let found = Found { id: conversation.id, key: key.into(), name: (*channel.name).into(), floor: 0 };
+    Some((found, conversation.last_text))
 }
 
 fn send_targets(server: &mut Server, ctx: &mut Ctx, found: &[(u64, Box<str>)], batch: Option<Box<str>>) {
@@ -255,35 +260,57 @@ fn name_of(server: &Server, identity: &Identity) -> Option<Box<str>> {
 /// Conversations that are still to be replayed to a session.
 #[derive(Debug)]
 pub struct Replay {
-    after: Seq,
-    /// What is said from here on is shown live.
-    until: Seq,
-    left: VecDeque<(ConversationId, Box<str>)>,
+    range: Range,
+    limit: u32,
+    left: VecDeque<Found>,
 }
 
 /// Replays what the connection's device missed: in the channels that it just joined, or, at login, in
 /// those it is in and in private. Nothing for clients that can ask (`draft/chathistory`), that cannot show
-/// when a line was said (no `server-time`), and for bots.
+/// when a line was said (no `server-time`), and for bots. Who has `znc.in/playback` gets what it asked for.
 pub fn replay(server: &mut Server, ctx: &mut Ctx, joined: Option<&[ChannelId]>) {
     let Some(user) = ctx.user else { return };
     let Some(session) = server.session(ctx.conn) else { return };
-    let Some(after) = session.replay_after else { return };
     let caps = session.caps;
-    if !server.settings.history || caps.has(Cap::Chathistory) || !caps.has(Cap::ServerTime) {
+    if let (Some(wish), Some(joined)) = (session.particulars().playback.clone(), joined) {
+        let mut wanted: Vec<Found> = joined.iter().filter_map(|id| Some(in_channel(server, *id)?.0)).collect();
+        wanted.retain(|found| wish.fits(&found.name, server.network.casemapping));
+        play(server, ctx, wish.range(), wanted);
         return;
     }
-    let network = &server.network;
-    let there = &network.users[user];
-    if there.is_bot() {
+    let Some(after) = session.replay_after else { return };
+    if !server.settings.history || caps.has_any(ASKS) || !caps.has(Cap::ServerTime) {
         return;
     }
-    let all = conversations(server, user, joined).into_iter();
-    let mut left: VecDeque<_> = all.map(|(conversation, name)| (conversation.id, name)).collect();
+    if server.network.users[user].is_bot() {
+        return;
+    }
+    let mut left: VecDeque<Found> = match joined {
+        Some(joined) => joined.iter().filter_map(|id| Some(in_channel(server, *id)?.0)).collect(),
+        None => readable(server, ctx).into_iter().map(|(found, _)| found).collect(),
+    };
+    // What is said from here on is shown live.
     let until = server.last_seq() + 1;
     let Some(session) = server.session_mut(ctx.conn) else { return };
-    left.retain(|(conversation, _)| !session.replayed.contains(conversation));
-    session.replayed.extend(left.iter().map(|(conversation, _)| *conversation));
-    replay_next(server, ctx, Replay { after, until, left });
+    let replayed = &mut session.particulars_mut().replayed;
+    left.retain(|found| !replayed.contains(&found.id));
+    replayed.extend(left.iter().map(|found| found.id));
+    left.iter_mut().for_each(|found| found.floor = after);
+    let range = Range::Between(Border::Seq(until), Border::Seq(after));
+    let limit = server.settings.autoreplay_limit;
+    replay_next(server, ctx, Replay { range, limit, left });
+}
+
+/// Who negotiates one of these asks for what it missed.
+const ASKS: CapSet = CapSet::of(&[Cap::Chathistory, Cap::Playback]);
+
+/// Shows a client what it asked for by `*playback`.
+pub fn play(server: &mut Server, ctx: &mut Ctx, range: Range, wanted: Vec<Found>) {
+    if !server.settings.history {
+        return;
+    }
+    let limit = server.settings.playback_limit;
+    replay_next(server, ctx, Replay { range, limit, left: wanted.into() });
 }
 
 /// Reads the next conversation that is to be replayed.
@@ -294,17 +321,16 @@ pub fn replay_next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
         let channel = network.channel_by_name(name).map(|id| &network.channels[id]);
         !name.starts_with('#') || channel.is_some_and(|channel| channel.ranks(ctx.me()).is_some())
     };
-    replay.left.retain(|(_, name)| still(name));
-    let Some((conversation, name)) = replay.left.pop_front() else { return };
-    let label = None;
-    let mut reader = reader(server, ctx, "chathistory", &name, label);
+    replay.left.retain(|found| still(&found.name));
+    let Some(found) = replay.left.pop_front() else { return };
+    let mut reader = reader(server, ctx, "chathistory", &found.name, None);
     reader.caps = reader.caps & CapSet::of(&[Cap::ServerTime, Cap::MessageTags, Cap::AccountTag, Cap::Batch]);
     let query = HistoryQuery {
-        conversation,
-        range: Range::Between(Border::Seq(replay.until), Border::Seq(replay.after)),
-        limit: server.settings.autoreplay_limit,
+        conversation: found.id,
+        range: replay.range,
+        limit: replay.limit,
         wanted: Wanted::default(),
-        floor: replay.after,
+        floor: found.floor,
         reader,
     };
     // What the command answered goes out first, under its own label.

@@ -5,7 +5,7 @@ use ircv3::mask;
 use ircv3::message::cut;
 use ircv3::numeric::Numeric;
 use ircv3::time::time_text;
-use ircv3::{Message, isupport as tokens};
+use ircv3::{Cap, CapSet, Message, isupport as tokens};
 
 use crate::limits;
 use crate::server::command::bulk::trailing_room;
@@ -127,10 +127,51 @@ pub fn version(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     isupport(server, ctx);
 }
 
-/// 005
-pub fn isupport(server: &Server, ctx: &mut Ctx) {
-    for line in tokens::lines(&server.isupport(), &server.settings.server_name, limits::NICK_LEN) {
+/// 005 with every token.
+pub fn isupport(server: &mut Server, ctx: &mut Ctx) {
+    let tokens = server.isupport();
+    put_isupport(server, ctx, &tokens);
+}
+
+/// `ISUPPORT` (<https://ircv3.net/specs/extensions/extended-isupport>): before registration, too, for whoever
+/// negotiated it.
+pub fn isupport_command(server: &mut Server, ctx: &mut Ctx, _line: &Message) {
+    if ctx.user.is_none() && !ctx.reply.caps.has(Cap::ExtendedIsupport) {
+        ctx.reply.numeric(Numeric::ERR_NOTREGISTERED, &[], Some("You have not registered"));
+        return;
+    }
+    isupport(server, ctx);
+}
+
+/// 005 with these tokens, in a batch for those who want it so.
+fn put_isupport(server: &mut Server, ctx: &mut Ctx, tokens: &[String]) {
+    let batched = ctx.reply.caps.has_all(CapSet::of(&[Cap::Batch, Cap::ExtendedIsupport]));
+    if batched && let Some(session) = server.session_mut(ctx.conn) {
+        let reference = session.new_batch();
+        ctx.reply.open_batch(&reference, &["draft/isupport"]);
+    }
+    for line in tokens::lines(tokens, &server.settings.server_name, limits::NICK_LEN) {
         ctx.reply.numeric(Numeric::RPL_ISUPPORT, &[&line], Some(tokens::TEXT));
+    }
+    ctx.reply.close_batch();
+}
+
+/// Tells everyone which tokens other settings change: 005 with those that are new or have another value, and
+/// with `-NAME` for those that are gone.
+pub fn reloaded(server: &mut Server, old: &[String]) {
+    let changed = tokens::changes(old, &server.isupport());
+    if changed.is_empty() {
+        return;
+    }
+    for conn in server.connections() {
+        let Some(session) = server.session(conn) else { continue };
+        let knows = session.user.is_some() || session.caps.has(Cap::ExtendedIsupport);
+        if session.closing || !knows {
+            continue;
+        }
+        let mut ctx = server.ctx(conn, None);
+        put_isupport(server, &mut ctx, &changed);
+        server.finish(ctx);
     }
 }
 

@@ -57,7 +57,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, nick: &str, name: &str) {
     let silenced = policy::is_silenced(&server.network, user, target);
     // Only those who may open the channel do so by inviting.
     if ranks.at_least(Rank::Halfop) && !silenced {
-        let invites = &mut server.network.users[target].invites;
+        let invites = &mut server.network.users[target].contacts.get_or_insert_default().invites;
         invites.retain(|(invited, until)| *invited != serial && *until > now);
         if invites.len() >= MOST {
             invites.remove(0);
@@ -88,7 +88,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, nick: &str, name: &str) {
 /// 336 for each invitation that holds, then 337.
 fn list(server: &Server, ctx: &mut Ctx, now: u64) {
     let serials: Vec<u64> = server.network.users[ctx.me()]
-        .invites
+        .invites()
         .iter()
         .filter(|(_, until)| *until > now)
         .map(|(serial, _)| *serial)

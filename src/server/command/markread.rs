@@ -49,7 +49,7 @@ fn marker(server: &Server, ctx: &Ctx, key: &str) -> Option<u64> {
         Some(account) => server.network.marker(account, key),
         None => {
             let session = server.session(ctx.conn)?;
-            session.guest_markers.iter().find(|(other, _)| **other == *key).map(|(_, time)| *time)
+            session.particulars().guest_markers.iter().find(|(other, _)| **other == *key).map(|(_, time)| *time)
         }
     }
 }
@@ -94,11 +94,12 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, target: &str, time: u
         }
         None => {
             let Some(session) = server.session_mut(ctx.conn) else { return };
-            session.guest_markers.retain(|(other, _)| **other != *key);
-            if session.guest_markers.len() >= limits::GUEST_MARKERS {
-                session.guest_markers.remove(0);
+            let markers = &mut session.particulars_mut().guest_markers;
+            markers.retain(|(other, _)| **other != *key);
+            if markers.len() >= limits::GUEST_MARKERS {
+                markers.remove(0);
             }
-            session.guest_markers.push((key.into(), time));
+            markers.push((key.into(), time));
         }
     }
     show(server, ctx, target, key);

@@ -11,11 +11,12 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::limits;
 use crate::server::change::Change;
-use crate::server::command::{accept, batch, join, printable, services};
+use crate::server::command::{accept, batch, join, playback, printable, services};
 use crate::server::frame::{Form, Frame, Tagged};
 use crate::server::network::{ChannelId, UserId};
 use crate::server::policy::{self, AddressRefused};
 use crate::server::record::{Kind, MessageRow, Seq};
+use crate::server::session::Session;
 use crate::server::{Ctx, Server};
 
 /// PRIVMSG
@@ -78,7 +79,11 @@ fn run(server: &mut Server, ctx: &mut Ctx, line: &Message, kind: Kind) {
 
 /// Says something to one target; a text of several lines is as [`ircv3::multiline`] has it.
 pub fn say(server: &mut Server, ctx: &mut Ctx, kind: Kind, target: &str, text: &str, tags: Option<&str>) {
-    if !policy::is_service(target) {
+    if playback::is_meant(target) {
+        if kind == Kind::Privmsg && !server.session(ctx.conn).is_some_and(Session::is_busy) {
+            playback::message(server, ctx, text);
+        }
+    } else if !policy::is_service(target) {
         server.submit(ctx, Change::Message(&Said { kind, target, text, tags }));
     } else if kind == Kind::Privmsg {
         services::message(server, ctx, target, text);

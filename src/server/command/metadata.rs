@@ -406,7 +406,7 @@ fn subscribe(server: &mut Server, ctx: &mut Ctx, keys: &[&str]) {
             continue;
         }
         let Some(session) = server.session_mut(ctx.conn) else { return };
-        let there = session.subscriptions.get_or_insert_default();
+        let there = session.particulars_mut().subscriptions.get_or_insert_default();
         let already = there.iter().any(|other| **other == **key);
         if there.len() >= limits::METADATA_SUBSCRIPTIONS && !already {
             let most = limits::METADATA_SUBSCRIPTIONS.to_string();
@@ -443,7 +443,9 @@ fn unsubscribe(server: &mut Server, ctx: &mut Ctx, keys: &[&str]) {
             invalid_key(ctx, key);
             continue;
         }
-        if let Some(there) = server.session_mut(ctx.conn).and_then(|session| session.subscriptions.as_mut()) {
+        if let Some(there) =
+            server.session_mut(ctx.conn).and_then(|session| session.particulars_mut().subscriptions.as_mut())
+        {
             there.retain(|other| **other != **key);
         }
         if !gone.contains(key) {
@@ -455,7 +457,7 @@ fn unsubscribe(server: &mut Server, ctx: &mut Ctx, keys: &[&str]) {
 
 fn subscriptions(server: &mut Server, ctx: &mut Ctx) {
     let Some(session) = server.session_mut(ctx.conn) else { return };
-    let keys: Vec<Box<str>> = session.subscriptions.as_deref().cloned().unwrap_or_default();
+    let keys: Vec<Box<str>> = session.particulars().subscriptions.clone().unwrap_or_default();
     if session.caps.has(Cap::Batch) {
         let reference = session.new_batch();
         ctx.reply.open_batch(&reference, &["metadata-subs"]);
@@ -493,7 +495,7 @@ fn everything(server: &mut Server, ctx: &mut Ctx, keys: Option<&[&str]>) {
         let name = server.network.channels[channel].name.clone();
         values(server, ctx, Target::Channel(channel), &name, keys);
     }
-    let watched = server.session(ctx.conn).map_or_else(Vec::new, |session| session.monitored.clone());
+    let watched = server.session(ctx.conn).map_or_else(Vec::new, |session| session.particulars().monitored.clone());
     for target in watched {
         if let Some(user) = server.network.user_by_nick(target.folded.as_str()) {
             let nick = server.network.users[user].nick.clone();
@@ -506,7 +508,7 @@ fn everything(server: &mut Server, ctx: &mut Ctx, keys: Option<&[&str]>) {
 fn values(server: &mut Server, ctx: &mut Ctx, target: Target, name: &str, keys: Option<&[&str]>) {
     let subscribed: Vec<Box<str>> = match (keys, server.session(ctx.conn)) {
         (Some(keys), _) => keys.iter().map(|key| Box::from(*key)).collect(),
-        (None, Some(session)) => session.subscriptions.as_deref().cloned().unwrap_or_default(),
+        (None, Some(session)) => session.particulars().subscriptions.clone().unwrap_or_default(),
         (None, None) => return,
     };
     batch(server, ctx, name);
@@ -557,7 +559,7 @@ pub fn on_welcome(server: &mut Server, ctx: &mut Ctx, user: UserId) {
 /// The values of a channel that was just joined and of its members, for those who have subscribed; of a
 /// large one the client is to ask later.
 pub fn on_join(server: &mut Server, ctx: &mut Ctx, channel: ChannelId) {
-    let subscribed = server.session(ctx.conn).is_some_and(|session| session.subscriptions.is_some());
+    let subscribed = server.session(ctx.conn).is_some_and(|session| session.particulars().subscriptions.is_some());
     if !is_spoken(ctx) || !subscribed {
         return;
     }
@@ -578,9 +580,8 @@ pub fn introduce(server: &mut Server, user: UserId, members: &[UserId]) {
     let (nick, source) = (there.nick.clone(), there.source.clone());
     for member in members {
         for conn in server.network.users[*member].sessions.clone() {
-            let subscriptions = server.session(conn).and_then(|session| session.subscriptions.as_deref());
-            let Some(subscriptions) = subscriptions else { continue };
-            let keys = subscriptions.clone();
+            let subscriptions = server.session(conn).and_then(|session| session.particulars().subscriptions.clone());
+            let Some(keys) = subscriptions else { continue };
             let mut ctx = server.ctx(conn, None);
             ctx.reply.after = server.network.metadata_changed;
             let told = pairs(server, &ctx, Target::User(user));

@@ -11,8 +11,8 @@ use ircv3::{Message, name};
 
 use crate::limits;
 use crate::server::change::{Change, Happened};
-use crate::server::channel::ListEntry;
-use crate::server::command::{find_channel, join, names, oper, printable};
+use crate::server::channel::{Channel, ListEntry};
+use crate::server::command::{find_channel, join, names, oper, printable, prop};
 use crate::server::frame::Frame;
 use crate::server::network::{ChannelId, UserId};
 use crate::server::notice;
@@ -402,12 +402,15 @@ fn announce(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: ChannelId, do
     }
     let kept = server.keep_channel(channel, seq);
     let room = ircv3::message::MAX_BODY_BYTES - (source.len() + name.len() + " MODE ".len() + 6);
-    for text in mode::encode_lines(&changes, room, limits::MODES) {
+    for changes in mode::line_changes(&changes, room, limits::MODES) {
+        let text = mode::encode(changes);
         let mut line = Vec::with_capacity(128);
         write_line(&mut line, &source, "MODE", &[&name, &text], None);
         let mut frame = server.frame_from(user, line);
+        let items: Vec<String> = changes.iter().map(mode::prop_item).collect();
+        prop::add_form(&mut frame, &source, &name, &items);
         // The key stays out of history: whoever may read that may not know it.
-        let shown = hide_key(&changes, &text);
+        let shown = hide_key(changes, &text);
         frame.after = kept;
         server.keep_event(
             &mut frame,
@@ -436,19 +439,30 @@ fn list(server: &Server, ctx: &mut Ctx, channel: ChannelId, letter: char) {
         'e' => (Numeric::RPL_EXCEPTLIST, Numeric::RPL_ENDOFEXCEPTLIST, "End of channel exception list"),
         _ => (Numeric::RPL_INVEXLIST, Numeric::RPL_ENDOFINVEXLIST, "End of Channel Invite Exception List"),
     };
-    if letter != 'b' && !there.ranks(ctx.me()).is_some_and(|ranks| ranks.at_least(Rank::Halfop)) {
-        ctx.reply.numeric(
-            Numeric::ERR_CHANOPRIVSNEEDED,
-            &[&there.name],
-            Some("You're not channel operator: the lists of exceptions are for operators"),
-        );
+    if !may_see_list(server, ctx, channel, letter) {
         return;
     }
-    for item in there.list(letter).into_iter().flatten() {
+    for item in list_of(there, letter) {
         ctx.reply.numeric(entry, &[&there.name, &item.mask, &item.setter, &item.set_at.to_string()], None);
     }
     ctx.reply.numeric(end, &[&there.name], Some(text));
     ctx.reply.after = ctx.reply.after.max(there.changed);
+}
+
+/// Whether the sender may see this list; 482 otherwise.
+pub fn may_see_list(server: &Server, ctx: &mut Ctx, channel: ChannelId, letter: char) -> bool {
+    let there = &server.network.channels[channel];
+    let may = letter == 'b' || there.ranks(ctx.me()).is_some_and(|ranks| ranks.at_least(Rank::Halfop));
+    if !may {
+        let text = "You're not channel operator: the lists of exceptions are for operators";
+        ctx.reply.numeric(Numeric::ERR_CHANOPRIVSNEEDED, &[&there.name], Some(text));
+    }
+    may
+}
+
+/// The entries of a list mode.
+pub fn list_of(channel: &Channel, letter: char) -> impl Iterator<Item = &ListEntry> {
+    channel.list(letter).into_iter().flatten()
 }
 
 fn user_mode(server: &mut Server, ctx: &mut Ctx, line: &Message, target: &str) {
@@ -545,7 +559,10 @@ pub fn announce_user_modes(server: &mut Server, ctx: &mut Ctx, user: UserId, mod
     let there = &server.network.users[user];
     let mut line = Vec::with_capacity(64);
     write_line(&mut line, &there.source, "MODE", &[&there.nick, modes], None);
-    let frame = server.frame_from(user, line);
+    let (source, nick) = (there.source.clone(), there.nick.clone());
+    let mut frame = server.frame_from(user, line);
+    let items: Vec<String> = mode::parse_user_modes(modes).filter_map(|change| mode::user_prop_item(&change)).collect();
+    prop::add_form(&mut frame, &source, &nick, &items);
     server.frame_to_self(ctx, user, &frame);
 }
 

@@ -53,7 +53,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
 }
 
 fn targets(server: &Server, conn: ConnId) -> Vec<Target> {
-    server.session(conn).map_or_else(Vec::new, |session| session.monitored.clone())
+    server.session(conn).map_or_else(Vec::new, |session| session.particulars().monitored.clone())
 }
 
 fn add(server: &mut Server, ctx: &mut Ctx, nicks: &str) {
@@ -71,11 +71,12 @@ fn add(server: &mut Server, ctx: &mut Ctx, nicks: &str) {
         let folded = server.network.fold(nick);
         let Some(session) = server.session_mut(ctx.conn) else { return };
         let target = Target { folded, nick: nick.into() };
-        if session.monitored.iter().any(|other| other.folded == target.folded) {
+        let monitored = &mut session.particulars_mut().monitored;
+        if monitored.iter().any(|other| other.folded == target.folded) {
             added.push(target);
             continue;
         }
-        if session.monitored.len() >= limits::MONITORED {
+        if monitored.len() >= limits::MONITORED {
             let left: Vec<&str> = std::iter::once(nick).chain(all).collect();
             ctx.reply.numeric(
                 Numeric::ERR_MONLISTFULL,
@@ -84,7 +85,7 @@ fn add(server: &mut Server, ctx: &mut Ctx, nicks: &str) {
             );
             break;
         }
-        session.monitored.push(target.clone());
+        monitored.push(target.clone());
         server.network.watch(&target.folded, ctx.conn);
         added.push(target);
     }
@@ -93,14 +94,17 @@ fn add(server: &mut Server, ctx: &mut Ctx, nicks: &str) {
 
 fn remove(server: &mut Server, conn: ConnId, folded: &Folded) {
     let Some(session) = server.session_mut(conn) else { return };
-    session.monitored.retain(|target| target.folded != *folded);
+    session.particulars_mut().monitored.retain(|target| target.folded != *folded);
     server.network.unwatch(folded, conn);
 }
 
 /// Forgets what a connection asked about, as when it goes.
 pub fn forget(server: &mut Server, conn: ConnId) {
+    if targets(server, conn).is_empty() {
+        return;
+    }
     let Some(session) = server.session_mut(conn) else { return };
-    for target in std::mem::take(&mut session.monitored) {
+    for target in std::mem::take(&mut session.particulars_mut().monitored) {
         server.network.unwatch(&target.folded, conn);
     }
 }

@@ -1,6 +1,8 @@
 //! SEARCH (<https://github.com/ircv3/ircv3-specifications/pull/496>, and soju's `soju.im/search`): finds what
 //! was said by its words, in all that one may read.
 
+use std::cmp::Reverse;
+
 use ircv3::numeric::Numeric;
 use ircv3::{Cap, Casemapping, Message, search as request};
 
@@ -84,9 +86,9 @@ fn places(server: &Server, ctx: &Ctx, target: Option<&str>) -> Option<(Vec<Conve
         let found = chathistory::conversation(server, ctx, target)?;
         return Some((vec![found.id], found.floor));
     }
-    let mut all = chathistory::conversations(server, ctx.me(), None);
-    all.sort_unstable_by_key(|(conversation, _)| std::cmp::Reverse(conversation.last_text));
-    Some((all.iter().take(limits::SEARCH_CONVERSATIONS).map(|(conversation, _)| conversation.id).collect(), 0))
+    let mut all = chathistory::readable(server, ctx);
+    all.sort_unstable_by_key(|(_, last)| Reverse(*last));
+    Some((all.iter().take(limits::SEARCH_CONVERSATIONS).map(|(found, _)| found.id).collect(), 0))
 }
 
 /// The messages were found.

@@ -8,6 +8,7 @@ use ircv3::{Cap, CapSet, Message};
 use crate::limits;
 use crate::server::change::Change;
 use crate::server::command::monitor;
+use crate::server::network::UserId;
 use crate::server::{Ctx, Server};
 
 /// SETNAME
@@ -19,6 +20,15 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         return;
     }
     server.submit(ctx, Change::Setname { realname });
+}
+
+/// The real name and the source of a new connection's own, for those who want to know
+/// (<https://github.com/ircv3/ircv3-specifications/pull/603>); that others follow, CHGHOST sees to.
+pub fn on_welcome(server: &Server, ctx: &mut Ctx, user: UserId) {
+    if ctx.reply.caps.has_all(CapSet::of(&[Cap::Whoami, Cap::Chghost])) {
+        let there = &server.network.users[user];
+        ctx.reply.line_from(&there.source, "SETNAME", &[], Some(&there.realname));
+    }
 }
 
 /// Gives the sender another real name.

@@ -72,6 +72,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         // The connection that could be told by is the gateway's.
         bindings: ChannelBindings::default(),
         certfp: webirc.certfp.filter(|_| ours.tls),
+        sni: None,
         host: None,
     });
     let gateway = ircv3::message::cut(webirc.gateway, limits::HOST_LEN).into();

@@ -200,6 +200,7 @@ impl Crowd {
             websocket: false,
             certfp: None,
             bindings: ChannelBindings::default(),
+            sni: None,
             host: None,
         };
         self.happen(Event::Opened(conn(slot), Box::new(peer)));

@@ -138,13 +138,17 @@ impl fmt::Display for Workload {
     }
 }
 
+/// How long connections idle before their memory is looked at.
+const IDLE: Duration = Duration::from_secs(12);
+
 fn connect(address: SocketAddr, pid: u32, dialect: &Dialect, number: usize) -> Result<Figures> {
     let mut clients = Clients::new(dialect)?;
     let (cpu, resident) = (cpu_seconds(pid)?, resident_kib(pid)?);
     let begun = Instant::now();
     clients.bring_up(address, dialect, vec![Wanted::default(); number])?;
     let (seconds, cpu) = (begun.elapsed().as_secs_f64(), cpu_seconds(pid)? - cpu);
-    clients.settle(Duration::from_millis(1500))?;
+    // What a burst of new connections took for a moment, an allocator keeps for some seconds more.
+    clients.settle(IDLE)?;
     Ok(Figures {
         cpu_us: cpu * 1e6 / number as f64,
         resident_kib: (resident_kib(pid)? - resident) / number as f64,

@@ -1,0 +1,116 @@
+//! `znc.in/playback`: a client asks for what it missed as it would ask ZNC (<https://wiki.znc.in/Playback>).
+
+use crate::client::{Client, Line, all, texts};
+use crate::server::Server;
+
+const CAPS: &str = "server-time batch message-tags znc.in/playback";
+
+/// Carol is in `#room` and `#other`, and has talked with alice.
+fn talk(server: &Server) -> (Client, Client, Vec<f64>) {
+    server.account("carol", "sesame");
+    let mut alice = server.user_with("alice", "server-time echo-message");
+    alice.join("#room");
+    alice.join("#other");
+    let mut carol = server.logged_in("carol", "carol", "sesame", CAPS);
+    carol.join("#room");
+    carol.join("#other");
+    alice.sync();
+    let mut times = Vec::new();
+    for (target, text) in
+        [("#room", "one"), ("#room", "two"), ("#other", "three"), ("carol", "four"), ("#room", "five")]
+    {
+        times.push(seconds(alice.one(&format!("PRIVMSG {target} :{text}")).time()));
+    }
+    carol.sync();
+    (alice, carol, times)
+}
+
+/// The seconds since 1970 of a `time` tag of today's shape.
+fn seconds(time: &str) -> f64 {
+    let stamp = ircv3::time::parse_time(time).unwrap();
+    stamp as f64 / 1000.0
+}
+
+/// Everything that comes until a PONG after the last page.
+fn played(client: &mut Client, request: &str) -> Vec<Line> {
+    client.ask(&format!("PRIVMSG *playback :{request}"))
+}
+
+#[test]
+fn everything_or_one_buffer_from_and_to_a_moment() {
+    let server = Server::start();
+    let (_alice, mut carol, times) = talk(&server);
+    let lines = played(&mut carol, "PLAY * 0");
+    let messages = all_privmsg(&lines);
+    let mut all_texts = texts(&messages);
+    all_texts.sort_unstable();
+    assert_eq!(all_texts, ["five", "four", "one", "three", "two"]);
+    assert!(all(&lines, "PRIVMSG").iter().all(|line| line.tag("time").is_some()));
+    assert_eq!(texts(&all_privmsg(&played(&mut carol, "play #ROOM"))), ["one", "two", "five"]);
+    assert_eq!(texts(&all_privmsg(&played(&mut carol, &format!("play #room {}", times[0])))), ["two", "five"]);
+    let between = format!("play #room {} {}", times[0], times[4]);
+    assert_eq!(texts(&all_privmsg(&played(&mut carol, &between))), ["two"]);
+    assert_eq!(texts(&all_privmsg(&played(&mut carol, "play alice"))), ["four"]);
+    assert_eq!(texts(&all_privmsg(&played(&mut carol, "play #o*,alice 0"))), ["three", "four"]);
+}
+
+fn all_privmsg(lines: &[Line]) -> Vec<Line> {
+    all(lines, "PRIVMSG").into_iter().cloned().collect()
+}
+
+#[test]
+fn a_client_that_asks_is_replayed_nothing_by_itself_and_channels_joined_later_too() {
+    let server = Server::start();
+    let (mut alice, mut carol, times) = talk(&server);
+    carol.ask("PRIVMSG NickServ :SET autoreplay-missed on");
+    carol.send("QUIT");
+    carol.closed();
+    alice.ask("PRIVMSG #room :six");
+    let mut carol = server.connect();
+    let welcome = carol.log_in("carol", "carol", "sesame", CAPS);
+    assert!(all(&welcome, "PRIVMSG").is_empty(), "{welcome:#?}");
+    // As The Lounge and others do it: asked before its channels are joined.
+    let lines = played(&mut carol, &format!("PLAY * {}", times[4]));
+    assert!(all(&lines, "PRIVMSG").is_empty(), "{lines:#?}");
+    carol.send("JOIN #room");
+    let mut lines = carol.until("366");
+    lines.extend(carol.sync());
+    assert_eq!(texts(&all_privmsg(&lines)), ["six"]);
+}
+
+#[test]
+fn the_newest_are_played_up_to_the_limit() {
+    let server = Server::with(&[("ROOST__HISTORY__PLAYBACK_LIMIT", "2")]);
+    let (_alice, mut carol, _) = talk(&server);
+    assert_eq!(texts(&all_privmsg(&played(&mut carol, "PLAY #room 0"))), ["two", "five"]);
+}
+
+#[test]
+fn buffers_are_listed_and_mistakes_are_explained() {
+    let server = Server::start();
+    let (_alice, mut carol, times) = talk(&server);
+    let lines = played(&mut carol, "LIST");
+    let listed = texts(&lines);
+    assert_eq!(listed.len(), 3, "{listed:?}");
+    assert!(listed.contains(&&*format!("#room 0 {:.3}", times[4])), "{listed:?}");
+    assert!(lines.iter().all(|line| line.source() == "*playback!znc@znc.in"), "{lines:#?}");
+    for (request, part) in [
+        ("PLAY", "PLAY <buffers>"),
+        ("PLAY #room yesterday", "\"yesterday\" is no time"),
+        ("DANCE", "PLAY <buffers>"),
+        ("CLEAR #room", "Nothing is cleared"),
+    ] {
+        let lines = played(&mut carol, request);
+        assert!(texts(&lines)[0].contains(part), "{request}: {lines:#?}");
+    }
+}
+
+#[test]
+fn nobody_plays_what_is_not_theirs() {
+    let server = Server::start();
+    let (_alice, _carol, _) = talk(&server);
+    let mut mallory = server.user_with("mallory", CAPS);
+    for request in ["PLAY * 0", "PLAY #room", "PLAY carol", "PLAY alice,#other 0"] {
+        assert!(all(&played(&mut mallory, request), "PRIVMSG").is_empty(), "{request}");
+    }
+}
