@@ -132,7 +132,8 @@ fn only_the_account_that_said_it_edits_and_only_for_a_while() {
         }
     };
     line.must_fit(&format!("*FAIL EDIT EDIT_WINDOW_EXPIRED #room {first} 2 :*2 seconds*"));
-    assert!(text > 1 && history(&mut author).contains(&(text - 1).to_string()));
+    let last = (text - 1).to_string();
+    assert!(text > 1 && texts(&author.ask(&format!("SEARCH in=#room;text={last}"))) == [last]);
     let mut none = server.user("none");
     none.one(&format!("EDIT #room {first} :x")).must_fit("*421 none EDIT :*");
     let server = Server::with(&[("ROOST__HISTORY__EDIT_WINDOW", "0")]);
