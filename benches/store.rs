@@ -1,4 +1,4 @@
-//! How many messages a second the store takes, and how long a question takes among a million of them.
+//! How many messages a second the store takes, and how long a question or a search takes among a million of them.
 //!
 //! `cargo bench --bench store`; size by ROWS, CONVERSATIONS and QUERIES,
 //! directory by TMPDIR; ONLY_QUESTIONS leaves the appends out. POSTGRES=postgres://... measures that instead,
@@ -12,8 +12,10 @@ use ircv3::{Cap, CapSet, Casemapping};
 use roost::server::event::{CallId, ConnId, Event, Returned};
 use roost::server::history::{render, select};
 use roost::server::record::{
-    Border, ConversationRow, HistoryQuery, Kind, MessageRow, Range, Reader, Record, Seq, Wanted,
+    Border, ConversationId, ConversationRow, HistoryQuery, Kind, MessageRow, Range, Reader, Record, SearchQuery, Seq,
+    Wanted,
 };
+use roost::server::search::words;
 use roost::store::{Options, Store, Sync, open};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions};
@@ -105,6 +107,20 @@ fn main() {
     ask(&store, &events, queries, "LATEST * 1000", 1000, true, |_| Range::Latest(None));
     ask(&store, &events, queries, "BEFORE msgid 100", 100, true, |n| Range::Before(Border::Seq(seq(n))));
     ask(&store, &events, queries, "AFTER a msgid elsewhere 100", 100, true, |n| Range::After(Border::Seq(seq(n + 1))));
+    let all: Vec<ConversationId> = (0..conversations()).collect();
+    let some = |n: u64, count: u64| (0..count).map(|at| (n * 7919 + at * 31) % conversations()).collect::<Vec<_>>();
+    let rare = |n: u64| format!("w{} v{}", n * 31 % 5003, n * 31 % 97);
+    search(&store, &events, queries, "two common words, one conversation", |n| (some(n, 1), "server said".into()));
+    search(&store, &events, queries, "two rarer words, one conversation", |n| (some(n, 1), rare(n)));
+    search(&store, &events, queries, "two common words, 100 conversations", |n| (some(n, 100), "server said".into()));
+    search(&store, &events, queries, "two rarer words, 100 conversations", |n| (some(n, 100), rare(n)));
+    search(&store, &events, queries / 10, "two common words, all conversations", |_| {
+        (all.clone(), "server said".into())
+    });
+    search(&store, &events, queries / 10, "two rarer words, all conversations", |n| (all.clone(), rare(n)));
+    search(&store, &events, queries / 10, "words of which one is nowhere, all conversations", |_| {
+        (all.clone(), "server nowhere".into())
+    });
     store.close().expect("closed");
 
     let page: Vec<_> = (0..1000).map(|n| (n, message(n))).collect();
@@ -222,10 +238,7 @@ fn ask(
     events_too: bool,
     range: impl Fn(u64) -> Range,
 ) {
-    let id = CallId { conn: ConnId { worker: 0, slot: 0 }, serial: 0 };
-    let mut times = Vec::with_capacity(queries);
-    let (mut messages, cpu) = (0, cpu());
-    for n in 0..queries as u64 {
+    measure(events, queries, name, |n| {
         let conversation = n * 7919 % conversations();
         let query = HistoryQuery {
             conversation,
@@ -235,17 +248,60 @@ fn ask(
             floor: 0,
             reader: reader(),
         };
+        store.history(CALL, query);
+    });
+}
+
+/// Looks for words in conversations: the newest 100 messages.
+fn search(
+    store: &Store,
+    events: &Receiver<Event>,
+    queries: usize,
+    name: &str,
+    what: impl Fn(u64) -> (Vec<ConversationId>, String),
+) {
+    measure(events, queries, name, |n| {
+        let (places, text) = what(n);
+        let query = SearchQuery {
+            places,
+            floor: 0,
+            words: words(&text),
+            from: None,
+            after: None,
+            before: None,
+            limit: 100,
+            reader: reader(),
+        };
+        store.search(CALL, query);
+    });
+}
+
+const CALL: CallId = CallId { conn: ConnId { worker: 0, slot: 0 }, serial: 0 };
+
+fn answer(events: &Receiver<Event>) -> Returned {
+    match events.recv_timeout(Duration::from_secs(60)).expect("the store answers") {
+        Event::Returned(_, returned) => returned,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn measure(events: &Receiver<Event>, queries: usize, name: &str, question: impl Fn(u64)) {
+    let mut times = Vec::with_capacity(queries);
+    let (mut messages, mut given_up, cpu) = (0, 0, cpu());
+    for n in 0..queries as u64 {
         let began = Instant::now();
-        store.history(id, query);
-        match events.recv_timeout(Duration::from_secs(60)).expect("the store answers") {
-            Event::Returned(_, Returned::History(page)) => messages += page.messages as usize,
+        question(n);
+        match answer(events) {
+            Returned::History(page) => messages += page.messages as usize,
+            Returned::TookTooLong => given_up += 1,
             other => panic!("{other:?}"),
         }
         times.push(began.elapsed().as_secs_f64() * 1e6);
     }
     times.sort_by(f64::total_cmp);
+    let given_up = if given_up > 0 { format!(", {given_up} GIVEN UP") } else { String::new() };
     println!(
-        "{name}: p50 {:.0} µs, p99 {:.0} µs, {:.0} µs CPU, {} messages each",
+        "{name}: p50 {:.0} µs, p99 {:.0} µs, {:.0} µs CPU, {} messages each{given_up}",
         times[queries / 2],
         times[queries * 99 / 100],
         (self::cpu() - cpu) * 1e6 / queries as f64,
@@ -259,6 +315,7 @@ fn reader() -> Reader {
         server: "roost.example".into(),
         label: Some("label".into()),
         batch: Some("1".into()),
+        batch_type: "chathistory",
         target: "#channel".into(),
         epoch: 7,
         nick: "someone".into(),
@@ -269,7 +326,9 @@ fn reader() -> Reader {
 fn message(n: u64) -> MessageRow {
     let who = n * 31 % 700;
     let words = 4 + n * n % 50;
-    let text: Vec<_> = (0..words).map(|w| WORDS[(n * 7 + w * w + n / 13) as usize % WORDS.len()]).collect();
+    let mut text: Vec<_> = (0..words).map(|w| WORDS[(n * 7 + w * w + n / 13) as usize % WORDS.len()]).collect();
+    let rarer = [format!("w{}", n % 5003), format!("v{}", n % 97)];
+    text.extend(rarer.iter().map(String::as_str));
     MessageRow {
         conversation: n % conversations(),
         time: 1_760_000_000_000 + n,

@@ -137,6 +137,7 @@ sections! {
     HistorySection {
         enabled: bool = true,
         chathistory_limit: u32 = 1000,
+        edit_window: u32 = 3600,
         autoreplay_limit: u32 = 500,
         playback_limit: u32 = 2000,
         ack: Ack = Ack::Stored,
@@ -615,6 +616,7 @@ impl Config {
             list_entries: self.channels.list_entries,
             history: self.history.enabled,
             chathistory_limit: self.history.chathistory_limit,
+            edit_window: self.history.edit_window,
             autoreplay_limit: self.history.autoreplay_limit,
             icon: self.server.icon.as_str().into(),
             emoji: self.server.emoji.as_str().into(),
@@ -1204,6 +1206,7 @@ mod tests {
             [history]
             enabled = false
             chathistory_limit = 7
+            edit_window = 60
             autoreplay_limit = 0
             playback_limit = 5
             ack = "relayed"
@@ -1280,6 +1283,7 @@ mod tests {
             list_entries: 4,
             history: false,
             chathistory_limit: 7,
+            edit_window: 60,
             autoreplay_limit: 0,
             playback_limit: 5,
             wait_for_store: false,

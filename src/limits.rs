@@ -16,6 +16,25 @@ pub const WAITING_RECORDS: usize = 65_536;
 /// Bytes of such records, for a message may have many lines. What is shown of them once they are on disk waits, too, and
 /// takes about as much again.
 pub const WAITING_BYTES: usize = 16 << 20;
+/// Messages that SEARCH answers with where it names no limit.
+pub const SEARCH_RESULTS: u32 = 100;
+/// Words in one SEARCH: more than anyone types, and each is a walk over an index.
+pub const SEARCH_WORDS: usize = 16;
+/// Conversations that a SEARCH without `in` looks through, those first that something was said in last: each
+/// is one more walk.
+pub const SEARCH_CONVERSATIONS: usize = 1000;
+/// Milliseconds that one SEARCH may take; two words among a million messages take a few.
+pub const SEARCH_MS: u64 = 2_000;
+/// Milliseconds that a SEARCH waits for others to be done, at most.
+pub const SEARCH_WAIT_MS: u64 = 5_000;
+/// Messages that the store puts into its index of words at once: some 5 ms, for which a message that comes in
+/// between waits.
+pub const INDEX_STEP: usize = 512;
+/// Messages that the index of words may be behind while more come than there is time for: a SEARCH reads these
+/// one by one.
+pub const INDEX_LAG: usize = 4096;
+/// Characters of a word that count in SEARCH; what is longer is no word that anyone types.
+pub const SEARCH_WORD_CHARS: usize = 40;
 /// Bytes of SASL response, before base64 is taken off, that are put together from chunks of 400.
 pub const SASL_RESPONSE_BYTES: usize = 8192;
 /// Lines that one connection may send before it has registered: 3 for each capability, and room.

@@ -287,6 +287,7 @@ impl Carrier {
                 }
             }
             (Call::History(query), Some(store), _) => store.history(id, *query),
+            (Call::Search(query), Some(store), _) => store.search(id, *query),
             (Call::Find { conversation, seq }, Some(store), _) => store.find(id, conversation, seq),
             (call, _, Some(pool)) => pool.submit(id, call),
             _ => {}

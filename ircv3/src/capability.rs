@@ -68,6 +68,8 @@ capabilities! {
     Chathistory = ["draft/chathistory"];
     /// <https://ircv3.net/specs/extensions/chathistory>
     EventPlayback = ["draft/event-playback"];
+    /// <https://github.com/ircv3/ircv3-specifications/pull/496>
+    Search = ["draft/search", "soju.im/search"];
     /// <https://ircv3.net/specs/extensions/read-marker>
     ReadMarker = ["draft/read-marker"];
     /// <https://ircv3.net/specs/extensions/multiline>
@@ -78,6 +80,8 @@ capabilities! {
     Metadata3 = ["draft/metadata-3"];
     /// <https://ircv3.net/specs/extensions/message-redaction>
     MessageRedaction = ["draft/message-redaction"];
+    /// <https://github.com/ircv3/ircv3-specifications/pull/425>
+    MessageEdit = ["draft/message-edit"];
     /// <https://ircv3.net/specs/extensions/channel-rename>
     ChannelRename = ["draft/channel-rename"];
     /// <https://github.com/ircv3/ircv3-specifications/pull/417>

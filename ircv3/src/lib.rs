@@ -30,6 +30,7 @@ pub mod name;
 pub mod negotiation;
 pub mod numeric;
 pub mod sasl;
+pub mod search;
 pub mod standard_reply;
 pub mod tags;
 pub mod time;

@@ -70,6 +70,11 @@ impl Negotiation {
         caps
     }
 
+    /// Whether this very name was asked for, where it matters which of a feature's names is meant.
+    pub fn has_name(&self, name: &str) -> bool {
+        place_of(name).is_some_and(|(at, _)| self.names.has(at))
+    }
+
     /// Whether the client is told of capabilities that come and go (CAP NEW, CAP DEL).
     pub fn notifies(&self) -> bool {
         self.caps().has(Cap::CapNotify)

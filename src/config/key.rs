@@ -97,6 +97,7 @@ pub(super) const KEYS: &[Key] = &[
     start("store.sync", Kind::Choice(&["full", "normal"])),
     reload("history.enabled", Kind::Bool),
     reload("history.chathistory_limit", Kind::Integer(1, 10_000)),
+    reload("history.edit_window", Kind::Integer(0, 31_536_000)),
     reload("history.autoreplay_limit", Kind::Integer(0, 10_000)),
     reload("history.playback_limit", Kind::Integer(1, 10_000)),
     reload("history.ack", Kind::Choice(&["stored", "relayed"])),

@@ -9,7 +9,7 @@ use crate::accounts::token::Tokens;
 use crate::mail::{Letter, Smtp};
 use crate::server::event::CallId;
 use crate::server::frame::Frame;
-use crate::server::record::{ConversationId, HistoryQuery, Record, Seq};
+use crate::server::record::{ConversationId, HistoryQuery, Record, SearchQuery, Seq};
 
 /// No connection: the `except` of a fan-out that leaves nobody out.
 pub const NOBODY: u32 = u32::MAX;
@@ -117,6 +117,8 @@ pub enum Call {
     Reload,
     /// Read history and render it.
     History(Box<HistoryQuery>),
+    /// Look for words, and render what has them.
+    Search(Box<SearchQuery>),
     /// Read one message.
     Find {
         /// The conversation that it must be of.

@@ -10,9 +10,9 @@ use ircv3::sasl::scram::Credential;
 use crate::accounts::Secrets;
 use crate::server::ban::Target;
 use crate::server::channel::Channel;
+use crate::server::command::amend::Amendment;
 use crate::server::command::force::Force;
 use crate::server::command::message::{self, Said};
-use crate::server::command::redact::Redaction;
 use crate::server::command::register::{By, Wanted};
 use crate::server::command::relaymsg::Relayed;
 use crate::server::command::services::chanserv::clear::What;
@@ -20,8 +20,8 @@ use crate::server::command::services::chanserv::transfer::Step;
 use crate::server::command::services::chanserv::{self, amode, clear, op, purge, transfer};
 use crate::server::command::services::nickserv::{credentials, erase, set, suspend};
 use crate::server::command::{
-    Pending, accept, away, control, force, invite, join, kick, knock, markread, metadata, mode, nick, oper, part,
-    printable, redact, register, relaymsg, rename, services, setname, silence, topic, uban, verify, vhost,
+    Pending, accept, amend, away, control, force, invite, join, kick, knock, markread, metadata, mode, nick, oper,
+    part, printable, register, relaymsg, rename, services, setname, silence, topic, uban, verify, vhost,
 };
 use crate::server::event::ConnId;
 use crate::server::frame::Frame;
@@ -201,8 +201,8 @@ pub enum Change<'a> {
         /// A nick or channel, or `*`.
         target: &'a str,
     },
-    /// REDACT of a message that stands in the store so.
-    Redact(&'a Redaction, &'a MessageRow),
+    /// REDACT, EDIT of a message that stands in the store so.
+    Amend(&'a Amendment, &'a MessageRow),
     /// OPER with the right password or certificate.
     OperUp {
         /// As which operator.
@@ -491,7 +491,10 @@ impl Server {
                 let kept = account.is_some() || target.starts_with('#');
                 kept.then_some(Refusal::Fail("METADATA", "RATE_LIMITED", target))
             }
-            Change::Redact(redaction, _) => Some(Refusal::Fail("REDACT", "UNKNOWN_MSGID", &redaction.target)),
+            Change::Amend(amendment, _) => {
+                let (command, code) = (amendment.deed.command(), amendment.deed.codes().1);
+                Some(Refusal::Fail(command, code, &amendment.target))
+            }
             Change::Account { wanted: Wanted { by: By::NickServ | By::Operator, .. }, .. }
             | Change::Verified { by: By::NickServ, .. }
             | Change::CodeAgain { .. }
@@ -578,7 +581,7 @@ impl Server {
             Change::Rename { old, new, reason } => rename::apply(self, ctx, seq, old, new, reason),
             Change::Metadata { target, key, value } => metadata::apply(self, ctx, seq, target, key, value),
             Change::MetadataClear { target } => metadata::apply_clear(self, ctx, seq, target),
-            Change::Redact(redaction, row) => redact::apply(self, ctx, seq, redaction, row),
+            Change::Amend(amendment, row) => amend::apply(self, ctx, seq, amendment, row),
             Change::Force(force) => force::apply(self, ctx, seq, &force),
             Change::Host { nick, host } => vhost::apply(self, ctx, nick, host),
             Change::Defcon { level } => control::apply_defcon(self, ctx, level),

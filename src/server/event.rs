@@ -170,6 +170,8 @@ pub enum Returned {
     History(HistoryPage),
     /// The message, where there is one of that number in that conversation.
     Found(Option<Box<MessageRow>>),
+    /// It would have taken longer than anything of its kind may, and was given up.
+    TookTooLong,
     /// It could not be done now; the reason is for the log, not for the client.
     Failed(Box<str>),
 }

@@ -51,7 +51,7 @@ pub struct Frame {
     pub bot: bool,
     /// `draft/relaymsg`: who speaks for the source.
     pub relayed_by: Option<Arc<str>>,
-    /// Client-only tags, as they came: `+a=b;+c`.
+    /// Client-only tags, as they came: `+a=b;+c`; and those of EDIT.
     pub client_tags: Option<Box<str>>,
     /// The forms.
     pub forms: SmallVec<[Form; 1]>,

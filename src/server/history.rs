@@ -11,6 +11,7 @@ use ircv3::multiline::is_multiline;
 use ircv3::{Cap, CapSet};
 use smallvec::SmallVec;
 
+use crate::server::command::edit;
 use crate::server::command::message::forms;
 use crate::server::frame::{Form, Frame, OwnTags, Tagged};
 use crate::server::record::{Border, HistoryPage, Kind, MessageRow, MsgId, Range, Reader, Seq, Wanted};
@@ -23,9 +24,9 @@ const LINE_BYTES: usize = 1024;
 /// Renders rows, in ascending order, as the lines that they were when they were live, in the form
 /// for the reader's capabilities (chathistory, server-time, message-tags, account-tag, extended-join).
 ///
-/// With a batch reference the lines stand in a `chathistory` batch, there even when it is empty;
-/// its first line has the label, and `draft/chathistory-end` where `reached_end`. Without one the
-/// label is on the first line, and no line at all comes of no rows.
+/// With a batch reference the lines stand in a batch, there even when it is empty; its first line has the
+/// label, and `draft/chathistory-end` where `reached_end`. Without one the label is on the first line, and
+/// no line at all comes of no rows.
 pub fn render(reader: &Reader, rows: &[(Seq, MessageRow)], reached_end: bool) -> HistoryPage {
     let mut page = HistoryPage::default();
     let mut out = Vec::with_capacity(CHUNK_BYTES + LINE_BYTES);
@@ -38,7 +39,12 @@ pub fn render(reader: &Reader, rows: &[(Seq, MessageRow)], reached_end: bool) ->
     let mut tags = TagWriter::new(reader.caps);
     for (seq, row) in rows {
         page.last = *seq;
-        if row.kind == Kind::Tagmsg && !reader.caps.has(Cap::MessageTags) {
+        let knows = match row.kind {
+            Kind::Tagmsg => reader.caps.has(Cap::MessageTags),
+            Kind::Edit => reader.caps.has_all(edit::NEEDED) && row.tags.is_some(),
+            _ => true,
+        };
+        if !knows {
             continue;
         }
         let own = OwnTags { label: label.take(), batch: reference };
@@ -212,6 +218,7 @@ fn put_row(caps: CapSet, row: &MessageRow, out: &mut Vec<u8>) {
         Kind::Mode => write_line(out, source, "MODE", &[target, row.argument.as_deref().unwrap_or("+")], None),
         Kind::Topic => write_line(out, source, "TOPIC", &[target], Some(text)),
         Kind::Nick => write_line(out, source, "NICK", &[text], None),
+        Kind::Edit => write_line(out, source, "EDIT", &[target], None),
         Kind::Redact => {
             let middles = [target, row.argument.as_deref().unwrap_or("*")];
             write_line(out, source, "REDACT", &middles, (!text.is_empty()).then_some(text));
@@ -233,8 +240,12 @@ fn put_batch_start(reader: &Reader, label: Option<&str>, reference: &str, reache
         out.push(b' ');
     }
     put_batch_name(reader, b'+', reference, out);
-    out.extend_from_slice(b" chathistory ");
-    put(out, &reader.target);
+    out.push(b' ');
+    put(out, reader.batch_type);
+    if !reader.target.is_empty() {
+        out.push(b' ');
+        put(out, &reader.target);
+    }
     out.extend_from_slice(b"\r\n");
 }
 
@@ -276,6 +287,7 @@ mod tests {
             server: "roost.local".into(),
             label: None,
             batch: None,
+            batch_type: "chathistory",
             target: "#r".into(),
             epoch: 1,
             nick: "al".into(),

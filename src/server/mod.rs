@@ -21,6 +21,7 @@ pub mod record;
 pub mod registration;
 pub mod reply;
 pub mod right;
+pub mod search;
 pub mod session;
 pub mod settings;
 pub mod throttle;

@@ -94,13 +94,18 @@ pub enum Kind {
     Nick = 9,
     /// `argument` is the msgid of the message that is gone, `text` the reason.
     Redact = 10,
+    /// `argument` is the msgid of the message that reads otherwise now; how, that message alone has. Where rows are
+    /// read for someone, `tags` are those of EDIT, and none where the message is gone.
+    Edit = 11,
 }
 
 impl Kind {
     /// The kind with this number.
     pub fn from_number(number: u8) -> Option<Kind> {
         use Kind::*;
-        [Privmsg, Notice, Tagmsg, Join, Part, Quit, Kick, Mode, Topic, Nick, Redact].get(usize::from(number)).copied()
+        [Privmsg, Notice, Tagmsg, Join, Part, Quit, Kick, Mode, Topic, Nick, Redact, Edit]
+            .get(usize::from(number))
+            .copied()
     }
 
     /// Whether a client without `draft/event-playback` gets it.
@@ -537,6 +542,8 @@ pub enum Record {
     },
     /// The names are folded by this casemapping from now on.
     Casemapping(Casemapping),
+    /// A message that reads otherwise now: its number, and the row with its new text.
+    Edited(Seq, Box<MessageRow>),
     /// A message that is no more, by its number; the number of the record is that of its redaction.
     Redacted(Seq),
 }
@@ -648,7 +655,9 @@ pub struct Reader {
     pub label: Option<Box<str>>,
     /// The reference of the batch; `None` where the client has no `batch`.
     pub batch: Option<Box<str>>,
-    /// What the batch is named after: the channel, or the peer's nick.
+    /// The type of the batch.
+    pub batch_type: &'static str,
+    /// What the batch is named after: the channel, or the peer's nick; empty where it is several.
     pub target: Box<str>,
     /// The database's epoch.
     pub epoch: u32,
@@ -693,6 +702,27 @@ pub struct HistoryQuery {
     pub wanted: Wanted,
     /// Only rows after this number: what the reader may see.
     pub floor: Seq,
+    /// For whom to render.
+    pub reader: Reader,
+}
+
+/// A question for text (PRIVMSG and NOTICE) that has all of some words, wherever it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SearchQuery {
+    /// In these conversations: what the reader may read.
+    pub places: Vec<ConversationId>,
+    /// Only rows after this number.
+    pub floor: Seq,
+    /// What must all be in the text, as [`words`](crate::server::search::words) makes them.
+    pub words: Vec<Box<str>>,
+    /// By whoever had this nick then.
+    pub from: Option<Box<str>>,
+    /// Said at this moment or later; then the oldest are meant, and without it the newest.
+    pub after: Option<u64>,
+    /// Said at this moment or earlier.
+    pub before: Option<u64>,
+    /// At most so many.
+    pub limit: u32,
     /// For whom to render.
     pub reader: Reader,
 }

@@ -102,6 +102,8 @@ pub struct Settings {
     pub history: bool,
     /// Messages in one CHATHISTORY answer, at most.
     pub chathistory_limit: u32,
+    /// Seconds after which a message cannot be edited any more; 0: none ever.
+    pub edit_window: u32,
     /// Messages that are replayed to a client without chathistory, for each conversation.
     pub autoreplay_limit: u32,
     /// Where the network's icon is (`draft/ICON`); may be empty.
@@ -278,6 +280,7 @@ impl Default for Settings {
             list_entries: 100,
             history: true,
             chathistory_limit: 1000,
+            edit_window: 3600,
             autoreplay_limit: 500,
             icon: Box::default(),
             emoji: Box::default(),

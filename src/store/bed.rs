@@ -61,6 +61,50 @@ impl Bed {
         }
     }
 
+    /// Runs a statement while no store is on it.
+    pub fn run(&self, sql: &str) {
+        match self {
+            Bed::Sqlite(_) => runtime().block_on(async {
+                let mut connection = self.file().connect().await.unwrap();
+                sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+            }),
+            Bed::Postgres(schema) => schema.run(sql),
+        }
+    }
+
+    /// The number that a SELECT answers.
+    pub fn count(&self, sql: &str) -> i64 {
+        match self {
+            Bed::Sqlite(_) => runtime().block_on(async {
+                let mut connection = self.file().read_only(true).connect().await.unwrap();
+                let count = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+                count
+            }),
+            Bed::Postgres(schema) => schema.count(sql),
+        }
+    }
+
+    /// Checks the index of words, while no store is on it, by the database's own means.
+    pub fn check_index(&self) {
+        match self {
+            Bed::Sqlite(_) => self.run("INSERT INTO word (word) VALUES ('integrity-check'); PRAGMA integrity_check"),
+            Bed::Postgres(schema) => {
+                let strange = "SELECT count(*) FROM word LEFT JOIN message USING (seq) WHERE message.kind IS NULL \
+                               OR message.kind > 1";
+                assert_eq!(schema.count(strange), 0);
+            }
+        }
+    }
+
+    fn file(&self) -> SqliteConnectOptions {
+        match self {
+            Bed::Sqlite(dir) => SqliteConnectOptions::new().filename(dir.path().join("in/roost.db")),
+            Bed::Postgres(_) => panic!("a PostgreSQL is no file"),
+        }
+    }
+
     /// Another program that keeps the store from writing, until it is released.
     pub fn hold(&self) -> Hold {
         let runtime = runtime();

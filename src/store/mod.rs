@@ -26,27 +26,32 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ircv3::Casemapping;
 use thiserror::Error;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::timeout;
 
-use crate::limits::{WAITING_BYTES, WAITING_RECORDS};
+use crate::limits::{SEARCH_WAIT_MS, WAITING_BYTES, WAITING_RECORDS};
 use crate::server::event::{CallId, Event, Returned};
 use crate::server::history::render;
-use crate::server::record::{ConversationId, HistoryQuery, Record, Seq, Snapshot};
-use crate::store::reader::Source;
+use crate::server::record::{ConversationId, HistoryQuery, Record, SearchQuery, Seq, Snapshot};
+use crate::store::reader::{Side, Source};
 use crate::store::refold::refold;
-use crate::store::writer::{GroupCommit, Progress};
+use crate::store::writer::{GroupCommit, Lag, Progress};
 
 pub use self::backup::{BackupError, backup, restore};
 
 /// Connections that read: enough that a long answer does not hold up the short ones.
 const READERS: usize = 4;
+/// Connections that search: they are others, so that no search holds up history.
+const SEARCHERS: usize = 2;
 /// How long a read waits for what was said before it, at most.
 const READ_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a search waits for others.
+const SEARCH_WAIT: Duration = Duration::from_millis(SEARCH_WAIT_MS);
 
 /// What a commit means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -196,6 +201,7 @@ pub enum StoreError {
 pub struct Store {
     records: mpsc::UnboundedSender<Vec<(Seq, Record)>>,
     reads: mpsc::UnboundedSender<Read>,
+    searches: mpsc::UnboundedSender<Read>,
     appended: AtomicU64,
     written: Arc<AtomicU64>,
     /// Bytes of records that are not on disk yet.
@@ -208,10 +214,12 @@ struct Read {
     id: CallId,
     question: Question,
     after: u64,
+    asked: Instant,
 }
 
 enum Question {
     Page(Box<HistoryQuery>),
+    Search(Box<SearchQuery>),
     Message(ConversationId, Seq),
 }
 
@@ -222,6 +230,7 @@ enum Question {
 pub fn open(options: Options, deliver: Deliver) -> Result<(Store, Snapshot), StoreError> {
     let (records, inbox) = mpsc::unbounded_channel();
     let (reads, questions) = mpsc::unbounded_channel();
+    let (searches, looked_for) = mpsc::unbounded_channel();
     let written = Arc::new(AtomicU64::new(0));
     let (opened, opening) = std::sync::mpsc::sync_channel(1);
     let counter = written.clone();
@@ -254,14 +263,17 @@ pub fn open(options: Options, deliver: Deliver) -> Result<(Store, Snapshot), Sto
             };
             let _ = opened.send(Ok(snapshot));
             let (progress, watched) = watch::channel(Progress::default());
-            let questions = Arc::new(Mutex::new(questions));
-            let answer = || Answer {
+            let answer = |questions: &Arc<Mutex<mpsc::UnboundedReceiver<Read>>>| Answer {
                 backend: backend.clone(),
                 questions: questions.clone(),
                 watched: watched.clone(),
                 deliver: deliver.clone(),
             };
-            let readers: Vec<_> = (0..READERS).map(|_| tokio::spawn(answer().run())).collect();
+            let mut readers = Vec::new();
+            for (questions, count) in [(questions, READERS), (looked_for, SEARCHERS)] {
+                let questions = Arc::new(Mutex::new(questions));
+                readers.extend((0..count).map(|_| tokio::spawn(answer(&questions).run())));
+            }
             let commit = GroupCommit {
                 backend: backend.clone(),
                 inbox,
@@ -269,6 +281,7 @@ pub fn open(options: Options, deliver: Deliver) -> Result<(Store, Snapshot), Sto
                 progress,
                 written: counter,
                 bytes: less,
+                lag: Lag::default(),
             };
             let outcome = commit.run(writer).await;
             for reader in readers {
@@ -284,7 +297,7 @@ pub fn open(options: Options, deliver: Deliver) -> Result<(Store, Snapshot), Sto
     let thread = thread::Builder::new().name("store".to_owned()).spawn(run).map_err(StoreError::Thread)?;
     match opening.recv() {
         Ok(Ok(snapshot)) => {
-            Ok((Store { records, reads, appended: AtomicU64::new(0), written, bytes, thread }, snapshot))
+            Ok((Store { records, reads, searches, appended: AtomicU64::new(0), written, bytes, thread }, snapshot))
         }
         Ok(Err(error)) => Err(error),
         Err(_) => match thread.join() {
@@ -332,15 +345,23 @@ impl Store {
         self.ask(id, Question::Message(conversation, seq));
     }
 
+    /// Looks for words, and comes back with `Returned::History`, `Returned::TookTooLong` or
+    /// `Returned::Failed`; waits as [`Store::history`] does, and then behind other searches alone.
+    pub fn search(&self, id: CallId, query: SearchQuery) {
+        self.ask(id, Question::Search(Box::new(query)));
+    }
+
     fn ask(&self, id: CallId, question: Question) {
-        let _ = self.reads.send(Read { id, question, after: self.appended.load(Ordering::Relaxed) });
+        let queue = if matches!(question, Question::Search(_)) { &self.searches } else { &self.reads };
+        let after = self.appended.load(Ordering::Relaxed);
+        let _ = queue.send(Read { id, question, after, asked: Instant::now() });
     }
 
     /// Writes what waits and ends; returns when all is on disk. A store that fails is tried for a
     /// while, then its records are given up.
     pub fn close(self) -> Result<(), StoreError> {
-        let Store { records, reads, thread, .. } = self;
-        drop((records, reads));
+        let Store { records, reads, searches, thread, .. } = self;
+        drop((records, reads, searches));
         thread.join().unwrap_or_else(|_| Err(StoreError::Thread(io::Error::other("it has panicked"))))
     }
 }
@@ -416,6 +437,21 @@ impl Backend {
         }
     }
 
+    async fn searcher(&self) -> Result<Source, sqlx::Error> {
+        match self {
+            Backend::Sqlite(database) => Ok(Source::Sqlite(database.source().await?)),
+            Backend::Postgres(database) => Ok(Source::Postgres(database.searcher().await?)),
+        }
+    }
+
+    /// Whether a search took longer than it may.
+    fn is_interrupted(&self, error: &sqlx::Error) -> bool {
+        match self {
+            Backend::Sqlite(_) => sqlite::is_interrupted(error),
+            Backend::Postgres(_) => postgres::is_interrupted(error),
+        }
+    }
+
     /// Whether it was the connection that failed, so that a new one may do.
     fn is_lost(&self, error: &sqlx::Error) -> bool {
         match self {
@@ -452,6 +488,13 @@ impl Writer {
         match self {
             Writer::Sqlite(writer) => writer.write(batch).await,
             Writer::Postgres(writer) => writer.write(batch).await,
+        }
+    }
+
+    async fn index(&mut self, side: Side) -> Result<usize, sqlx::Error> {
+        match self {
+            Writer::Sqlite(writer) => writer.index(side).await,
+            Writer::Postgres(writer) => writer.index(side).await,
         }
     }
 
@@ -518,6 +561,10 @@ impl Answer {
         loop {
             let read = self.questions.lock().await.recv().await;
             let Some(read) = read else { break };
+            if matches!(read.question, Question::Search(_)) && read.asked.elapsed() > SEARCH_WAIT {
+                (self.deliver)(Event::Returned(read.id, Returned::Failed("too many searches".into())));
+                continue;
+            }
             let written = self.watched.wait_for(|progress| progress.failing || progress.written >= read.after);
             let _ = timeout(READ_PATIENCE, written).await;
             let returned = match self.look_up(&mut source, &read.question).await {
@@ -549,9 +596,15 @@ impl Answer {
     async fn attempt(&self, source: &mut Option<Source>, question: &Question) -> Result<Returned, sqlx::Error> {
         let source = match source {
             Some(source) => source,
+            None if matches!(question, Question::Search(_)) => source.insert(self.backend.searcher().await?),
             None => source.insert(self.backend.source().await?),
         };
         Ok(match question {
+            Question::Search(query) => match source.find(query).await {
+                Ok(rows) => Returned::History(render(&query.reader, &rows, false)),
+                Err(error) if self.backend.is_interrupted(&error) => Returned::TookTooLong,
+                Err(error) => return Err(error),
+            },
             Question::Page(query) => {
                 let (rows, reached_end) = source.rows(query).await?;
                 Returned::History(render(&query.reader, &rows, reached_end))

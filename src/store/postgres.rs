@@ -18,11 +18,13 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, Postgres, Row, SqlSafeStr};
 use tokio::time::timeout;
 
+use crate::limits::{INDEX_STEP, SEARCH_MS};
 use crate::server::record::{
     AccessRow, AccountId, AccountRow, BanRow, ChannelRow, CodeRow, ConversationId, Credentials, Kind, ListRow,
-    MessageRow, PresenceRow, PurgeRow, Purpose, Record, Seq, Snapshot, SuspensionRow, Wanted,
+    MessageRow, PresenceRow, PurgeRow, Purpose, Record, SearchQuery, Seq, Snapshot, SuspensionRow, Wanted,
 };
-use crate::store::reader::{Direction, Span, WANTED, classes, place_of};
+use crate::server::search::{self, terms, terms_of};
+use crate::store::reader::{Direction, Indexed, Side, Span, WANTED, classes, place_of};
 use crate::store::state::{self, Columns};
 use crate::store::{StoreError, Sync};
 
@@ -55,6 +57,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "mail", include_str!("migrations/postgres/0002_mail.sql")),
     (3, "services", include_str!("migrations/postgres/0003_services.sql")),
     (4, "casemapping", include_str!("migrations/postgres/0004_casemapping.sql")),
+    (5, "words", include_str!("migrations/postgres/0005_words.sql")),
 ];
 
 /// Where the database is and how it is opened.
@@ -126,6 +129,7 @@ impl Database {
         // What cannot be read stays as it is: the start counts only where all is there.
         let mut transaction = connection.begin().await.map_err(failed)?;
         let snapshot = load(&mut transaction).await.map_err(failed)?;
+        renew_index(&mut transaction).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
         let (epoch, boot) = (snapshot.epoch.into(), snapshot.boot.into());
         self.note_session(&mut connection, epoch, boot).await.map_err(failed)?;
@@ -160,7 +164,19 @@ impl Database {
 
     /// A connection that reads.
     pub async fn source(&self) -> Result<Source, Error> {
-        let connection = self.connect("SET default_transaction_read_only = on;").await?;
+        self.source_with("").await
+    }
+
+    /// A connection that searches: its statements end when they take too long. Words are found by a bitmap of
+    /// rows, which is sorted then.
+    pub async fn searcher(&self) -> Result<Source, Error> {
+        let settings =
+            format!("SET statement_timeout = {SEARCH_MS}; SET enable_bitmapscan = on; SET enable_sort = on;");
+        self.source_with(&settings).await
+    }
+
+    async fn source_with(&self, settings: &str) -> Result<Source, Error> {
+        let connection = self.connect(&format!("SET default_transaction_read_only = on; {settings}")).await?;
         Ok(Source { connection, scans: WANTED.map(scans), searches: WANTED.map(search) })
     }
 
@@ -210,6 +226,12 @@ impl Database {
 pub fn is_held(error: &Error) -> bool {
     // lock_not_available (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
     error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03")
+}
+
+/// Whether it took longer than it may.
+pub fn is_interrupted(error: &Error) -> bool {
+    // query_canceled
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "57014")
 }
 
 /// Whether it was the connection that failed, so that a new one may do.
@@ -267,6 +289,50 @@ impl Writer {
         within(written).await
     }
 
+    /// Puts the words of the next messages that lack it into the index; how many rows were looked at.
+    pub async fn index(&mut self, side: Side) -> Result<usize, Error> {
+        let indexed = indexed(&mut self.connection).await?;
+        let (mark, next) = match side {
+            Side::Newer => (indexed.high, "seq > $1 ORDER BY seq"),
+            Side::Older => (indexed.low, "seq < $1 ORDER BY seq DESC"),
+        };
+        let rows = sqlx::query(AssertSqlSafe(format!("SELECT {COLUMNS} FROM message WHERE {next} LIMIT $2")))
+            .bind(mark as i64)
+            .bind(INDEX_STEP as i64)
+            .try_map(|row| message(&row))
+            .fetch_all(&mut self.connection);
+        let rows = within(rows).await?;
+        let numbers = rows.iter().map(|(seq, _)| *seq as i64);
+        let (Some(first), Some(last)) = (numbers.clone().min(), numbers.max()) else { return Ok(0) };
+        let (mut seqs, mut times, mut words) = (Vec::new(), Vec::new(), Vec::new());
+        for (seq, row) in rows.iter().filter(|(_, row)| row.kind.is_text()) {
+            seqs.push(*seq as i64);
+            times.push(row.time as i64);
+            words.push(terms(row.conversation, &row.source, &row.text));
+        }
+        let written = async {
+            let mut transaction = self.connection.begin().await?;
+            sqlx::query(
+                "INSERT INTO word (seq, time, terms) SELECT seq, time, array_to_tsvector(string_to_array(terms, ' ')) \
+                 FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS row (seq, time, terms) \
+                 ON CONFLICT (seq) DO NOTHING",
+            )
+            .bind(seqs)
+            .bind(times)
+            .bind(words)
+            .execute(&mut *transaction)
+            .await?;
+            sqlx::query("UPDATE indexed SET low = least(low, $1), high = greatest(high, $2)")
+                .bind(first)
+                .bind(last)
+                .execute(&mut *transaction)
+                .await?;
+            transaction.commit().await
+        };
+        within(written).await?;
+        Ok(rows.len())
+    }
+
     /// Closes the connection.
     pub async fn close(self) -> Result<(), Error> {
         close(self.connection).await
@@ -279,6 +345,7 @@ type Statement<'a> = Query<'a, Postgres, PgArguments>;
 #[derive(Default)]
 struct Batch<'a> {
     messages: Vec<(Seq, &'a MessageRow)>,
+    edited: BTreeMap<Seq, &'a MessageRow>,
     redacted: Vec<i64>,
     /// An account's name, and between which changes all that it said is gone.
     erased: Vec<(&'a str, Seq, Seq)>,
@@ -323,6 +390,7 @@ impl<'a> Batch<'a> {
             Record::PurgeGone(channel) => drop(self.purges.insert(channel, None)),
             Record::Erased { account, after, before } => self.erased.push((account, *after, *before)),
             Record::Casemapping(casemapping) => self.casemapping = Some(*casemapping),
+            Record::Edited(seq, row) => drop(self.edited.insert(*seq, row)),
             Record::Redacted(seq) => self.redacted.push(*seq as i64),
             Record::Conversation(row) => drop(self.conversations.insert(row.id, &row.key)),
             Record::Account(row) => drop(self.accounts.insert(row.id, row)),
@@ -366,12 +434,17 @@ impl<'a> Batch<'a> {
     fn statements(self) -> Vec<Statement<'a>> {
         let mut statements = Vec::new();
         statements.extend(messages(&self.messages));
+        statements.extend(edited(self.edited));
         if !self.redacted.is_empty() {
+            statements.push(sqlx::query("DELETE FROM word WHERE seq = ANY($1)").bind(self.redacted.clone()));
             statements.push(sqlx::query("DELETE FROM message WHERE seq = ANY($1)").bind(self.redacted));
         }
         for (account, after, before) in self.erased {
             // There is no index for it: it is done rarely, and an index would cost each message.
-            let erased = sqlx::query("DELETE FROM message WHERE seq > $1 AND seq < $2 AND account = $3");
+            let erased = sqlx::query(
+                "WITH gone AS (DELETE FROM message WHERE seq > $1 AND seq < $2 AND account = $3 RETURNING seq) \
+                 DELETE FROM word USING gone WHERE word.seq = gone.seq",
+            );
             statements.push(erased.bind(after as i64).bind(before as i64).bind(account));
         }
         if !self.conversations.is_empty() {
@@ -436,6 +509,27 @@ fn messages<'a>(rows: &[(Seq, &'a MessageRow)]) -> Option<Statement<'a>> {
             .bind(column(&rows, |row| row.argument.as_deref()))
             .bind(column(&rows, |row| &*row.text)),
     )
+}
+
+/// New texts, and their words where the index had the old ones.
+fn edited(rows: BTreeMap<Seq, &MessageRow>) -> Vec<Statement<'_>> {
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    let seqs: Vec<i64> = rows.keys().map(|seq| *seq as i64).collect();
+    let rows: Vec<&MessageRow> = rows.into_values().collect();
+    let text = sqlx::query(
+        "UPDATE message SET text = edited.text FROM unnest($1::bigint[], $2::text[]) AS edited (seq, text) \
+         WHERE message.seq = edited.seq",
+    );
+    let words = sqlx::query(
+        "UPDATE word SET terms = array_to_tsvector(string_to_array(edited.terms, ' ')) \
+         FROM unnest($1::bigint[], $2::text[]) AS edited (seq, terms) WHERE word.seq = edited.seq",
+    );
+    vec![
+        text.bind(seqs.clone()).bind(column(&rows, |row| &*row.text)),
+        words.bind(seqs).bind(column(&rows, |row| terms(row.conversation, &row.source, &row.text))),
+    ]
 }
 
 fn gone_accounts<'a>(ids: &[AccountId]) -> Vec<Statement<'a>> {
@@ -811,6 +905,25 @@ fn upsert_sql(table: &str, keys: usize, columns: &str) -> Arc<str> {
     ))
 }
 
+/// What the index of words has.
+async fn indexed(connection: &mut PgConnection) -> Result<Indexed, Error> {
+    let marks = sqlx::query_as("SELECT low, high FROM indexed").fetch_one(connection);
+    let (low, high): (i64, i64) = within(marks).await?;
+    Ok(Indexed { low: low as u64, high: high as u64 })
+}
+
+/// Empties an index that another version made, or that is new: it is filled while the server runs.
+async fn renew_index(connection: &mut PgConnection) -> Result<(), Error> {
+    let renewed = sqlx::query(
+        "UPDATE indexed SET version = $1, low = newest + 1, high = newest \
+         FROM (SELECT coalesce(max(seq), 0) AS newest FROM message) AS message WHERE version <> $1",
+    );
+    if renewed.bind(search::VERSION as i32).execute(&mut *connection).await?.rows_affected() > 0 {
+        sqlx::query("TRUNCATE word").execute(connection).await?;
+    }
+    Ok(())
+}
+
 /// Counts this start, settles the devices that were connected at the last end, and reads the state.
 async fn load(connection: &mut PgConnection) -> Result<Snapshot, Error> {
     let last_seq: Option<i64> =
@@ -853,7 +966,7 @@ fn scans(wanted: Wanted) -> [Arc<str>; 2] {
     ["ASC", "DESC"].map(|order| {
         let of_class = |class: u8| {
             format!(
-                "(SELECT seq, time, kind, bot, source, account, target, tags, argument, text FROM message \
+                "(SELECT {COLUMNS} FROM message \
                  WHERE conversation = $1 AND {CLASS} = {class} AND time > $2 AND time < $3 ORDER BY time {order})"
             )
         };
@@ -887,6 +1000,28 @@ fn search(wanted: Wanted) -> Arc<str> {
          FROM halving CROSS JOIN LATERAL (SELECT least({first}) AS seq) AS first WHERE high - low > 1) \
          SELECT max(low) FROM halving"
     ))
+}
+
+/// Messages that have terms, between two numbers and two moments: the first or the last.
+fn by_terms(order: &str) -> Arc<str> {
+    let columns: Vec<String> = COLUMNS.split(", ").map(|column| format!("message.{column}")).collect();
+    // By the terms alone, however common they seem to be: `+ 0` is no walk over the numbers.
+    Arc::from(format!(
+        "WITH found AS MATERIALIZED (SELECT seq FROM word WHERE terms @@ $1::text::tsquery \
+         AND seq + 0 >= $2 AND seq + 0 <= $3 AND word.time >= $4 AND word.time <= $5 \
+         ORDER BY seq + 0 {order} LIMIT $6) \
+         SELECT {} FROM found JOIN message ON message.seq = found.seq",
+        columns.join(", ")
+    ))
+}
+
+fn list(conversations: &[ConversationId]) -> Vec<i64> {
+    conversations.iter().map(|id| *id as i64).collect()
+}
+
+/// A number that may be greater than any that is stored.
+fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// A connection that reads messages.
@@ -925,7 +1060,7 @@ impl Source {
             .bind(span.after)
             .bind(span.before)
             .bind(i64::from(limit))
-            .try_map(|row: PgRow| message(span.conversation, &row))
+            .try_map(|row| message(&row))
             .fetch_all(&mut self.connection);
         let mut rows = within(rows).await?;
         if span.direction == Direction::Newest {
@@ -934,16 +1069,104 @@ impl Source {
         Ok(rows)
     }
 
+    /// What the index of words has.
+    pub async fn indexed(&mut self) -> Result<Indexed, Error> {
+        indexed(&mut self.connection).await
+    }
+
+    /// The number of the first text at this moment or later in any of some conversations.
+    pub async fn first_since(&mut self, conversations: &[ConversationId], time: u64) -> Result<Seq, Error> {
+        let sql = format!(
+            "SELECT min(seq) FROM unnest($1::bigint[]) AS place (id) CROSS JOIN LATERAL (\
+             SELECT seq FROM message WHERE conversation = place.id AND {CLASS} = 0 AND message.time >= $2 \
+             ORDER BY message.time LIMIT 1) AS first"
+        );
+        Ok(self.number(sql, conversations, time).await?.unwrap_or(Seq::MAX))
+    }
+
+    /// The number of the last text at this moment or earlier in any of some conversations.
+    pub async fn last_until(&mut self, conversations: &[ConversationId], time: u64) -> Result<Seq, Error> {
+        let sql = format!(
+            "SELECT max(seq) FROM unnest($1::bigint[]) AS place (id) CROSS JOIN LATERAL (\
+             SELECT seq FROM message WHERE conversation = place.id AND {CLASS} = 0 AND message.time <= $2 \
+             ORDER BY message.time DESC LIMIT 1) AS last"
+        );
+        Ok(self.number(sql, conversations, time).await?.unwrap_or(0))
+    }
+
+    async fn number(&mut self, sql: String, conversations: &[ConversationId], time: u64) -> Result<Option<Seq>, Error> {
+        let number = sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(list(conversations))
+            .bind(whole(time))
+            .fetch_one(&mut self.connection);
+        let number: Option<i64> = within(number).await?;
+        Ok(number.map(|seq| seq as u64))
+    }
+
+    /// The first or last rows that the index has of what `query` means, between two numbers; ascending.
+    pub async fn by_terms(
+        &mut self,
+        query: &SearchQuery,
+        first: Seq,
+        last: Seq,
+    ) -> Result<Vec<(Seq, MessageRow)>, Error> {
+        let quoted = |terms: Vec<String>, between| {
+            terms.iter().map(|term| format!("'{term}'")).collect::<Vec<_>>().join(between)
+        };
+        let (places, all) = terms_of(query);
+        let mut expression = format!("({})", quoted(places, " | "));
+        if !all.is_empty() {
+            expression = format!("{} & {expression}", quoted(all, " & "));
+        }
+        let oldest = query.after.is_some();
+        let rows = sqlx::query(AssertSqlSafe(by_terms(if oldest { "ASC" } else { "DESC" })))
+            .bind(expression)
+            .bind(whole(first))
+            .bind(whole(last))
+            .bind(query.after.map_or(0, whole))
+            .bind(query.before.map_or(i64::MAX, whole))
+            .bind(i64::from(query.limit))
+            .try_map(|row| message(&row))
+            .fetch_all(&mut self.connection);
+        let mut rows = within(rows).await?;
+        rows.sort_unstable_by_key(|(seq, _)| *seq);
+        Ok(rows)
+    }
+
+    /// All text of some conversations between two numbers; ascending.
+    pub async fn texts(
+        &mut self,
+        conversations: &[ConversationId],
+        first: Seq,
+        last: Seq,
+    ) -> Result<Vec<(Seq, MessageRow)>, Error> {
+        // The numbers are few; the conversations may be long.
+        let sql = format!(
+            "SELECT {COLUMNS} FROM message WHERE seq >= $1 AND seq <= $2 AND kind <= 1 \
+             AND conversation + 0 = ANY($3) ORDER BY seq"
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(whole(first))
+            .bind(whole(last))
+            .bind(list(conversations))
+            .try_map(|row| message(&row))
+            .fetch_all(&mut self.connection);
+        within(rows).await
+    }
+
     /// Closes the connection.
     pub async fn close(self) -> Result<(), Error> {
         close(self.connection).await
     }
 }
 
-fn message(conversation: ConversationId, row: &PgRow) -> Result<(Seq, MessageRow), Error> {
+/// What [`message`] reads, in its order.
+const COLUMNS: &str = "seq, time, kind, bot, source, account, target, tags, argument, text, conversation";
+
+fn message(row: &PgRow) -> Result<(Seq, MessageRow), Error> {
     let kind = u8::try_from(row.try_get::<i16, _>(2)?).ok().and_then(Kind::from_number);
     let message = MessageRow {
-        conversation,
+        conversation: row.number(10)?,
         time: row.number(1)?,
         kind: kind.ok_or_else(|| Error::Decode("a message that this version does not understand".into()))?,
         bot: row.try_get(3)?,
@@ -966,7 +1189,7 @@ mod tests {
     use ircv3::Casemapping;
     use sqlx::{AssertSqlSafe, Connection};
 
-    use super::{Database, Source};
+    use super::{Database, Source, by_terms, is_interrupted, is_lost};
     use crate::store::bed::{Schema, runtime};
     use crate::store::{Options, StoreError, Sync, open};
 
@@ -1009,6 +1232,36 @@ mod tests {
         });
     }
 
+    #[test]
+    fn a_search_goes_by_the_index_of_words_and_ends_when_it_takes_too_long() {
+        let Some(schema) = Schema::new() else { return };
+        let database = Database::parse(&schema.url(), Sync::Normal).unwrap();
+        runtime().block_on(async {
+            let (writer, _) = database.open().await.unwrap();
+            for rows in ["", LARGE, LARGE_INDEX] {
+                let mut other = schema.connect().await;
+                sqlx::raw_sql(rows).execute(&mut other).await.unwrap();
+                other.close().await.unwrap();
+                let mut source = database.searcher().await.unwrap();
+                for order in ["ASC", "DESC"] {
+                    let sql = by_terms(order).replace("$1::text::tsquery", "'a & b1'::tsquery");
+                    let steps = plan(&mut source, &sql, 6).await;
+                    assert!(steps.iter().any(|step| step.contains("Bitmap Index Scan on word_terms")), "{steps:#?}");
+                    let by_number = |step: &String| step.contains("Index Scan using message_pkey on message");
+                    assert!(steps.iter().any(by_number), "{steps:#?}");
+                }
+                sqlx::query("SET statement_timeout = 1").execute(&mut source.connection).await.unwrap();
+                let slow = sqlx::query("SELECT pg_sleep(60)").execute(&mut source.connection).await;
+                let error = slow.unwrap_err();
+                assert!(is_interrupted(&error) && !is_lost(&error), "{error}");
+                source.close().await.unwrap();
+            }
+            writer.close().await.unwrap();
+        });
+    }
+
+    const LARGE_INDEX: &str = "INSERT INTO word SELECT seq, time, array_to_tsvector(ARRAY['a', 'b' || seq % 9]) \
+        FROM message WHERE kind <= 1; ANALYZE word";
     const LARGE: &str = "INSERT INTO message SELECT n, n % 50, n, n % 11, false, 'a!b@c', NULL, '#a', NULL, NULL, 'hi' \
         FROM generate_series(1, 20000) AS n; ANALYZE message";
 

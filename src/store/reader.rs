@@ -3,10 +3,18 @@
 //! Within a conversation, time rises with the number. So every border, and the floor, becomes a
 //! moment, and no walk reads more rows than were asked for, however many lie outside.
 
-use sqlx::Error;
+use std::time::Duration;
 
+use sqlx::Error;
+use tokio::task::yield_now;
+
+use crate::limits::SEARCH_MS;
+use crate::server::command::edit;
 use crate::server::history::share;
-use crate::server::record::{Border, ConversationId, HistoryQuery, MessageRow, Range, Seq, Wanted};
+use crate::server::record::{
+    Border, ConversationId, HistoryQuery, Kind, MessageRow, MsgId, Range, SearchQuery, Seq, Wanted,
+};
+use crate::server::search::{cut, matches};
 use crate::store::{postgres, sqlite};
 
 /// All that a reader can want of a conversation: each has statements of its own, at [`place_of`] it.
@@ -27,6 +35,9 @@ pub fn classes(wanted: Wanted) -> Vec<u8> {
     let classes = [(0, true), (1, wanted.events), (2, wanted.redactions)];
     classes.into_iter().filter(|(_, has)| *has).map(|(class, _)| class).collect()
 }
+
+/// Rows that are looked at before others get their turn.
+const ROWS_A_TURN: usize = 256;
 
 /// From which end of a span rows are taken, where it has more than are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +61,24 @@ pub struct Span {
     pub before: i64,
     /// From which end.
     pub direction: Direction,
+}
+
+/// The numbers of the messages whose words are in the index, with these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Indexed {
+    /// From here on.
+    pub low: Seq,
+    /// Up to here.
+    pub high: Seq,
+}
+
+/// On which side of what the index of words has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// What came since.
+    Newer,
+    /// What was there before there was an index, or before it was made anew.
+    Older,
 }
 
 /// A connection that reads, of whatever database.
@@ -112,7 +141,11 @@ impl Source {
                     Span { after: b.after(), before: a.before(), ..all }
                 }
             }
-            Range::Around(border) => return self.around(&all, border, query).await,
+            Range::Around(border) => {
+                let (mut rows, reached_end) = self.around(&all, border, query).await?;
+                self.tag_edits(&mut rows, query.reader.epoch).await?;
+                return Ok((rows, reached_end));
+            }
         };
         let limit = query.limit as usize;
         let mut rows = self.take(span, query.limit, floor).await?;
@@ -121,7 +154,19 @@ impl Source {
             Direction::Oldest => rows.truncate(limit),
             Direction::Newest => keep_last(&mut rows, limit),
         }
+        self.tag_edits(&mut rows, query.reader.epoch).await?;
         Ok((rows, reached_end))
+    }
+
+    /// Gives edits their tags: what the edited messages say now.
+    async fn tag_edits(&mut self, rows: &mut [(Seq, MessageRow)], epoch: u32) -> Result<(), Error> {
+        for (_, row) in rows.iter_mut().filter(|(_, row)| row.kind == Kind::Edit) {
+            let msgid = row.argument.as_deref().and_then(MsgId::parse).filter(|msgid| msgid.epoch == epoch);
+            let Some(msgid) = msgid else { continue };
+            let now = self.message(row.conversation, msgid.seq).await?;
+            row.tags = now.map(|now| edit::tags(&msgid.to_string(), &now.text));
+        }
+        Ok(())
     }
 
     async fn around(
@@ -174,6 +219,87 @@ impl Source {
         }
         // No row of this conversation has the number: it is behind the last one below it.
         Ok(Place { time: self.search(like.conversation, like.wanted, seq).await?, behind: true })
+    }
+
+    /// The rows that `query` means, in ascending order: what [`select`](crate::server::search::select) answers,
+    /// but for messages that are older than what the index has by now.
+    pub async fn find(&mut self, query: &SearchQuery) -> Result<Vec<(Seq, MessageRow)>, Error> {
+        if let Source::Sqlite(source) = self {
+            source.limit_time(Duration::from_millis(SEARCH_MS)).await?;
+        }
+        let (mut first, mut last) = (query.floor.saturating_add(1), Seq::MAX);
+        if let Some(after) = query.after {
+            first = first.max(self.first_since(&query.places, after).await?);
+        }
+        if let Some(before) = query.before {
+            last = self.last_until(&query.places, before).await?;
+        }
+        let mut rows = Vec::new();
+        if query.places.is_empty() || first > last {
+            return Ok(rows);
+        }
+        // Should more be put into the index meanwhile, it is among the rows that are read one by one.
+        let indexed = self.indexed().await?;
+        let (from, to) = (first.max(indexed.low), last.min(indexed.high));
+        if from <= to {
+            rows = self.by_terms(query, from, to).await?;
+        }
+        let since = first.max(indexed.high.saturating_add(1));
+        if since <= last {
+            rows.append(&mut self.texts(&query.places, since, last).await?);
+        }
+        // Whatever an index has: nobody is shown what is not theirs.
+        let mut meant = Vec::new();
+        for (at, (seq, row)) in rows.into_iter().enumerate() {
+            if at % ROWS_A_TURN == ROWS_A_TURN - 1 {
+                yield_now().await;
+            }
+            if matches(query, seq, &row) {
+                meant.push((seq, row));
+            }
+        }
+        cut(query, &mut meant);
+        Ok(meant)
+    }
+
+    async fn indexed(&mut self) -> Result<Indexed, Error> {
+        match self {
+            Source::Sqlite(source) => source.indexed().await,
+            Source::Postgres(source) => source.indexed().await,
+        }
+    }
+
+    async fn first_since(&mut self, conversations: &[ConversationId], time: u64) -> Result<Seq, Error> {
+        match self {
+            Source::Sqlite(source) => source.first_since(conversations, time).await,
+            Source::Postgres(source) => source.first_since(conversations, time).await,
+        }
+    }
+
+    async fn last_until(&mut self, conversations: &[ConversationId], time: u64) -> Result<Seq, Error> {
+        match self {
+            Source::Sqlite(source) => source.last_until(conversations, time).await,
+            Source::Postgres(source) => source.last_until(conversations, time).await,
+        }
+    }
+
+    async fn by_terms(&mut self, query: &SearchQuery, first: Seq, last: Seq) -> Result<Vec<(Seq, MessageRow)>, Error> {
+        match self {
+            Source::Sqlite(source) => source.by_terms(query, first, last).await,
+            Source::Postgres(source) => source.by_terms(query, first, last).await,
+        }
+    }
+
+    async fn texts(
+        &mut self,
+        conversations: &[ConversationId],
+        first: Seq,
+        last: Seq,
+    ) -> Result<Vec<(Seq, MessageRow)>, Error> {
+        match self {
+            Source::Sqlite(source) => source.texts(conversations, first, last).await,
+            Source::Postgres(source) => source.texts(conversations, first, last).await,
+        }
     }
 
     /// A message, if it is of this conversation.

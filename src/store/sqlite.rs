@@ -6,16 +6,17 @@ use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, SqlSafeStr, Sqlite};
 
-use crate::limits::STORE_BATCH;
-use crate::server::record::{ConversationId, Kind, MessageRow, Record, Seq, Snapshot, Wanted};
-use crate::store::reader::{Direction, Span, WANTED, classes, place_of};
+use crate::limits::{INDEX_STEP, STORE_BATCH};
+use crate::server::record::{ConversationId, Kind, MessageRow, Record, SearchQuery, Seq, Snapshot, Wanted};
+use crate::server::search::{self, terms, terms_of};
+use crate::store::reader::{Direction, Indexed, Side, Span, WANTED, classes, place_of};
 use crate::store::state;
 use crate::store::{StoreError, Sync};
 
@@ -26,6 +27,12 @@ const BUSY_AT_START: Duration = Duration::from_secs(5);
 /// Pages of the log after which a commit copies it into the database: 16 MiB, so that a page which
 /// many commits touch is copied once. A task beside the writer that did it made no commit faster.
 const CHECKPOINT_PAGES: &str = "4096";
+/// Steps of SQLite's after which a search looks at the clock: some hundred microseconds.
+const STEPS_A_LOOK: i32 = 1000;
+/// In more conversations than this, a search first looks at those messages that have the words anywhere.
+const FEW_PLACES: usize = 8;
+/// So many of them.
+const LOOKED_AT: usize = 2000;
 /// The most rows in one INSERT; more are no faster, and each size is a prepared statement.
 const INSERT_ROWS: usize = 256;
 
@@ -34,7 +41,7 @@ const COLUMNS: &str = "seq, conversation, time, kind, bot, source, account, targ
 /// A row as text: its numbers and the lengths of its texts (none for NULL), and then the texts. A page
 /// comes as one such value: through sqlx, each row apart costs a change of threads and each column an
 /// allocation, which is more than all else that a question costs.
-const PACKED: &str = "concat(seq, ',', time, ',', kind, ',', bot, ',', octet_length(source), ',', \
+const PACKED: &str = "concat(seq, ',', conversation, ',', time, ',', kind, ',', bot, ',', octet_length(source), ',', \
     octet_length(account), ',', octet_length(target), ',', octet_length(tags), ',', octet_length(argument), ',', \
     octet_length(text), ':', source, account, target, tags, argument, text)";
 
@@ -51,6 +58,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (9, "mail", include_str!("migrations/sqlite/0009_mail.sql")),
     (10, "services", include_str!("migrations/sqlite/0010_services.sql")),
     (11, "casemapping", include_str!("migrations/sqlite/0011_casemapping.sql")),
+    (12, "words", include_str!("migrations/sqlite/0012_words.sql")),
 ];
 
 /// Where the database is and how it is opened.
@@ -119,6 +127,7 @@ impl Database {
         // What cannot be read stays as it is: the start counts only where all is there.
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         let snapshot = load(&mut transaction).await.map_err(failed)?;
+        renew_index(&mut transaction).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
         self.set_sync(&mut connection).await.map_err(failed)?;
         let busy = format!("PRAGMA busy_timeout = {}", BUSY.as_millis());
@@ -146,6 +155,11 @@ impl Database {
         let connection = options.thread_name(|n| format!("store-read-{n}")).connect().await?;
         Ok(Source { connection, scans: WANTED.map(scans), searches: WANTED.map(search) })
     }
+}
+
+/// Whether it took longer than it may.
+pub fn is_interrupted(error: &Error) -> bool {
+    code(error) == Some(9)
 }
 
 /// Whether another program holds the database.
@@ -209,6 +223,36 @@ fn search(wanted: Wanted) -> Arc<str> {
     ))
 }
 
+/// Messages that have terms, between two numbers and two moments: the first or the last.
+fn by_terms(order: &str) -> Arc<str> {
+    Arc::from(format!(
+        "SELECT group_concat({PACKED}, '') FROM message WHERE seq IN (SELECT seq FROM (\
+         SELECT message.seq AS seq FROM word CROSS JOIN message ON message.seq = word.rowid \
+         WHERE word MATCH ?1 AND word.rowid >= ?2 AND word.rowid <= ?3 AND message.time >= ?4 AND message.time <= ?5 \
+         ORDER BY word.rowid {order} LIMIT ?6))"
+    ))
+}
+
+/// The same of some conversations, among the first or the last that have the terms; and how many of these there are.
+fn among(order: &str) -> Arc<str> {
+    Arc::from(format!(
+        "WITH some AS MATERIALIZED (SELECT rowid AS seq FROM word \
+         WHERE word MATCH ?1 AND rowid >= ?2 AND rowid <= ?3 ORDER BY rowid {order} LIMIT {LOOKED_AT}) \
+         SELECT (SELECT count(*) FROM some), (SELECT group_concat({PACKED}, '') FROM message WHERE seq IN (\
+         SELECT message.seq FROM some CROSS JOIN message ON message.seq = some.seq \
+         WHERE message.time >= ?4 AND message.time <= ?5 AND message.conversation IN (SELECT value FROM json_each(?7)) \
+         ORDER BY message.seq {order} LIMIT ?6))"
+    ))
+}
+
+/// Text between two numbers in some conversations. The numbers are few; the conversations may be long.
+fn texts() -> String {
+    format!(
+        "SELECT group_concat({PACKED}, '') FROM message WHERE seq >= ?1 AND seq <= ?2 AND kind <= 1 \
+         AND +conversation IN (SELECT value FROM json_each(?3))"
+    )
+}
+
 /// INSERTs of 1, 2, 4, ... rows.
 fn inserts() -> Vec<Arc<str>> {
     let count = COLUMNS.split(',').count();
@@ -252,6 +296,37 @@ impl Writer {
             apply(&mut transaction, record).await?;
         }
         transaction.commit().await
+    }
+
+    /// Puts the words of the next messages that lack it into the index; how many rows were looked at.
+    pub async fn index(&mut self, side: Side) -> Result<usize, Error> {
+        let indexed = indexed(&mut self.connection).await?;
+        let (mark, next) = match side {
+            Side::Newer => (indexed.high, "seq > ?1 ORDER BY seq"),
+            Side::Older => (indexed.low, "seq < ?1 ORDER BY seq DESC"),
+        };
+        let sql = format!(
+            "SELECT group_concat({PACKED}, '') FROM message WHERE seq IN (SELECT seq FROM message WHERE {next} LIMIT ?2)"
+        );
+        let packed = sqlx::query_scalar(AssertSqlSafe(sql)).bind(mark as i64).bind(INDEX_STEP as i64);
+        let rows = unpack(packed.fetch_one(&mut self.connection).await?)?;
+        let (Some((first, _)), Some((last, _))) = (rows.first(), rows.last()) else { return Ok(0) };
+        let texts = rows.iter().filter(|(_, row)| row.kind.is_text());
+        let words: Vec<(Seq, String)> =
+            texts.map(|(seq, row)| (*seq, terms(row.conversation, &row.source, &row.text))).collect();
+        let words = serde_json::to_string(&words).map_err(|error| Error::Encode(error.into()))?;
+        let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
+        sqlx::query("INSERT INTO word (rowid, terms) SELECT value ->> 0, value ->> 1 FROM json_each(?)")
+            .bind(words)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query("UPDATE indexed SET low = min(low, ?), high = max(high, ?)")
+            .bind(*first as i64)
+            .bind(*last as i64)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(rows.len())
     }
 
     /// Closes the connection; the last one to go empties the log into the database.
@@ -484,15 +559,67 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
         Record::PurgeGone(channel) => sqlx::query("DELETE FROM purge WHERE channel = ?").bind(&**channel),
         // There is no index for it: it is done rarely, and an index would cost each message.
         Record::Erased { account, after, before } => {
+            let said = "SELECT seq FROM message WHERE seq > ? AND seq < ? AND account = ? AND kind <= 1";
+            let said = sqlx::query_scalar(said).bind(*after as i64).bind(*before as i64).bind(&**account);
+            let all: Vec<i64> = said.fetch_all(&mut *connection).await?;
+            for seq in all {
+                unindex(connection, seq as Seq).await?;
+            }
             sqlx::query("DELETE FROM message WHERE seq > ? AND seq < ? AND account = ?")
                 .bind(*after as i64)
                 .bind(*before as i64)
                 .bind(&**account)
         }
         Record::Casemapping(casemapping) => sqlx::query("UPDATE meta SET casemapping = ?").bind(casemapping.token()),
-        Record::Redacted(seq) => sqlx::query("DELETE FROM message WHERE seq = ?").bind(*seq as i64),
+        Record::Edited(seq, row) => {
+            if unindex(connection, *seq).await? {
+                let insert = sqlx::query("INSERT INTO word (rowid, terms) VALUES (?, ?)").bind(*seq as i64);
+                let terms = terms(row.conversation, &row.source, &row.text);
+                insert.bind(terms).execute(&mut *connection).await?;
+            }
+            sqlx::query("UPDATE message SET text = ? WHERE seq = ?").bind(&*row.text).bind(*seq as i64)
+        }
+        Record::Redacted(seq) => {
+            unindex(connection, *seq).await?;
+            sqlx::query("DELETE FROM message WHERE seq = ?").bind(*seq as i64)
+        }
     };
     query.execute(connection).await?;
+    Ok(())
+}
+
+/// Takes a message's words out of the index; whether they were there.
+async fn unindex(connection: &mut SqliteConnection, seq: Seq) -> Result<bool, Error> {
+    let there: Option<(i64, String, String)> = sqlx::query_as(
+        "SELECT conversation, source, text FROM message WHERE seq = ? AND kind <= 1 \
+         AND EXISTS (SELECT * FROM indexed WHERE low <= seq AND seq <= high)",
+    )
+    .bind(seq as i64)
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some((conversation, source, text)) = there else { return Ok(false) };
+    sqlx::query("INSERT INTO word (word, rowid, terms) VALUES ('delete', ?, ?)")
+        .bind(seq as i64)
+        .bind(terms(conversation as u64, &source, &text))
+        .execute(connection)
+        .await?;
+    Ok(true)
+}
+
+async fn indexed(connection: &mut SqliteConnection) -> Result<Indexed, Error> {
+    let (low, high): (i64, i64) = sqlx::query_as("SELECT low, high FROM indexed").fetch_one(connection).await?;
+    Ok(Indexed { low: low as u64, high: high as u64 })
+}
+
+/// Empties an index that another version made, or that is new: it is filled while the server runs.
+async fn renew_index(connection: &mut SqliteConnection) -> Result<(), Error> {
+    let renewed = sqlx::query(
+        "UPDATE indexed SET version = ?1, low = newest + 1, high = newest \
+         FROM (SELECT coalesce(max(seq), 0) AS newest FROM message) WHERE version <> ?1",
+    );
+    if renewed.bind(search::VERSION).execute(&mut *connection).await?.rows_affected() > 0 {
+        sqlx::query("INSERT INTO word (word) VALUES ('delete-all')").execute(connection).await?;
+    }
     Ok(())
 }
 
@@ -559,23 +686,114 @@ impl Source {
     /// The first `limit` rows in `span`, in its direction; ascending, whatever that is.
     pub async fn scan(&mut self, span: Span, limit: u32) -> Result<Vec<(Seq, MessageRow)>, Error> {
         let sql = &self.scans[place_of(span.wanted)][usize::from(span.direction == Direction::Newest)];
-        let packed: Option<String> = sqlx::query_scalar(AssertSqlSafe(sql.clone()))
+        let packed = sqlx::query_scalar(AssertSqlSafe(sql.clone()))
             .bind(span.conversation as i64)
             .bind(span.after)
             .bind(span.before)
             .bind(limit)
+            .fetch_one(&mut self.connection);
+        unpack(packed.await?)
+    }
+
+    /// Has what is asked from here on given up when it takes too long in all.
+    pub async fn limit_time(&mut self, time: Duration) -> Result<(), Error> {
+        let end = Instant::now() + time;
+        let mut handle = self.connection.lock_handle().await?;
+        handle.set_progress_handler(STEPS_A_LOOK, move || Instant::now() < end);
+        Ok(())
+    }
+
+    /// What the index of words has.
+    pub async fn indexed(&mut self) -> Result<Indexed, Error> {
+        indexed(&mut self.connection).await
+    }
+
+    /// The number of the first text at this moment or later in any of some conversations.
+    pub async fn first_since(&mut self, conversations: &[ConversationId], time: u64) -> Result<Seq, Error> {
+        let sql = format!(
+            "SELECT min(seq) FROM (SELECT (SELECT seq FROM message WHERE conversation = place.value AND {CLASS} = 0 \
+             AND time >= ?2 ORDER BY time LIMIT 1) AS seq FROM json_each(?1) AS place)"
+        );
+        Ok(self.number(sql, conversations, time).await?.unwrap_or(Seq::MAX))
+    }
+
+    /// The number of the last text at this moment or earlier in any of some conversations.
+    pub async fn last_until(&mut self, conversations: &[ConversationId], time: u64) -> Result<Seq, Error> {
+        let sql = format!(
+            "SELECT max(seq) FROM (SELECT (SELECT seq FROM message WHERE conversation = place.value AND {CLASS} = 0 \
+             AND time <= ?2 ORDER BY time DESC LIMIT 1) AS seq FROM json_each(?1) AS place)"
+        );
+        Ok(self.number(sql, conversations, time).await?.unwrap_or(0))
+    }
+
+    async fn number(&mut self, sql: String, conversations: &[ConversationId], time: u64) -> Result<Option<Seq>, Error> {
+        let number: Option<i64> = sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(list(conversations))
+            .bind(i64::try_from(time).unwrap_or(i64::MAX))
             .fetch_one(&mut self.connection)
             .await?;
-        let mut rows = Vec::new();
-        let mut rest = packed.as_deref().unwrap_or("");
-        while !rest.is_empty() {
-            let row = unpack(span.conversation, &mut rest)
-                .ok_or_else(|| Error::Decode("a message that this version does not understand".into()))?;
-            rows.push(row);
+        Ok(number.map(|seq| seq as u64))
+    }
+
+    /// The first or last rows that the index has of what `query` means, between two numbers.
+    pub async fn by_terms(
+        &mut self,
+        query: &SearchQuery,
+        first: Seq,
+        last: Seq,
+    ) -> Result<Vec<(Seq, MessageRow)>, Error> {
+        let quoted = |terms: Vec<String>, between| {
+            terms.iter().map(|term| format!("\"{term}\"")).collect::<Vec<_>>().join(between)
+        };
+        let whole = |number: Option<u64>, none| number.map_or(none, |n| i64::try_from(n).unwrap_or(i64::MAX));
+        let order = if query.after.is_some() { "ASC" } else { "DESC" };
+        let (places, all) = terms_of(query);
+        let (place_count, mut expression) = (places.len(), quoted(all, " AND "));
+        // Each place is a walk of its own: most words are so rare, or so common, that it goes without.
+        if place_count > FEW_PLACES && !expression.is_empty() {
+            let some = sqlx::query_as(AssertSqlSafe(among(order)))
+                .bind(expression.clone())
+                .bind(whole(Some(first), 0))
+                .bind(whole(Some(last), 0))
+                .bind(whole(query.after, 0))
+                .bind(whole(query.before, i64::MAX))
+                .bind(query.limit)
+                .bind(list(&query.places))
+                .fetch_one(&mut self.connection);
+            let (count, packed): (i64, Option<String>) = some.await?;
+            let rows = unpack(packed)?;
+            if (count as usize) < LOOKED_AT || rows.len() >= query.limit as usize {
+                return Ok(rows);
+            }
         }
-        // They come so, but SQLite does not promise it.
-        rows.sort_unstable_by_key(|(seq, _)| *seq);
-        Ok(rows)
+        if !expression.is_empty() {
+            expression.push_str(" AND ");
+        }
+        expression.push_str(&format!("({})", quoted(places, " OR ")));
+        let packed = sqlx::query_scalar(AssertSqlSafe(by_terms(order)))
+            .bind(expression)
+            .bind(whole(Some(first), 0))
+            .bind(whole(Some(last), 0))
+            .bind(whole(query.after, 0))
+            .bind(whole(query.before, i64::MAX))
+            .bind(query.limit)
+            .fetch_one(&mut self.connection);
+        unpack(packed.await?)
+    }
+
+    /// All text of some conversations between two numbers.
+    pub async fn texts(
+        &mut self,
+        conversations: &[ConversationId],
+        first: Seq,
+        last: Seq,
+    ) -> Result<Vec<(Seq, MessageRow)>, Error> {
+        let packed = sqlx::query_scalar(AssertSqlSafe(texts()))
+            .bind(first as i64)
+            .bind(i64::try_from(last).unwrap_or(i64::MAX))
+            .bind(list(conversations))
+            .fetch_one(&mut self.connection);
+        unpack(packed.await?)
     }
 
     /// Closes the connection.
@@ -584,12 +802,32 @@ impl Source {
     }
 }
 
+/// Numbers, as json_each takes them.
+fn list(conversations: &[ConversationId]) -> String {
+    let numbers: Vec<String> = conversations.iter().map(ConversationId::to_string).collect();
+    format!("[{}]", numbers.join(","))
+}
+
+/// The rows that [`PACKED`] has made into one text, in ascending order.
+fn unpack(packed: Option<String>) -> Result<Vec<(Seq, MessageRow)>, Error> {
+    let mut rows = Vec::new();
+    let mut rest = packed.as_deref().unwrap_or("");
+    while !rest.is_empty() {
+        let row = take_row(&mut rest)
+            .ok_or_else(|| Error::Decode("a message that this version does not understand".into()))?;
+        rows.push(row);
+    }
+    // They come so, but SQLite does not promise it.
+    rows.sort_unstable_by_key(|(seq, _)| *seq);
+    Ok(rows)
+}
+
 /// Takes the first row off what [`PACKED`] made.
-fn unpack(conversation: ConversationId, rest: &mut &str) -> Option<(Seq, MessageRow)> {
+fn take_row(rest: &mut &str) -> Option<(Seq, MessageRow)> {
     let (numbers, mut texts) = rest.split_once(':')?;
     let mut numbers = numbers.split(',');
     let mut number = || numbers.next()?.parse::<u64>().ok();
-    let (seq, time, kind, bot) = (number()?, number()?, number()?, number()? != 0);
+    let (seq, conversation, time, kind, bot) = (number()?, number()?, number()?, number()?, number()? != 0);
     let mut text = || {
         let length = numbers.next()?;
         if length.is_empty() {
@@ -620,13 +858,14 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use std::sync::Arc;
+    use std::time::Duration;
 
     use ircv3::Casemapping;
     use sqlx::{AssertSqlSafe, ConnectOptions, Row};
     use tempfile::TempDir;
     use tokio::runtime::{Builder, Runtime};
 
-    use super::Database;
+    use super::{Database, Source, among, by_terms, is_interrupted, texts};
     use crate::store::{Options, StoreError, Sync, open};
 
     fn runtime() -> Runtime {
@@ -641,9 +880,7 @@ mod tests {
             let (_writer, _) = database.open().await.unwrap();
             let mut source = database.source().await.unwrap();
             for sql in source.scans.clone().as_flattened().iter().chain(&source.searches.clone()) {
-                let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));
-                let plan = plan.fetch_all(&mut source.connection).await.unwrap();
-                let steps: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+                let steps = plan(&mut source, sql).await;
                 let to_message: Vec<_> = steps.iter().filter(|step| step.contains(" message")).collect();
                 assert!(to_message.iter().all(|step| step.starts_with("SEARCH message USING")), "{sql}: {steps:?}");
                 let places = to_message.iter().filter(|step| step.contains("COVERING INDEX message_place")).count();
@@ -651,6 +888,54 @@ mod tests {
                 assert!(places + by_number == to_message.len() && by_number <= 1, "{sql}: {steps:?}");
                 assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{sql}: {steps:?}");
             }
+        });
+    }
+
+    async fn plan(source: &mut Source, sql: &str) -> Vec<String> {
+        let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));
+        let plan = plan.fetch_all(&mut source.connection).await.unwrap();
+        plan.iter().map(|row| row.get("detail")).collect()
+    }
+
+    #[test]
+    fn a_search_walks_over_the_index_of_words_and_sorts_nothing() {
+        let dir = TempDir::new().unwrap();
+        let database = Database::new(dir.path().join("roost.db"), Sync::Normal);
+        runtime().block_on(async {
+            let (_writer, _) = database.open().await.unwrap();
+            let mut source = database.source().await.unwrap();
+            for order in ["ASC", "DESC"] {
+                let steps = plan(&mut source, &by_terms(order)).await;
+                assert!(steps.iter().any(|step| step.starts_with("SCAN word VIRTUAL TABLE INDEX")), "{steps:?}");
+                let others: Vec<_> = steps.iter().filter(|step| step.contains(" message")).collect();
+                assert!(others.len() == 2 && others.iter().all(|step| step.ends_with("(rowid=?)")), "{steps:?}");
+                assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{steps:?}");
+                let steps = plan(&mut source, &among(order)).await;
+                assert!(steps.iter().any(|step| step.starts_with("SCAN word VIRTUAL TABLE INDEX")), "{steps:?}");
+                let others: Vec<_> = steps.iter().filter(|step| step.contains(" message")).collect();
+                assert!(others.len() == 2 && others.iter().all(|step| step.ends_with("(rowid=?)")), "{steps:?}");
+            }
+            let steps = plan(&mut source, &texts()).await;
+            let by_number = "SEARCH message USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)";
+            assert!(steps.iter().any(|step| step == by_number), "{steps:?}");
+        });
+    }
+
+    #[test]
+    fn what_takes_too_long_is_given_up_and_the_next_is_not() {
+        let dir = TempDir::new().unwrap();
+        let database = Database::new(dir.path().join("roost.db"), Sync::Normal);
+        runtime().block_on(async {
+            let (_writer, _) = database.open().await.unwrap();
+            let mut source = database.source().await.unwrap();
+            source.limit_time(Duration::ZERO).await.unwrap();
+            let endless = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n) SELECT max(n) FROM n";
+            let error = sqlx::query(endless).execute(&mut source.connection).await.unwrap_err();
+            assert!(is_interrupted(&error), "{error}");
+            source.limit_time(Duration::from_secs(3600)).await.unwrap();
+            let long =
+                "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n LIMIT 100000) SELECT max(n) FROM n";
+            sqlx::query(long).execute(&mut source.connection).await.unwrap();
         });
     }
 

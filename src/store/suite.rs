@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
@@ -13,15 +14,18 @@ use ircv3::sasl::scram::{Credential, Hash};
 use ircv3::{Cap, CapSet, Casemapping};
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
 use proptest::test_runner::{Config, TestRunner};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
-use crate::limits::STORE_BATCH;
+use crate::limits::{INDEX_LAG, STORE_BATCH};
 use crate::server::event::{CallId, ConnId, Event, Returned};
 use crate::server::history::{render, select};
 use crate::server::record::{
     AccessRow, AccountRow, AppPassword, BanRow, Border, ChannelRow, CodeRow, ConversationRow, Credentials,
     CredentialsRow, HistoryPage, HistoryQuery, Kind, ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow,
-    PurgeRow, Purpose, Range, Reader, Record, SeenRow, Seq, Snapshot, SuspensionRow, Wanted,
+    PurgeRow, Purpose, Range, Reader, Record, SearchQuery, SeenRow, Seq, Snapshot, SuspensionRow, Wanted,
 };
+use crate::server::search::{self, words};
 use crate::store::bed::Bed;
 use crate::store::{Options, Store, StoreError, Sync, open};
 
@@ -71,6 +75,16 @@ impl Running {
     /// The answer to a question, while marks come in between.
     pub fn page(&self, query: HistoryQuery) -> HistoryPage {
         self.store.history(CALL, query);
+        self.answer()
+    }
+
+    /// As [`Running::page`], to a search.
+    fn found(&self, query: SearchQuery) -> HistoryPage {
+        self.store.search(CALL, query);
+        self.answer()
+    }
+
+    fn answer(&self) -> HistoryPage {
         loop {
             match self.next() {
                 Event::Committed(_) => {}
@@ -93,6 +107,7 @@ fn reader() -> Reader {
         server: "roost.example".into(),
         label: Some("l".into()),
         batch: Some("b".into()),
+        batch_type: "chathistory",
         target: "#rust".into(),
         epoch: 7,
         nick: "alice".into(),
@@ -622,19 +637,30 @@ fn what_is_redacted_is_in_no_answer_and_not_in_the_database() {
         let running = Running::on(&bed);
         let said = |n: u64, text: &str| (n, Record::Message(Box::new(message(1, n, Kind::Privmsg, text))));
         running.store.append(vec![said(1, "before"), said(2, "a secret that slipped out"), said(3, "after")]);
+        // So much that these words are in the index.
+        let talk = |n| (n, Record::Message(Box::new(message(2, n, Kind::Privmsg, &format!("talk {n}")))));
+        running.store.append((1001..=1000 + FILLS_INDEX).map(talk).collect());
+        running.committed(1000 + FILLS_INDEX);
+        assert_eq!(running.found(looking_for("SECRET", &[1])).messages, 1);
+        assert_eq!(indexed(&running, &bed), 3, "before it is taken back");
         running.store.find(CALL, 1, 2);
-        running.committed(3);
         match running.next() {
             Event::Returned(CALL, Returned::Found(Some(row))) => assert_eq!(&*row.text, "a secret that slipped out"),
             other => panic!("{other:?}"),
         }
-        let redact = MessageRow { argument: Some("id".into()), ..message(1, 4, Kind::Redact, "oops") };
-        running.store.append(vec![(4, Record::Redacted(2)), (4, Record::Message(Box::new(redact)))]);
+        let redact = MessageRow { argument: Some("id".into()), ..message(1, 9999, Kind::Redact, "oops") };
+        running.store.append(vec![(9999, Record::Redacted(2)), (9999, Record::Message(Box::new(redact)))]);
         let page = text(&running.page(latest(1, 10)));
         assert!(
             !page.contains("secret") && page.contains("before") && page.contains("REDACT #rust id :oops"),
             "{page}"
         );
+        let after = |text| Record::Edited(3, Box::new(message(1, 3, Kind::Privmsg, text)));
+        running.store.append(vec![(9999, after("edited twice")), (9999, after("new"))]);
+        assert_eq!(running.found(looking_for("after", &[1])).messages, 0);
+        assert_eq!(running.found(looking_for("new", &[1])).messages, 1);
+        assert_eq!(running.found(looking_for("secret", &[1])).messages, 0);
+        assert_eq!(running.found(looking_for("before", &[1])).messages, 1);
         let without = HistoryQuery { wanted: Wanted { events: true, redactions: false }, ..latest(1, 10) };
         assert!(!text(&running.page(without)).contains("REDACT"));
         for (conversation, seq) in [(1, 2), (2, 1)] {
@@ -646,14 +672,137 @@ fn what_is_redacted_is_in_no_answer_and_not_in_the_database() {
             Bed::Sqlite(dir) => {
                 let file = std::fs::read(dir.path().join("in/roost.db")).unwrap();
                 let has = |word: &[u8]| file.windows(word.len()).any(|bytes| bytes == word);
-                assert!(!has(b"secret") && has(b"before"));
+                assert!(!has(b"secret") && !has(b"after") && !has(b"twice") && has(b"before"));
             }
             // Its files are its own: what is deleted there goes with its VACUUM.
             Bed::Postgres(schema) => {
                 assert_eq!(schema.count("SELECT count(*) FROM message WHERE message::text LIKE '%secret%'"), 0);
                 assert_eq!(schema.count("SELECT count(*) FROM message WHERE message::text LIKE '%before%'"), 1);
+                assert_eq!(schema.count("SELECT count(*) FROM word WHERE terms::text ~ 'secret|after|twice'"), 0);
+                assert_eq!(schema.count("SELECT count(*) FROM message WHERE text ~ 'after|twice'"), 0);
+                assert_eq!(schema.count("SELECT count(*) FROM word WHERE terms::text LIKE '%before%'"), 1);
             }
         }
+    }
+}
+
+/// So many rows that the first step of the index has been made when the last of them is written.
+const FILLS_INDEX: u64 = (INDEX_LAG + 2 * STORE_BATCH) as u64;
+
+fn looking_for(text: &str, conversations: &[u64]) -> SearchQuery {
+    SearchQuery {
+        places: conversations.to_vec(),
+        floor: 0,
+        words: words(text),
+        from: None,
+        after: None,
+        before: None,
+        limit: 1000,
+        reader: reader(),
+    }
+}
+
+/// How many of the numbers from 1 to 3 the index has, once it has any.
+fn indexed(running: &Running, bed: &Bed) -> i64 {
+    // Whoever comes next finds the step before it made.
+    running.store.append(vec![(9000, Record::AccountGone(1))]);
+    running.committed(9000);
+    bed.count(
+        "SELECT count(*) FROM (SELECT 1 AS seq UNION SELECT 2 UNION SELECT 3) AS numbers, indexed \
+               WHERE low <= seq AND seq <= high",
+    )
+}
+
+#[test]
+fn a_search_finds_what_the_model_says_in_the_index_and_behind_it() {
+    let vocabulary = ["the", "Quick", "brown", "Füchse", "jump", "over", "\"lazy\"", "dogs", "日本", "x"];
+    for bed in Bed::all() {
+        let mut random = StdRng::seed_from_u64(7);
+        let mut rows: BTreeMap<Seq, MessageRow> = BTreeMap::new();
+        for n in 1..=FILLS_INDEX {
+            let kind = if random.random_range(0..9) == 0 { Kind::Join } else { Kind::Notice };
+            let said: Vec<&str> =
+                (0..random.random_range(0..6)).map(|_| vocabulary[random.random_range(0..vocabulary.len())]).collect();
+            let source = ["alice!a@example.org", "Bob[1]!b@example.org"][random.random_range(0..2)];
+            let row = message(random.random_range(1..5), 10 * n, kind, &said.join(" "));
+            rows.insert(n, MessageRow { source: source.into(), ..row });
+        }
+        let mut running = Running::on(&bed);
+        let record = |(n, row): (&Seq, &MessageRow)| (*n, Record::Message(Box::new(row.clone())));
+        running.store.append(rows.iter().map(record).collect());
+        let mut last = FILLS_INDEX;
+        for round in 0..6 {
+            for _ in 0..50 {
+                let mut conversations: Vec<u64> = (1..5).filter(|_| random.random_range(0..2) == 0).collect();
+                conversations.push(9);
+                if random.random_range(0..2) == 0 {
+                    conversations.extend(20..30);
+                }
+                let words: Vec<&str> = (0..random.random_range(0..4))
+                    .map(|_| vocabulary[random.random_range(0..vocabulary.len())])
+                    .collect();
+                let from = [None, Some("ALICE"), Some("bob[1]"), Some("eve")][random.random_range(0..4)];
+                let mut moment = || (random.random_range(0..3) == 0).then(|| random.random_range(0..12 * last));
+                let query = SearchQuery {
+                    from: from.map(Into::into),
+                    after: moment(),
+                    before: moment(),
+                    floor: moment().unwrap_or(0) / 20,
+                    limit: [1, 7, 1000][last as usize % 3],
+                    ..looking_for(&words.join(" "), &conversations)
+                };
+                let expected = search::select(rows.iter().map(|(n, row)| (*n, row)), &query);
+                assert_eq!(
+                    text(&running.found(query.clone())),
+                    text(&render(&query.reader, &expected, false)),
+                    "{query:?}"
+                );
+            }
+            // Some read otherwise, some are taken back, some of them twice, and some come.
+            for _ in 0..200 {
+                let edited = random.random_range(1..=last);
+                let Some(row) = rows.get_mut(&edited).filter(|row| row.kind.is_text()) else { continue };
+                row.text = vocabulary[random.random_range(0..vocabulary.len())].into();
+                running.store.append(vec![(last, Record::Edited(edited, Box::new(row.clone())))]);
+            }
+            for _ in 0..200 {
+                let gone = random.random_range(1..=last);
+                rows.remove(&gone);
+                running.store.append(vec![(last, Record::Redacted(gone))]);
+            }
+            for n in last + 1..last + 400 {
+                rows.insert(n, message(1 + n % 4, 10 * n, Kind::Privmsg, vocabulary[n as usize % vocabulary.len()]));
+            }
+            running.store.append(rows.range(last + 1..).map(record).collect());
+            last += 399;
+            running.committed(last);
+            if round == 3 {
+                running.close();
+                running = Running::on(&bed);
+            }
+        }
+        running.close();
+        bed.check_index();
+    }
+}
+
+#[test]
+fn what_was_said_before_there_was_an_index_comes_into_it_while_the_store_runs() {
+    for bed in Bed::all() {
+        let running = Running::on(&bed);
+        running.store.append((1..=2000).map(|n| said(n, &format!("n{n}"))).collect());
+        running.committed(2000);
+        running.close();
+        bed.run("UPDATE indexed SET version = 0");
+        let running = Running::on(&bed);
+        running.store.append(vec![said(2001, "n2001")]);
+        for n in [2001, 2000, 1000, 1] {
+            while running.found(looking_for(&format!("n{n}"), &[1])).messages == 0 {}
+        }
+        running.close();
+        assert_eq!(bed.count("SELECT low FROM indexed"), 1);
+        assert_eq!(bed.count("SELECT high FROM indexed"), 2000, "the last is read by itself");
+        bed.check_index();
     }
 }
 

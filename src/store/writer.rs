@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::limits::STORE_BATCH;
+use crate::limits::{INDEX_LAG, INDEX_STEP, STORE_BATCH};
 use crate::server::event::Event;
 use crate::server::record::{Record, Seq};
+use crate::store::reader::Side;
 use crate::store::{Backend, Deliver, StoreError, Writer, bytes_of};
 
 /// The first wait before a failed transaction is tried again; each later one is twice as long.
@@ -29,6 +31,38 @@ pub struct Progress {
     pub written: u64,
     /// Whether the last attempt failed.
     pub failing: bool,
+}
+
+/// What the index of words lacks. Words are put there when nothing is to be written: in steps, so that
+/// nobody waits long for one, and with as long a rest after each. While more comes than there is time for, only
+/// so much that the index does not fall further behind.
+#[derive(Debug)]
+pub struct Lag {
+    /// How many messages came since.
+    newer: usize,
+    /// The last start may have left some more.
+    left: bool,
+    /// Whether there may be messages from before there was an index.
+    older: bool,
+    /// The last step failed: none is tried until something was written.
+    failed: bool,
+}
+
+impl Default for Lag {
+    fn default() -> Lag {
+        Lag { newer: 0, left: true, older: true, failed: false }
+    }
+}
+
+impl Lag {
+    /// On which side there is something to do now.
+    fn side(&self) -> Option<Side> {
+        match self {
+            _ if self.failed => None,
+            _ if self.left || self.newer >= INDEX_STEP => Some(Side::Newer),
+            _ => self.older.then_some(Side::Older),
+        }
+    }
 }
 
 /// Where a batch ends: the records of one change are never parted, for once the mark has its number
@@ -55,6 +89,8 @@ pub struct GroupCommit {
     pub written: Arc<AtomicU64>,
     /// Bytes of the records that wait.
     pub bytes: Arc<AtomicUsize>,
+    /// How far the index of words is.
+    pub lag: Lag,
 }
 
 impl GroupCommit {
@@ -64,7 +100,7 @@ impl GroupCommit {
         let mut waiting: Vec<(Seq, Record)> = Vec::new();
         loop {
             if waiting.is_empty() {
-                match self.inbox.recv().await {
+                match self.next(&mut writer).await {
                     Some(records) => waiting = records,
                     None => break,
                 }
@@ -88,8 +124,53 @@ impl GroupCommit {
             let written = self.written.fetch_add(batch.len() as u64, Ordering::Release) + batch.len() as u64;
             self.progress.send_replace(Progress { written, failing: false });
             (self.deliver)(Event::Committed(batch.iter().map(|(seq, _)| *seq).max().unwrap_or(0)));
+            self.lag.failed = false;
+            self.lag.newer += batch.iter().filter(|(_, record)| matches!(record, Record::Message(_))).count();
+            while self.lag.newer >= INDEX_LAG && !self.lag.failed {
+                self.index(&mut writer, Side::Newer).await;
+            }
         }
         Ok(writer)
+    }
+
+    /// What comes next; until it does, words are put into the index.
+    async fn next(&mut self, writer: &mut Option<Writer>) -> Option<Vec<(Seq, Record)>> {
+        while let Some(side) = self.lag.side() {
+            match self.inbox.try_recv() {
+                Ok(records) => return Some(records),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => {}
+            }
+            let began = Instant::now();
+            self.index(writer, side).await;
+            if let Ok(next) = timeout(began.elapsed(), self.inbox.recv()).await {
+                return next;
+            }
+        }
+        self.inbox.recv().await
+    }
+
+    async fn index(&mut self, writer: &mut Option<Writer>, side: Side) {
+        let outcome = match writer {
+            Some(writer) => writer.index(side).await,
+            // Whoever writes next makes a connection.
+            None => return self.lag.failed = true,
+        };
+        match (outcome, side) {
+            (Ok(rows), Side::Newer) => {
+                self.lag.newer = self.lag.newer.saturating_sub(rows);
+                self.lag.left &= rows == INDEX_STEP;
+            }
+            (Ok(rows), Side::Older) => self.lag.older = rows > 0,
+            (Err(error), _) => {
+                tracing::warn!("words could not be put into the index for SEARCH: {error}");
+                self.lag.failed = true;
+                // As a connection that failed to write.
+                if let Some(writer) = writer.take() {
+                    let _ = writer.close().await;
+                }
+            }
+        }
     }
 
     /// Writes one batch, however long it takes; gives up only after the end has come.

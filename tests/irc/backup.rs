@@ -286,6 +286,10 @@ fn a_database_of_every_earlier_schema_is_opened_with_all_that_is_in_it() {
             assert_eq!((rose.time(), rose.tag("+draft/reply")), ("2025-11-24T16:00:00.001Z", Some("x")), "{what}");
             assert_eq!(texts(&alice.ask("CHATHISTORY LATEST bob * 100")), ["between us", "indeed"], "{what}");
             assert_eq!(texts(&bob.ask("CHATHISTORY LATEST alice * 100")), ["between us", "indeed"], "{what}");
+            // Old words come into the index while the server runs.
+            alice.request("draft/search");
+            while texts(&alice.ask("SEARCH text=ROSE")).is_empty() {}
+            assert_eq!(texts(&alice.ask("SEARCH text=unicode")), ["ünïcode 🌹"], "{what}");
             if schema >= 4 {
                 alice.ask("METADATA * GET color")[1].must_fit("*761 * color * :green");
                 alice.ask("METADATA #garden GET about")[1].must_fit("*761 * about * :flowers");

@@ -202,7 +202,16 @@ fn other_settings_are_announced_to_whoever_wants_to_know() {
     assert_eq!(gone.params()[..2], ["notified", "DEL"], "{gone:?}");
     let mut names: Vec<&str> = gone.params()[2].split(' ').collect();
     names.sort_unstable();
-    assert_eq!(names, ["draft/account-registration", "draft/chathistory", "draft/event-playback", "znc.in/playback"]);
+    let expected = [
+        "draft/account-registration",
+        "draft/chathistory",
+        "draft/event-playback",
+        "draft/message-edit",
+        "draft/search",
+        "soju.im/search",
+        "znc.in/playback",
+    ];
+    assert_eq!(names, expected);
     notified.expect(":roost.local CAP notified NEW :sasl=SCRAM-SHA-256");
     assert_eq!(offered(&mut notified, "CAP LIST").into_keys().collect::<Vec<_>>(), ["cap-notify"]);
     modern.expect(":roost.local CAP * DEL *");

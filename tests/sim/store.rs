@@ -393,6 +393,11 @@ impl Rows {
             }
             // The simulation keeps to one casemapping.
             Record::Casemapping(_) => {}
+            Record::Edited(seq, row) => {
+                if let Some(there) = self.messages.get_mut(&seq) {
+                    there.text = row.text;
+                }
+            }
             Record::Redacted(seq) => {
                 self.messages.remove(&seq);
             }

@@ -574,6 +574,7 @@ impl View {
             Kind::Topic => ("TOPIC", vec![&row.target, &row.text]),
             Kind::Nick => ("NICK", vec![&row.text]),
             Kind::Redact => ("REDACT", vec![&row.target]),
+            Kind::Edit => ("EDIT", vec![&row.target]),
         };
         let said: Vec<&str> = message.params().take(params.len()).collect();
         if message.command() != command || message.source() != Some(&row.source) || said != params {

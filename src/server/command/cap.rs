@@ -21,7 +21,11 @@ pub fn offered(settings: &Settings, peer: &Peer) -> CapSet {
     if !settings.history {
         caps.remove(Cap::Chathistory);
         caps.remove(Cap::EventPlayback);
+        caps.remove(Cap::Search);
         caps.remove(Cap::Playback);
+    }
+    if !settings.history || settings.edit_window == 0 {
+        caps.remove(Cap::MessageEdit);
     }
     if sts(settings, peer).is_none() {
         caps.remove(Cap::Sts);

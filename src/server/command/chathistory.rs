@@ -10,7 +10,7 @@ use crate::server::action::{Call, NetAction};
 use crate::server::command::{Pending, bulk, printable};
 use crate::server::event::Returned;
 use crate::server::network::{ChannelId, Identity};
-use crate::server::record::{Border, ConversationId, HistoryQuery, MsgId, Range, Reader, Seq, Wanted};
+use crate::server::record::{Border, ConversationId, HistoryPage, HistoryQuery, MsgId, Range, Reader, Seq, Wanted};
 use crate::server::{Ctx, Server};
 
 /// CHATHISTORY
@@ -45,7 +45,7 @@ fn messages(server: &mut Server, ctx: &mut Ctx, subcommand: &str, target: &str, 
     };
     let limit = limit.min(server.settings.chathistory_limit);
     let label = ctx.reply.take_label();
-    let reader = reader(server, ctx, &found.name, label.clone());
+    let reader = reader(server, ctx, "chathistory", &found.name, label.clone());
     let query = HistoryQuery {
         conversation: found.id,
         range,
@@ -65,16 +65,7 @@ fn messages(server: &mut Server, ctx: &mut Ctx, subcommand: &str, target: &str, 
 /// The page was read.
 pub fn returned(server: &mut Server, ctx: &mut Ctx, subcommand: &str, target: &str, returned: Returned) {
     match returned {
-        Returned::History(page) => {
-            // The batch carries the label.
-            let label = ctx.reply.take_label();
-            if page.chunks.is_empty() && label.is_some() {
-                let mut empty = server.ctx(ctx.conn, label);
-                std::mem::swap(&mut empty.reply, &mut ctx.reply);
-                return;
-            }
-            bulk::history(server, ctx.conn, page.chunks.into_iter(), None);
-        }
+        Returned::History(page) => send(server, ctx, page),
         _ => ctx.reply.fail(
             "CHATHISTORY",
             "MESSAGE_ERROR",
@@ -82,6 +73,18 @@ pub fn returned(server: &mut Server, ctx: &mut Ctx, subcommand: &str, target: &s
             "The messages could not be read; try again later",
         ),
     }
+}
+
+/// Sends a page that was read.
+pub fn send(server: &mut Server, ctx: &mut Ctx, page: HistoryPage) {
+    // The batch carries the label.
+    let label = ctx.reply.take_label();
+    if page.chunks.is_empty() && label.is_some() {
+        let mut empty = server.ctx(ctx.conn, label);
+        std::mem::swap(&mut empty.reply, &mut ctx.reply);
+        return;
+    }
+    bulk::history(server, ctx.conn, page.chunks.into_iter(), None);
 }
 
 /// A conversation that a client may read.
@@ -143,7 +146,14 @@ fn range_of(server: &Server, range: Asked<'_>) -> Option<Range> {
     })
 }
 
-fn reader(server: &mut Server, ctx: &Ctx, target: &str, label: Option<Box<str>>) -> Reader {
+/// For whom an answer is rendered: as what batch, and what that is named after.
+pub fn reader(
+    server: &mut Server,
+    ctx: &Ctx,
+    batch_type: &'static str,
+    target: &str,
+    label: Option<Box<str>>,
+) -> Reader {
     let (name, epoch) = (server.settings.server_name.clone(), server.epoch());
     let batch = match server.session_mut(ctx.conn) {
         Some(session) if session.caps.has(Cap::Batch) => Some(session.new_batch()),
@@ -154,6 +164,7 @@ fn reader(server: &mut Server, ctx: &Ctx, target: &str, label: Option<Box<str>>)
         server: name,
         label,
         batch,
+        batch_type,
         target: target.into(),
         epoch,
         nick: (*ctx.reply.nick).into(),
@@ -312,7 +323,7 @@ pub fn replay_next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
     };
     replay.left.retain(|found| still(&found.name));
     let Some(found) = replay.left.pop_front() else { return };
-    let mut reader = reader(server, ctx, &found.name, None);
+    let mut reader = reader(server, ctx, "chathistory", &found.name, None);
     reader.caps = reader.caps & CapSet::of(&[Cap::ServerTime, Cap::MessageTags, Cap::AccountTag, Cap::Batch]);
     let query = HistoryQuery {
         conversation: found.id,

@@ -171,7 +171,7 @@ fn no_such(ctx: &mut Ctx, said: &Said<'_>, numeric: Numeric, text: &str) {
 }
 
 /// The text as everybody gets it: with this source and target it fits into one line.
-fn fitting<'a>(said: &Said<'a>, source: &str, target: &str) -> &'a str {
+pub fn fitting<'a>(said: &Said<'a>, source: &str, target: &str) -> &'a str {
     if multiline::is_multiline(said.text) {
         return said.text;
     }

@@ -1,6 +1,7 @@
 //! The command table, and the running of a line: every check that all commands share is made here.
 
 pub mod accept;
+pub mod amend;
 pub mod authenticate;
 pub mod away;
 pub mod batch;
@@ -9,6 +10,7 @@ pub mod cap;
 pub mod chathistory;
 pub mod connection;
 pub mod control;
+pub mod edit;
 pub mod extjwt;
 pub mod force;
 pub mod help;
@@ -34,6 +36,7 @@ pub mod redact;
 pub mod register;
 pub mod relaymsg;
 pub mod rename;
+pub mod search;
 pub mod services;
 pub mod setname;
 pub mod silence;
@@ -109,6 +112,8 @@ commands! {
     "DEFCON" 0 Operator(Defcon) control::defcon, "[level]", "Closes the server to new people: 5 is open, 1 takes no new connections.";
     "DIE" 0 Operator(Die) control::die, "[server]", "Stops the server.";
     "DLINE" 1 Operator(Ban) uban::dline, "[duration] address|network [reason [| reason for operators]] | LIST", "Bans an address or network, for 1h30m or until UNDLINE.";
+    "EDIT" 1 Registered edit::run, "target [msgid text]", "Says otherwise what you said; msgid and text may be tags.";
+    "EDITMSG" 3 Registered edit::run, "target msgid text", "As EDIT.";
     "EXTJWT" 1 Registered extjwt::run, "channel|* [service]", "A signed statement of who you are, for a web page.";
     "GLOBAL" 1 Operator(Global) control::global, "text", "Tells everyone.";
     "HELP" 0 Registered help::run, "[subject [entry]]", "Explains a command.";
@@ -158,6 +163,7 @@ commands! {
     "SANICK" 2 Operator(Force) force::sanick, "nick newnick", "Gives someone another nick.";
     "SAPART" 2 Operator(Force) force::sapart, "nick channel[,channel...] [reason]", "Makes someone leave a channel.";
     "SCENE" 2 Registered relaymsg::scene, "channel text", "Describes the scene of a game.";
+    "SEARCH" 1 Registered search::run, "[in=channel|nick;][from=nick;][text=words;][after=time;][before=time;][limit=n]", "Finds what was said by its words.";
     "SETHOST" 1 Operator(Vhost) vhost::sethost, "host", "Changes the host that others see of you.";
     "SETNAME" 1 Registered setname::run, "realname", "Changes your real name.";
     "SILENCE" 0 Registered silence::run, "[+mask|-mask]", "Keeps people from writing to you, or lists them.";
@@ -299,8 +305,10 @@ pub enum Pending {
         /// The target, for FAIL.
         target: Box<str>,
     },
-    /// REDACT.
-    Redact(Box<redact::Redaction>),
+    /// SEARCH.
+    Search,
+    /// REDACT, EDIT.
+    Amend(Box<amend::Amendment>),
     /// What was missed.
     Replay(chathistory::Replay),
 }
@@ -327,7 +335,8 @@ pub fn resume(server: &mut Server, ctx: &mut Ctx, pending: Pending, returned: Re
         Pending::History { subcommand, target } => {
             chathistory::returned(server, ctx, &subcommand, &target, returned);
         }
-        Pending::Redact(redaction) => redact::found(server, ctx, &redaction, returned),
+        Pending::Search => search::returned(server, ctx, returned),
+        Pending::Amend(amendment) => amend::found(server, ctx, &amendment, returned),
         Pending::Replay(replay) => chathistory::replayed(server, ctx, replay, returned),
     }
 }

@@ -493,6 +493,7 @@ fn reader() -> Reader {
         server: "irc.load".into(),
         label: None,
         batch: Some("1".into()),
+        batch_type: "chathistory",
         target: "#c".into(),
         epoch: 7,
         nick: "someone".into(),
