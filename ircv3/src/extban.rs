@@ -121,7 +121,13 @@ fn normalize_part(text: &str, outer: bool) -> Option<String> {
         // `U:` is everyone without an account.
         Kind::Fits(Subject::Unregistered) => mask::normalize(value),
         Kind::Fits(_) if value.is_empty() => return None,
-        Kind::Fits(Subject::Fingerprint) => value.replace(':', "").to_ascii_lowercase(),
+        Kind::Fits(Subject::Fingerprint) => {
+            let digits = value.replace(':', "").to_ascii_lowercase();
+            if digits.is_empty() {
+                return None;
+            }
+            digits
+        }
         Kind::Fits(_) => value.to_owned(),
     };
     Some(format!("{}:{value}", extban.letter))
