@@ -9,6 +9,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use ircv3::{Cap, CapSet, Casemapping};
+use roost::limits::INDEX_LAG;
 use roost::server::event::{CallId, ConnId, Event, Returned};
 use roost::server::history::{render, select};
 use roost::server::record::{
@@ -167,7 +168,12 @@ impl Database {
         };
         let (sender, events) = channel();
         let deliver = Arc::new(move |event| drop(sender.send(event)));
-        (open(Options { url, sync, casemapping: Casemapping::Ascii }, deliver).expect("the store opens").0, events)
+        (
+            open(Options { url, sync, casemapping: Casemapping::Ascii, index_lag: INDEX_LAG }, deliver)
+                .expect("the store opens")
+                .0,
+            events,
+        )
     }
 
     /// Bytes of all messages, with their indexes.

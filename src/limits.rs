@@ -31,8 +31,9 @@ pub const SEARCH_WAIT_MS: u64 = 5_000;
 /// between waits.
 pub const INDEX_STEP: usize = 512;
 /// Messages that the index of words may be behind while more come than there is time for: a SEARCH reads these
-/// one by one.
-pub const INDEX_LAG: usize = 4096;
+/// one by one, which takes it some tenths of a second at the most. A busy minute's messages cost no more than their
+/// rows; their words are put into the index when it is over.
+pub const INDEX_LAG: usize = 131_072;
 /// Characters of a word that count in SEARCH; what is longer is no word that anyone types.
 pub const SEARCH_WORD_CHARS: usize = 40;
 /// Bytes of SASL response, before base64 is taken off, that are put together from chunks of 400.

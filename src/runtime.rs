@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::accounts::Pool;
 use crate::audit::Audit;
 use crate::config::{self, Config, ConfigError};
-use crate::limits::HASHES_WAITING;
+use crate::limits::{HASHES_WAITING, INDEX_LAG};
 use crate::mail::Poster;
 use crate::net::{self, Durable, EventQueue, FloodOptions, Listener, Origins, Room, TlsError, TlsSetup, Wire, Worker};
 use crate::server::Server;
@@ -99,6 +99,7 @@ pub fn run(config: Config, reload: Reload) -> Result<Ended, RunError> {
                 config::Sync::Normal => store::Sync::Normal,
             },
             casemapping: config.casemapping(),
+            index_lag: INDEX_LAG,
         },
         deliver(&events, &durable),
     )?;

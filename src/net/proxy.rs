@@ -138,12 +138,17 @@ pub fn start_of(bytes: &[u8]) -> Start {
             Err(error) => Start::Broken(error.to_string()),
         }
     } else if begins(V1) {
-        // Whatever a line lacks that has no end yet may still come.
-        if !bytes.contains(&b'\n') && bytes.len() <= MAX_V1_BYTES {
-            return Start::Incomplete;
+        let Some(end) = bytes.iter().take(MAX_V1_BYTES).position(|byte| *byte == b'\n') else {
+            // Whatever a line lacks that has no end yet may still come.
+            let complete = bytes.len() >= MAX_V1_BYTES;
+            return if complete { Start::Broken("the line is too long".into()) } else { Start::Incomplete };
+        };
+        let line = &bytes[..=end];
+        if !line.ends_with(b"\r\n") {
+            return Start::Broken("the line does not end in CR LF".into());
         }
-        match v1::Header::try_from(bytes) {
-            Ok(header) => Start::Header(header.header.len(), announced_v1(&header)),
+        match v1::Header::try_from(line) {
+            Ok(header) => Start::Header(line.len(), announced_v1(&header)),
             Err(error) => Start::Broken(error.to_string()),
         }
     } else {

@@ -73,6 +73,8 @@ pub struct Options {
     pub sync: Sync,
     /// When two names are the same: a database that was written under another casemapping is filed anew.
     pub casemapping: Casemapping,
+    /// How many messages the index of words may be behind while more come than there is time for.
+    pub index_lag: usize,
 }
 
 /// Where the store says what happened. Calling it never blocks.
@@ -282,6 +284,7 @@ pub fn open(options: Options, deliver: Deliver) -> Result<(Store, Snapshot), Sto
                 written: counter,
                 bytes: less,
                 lag: Lag::default(),
+                index_lag: options.index_lag,
             };
             let outcome = commit.run(writer).await;
             for reader in readers {

@@ -1282,7 +1282,9 @@ mod tests {
     #[test]
     fn a_database_of_a_newer_version_and_one_that_is_not_there_are_refused_by_name() {
         let Some(schema) = Schema::new() else { return };
-        let try_open = |url| open(Options { url, sync: Sync::Full, casemapping: Casemapping::Ascii }, Arc::new(|_| {}));
+        let try_open = |url| {
+            open(Options { url, sync: Sync::Full, casemapping: Casemapping::Ascii, index_lag: 0 }, Arc::new(|_| {}))
+        };
         try_open(schema.url()).unwrap().0.close().unwrap();
         schema.run("INSERT INTO _sqlx_migrations VALUES (9999, 'later', now(), true, '', 0)");
         let error = try_open(schema.url()).err().unwrap();

@@ -945,7 +945,12 @@ mod tests {
         let path = dir.path().join("roost.db");
         let try_open = || {
             open(
-                Options { url: path.display().to_string(), sync: Sync::Full, casemapping: Casemapping::Ascii },
+                Options {
+                    url: path.display().to_string(),
+                    sync: Sync::Full,
+                    casemapping: Casemapping::Ascii,
+                    index_lag: 0,
+                },
                 Arc::new(|_| {}),
             )
         };

@@ -17,7 +17,7 @@ use proptest::test_runner::{Config, TestRunner};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::limits::{INDEX_LAG, STORE_BATCH};
+use crate::limits::STORE_BATCH;
 use crate::server::event::{CallId, ConnId, Event, Returned};
 use crate::server::history::{render, select};
 use crate::server::record::{
@@ -52,7 +52,8 @@ impl Running {
     fn under(url: String, casemapping: Casemapping) -> Running {
         let (sender, events) = mpsc::channel();
         let deliver = Arc::new(move |event| drop(sender.send(event)));
-        let (store, snapshot) = open(Options { url, sync: Sync::Full, casemapping }, deliver).unwrap();
+        let (store, snapshot) =
+            open(Options { url, sync: Sync::Full, casemapping, index_lag: INDEX_LAG }, deliver).unwrap();
         Running { store, snapshot, events }
     }
 
@@ -145,8 +146,10 @@ pub fn text(page: &HistoryPage) -> String {
 fn a_second_server_on_the_same_data_is_refused_by_name() {
     for bed in Bed::all() {
         let first = Running::on(&bed);
-        let refused =
-            open(Options { url: bed.url(), sync: Sync::Full, casemapping: Casemapping::Ascii }, Arc::new(|_| {}));
+        let refused = open(
+            Options { url: bed.url(), sync: Sync::Full, casemapping: Casemapping::Ascii, index_lag: INDEX_LAG },
+            Arc::new(|_| {}),
+        );
         let error = refused.err().expect("a second server was let in").to_string();
         assert!(error.contains(&bed.name()) && error.contains("in use by another Roost"), "{error}");
         first.close();
@@ -157,10 +160,12 @@ fn a_second_server_on_the_same_data_is_refused_by_name() {
 #[test]
 fn an_url_that_is_not_understood_is_quoted() {
     for url in ["mysql://localhost/roost", "sqlite::memory:", "sqlite:", "sqlite:a.db?mode=ro"] {
-        let error =
-            open(Options { url: url.to_owned(), sync: Sync::Full, casemapping: Casemapping::Ascii }, Arc::new(|_| {}))
-                .err()
-                .unwrap();
+        let error = open(
+            Options { url: url.to_owned(), sync: Sync::Full, casemapping: Casemapping::Ascii, index_lag: INDEX_LAG },
+            Arc::new(|_| {}),
+        )
+        .err()
+        .unwrap();
         assert!(matches!(&error, StoreError::Url { .. }) && error.to_string().contains(url), "{error}");
     }
 }
@@ -481,7 +486,8 @@ fn another_casemapping_files_everything_anew_or_changes_nothing() {
         assert_eq!(back.snapshot.channels[0], room);
         back.store.append(vec![(11, Record::Account(Box::new(account(3, "y["))))]);
         back.close();
-        let options = Options { url: bed.url(), sync: Sync::Full, casemapping: Casemapping::Rfc1459 };
+        let options =
+            Options { url: bed.url(), sync: Sync::Full, casemapping: Casemapping::Rfc1459, index_lag: INDEX_LAG };
         let error = open(options, Arc::new(|_| {})).err().unwrap().to_string();
         assert!(error.contains("the accounts y{ and y[") && error.contains("\"ascii\""), "{error}");
         let same = Running::on(&bed);
@@ -686,6 +692,8 @@ fn what_is_redacted_is_in_no_answer_and_not_in_the_database() {
     }
 }
 
+/// How far behind the index of words may be here: soon reached.
+const INDEX_LAG: usize = 4096;
 /// So many rows that the first step of the index has been made when the last of them is written.
 const FILLS_INDEX: u64 = (INDEX_LAG + 2 * STORE_BATCH) as u64;
 

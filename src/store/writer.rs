@@ -8,7 +8,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::limits::{INDEX_LAG, INDEX_STEP, STORE_BATCH};
+use crate::limits::{INDEX_STEP, STORE_BATCH};
 use crate::server::event::Event;
 use crate::server::record::{Record, Seq};
 use crate::store::reader::Side;
@@ -91,6 +91,8 @@ pub struct GroupCommit {
     pub bytes: Arc<AtomicUsize>,
     /// How far the index of words is.
     pub lag: Lag,
+    /// How many messages it may be behind.
+    pub index_lag: usize,
 }
 
 impl GroupCommit {
@@ -126,7 +128,7 @@ impl GroupCommit {
             (self.deliver)(Event::Committed(batch.iter().map(|(seq, _)| *seq).max().unwrap_or(0)));
             self.lag.failed = false;
             self.lag.newer += batch.iter().filter(|(_, record)| matches!(record, Record::Message(_))).count();
-            while self.lag.newer >= INDEX_LAG && !self.lag.failed {
+            while self.lag.newer >= self.index_lag && !self.lag.failed {
                 self.index(&mut writer, Side::Newer).await;
             }
         }

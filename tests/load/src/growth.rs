@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use ircv3::sasl::scram::ChannelBindings;
 use ircv3::{Cap, CapSet, Casemapping, Message};
+use roost::limits::INDEX_LAG;
 use roost::server::Server;
 use roost::server::action::{Actions, NetAction};
 use roost::server::event::{CallId, CloseCause, ConnId, Event, Now, Peer, Returned};
@@ -338,7 +339,7 @@ impl Rows {
         let url = format!("sqlite:{}", directory.join("roost.db").display());
         // Whoever listens no more does not want to know.
         let deliver = Arc::new(move |event| drop(sender.send(event)));
-        let (store, _) = open(Options { url, sync, casemapping: Casemapping::Ascii }, deliver)?;
+        let (store, _) = open(Options { url, sync, casemapping: Casemapping::Ascii, index_lag: INDEX_LAG }, deliver)?;
         Ok(Self { store, events, rows })
     }
 
