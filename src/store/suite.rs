@@ -809,7 +809,8 @@ fn what_was_said_before_there_was_an_index_comes_into_it_while_the_store_runs() 
         }
         running.close();
         assert_eq!(bed.count("SELECT low FROM indexed"), 1);
-        assert_eq!(bed.count("SELECT high FROM indexed"), 2000, "the last is read by itself");
+        // The last is read by itself, unless there was time for it.
+        assert!([2000, 2001].contains(&bed.count("SELECT high FROM indexed")));
         bed.check_index();
     }
 }
