@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::limits::{INDEX_STEP, STORE_BATCH};
 use crate::server::event::Event;
@@ -34,7 +33,7 @@ pub struct Progress {
 }
 
 /// What the index of words lacks. Words are put there when nothing is to be written: in steps, so that
-/// nobody waits long for one, and with as long a rest after each. While more comes than there is time for, only
+/// nobody waits long for one, and with [`RESTS`] after each: messages come first. While more comes than there is time for, only
 /// so much that the index does not fall further behind.
 #[derive(Debug)]
 pub struct Lag {
@@ -46,11 +45,16 @@ pub struct Lag {
     older: bool,
     /// The last step failed: none is tried until something was written.
     failed: bool,
+    /// When the next step may be made.
+    rests_until: Instant,
 }
+
+/// How many times as long as a step of the index takes nothing is put there after it.
+const RESTS: u32 = 9;
 
 impl Default for Lag {
     fn default() -> Lag {
-        Lag { newer: 0, left: true, older: true, failed: false }
+        Lag { newer: 0, left: true, older: true, failed: false, rests_until: Instant::now() }
     }
 }
 
@@ -138,16 +142,12 @@ impl GroupCommit {
     /// What comes next; until it does, words are put into the index.
     async fn next(&mut self, writer: &mut Option<Writer>) -> Option<Vec<(Seq, Record)>> {
         while let Some(side) = self.lag.side() {
-            match self.inbox.try_recv() {
-                Ok(records) => return Some(records),
-                Err(TryRecvError::Disconnected) => return None,
-                Err(TryRecvError::Empty) => {}
+            if let Ok(next) = timeout_at(self.lag.rests_until, self.inbox.recv()).await {
+                return next;
             }
             let began = Instant::now();
             self.index(writer, side).await;
-            if let Ok(next) = timeout(began.elapsed(), self.inbox.recv()).await {
-                return next;
-            }
+            self.lag.rests_until = Instant::now() + began.elapsed() * RESTS;
         }
         self.inbox.recv().await
     }

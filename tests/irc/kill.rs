@@ -17,7 +17,7 @@ use crate::client::{Client, Line};
 use crate::server::Server;
 
 const CAPS: &str = "draft/chathistory batch message-tags server-time echo-message draft/read-marker draft/metadata-3 \
-                    draft/message-redaction draft/multiline";
+                    draft/message-redaction draft/message-edit draft/multiline";
 /// Lines that each client sends in a round, many of which the kill cuts off.
 const LINES: usize = 300;
 const NAMES: [&str; PEOPLE] = ["alice", "bob", "carol", "dave", "erin"];
@@ -307,6 +307,8 @@ struct Expected {
     app: Promise<bool>,
     /// Ids that were to be taken back in this round, and whether that was acknowledged.
     redactions: BTreeMap<String, bool>,
+    /// Ids that were to read otherwise, the text, and whether that was acknowledged.
+    edits: BTreeMap<String, (String, bool)>,
     /// Ids that may be gone.
     gone: HashSet<String>,
     serial: u64,
@@ -334,6 +336,7 @@ impl Expected {
             closed: Promise::new(false),
             app: Promise::new(false),
             redactions: BTreeMap::new(),
+            edits: BTreeMap::new(),
             gone: HashSet::new(),
             serial: 1000,
         }
@@ -360,14 +363,17 @@ impl Expected {
             }
             (ALICE, 4) => self.marker("#room"),
             (ALICE, 5) => {
-                let own = |message: &&Seen| message.2.starts_with(":alice!") && !self.gone.contains(&message.0);
-                let kept = &self.conversations["#room"].kept;
-                let from = kept.len().saturating_sub(1 + chance.below(200) as usize);
-                let Some((id, ..)) = kept[from..].iter().find(own) else { return say("#room") };
-                let id = id.clone();
+                let Some(id) = self.own_message(chance) else { return say("#room") };
                 self.gone.insert(id.clone());
                 self.redactions.insert(id.clone(), false);
                 format!("REDACT #room {id} :taken back")
+            }
+            (ALICE, 6) => {
+                let Some(id) = self.own_message(chance).filter(|id| !self.edits.contains_key(id)) else {
+                    return say("#room");
+                };
+                self.edits.insert(id.clone(), (format!("edited {serial}"), false));
+                format!("EDITMSG #room {id} :edited {serial}")
             }
             (BOB, 0 | 1) => {
                 let registered = !*self.registered.last();
@@ -421,7 +427,7 @@ impl Expected {
                 self.autoreplay.ask(on);
                 format!("NS SET AUTOREPLAY-MISSED {}", if on { "ON" } else { "OFF" })
             }
-            (ALICE, 6..=8) => say("bob"),
+            (ALICE, 7..=8) => say("bob"),
             (BOB | CAROL, 6..=8) => say("alice"),
             (BOB, 9) => {
                 let open = format!("BATCH +{serial} draft/multiline #tmp");
@@ -432,6 +438,17 @@ impl Expected {
             (CAROL | DAVE | ERIN, 12..=14) => say("#garden"),
             _ => say("#room"),
         }
+    }
+
+    /// One of alice's messages of an earlier round, of one line, that is not taken back.
+    fn own_message(&self, chance: &mut Chance) -> Option<String> {
+        let own = |message: &&Seen| {
+            let (id, _, body) = message;
+            body.starts_with(":alice!") && !body.contains('\n') && !self.gone.contains(id)
+        };
+        let kept = &self.conversations["#room"].kept;
+        let from = kept.len().saturating_sub(1 + chance.below(200) as usize);
+        kept[from..].iter().find(own).map(|(id, ..)| id.clone())
     }
 
     fn topic(&mut self, channel: &'static str, topic: String) -> String {
@@ -475,6 +492,10 @@ impl Expected {
             }
             ("REDACT", _) => {
                 self.redactions.insert(params[1].to_owned(), true);
+            }
+            ("EDIT", _) => {
+                let id = line.tag("draft/target-msgid").unwrap();
+                self.edits.get_mut(id).unwrap_or_else(|| panic!("nobody edits {id}: {line:?}")).1 = true;
             }
             ("761", BOB) => self.status.acknowledge(&last.to_owned()),
             ("761", CAROL) => self.about.acknowledge(&last.to_owned()),
@@ -621,6 +642,16 @@ fn after_the_kill(server: &Server, expected: &mut Expected, round: u64) -> Vec<C
     for (key, target, reader) in places() {
         let client = [&mut alice, &mut bob, &mut carol].into_iter().nth(reader).unwrap();
         compare(client, key, target, expected);
+    }
+    for (id, (text, acknowledged)) in std::mem::take(&mut expected.edits) {
+        let around = alice.ask(&format!("CHATHISTORY AROUND #room msgid={id} 1"));
+        let found = messages(&around).into_iter().map(|(_, message)| message).find(|message| message.0 == id);
+        let kept = &mut expected.conversations.get_mut("#room").unwrap().kept;
+        let (Some(found), Some(kept)) = (found, kept.iter_mut().find(|message| message.0 == id)) else { continue };
+        let edited = found.2.ends_with(&format!(":{text}"));
+        assert!(edited || !acknowledged, "{id} was edited to {text:?}, and reads {found:?}");
+        assert!(edited || *kept == found, "{id} reads {found:?}, and neither {kept:?} nor {text:?}");
+        *kept = found;
     }
     for (id, acknowledged) in std::mem::take(&mut expected.redactions) {
         let around = alice.ask(&format!("CHATHISTORY AROUND #room msgid={id} 1"));
