@@ -489,6 +489,24 @@ impl View {
         next.or_else(|| if facts.strict { others() } else { None })
     }
 
+    /// A message that may come or not has come, to all appearance. If the same was said again, and that was
+    /// promised for certain, it may be that one.
+    fn may_be_another(&mut self, seq: Seq, message: &Message, facts: &Facts<'_>) {
+        let first = self.promised.iter().position(|promise| promise.seq == seq);
+        let Some(first) = first.filter(|at| self.promised[*at].optional) else { return };
+        // By its time it is known.
+        if message.tags().get("time").is_some() {
+            return;
+        }
+        let rows = &facts.store.appended_rows;
+        let said = |seq: &Seq| rows.get(seq).map(|row| (&row.source, &row.target, &row.text));
+        let came = said(&seq);
+        let mut later = self.promised.iter_mut().skip(first + 1);
+        if let Some(other) = later.find(|promise| !promise.optional && said(&promise.seq) == came) {
+            other.optional = true;
+        }
+    }
+
     fn said(&mut self, message: &Message, facts: &mut Facts<'_>) -> Outcome {
         let target = message.param(0).unwrap_or("").to_owned();
         let by_msgid = message.tags().get("msgid").and_then(|id| MsgId::parse(&id));
@@ -511,6 +529,9 @@ impl View {
             }
             return Ok(());
         };
+        if by_msgid.is_none() {
+            self.may_be_another(seq, message, facts);
+        }
         let row = &facts.store.appended_rows[&seq];
         self.same_row(message, row, Invariant::Durable)?;
         if facts.strict && !facts.store.disk.messages.contains_key(&seq) {
