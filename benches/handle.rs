@@ -32,16 +32,7 @@ fn crowd() -> (Server, Actions, Now) {
     let mut server = Server::new(Arc::new(settings), Snapshot { boot: 1, epoch: 7, ..Snapshot::default() }, 1, now);
     let mut actions = Actions::new(1);
     for slot in 0..USERS {
-        let peer = Peer {
-            ip: IpAddr::V4(Ipv4Addr::new(10, 0, (slot >> 8) as u8, slot as u8)),
-            port: 1,
-            tls: false,
-            websocket: false,
-            certfp: None,
-            bindings: ircv3::sasl::scram::ChannelBindings::default(),
-            sni: None,
-            host: None,
-        };
+        let peer = Peer::new(IpAddr::V4(Ipv4Addr::new(10, 0, (slot >> 8) as u8, slot as u8)), 1);
         server.handle(now, Event::Opened(conn(slot), Box::new(peer)), &mut actions);
         for line in [format!("NICK u{slot}"), "USER u 0 * :u".into(), format!("JOIN #c{}", slot % CHANNELS)] {
             server.handle(now, Event::Line(conn(slot), message(&line)), &mut actions);

@@ -1599,16 +1599,8 @@ mod tests {
         assert_eq!(config.proxy_from().len(), 3);
         let settings = config.settings().unwrap();
         let throttle = settings.throttle.unwrap();
-        let peer = |ip: &str, host: Option<&str>| Peer {
-            ip: ip.parse().unwrap(),
-            port: 1,
-            tls: false,
-            websocket: false,
-            certfp: None,
-            bindings: ircv3::sasl::scram::ChannelBindings::default(),
-            sni: None,
-            host: host.map(Into::into),
-        };
+        let peer =
+            |ip: &str, host: Option<&str>| Peer { host: host.map(Into::into), ..Peer::new(ip.parse().unwrap(), 1) };
         let connections = |ip, host| throttle.limits(&peer(ip, host)).map(|limits| limits.connections);
         assert_eq!(connections("10.1.2.3", None), Some(500));
         assert_eq!(connections("11.1.2.3", None), Some(64));

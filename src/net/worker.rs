@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use ircv3::Cidr;
-use ircv3::sasl::scram::ChannelBindings;
 use tokio::time::Sleep;
 use tokio_util::codec::Decoder;
 
@@ -211,14 +210,10 @@ impl Worker {
         let waker = Waker::from(Arc::new(ConnectionWaker { ready: self.ready.clone(), slot }));
         let wire = accepted.wire;
         let peer = Peer {
-            ip: accepted.peer.ip().to_canonical(),
-            port: accepted.peer.port(),
             tls: wire.tls.is_some(),
             websocket: wire.websocket.is_some(),
-            certfp: None,
-            bindings: ChannelBindings::default(),
-            sni: None,
             host: wire.host.clone(),
+            ..Peer::new(accepted.peer.ip().to_canonical(), accepted.peer.port())
         };
         let in_any = |networks: &[Cidr]| networks.iter().any(|network| network.contains(peer.ip));
         let introduces = match &wire.proxies {

@@ -67,6 +67,20 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Whoever is at this address, over TCP without TLS or a proxy.
+    pub fn new(ip: IpAddr, port: u16) -> Peer {
+        Peer {
+            ip,
+            port,
+            tls: false,
+            websocket: false,
+            certfp: None,
+            bindings: ChannelBindings::default(),
+            sni: None,
+            host: None,
+        }
+    }
+
     /// The host that others see: the address, never beginning with a colon, or what stands for it.
     pub fn host(&self) -> Arc<str> {
         match &self.host {

@@ -32,9 +32,9 @@ pub struct Progress {
     pub failing: bool,
 }
 
-/// What the index of words lacks. Words are put there when nothing is to be written: in steps, so that
-/// nobody waits long for one, and with [`RESTS`] after each: messages come first. While more comes than there is time for, only
-/// so much that the index does not fall further behind.
+/// What the index of words lacks. Words are put there when nothing is to be written: in steps, so that nobody
+/// waits long for one, and with [`RESTS`] after each: messages come first. While more comes than there is
+/// time for, only so much that the index does not fall further behind.
 #[derive(Debug)]
 pub struct Lag {
     /// How many messages came since.

@@ -10,7 +10,6 @@ use bytes::BytesMut;
 use ircv3::extban::{self, Entry};
 use ircv3::message::MAX_BODY_BYTES;
 use ircv3::mode::{self, Item};
-use ircv3::sasl::scram::ChannelBindings;
 use ircv3::tags::{Tags, escape, unescape};
 use ircv3::{Casemapping, Message, mask};
 use roost::net::line::{Line, LineCodec};
@@ -162,16 +161,7 @@ impl World {
         let snapshot = Snapshot { boot: 1, epoch: 1, ..Snapshot::default() };
         let mut world = World { server: Server::new(Arc::new(settings), snapshot, 1, now), now };
         for (slot, caps) in [(0, false), (1, true), (2, false)] {
-            let peer = Peer {
-                ip: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)),
-                port: 1,
-                tls: false,
-                websocket: false,
-                certfp: None,
-                bindings: ChannelBindings::default(),
-                sni: None,
-                host: None,
-            };
+            let peer = Peer::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 1);
             let conn = ConnId { worker: 0, slot };
             world.happen(Event::Opened(conn, Box::new(peer)));
             let mut lines = vec![];

@@ -3,14 +3,6 @@
 use crate::client::{Client, all, find, texts};
 use crate::server::Server;
 
-#[track_caller]
-fn said(client: &mut Client, line: &str) -> String {
-    let lines = client.ask(line);
-    let said = texts(&lines).join("\n");
-    assert!(!said.is_empty(), "{line}: {lines:#?}");
-    said
-}
-
 /// A server with accounts, and #garden, which is alice's.
 fn garden() -> (Server, Client) {
     let server = Server::with(&[("ROOST__OPER__0__NAME", "boss"), ("ROOST__OPER__0__PASSWORD", "letmein")]);
@@ -19,7 +11,7 @@ fn garden() -> (Server, Client) {
     }
     let mut alice = server.logged_in("alice", "alice", "sesame", "");
     alice.join("#garden");
-    said(&mut alice, "CS REGISTER #garden");
+    alice.told("CS REGISTER #garden");
     (server, alice)
 }
 
@@ -31,18 +23,18 @@ fn what_amode_gives_is_there_at_each_join_over_a_crash() {
     let lines = alice.ask("CS AMODE #garden +o bob");
     find(&lines, "MODE").must_fit(":ChanServ!* MODE #garden +o bob");
     find(&bob.sync(), "MODE").must_fit(":ChanServ!* MODE #garden +o bob");
-    assert!(said(&mut alice, "CS AMODE #garden +o nobody").contains("no account"));
-    assert!(said(&mut alice, "CS AMODE #garden +q bob").contains("TRANSFER"));
-    assert!(said(&mut bob, "CS AMODE #garden +o carol").contains("below your own"));
-    assert!(said(&mut bob, "CS AMODE #garden -o alice").contains("below your own"));
-    assert!(said(&mut bob, "CS AMODE #garden +v carol").contains("carol has +v"));
-    assert_eq!(said(&mut bob, "CS AMODE #garden").lines().skip(1).collect::<Vec<_>>(), ["bob +o", "carol +v"]);
+    assert!(alice.told("CS AMODE #garden +o nobody").contains("no account"));
+    assert!(alice.told("CS AMODE #garden +q bob").contains("TRANSFER"));
+    assert!(bob.told("CS AMODE #garden +o carol").contains("below your own"));
+    assert!(bob.told("CS AMODE #garden -o alice").contains("below your own"));
+    assert!(bob.told("CS AMODE #garden +v carol").contains("carol has +v"));
+    assert_eq!(bob.told("CS AMODE #garden").lines().skip(1).collect::<Vec<_>>(), ["bob +o", "carol +v"]);
     alice.ask("MODE #garden +i");
     server.crash_and_restart();
     let mut bob = server.logged_in("bob", "bob", "sesame", "");
     find(&bob.join("#garden"), "353").must_fit("* 353 bob = #garden :@bob");
     let mut carol = server.logged_in("carol", "carol", "sesame", "");
-    assert!(said(&mut carol, "CS AMODE #garden +v bob").contains("no such rights"));
+    assert!(carol.told("CS AMODE #garden +v bob").contains("no such rights"));
     find(&carol.ask("JOIN #garden"), "473");
     bob.ask("INVITE carol #garden");
     find(&carol.join("#garden"), "353").must_fit("* 353 carol = #garden :@bob +carol");
@@ -53,19 +45,19 @@ fn what_amode_gives_is_there_at_each_join_over_a_crash() {
     find(&lines, "MODE").must_fit(":ChanServ!* MODE #garden -o bob");
     // Another name of the channel takes it along.
     carol.sync();
-    assert!(said(&mut alice, "CS AMODE #garden +h bob").contains("+h"));
+    assert!(alice.told("CS AMODE #garden +h bob").contains("+h"));
     alice.ask("RENAME #garden #park");
     server.crash_and_restart();
     let mut alice = server.logged_in("alice", "alice", "sesame", "");
-    assert_eq!(said(&mut alice, "CS AMODE #park").lines().skip(1).collect::<Vec<_>>(), ["bob +h", "carol +v"]);
+    assert_eq!(alice.told("CS AMODE #park").lines().skip(1).collect::<Vec<_>>(), ["bob +h", "carol +v"]);
     // An account that is gone is nothing any more.
     let mut bob = server.logged_in("bob", "bob", "sesame", "");
-    let confirm = said(&mut bob, "NS UNREGISTER bob").split_whitespace().last().unwrap().to_owned();
+    let confirm = bob.told("NS UNREGISTER bob").split_whitespace().last().unwrap().to_owned();
     bob.send(&format!("NS UNREGISTER bob {confirm}"));
     bob.closed();
     server.crash_and_restart();
     let mut alice = server.logged_in("alice", "alice", "sesame", "");
-    assert_eq!(said(&mut alice, "CS AMODE #park").lines().skip(1).collect::<Vec<_>>(), ["carol +v"]);
+    assert_eq!(alice.told("CS AMODE #park").lines().skip(1).collect::<Vec<_>>(), ["carol +v"]);
 }
 
 #[test]
@@ -74,13 +66,13 @@ fn ranks_are_given_and_taken_by_what_the_account_is() {
     let mut bob = server.logged_in("bob", "bob", "sesame", "");
     bob.join("#garden");
     alice.sync();
-    assert!(said(&mut bob, "CS OP #garden").contains("no such rights"));
+    assert!(bob.told("CS OP #garden").contains("no such rights"));
     find(&alice.ask("CS VOICE #garden bob"), "MODE").must_fit(":ChanServ!* MODE #garden +v bob");
-    assert!(said(&mut alice, "CS VOICE #garden bob").contains("already"));
+    assert!(alice.told("CS VOICE #garden bob").contains("already"));
     find(&alice.ask("CS DEVOICE #garden bob"), "MODE").must_fit(":ChanServ!* MODE #garden -v bob");
     find(&alice.ask("CS OP #garden bob"), "MODE").must_fit(":ChanServ!* MODE #garden +o bob");
     find(&alice.ask("CS DEOP #garden bob"), "MODE").must_fit(":ChanServ!* MODE #garden -o bob");
-    assert!(said(&mut alice, "CS OP #garden carol").contains("not in #garden"));
+    assert!(alice.told("CS OP #garden carol").contains("not in #garden"));
     alice.ask("MODE #garden -qo alice alice");
     find(&alice.ask("CS OP #garden"), "MODE").must_fit(":ChanServ!* MODE #garden +qo alice alice");
 }
@@ -91,25 +83,25 @@ fn a_channel_goes_to_who_accepts_it() {
     let mut bob = server.logged_in("bob", "bob", "sesame", "");
     bob.join("#garden");
     alice.sync();
-    assert!(said(&mut bob, "CS TRANSFER #garden bob").contains("not registered to your account"));
-    let confirm = said(&mut alice, "CS TRANSFER #garden bob").split_whitespace().last().unwrap().to_owned();
-    assert!(said(&mut alice, "CS TRANSFER #garden bob wrong").contains("not the code"));
-    assert!(said(&mut bob, "CS TRANSFER ACCEPT #garden").contains("not offered"));
-    said(&mut alice, &format!("CS TRANSFER #garden bob {confirm}"));
+    assert!(bob.told("CS TRANSFER #garden bob").contains("not registered to your account"));
+    let confirm = alice.told("CS TRANSFER #garden bob").split_whitespace().last().unwrap().to_owned();
+    assert!(alice.told("CS TRANSFER #garden bob wrong").contains("not the code"));
+    assert!(bob.told("CS TRANSFER ACCEPT #garden").contains("not offered"));
+    alice.told(&format!("CS TRANSFER #garden bob {confirm}"));
     assert!(texts(&bob.sync()).concat().contains("TRANSFER ACCEPT #garden"));
-    said(&mut alice, "CS TRANSFER CANCEL #garden");
-    assert!(said(&mut bob, "CS TRANSFER ACCEPT #garden").contains("not offered"));
-    said(&mut alice, &format!("CS TRANSFER #garden bob {confirm}"));
+    alice.told("CS TRANSFER CANCEL #garden");
+    assert!(bob.told("CS TRANSFER ACCEPT #garden").contains("not offered"));
+    alice.told(&format!("CS TRANSFER #garden bob {confirm}"));
     server.crash_and_restart();
     let mut bob = server.logged_in("bob", "bob", "sesame", "");
     bob.join("#garden");
     let mut carol = server.logged_in("carol", "carol", "sesame", "");
-    assert!(said(&mut carol, "CS TRANSFER ACCEPT #garden").contains("not offered"));
+    assert!(carol.told("CS TRANSFER ACCEPT #garden").contains("not offered"));
     let lines = bob.ask("CS TRANSFER ACCEPT #garden");
     find(&lines, "MODE").must_fit(":ChanServ!* MODE #garden +qo bob bob");
     server.crash_and_restart();
     let mut alice = server.logged_in("alice", "alice", "sesame", "");
-    assert!(said(&mut alice, "CS INFO #garden").contains("registered to bob"));
+    assert!(alice.told("CS INFO #garden").contains("registered to bob"));
     find(&alice.join("#garden"), "353").must_fit("* 353 alice = #garden :alice");
 }
 
@@ -124,27 +116,27 @@ fn a_channel_is_cleared_of_people_and_of_access() {
     alice.ask("CS AMODE #garden +v bob");
     alice.ask("MODE #garden +b x!*@*");
     find(&alice.ask("CS CLEAR #garden ACCESS"), "MODE").must_fit(":ChanServ!* MODE #garden -v bob");
-    assert!(said(&mut alice, "CS AMODE #garden").ends_with(": 0"));
+    assert!(alice.told("CS AMODE #garden").ends_with(": 0"));
     assert!(all(&alice.ask("MODE #garden b"), "367").is_empty());
     bob.sync();
     let lines = alice.ask("CS CLEAR #garden USERS");
     assert_eq!(all(&lines, "KICK").len(), 2, "{lines:#?}");
     find(&bob.sync(), "KICK").must_fit(":alice!* KICK #garden bob :The channel was cleared by its founder");
     find(&alice.ask("NAMES #garden"), "353").must_fit("* 353 alice = #garden :~alice");
-    assert!(said(&mut bob, "CS CLEAR #garden USERS").contains("not registered to your account"));
+    assert!(bob.told("CS CLEAR #garden USERS").contains("not registered to your account"));
 }
 
 #[test]
 fn it_says_which_ban_keeps_someone_out() {
     let (server, mut alice) = garden();
     let mut bob = server.logged_in("bob", "bob", "sesame", "");
-    let text = said(&mut alice, "CS HOWTOBAN #garden bob");
+    let text = alice.told("CS HOWTOBAN #garden bob");
     let ban = text.lines().find(|line| line.contains("account:bob")).unwrap();
     alice.ask(ban.trim_start_matches('/'));
     find(&bob.ask("JOIN #garden"), "474");
     server.user("guest");
-    assert!(said(&mut bob, "CS HOWTOBAN #garden alice").contains("Only halfops"));
-    assert!(said(&mut alice, "CS HOWTOBAN #garden nobody").contains("nobody with the nick"));
+    assert!(bob.told("CS HOWTOBAN #garden alice").contains("Only halfops"));
+    assert!(alice.told("CS HOWTOBAN #garden nobody").contains("nobody with the nick"));
 }
 
 #[test]
@@ -153,9 +145,9 @@ fn operators_list_channels_and_close_one_for_good() {
     let mut boss = server.user("boss");
     find(&boss.ask("OPER boss letmein"), "381");
     find(&alice.ask("CS LIST"), "481");
-    assert!(said(&mut boss, "CS LIST").starts_with("#garden: alice, since "));
-    assert!(said(&mut boss, "CS LIST #x*").ends_with(": 0"));
-    said(&mut boss, "CS PURGE ADD #Garden spam and worse");
+    assert!(boss.told("CS LIST").starts_with("#garden: alice, since "));
+    assert!(boss.told("CS LIST #x*").ends_with(": 0"));
+    boss.told("CS PURGE ADD #Garden spam and worse");
     find(&alice.sync(), "KICK").must_fit(":boss!* KICK #garden alice :spam and worse");
     for crash in [false, true] {
         if crash {
@@ -165,13 +157,13 @@ fn operators_list_channels_and_close_one_for_good() {
         alice.join("#way-round");
         find(&alice.ask("RENAME #way-round #garden"), "FAIL").must_fit("* FAIL RENAME CANNOT_RENAME *");
         find(&alice.ask("JOIN #garden"), "474").must_fit("* 474 alice #garden :*spam and worse*");
-        assert!(said(&mut alice, "CS INFO #garden").contains("closed for good: spam and worse"));
+        assert!(alice.told("CS INFO #garden").contains("closed for good: spam and worse"));
     }
     let mut boss = server.user("boss");
     boss.ask("OPER boss letmein");
-    assert!(said(&mut boss, "CS PURGE LIST").starts_with("#garden (boss!"));
-    assert!(said(&mut boss, "CS PURGE ADD nonsense").contains("no name of a channel"));
-    said(&mut boss, "CS PURGE DEL #garden");
+    assert!(boss.told("CS PURGE LIST").starts_with("#garden (boss!"));
+    assert!(boss.told("CS PURGE ADD nonsense").contains("no name of a channel"));
+    boss.told("CS PURGE DEL #garden");
     server.crash_and_restart();
     let mut alice = server.logged_in("alice", "alice", "sesame", "");
     find(&alice.join("#garden"), "353").must_fit("* 353 alice = #garden :@alice");

@@ -209,6 +209,15 @@ impl Client {
         }
     }
 
+    /// What a service says to a line.
+    #[track_caller]
+    pub fn told(&mut self, line: &str) -> String {
+        let lines = self.ask(line);
+        let told = texts(&lines).join("\n");
+        assert!(!told.is_empty(), "{line}: {lines:#?}");
+        told
+    }
+
     /// Registers without capabilities.
     #[track_caller]
     pub fn register(&mut self, nick: &str) {

@@ -12,15 +12,6 @@ fn operator(server: &Server) -> Client {
     boss
 }
 
-/// What a service says to a line.
-#[track_caller]
-fn said(client: &mut Client, line: &str) -> String {
-    let lines = client.ask(line);
-    let said = texts(&lines).join("\n");
-    assert!(!said.is_empty(), "{line}: {lines:#?}");
-    said
-}
-
 /// The last word of what is said.
 fn code(said: &str) -> String {
     said.split_whitespace().last().unwrap().to_owned()
@@ -36,39 +27,39 @@ fn a_forgotten_password_is_replaced_by_mail() {
     alice.ask("NS REGISTER sesame alice@example.org");
     let first = smtp.letter().code();
     // Before it is verified, nothing else of it is to be had.
-    said(&mut alice, "NS SENDPASS alice");
+    alice.told("NS SENDPASS alice");
     find(&alice.ask(&format!("NS VERIFY alice {first}")), "900");
     assert!(smtp.has_none());
 
     let mut guest = server.user("guest");
-    let known = said(&mut guest, "NS SENDPASS alice");
-    assert_eq!(said(&mut guest, "NS SENDPASS nobody"), known.replace("alice", "nobody"));
+    let known = guest.told("NS SENDPASS alice");
+    assert_eq!(guest.told("NS SENDPASS nobody"), known.replace("alice", "nobody"));
     let letter = smtp.letter();
     assert!(letter.to == "alice@example.org" && letter.content.contains("RESETPASS alice"), "{letter:?}");
     let reset = letter.code();
-    assert!(said(&mut guest, "NS RESETPASS alice nonsense other").contains("wrong"));
+    assert!(guest.told("NS RESETPASS alice nonsense other").contains("wrong"));
     server.crash_and_restart();
     let mut guest = server.user("guest");
-    assert!(said(&mut guest, &format!("NS RESETPASS alice {reset} other")).contains("Password changed"));
-    assert!(said(&mut guest, &format!("NS RESETPASS alice {reset} third")).contains("wrong"));
+    assert!(guest.told(&format!("NS RESETPASS alice {reset} other")).contains("Password changed"));
+    assert!(guest.told(&format!("NS RESETPASS alice {reset} third")).contains("wrong"));
     server.logged_in("a", "alice", "other", "");
-    assert!(said(&mut guest, "NS IDENTIFY alice sesame").contains("wrong"));
+    assert!(guest.told("NS IDENTIFY alice sesame").contains("wrong"));
 
     // Another address is one that somebody reads.
     let mut alice = server.logged_in("alice", "alice", "other", "");
-    said(&mut alice, "NS SET EMAIL alice@example.net");
-    assert!(said(&mut alice, "NS GET EMAIL").contains("alice@example.org"));
+    alice.told("NS SET EMAIL alice@example.net");
+    assert!(alice.told("NS GET EMAIL").contains("alice@example.org"));
     let letter = smtp.letter();
     assert_eq!(letter.to, "alice@example.net");
-    assert!(said(&mut alice, "NS VERIFYEMAIL wrong").contains("wrong"));
-    assert!(said(&mut alice, &format!("NS VERIFYEMAIL {}", letter.code())).contains("alice@example.net"));
-    assert!(said(&mut alice, "NS SET EMAIL OFF").contains("have an address"));
+    assert!(alice.told("NS VERIFYEMAIL wrong").contains("wrong"));
+    assert!(alice.told(&format!("NS VERIFYEMAIL {}", letter.code())).contains("alice@example.net"));
+    assert!(alice.told("NS SET EMAIL OFF").contains("have an address"));
     server.crash_and_restart();
     let mut alice = server.logged_in("alice", "alice", "other", "");
-    assert!(said(&mut alice, "NS GET EMAIL").contains("alice@example.net"));
-    assert!(said(&mut alice, "NS INFO").contains("alice@example.net"));
+    assert!(alice.told("NS GET EMAIL").contains("alice@example.net"));
+    assert!(alice.told("NS INFO").contains("alice@example.net"));
     let mut guest = server.user("guest");
-    assert!(!said(&mut guest, "NS INFO alice").contains("example"), "an address is shown to others");
+    assert!(!guest.told("NS INFO alice").contains("example"), "an address is shown to others");
 }
 
 #[test]
@@ -77,15 +68,15 @@ fn c19_a_suspended_account_ends_and_stays_out_by_every_door_over_restarts() {
     server.account("alice", "sesame");
     let mut alice = server.logged_in("alice", "alice", "sesame", "");
     alice.ask("NS SET ALWAYS-ON ON");
-    let app = code(said(&mut alice, "NS APPPASS ADD phone").lines().next().unwrap());
+    let app = code(alice.told("NS APPPASS ADD phone").lines().next().unwrap());
     let mut boss = operator(&server);
     find(&alice.ask("NS SUSPEND ADD boss"), "481");
-    let text = said(&mut boss, "NS SUSPEND ADD alice 1d5h spam and more");
+    let text = boss.told("NS SUSPEND ADD alice 1d5h spam and more");
     assert!(text.contains("suspended for 1 day 5 hours: spam and more"), "{text}");
     let last = alice.closed();
     last.last().unwrap().must_fit("ERROR :*Account suspended: spam and more*");
     find(&boss.ask("WHOIS alice"), "401");
-    assert!(said(&mut boss, "NS SUSPEND LIST").starts_with("alice ("));
+    assert!(boss.told("NS SUSPEND LIST").starts_with("alice ("));
     for crash in [false, true] {
         if crash {
             server.crash_and_restart();
@@ -94,7 +85,7 @@ fn c19_a_suspended_account_ends_and_stays_out_by_every_door_over_restarts() {
         for password in ["sesame", &app] {
             guest.authenticate("alice", password);
             find(&guest.sync(), "904").must_fit(":* 904 guest :*suspended until *: spam and more");
-            assert!(said(&mut guest, &format!("NS IDENTIFY alice {password}")).contains("suspended"));
+            assert!(guest.told(&format!("NS IDENTIFY alice {password}")).contains("suspended"));
         }
         let mut by_pass = server.connect();
         by_pass.send_all(&[&format!("PASS alice:{app}"), "NICK other", "USER a 0 * :a"]);
@@ -102,8 +93,8 @@ fn c19_a_suspended_account_ends_and_stays_out_by_every_door_over_restarts() {
         find(&guest.ask("WHOIS alice"), "401");
     }
     let mut boss = operator(&server);
-    assert!(said(&mut boss, "NS SUSPEND DEL alice").contains("may be used again"));
-    assert!(said(&mut boss, "NS SUSPEND DEL alice").contains("not suspended"));
+    assert!(boss.told("NS SUSPEND DEL alice").contains("may be used again"));
+    assert!(boss.told("NS SUSPEND DEL alice").contains("not suspended"));
     server.crash_and_restart();
     server.logged_in("alice", "alice", "sesame", "");
     assert!(server.output().contains("NickServ SUSPEND ADD alice 1d5h spam and more"), "it is in the audit log");
@@ -125,9 +116,9 @@ fn an_account_is_deleted_with_its_code_and_its_name_is_free() {
     alice.ask("PRIVMSG #garden :of alice");
     let id = bob.until("PRIVMSG").last().unwrap().msgid().to_owned();
     alice.ask("CS REGISTER #garden");
-    assert!(said(&mut bob, "NS UNREGISTER alice").contains("not your account"));
-    let confirm = code(&said(&mut alice, "NS UNREGISTER alice"));
-    assert!(said(&mut alice, "NS UNREGISTER alice wrong").contains(&confirm));
+    assert!(bob.told("NS UNREGISTER alice").contains("not your account"));
+    let confirm = code(&alice.told("NS UNREGISTER alice"));
+    assert!(alice.told("NS UNREGISTER alice wrong").contains(&confirm));
     alice.send(&format!("NS UNREGISTER alice {confirm}"));
     let last = alice.closed();
     assert!(texts(&last).contains(&"Account alice is deleted"), "{last:#?}");
@@ -137,7 +128,7 @@ fn an_account_is_deleted_with_its_code_and_its_name_is_free() {
     let mut guest = server.user_with("guest", "sasl");
     guest.authenticate("alice", "sesame");
     find(&guest.sync(), "904");
-    assert!(said(&mut guest, "NS INFO alice").contains("no account"));
+    assert!(guest.told("NS INFO alice").contains("no account"));
     // Whoever takes the name is someone else: what the other said is not theirs to take back.
     server.account("alice", "other");
     let mut alice = server.logged_in("alice", "alice", "other", "batch message-tags draft/message-redaction");
@@ -156,8 +147,8 @@ fn an_account_is_deleted_with_its_code_and_its_name_is_free() {
     carol.ask("PRIVMSG bob :of carol to bob");
     bob.ask("PRIVMSG #garden :of bob");
     let mut boss = operator(&server);
-    let confirm = code(&said(&mut boss, "NS ERASE carol"));
-    assert!(said(&mut boss, &format!("NS ERASE carol {confirm}")).contains("deleted"));
+    let confirm = code(&boss.told("NS ERASE carol"));
+    assert!(boss.told(&format!("NS ERASE carol {confirm}")).contains("deleted"));
     carol.closed();
     for crash in [false, true] {
         if crash {
@@ -187,14 +178,14 @@ fn all_that_one_said_is_erased_on_request_and_is_nowhere_in_the_file() {
         alice.ask(&format!("PRIVMSG #garden :secret-{n} {}", "x".repeat(300)));
     }
     bob.ask("PRIVMSG #garden :mine");
-    let confirm = code(&said(&mut alice, "NS ERASEMESSAGES"));
-    assert!(said(&mut alice, &format!("NS ERASEMESSAGES {confirm}")).contains("is deleted"));
+    let confirm = code(&alice.told("NS ERASEMESSAGES"));
+    assert!(alice.told(&format!("NS ERASEMESSAGES {confirm}")).contains("is deleted"));
     alice.ask("PRIVMSG #garden :later");
     bob.sync();
-    said(&mut alice, &format!("NS ERASEMESSAGES {confirm}"));
+    alice.told(&format!("NS ERASEMESSAGES {confirm}"));
     alice.ask("PRIVMSG #garden :last");
     bob.sync();
-    assert!(said(&mut alice, &format!("NS ERASEMESSAGES {confirm}")).contains("in an hour"));
+    assert!(alice.told(&format!("NS ERASEMESSAGES {confirm}")).contains("in an hour"));
     let lines = bob.ask("CHATHISTORY LATEST #garden * 100");
     let said: Vec<&str> = all(&lines, "PRIVMSG").iter().map(|line| *line.params().last().unwrap()).collect();
     assert_eq!(said, ["mine", "last"]);
@@ -215,9 +206,9 @@ fn the_nick_of_ones_account_is_taken_back() {
     boss.ask("SANICK other alice");
     find(&other.sync(), "NICK").must_fit(":other!* NICK alice");
     let mut alice = server.logged_in("guest", "alice", "sesame", "");
-    assert!(said(&mut alice, "NS GHOST boss").contains("not the nick of your account"));
-    assert!(said(&mut alice, "NS GHOST nobody").contains("Nobody uses"));
-    assert!(said(&mut alice, "NS GHOST guest").contains("That is you"));
+    assert!(alice.told("NS GHOST boss").contains("not the nick of your account"));
+    assert!(alice.told("NS GHOST nobody").contains("Nobody uses"));
+    assert!(alice.told("NS GHOST guest").contains("That is you"));
     find(&alice.ask("NS REGAIN alice"), "NICK").must_fit(":guest!* NICK alice");
     other.closed().last().unwrap().must_fit("ERROR :*GHOST command used by guest*");
     // And from another device of one's own.
@@ -231,30 +222,30 @@ fn one_sees_ones_connections_and_ends_one_or_all_others() {
     let server = Server::start();
     server.account("alice", "sesame");
     let mut alice = server.logged_in("alice", "alice", "sesame", "");
-    let app = said(&mut alice, "NS APPPASS ADD phone");
+    let app = alice.told("NS APPPASS ADD phone");
     let app = code(app.lines().next().unwrap());
     let mut phone = server.logged_in("alice", "alice", &app, "");
     let mut laptop = server.logged_in("alice", "alice@laptop", "sesame", "");
-    let text = said(&mut alice, "NS CLIENTS LIST");
+    let text = alice.told("NS CLIENTS LIST");
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 4, "{text}");
     assert!(lines[1].contains("(this one)") && lines[1].contains("no device, as alice from 127."), "{text}");
     assert!(lines[2].contains(": phone, ") && lines[2].ends_with(", by the password \"phone\""), "{text}");
     assert!(lines[3].contains(": laptop, "), "{text}");
     let number = lines[3].split(':').next().unwrap();
-    assert!(said(&mut alice, "NS SESSIONS LOGOUT 999999").contains("CLIENTS LIST"));
-    said(&mut alice, &format!("NS SESSIONS LOGOUT {number}"));
+    assert!(alice.told("NS SESSIONS LOGOUT 999999").contains("CLIENTS LIST"));
+    alice.told(&format!("NS SESSIONS LOGOUT {number}"));
     laptop.closed();
     phone.silent();
     // Taking the password away ends what came by it, and nothing comes by it any more.
-    assert!(said(&mut alice, "NS APPPASS LIST").contains("phone: made at"));
-    assert!(said(&mut alice, "NS APPPASS ADD Phone").contains("already"));
-    assert!(said(&mut alice, "NS APPPASS DEL phone").contains("no longer logs in"));
+    assert!(alice.told("NS APPPASS LIST").contains("phone: made at"));
+    assert!(alice.told("NS APPPASS ADD Phone").contains("already"));
+    assert!(alice.told("NS APPPASS DEL phone").contains("no longer logs in"));
     phone.closed();
     let mut guest = server.user("guest");
-    assert!(said(&mut guest, &format!("NS IDENTIFY alice {app}")).contains("wrong"));
+    assert!(guest.told(&format!("NS IDENTIFY alice {app}")).contains("wrong"));
     let mut third = server.logged_in("alice", "alice", "sesame", "");
-    said(&mut alice, "NS CLIENTS LOGOUT ALL");
+    alice.told("NS CLIENTS LOGOUT ALL");
     third.closed();
     alice.silent();
 }
@@ -264,7 +255,7 @@ fn an_app_password_survives_a_crash_and_works_by_sasl_pass_and_identify() {
     let mut server = Server::start();
     server.account("alice", "sesame");
     let mut alice = server.logged_in("alice", "alice", "sesame", "");
-    let app = code(said(&mut alice, "NS APPPASS ADD bot").lines().next().unwrap());
+    let app = code(alice.told("NS APPPASS ADD bot").lines().next().unwrap());
     server.crash_and_restart();
     server.logged_in("alice", "alice", &app, "");
     let mut by_pass = server.connect();

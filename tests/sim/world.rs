@@ -416,14 +416,11 @@ impl<'a> World<'a> {
         let lines = client.connected(socket, &mut self.random, self.password);
         self.edge.sockets[socket].typed.extend(lines);
         let peer = Peer {
-            ip: std::net::IpAddr::from(client.persona.ip),
-            port: 40_000 + socket as u16,
             tls: self.random.percent(50),
             websocket: self.random.percent(20),
             certfp: self.random.percent(10).then(|| "abcd".into()),
             bindings: ChannelBindings { exporter: self.random.percent(20).then(|| [7; 32].into()), end_point: None },
-            sni: None,
-            host: None,
+            ..Peer::new(std::net::IpAddr::from(client.persona.ip), 40_000 + socket as u16)
         };
         self.handle(Event::Opened(conn, Box::new(peer)), &[])?;
         if self.random.percent(8) {

@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use ircv3::Message;
-
 use crate::server::action::Call;
 use crate::server::change::Change;
 use crate::server::command::{Pending, chathistory, edit, printable, redact};
@@ -183,15 +181,4 @@ pub fn tell(
             }
         }
     }
-}
-
-/// Whether the sender negotiated the capability of the command; 421 otherwise.
-pub fn negotiated(ctx: &mut Ctx, line: &Message, cap: ircv3::Cap) -> bool {
-    let has = ctx.reply.caps.has(cap);
-    if !has {
-        let text = format!("Unknown command: negotiate {} first", cap.names()[0]);
-        let numeric = ircv3::numeric::Numeric::ERR_UNKNOWNCOMMAND;
-        ctx.reply.numeric(numeric, &[&line.command().to_ascii_uppercase()], Some(&text));
-    }
-    has
 }

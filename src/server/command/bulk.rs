@@ -290,16 +290,7 @@ pub(in crate::server) mod testing {
         pub fn open(&mut self) -> ConnId {
             let conn = ConnId { worker: 0, slot: self.slots };
             self.slots += 1;
-            let peer = Peer {
-                ip: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)),
-                port: 1,
-                tls: false,
-                websocket: false,
-                certfp: None,
-                bindings: ircv3::sasl::scram::ChannelBindings::default(),
-                sni: None,
-                host: None,
-            };
+            let peer = Peer::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 1);
             self.handle(Event::Opened(conn, Box::new(peer)));
             conn
         }

@@ -10,7 +10,7 @@ use ircv3::{Cap, CapSet, Message};
 
 use crate::server::command::amend::{self, Amendment, Deed, Place};
 use crate::server::command::message::{Said, fitting};
-use crate::server::command::printable;
+use crate::server::command::{negotiated, printable};
 use crate::server::record::{Kind, MessageRow, Record, Seq};
 use crate::server::{Ctx, Server, policy};
 
@@ -21,7 +21,7 @@ const EDIT_TEXT: &str = "draft/edit-text";
 
 /// EDIT, EDITMSG
 pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
-    if !amend::negotiated(ctx, line, Cap::MessageEdit) {
+    if !negotiated(ctx, line.command(), &[Cap::MessageEdit]) {
         return;
     }
     let target = line.param(0).unwrap_or("");

@@ -182,7 +182,7 @@ pub fn distinguish(server: &mut Server, channel: ChannelId, user: UserId) {
 fn announce_ranks(server: &mut Server, channel: ChannelId, user: usize, ranks: Ranks) {
     let nick = server.network.users[user].nick.clone();
     let there = &server.network.channels[channel];
-    let line = mode::ranks_line(&server.settings.server_name, &there.name, &nick, ranks);
+    let line = mode::ranks_line(&server.settings.server_name, &there.name, &nick, ranks, true);
     let frame = Frame::plain(server.clock(), line);
     let members: Vec<_> = there.members.keys().copied().filter(|other| *other != user).collect();
     server.frame_to_users(&members, Arc::new(frame), None);

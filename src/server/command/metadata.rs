@@ -10,7 +10,7 @@ use ircv3::{Cap, Message};
 
 use crate::limits;
 use crate::server::change::Change;
-use crate::server::command::{need_more_params, printable};
+use crate::server::command::{need_more_params, negotiated, printable};
 use crate::server::event::ConnId;
 use crate::server::network::{ChannelId, UserId};
 use crate::server::policy;
@@ -40,9 +40,7 @@ enum Target {
 /// METADATA
 pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let (name, subcommand) = (line.param(0).unwrap_or(""), line.param(1).unwrap_or("").to_ascii_uppercase());
-    if !is_spoken(ctx) {
-        let text = "Unknown command: negotiate draft/metadata-2 or draft/metadata-3 first";
-        ctx.reply.numeric(Numeric::ERR_UNKNOWNCOMMAND, &["METADATA"], Some(text));
+    if !negotiated(ctx, line.command(), &[Cap::Metadata2, Cap::Metadata3]) {
         return;
     }
     if ctx.user.is_none() && name != "*" {

@@ -51,8 +51,8 @@ pub mod webirc;
 pub mod who;
 pub mod whois;
 
-use ircv3::Message;
 use ircv3::numeric::Numeric;
+use ircv3::{Cap, Message};
 
 use crate::server::command::services::nickserv::credentials;
 use crate::server::event::Returned;
@@ -240,6 +240,17 @@ pub fn find_channel(server: &Server, ctx: &mut Ctx, name: &str) -> Option<Channe
         ctx.reply.numeric(Numeric::ERR_NOSUCHCHANNEL, &[printable(name)], Some("No such channel"));
     }
     found
+}
+
+/// Whether the client negotiated one of these capabilities, without which there is no such command for it: 421.
+pub fn negotiated(ctx: &mut Ctx, command: &str, caps: &[Cap]) -> bool {
+    let has = caps.iter().any(|cap| ctx.reply.caps.has(*cap));
+    if !has {
+        let names: Vec<&str> = caps.iter().map(|cap| cap.names()[0]).collect();
+        let text = format!("Unknown command: negotiate {} first", names.join(" or "));
+        ctx.reply.numeric(Numeric::ERR_UNKNOWNCOMMAND, &[&command.to_ascii_uppercase()], Some(&text));
+    }
+    has
 }
 
 /// 461

@@ -544,10 +544,10 @@ pub fn set_user_mode(server: &mut Server, user: UserId, letter: char, on: bool) 
     true
 }
 
-/// MODE from the server or a service that gives a member ranks.
-pub fn ranks_line(source: &str, channel: &str, nick: &str, ranks: Ranks) -> Bytes {
+/// MODE from the server or a service that gives a member ranks, or takes them.
+pub fn ranks_line(source: &str, channel: &str, nick: &str, ranks: Ranks, give: bool) -> Bytes {
     let letters: String = ranks.iter().map(Rank::letter).collect();
-    let modes = format!("+{letters}");
+    let modes = format!("{}{letters}", if give { '+' } else { '-' });
     let mut params: Vec<&str> = vec![channel, &modes];
     params.extend(letters.chars().map(|_| nick));
     let mut line = Vec::with_capacity(96);

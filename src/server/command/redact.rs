@@ -6,13 +6,13 @@ use ircv3::{Cap, CapSet, Message};
 
 use crate::limits;
 use crate::server::command::amend::{self, Amendment, Deed, Place};
-use crate::server::command::need_more_params;
+use crate::server::command::{need_more_params, negotiated};
 use crate::server::record::{Kind, MessageRow, Record, Seq};
 use crate::server::{Ctx, Server, policy};
 
 /// REDACT
 pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
-    if !amend::negotiated(ctx, line, Cap::MessageRedaction) {
+    if !negotiated(ctx, line.command(), &[Cap::MessageRedaction]) {
         return;
     }
     let (Some(target), Some(msgid)) = (line.param(0), line.param(1)) else {

@@ -3,12 +3,11 @@
 
 use std::cmp::Reverse;
 
-use ircv3::numeric::Numeric;
 use ircv3::{Cap, Casemapping, Message, search as request};
 
 use crate::limits;
 use crate::server::action::Call;
-use crate::server::command::{Pending, chathistory, printable};
+use crate::server::command::{Pending, chathistory, negotiated, printable};
 use crate::server::event::Returned;
 use crate::server::record::{ConversationId, SearchQuery, Seq};
 use crate::server::search::words;
@@ -21,9 +20,7 @@ const SOJU: &str = "soju.im/search";
 
 /// SEARCH
 pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
-    if !ctx.reply.caps.has(Cap::Search) {
-        let text = "Unknown command: negotiate draft/search first";
-        ctx.reply.numeric(Numeric::ERR_UNKNOWNCOMMAND, &["SEARCH"], Some(text));
+    if !negotiated(ctx, line.command(), &[Cap::Search]) {
         return;
     }
     if !server.settings.history {

@@ -414,16 +414,7 @@ mod tests {
         let conn = ConnId { worker: 0, slot: 100 + slot };
         let ip: IpAddr = ip.parse().unwrap();
         let host = host.map(Arc::from);
-        let peer = Peer {
-            ip,
-            port: 1,
-            tls: false,
-            websocket: false,
-            certfp: None,
-            host,
-            sni: None,
-            bindings: Default::default(),
-        };
+        let peer = Peer { host, ..Peer::new(ip, 1) };
         asked.handle(Event::Opened(conn, Box::new(peer)));
         let told = asked.sent(conn);
         told.first().cloned()

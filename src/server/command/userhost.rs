@@ -5,7 +5,7 @@ use ircv3::name::host_of;
 use ircv3::numeric::Numeric;
 
 use crate::server::command::bulk::WordLines;
-use crate::server::command::whois;
+use crate::server::command::services::{Service, service};
 use crate::server::{Ctx, Server};
 
 /// Nicks in one USERHOST (RFC 2812).
@@ -53,8 +53,8 @@ pub fn ison(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     for nick in nicks(line) {
         if let Some(id) = server.network.user_by_nick(nick) {
             words.push(&mut ctx.reply, &[&server.network.users[id].nick]);
-        } else if let Some((service, _)) = whois::service(nick, server.network.casemapping) {
-            words.push(&mut ctx.reply, &[service]);
+        } else if let Some(Service { name, .. }) = service(nick, server.network.casemapping) {
+            words.push(&mut ctx.reply, &[name]);
         }
     }
     if words.finish(&mut ctx.reply) == 0 {

@@ -3,6 +3,7 @@
 use ircv3::Message;
 
 use crate::limits;
+use crate::mail::is_address;
 use crate::server::change::Change;
 use crate::server::command::register::By;
 use crate::server::command::services::{keep_account, say};
@@ -140,7 +141,5 @@ pub fn code_mailed(ctx: &mut Ctx, email: &str, returned: &Returned) {
 /// Whether a text can be an address.
 pub fn looks_like_email(text: &str) -> bool {
     let is_name = |host: &str| host.contains('.') && host.split('.').all(|label| !label.is_empty());
-    text.len() <= limits::EMAIL_LEN
-        && text.split_once('@').is_some_and(|(_, host)| is_name(host))
-        && crate::mail::is_address(text)
+    text.len() <= limits::EMAIL_LEN && text.split_once('@').is_some_and(|(_, host)| is_name(host)) && is_address(text)
 }

@@ -145,7 +145,8 @@ fn come_back(server: &mut Server, channel: ChannelId, user: UserId) {
     let others = there.beholders(user);
     let ranks = there.ranks(user).unwrap_or_default();
     let nick = &server.network.users[user].nick;
-    let modes = (!ranks.is_empty()).then(|| mode::ranks_line(&server.settings.server_name, &there.name, nick, ranks));
+    let source = &server.settings.server_name;
+    let modes = (!ranks.is_empty()).then(|| mode::ranks_line(source, &there.name, nick, ranks, true));
     let mut frame: Frame = join::frame(server, user, channel);
     for form in &mut frame.forms {
         form.lacks = CapSet::of(&[Cap::Chghost]);

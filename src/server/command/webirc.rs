@@ -2,7 +2,6 @@
 
 use ircv3::Message;
 use ircv3::numeric::Numeric;
-use ircv3::sasl::scram::ChannelBindings;
 use ircv3::webirc::WebIrc;
 
 use crate::limits;
@@ -64,16 +63,12 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         return;
     }
     let peer = Box::new(Peer {
-        ip: webirc.ip,
-        port: webirc.remote_port.unwrap_or(0),
         // The whole way is secure, or it is not.
         tls: webirc.secure && ours.tls,
         websocket: ours.websocket,
-        // The connection that could be told by is the gateway's.
-        bindings: ChannelBindings::default(),
         certfp: webirc.certfp.filter(|_| ours.tls),
-        sni: None,
-        host: None,
+        // The connection that could be told by is the gateway's.
+        ..Peer::new(webirc.ip, webirc.remote_port.unwrap_or(0))
     });
     let gateway = ircv3::message::cut(webirc.gateway, limits::HOST_LEN).into();
     let password = ircv3::message::cut(webirc.password, limits::PASSWORD_LEN).into();

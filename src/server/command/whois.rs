@@ -2,23 +2,15 @@
 
 use ircv3::message::cut;
 use ircv3::numeric::Numeric;
-use ircv3::{Cap, Casemapping, Folded, Message};
+use ircv3::{Cap, Folded, Message};
 
 use crate::server::command::bulk::WordLines;
 use crate::server::command::printable;
+use crate::server::command::services::{Service, service};
 use crate::server::command::who::{ECHO_BYTES, idle_seconds, sees_member};
 use crate::server::command::{info, metadata};
 use crate::server::network::UserId;
 use crate::server::{Ctx, Server};
-
-/// Services, and what they do.
-const SERVICES: &[(&str, &str)] =
-    &[("NickServ", "Registers accounts and logs in to them"), ("ChanServ", "Registers channels")];
-
-/// A service's nick as it is written, and what it does.
-pub fn service(nick: &str, casemapping: Casemapping) -> Option<(&'static str, &'static str)> {
-    SERVICES.iter().copied().find(|(name, _)| casemapping.same(name, nick))
-}
 
 /// `WHOIS [server] nick`
 pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
@@ -37,7 +29,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     if let Some(user) = server.network.user_by_nick(nick) {
         about(server, ctx, user);
         end(ctx, &server.network.users[user].nick);
-    } else if let Some((name, purpose)) = service(nick, server.network.casemapping) {
+    } else if let Some(Service { name, purpose, .. }) = service(nick, server.network.casemapping) {
         let settings = &server.settings;
         ctx.reply.numeric(Numeric::RPL_WHOISUSER, &[name, name, "services", "*"], Some(purpose));
         ctx.reply.numeric(Numeric::RPL_WHOISSERVER, &[name, &settings.server_name], Some(&settings.network));

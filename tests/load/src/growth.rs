@@ -10,7 +10,6 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use ircv3::sasl::scram::ChannelBindings;
 use ircv3::{Cap, CapSet, Casemapping, Message};
 use roost::limits::INDEX_LAG;
 use roost::server::Server;
@@ -194,16 +193,7 @@ impl Crowd {
 
     fn come(&mut self, slot: u32) -> Result<()> {
         let ip = IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + slot));
-        let peer = Peer {
-            ip,
-            port: 1,
-            tls: false,
-            websocket: false,
-            certfp: None,
-            bindings: ChannelBindings::default(),
-            sni: None,
-            host: None,
-        };
+        let peer = Peer::new(ip, 1);
         self.happen(Event::Opened(conn(slot), Box::new(peer)));
         self.say(slot, &format!("NICK u{slot}"))?;
         self.say(slot, "USER u 0 * :u")

@@ -4,9 +4,9 @@
 pub mod chanserv;
 pub mod nickserv;
 
-use ircv3::Message;
 use ircv3::message::cut;
 use ircv3::numeric::Numeric;
+use ircv3::{Casemapping, Message};
 
 use crate::server::command::oper;
 use crate::server::record::{AccountId, AccountRow, Record, Seq};
@@ -58,13 +58,22 @@ pub(crate) use rows;
 pub struct Service {
     /// Its nick.
     pub name: &'static str,
+    /// What it does.
+    pub purpose: &'static str,
     /// Its commands, by name.
     pub rows: &'static [Row],
 }
 
 /// All services.
-pub const SERVICES: &[Service] =
-    &[Service { name: "ChanServ", rows: chanserv::ROWS }, Service { name: "NickServ", rows: nickserv::ROWS }];
+pub const SERVICES: &[Service] = &[
+    Service { name: "ChanServ", purpose: "Registers channels", rows: chanserv::ROWS },
+    Service { name: "NickServ", purpose: "Registers accounts and logs in to them", rows: nickserv::ROWS },
+];
+
+/// The service of this nick.
+pub fn service(nick: &str, casemapping: Casemapping) -> Option<&'static Service> {
+    SERVICES.iter().find(|service| casemapping.same(service.name, nick))
+}
 
 /// NICKSERV, NS
 pub fn nickserv(server: &mut Server, ctx: &mut Ctx, line: &Message) {
@@ -88,7 +97,7 @@ pub fn message(server: &mut Server, ctx: &mut Ctx, service: &str, text: &str) {
     if server.session(ctx.conn).is_some_and(Session::is_busy) {
         return;
     }
-    let Some(service) = SERVICES.iter().find(|other| other.name.eq_ignore_ascii_case(service)) else {
+    let Some(service) = self::service(service, server.network.casemapping) else {
         ctx.reply.numeric(Numeric::ERR_NOSUCHNICK, &[service], Some("No such service on this server"));
         return;
     };
@@ -187,6 +196,15 @@ pub fn usage_of(ctx: &mut Ctx, service: &str, verb: &str) {
 pub fn say(ctx: &mut Ctx, service: &str, text: &str) {
     let nick = ctx.reply.nick.clone();
     ctx.reply.line_from(&format!("{service}!{service}@services"), "NOTICE", &[&nick], Some(text));
+}
+
+/// The account of this name; without one, a service says so.
+pub fn account_named(server: &Server, ctx: &mut Ctx, service: &str, name: &str) -> Option<AccountRow> {
+    let row = server.network.account_by_name(name).cloned();
+    if row.is_none() {
+        say(ctx, service, &format!("There is no account {:?}", cut(name, 64)));
+    }
+    row
 }
 
 /// The account that the sender is logged in to.

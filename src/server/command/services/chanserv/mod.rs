@@ -16,7 +16,8 @@ use ircv3::message::{cut, write_line};
 use ircv3::mode::{Rank, Ranks};
 
 use crate::server::command::services::{Row, own_account, rows, say};
-use crate::server::command::{join, mode};
+use crate::server::command::{join, mode, services};
+use crate::server::event::ConnId;
 use crate::server::frame::Frame;
 use crate::server::network::{ChannelId, UserId};
 use crate::server::policy;
@@ -93,13 +94,14 @@ fn channel_with(server: &Server, ctx: &mut Ctx, name: &str, least: Rank) -> Opti
     Some((id, standing?))
 }
 
-/// The account of this name, or a word that there is none.
+/// The account of this name, if a channel or a rank can be given to it.
 fn account_named(server: &Server, ctx: &mut Ctx, name: &str) -> Option<(AccountId, Arc<str>)> {
-    let row = server.network.account_by_name(name).filter(|row| row.verified);
-    if row.is_none() {
-        say(ctx, "ChanServ", &format!("There is no account {:?}", cut(name, 64)));
+    let row = services::account_named(server, ctx, "ChanServ", name)?;
+    if !row.verified {
+        say(ctx, "ChanServ", &format!("The account {} waits for the code that was mailed to it", row.name));
+        return None;
     }
-    row.map(|row| (row.id, row.name.clone()))
+    Some((row.id, row.name))
 }
 
 /// Gives a member ranks or takes them, and shows it; whether that changed anything.
@@ -114,29 +116,24 @@ fn change_ranks(
     let nick = server.network.users[user].nick.clone();
     let channel = &mut server.network.channels[id];
     let Some(own) = channel.members.get_mut(&user) else { return false };
-    let mut letters = String::new();
+    let mut changed = Ranks::default();
     for rank in ranks.iter().filter(|rank| own.has(*rank) != give).collect::<Vec<_>>() {
         if give {
             own.insert(rank);
         } else {
             own.remove(rank);
         }
-        letters.push(rank.letter());
+        changed.insert(rank);
     }
-    if letters.is_empty() {
+    if changed.is_empty() {
         return false;
     }
     if give {
         join::distinguish(server, id, user);
     }
     let after = after.max(server.keep_presence(user));
-    let modes = format!("{}{letters}", if give { '+' } else { '-' });
-    let name = server.network.channels[id].name.clone();
-    let mut params: Vec<&str> = vec![&name, &modes];
-    params.extend(letters.chars().map(|_| &*nick));
-    let mut line = Vec::with_capacity(96);
-    write_line(&mut line, SOURCE, "MODE", &params, None);
-    announce(server, ctx, id, after, Bytes::from(line));
+    let line = mode::ranks_line(SOURCE, &server.network.channels[id].name, &nick, changed, give);
+    announce(server, ctx, id, after, line);
     if give {
         mode::show_hidden(server, id, user);
     }
@@ -185,7 +182,7 @@ fn release(server: &mut Server, ctx: &mut Ctx, seq: Seq, id: ChannelId) {
 
 /// An account is no more: nor are its channels registered, nor is it anything in others.
 pub fn forget_account(server: &mut Server, seq: Seq, account: AccountId) {
-    let mut nobody = server.ctx(crate::server::event::ConnId::NONE, None);
+    let mut nobody = server.ctx(ConnId::NONE, None);
     let all: Vec<ChannelId> = server.network.channels.iter().map(|(id, _)| id).collect();
     for id in all {
         let channel = &mut server.network.channels[id];

@@ -1,10 +1,7 @@
 //! NickServ UNREGISTER, ERASE and ERASEMESSAGES: what is to be here no more.
 
-use ircv3::message::cut;
-
 use crate::server::change::Change;
-use crate::server::command::services::chanserv;
-use crate::server::command::services::{own_account, say};
+use crate::server::command::services::{account_named, chanserv, own_account, say};
 use crate::server::notice::About;
 use crate::server::record::{AccountId, AccountRow, Record, Seq};
 use crate::server::right::Right;
@@ -12,7 +9,7 @@ use crate::server::{Ctx, Server};
 
 /// UNREGISTER
 pub fn unregister(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
-    let Some(row) = known(server, ctx, params[0]) else { return };
+    let Some(row) = account_named(server, ctx, "NickServ", params[0]) else { return };
     let is_own = own_account(server, ctx) == Some(row.id);
     if !is_own && !server.network.users[ctx.me()].may(Right::Force) {
         say(ctx, "NickServ", &format!("{} is not your account; log in to it first", row.name));
@@ -28,7 +25,7 @@ pub fn unregister(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
 
 /// ERASE
 pub fn erase(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
-    let Some(row) = known(server, ctx, params[0]) else { return };
+    let Some(row) = account_named(server, ctx, "NickServ", params[0]) else { return };
     if confirmed(server, ctx, "ERASE", Some(&row.name), row.id, params.get(1)) {
         drop_account(server, ctx, &row, true);
     }
@@ -45,14 +42,6 @@ pub fn erase_messages(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     } else {
         say(ctx, "NickServ", "That was done a moment ago; try again in an hour");
     }
-}
-
-fn known(server: &Server, ctx: &mut Ctx, name: &str) -> Option<AccountRow> {
-    let row = server.network.account_by_name(name).cloned();
-    if row.is_none() {
-        say(ctx, "NickServ", &format!("There is no account {:?}", cut(name, 64)));
-    }
-    row
 }
 
 /// Whether the code is there that says that it is meant; without it, it is told.

@@ -1,7 +1,9 @@
 //! NickServ GHOST and REGAIN: the nick of one's account, which another connection has.
 
 use ircv3::message::cut;
+use ircv3::name::is_nick;
 
+use crate::limits::NICK_LEN;
 use crate::server::change::Change;
 use crate::server::command::services::{own_account, say};
 use crate::server::{Ctx, Server};
@@ -21,7 +23,7 @@ pub fn regain(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         return;
     }
     if server.network.user_by_nick(nick).is_none() || release(server, ctx, nick) {
-        if !ircv3::name::is_nick(nick, crate::limits::NICK_LEN, server.network.casemapping) {
+        if !is_nick(nick, NICK_LEN, server.network.casemapping) {
             say(ctx, "NickServ", &format!("{:?} is no nick", cut(nick, 64)));
             return;
         }

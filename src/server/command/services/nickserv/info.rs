@@ -1,9 +1,7 @@
 //! NickServ INFO.
 
-use ircv3::message::cut;
-
 use crate::server::command::info::readable;
-use crate::server::command::services::{own_account, say};
+use crate::server::command::services::{account_named, own_account, say};
 use crate::server::right::Right;
 use crate::server::{Ctx, Server};
 
@@ -11,10 +9,7 @@ use crate::server::{Ctx, Server};
 pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let nick = ctx.reply.nick.clone();
     let name = params.first().copied().unwrap_or(&nick);
-    let Some(row) = server.network.account_by_name(name).cloned() else {
-        say(ctx, "NickServ", &format!("There is no account {:?}", cut(name, 64)));
-        return;
-    };
+    let Some(row) = account_named(server, ctx, "NickServ", name) else { return };
     say(ctx, "NickServ", &format!("Account {} was registered at {}", row.name, readable(row.registered)));
     let is_own = own_account(server, ctx) == Some(row.id);
     let is_oper = server.network.users[ctx.me()].may(Right::Ban);

@@ -1,5 +1,7 @@
 //! NickServ SENDPASS and RESETPASS: another password, by mail.
 
+use ircv3::message::cut;
+
 use crate::limits;
 use crate::server::action::Call;
 use crate::server::change::Change;
@@ -26,7 +28,7 @@ pub fn sendpass(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     }
     let text = format!(
         "If {} has an address, a letter is on its way to it; only so many are sent in an hour",
-        ircv3::message::cut(params[0], 64)
+        cut(params[0], 64)
     );
     say(ctx, "NickServ", &text);
 }

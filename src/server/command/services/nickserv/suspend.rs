@@ -6,9 +6,9 @@ use crate::limits;
 use crate::server::ban::{duration, spoken};
 use crate::server::change::Change;
 use crate::server::command::info::readable;
-use crate::server::command::services::{say, usage_of};
+use crate::server::command::services::{account_named, say, usage_of};
 use crate::server::notice::About;
-use crate::server::record::{AccountId, Record, Seq, SuspensionRow};
+use crate::server::record::{AccountId, AccountRow, Record, Seq, SuspensionRow};
 use crate::server::{Ctx, Server};
 
 /// SUSPEND
@@ -16,7 +16,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let verb = params[0].to_ascii_uppercase();
     match (verb.as_str(), &params[1..]) {
         ("ADD", [name, rest @ ..]) => {
-            let Some(account) = known(server, ctx, name) else { return };
+            let Some(AccountRow { id: account, .. }) = account_named(server, ctx, "NickServ", name) else { return };
             let lasts = rest.first().and_then(|word| duration(word));
             let words = if lasts.is_some() { &rest[1..] } else { rest };
             let reason = words.join(" ");
@@ -30,20 +30,12 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
             }
         }
         ("DEL", [name]) => {
-            let Some(account) = known(server, ctx, name) else { return };
+            let Some(AccountRow { id: account, .. }) = account_named(server, ctx, "NickServ", name) else { return };
             server.submit(ctx, Change::Unsuspend { account });
         }
         ("LIST", []) => list(server, ctx),
         _ => usage_of(ctx, "NickServ", "SUSPEND"),
     }
-}
-
-fn known(server: &Server, ctx: &mut Ctx, name: &str) -> Option<AccountId> {
-    let account = server.network.account_by_name(name).map(|row| row.id);
-    if account.is_none() {
-        say(ctx, "NickServ", &format!("There is no account {:?}", cut(name, 64)));
-    }
-    account
 }
 
 /// Why an account may not be used now, for whom it is for.
