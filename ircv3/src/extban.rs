@@ -39,6 +39,10 @@ pub struct Extban {
     pub name: &'static str,
     /// What it does.
     pub kind: Kind,
+    /// An example of its value.
+    pub value: &'static str,
+    /// Whom it fits, for people: as in [`ChannelMode::help`](crate::mode::ChannelMode::help).
+    pub help: &'static str,
 }
 
 /// What an extended ban does.
@@ -52,13 +56,55 @@ pub enum Kind {
 
 /// Every kind, in the order of their letters.
 pub const EXTBANS: &[Extban] = &[
-    Extban { letter: 'U', name: "unregistered", kind: Kind::Fits(Subject::Unregistered) },
-    Extban { letter: 'a', name: "account", kind: Kind::Fits(Subject::Account) },
-    Extban { letter: 'j', name: "channel", kind: Kind::Fits(Subject::Channel) },
-    Extban { letter: 'm', name: "mute", kind: Kind::About(Deed::Speak) },
-    Extban { letter: 'n', name: "nickchange", kind: Kind::About(Deed::ChangeNick) },
-    Extban { letter: 'r', name: "realname", kind: Kind::Fits(Subject::Realname) },
-    Extban { letter: 'z', name: "fingerprint", kind: Kind::Fits(Subject::Fingerprint) },
+    Extban {
+        letter: 'U',
+        name: "unregistered",
+        kind: Kind::Fits(Subject::Unregistered),
+        value: "mask",
+        help: "those whom the mask fits and who are not logged in; `U:` all of them",
+    },
+    Extban {
+        letter: 'a',
+        name: "account",
+        kind: Kind::Fits(Subject::Account),
+        value: "bob",
+        help: "whoever is logged in to the account `bob`, under any nick; `a:*` all who are logged in",
+    },
+    Extban {
+        letter: 'j',
+        name: "channel",
+        kind: Kind::Fits(Subject::Channel),
+        value: "#garden",
+        help: "whoever is in that channel; `j:@#garden` its operators and those above them. Secret channels do not count, nor what `u`, `D` and user mode `p` hide",
+    },
+    Extban {
+        letter: 'm',
+        name: "mute",
+        kind: Kind::About(Deed::Speak),
+        value: "entry",
+        help: "about speaking alone: whoever the entry fits may join, but without voice not speak",
+    },
+    Extban {
+        letter: 'n',
+        name: "nickchange",
+        kind: Kind::About(Deed::ChangeNick),
+        value: "entry",
+        help: "about changing the nick alone",
+    },
+    Extban {
+        letter: 'r',
+        name: "realname",
+        kind: Kind::Fits(Subject::Realname),
+        value: "mask",
+        help: "a real name; `_` stands for a space too",
+    },
+    Extban {
+        letter: 'z',
+        name: "fingerprint",
+        kind: Kind::Fits(Subject::Fingerprint),
+        value: "ab12…",
+        help: "the SHA-256 of a client certificate, with or without colons",
+    },
 ];
 
 /// The value of `EXTBAN`: no prefix, and the letters.

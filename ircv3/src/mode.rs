@@ -31,6 +31,10 @@ pub struct ChannelMode {
     pub prop: &'static str,
     /// Its name, as in Modern IRC.
     pub name: &'static str,
+    /// What it takes, or who sets it where that is not an operator of the channel; empty for most flags.
+    pub takes: &'static str,
+    /// What it does, for people: a sentence without a full stop, with Markdown's backquotes.
+    pub help: &'static str,
 }
 
 /// A row of the table of user modes.
@@ -42,6 +46,10 @@ pub struct UserMode {
     pub prop: &'static str,
     /// Its name.
     pub name: &'static str,
+    /// Who sets it, for people.
+    pub whose: &'static str,
+    /// What it does, for people: as in [`ChannelMode::help`].
+    pub help: &'static str,
     /// Whether the user may set it; others are the server's to set, such as `o` by OPER.
     pub settable: bool,
     /// Whether the user may take it off.
@@ -49,63 +57,104 @@ pub struct UserMode {
 }
 
 macro_rules! channel_modes {
-    ($($letter:literal $kind:ident $prop:literal $name:literal)+) => {
+    ($($letter:literal $kind:ident $prop:literal $name:literal $takes:literal $help:literal)+) => {
         /// Channel modes other than ranks.
-        pub const CHANNEL_MODES: &[ChannelMode] =
-            &[$(ChannelMode { letter: $letter, kind: Kind::$kind, prop: $prop, name: $name },)+];
+        pub const CHANNEL_MODES: &[ChannelMode] = &[$(ChannelMode {
+            letter: $letter, kind: Kind::$kind, prop: $prop, name: $name, takes: $takes, help: $help,
+        },)+];
     };
 }
 
+// letter, kind, name in PROP, name, what it takes, what it does
 channel_modes! {
-    'b' List "ban" "ban"
-    'e' List "banex" "ban exception"
-    'I' List "invex" "invite exception"
-    'k' Setting "key" "key"
-    'f' SettingToSet "roost/forward" "forward"
-    'l' SettingToSet "limit" "client limit"
-    'C' Flag "noctcp" "no CTCP"
-    'c' Flag "roost/noformatting" "no formatting"
-    'D' Flag "roost/delayedjoin" "delayed join"
-    'd' Flag "roost/unshown" "members who have not been shown yet"
-    'E' Flag "roost/roleplaying" "roleplaying"
-    'i' Flag "inviteonly" "invite-only"
-    'm' Flag "moderated" "moderated"
-    'M' Flag "roost/registeredspeak" "registered users speak"
-    'N' Flag "roost/nonick" "no nick changes"
-    'n' Flag "noextmsg" "no external messages"
-    'P' Flag "permanent" "permanent"
-    'R' Flag "regonly" "registered users only"
-    'r' Flag "roost/registered" "registered channel"
-    'S' Flag "roost/stripformatting" "formatting stripped"
-    's' Flag "secret" "secret"
-    't' Flag "topiclock" "protected topic"
-    'U' Flag "roost/opmoderated" "op-moderated"
-    'u' Flag "roost/auditorium" "auditorium"
-    'z' Flag "secureonly" "secure connections only"
+    'b' List "ban" "ban" "entry"
+        "whoever it fits cannot join or, without voice, speak or change its nick (435)"
+    'e' List "banex" "ban exception" "entry"
+        "whoever it fits is not banned"
+    'I' List "invex" "invite exception" "entry"
+        "whoever it fits joins under `i` uninvited"
+    'k' Setting "key" "key" "the key"
+        "only those who give the key join: `/join #garden key`"
+    'f' SettingToSet "roost/forward" "forward" "a channel"
+        "whoever may not join is sent to that channel instead (470), once and no further; who sets it is operator in both"
+    'l' SettingToSet "limit" "limit" "a number"
+        "nobody joins while so many are there"
+    'C' Flag "noctcp" "no CTCP" ""
+        "CTCP other than `/me` is refused, to everyone"
+    'c' Flag "roost/noformatting" "no formatting" ""
+        "texts with colours, bold and the like are refused, to everyone"
+    'D' Flag "roost/delayedjoin" "delayed join" ""
+        "whoever joins is shown to the others when it first says something, or is given a rank"
+    'd' Flag "roost/unshown" "unshown members" "the server"
+        "`D` or `u` was taken off, and there are still members who have not been shown"
+    'E' Flag "roost/roleplaying" "roleplaying" ""
+        "members may speak for characters: `/npc #garden gandalf You shall not pass` (`NPC`, `NPCA`, `SCENE`)"
+    'i' Flag "inviteonly" "invite-only" ""
+        "only those who were invited join; others may `/knock`"
+    'm' Flag "moderated" "moderated" ""
+        "only those with voice or a higher rank speak"
+    'M' Flag "roost/registeredspeak" "registered speak" ""
+        "only those who are logged in, or have voice or a higher rank, speak"
+    'N' Flag "roost/nonick" "no nick changes" ""
+        "only halfops and those above them change their nick (447)"
+    'n' Flag "noextmsg" "no external messages" ""
+        "only members speak"
+    'P' Flag "permanent" "permanent" "IRC operators"
+        "the channel stays when the last member leaves, until the server ends"
+    'R' Flag "regonly" "registered only" ""
+        "only those who are logged in join (477)"
+    'r' Flag "roost/registered" "registered" "the server"
+        "the channel is registered with ChanServ"
+    'S' Flag "roost/stripformatting" "formatting stripped" ""
+        "colours, bold and the like are taken off what is said"
+    's' Flag "secret" "secret" ""
+        "others do not see the channel in LIST, NAMES, WHOIS and WHO"
+    't' Flag "topiclock" "protected topic" ""
+        "only halfops and those above them set the topic"
+    'U' Flag "roost/opmoderated" "op-moderated" ""
+        "what those without voice say goes to halfops and those above them alone, and is not in history"
+    'u' Flag "roost/auditorium" "auditorium" ""
+        "members without voice are seen by halfops and those above them alone"
+    'z' Flag "secureonly" "secure only" ""
+        "only those who are connected by TLS join (489)"
 }
 
 macro_rules! user_modes {
-    ($($letter:literal $set:ident $unset:ident $prop:literal $name:literal)+) => {
+    ($($letter:literal $set:ident $unset:ident $prop:literal $name:literal $whose:literal $help:literal)+) => {
         /// User modes.
-        pub const USER_MODES: &[UserMode] =
-            &[$(UserMode { letter: $letter, prop: $prop, name: $name, settable: $set, unsettable: $unset },)+];
+        pub const USER_MODES: &[UserMode] = &[$(UserMode {
+            letter: $letter, prop: $prop, name: $name, whose: $whose, help: $help,
+            settable: $set, unsettable: $unset,
+        },)+];
     };
 }
 
-// letter, may the user set it, may the user unset it, name in PROP, name
+// letter, may the user set it, may the user unset it, name in PROP, name, who sets it, what it does
 user_modes! {
-    'B' true true "bot" "bot"
-    'D' true true "roost/deaf" "deaf: no messages of channels"
-    'g' true true "roost/callerid" "messages from accepted users only"
-    'i' true true "invisible" "invisible"
-    'o' false true "oper" "operator"
-    'p' true true "hidechans" "channels hidden"
-    'R' true true "roost/regonly" "messages from registered users only"
-    's' true true "snomask" "server notices"
-    'T' true true "roost/noctcp" "no CTCP"
-    'w' true true "wallops" "wallops"
-    'x' true true "roost/cloak" "address hidden by a cloak"
-    'Z' false false "roost/secure" "secure connection"
+    'B' true true "bot" "bot" "you"
+        "you are shown as a bot, your messages carry the `bot` tag; nothing is replayed to you"
+    'D' true true "roost/deaf" "deaf" "you"
+        "what is said in channels does not reach you; private messages do"
+    'g' true true "roost/callerid" "caller id" "you"
+        "only those whom you accepted can write to you (716); you are told who wants to, once a minute at most (718)"
+    'i' true true "invisible" "invisible" "you; on for new users by `users.default_modes`"
+        "only those who share a channel with you find you with WHO and a mask"
+    'o' false true "oper" "operator" "OPER; you may take it off"
+        "what your class of operators may do, see [OPERATORS.md](OPERATORS.md); you see secret channels"
+    'p' true true "hidechans" "channels hidden" "you"
+        "WHOIS, WHO and NAMES show your channels only to those who are in them"
+    'R' true true "roost/regonly" "registered only" "you"
+        "only those who are logged in, or whom you accepted, can write to you (477)"
+    's' true true "snomask" "server notices" "operators: `/mode alice +s kox`"
+        "you are told what happens on the server"
+    'T' true true "roost/noctcp" "no CTCP" "you"
+        "CTCP other than `/me` is refused (531)"
+    'w' true true "wallops" "wallops" "you"
+        "you get what operators say with WALLOPS"
+    'x' true true "roost/cloak" "cloak" "the server, as you connect; you may take it off where `cloak.optional` lets you"
+        "others see a cloak in place of your address; bans of channels go by it"
+    'Z' false false "roost/secure" "secure" "the server"
+        "all your connections are by TLS"
 }
 
 /// A rank in a channel, lowest first, so that `>` is "may do more".
@@ -157,6 +206,38 @@ impl Rank {
             Rank::Op => "op",
             Rank::Halfop => "halfop",
             Rank::Voice => "voice",
+        }
+    }
+
+    /// The name that people know.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Rank::Founder => "founder",
+            Rank::Admin => "admin",
+            Rank::Op => "operator",
+            Rank::Halfop => "halfop",
+            Rank::Voice => "voice",
+        }
+    }
+
+    /// Who gives it, for people.
+    pub const fn giver(self) -> &'static str {
+        match self {
+            Rank::Founder => "the founder; ChanServ, for whoever registered the channel",
+            Rank::Admin => "the founder",
+            Rank::Op | Rank::Halfop => "an operator",
+            Rank::Voice => "a halfop",
+        }
+    }
+
+    /// What it allows, for people: as in [`ChannelMode::help`].
+    pub const fn help(self) -> &'static str {
+        match self {
+            Rank::Founder => "all of the below",
+            Rank::Admin => "what an operator may; is not kicked by operators",
+            Rank::Op => "kick, all modes, topic, invitations",
+            Rank::Halfop => "kick up to its own rank; `b e I i m n t` and `v`; topic under `t`",
+            Rank::Voice => "speak under `m`, and in spite of a ban",
         }
     }
 

@@ -2,6 +2,7 @@
 //! notices, rights of operators, numerics.
 
 use ircv3::Message;
+use ircv3::extban::EXTBANS;
 use ircv3::message::cut;
 use ircv3::mode::{CHANNEL_MODES, ChannelMode, Kind, Rank, USER_MODES, UserMode};
 use ircv3::numeric::Numeric;
@@ -17,6 +18,7 @@ use crate::server::{Ctx, Server};
 const TOPICS: &[&[&str]] = &[
     &["CHANMODES", "CMODES", "CMODE", "CHANMODE"],
     &["USERMODES", "UMODES", "UMODE", "USERMODE"],
+    &["EXTBANS", "EXTBAN"],
     &["SNOMASKS", "SNOMASK"],
     &["RIGHTS", "RIGHT"],
     &["NUMERICS", "NUMERIC"],
@@ -88,6 +90,8 @@ fn text(topic: &str, entry: Option<&str>) -> Option<(String, Vec<String>)> {
         ("CHANMODES", Some(entry)) => ("Channel mode: MODE #channel", lettered(channel_modes(), entry)),
         ("USERMODES", None) => ("User modes: MODE nick +letter", USER_MODES.iter().map(user_mode).collect()),
         ("USERMODES", Some(entry)) => ("User mode: MODE nick", lettered(USER_MODES.iter().map(user_mode), entry)),
+        ("EXTBANS", None) => ("Extended bans, for MODE #channel +b, +e and +I", extbans().collect()),
+        ("EXTBANS", Some(entry)) => ("Extended ban: MODE #channel +b", extban(entry)),
         ("SNOMASKS", None) => ("Server notices: MODE nick +s letters (operators)", snomasks().collect()),
         ("SNOMASKS", Some(entry)) => ("Server notice: MODE nick +s", lettered(snomasks(), entry)),
         ("RIGHTS", None) => ("What classes of operators may do", rights().collect()),
@@ -110,32 +114,56 @@ fn lettered(lines: impl Iterator<Item = String>, entry: &str) -> Vec<String> {
     lines.filter(|line| line.chars().nth(1) == Some(letter)).collect()
 }
 
+/// The line of the extended ban with that letter or name.
+fn extban(entry: &str) -> Vec<String> {
+    let entry = entry.trim_end_matches(':');
+    let mut lines = EXTBANS.iter().zip(extbans());
+    let found = lines.find(|(row, _)| row.name.eq_ignore_ascii_case(entry) || entry.chars().eq([row.letter]));
+    found.map(|(_, line)| line).into_iter().collect()
+}
+
 fn channel_modes() -> impl Iterator<Item = String> {
     let ranks = Rank::ALL.iter().map(|rank| {
-        let name = format!("{rank:?}").to_ascii_lowercase();
-        format!("+{} nick: {name}, shown as {}nick", rank.letter(), rank.prefix())
+        let (letter, prefix, name) = (rank.letter(), rank.prefix(), rank.name());
+        format!("+{letter} nick: {name}, shown as {prefix}nick: {}; given by {}", plain(rank.help()), rank.giver())
     });
     ranks.chain(CHANNEL_MODES.iter().map(channel_mode))
 }
 
 fn channel_mode(mode: &ChannelMode) -> String {
-    let (letter, name) = (mode.letter, mode.name);
+    let (letter, name, help) = (mode.letter, mode.name, plain(mode.help));
     match mode.kind {
-        Kind::List => format!("+{letter} mask: {name} (+{letter} alone lists them)"),
-        Kind::Setting => format!("+{letter} value, -{letter} value: {name}"),
-        Kind::SettingToSet => format!("+{letter} value, -{letter}: {name}"),
-        Kind::Flag | Kind::Prefix => format!("+{letter}: {name}"),
+        Kind::List => format!("+{letter} mask: {name} (+{letter} alone lists them): {help}"),
+        Kind::Setting => format!("+{letter} value, -{letter} value: {name}: {help}"),
+        Kind::SettingToSet => format!("+{letter} value, -{letter}: {name}: {help}"),
+        Kind::Flag | Kind::Prefix if mode.takes.is_empty() => format!("+{letter}: {name}: {help}"),
+        Kind::Flag | Kind::Prefix => format!("+{letter}: {name}: {help}; set by {}", mode.takes),
     }
 }
 
 fn user_mode(mode: &UserMode) -> String {
-    let whose = match (mode.settable, mode.unsettable) {
-        (true, true) => "",
-        (true, false) => " (cannot be taken off)",
-        (false, true) => " (only the server sets it)",
-        (false, false) => " (only the server changes it)",
-    };
-    format!("+{}: {}{whose}", mode.letter, mode.name)
+    format!("+{}: {}: {}; set by {}", mode.letter, mode.name, plain(mode.help), plain(mode.whose))
+}
+
+fn extbans() -> impl Iterator<Item = String> {
+    EXTBANS.iter().map(|row| {
+        let (letter, name, value) = (row.letter, row.name, row.value);
+        format!("{letter}:{value}, {name}:{value}: {}", plain(row.help))
+    })
+}
+
+/// A text of a table without Markdown: HELP has no links and no code.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, link)) = rest.split_once('[') {
+        let Some((name, after)) = link.split_once("](") else { break };
+        plain.push_str(before);
+        plain.push_str(name);
+        rest = after.split_once(')').map_or("", |(_, after)| after);
+    }
+    plain.push_str(rest);
+    plain.replace('`', "")
 }
 
 fn snomasks() -> impl Iterator<Item = String> {
@@ -198,6 +226,7 @@ fn numerics(entry: &str) -> Option<(String, Vec<String>)> {
 
 #[cfg(test)]
 mod tests {
+    use ircv3::extban::EXTBANS;
     use ircv3::mode::{CHANNEL_MODES, Rank, USER_MODES};
     use ircv3::numeric::Numeric;
 
@@ -238,6 +267,8 @@ mod tests {
         entries.extend(Rank::ALL.iter().map(|rank| format!("CMODE {}", rank.letter())));
         entries.extend(CHANNEL_MODES.iter().map(|mode| format!("cmode +{}", mode.letter)));
         entries.extend(USER_MODES.iter().map(|mode| format!("UMODE {}", mode.letter)));
+        entries.extend(EXTBANS.iter().map(|row| format!("EXTBAN {}", row.letter)));
+        entries.extend(EXTBANS.iter().map(|row| format!("extban {}:", row.name)));
         entries.extend(SNOMASKS.iter().map(|row| format!("SNOMASK {}", row.letter)));
         entries.extend(RIGHTS.iter().map(|row| format!("RIGHT {}", row.name)));
         entries.extend(Numeric::NAMES.iter().map(|(numeric, _)| format!("NUMERIC {numeric}")));
@@ -245,6 +276,8 @@ mod tests {
             let lines = asked.ask(alice, &format!("HELP {entry}"));
             assert_eq!(lines.len(), 3, "{entry}: {lines:?}");
             assert!(lines[0].contains(" 704 ") && lines[2].contains(" 706 "), "{entry}: {lines:?}");
+            // With the longest nick and server it is whole, too; and people read no Markdown there.
+            assert!(lines[1].len() <= 400 && !lines[1].contains(['`', '[']), "{entry}: {lines:?}");
         }
         let listed = asked.ask(alice, "HELP NUMERICS");
         for line in &listed[1..listed.len() - 1] {
