@@ -83,7 +83,8 @@ pub const METADATA_VALUE_BYTES: usize = 250;
 pub const METADATA_SUBSCRIPTIONS: usize = 50;
 /// Members of a channel whose values come with its JOIN; of larger ones a client asks when it has time.
 pub const METADATA_AT_ONCE: usize = 500;
-/// Bans of the server: each new connection is compared with all of them.
+/// Bans of the server: each new connection is compared with those of them whose host has a wildcard (at most some
+/// 0.1 µs each), and UBAN LIST shows all.
 pub const BANS: usize = 10_000;
 /// ACCEPT: users that one user lets write to it, and of those it wrote to the latest that may answer.
 pub const ACCEPTED: usize = 100;

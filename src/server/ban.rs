@@ -2,16 +2,18 @@
 //! make them; they are judged when a connection opens, when it registers, when a nick, host, account or real
 //! name changes, and, when one is made, for everyone who is on.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
+use ahash::AHashMap;
 use ircv3::{Casemapping, Cidr, mask};
 
 use crate::limits;
 use crate::server::record::BanRow;
 
 /// Whom a ban is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
     /// An address or a network.
     Address(Cidr),
@@ -125,10 +127,46 @@ impl Ban {
 }
 
 /// All bans, in the order in which they were made.
+///
+/// Each new connection is judged by all of them, so most are found by what they name: an address by each length of
+/// network that there is a ban for, an account, the host of a mask. Only masks with a wildcard in their host and
+/// those of real names are compared one by one.
 #[derive(Debug, Default)]
 pub struct Bans {
-    list: Vec<Ban>,
-    next_expiry: Option<u64>,
+    /// By their number, which grows with each that is made.
+    list: BTreeMap<u64, Ban>,
+    next: u64,
+    numbers: AHashMap<Target, u64>,
+    /// How many bans of addresses there are, by the bits of their network.
+    lengths: BTreeMap<u8, usize>,
+    /// The masks whose host is a plain name, by that host.
+    hosts: AHashMap<Box<str>, BTreeSet<u64>>,
+    /// Those that have to be compared.
+    others: BTreeSet<u64>,
+    expiries: BTreeSet<(u64, u64)>,
+}
+
+/// Where a ban is found.
+enum Place<'a> {
+    Network(u8),
+    Account,
+    Host(&'a str),
+    Other,
+}
+
+impl Target {
+    fn place(&self) -> Place<'_> {
+        match self {
+            Target::Address(network) => Place::Network(network.bits()),
+            Target::Account(_) => Place::Account,
+            Target::Mask(mask) => match mask.rsplit_once('@') {
+                // A backslash makes the next character plain, and so is none itself.
+                Some((_, host)) if !host.contains(['*', '?', '\\']) => Place::Host(host),
+                _ => Place::Other,
+            },
+            Target::Realname(_) => Place::Other,
+        }
+    }
 }
 
 impl Bans {
@@ -144,13 +182,13 @@ impl Bans {
     }
 
     /// All of them.
-    pub fn iter(&self) -> std::slice::Iter<'_, Ban> {
-        self.list.iter()
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Ban> {
+        self.list.values()
     }
 
     /// The ban of exactly this target.
     pub fn get(&self, target: &Target) -> Option<&Ban> {
-        self.list.iter().find(|ban| ban.target == *target)
+        self.numbers.get(target).and_then(|number| self.list.get(number))
     }
 
     /// Whether there are as many as there may be.
@@ -160,44 +198,103 @@ impl Bans {
 
     /// Adds a ban, in place of one of the same target.
     pub fn put(&mut self, ban: Ban) {
-        match self.list.iter_mut().find(|other| other.target == ban.target) {
-            Some(other) => *other = ban,
-            None => self.list.push(ban),
+        let number = match self.numbers.get(&ban.target) {
+            Some(number) => *number,
+            None => {
+                self.next += 1;
+                self.index(&ban.target, self.next);
+                self.next
+            }
+        };
+        if let Some(expires) = ban.row.expires {
+            self.expiries.insert((expires, number));
         }
-        self.settle();
+        if let Some(expires) = self.list.insert(number, ban).and_then(|before| before.row.expires)
+            && self.list[&number].row.expires != Some(expires)
+        {
+            self.expiries.remove(&(expires, number));
+        }
     }
 
     /// Takes a ban away.
     pub fn remove(&mut self, target: &Target) -> Option<Ban> {
-        let at = self.list.iter().position(|ban| ban.target == *target)?;
-        let ban = self.list.remove(at);
-        self.settle();
+        let number = self.numbers.remove(target)?;
+        match target.place() {
+            Place::Network(bits) => {
+                if let Some(count) = self.lengths.get_mut(&bits) {
+                    *count -= 1;
+                }
+                self.lengths.retain(|_, count| *count > 0);
+            }
+            Place::Host(host) => {
+                if let Some(of_host) = self.hosts.get_mut(host) {
+                    of_host.remove(&number);
+                    if of_host.is_empty() {
+                        self.hosts.remove(host);
+                    }
+                }
+            }
+            Place::Account => {}
+            Place::Other => {
+                self.others.remove(&number);
+            }
+        }
+        let ban = self.list.remove(&number)?;
+        if let Some(expires) = ban.row.expires {
+            self.expiries.remove(&(expires, number));
+        }
         Some(ban)
     }
 
-    fn settle(&mut self) {
-        self.next_expiry = self.list.iter().filter_map(|ban| ban.row.expires).min();
+    fn index(&mut self, target: &Target, number: u64) {
+        self.numbers.insert(target.clone(), number);
+        match target.place() {
+            Place::Network(bits) => *self.lengths.entry(bits).or_default() += 1,
+            Place::Host(host) => {
+                self.hosts.entry(host.into()).or_default().insert(number);
+            }
+            Place::Account => {}
+            Place::Other => {
+                self.others.insert(number);
+            }
+        }
     }
 
-    /// The targets of those that are over at this moment.
+    /// The targets of those that are over at this moment, in the order in which they ended.
     pub fn expired(&self, now: u64) -> Vec<Target> {
-        if self.next_expiry.is_none_or(|expires| expires > now) {
-            return Vec::new();
-        }
-        let over = self.list.iter().filter(|ban| ban.row.expires.is_some_and(|expires| expires <= now));
-        over.map(|ban| ban.target.clone()).collect()
+        self.expiries.range(..=(now, u64::MAX)).map(|(_, number)| self.list[number].target.clone()).collect()
     }
 
     /// The first ban that fits someone.
     pub fn judge(&self, subject: &Subject, casemapping: Casemapping, now: u64) -> Option<&Ban> {
-        self.list.iter().find(|ban| ban.fits(subject, casemapping, now))
+        let fits = |number: &u64| self.list[number].fits(subject, casemapping, now);
+        let networks = subject.address.into_iter().flat_map(|address| self.networks(address));
+        let account = subject.account.clone().and_then(|name| self.numbers.get(&Target::Account(name)).copied());
+        let hosts = subject.sources.iter().filter_map(|source| source.rsplit_once('@'));
+        let hosts = hosts.filter_map(|(_, host)| self.hosts.get(&*mask::fold(host, casemapping)));
+        let named = networks.chain(account).chain(hosts.flatten().copied()).filter(fits).min();
+        // Those that were made later than one that fits do not matter.
+        let before = named.unwrap_or(u64::MAX);
+        let first = self.others.range(..before).copied().find(fits).or(named)?;
+        self.list.get(&first)
     }
 
     /// The first ban of an address that holds whoever it is that comes from there.
     pub fn judge_address(&self, address: IpAddr, now: u64) -> Option<&Ban> {
         let subject = Subject { address: Some(address), ..Subject::default() };
-        let of_address = |ban: &&Ban| matches!(ban.target, Target::Address(_)) && !ban.waits_for_login();
-        self.list.iter().filter(of_address).find(|ban| ban.fits(&subject, Casemapping::Ascii, now))
+        let holds = |number: &u64| {
+            let ban = &self.list[number];
+            !ban.waits_for_login() && ban.fits(&subject, Casemapping::Ascii, now)
+        };
+        self.networks(address).filter(holds).min().and_then(|number| self.list.get(&number))
+    }
+
+    /// The numbers of the bans of networks that an address is in.
+    fn networks(&self, address: IpAddr) -> impl Iterator<Item = u64> {
+        let of = move |bits: &u8| self.numbers.get(&Target::Address(Cidr::of(address, *bits))).copied();
+        // A network of more bits than IPv4 has would be taken for the address itself once for each.
+        let most = if address.to_canonical().is_ipv4() { 32 } else { 128 };
+        self.lengths.keys().take_while(move |bits| **bits <= most).filter_map(of)
     }
 }
 
@@ -244,8 +341,12 @@ pub fn spoken(seconds: u64) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use ircv3::Casemapping;
-    use proptest::prelude::{any, proptest};
+    use std::net::IpAddr;
+
+    use ircv3::{Casemapping, Cidr};
+    use proptest::collection::vec;
+    use proptest::option;
+    use proptest::prelude::{Strategy, any, prop_oneof, proptest};
 
     use super::{Ban, Bans, Subject, Target, duration, spoken};
     use crate::server::record::BanRow;
@@ -341,7 +442,59 @@ mod tests {
         assert_eq!(spoken(7200), "2 hours");
     }
 
+    /// Targets, expiries and subjects that meet often.
+    fn texts() -> impl Strategy<Value = String> {
+        let network = (0u8..3, 30u8..=32).prop_map(|(last, bits)| Cidr::of([192, 0, 2, last].into(), bits).to_string());
+        let network6 = (0u16..3, 126u8..=128)
+            .prop_map(|(last, bits)| Cidr::of([0x2001, 0xdb8, 0, 0, 0, 0, 0, last].into(), bits).to_string());
+        let mask = ("[ab*]", "[ab?*]", "(A|b|a\\\\*|\\*|\\?|192\\.0\\.2\\.1|a@b)");
+        let mask = mask.prop_map(|(nick, user, host)| format!("{nick}!{user}@{host}"));
+        prop_oneof![network, network6, mask, "account:[ab]", "realname:[ab*]"]
+    }
+
     proptest! {
+        #[test]
+        fn whoever_is_judged_meets_the_first_ban_that_fits(
+            steps in vec((texts(), any::<bool>(), any::<bool>(), option::of(5u64..8)), 0..40),
+            nick in "[ab]", host in "(a|B|a\\*|c@b)", last in 0u8..3, six in any::<bool>(), account in option::of("[ab]"),
+            now in 4u64..9,
+        ) {
+            let (mut bans, mut plain) = (Bans::default(), Vec::<Ban>::new());
+            for (text, gone, unless_logged_in, expires) in steps {
+                let mut made = ban(&text, expires);
+                made.row.unless_logged_in = unless_logged_in;
+                let at = plain.iter().position(|other| other.target == made.target);
+                match (gone, at) {
+                    (true, at) => assert_eq!(bans.remove(&made.target), at.map(|at| plain.remove(at))),
+                    (false, Some(at)) => {
+                        plain[at] = made.clone();
+                        bans.put(made);
+                    }
+                    (false, None) => {
+                        plain.push(made.clone());
+                        bans.put(made);
+                    }
+                }
+            }
+            assert!(bans.iter().eq(&plain));
+            let mut over: Vec<&Ban> = plain.iter().filter(|ban| ban.row.expires.is_some_and(|at| at <= now)).collect();
+            over.sort_by_key(|ban| ban.row.expires);
+            assert!(bans.expired(now).iter().eq(over.iter().map(|ban| &ban.target)));
+            let address: IpAddr =
+                if six { [0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(last)].into() } else { [192, 0, 2, last].into() };
+            let subject = Subject {
+                address: Some(address),
+                sources: [&*host, &*address.to_string()].map(|host| format!("{nick}!a@{host}")).into(),
+                account: account.map(Into::into),
+                realname: Some(nick.as_str().into()),
+            };
+            let fits = |ban: &&Ban| ban.fits(&subject, Casemapping::Ascii, now);
+            assert_eq!(bans.judge(&subject, Casemapping::Ascii, now), plain.iter().find(fits));
+            let of_address =
+                |ban: &&Ban| matches!(ban.target, Target::Address(_)) && !ban.waits_for_login() && ban.fits(&subject, Casemapping::Ascii, now);
+            assert_eq!(bans.judge_address(address, now), plain.iter().find(of_address));
+        }
+
         #[test]
         fn nothing_that_an_operator_writes_is_a_panic(text in any::<String>()) {
             let _ = duration(&text);

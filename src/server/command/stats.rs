@@ -159,7 +159,7 @@ fn counts(server: &mut Server, ctx: &mut Ctx) {
     let network = &server.network;
     let (users, channels) = (network.users.len(), network.channels.len());
     debug(ctx, &format!("connections {connections}, of them not registered {unregistered}; users {users}"));
-    debug(ctx, &format!("channels {channels}; bans {}", network.bans.iter().count()));
+    debug(ctx, &format!("channels {channels}; bans {}", network.bans.iter().len()));
 }
 
 /// `LINKS [[server] mask]`

@@ -372,7 +372,7 @@ impl Server {
     pub fn judge_user(&mut self, user: UserId) {
         // It may be gone since.
         let Some(there) = self.network.users.get(user) else { return };
-        if self.network.bans.iter().next().is_none() || there.is_oper() {
+        if self.network.bans.iter().len() == 0 || there.is_oper() {
             return;
         }
         let (casemapping, now) = (self.network.casemapping, self.clock() / 1000);
