@@ -99,6 +99,10 @@ fn joins_are_delayed_until_someone_says_something() {
     assert_eq!(names(&mut bob, "#room"), ["@alice", "bob"]);
     assert_eq!(names(&mut carol, "#room"), ["@alice", "bob", "carol"]);
     assert_eq!(names(&mut alice, "#room"), ["@alice", "bob", "carol", "dave"]);
+    // An invitation does not tell who is there.
+    bob.one("INVITE dave #room").must_fit(":roost.local 341 bob dave #room");
+    dave.only().must_fit(":bob!* INVITE dave #room");
+    alice.one("INVITE dave #room").must_fit(":roost.local 443 alice dave #room :*");
     // The JOIN stands before what is said, with all that comes of a JOIN.
     assert!(carol.ask("PRIVMSG #room :hello").is_empty());
     let lines = bob.sync();

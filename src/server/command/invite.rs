@@ -48,7 +48,8 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, nick: &str, name: &str) {
         ctx.reply.numeric(Numeric::ERR_CHANOPRIVSNEEDED, &[&name], Some("You're not channel operator (+i is set)"));
         return;
     }
-    if there.members.contains_key(&target) {
+    // Of those who are hidden the sender learns nothing: they are invited as anyone is.
+    if there.members.contains_key(&target) && there.shows(user, target) {
         ctx.reply.numeric(Numeric::ERR_USERONCHANNEL, &[&nick, &name], Some("is already on channel"));
         return;
     }
