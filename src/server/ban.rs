@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::Bound;
 
 use ahash::AHashMap;
 use ircv3::{Casemapping, Cidr, mask};
@@ -184,6 +185,11 @@ impl Bans {
     /// All of them.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Ban> {
         self.list.values()
+    }
+
+    /// Those that were made after the one with this number, each with its own; all after 0.
+    pub fn after(&self, number: u64) -> impl Iterator<Item = (u64, &Ban)> {
+        self.list.range((Bound::Excluded(number), Bound::Unbounded)).map(|(number, ban)| (*number, ban))
     }
 
     /// The ban of exactly this target.

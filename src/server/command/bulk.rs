@@ -1,4 +1,4 @@
-//! Long answers (LIST, WHO, NAMES of several channels), sent a page at a time as their reader takes them
+//! Long answers (LIST, WHO, NAMES of several channels, bans of the server), sent a page at a time as their reader takes them
 //! (`SAFELIST`), and the splitting of words over lines.
 
 use std::ops::Range;
@@ -11,6 +11,7 @@ use crate::server::action::NetAction;
 use crate::server::command::chathistory::{self, Replay};
 use crate::server::command::list::List;
 use crate::server::command::names::Names;
+use crate::server::command::uban::BanList;
 use crate::server::command::who::Who;
 use crate::server::event::ConnId;
 use crate::server::reply::{Reply, Stream};
@@ -42,6 +43,8 @@ pub enum Answer {
     Names(Names),
     /// WHO.
     Who(Who),
+    /// Bans of the server.
+    Bans(BanList),
     /// History, which is written already, and what is to be replayed after it.
     History(std::vec::IntoIter<Bytes>, Option<Replay>),
 }
@@ -53,6 +56,7 @@ impl Answer {
             Answer::List(list) => list.page(server, ctx),
             Answer::Names(names) => names.page(server, ctx),
             Answer::Who(who) => who.page(server, ctx),
+            Answer::Bans(bans) => bans.page(server, ctx),
             // Never a page of lines: see `history`.
             Answer::History(..) => true,
         }

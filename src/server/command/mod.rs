@@ -108,6 +108,7 @@ commands! {
     "CHANSERV" 1 Registered services::chanserv, "command [parameters]", "Registers channels; CHANSERV HELP lists its commands.";
     "CHATHISTORY" 1 Registered chathistory::run, "LATEST|BEFORE|AFTER|AROUND|BETWEEN|TARGETS parameters", "Reads what was said.";
     "CHGHOST" 2 Operator(Vhost) vhost::chghost, "nick host", "Changes the host that others see of someone.";
+    "CONNECT" 1 Operator(Die) stats::connect, "server [port [server]]", "Not here: this server has no others to link to.";
     "CS" 1 Registered services::chanserv, "command [parameters]", "As CHANSERV.";
     "DEFCON" 0 Operator(Defcon) control::defcon, "[level]", "Closes the server to new people: 5 is open, 1 takes no new connections.";
     "DIE" 0 Operator(Die) control::die, "[server]", "Stops the server.";
@@ -167,6 +168,7 @@ commands! {
     "SETHOST" 1 Operator(Vhost) vhost::sethost, "host", "Changes the host that others see of you.";
     "SETNAME" 1 Registered setname::run, "realname", "Changes your real name.";
     "SILENCE" 0 Registered silence::run, "[+mask|-mask]", "Keeps people from writing to you, or lists them.";
+    "SQUIT" 1 Operator(Die) stats::squit, "server [reason]", "Not here: this server has no links to end; DIE stops it.";
     "STATS" 0 Registered stats::stats, "[letter [server]]", "Tells about the server; STATS ? lists the letters.";
     "SUMMON" 0 Registered stats::summon, "", "Not here: nobody is called to IRC.";
     "TAGMSG" 0 Registered message::tagmsg, "target[,target...]", "Sends tags alone.";

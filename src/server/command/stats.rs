@@ -5,9 +5,10 @@ use ircv3::message::cut;
 use ircv3::numeric::Numeric;
 use ircv3::{Message, mask};
 
-use crate::server::ban::Target;
+use crate::server::ban::{Ban, Target};
 use crate::server::command::bulk::trailing_room;
 use crate::server::command::info::is_elsewhere;
+use crate::server::command::uban::BanList;
 use crate::server::command::who::{ECHO_BYTES, idle_seconds};
 use crate::server::command::{COMMANDS, oper, printable};
 use crate::server::network::UserId;
@@ -21,21 +22,38 @@ struct Letter {
     letter: char,
     for_everyone: bool,
     help: &'static str,
-    answer: fn(&mut Server, &mut Ctx),
+    answer: Told,
+}
+
+enum Told {
+    /// At once.
+    By(fn(&mut Server, &mut Ctx)),
+    /// One line for each ban that is shown, a page at a time.
+    Bans(fn(&Ban) -> bool, fn(&Server, &mut Ctx, &Ban)),
 }
 
 /// What there is to ask for.
 const LETTERS: &[Letter] = &[
-    Letter { letter: '?', for_everyone: true, help: "these letters", answer: letters },
-    Letter { letter: 'd', for_everyone: false, help: "bans of addresses and networks", answer: addresses },
-    Letter { letter: 'i', for_everyone: false, help: "the limits of connections", answer: limits },
-    Letter { letter: 'k', for_everyone: false, help: "bans of nick!user@host and accounts", answer: masks },
-    Letter { letter: 'm', for_everyone: false, help: "how often each command was used", answer: commands },
-    Letter { letter: 'o', for_everyone: false, help: "the operators that are configured", answer: opers },
-    Letter { letter: 'p', for_everyone: true, help: "the operators that are on", answer: opers_on },
-    Letter { letter: 't', for_everyone: false, help: "connections, channels and accounts", answer: counts },
-    Letter { letter: 'u', for_everyone: true, help: "how long the server has been up", answer: uptime },
-    Letter { letter: 'x', for_everyone: false, help: "bans of real names", answer: realnames },
+    Letter { letter: '?', for_everyone: true, help: "these letters", answer: Told::By(letters) },
+    Letter {
+        letter: 'd',
+        for_everyone: false,
+        help: "bans of addresses and networks",
+        answer: Told::Bans(is_address, address),
+    },
+    Letter { letter: 'i', for_everyone: false, help: "the limits of connections", answer: Told::By(limits) },
+    Letter {
+        letter: 'k',
+        for_everyone: false,
+        help: "bans of nick!user@host and accounts",
+        answer: Told::Bans(is_mask, mask),
+    },
+    Letter { letter: 'm', for_everyone: false, help: "how often each command was used", answer: Told::By(commands) },
+    Letter { letter: 'o', for_everyone: false, help: "the operators that are configured", answer: Told::By(opers) },
+    Letter { letter: 'p', for_everyone: true, help: "the operators that are on", answer: Told::By(opers_on) },
+    Letter { letter: 't', for_everyone: false, help: "connections, channels and accounts", answer: Told::By(counts) },
+    Letter { letter: 'u', for_everyone: true, help: "how long the server has been up", answer: Told::By(uptime) },
+    Letter { letter: 'x', for_everyone: false, help: "bans of real names", answer: Told::Bans(is_realname, realname) },
 ];
 
 /// `STATS [letter [server]]`
@@ -51,10 +69,21 @@ pub fn stats(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         }
         let who = server.network.users[ctx.me()].source.clone();
         server.notify(About::Stats, |_| format!("{who} asked for STATS {asked}"));
-        (row.answer)(server, ctx);
+        match row.answer {
+            Told::By(answer) => answer(server, ctx),
+            Told::Bans(shown, line) => {
+                let end = |ctx: &mut Ctx, _, asked| end(ctx, asked);
+                BanList::start(server, ctx, BanList { shown, line, end, letter: asked, after: 0, count: 0 });
+                return;
+            }
+        }
     }
-    let shown = asked.to_string();
-    ctx.reply.numeric(Numeric::RPL_ENDOFSTATS, &[printable(&shown)], Some("End of /STATS report"));
+    end(ctx, asked);
+}
+
+fn end(ctx: &mut Ctx, asked: char) {
+    let asked = asked.to_string();
+    ctx.reply.numeric(Numeric::RPL_ENDOFSTATS, &[printable(&asked)], Some("End of /STATS report"));
 }
 
 fn debug(ctx: &mut Ctx, text: &str) {
@@ -101,35 +130,35 @@ fn opers_on(server: &mut Server, ctx: &mut Ctx) {
     debug(ctx, &format!("{count} OPER(s)"));
 }
 
-fn addresses(server: &mut Server, ctx: &mut Ctx) {
-    for ban in server.network.bans.iter() {
-        if let Target::Address(network) = &ban.target {
-            let network = network.to_string();
-            ctx.reply.numeric(Numeric::RPL_STATSDLINE, &["D", middle(&network)], Some(&ban.row.reason));
-        }
-    }
+fn is_address(ban: &Ban) -> bool {
+    matches!(ban.target, Target::Address(_))
 }
 
-fn masks(server: &mut Server, ctx: &mut Ctx) {
-    for ban in server.network.bans.iter() {
-        let text = ban.target.to_string();
-        let (host, user) = match &ban.target {
-            Target::Mask(mask) => {
-                let (rest, host) = mask.split_once('@').unwrap_or((mask, "*"));
-                (host, rest)
-            }
-            Target::Account(_) => (&*text, "*"),
-            _ => continue,
-        };
-        ctx.reply.numeric(Numeric::RPL_STATSKLINE, &["K", middle(host), "*", middle(user)], Some(&ban.row.reason));
-    }
+fn address(_: &Server, ctx: &mut Ctx, ban: &Ban) {
+    let network = ban.target.to_string();
+    ctx.reply.numeric(Numeric::RPL_STATSDLINE, &["D", middle(&network)], Some(&ban.row.reason));
 }
 
-fn realnames(server: &mut Server, ctx: &mut Ctx) {
-    for ban in server.network.bans.iter() {
-        if let Target::Realname(mask) = &ban.target {
-            ctx.reply.numeric(Numeric::RPL_STATSXLINE, &["X", middle(mask)], Some(&ban.row.reason));
-        }
+fn is_mask(ban: &Ban) -> bool {
+    matches!(ban.target, Target::Mask(_) | Target::Account(_))
+}
+
+fn mask(_: &Server, ctx: &mut Ctx, ban: &Ban) {
+    let text = ban.target.to_string();
+    let (user, host) = match &ban.target {
+        Target::Mask(mask) => mask.split_once('@').unwrap_or((mask, "*")),
+        _ => ("*", &*text),
+    };
+    ctx.reply.numeric(Numeric::RPL_STATSKLINE, &["K", middle(host), "*", middle(user)], Some(&ban.row.reason));
+}
+
+fn is_realname(ban: &Ban) -> bool {
+    matches!(ban.target, Target::Realname(_))
+}
+
+fn realname(_: &Server, ctx: &mut Ctx, ban: &Ban) {
+    if let Target::Realname(mask) = &ban.target {
+        ctx.reply.numeric(Numeric::RPL_STATSXLINE, &["X", middle(mask)], Some(&ban.row.reason));
     }
 }
 
@@ -227,6 +256,23 @@ pub fn users(_server: &mut Server, ctx: &mut Ctx, _line: &Message) {
     ctx.reply.numeric(Numeric::ERR_USERSDISABLED, &[], Some("USERS has been disabled"));
 }
 
+/// `CONNECT`: there are no servers to link to, so none of that name.
+pub fn connect(_server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    no_link(ctx, line, "No such server: this one has no others to link to");
+}
+
+/// `SQUIT`: there are no links to end.
+pub fn squit(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    let name = line.param(0).unwrap_or_default();
+    let own = name.eq_ignore_ascii_case(&server.settings.server_name);
+    no_link(ctx, line, if own { "This is that server, and DIE stops it" } else { "No such server is linked" });
+}
+
+fn no_link(ctx: &mut Ctx, line: &Message, text: &str) {
+    let name = cut(printable(line.param(0).unwrap_or_default()), ECHO_BYTES);
+    ctx.reply.numeric(Numeric::ERR_NOSUCHSERVER, &[name], Some(text));
+}
+
 /// `SUMMON`: nobody is called to IRC from the machine.
 pub fn summon(_server: &mut Server, ctx: &mut Ctx, _line: &Message) {
     ctx.reply.numeric(Numeric::ERR_SUMMONDISABLED, &[], Some("SUMMON has been disabled"));
@@ -234,8 +280,50 @@ pub fn summon(_server: &mut Server, ctx: &mut Ctx, _line: &Message) {
 
 #[cfg(test)]
 mod tests {
-    use super::LETTERS;
+    use super::{LETTERS, is_mask};
+    use crate::limits;
     use crate::server::command::bulk::testing::Asked;
+
+    #[test]
+    fn operators_are_told_that_there_are_no_links() {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+        asked.set_oper("alice");
+        for (line, answer) in [
+            (
+                "CONNECT hub.test 6667",
+                ":irc.test 402 alice hub.test :No such server: this one has no others to link to",
+            ),
+            ("SQUIT hub.test :bye", ":irc.test 402 alice hub.test :No such server is linked"),
+            ("SQUIT IRC.test", ":irc.test 402 alice IRC.test :This is that server, and DIE stops it"),
+        ] {
+            assert_eq!(asked.ask(alice, line), [answer]);
+            assert!(asked.ask(bob, line)[0].starts_with(":irc.test 481 bob "), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_long_list_of_bans_waits_for_its_reader() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        asked.set_oper("alice");
+        let reason = "r".repeat(100);
+        for number in 0..3000 {
+            asked.ask(alice, &format!("KLINE bad{number}!*@* :{reason}"));
+        }
+        assert!(asked.server.network.bans.iter().all(is_mask));
+        for (line, count) in [("UBAN LIST", 3001), ("KLINE LIST", 3001), ("STATS K", 3001), ("DLINE LIST", 1)] {
+            let pages = asked.pages(alice, line);
+            for page in &pages {
+                let bytes: usize = page.iter().map(|line| line.len() + 2).sum();
+                assert!(bytes <= limits::BULK_BYTES, "{line}: {bytes} bytes at once");
+            }
+            assert!(count == 1 || pages.len() > 1, "{line}");
+            let lines = pages.concat();
+            assert_eq!(lines.len(), count, "{line}");
+            assert_eq!(lines.iter().filter(|line| line.contains("bad2999!")).count(), usize::from(count > 1), "{line}");
+        }
+    }
 
     #[test]
     fn every_letter_is_answered_to_the_end_and_some_are_for_operators() {

@@ -9,6 +9,7 @@ use ircv3::{Cidr, Message};
 use crate::limits;
 use crate::server::ban::{Ban, Subject, Target, duration, spoken};
 use crate::server::change::Change;
+use crate::server::command::bulk::{self, Answer};
 use crate::server::command::info::readable;
 use crate::server::command::need_more_params;
 use crate::server::event::ConnId;
@@ -98,7 +99,7 @@ fn old_form(
     server: &mut Server,
     ctx: &mut Ctx,
     line: &Message,
-    is_own: impl Fn(&Ban) -> bool,
+    is_own: fn(&Ban) -> bool,
     read: impl Fn(&str) -> Result<String, String>,
 ) {
     let mut words: Vec<&str> = line.params().collect();
@@ -236,13 +237,50 @@ pub fn apply_gone(server: &mut Server, ctx: &mut Ctx, seq: Seq, target: &Target)
     }
 }
 
-fn list(server: &Server, ctx: &mut Ctx, shown: impl Fn(&Ban) -> bool) {
-    let mut count = 0;
-    for ban in server.network.bans.iter().filter(|ban| shown(ban)) {
-        ctx.reply.notice(&described(server, ban));
-        count += 1;
+fn list(server: &mut Server, ctx: &mut Ctx, shown: fn(&Ban) -> bool) {
+    let line = |server: &Server, ctx: &mut Ctx, ban: &Ban| ctx.reply.notice(&described(server, ban));
+    let end = |ctx: &mut Ctx, count: usize, _| ctx.reply.notice(&format!("End of the list of bans: {count}"));
+    BanList::start(server, ctx, BanList { shown, line, end, letter: ' ', after: 0, count: 0 });
+}
+
+/// A list of bans, as an operator asked for it, and where it stands.
+#[derive(Debug)]
+pub struct BanList {
+    /// Which are in it.
+    pub shown: fn(&Ban) -> bool,
+    /// Says one of them.
+    pub line: fn(&Server, &mut Ctx, &Ban),
+    /// Says that there are no more, and how many there were.
+    pub end: fn(&mut Ctx, usize, char),
+    /// What `end` is told: the letter that was asked for.
+    pub letter: char,
+    /// The number of the last that was looked at.
+    pub after: u64,
+    /// How many were said.
+    pub count: usize,
+}
+
+impl BanList {
+    /// Begins the list.
+    pub fn start(server: &mut Server, ctx: &mut Ctx, list: BanList) {
+        bulk::start(server, ctx, Answer::Bans(list));
     }
-    ctx.reply.notice(&format!("End of the list of bans: {count}"));
+
+    /// Appends the next page; whether it is the last.
+    pub fn page(&mut self, server: &Server, ctx: &mut Ctx) -> bool {
+        for (number, ban) in server.network.bans.after(self.after) {
+            if bulk::is_full(&ctx.reply) {
+                return false;
+            }
+            self.after = number;
+            if (self.shown)(ban) {
+                (self.line)(server, ctx, ban);
+                self.count += 1;
+            }
+        }
+        (self.end)(ctx, self.count, self.letter);
+        true
+    }
 }
 
 fn described(server: &Server, ban: &Ban) -> String {
