@@ -1,6 +1,7 @@
 //! The real state machine under seeds: see README.md beside this file.
 
 mod client;
+mod crowd;
 mod edge;
 mod fault;
 mod random;
