@@ -160,7 +160,10 @@ pub fn normalize(text: &str) -> Option<String> {
 }
 
 fn normalize_part(text: &str, outer: bool) -> Option<String> {
-    let Some((extban, value)) = named(text) else { return Some(mask::normalize(text)) };
+    let Some((extban, value)) = named(text) else {
+        // Without the colons before it, a nick may look like an extended ban; no nick is like that.
+        return Some(mask::normalize(text)).filter(|mask| split(mask).is_none());
+    };
     let value = match extban.kind {
         Kind::About(_) if !outer || value.is_empty() => return None,
         Kind::About(_) => normalize_part(value, false)?,
@@ -224,6 +227,9 @@ mod tests {
             ("mute:", None),
             ("a:", None),
             ("m:a:", None),
+            ("::a:bob!*@*", None),
+            ("m::a:bob!*@*", None),
+            ("::1", Some("*!*@::1")),
             // Neither a letter nor a name: a host.
             ("2001:db8::*", Some("*!*@2001:db8::*")),
             ("A:bob", Some("*!*@A:bob")),

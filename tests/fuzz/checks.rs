@@ -102,17 +102,20 @@ pub fn masks(data: &[u8]) {
     Entry::read(pattern);
 }
 
-/// The definition: `*` is anything, `?` is one character.
+/// The definition: `*` is anything, `?` is one character, and a backslash before one of them or another backslash
+/// makes it itself.
 fn fits(pattern: &[char], text: &[char]) -> bool {
     let mut row = vec![false; text.len() + 1];
     row[0] = true;
-    for symbol in pattern {
+    let mut pattern = pattern.iter().peekable();
+    while let Some(symbol) = pattern.next() {
+        let escaped = if *symbol == '\\' { pattern.next_if(|next| matches!(next, '*' | '?' | '\\')) } else { None };
         let mut next = vec![false; text.len() + 1];
         for at in 0..=text.len() {
-            next[at] = match symbol {
-                '*' => row[at] || at > 0 && next[at - 1],
-                '?' => at > 0 && row[at - 1],
-                letter => at > 0 && row[at - 1] && text[at - 1] == *letter,
+            next[at] = match (escaped.unwrap_or(symbol), escaped) {
+                ('*', None) => row[at] || at > 0 && next[at - 1],
+                ('?', None) => at > 0 && row[at - 1],
+                (letter, _) => at > 0 && row[at - 1] && text[at - 1] == *letter,
             };
         }
         row = next;
