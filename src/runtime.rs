@@ -1,5 +1,6 @@
 //! Threads, signals, shutdown: what stands between the parts, and nothing of what they do.
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ const TICK: Duration = Duration::from_millis(250);
 /// Events that are handled before what came of them is carried out, so that the workers and the
 /// store have something to do meanwhile.
 const EVENTS_AT_ONCE: usize = 512;
+/// Connections that are gone that the server is told of at once: with 5,000 members to tell of each that is 2 ms.
+const CLOSED_AT_ONCE: usize = 32;
 
 /// Reads the configuration again (SIGHUP).
 pub type Reload = Box<dyn Fn() -> Result<Config, ConfigError> + Send>;
@@ -334,10 +337,13 @@ impl Carrier {
 /// said its last word.
 fn serve(mut server: Server, clock: Clock, mut carrier: Carrier) -> Carrier {
     let mut batch = Vec::new();
+    let mut departed = Departed::default();
     let mut actions = Actions::new(carrier.durable.workers().len());
     let mut next_tick = Instant::now() + TICK;
     loop {
-        carrier.events.take(&mut batch, next_tick);
+        let deadline = if departed.0.is_empty() { next_tick } else { Instant::now() };
+        carrier.events.take(&mut batch, deadline);
+        departed.sort_out(&mut batch);
         let mut events = batch.drain(..);
         loop {
             let now = clock.now();
@@ -361,6 +367,29 @@ fn serve(mut server: Server, clock: Clock, mut carrier: Carrier) -> Carrier {
                 break;
             }
         }
+    }
+}
+
+/// Connections that are gone and that the server has not been told of: at most as many as there are. When thousands
+/// vanish at once, each of them is news for all who are left; who is still there is served in between. Among events of
+/// different connections none comes before the other, and of one that is gone nothing more comes.
+#[derive(Default)]
+struct Departed(VecDeque<Event>);
+
+impl Departed {
+    /// Leaves at most [`CLOSED_AT_ONCE`] of those that are gone in a batch, the first to go first.
+    fn sort_out(&mut self, batch: &mut Vec<Event>) {
+        let waiting = self.0.len().min(CLOSED_AT_ONCE);
+        let mut left = CLOSED_AT_ONCE - waiting;
+        let late = batch.extract_if(.., |event| {
+            matches!(event, Event::Closed(..)) && {
+                let stays = left > 0;
+                left = left.saturating_sub(1);
+                !stays
+            }
+        });
+        self.0.extend(late);
+        batch.splice(..0, self.0.drain(..waiting));
     }
 }
 
@@ -444,4 +473,44 @@ fn read_again(
     // The server says so in the log once it goes by the new settings.
     events.push(Event::Reload(Arc::new(settings)));
     Ok(later)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CLOSED_AT_ONCE, Departed};
+    use crate::server::event::{CloseCause, ConnId, Event};
+
+    fn closed(slot: u32) -> Event {
+        Event::Closed(ConnId { worker: 0, slot }, CloseCause::Eof)
+    }
+
+    /// The slots of those that are gone, and a dot for each other event.
+    fn told(batch: &[Event]) -> Vec<Option<u32>> {
+        let slot = |event: &Event| if let Event::Closed(conn, _) = event { Some(conn.slot) } else { None };
+        batch.iter().map(slot).collect()
+    }
+
+    #[test]
+    fn those_who_vanish_at_once_are_told_of_a_few_at_a_time_and_in_order() {
+        let mut departed = Departed::default();
+        let few = CLOSED_AT_ONCE as u32;
+        let mut batch: Vec<Event> = (0..3 * few).flat_map(|slot| [Event::Tick, closed(slot)]).collect();
+        departed.sort_out(&mut batch);
+        let first = told(&batch);
+        assert_eq!(first.iter().filter(|slot| slot.is_none()).count(), 3 * few as usize, "others go on");
+        assert_eq!(first[..4], [None, Some(0), None, Some(1)], "a few stay where they were");
+        assert!(first.iter().flatten().copied().eq(0..few));
+        batch = vec![Event::Tick, closed(1000)];
+        departed.sort_out(&mut batch);
+        let second = told(&batch);
+        assert!(second.iter().flatten().copied().eq(few..2 * few));
+        assert_eq!(second.last(), Some(&None));
+        batch.clear();
+        departed.sort_out(&mut batch);
+        assert!(told(&batch).iter().flatten().copied().eq(2 * few..3 * few));
+        batch = vec![closed(1001)];
+        departed.sort_out(&mut batch);
+        assert_eq!(told(&batch), [Some(1000), Some(1001)]);
+        assert!(departed.0.is_empty());
+    }
 }

@@ -662,7 +662,9 @@ impl Server {
         let there = &mut self.network.channels[channel];
         there.members.shift_remove(&user);
         there.unshown.swap_remove(&user);
-        there.forget_audience();
+        for conn in &self.network.users[user].sessions {
+            there.unhear(*conn);
+        }
         self.network.users[user].channels.retain(|other| *other != channel);
         mode::settle_delayed(self, channel);
         self.network.drop_channel_if_empty(channel);

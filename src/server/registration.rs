@@ -415,6 +415,9 @@ impl Server {
         let Some(user) = user else { return };
         let there = &mut self.network.users[user];
         there.sessions.retain(|other| *other != conn);
+        for channel in &there.channels {
+            self.network.channels[*channel].unhear(conn);
+        }
         if there.sessions.is_empty() && !self.stays(user) {
             self.submit_alone(Change::Quit { user, reason, shown: sees_quit.then_some(conn) });
         } else {
@@ -480,9 +483,18 @@ impl Server {
         if let Some(conn) = shown {
             self.frame_to(conn, &frame);
         }
-        let mut others = self.network.neighbours(user);
-        others.retain(|other| *other != user);
-        self.frame_to_users(&others, Arc::new(frame), None);
+        let frame = Arc::new(frame);
+        match &*channels {
+            // As a rule there is one, and its audience is known.
+            [channel] if !self.network.channels[*channel].unshown.contains(&user) => {
+                self.frame_to_channel(*channel, frame, None);
+            }
+            _ => {
+                let mut others = self.network.neighbours(user);
+                others.retain(|other| *other != user);
+                self.frame_to_users(&others, frame, None);
+            }
+        }
         self.forget_presence(user);
         for channel in channels {
             self.leave_channel(channel, user);

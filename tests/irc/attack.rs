@@ -17,8 +17,9 @@ use rlimit::Resource;
 use roost::limits;
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
 
-use crate::client::{Client, dial, texts};
+use crate::client::{Client, commands, dial, texts};
 use crate::server::{PATIENCE, Server, bare_command, free_ports, own_address};
 
 /// Three workers, so that connections of one attack are everywhere.
@@ -459,6 +460,65 @@ fn a_million_targets_of_chathistory_leave_nothing_behind() {
         }
     }
     bystander.after(&format!("{count} targets of CHATHISTORY"), 48 * MIB);
+}
+
+/// Comes into `#crowd`, and takes in whatever it is sent until it is dropped.
+async fn member(to: SocketAddr, number: usize, there: Arc<AtomicU64>) -> io::Result<()> {
+    let mut stream = tokio::net::TcpStream::connect(to).await?;
+    stream.write_all(format!("NICK c{number}\r\nUSER c 0 * :c\r\nJOIN #crowd\r\n").as_bytes()).await?;
+    let mut lines = tokio::io::BufReader::new(&mut stream).lines();
+    while let Some(line) = lines.next_line().await? {
+        if line.contains(" 366 ") {
+            there.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    panic!("member {number} was closed by the server")
+}
+
+#[test]
+fn a_crowd_that_vanishes_at_once_holds_nobody_up() {
+    let count = size(5000, 250);
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    let server = Server::with(&[WORKERS]);
+    let mut stays = server.user("stays");
+    stays.join("#crowd");
+    let (there, to) = (Arc::new(AtomicU64::new(0)), server.plain);
+    let (vanish, vanishes) = tokio::sync::oneshot::channel::<()>();
+    let came = there.clone();
+    let crowd = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let members = async {
+            // Not all at the same time: it is their going that this is about.
+            for number in 0..count {
+                tokio::spawn(member(to, number, came.clone()));
+                while came.load(Ordering::Relaxed) + 50 < number as u64 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            vanishes.await
+        };
+        runtime.block_on(members).unwrap();
+    });
+    let begun = Instant::now();
+    while there.load(Ordering::Relaxed) < count as u64 {
+        stays.sync();
+        assert!(begun.elapsed() < 20 * PATIENCE, "only {} came in", there.load(Ordering::Relaxed));
+    }
+    stays.sync();
+    let bystander = Bystander::of(&server);
+    vanish.send(()).unwrap();
+    crowd.join().unwrap();
+    let mut gone = 0;
+    let begun = Instant::now();
+    while gone < count {
+        assert!(begun.elapsed() < 20 * PATIENCE, "only {gone} went");
+        gone += commands(&stays.sync()).iter().filter(|command| **command == "QUIT").count();
+    }
+    assert_eq!(gone, count);
+    stays.silent();
+    bystander.after(&format!("{count} members of a channel who vanish at once"), 128 * MIB);
+    let names = stays.ask("NAMES #crowd");
+    assert_eq!(names[0].params().last(), Some(&"@stays"));
 }
 
 /// Whether the server welcomes whoever registers over `stream`, within a second.
