@@ -162,7 +162,7 @@ pub fn normalize(text: &str) -> Option<String> {
 fn normalize_part(text: &str, outer: bool) -> Option<String> {
     let Some((extban, value)) = named(text) else {
         // Without the colons before it, a nick may look like an extended ban; no nick is like that.
-        return Some(mask::normalize(text)).filter(|mask| split(mask).is_none());
+        return Some(mask::normalize(text)).filter(|mask| named(mask).is_none());
     };
     let value = match extban.kind {
         Kind::About(_) if !outer || value.is_empty() => return None,
@@ -228,6 +228,7 @@ mod tests {
             ("a:", None),
             ("m:a:", None),
             ("::a:bob!*@*", None),
+            (":~account:bob!*@*", None),
             ("m::a:bob!*@*", None),
             ("::1", Some("*!*@::1")),
             // Neither a letter nor a name: a host.
