@@ -82,6 +82,8 @@ pub struct Channel {
     pub audience: Vec<Arc<[u32]>>,
     /// As `audience`, without those who are deaf (user mode `D`).
     pub hearers: Vec<Arc<[u32]>>,
+    /// Members whose accounts have devices for web push; `None` when any of that has changed.
+    pub listeners: Option<Arc<[UserId]>>,
 }
 
 impl Channel {
@@ -111,6 +113,7 @@ impl Channel {
             changed: 0,
             audience: Vec::new(),
             hearers: Vec::new(),
+            listeners: None,
         }
     }
 
@@ -259,6 +262,7 @@ impl Channel {
     pub fn forget_audience(&mut self) {
         self.audience = Vec::new();
         self.hearers = Vec::new();
+        self.listeners = None;
     }
 
     /// The modes as MODE shows them: letters, then parameters; the key only to members.
