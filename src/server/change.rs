@@ -709,6 +709,7 @@ impl Server {
 
     /// As [`Server::remove_member`], for a user who leaves the network.
     pub(super) fn leave_channel(&mut self, channel: ChannelId, user: UserId) {
+        self.push_left(channel, user);
         let there = &mut self.network.channels[channel];
         there.members.shift_remove(&user);
         there.unshown.swap_remove(&user);

@@ -128,8 +128,8 @@ struct Held {
     user: Option<(UserId, u64)>,
     /// The message's number.
     seq: Seq,
-    /// When it was said, on the monotonic clock.
-    at: u64,
+    /// The number of the last change when it was said: who did something later has seen it.
+    said: Seq,
     /// It goes out once everything up to here is durable.
     after: Seq,
     content: Arc<Content>,
@@ -184,8 +184,8 @@ struct Origin {
 /// Someone with devices.
 #[derive(Debug, Default)]
 struct Person {
-    /// When it last did something, on the monotonic clock; `None`: not since the start.
-    acted: Option<u64>,
+    /// When it last did something, on the monotonic clock, and the number of that; `None`: not since the start.
+    acted: Option<(u64, Seq)>,
     waiting: usize,
     talks: Vec<Talk>,
 }
@@ -447,7 +447,7 @@ impl Server {
             channel: None,
             user: Some((target, self.network.users[target].serial)),
             seq: 0,
-            at: self.now.mono_ms,
+            said: self.last_seq,
             after: frame.after,
             content: Arc::new(content),
             hidden: false,
@@ -473,7 +473,7 @@ impl Server {
             channel,
             user: Some((user, self.network.users[user].serial)),
             seq: spoken.seq,
-            at: self.now.mono_ms,
+            said: self.last_seq,
             after: spoken.frame.after,
             content,
             hidden,
@@ -541,7 +541,7 @@ impl Server {
             channel: None,
             user: None,
             seq: 0,
-            at: self.now.mono_ms,
+            said: self.last_seq,
             after,
             content: Arc::new(content),
             hidden: false,
@@ -554,7 +554,7 @@ impl Server {
     /// Somebody who is logged in did something: what was said to it is seen.
     pub fn note_act(&mut self, user: UserId) {
         let Some(account) = self.pushable(user) else { return };
-        self.pushes.people.entry(account).or_default().acted = Some(self.now.mono_ms);
+        self.pushes.people.entry(account).or_default().acted = Some((self.now.mono_ms, self.last_seq + 1));
     }
 
     /// A read marker of an account was moved by one of its connections: what it covers is pushed no more, and where it
@@ -575,7 +575,7 @@ impl Server {
             rows.iter().find(|row| row.device == *device).map(|row| row.endpoint.clone())
         });
         let Some(person) = self.pushes.people.get_mut(&account) else { return };
-        person.acted = Some(self.now.mono_ms);
+        person.acted = Some((self.now.mono_ms, self.last_seq));
         let Some(at) = person.talks.iter().position(|talk| *talk.key == *key && talk.first <= time) else { return };
         let talk_key = person.talks[at].key.clone();
         if person.talks[at].newest <= time {
@@ -599,7 +599,7 @@ impl Server {
             channel: None,
             user: None,
             seq: 0,
-            at: self.now.mono_ms,
+            said: self.last_seq,
             after,
             content: Arc::new(content),
             hidden: false,
@@ -607,6 +607,15 @@ impl Server {
         };
         self.pushes.hold(self.now.mono_ms, held);
         self.release();
+    }
+
+    /// Somebody leaves a channel, or has to: what was said there and still waits is not theirs to see any more.
+    pub fn push_left(&mut self, channel: ChannelId, user: UserId) {
+        if self.pushable(user).is_some() {
+            let serial = self.network.channels[channel].serial;
+            let is_there = |(id, _): (UserId, u64)| id == user;
+            self.pushes.cancel(|held| held.channel == Some(serial) && held.user.is_some_and(is_there));
+        }
     }
 
     /// A message is no more: where it still waits, it is not pushed.
@@ -691,15 +700,15 @@ impl Server {
             Some(user) => {
                 let channels = user.channels.iter().map(|channel| self.network.channels[*channel].serial);
                 let left = held.channel.is_some_and(|channel| !channels.into_iter().any(|serial| serial == channel));
-                left || self.acted_here(id).is_some_and(|acted| acted > held.at)
+                left || self.acted_here(id).is_some_and(|(_, acted)| acted > held.said)
             }
             // Whoever has left the network has left its channels; what was said in private was said to the account.
             None => held.channel.is_some(),
         }
     }
 
-    /// When somebody last did something who has a connection that is not away, on the monotonic clock.
-    fn acted_here(&self, user: UserId) -> Option<u64> {
+    /// When somebody last did something who has a connection that is not away, on the monotonic clock, and its number.
+    fn acted_here(&self, user: UserId) -> Option<(u64, Seq)> {
         let there = &self.network.users[user];
         let acted = self.pushes.people.get(&there.account?)?.acted?;
         let here = |conn: &ConnId| self.session(*conn).is_some_and(|session| session.away.is_none());
@@ -711,7 +720,7 @@ impl Server {
     fn present_until(&self, held: &Held) -> Option<u64> {
         let (user, serial) = held.user.filter(|_| held.kind == Kind::Message)?;
         self.network.users.get(user).filter(|there| there.serial == serial)?;
-        let until = self.acted_here(user)? + self.settings.webpush.as_ref()?.present_ms;
+        let until = self.acted_here(user)?.0 + self.settings.webpush.as_ref()?.present_ms;
         (until > self.now.mono_ms).then_some(until)
     }
 
@@ -1051,5 +1060,322 @@ impl Server {
         self.pushes
             .origins
             .retain(|_, origin| origin.underway > 0 || !origin.ready.is_empty() || origin.not_before > now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+
+    use super::{Pushes, WebPush};
+    use crate::limits;
+    use crate::push::vapid::VapidKey;
+    use crate::push::{Outcome, Push};
+    use crate::server::action::Call;
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::event::{CallId, ConnId, Event, Returned};
+    use crate::server::record::{AccountRow, Record, SubscriptionRow, VapidRow};
+    use crate::server::settings::Settings;
+
+    /// Those of RFC 8291, appendix A.
+    const KEYS: &str = "p256dh=BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4;\
+        auth=BTBZMqHH6r4Tts7J_aSIgg";
+
+    struct Bed {
+        asked: Asked,
+        bob: ConnId,
+        alice: ConnId,
+        /// What was handed over since it was last taken.
+        sent: Vec<(CallId, Push)>,
+    }
+
+    impl Bed {
+        /// Alice, who is away from her one connection and has a device, and Bob, who writes to her.
+        fn new() -> Bed {
+            let mut asked = Asked::new();
+            let webpush = WebPush { delay_ms: 0, present_ms: 0, ..WebPush::default() };
+            // Nobody is closed for saying nothing while time leaps.
+            let settings = Settings { webpush: Some(webpush), ping_ms: 1 << 40, ..(*asked.server.settings).clone() };
+            asked.server.settings = Arc::new(settings);
+            let private = VapidKey::generate().unwrap().into();
+            asked.server.pushes = Pushes::new(&[VapidRow { id: 1, private }], 1);
+            let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+            let mut bed = Bed { asked, bob, alice, sent: Vec::new() };
+            bed.log_in("alice", 7);
+            bed.device(7, "https://one.example.org/alice");
+            bed
+        }
+
+        fn log_in(&mut self, nick: &str, account: u64) {
+            let network = &mut self.asked.server.network;
+            network.put_account(AccountRow {
+                id: account,
+                name: nick.into(),
+                folded: nick.into(),
+                password: "".into(),
+                registered: 0,
+                autoreplay_missed: false,
+                always_on: Some(true),
+                multiclient: true,
+                email: None,
+                verified: true,
+            });
+            let id = network.user_by_nick(nick).unwrap();
+            (network.users[id].account, network.users[id].account_name) = (Some(account), Some(nick.into()));
+        }
+
+        fn device(&mut self, account: u64, endpoint: &str) {
+            let now = self.asked.now.unix_ms / 1000;
+            self.asked.server.network.put_subscription(SubscriptionRow {
+                account,
+                endpoint: endpoint.into(),
+                keys: KEYS.parse().unwrap(),
+                vapid: 1,
+                device: "".into(),
+                app: "".into(),
+                caps: "message-tags".into(),
+                made: now,
+                renewed: now,
+                reached: now,
+            });
+            self.asked.server.listeners_changed(account);
+        }
+
+        fn handle(&mut self, event: Event) {
+            self.asked.handle(event);
+            self.take();
+        }
+
+        fn take(&mut self) {
+            let pushes = self.asked.calls().iter().filter_map(|(id, call)| match call {
+                Call::Push(push) => Some((*id, (**push).clone())),
+                _ => None,
+            });
+            self.sent.extend(pushes);
+        }
+
+        /// Bob says something; it is durable at once.
+        fn say(&mut self, line: &str) {
+            self.asked.ask(self.bob, line);
+            self.take();
+            self.commit();
+        }
+
+        fn commit(&mut self) {
+            let last = self.asked.server.last_seq();
+            self.handle(Event::Committed(last));
+        }
+
+        fn later(&mut self, ms: u64) {
+            self.asked.now.mono_ms += ms;
+            self.asked.now.unix_ms += ms;
+            self.handle(Event::Tick);
+        }
+
+        /// What was handed over: endpoint and text.
+        fn texts(&mut self) -> Vec<String> {
+            self.sent.iter().map(|(_, push)| push.line.rsplit_once(':').unwrap().1.to_owned()).collect()
+        }
+
+        fn answer(&mut self, at: usize, outcome: Outcome) {
+            let (id, _) = self.sent.remove(at);
+            self.handle(Event::Returned(id, Returned::Pushed(outcome)));
+        }
+    }
+
+    fn unreached() -> Outcome {
+        Outcome::Unreached("no route".into())
+    }
+
+    #[test]
+    fn nothing_is_pushed_before_it_is_durable() {
+        let mut bed = Bed::new();
+        bed.asked.ask(bed.bob, "PRIVMSG alice :hello");
+        bed.take();
+        assert!(bed.sent.is_empty() && !bed.asked.kept().is_empty());
+        bed.later(60_000);
+        assert!(bed.sent.is_empty(), "time alone makes nothing durable");
+        bed.commit();
+        assert_eq!(bed.texts(), ["hello"]);
+    }
+
+    #[test]
+    fn one_push_of_a_device_is_under_way_at_a_time_and_they_keep_their_order() {
+        let mut bed = Bed::new();
+        for text in ["one", "two", "three"] {
+            bed.say(&format!("PRIVMSG alice :{text}"));
+        }
+        assert_eq!(bed.texts(), ["one"]);
+        bed.answer(0, Outcome::Delivered);
+        assert_eq!(bed.texts(), ["two"]);
+        // Smaller at once, later later, and nothing comes before it.
+        bed.answer(0, Outcome::TooLarge);
+        assert!(bed.sent[0].1.short);
+        assert_eq!(bed.texts(), ["two"]);
+        bed.answer(0, Outcome::Later { seconds: Some(120), reason: "busy".into() });
+        bed.later(119_999);
+        assert!(bed.sent.is_empty());
+        bed.later(1);
+        assert_eq!(bed.texts(), ["two"]);
+        bed.answer(0, Outcome::Delivered);
+        assert_eq!(bed.texts(), ["three"]);
+        bed.answer(0, Outcome::Delivered);
+        assert!(bed.sent.is_empty());
+        assert_eq!(bed.asked.server.pushes.counts.delivered, 3);
+        assert_eq!(bed.asked.server.pushes.sizes(), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_push_service_has_so_many_under_way_and_another_does_not_wait_for_it() {
+        let mut bed = Bed::new();
+        for number in 0..20 {
+            bed.device(7, &format!("https://slow.example.org/{number}"));
+        }
+        bed.device(7, "https://other.example.org/alice");
+        bed.say("PRIVMSG alice :hello");
+        let slow = |bed: &Bed| bed.sent.iter().filter(|(_, push)| push.endpoint.origin().contains("slow")).count();
+        assert_eq!(slow(&bed), limits::PUSHES_PER_ORIGIN);
+        assert_eq!(bed.sent.len(), limits::PUSHES_PER_ORIGIN + 2);
+        let at = bed.sent.iter().position(|(_, push)| push.endpoint.origin().contains("slow")).unwrap();
+        bed.answer(at, Outcome::Delivered);
+        assert_eq!(slow(&bed), limits::PUSHES_PER_ORIGIN);
+        while !bed.sent.is_empty() {
+            bed.answer(0, Outcome::Delivered);
+        }
+        assert_eq!(bed.asked.server.pushes.counts.delivered, 22);
+        assert!(bed.asked.server.pushes.origins.is_empty());
+    }
+
+    #[test]
+    fn a_push_service_that_is_not_reached_is_left_alone_ever_longer_and_a_push_is_given_up_at_last() {
+        let mut bed = Bed::new();
+        bed.device(7, "https://one.example.org/other");
+        bed.say("PRIVMSG alice :hello");
+        assert_eq!(bed.sent.len(), 2);
+        let mut rounds = 0;
+        while !bed.sent.is_empty() {
+            rounds += 1;
+            bed.answer(0, unreached());
+            bed.answer(0, unreached());
+            assert!(bed.sent.is_empty(), "at once");
+            bed.later(limits::PUSH_AGAIN_MS / 2);
+            assert!(bed.sent.is_empty(), "too soon");
+            for _ in 0..8000 {
+                bed.later(250);
+                if bed.sent.len() == 2 {
+                    break;
+                }
+            }
+        }
+        assert_eq!(rounds, limits::PUSH_TRIES);
+        let counts = bed.asked.server.pushes.counts;
+        assert_eq!((counts.failed, counts.delivered), (2, 0));
+        assert_eq!(bed.asked.server.pushes.sizes(), (0, 0, 0));
+        // It is back: what is said now goes out.
+        bed.say("PRIVMSG alice :again");
+        assert!(bed.sent.len() <= 2);
+        bed.later(limits::PUSH_ORIGIN_PAUSE_MS);
+        assert_eq!(bed.texts(), ["again", "again"]);
+    }
+
+    #[test]
+    fn every_queue_is_bounded_and_what_is_dropped_is_counted_and_told() {
+        let mut bed = Bed::new();
+        // One is under way for ever, the others of the first minutes wait for the device.
+        for number in 0..limits::PUSHES_OF_DEVICE + 3 {
+            bed.say(&format!("PRIVMSG alice :{number}"));
+            bed.later(60_000 / 5);
+        }
+        assert_eq!(bed.asked.server.pushes.sizes(), (0, limits::PUSHES_OF_DEVICE, 1));
+        assert_eq!(bed.asked.server.pushes.counts.dropped, 2);
+        bed.answer(0, Outcome::Delivered);
+        assert_eq!(bed.texts(), ["3"], "the oldest went");
+        // What waits for its time: of one account so many.
+        let webpush = WebPush { delay_ms: 300_000, ..WebPush::default() };
+        bed.asked.server.settings =
+            Arc::new(Settings { webpush: Some(webpush), ..(*bed.asked.server.settings).clone() });
+        for number in 0..limits::PUSHES_WAITING_OF_ONE + 5 {
+            bed.say(&format!("PRIVMSG alice :late {number}"));
+        }
+        assert_eq!(bed.asked.server.pushes.sizes().0, limits::PUSHES_WAITING_OF_ONE);
+        assert_eq!(bed.asked.server.pushes.counts.dropped, 2 + 5);
+        bed.later(limits::PUSH_WARNING_MS);
+        assert_eq!(bed.asked.server.pushes.warned, 7);
+    }
+
+    #[test]
+    fn of_a_talk_that_goes_on_and_on_the_last_word_of_the_minute_is_pushed() {
+        let mut bed = Bed::new();
+        for number in 0..30 {
+            bed.say(&format!("PRIVMSG alice :{number}"));
+            while !bed.sent.is_empty() {
+                bed.answer(0, Outcome::Delivered);
+            }
+        }
+        let delivered = |bed: &Bed| bed.asked.server.pushes.counts.delivered;
+        assert_eq!(delivered(&bed), u64::from(limits::PUSHES_A_MINUTE));
+        assert_eq!(bed.asked.server.pushes.sizes().0, 1);
+        bed.later(60_000);
+        assert_eq!(bed.texts(), ["29"]);
+        // Read meanwhile, there is nothing to say.
+        bed.answer(0, Outcome::Delivered);
+        for number in 30..60 {
+            bed.say(&format!("PRIVMSG alice :{number}"));
+            while !bed.sent.is_empty() {
+                bed.answer(0, Outcome::Delivered);
+            }
+        }
+        bed.asked.ask(bed.alice, "MARKREAD bob timestamp=2099-01-01T00:00:00.000Z");
+        bed.commit();
+        bed.later(60_000);
+        assert!(bed.sent.len() == 1 && bed.sent[0].1.line.contains("MARKREAD"), "{:?}", bed.texts());
+    }
+
+    #[test]
+    fn a_device_whose_push_service_refuses_everything_is_forgotten() {
+        let mut bed = Bed::new();
+        for number in 0..limits::PUSH_REFUSALS {
+            assert_eq!(bed.asked.server.network.subscriptions(7).len(), 1, "after {number}");
+            bed.say(&format!("PRIVMSG alice :{number}"));
+            bed.answer(0, Outcome::Refused("it answers 403 Forbidden".into()));
+        }
+        assert!(bed.asked.server.network.subscriptions(7).is_empty());
+        assert!(matches!(bed.asked.kept(), [(_, Record::SubscriptionGone(7, _))]), "{:?}", bed.asked.kept());
+        bed.say("PRIVMSG alice :to nobody");
+        assert!(bed.sent.is_empty());
+    }
+
+    #[test]
+    fn a_device_that_is_not_renewed_is_forgotten_and_that_it_was_reached_is_kept_now_and_then() {
+        let mut bed = Bed::new();
+        bed.later(3_700_000);
+        for expected in [1, 0] {
+            bed.say("PRIVMSG alice :hello");
+            bed.answer(0, Outcome::Delivered);
+            let kept = bed.asked.kept().iter().filter(|(_, record)| matches!(record, Record::Subscription(_)));
+            assert_eq!(kept.count(), expected);
+        }
+        bed.later(30 * 86_400_000 - 3_700_000 - 120_000);
+        assert_eq!(bed.asked.server.network.subscriptions(7).len(), 1);
+        bed.later(180_000);
+        assert!(bed.asked.server.network.subscriptions(7).is_empty());
+        assert!(matches!(bed.asked.kept(), [(_, Record::SubscriptionGone(7, _))]), "{:?}", bed.asked.kept());
+    }
+
+    #[test]
+    fn while_it_is_under_way_a_push_may_become_pointless_and_is_not_tried_again() {
+        let mut bed = Bed::new();
+        bed.say("PRIVMSG alice :hello");
+        let (id, _) = bed.sent.remove(0);
+        bed.asked.ask(bed.alice, "MARKREAD bob timestamp=2099-01-01T00:00:00.000Z");
+        bed.commit();
+        // The device has it, or will: it is told that it was read.
+        assert!(bed.sent.is_empty(), "behind the one that is under way");
+        bed.handle(Event::Returned(id, Returned::Pushed(unreached())));
+        bed.later(limits::PUSH_AGAIN_MS * 2);
+        assert_eq!(bed.sent.len(), 1);
+        assert!(bed.sent[0].1.line.contains("MARKREAD bob"), "{:?}", bed.sent[0].1.line);
     }
 }

@@ -296,6 +296,7 @@ fn what_clients_mute_and_block_is_kept_with_the_account_and_shown_to_nobody_else
     let mut bob = server.user_with("bob", "draft/metadata-2 batch");
     bob.ask("METADATA * SUB soju.im/muted soju.im/pinned");
     bob.join("#room");
+    alice.sync();
     alice.one("METADATA #room SET soju.im/muted 1").must_fit("*761 alice #room soju.im/muted private :1");
     alice.one("METADATA bob SET soju.im/pinned 1").must_fit("*761 alice bob soju.im/pinned private :1");
     alice.one("METADATA stranger SET soju.im/blocked 1").must_fit("*761 alice stranger soju.im/blocked private :1");
@@ -653,7 +654,6 @@ fn an_account_has_so_many_devices_and_takes_them_away_itself() {
     line.must_fit(":roost.local FAIL WEBPUSH MAX_REGISTRATIONS REGISTER http://*/push/three* :*2 devices*");
     // In place of one that is there there is room; of the same keys nothing is tested again so soon.
     alice.one(&format!("WEBPUSH REGISTER {} {}", one.endpoint, one.keys)).must_fit(":* WEBPUSH REGISTER *");
-    alice.one(&format!("WEBPUSH REGISTER {} {}", one.endpoint, three.keys)).must_fit(":* WEBPUSH REGISTER *");
     let told = alice.told("NS NOTIFY DEVICES");
     assert!(told.contains(": 2\n1: ") && told.contains("\n2: "), "{told}");
     assert!(alice.told("NS NOTIFY FORGET 1").contains("no push any more: 1"));
@@ -674,9 +674,8 @@ fn nobody_is_pushed_to_by_way_of_tor() {
     let server = with(&service, &[("ROOST__LISTEN__ON", &on)]);
     server.account("alice", "sesame");
     let mut client = Client::plain(port);
-    client.send("CAP LS 302");
-    let offered = client.until("CAP");
-    assert!(offered.iter().all(|line| !line.raw.contains("webpush")), "{offered:?}");
+    let offered = client.ask("CAP LS 302");
+    assert!(offered.len() > 1 && offered.iter().all(|line| !line.raw.contains("webpush")), "{offered:?}");
     client.send("CAP REQ soju.im/webpush");
     client.until("CAP").last().unwrap().must_fit(":* CAP * NAK :soju.im/webpush");
     assert_eq!(service.guests(), 0);

@@ -348,7 +348,8 @@ impl Rows {
                 self.credentials.remove(&id);
                 self.seen.retain(|(account, _), _| *account != id);
                 self.markers.retain(|(account, _), _| *account != id);
-                self.metadata.retain(|(owner, _), _| **owner != *format!("${id}"));
+                self.metadata.retain(|(owner, _), _| owner.split(' ').next() != Some(&format!("${id}")));
+                self.subscriptions.retain(|(account, _), _| *account != id);
                 self.presences.remove(&id);
                 self.codes.retain(|(account, _), _| *account != id);
                 self.access.retain(|(_, account), _| *account != id);
