@@ -25,6 +25,7 @@ use crate::mail::{self as smtp, Smtp};
 use crate::net::Address;
 use crate::server::cloak::Cloak;
 use crate::server::mail::{self, Mail};
+use crate::server::push::WebPush;
 use crate::server::right::Rights;
 use crate::server::settings::{self, Settings};
 use crate::server::user::Letters;
@@ -51,6 +52,7 @@ pub struct Config {
     pub history: HistorySection,
     pub accounts: AccountsSection,
     pub email: EmailSection,
+    pub webpush: WebpushSection,
     pub channels: ChannelsSection,
     pub connection: ConnectionSection,
     pub users: UsersSection,
@@ -174,6 +176,16 @@ sections! {
         letters_per_hour: u32 = 5,
         allowed_domains: Vec<String> = Vec::new(),
         blocked_domains: Vec<String> = Vec::new(),
+    }
+    WebpushSection {
+        enabled: bool = true,
+        contact: String = String::new(),
+        delay: u64 = 5,
+        present_seconds: u64 = 60,
+        expiry_days: u64 = 30,
+        devices: usize = 10,
+        key: u32 = 1,
+        allow_private_endpoints: Vec<String> = Vec::new(),
     }
     ChannelsSection {
         registration: bool = true,
@@ -643,6 +655,8 @@ impl Config {
             tokens: self.tokens()?,
             token_autocreate: self.accounts.token_autocreate,
             mail: self.mail()?,
+            webpush: self.webpush.enabled.then(|| self.push()),
+            vapid_key: self.webpush.key,
             always_on: match self.accounts.always_on {
                 AlwaysOn::Off => settings::AlwaysOn::Off,
                 AlwaysOn::OptIn => settings::AlwaysOn::OptIn,
@@ -678,6 +692,23 @@ impl Config {
             tokens.add_jwks(path).map_err(|problem| self.fault("accounts.token_jwks", &problem))?;
         }
         Ok(Some(Arc::new(tokens)))
+    }
+
+    /// How web push is done.
+    fn push(&self) -> WebPush {
+        let webpush = &self.webpush;
+        let contact = match webpush.contact.as_str() {
+            "" => format!("https://{}", self.server.name).into(),
+            contact => contact.into(),
+        };
+        WebPush {
+            contact,
+            delay_ms: webpush.delay * 1000,
+            present_ms: webpush.present_seconds * 1000,
+            expiry: webpush.expiry_days * 86_400,
+            devices: webpush.devices,
+            allowed: networks(&webpush.allow_private_endpoints).into(),
+        }
     }
 
     /// How codes are mailed; `None` without a mail server.
@@ -902,6 +933,7 @@ impl Default for Config {
             history: HistorySection::default(),
             accounts: AccountsSection::default(),
             email: EmailSection::default(),
+            webpush: WebpushSection::default(),
             channels: ChannelsSection::default(),
             connection: ConnectionSection::default(),
             users: UsersSection::default(),
@@ -1051,6 +1083,7 @@ mod tests {
     use crate::server::cloak::Cloak;
     use crate::server::event::Peer;
     use crate::server::mail::{BODY, Mail};
+    use crate::server::push::WebPush;
     use crate::server::settings::{JwtService, Secret, Settings, Sts};
 
     fn parse(text: &str) -> Config {
@@ -1232,6 +1265,14 @@ mod tests {
             letters_per_hour = 3
             allowed_domains = ["example.org"]
             blocked_domains = ["bad.example.org"]
+            [webpush]
+            contact = "mailto:alice@example.org"
+            delay = 0
+            present_seconds = 7
+            expiry_days = 2
+            devices = 3
+            key = 4
+            allow_private_endpoints = ["127.0.0.0/8"]
             [channels]
             registration = false
             per_user = 3
@@ -1311,6 +1352,15 @@ mod tests {
                 allowed_domains: vec!["example.org".into()],
                 blocked_domains: vec!["bad.example.org".into()],
             })),
+            webpush: Some(WebPush {
+                contact: "mailto:alice@example.org".into(),
+                delay_ms: 0,
+                present_ms: 7000,
+                expiry: 2 * 86_400,
+                devices: 3,
+                allowed: ["127.0.0.0/8".parse().unwrap()].into(),
+            }),
+            vapid_key: 4,
             always_on: crate::server::settings::AlwaysOn::Mandatory,
             always_on_expiry_days: 8,
             channel_registration: false,

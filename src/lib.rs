@@ -6,6 +6,7 @@
 //! - [`store`] is what is kept: one writer with group commit and the durable mark, and readers.
 //! - [`accounts`] hashes and compares passwords, and looks at tokens, off the server thread.
 //! - [`mail`] sends codes by SMTP, off the server thread.
+//! - [`push`] seals messages for devices and posts them to push services, off the server thread.
 //! - [`audit`] writes what operators did.
 //! - [`config`] reads `conf/roost.toml` and the environment; [`limits`] has every other bound.
 //! - [`runtime`] starts the threads, carries events and actions between them, and ends them.
@@ -20,6 +21,7 @@ pub mod config;
 pub mod limits;
 pub mod mail;
 pub mod net;
+pub mod push;
 pub mod runtime;
 pub mod server;
 pub mod store;

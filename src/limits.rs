@@ -178,3 +178,59 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 pub const JOINED_FRAMES: usize = 512;
 /// Passwords that wait to be hashed: at 60 ms each and two cores, ten seconds of them.
 pub const HASHES_WAITING: usize = 320;
+
+/// Bytes of a push service's URL: with the keys after it a line has room for 367, and a FAIL with it for its text.
+pub const PUSH_ENDPOINT_BYTES: usize = 400;
+/// Pushes that are under way at once: each is a socket.
+pub const PUSHES_AT_ONCE: usize = 512;
+/// Of these to one push service, and so many connections: more is what such services call a flood.
+pub const PUSHES_PER_ORIGIN: usize = 8;
+/// Connections to push services that are kept open for the next push.
+pub const PUSH_CONNECTIONS: usize = 128;
+/// Push services whose tokens are kept.
+pub const PUSH_ORIGINS: usize = 1024;
+/// Names of push services that are looked up at once, each on a thread that a slow name server may hold.
+pub const PUSH_LOOKUPS: usize = 128;
+/// Milliseconds until a push is with its push service, or has failed.
+pub const PUSH_MS: u64 = 10_000;
+/// Milliseconds that a connection to a push service is kept open without use.
+pub const PUSH_IDLE_MS: u64 = 30_000;
+/// Bytes of a push service's answer that are read, its head and its body each.
+pub const PUSH_ANSWER_BYTES: usize = 16 * 1024;
+/// Seconds that a token for a push service holds (RFC 8292 allows 24 hours); half of that it is used.
+pub const VAPID_TOKEN_SECONDS: u64 = 12 * 3600;
+/// Words that mention somebody beside nick and account, in one list: each message is looked through for all.
+pub const PUSH_KEYWORDS: usize = 20;
+/// Channels and people of which one account says something for itself alone (muted, pinned, when to be told).
+pub const PRIVATE_TARGETS: usize = 500;
+/// Pushes that wait for their time or for the disk.
+pub const PUSHES_WAITING: usize = 10_000;
+/// Of these, those of one account.
+pub const PUSHES_WAITING_OF_ONE: usize = 200;
+/// Pushes that wait for one device: no more than a phone has room to show.
+pub const PUSHES_OF_DEVICE: usize = 32;
+/// Pushes of one conversation in a minute; of what is said beyond them the last is pushed, when the minute is over.
+pub const PUSHES_A_MINUTE: u32 = 10;
+/// Conversations of one account that were pushed and not read since.
+pub const PUSHED_TALKS: usize = 64;
+/// How often a push is tried, and milliseconds before the second time; each further pause is three times as long.
+pub const PUSH_TRIES: u32 = 6;
+/// See [`PUSH_TRIES`].
+pub const PUSH_AGAIN_MS: u64 = 5_000;
+/// Milliseconds that a push service may ask to be left alone for (`Retry-After`), at most.
+pub const PUSH_PAUSE_MS: u64 = 6 * 3_600_000;
+/// Milliseconds for which a push service that cannot be reached is left alone, at most.
+pub const PUSH_ORIGIN_PAUSE_MS: u64 = 300_000;
+/// Pushes of one device, one after the other, that its push service does not take at all, until the device is
+/// forgotten: the subscription is under a key that is not ours any more, or was never any.
+pub const PUSH_REFUSALS: u32 = 5;
+/// Seconds that a push service keeps a message for a device that is off: a week, as soju and Ergo.
+pub const PUSH_TTL: u32 = 7 * 24 * 3600;
+/// Seconds between two pushes that only say that push works.
+pub const PUSH_TEST_SECONDS: u64 = 24 * 3600;
+/// Seconds between two notes in the store that a device was reached.
+pub const PUSH_REACHED_SECONDS: u64 = 3600;
+/// Milliseconds between two looks for devices that were not renewed for too long.
+pub const PUSH_LOOK_MS: u64 = 60_000;
+/// Milliseconds between two warnings that pushes were dropped.
+pub const PUSH_WARNING_MS: u64 = 60_000;

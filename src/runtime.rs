@@ -18,10 +18,12 @@ use crate::config::{self, Config, ConfigError};
 use crate::limits::{HASHES_WAITING, INDEX_LAG};
 use crate::mail::Poster;
 use crate::net::{self, Durable, EventQueue, FloodOptions, Listener, Origins, Room, TlsError, TlsSetup, Wire, Worker};
+use crate::push::Pusher;
+use crate::push::vapid::VapidKey;
 use crate::server::Server;
 use crate::server::action::{Actions, Call};
 use crate::server::event::{CallId, Event, Now, Returned};
-use crate::server::record::{Record, SEQ_COUNTER_BITS, Seq};
+use crate::server::record::{Record, SEQ_COUNTER_BITS, Seq, Snapshot, VapidRow};
 use crate::store::{self, Store, StoreError};
 
 /// How often the state machine is told that time has passed.
@@ -94,7 +96,7 @@ pub fn run(config: Config, reload: Reload) -> Result<Ended, RunError> {
     let events = Arc::new(EventQueue::default());
     // The mark stands at the last start's end until the store has told where this one begins.
     let durable = Arc::new(Durable::new(0, workers));
-    let (store, snapshot) = store::open(
+    let (store, mut snapshot) = store::open(
         store::Options {
             url: config.store_url(),
             sync: match config.store.sync {
@@ -111,6 +113,8 @@ pub fn run(config: Config, reload: Reload) -> Result<Ended, RunError> {
     let pool = Pool::new(hashers, HASHES_WAITING, config.accounts.bcrypt_cost, deliver(&events, &durable))?;
 
     let poster = Poster::new(deliver(&events, &durable))?;
+    let pusher = Pusher::new(deliver(&events, &durable))?;
+    make_vapid(settings.vapid_key, &store, &mut snapshot)?;
 
     let (reloads, asked_again) = mpsc::unbounded_channel();
     let clock = Clock::start();
@@ -122,6 +126,7 @@ pub fn run(config: Config, reload: Reload) -> Result<Ended, RunError> {
         store: Some(store),
         pool: Some(pool),
         poster: Some(poster),
+        pusher: Some(pusher),
         audit,
         reloads,
         restart: false,
@@ -147,6 +152,7 @@ pub fn run(config: Config, reload: Reload) -> Result<Ended, RunError> {
     }
     drop(carrier.pool.take());
     drop(carrier.poster.take());
+    drop(carrier.pusher.take());
     if let Some(store) = carrier.store.take() {
         store.close()?;
     }
@@ -165,6 +171,19 @@ fn deliver(events: &Arc<EventQueue>, durable: &Arc<Durable>) -> Arc<dyn Fn(Event
             events.push(event);
         }
     })
+}
+
+/// Makes the key that push services are to know the server by, where it is not there. Whatever depends on it comes
+/// after it in the store.
+fn make_vapid(id: u32, store: &Store, snapshot: &mut Snapshot) -> io::Result<()> {
+    if snapshot.vapid.iter().any(|row| row.id == id) {
+        return Ok(());
+    }
+    let private = VapidKey::generate().map_err(|_| io::Error::other("there is no randomness"))?;
+    let row = VapidRow { id, private: private.into() };
+    store.append(vec![(u64::from(snapshot.boot) << SEQ_COUNTER_BITS, Record::Vapid(Box::new(row.clone())))]);
+    snapshot.vapid.push(row);
+    Ok(())
 }
 
 fn net_options(config: &Config) -> net::Options {
@@ -266,6 +285,7 @@ struct Carrier {
     store: Option<Store>,
     pool: Option<Pool>,
     poster: Option<Poster>,
+    pusher: Option<Pusher>,
     audit: Audit,
     /// Whoever asked for the configuration to be read again.
     reloads: mpsc::UnboundedSender<CallId>,
@@ -288,6 +308,11 @@ impl Carrier {
             (Call::Mail { letter, smtp }, _, _) => {
                 if let Some(poster) = &self.poster {
                     poster.submit(id, *letter, smtp);
+                }
+            }
+            (Call::Push(push), _, _) => {
+                if let Some(pusher) = &self.pusher {
+                    pusher.submit(id, *push);
                 }
             }
             (Call::History(query), Some(store), _) => store.history(id, *query),

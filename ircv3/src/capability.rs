@@ -101,6 +101,8 @@ capabilities! {
     ExtendedIsupport = ["draft/extended-isupport"];
     /// <https://github.com/ircv3/ircv3-specifications/pull/484>
     NamedModes = ["draft/named-modes"];
+    /// <https://github.com/ircv3/ircv3-specifications/pull/471>
+    Webpush = ["draft/webpush", "soju.im/webpush"];
     /// <https://ircv3.net/specs/extensions/account-registration>
     AccountRegistration = ["draft/account-registration"];
     /// <https://ircv3.net/specs/extensions/sts>: it informs, and is never requested.

@@ -11,6 +11,7 @@
 //! | [`capability`], [`negotiation`] | the table of capabilities, and CAP |
 //! | [`cidr`], [`webirc`] | networks of addresses, and whom a gateway speaks for |
 //! | [`sasl`] | AUTHENTICATE's chunks, the table of mechanisms, and what each of them says |
+//! | [`search`], [`webpush`] | what SEARCH and WEBPUSH are asked with |
 //! | [`batch`], [`multiline`], [`chathistory`], [`time`] | batches, texts of several lines, CHATHISTORY's parameters, timestamps |
 
 pub mod batch;
@@ -35,6 +36,7 @@ pub mod standard_reply;
 pub mod tags;
 pub mod time;
 pub mod webirc;
+pub mod webpush;
 
 pub use capability::{Cap, CapSet};
 pub use casemapping::{Casemapping, Folded};

@@ -130,6 +130,14 @@ pub(super) const KEYS: &[Key] = &[
     reload("email.letters_per_hour", Kind::Integer(1, 1000)),
     reload("email.allowed_domains", Kind::List(domain)),
     reload("email.blocked_domains", Kind::List(domain)),
+    reload("webpush.enabled", Kind::Bool),
+    reload("webpush.contact", Kind::Text(contact)),
+    reload("webpush.delay", Kind::Integer(0, 300)),
+    reload("webpush.present_seconds", Kind::Integer(0, 86_400)),
+    reload("webpush.expiry_days", Kind::Integer(1, 3650)),
+    reload("webpush.devices", Kind::Integer(1, 100)),
+    start("webpush.key", Kind::Integer(1, 1_000_000)),
+    reload("webpush.allow_private_endpoints", Kind::List(network)),
     reload("channels.registration", Kind::Bool),
     reload("channels.per_user", Kind::Integer(1, 10_000)),
     reload("channels.list_entries", Kind::Integer(1, 10_000)),
@@ -355,6 +363,15 @@ fn url(text: &str) -> Result<(), String> {
         Err(format!(
             "{text:?} is not the URL of a file; give one such as \"https://example.org/icon.png\", at most 300 bytes"
         ))
+    }
+}
+
+fn contact(text: &str) -> Result<(), String> {
+    let address = text.strip_prefix("mailto:").is_some_and(mail::is_address);
+    if text.is_empty() || address || (text.starts_with("https://") && url(text).is_ok()) {
+        Ok(())
+    } else {
+        Err(format!("{text:?} is no contact; give one such as \"mailto:alice@example.org\" or \"https://example.org\""))
     }
 }
 

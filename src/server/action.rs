@@ -7,6 +7,7 @@ use ircv3::CapSet;
 
 use crate::accounts::token::Tokens;
 use crate::mail::{Letter, Smtp};
+use crate::push::Push;
 use crate::server::event::CallId;
 use crate::server::frame::Frame;
 use crate::server::record::{ConversationId, HistoryQuery, Record, SearchQuery, Seq};
@@ -113,6 +114,8 @@ pub enum Call {
         /// Through which mail server.
         smtp: Arc<Smtp>,
     },
+    /// Tell a device of a message; nobody waits for it.
+    Push(Box<Push>),
     /// Read the configuration again; `Event::Reload` comes first, if it is well.
     Reload,
     /// Read history and render it.

@@ -18,15 +18,15 @@ use crate::server::command::relaymsg::Relayed;
 use crate::server::command::services::chanserv::clear::What;
 use crate::server::command::services::chanserv::transfer::Step;
 use crate::server::command::services::chanserv::{self, amode, clear, op, purge, transfer};
-use crate::server::command::services::nickserv::{credentials, erase, set, suspend};
+use crate::server::command::services::nickserv::{credentials, erase, notify, set, suspend};
 use crate::server::command::{
     Pending, accept, amend, away, control, force, invite, join, kick, knock, markread, metadata, mode, nick, oper,
-    part, printable, register, relaymsg, rename, services, setname, silence, topic, uban, verify, vhost,
+    part, printable, register, relaymsg, rename, services, setname, silence, topic, uban, verify, vhost, webpush,
 };
 use crate::server::event::ConnId;
 use crate::server::frame::Frame;
 use crate::server::network::{ChannelId, UserId};
-use crate::server::record::{AccountId, AppPassword, Kind, MessageRow, Purpose, Record, Seq};
+use crate::server::record::{AccountId, AppPassword, Kind, MessageRow, Purpose, Record, Seq, SubscriptionRow};
 use crate::server::{Ctx, Server};
 
 /// Something that alters the shared state, as it was asked for: names as they were given, values that
@@ -358,6 +358,42 @@ pub enum Change<'a> {
         /// On or off.
         on: bool,
     },
+    /// WEBPUSH REGISTER
+    Subscribe(&'a SubscriptionRow),
+    /// WEBPUSH UNREGISTER
+    Unsubscribe {
+        /// Whose.
+        account: AccountId,
+        /// Which.
+        endpoint: &'a str,
+    },
+    /// A device that takes web push is to be reached no more.
+    DeviceOver {
+        /// Whose.
+        account: AccountId,
+        /// Which, by its endpoint.
+        endpoint: &'a str,
+        /// Why.
+        reason: &'a str,
+    },
+    /// A push has reached a device.
+    DeviceReached {
+        /// Whose.
+        account: AccountId,
+        /// Which, by its endpoint.
+        endpoint: &'a str,
+    },
+    /// NickServ NOTIFY: what an account says of something for itself alone.
+    Notify {
+        /// Whose.
+        account: AccountId,
+        /// A channel or nick, or `*`.
+        target: &'a str,
+        /// Which key, as METADATA has it.
+        key: &'a str,
+        /// Its value; `None` removes it.
+        value: Option<&'a str>,
+    },
     /// ChanServ REGISTER
     RegisterChannel {
         /// The channel.
@@ -508,7 +544,10 @@ impl Server {
             | Change::Credentials { .. }
             | Change::AlwaysOn { by_nickserv: true, .. }
             | Change::Multiclient { .. }
+            | Change::Notify { .. }
             | Change::AutoreplayMissed { .. } => Some(Refusal::Service("NickServ")),
+            Change::Subscribe(_) => Some(Refusal::Fail("WEBPUSH", "INTERNAL_ERROR", "REGISTER")),
+            Change::Unsubscribe { .. } => Some(Refusal::Fail("WEBPUSH", "INTERNAL_ERROR", "UNREGISTER")),
             Change::AlwaysOn { .. } => Some(Refusal::Fail("PERSISTENCE", "UNKNOWN_ERROR", "SET")),
             Change::Account { wanted, .. } => Some(Refusal::Fail("REGISTER", "TEMPORARILY_UNAVAILABLE", wanted.name)),
             Change::Verified { .. } => Some(Refusal::Fail("VERIFY", "TEMPORARILY_UNAVAILABLE", "*")),
@@ -542,6 +581,8 @@ impl Server {
             | Change::CodeMailed { .. }
             | Change::CodeWrong { .. }
             | Change::CodeOver { .. }
+            | Change::DeviceOver { .. }
+            | Change::DeviceReached { .. }
             | Change::ClearChannel { what: What::Users, .. }
             | Change::ServiceRank(_) => None,
         }
@@ -612,6 +653,15 @@ impl Server {
             }
             Change::Multiclient { account, on } => set::apply_multiclient(self, ctx, seq, account, on),
             Change::AutoreplayMissed { account, on } => set::apply_autoreplay(self, ctx, seq, account, on),
+            Change::Subscribe(row) => webpush::apply(self, ctx, seq, row),
+            Change::Unsubscribe { account, endpoint } => webpush::apply_gone(self, ctx, seq, account, endpoint),
+            Change::DeviceOver { account, endpoint, reason } => {
+                webpush::apply_over(self, seq, account, endpoint, reason);
+            }
+            Change::DeviceReached { account, endpoint } => webpush::apply_reached(self, seq, account, endpoint),
+            Change::Notify { account, target, key, value } => {
+                notify::apply(self, ctx, seq, account, target, key, value);
+            }
             Change::RegisterChannel { channel } => chanserv::register::apply(self, ctx, seq, channel),
             Change::DropChannel { channel } => chanserv::register::apply_drop(self, ctx, seq, channel),
             Change::ServiceRank(given) => op::apply(self, ctx, given),
@@ -659,6 +709,7 @@ impl Server {
 
     /// As [`Server::remove_member`], for a user who leaves the network.
     pub(super) fn leave_channel(&mut self, channel: ChannelId, user: UserId) {
+        self.push_left(channel, user);
         let there = &mut self.network.channels[channel];
         there.members.shift_remove(&user);
         there.unshown.swap_remove(&user);

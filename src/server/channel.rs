@@ -83,6 +83,8 @@ pub struct Channel {
     pub audience: Vec<Arc<[u32]>>,
     /// As `audience`, without those who are deaf (user mode `D`).
     pub hearers: Vec<Arc<[u32]>>,
+    /// Members whose accounts have devices for web push; `None` when any of that has changed.
+    pub listeners: Option<Arc<[UserId]>>,
 }
 
 impl Channel {
@@ -112,6 +114,7 @@ impl Channel {
             changed: 0,
             audience: Vec::new(),
             hearers: Vec::new(),
+            listeners: None,
         }
     }
 
@@ -260,6 +263,7 @@ impl Channel {
     pub fn forget_audience(&mut self) {
         self.audience = Vec::new();
         self.hearers = Vec::new();
+        self.listeners = None;
     }
 
     /// Takes a connection out of who is to be sent what is said: as [`Channel::forget_audience`] where nothing else

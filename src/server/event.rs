@@ -7,6 +7,7 @@ use ircv3::Message;
 use ircv3::sasl::scram::{ChannelBindings, Credential};
 
 use crate::accounts::Secrets;
+use crate::push::Outcome;
 use crate::server::record::{HistoryPage, MessageRow, Seq};
 use crate::server::settings::Settings;
 
@@ -180,6 +181,8 @@ pub enum Returned {
     Token(Result<Box<str>, Box<str>>),
     /// The mail server has taken the letter, or refuses its address for good for this reason.
     Mailed(Result<(), Box<str>>),
+    /// What came of a push.
+    Pushed(Outcome),
     /// A page of history, rendered for whoever asked.
     History(HistoryPage),
     /// The message, where there is one of that number in that conversation.

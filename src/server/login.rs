@@ -315,6 +315,7 @@ impl Server {
         self.frame_to_users(&neighbours, frame.clone(), Some(ctx.conn));
         command::monitor::extend(self, user, &frame, &neighbours);
         self.keep_presence(user);
+        self.listeners_changed(account);
     }
 }
 

@@ -164,6 +164,11 @@ impl Server {
         self.throttles.allow(Tried::Erasure(account), limits::ERASURES_PER_HOUR, 3_600_000, self.now.mono_ms)
     }
 
+    /// Whether an account may have its devices told now that push works. Counts it.
+    pub fn may_test_push(&mut self, account: AccountId) -> bool {
+        self.throttles.allow(Tried::PushTest(account), 1, 60_000, self.now.mono_ms)
+    }
+
     /// Makes a code of an account the one that holds, and mails it. A client that waits for that goes on with
     /// `pending`.
     pub fn put_code(

@@ -15,8 +15,10 @@ pub mod lookalike;
 pub mod mail;
 pub mod network;
 pub mod notice;
+pub mod notify;
 pub mod policy;
 pub mod presence;
+pub mod push;
 pub mod record;
 pub mod registration;
 pub mod reply;
@@ -42,6 +44,7 @@ use self::frame::{Frame, OwnTags};
 use self::lookalike::Lookalikes;
 use self::mail::Mails;
 use self::network::{ChannelId, Network, UserId};
+use self::push::Pushes;
 use self::record::{MsgId, Record, SEQ_COUNTER_BITS, Seq, Snapshot};
 use self::reply::Reply;
 use self::session::{Input, Session, Waiting};
@@ -63,6 +66,8 @@ pub struct Server {
     timers: Timers,
     throttles: Throttles,
     mails: Mails,
+    /// What is pushed to devices.
+    pub pushes: Pushes,
     now: Now,
     /// Wall time that never goes back.
     clock: u64,
@@ -114,10 +119,12 @@ impl Server {
         let mut snapshot = snapshot;
         let lookalikes = if settings.confusables { Lookalikes::on() } else { Lookalikes::default() };
         let presences = std::mem::take(&mut snapshot.presences);
+        let pushes = Pushes::new(&snapshot.vapid, settings.vapid_key);
         let mut network = Network::with(settings.casemapping, lookalikes, snapshot);
         presence::restore(&settings, &secret, &mut network, presences);
         Server {
             mails: Mails::new(&network, now.mono_ms),
+            pushes,
             network,
             sessions: (0..workers).map(|_| Vec::new()).collect(),
             session_count: 0,
@@ -161,6 +168,7 @@ impl Server {
             Event::Committed(seq) => {
                 self.durable = self.durable.max(seq);
                 self.post_held();
+                self.release();
             }
             Event::StoreFailed(reason) => self.store_failed(reason),
             Event::StoreRecovered => self.store_recovered(),
@@ -428,6 +436,7 @@ impl Server {
 
     fn returned(&mut self, id: CallId, returned: Returned) {
         self.posted(id.serial, &returned);
+        self.pushed(id.serial, &returned);
         let Some(session) = self.session_mut(id.conn) else { return };
         if session.waiting.as_ref().is_none_or(|waiting| waiting.serial != id.serial) {
             return;
@@ -658,12 +667,16 @@ impl Server {
         }
         self.expire_presences();
         self.look_after_accounts();
+        self.look_after_pushes();
         self.throttles.forget(self.now.mono_ms);
     }
 
     fn reload(&mut self, settings: Arc<Settings>) {
         let old = std::mem::replace(&mut self.settings, settings);
         command::oper::reloaded(self);
+        for (_, channel) in &mut self.network.channels {
+            channel.listeners = None;
+        }
         let tokens = Arc::new(registration::isupport(&self.settings, self.network.casemapping));
         let known = std::mem::replace(&mut self.isupport, tokens);
         command::cap::reloaded(self, &old);

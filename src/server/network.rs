@@ -20,7 +20,7 @@ use crate::server::lookalike::{Holder, Lookalikes};
 use crate::server::policy::SERVICES;
 use crate::server::record::{
     AccountId, AccountRow, CodeRow, ConversationId, ConversationRow, Credentials, CredentialsRow, MetadataRow,
-    PurgeRow, Purpose, Record, Seq, Snapshot, SuspensionRow,
+    PurgeRow, Purpose, Record, Seq, Snapshot, SubscriptionRow, SuspensionRow,
 };
 use crate::server::user::{Letters, Metadata, User, put_metadata};
 
@@ -56,6 +56,8 @@ pub struct Network {
     watchers: AHashMap<Folded, Vec<ConnId>>,
     markers: AHashMap<AccountId, AHashMap<Box<str>, u64>>,
     account_metadata: AHashMap<AccountId, Box<Metadata>>,
+    private_metadata: BTreeMap<AccountId, BTreeMap<Box<str>, Metadata>>,
+    subscriptions: BTreeMap<AccountId, Vec<SubscriptionRow>>,
     /// The last change of a key that is kept: whoever is shown keys waits for it.
     pub metadata_changed: Seq,
     /// Those who left, the latest first.
@@ -128,7 +130,8 @@ impl Identity {
         }
     }
 
-    fn text(&self) -> String {
+    /// As it stands in keys: `$` and the number of an account, `~` and the folded nick of a guest.
+    pub fn text(&self) -> String {
         let mut out = String::new();
         self.put(&mut out);
         out
@@ -183,6 +186,8 @@ impl Network {
             watchers: AHashMap::new(),
             markers: AHashMap::new(),
             account_metadata: AHashMap::new(),
+            private_metadata: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
             metadata_changed: 0,
             whowas: VecDeque::new(),
             bans: Bans::new(snapshot.bans, casemapping),
@@ -224,15 +229,22 @@ impl Network {
             network.markers.entry(row.account).or_default().insert(row.conversation, row.time);
         }
         for MetadataRow { owner, key, value } in snapshot.metadata {
-            match owner.strip_prefix('$').map(str::parse) {
-                Some(Ok(account)) => network.put_account_metadata(account, &key, value.as_deref()),
-                Some(Err(_)) => {}
-                None => {
-                    if let Some(id) = network.channel_names.get(&*owner).copied() {
+            let (owner, about) = owner.split_once(' ').map_or((&*owner, None), |(owner, about)| (owner, Some(about)));
+            match (owner.strip_prefix('$').map(str::parse), about) {
+                (Some(Ok(account)), None) => network.put_account_metadata(account, &key, value.as_deref()),
+                (Some(Ok(account)), Some(about)) => {
+                    network.put_private_metadata(account, about, &key, value.as_deref());
+                }
+                (Some(Err(_)), _) => {}
+                (None, _) => {
+                    if let Some(id) = network.channel_names.get(owner).copied() {
                         network.channels[id].set_metadata(&key, value.as_deref());
                     }
                 }
             }
+        }
+        for row in snapshot.subscriptions {
+            network.put_subscription(row);
         }
         for row in snapshot.seen {
             if let Some(seq) = row.seq {
@@ -457,6 +469,90 @@ impl Network {
             self.connected.retain(|(account, _), _| *account != id);
             self.markers.remove(&id);
             self.account_metadata.remove(&id);
+            self.private_metadata.remove(&id);
+            self.subscriptions.remove(&id);
+        }
+    }
+
+    /// The devices of an account that take web push, in the order in which they said so.
+    pub fn subscriptions(&self, account: AccountId) -> &[SubscriptionRow] {
+        self.subscriptions.get(&account).map_or(&[], Vec::as_slice)
+    }
+
+    /// All devices that take web push, by account.
+    pub fn all_subscriptions(&self) -> impl Iterator<Item = &SubscriptionRow> {
+        self.subscriptions.values().flatten()
+    }
+
+    /// Adds or changes a device that takes web push.
+    pub fn put_subscription(&mut self, row: SubscriptionRow) {
+        let there = self.subscriptions.entry(row.account).or_default();
+        match there.iter_mut().find(|other| other.endpoint == row.endpoint) {
+            Some(other) => *other = row,
+            None => there.push(row),
+        }
+    }
+
+    /// Takes a device away that took web push; whether there was one.
+    pub fn remove_subscription(&mut self, account: AccountId, endpoint: &str) -> bool {
+        let Some(there) = self.subscriptions.get_mut(&account) else { return false };
+        let before = there.len();
+        there.retain(|row| *row.endpoint != *endpoint);
+        let gone = there.len() < before;
+        if there.is_empty() {
+            self.subscriptions.remove(&account);
+        }
+        gone
+    }
+
+    /// What an account says of someone or something else (see [`Network::about`]) for itself alone.
+    pub fn private_metadata(&self, account: AccountId, about: &str) -> Option<&Metadata> {
+        self.private_metadata.get(&account)?.get(about)
+    }
+
+    /// All that an account says of others for itself alone, by whom it is about.
+    pub fn all_private_metadata(&self, account: AccountId) -> impl Iterator<Item = (&str, &Metadata)> {
+        self.private_metadata.get(&account).into_iter().flatten().map(|(about, map)| (&**about, map))
+    }
+
+    /// Sets or removes a key of what an account says of others.
+    pub fn put_private_metadata(&mut self, account: AccountId, about: &str, key: &str, value: Option<&str>) {
+        let there = self.private_metadata.entry(account).or_default();
+        match value {
+            Some(value) => drop(there.entry(about.into()).or_default().insert(key.into(), value.into())),
+            None => {
+                if let Some(map) = there.get_mut(about) {
+                    map.remove(key);
+                    if map.is_empty() {
+                        there.remove(about);
+                    }
+                }
+            }
+        }
+        if there.is_empty() {
+            self.private_metadata.remove(&account);
+        }
+    }
+
+    /// Moves what accounts say of a channel for themselves to its new name: whose, and what.
+    pub fn rename_private_metadata(&mut self, old: &str, new: &str) -> Vec<(AccountId, Metadata)> {
+        let mut moved = Vec::new();
+        for (account, there) in &mut self.private_metadata {
+            if let Some(map) = there.remove(old) {
+                there.insert(new.into(), map.clone());
+                moved.push((*account, map));
+            }
+        }
+        moved
+    }
+
+    /// How a name is called in what accounts say of others: a channel by its folded name, a person by
+    /// [`Identity`], and `*` is everything.
+    pub fn about(&self, name: &str) -> Box<str> {
+        match name {
+            "*" => "*".into(),
+            channel if channel.starts_with('#') => self.fold(channel).as_str().into(),
+            nick => self.identity_by_name(nick).text().into(),
         }
     }
 

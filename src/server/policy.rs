@@ -152,7 +152,7 @@ impl SpeechRefused {
 }
 
 /// Whether a text is CTCP other than ACTION (`/me`).
-fn is_ctcp(text: &str) -> bool {
+pub fn is_ctcp(text: &str) -> bool {
     text.strip_prefix('\u{1}').is_some_and(|text| !text.starts_with("ACTION"))
 }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use ircv3::mode::Rank;
 use ircv3::sasl::ecdsa::PublicKey;
 use ircv3::sasl::scram::Credential;
+use ircv3::webpush::Keys;
 use ircv3::{CapSet, Casemapping};
 
 /// The number of a change. One order for everything: `boot << 40 | counter`, where `boot` counts
@@ -426,12 +427,54 @@ pub struct MarkerRow {
 /// A key and its value (METADATA).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetadataRow {
-    /// `$` and the number of an account, or a folded channel name.
+    /// `$` and the number of an account, or a folded channel name. What an account says of someone else for itself
+    /// alone is that of both: `$7 #garden`, `$7 $8`, `$7 ~guest`, and `$7 *` of everything.
     pub owner: Box<str>,
     /// The key.
     pub key: Box<str>,
     /// The value; `None` where the key is no more.
     pub value: Option<Box<str>>,
+}
+
+/// A device that takes web push.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriptionRow {
+    /// Whose; with `endpoint` the key.
+    pub account: AccountId,
+    /// The URL that its messages are posted to.
+    pub endpoint: Box<str>,
+    /// The keys that it takes them under.
+    pub keys: Keys,
+    /// The server's key that it knows, by [`VapidRow::id`].
+    pub vapid: u32,
+    /// The device, from `account@device`; empty without.
+    pub device: Box<str>,
+    /// The app password that it logged in with, by name; empty: another way.
+    pub app: Box<str>,
+    /// What it had negotiated, by the names of the capabilities, with spaces between them.
+    pub caps: Box<str>,
+    /// When it subscribed, in seconds since 1970.
+    pub made: u64,
+    /// When it last said so, in seconds since 1970.
+    pub renewed: u64,
+    /// When a push last reached its push service, in seconds since 1970, give or take an hour; 0 never.
+    pub reached: u64,
+}
+
+/// A key that push services know the server by.
+#[derive(Clone, PartialEq, Eq)]
+pub struct VapidRow {
+    /// Which; `webpush.key` says which one is given out.
+    pub id: u32,
+    /// Its private half, PKCS #8 in base64.
+    pub private: Box<str>,
+}
+
+/// It is in no log.
+impl std::fmt::Debug for VapidRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "VapidRow({})", self.id)
+    }
 }
 
 /// A ban of the server.
@@ -519,6 +562,12 @@ pub enum Record {
     PresenceGone(AccountId),
     /// A key of an account or a registered channel.
     Metadata(Box<MetadataRow>),
+    /// A new or changed subscription to web push.
+    Subscription(Box<SubscriptionRow>),
+    /// A subscription that is no more: whose, and its endpoint.
+    SubscriptionGone(AccountId, Box<str>),
+    /// A new key for web push.
+    Vapid(Box<VapidRow>),
     /// What an account is in a channel.
     Access(Box<AccessRow>),
     /// An account that is nothing in a channel (folded) any more.
@@ -618,6 +667,10 @@ pub struct Snapshot {
     pub metadata: Vec<MetadataRow>,
     /// Those who are always on.
     pub presences: Vec<PresenceRow>,
+    /// Devices that take web push, by account and endpoint.
+    pub subscriptions: Vec<SubscriptionRow>,
+    /// The server's keys for web push.
+    pub vapid: Vec<VapidRow>,
 }
 
 /// A border of a history query. Exclusive, but for `AROUND`.

@@ -76,6 +76,8 @@ pub struct Particulars {
     pub app: Option<Box<str>>,
     /// What it asked `*playback` for.
     pub playback: Option<Wish>,
+    /// Where it takes web push (WEBPUSH REGISTER).
+    pub endpoint: Option<Box<str>>,
 }
 
 /// Those of a connection that has none.
@@ -86,6 +88,7 @@ static NO_PARTICULARS: Particulars = Particulars {
     replayed: Vec::new(),
     app: None,
     playback: None,
+    endpoint: None,
 };
 
 /// One connection.

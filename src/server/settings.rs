@@ -11,6 +11,7 @@ use ircv3::{Casemapping, Cidr};
 use crate::server::cloak::Cloak;
 use crate::server::event::Peer;
 use crate::server::mail::Mail;
+use crate::server::push::WebPush;
 use crate::server::right::Rights;
 use crate::server::user::Letters;
 
@@ -134,6 +135,10 @@ pub struct Settings {
     pub token_autocreate: bool,
     /// How codes are mailed; `None` where there is no mail.
     pub mail: Option<Arc<Mail>>,
+    /// How web push is done; `None` where it is not.
+    pub webpush: Option<WebPush>,
+    /// Which of the server's keys for web push is given out. Only a start takes another one.
+    pub vapid_key: u32,
     /// Who stays on the network without a connection.
     pub always_on: AlwaysOn,
     /// Days without a connection after which they leave; 0 is never.
@@ -296,6 +301,8 @@ impl Default for Settings {
             tokens: None,
             token_autocreate: false,
             mail: None,
+            webpush: Some(WebPush::default()),
+            vapid_key: 1,
             always_on: AlwaysOn::OptIn,
             always_on_expiry_days: 0,
             channel_registration: true,

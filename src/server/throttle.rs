@@ -46,6 +46,8 @@ pub enum Tried {
     Registration(Origin),
     /// All that an account said deleted, by its number.
     Erasure(AccountId),
+    /// Having devices told that push works, for an account.
+    PushTest(AccountId),
     /// A letter to an address.
     LetterTo(Box<str>),
 }

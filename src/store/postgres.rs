@@ -21,7 +21,8 @@ use tokio::time::timeout;
 use crate::limits::{INDEX_STEP, SEARCH_MS};
 use crate::server::record::{
     AccessRow, AccountId, AccountRow, BanRow, ChannelRow, CodeRow, ConversationId, Credentials, Kind, ListRow,
-    MessageRow, PresenceRow, PurgeRow, Purpose, Record, SearchQuery, Seq, Snapshot, SuspensionRow, Wanted,
+    MessageRow, PresenceRow, PurgeRow, Purpose, Record, SearchQuery, Seq, Snapshot, SubscriptionRow, SuspensionRow,
+    Wanted,
 };
 use crate::server::search::{self, terms, terms_of};
 use crate::store::reader::{Direction, Indexed, Side, Span, WANTED, classes, place_of};
@@ -58,6 +59,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (3, "services", include_str!("migrations/postgres/0003_services.sql")),
     (4, "casemapping", include_str!("migrations/postgres/0004_casemapping.sql")),
     (5, "words", include_str!("migrations/postgres/0005_words.sql")),
+    (7, "webpush", include_str!("migrations/postgres/0007_webpush.sql")),
 ];
 
 /// Where the database is and how it is opened.
@@ -363,6 +365,8 @@ struct Batch<'a> {
     gone_channels: Vec<&'a str>,
     channels: BTreeMap<&'a str, &'a ChannelRow>,
     lists: BTreeMap<(&'a str, char, &'a str), Option<&'a ListRow>>,
+    subscriptions: BTreeMap<(AccountId, &'a str), Option<&'a SubscriptionRow>>,
+    vapid: BTreeMap<u32, &'a str>,
     bans: BTreeMap<&'a str, Option<&'a BanRow>>,
     access: BTreeMap<(&'a str, AccountId), Option<&'a AccessRow>>,
     suspensions: BTreeMap<AccountId, Option<&'a SuspensionRow>>,
@@ -396,6 +400,7 @@ impl<'a> Batch<'a> {
             Record::Account(row) => drop(self.accounts.insert(row.id, row)),
             Record::AccountGone(id) => {
                 let owner = owner(*id);
+                let said = format!("{owner} ");
                 self.accounts.remove(id);
                 self.credentials.remove(id);
                 self.codes.retain(|(account, _), _| account != id);
@@ -404,7 +409,8 @@ impl<'a> Batch<'a> {
                 self.seen.retain(|(account, _), _| account != id);
                 self.markers.retain(|(account, _), _| account != id);
                 self.presences.remove(id);
-                self.metadata.retain(|(of, _), _| *of != owner);
+                self.metadata.retain(|(of, _), _| *of != owner && !of.starts_with(&said));
+                self.subscriptions.retain(|(account, _), _| account != id);
                 self.gone_accounts.push(*id);
             }
             Record::Credentials(row) => drop(self.credentials.insert(row.account, &row.credentials)),
@@ -426,6 +432,13 @@ impl<'a> Batch<'a> {
             Record::PresenceGone(account) => drop(self.presences.insert(*account, None)),
             Record::Ban(row) => drop(self.bans.insert(&row.target, Some(row))),
             Record::BanGone(target) => drop(self.bans.insert(target, None)),
+            Record::Subscription(row) => {
+                self.subscriptions.insert((row.account, &row.endpoint), Some(row));
+            }
+            Record::SubscriptionGone(account, endpoint) => {
+                self.subscriptions.insert((*account, endpoint), None);
+            }
+            Record::Vapid(row) => drop(self.vapid.insert(row.id, &row.private)),
             Record::Metadata(row) => drop(self.metadata.insert((&row.owner, &row.key), row.value.as_deref())),
         }
     }
@@ -461,6 +474,12 @@ impl<'a> Batch<'a> {
         statements.extend(markers(self.markers));
         statements.extend(presences(self.presences));
         statements.extend(metadata(self.metadata));
+        statements.extend(subscriptions(self.subscriptions));
+        for (id, private) in self.vapid {
+            // A subscription may depend on the one that is there.
+            let kept = sqlx::query("INSERT INTO vapid (id, private) VALUES ($1, $2) ON CONFLICT DO NOTHING");
+            statements.push(kept.bind(i64::from(id)).bind(private));
+        }
         statements.extend(channels(self.channels.into_values().collect()));
         statements.extend(lists(self.lists));
         statements.extend(bans(self.bans));
@@ -542,7 +561,9 @@ fn gone_accounts<'a>(ids: &[AccountId]) -> Vec<Statement<'a>> {
         sqlx::query("DELETE FROM seen WHERE account = ANY($1)").bind(ids.clone()),
         sqlx::query("DELETE FROM marker WHERE account = ANY($1)").bind(ids.clone()),
         sqlx::query("DELETE FROM presence WHERE account = ANY($1)").bind(ids.clone()),
-        sqlx::query("DELETE FROM metadata WHERE owner = ANY($1)").bind(owners),
+        // What it says of others begins with its number and a space.
+        sqlx::query("DELETE FROM metadata WHERE owner = ANY($1) OR split_part(owner, ' ', 1) = ANY($1)").bind(owners),
+        sqlx::query("DELETE FROM subscription WHERE account = ANY($1)").bind(ids.clone()),
         sqlx::query("DELETE FROM credential WHERE account = ANY($1)").bind(ids.clone()),
         sqlx::query("DELETE FROM code WHERE account = ANY($1)").bind(ids.clone()),
         sqlx::query("DELETE FROM access WHERE account = ANY($1)").bind(ids.clone()),
@@ -694,6 +715,37 @@ fn metadata<'a>(rows: BTreeMap<(&'a str, &'a str), Option<&'a str>>) -> Vec<Stat
     statements
 }
 
+fn subscriptions<'a>(rows: BTreeMap<(AccountId, &'a str), Option<&'a SubscriptionRow>>) -> Vec<Statement<'a>> {
+    let gone: Vec<_> = rows.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| *key).collect();
+    let rows: Vec<&SubscriptionRow> = rows.into_values().flatten().collect();
+    let mut statements = Vec::new();
+    if !gone.is_empty() {
+        let delete = sqlx::query(
+            "DELETE FROM subscription USING unnest($1::bigint[], $2::text[]) AS gone (account, endpoint) \
+             WHERE subscription.account = gone.account AND subscription.endpoint = gone.endpoint",
+        );
+        let (accounts, endpoints): (Vec<_>, Vec<_>) =
+            gone.into_iter().map(|(account, endpoint)| (account as i64, endpoint)).unzip();
+        statements.push(delete.bind(accounts).bind(endpoints));
+    }
+    if !rows.is_empty() {
+        statements.push(
+            upsert(&UPSERTS.subscription)
+                .bind(column(&rows, |row| row.account as i64))
+                .bind(column(&rows, |row| &*row.endpoint))
+                .bind(column(&rows, |row| row.keys.to_string()))
+                .bind(column(&rows, |row| i64::from(row.vapid)))
+                .bind(column(&rows, |row| &*row.device))
+                .bind(column(&rows, |row| &*row.app))
+                .bind(column(&rows, |row| &*row.caps))
+                .bind(column(&rows, |row| row.made as i64))
+                .bind(column(&rows, |row| row.renewed as i64))
+                .bind(column(&rows, |row| row.reached as i64)),
+        );
+    }
+    statements
+}
+
 fn channels(rows: Vec<&ChannelRow>) -> Option<Statement<'_>> {
     (!rows.is_empty()).then(|| {
         upsert(&UPSERTS.channel)
@@ -836,6 +888,7 @@ struct Upserts {
     marker: Arc<str>,
     presence: Arc<str>,
     metadata: Arc<str>,
+    subscription: Arc<str>,
     channel: Arc<str>,
     list: Arc<str>,
     ban: Arc<str>,
@@ -866,6 +919,12 @@ static UPSERTS: LazyLock<Upserts> = LazyLock::new(|| Upserts {
          channels text, signon bigint, gone bigint",
     ),
     metadata: upsert_sql("metadata", 2, "owner text, key text, value text"),
+    subscription: upsert_sql(
+        "subscription",
+        2,
+        "account bigint, endpoint text, keys text, vapid bigint, device text, app text, caps text, made bigint, \
+         renewed bigint, reached bigint",
+    ),
     channel: upsert_sql(
         "channel",
         1,

@@ -51,6 +51,7 @@ pub fn refold(snapshot: &mut Snapshot, to: Casemapping) -> Result<Vec<(Seq, Reco
     }
     let conversations = refold_conversations(snapshot, to, &mut records);
     refold_markers(&mut snapshot.markers, &conversations, &mut records);
+    refold_private(&mut snapshot.metadata, to, &mut records);
     refold_channels(snapshot, to, &mut records);
     refold_purges(&mut snapshot.purges, to, &mut records);
     refold_bans(&mut snapshot.bans, to, &mut records);
@@ -196,6 +197,31 @@ fn refold_channels(snapshot: &mut Snapshot, to: Casemapping, records: &mut Vec<R
             value: value.clone(),
         })));
     }
+}
+
+/// Writes anew whom what accounts say of others is about; of two that become one, the first holds.
+fn refold_private(rows: &mut Vec<MetadataRow>, to: Casemapping, records: &mut Vec<Record>) {
+    let mut taken: BTreeSet<(Box<str>, Box<str>)> =
+        rows.iter().map(|row| (row.owner.clone(), row.key.clone())).collect();
+    rows.retain_mut(|row| {
+        let Some((account, about)) = row.owner.split_once(' ') else { return true };
+        let about = match about.strip_prefix('~') {
+            Some(nick) => format!("~{}", to.fold(nick)),
+            None if about.starts_with('#') => to.fold(about).as_str().to_owned(),
+            None => return true,
+        };
+        let owner: Box<str> = format!("{account} {about}").into();
+        if owner == row.owner {
+            return true;
+        }
+        records.push(Record::Metadata(Box::new(MetadataRow { value: None, ..row.clone() })));
+        row.owner = owner;
+        let is_new = taken.insert((row.owner.clone(), row.key.clone()));
+        if is_new {
+            records.push(Record::Metadata(Box::new(row.clone())));
+        }
+        is_new
+    });
 }
 
 /// Moves channels that are closed for good; of two that become one, the first holds.

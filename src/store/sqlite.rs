@@ -59,6 +59,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (10, "services", include_str!("migrations/sqlite/0010_services.sql")),
     (11, "casemapping", include_str!("migrations/sqlite/0011_casemapping.sql")),
     (12, "words", include_str!("migrations/sqlite/0012_words.sql")),
+    (14, "webpush", include_str!("migrations/sqlite/0014_webpush.sql")),
 ];
 
 /// Where the database is and how it is opened.
@@ -402,8 +403,12 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
             markers.execute(&mut *connection).await?;
             let presence = sqlx::query("DELETE FROM presence WHERE account = ?").bind(*id as i64);
             presence.execute(&mut *connection).await?;
-            let metadata = sqlx::query("DELETE FROM metadata WHERE owner = ?").bind(format!("${id}"));
+            // Its own, and what it says of others: `$7`, and `$7 ` up to what comes after a space.
+            let metadata = sqlx::query("DELETE FROM metadata WHERE owner = ? OR (owner > ? AND owner < ?)");
+            let metadata = metadata.bind(format!("${id}")).bind(format!("${id} ")).bind(format!("${id}!"));
             metadata.execute(&mut *connection).await?;
+            let subscriptions = sqlx::query("DELETE FROM subscription WHERE account = ?").bind(*id as i64);
+            subscriptions.execute(&mut *connection).await?;
             let credentials = sqlx::query("DELETE FROM credential WHERE account = ?").bind(*id as i64);
             credentials.execute(&mut *connection).await?;
             let codes = sqlx::query("DELETE FROM code WHERE account = ?").bind(*id as i64);
@@ -530,6 +535,28 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
                 .bind(&**value),
             None => sqlx::query("DELETE FROM metadata WHERE owner = ? AND key = ?").bind(&*row.owner).bind(&*row.key),
         },
+        Record::Subscription(row) => sqlx::query(
+            "INSERT OR REPLACE INTO subscription (account, endpoint, keys, vapid, device, app, caps, made, renewed, \
+             reached) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(row.account as i64)
+        .bind(&*row.endpoint)
+        .bind(row.keys.to_string())
+        .bind(row.vapid)
+        .bind(&*row.device)
+        .bind(&*row.app)
+        .bind(&*row.caps)
+        .bind(row.made as i64)
+        .bind(row.renewed as i64)
+        .bind(row.reached as i64),
+        Record::SubscriptionGone(account, endpoint) => {
+            let gone = sqlx::query("DELETE FROM subscription WHERE account = ? AND endpoint = ?");
+            gone.bind(*account as i64).bind(&**endpoint)
+        }
+        // A subscription may depend on the one that is there.
+        Record::Vapid(row) => {
+            sqlx::query("INSERT OR IGNORE INTO vapid (id, private) VALUES (?, ?)").bind(row.id).bind(&*row.private)
+        }
         Record::Access(row) => sqlx::query("INSERT OR REPLACE INTO access (channel, account, rank) VALUES (?, ?, ?)")
             .bind(&*row.channel)
             .bind(row.account as i64)

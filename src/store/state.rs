@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Database, Error, Executor, IntoArguments, Row};
 
 use crate::server::record::{
     AccessRow, AccountRow, BanRow, ChannelRow, CodeRow, ConversationRow, CredentialsRow, ListRow, MarkerRow,
-    MetadataRow, PresenceRow, PurgeRow, Purpose, SeenRow, Snapshot, SuspensionRow,
+    MetadataRow, PresenceRow, PurgeRow, Purpose, SeenRow, Snapshot, SubscriptionRow, SuspensionRow, VapidRow,
 };
 
 /// The columns of a row, by their place.
@@ -137,7 +137,20 @@ where
     .await?;
     let purges =
         all::<DB, _>(connection, "SELECT channel, reason, setter, set_at FROM purge ORDER BY channel", purge).await?;
+    let subscriptions = all::<DB, _>(
+        connection,
+        "SELECT account, endpoint, keys, vapid, device, app, caps, made, renewed, reached FROM subscription \
+         ORDER BY account, endpoint",
+        subscription,
+    )
+    .await?;
+    let vapid = all::<DB, _>(connection, "SELECT id, private FROM vapid ORDER BY id", |row| {
+        Ok(VapidRow { id: row.number(0)? as u32, private: row.text(1)?.into() })
+    })
+    .await?;
     Ok(Snapshot {
+        subscriptions,
+        vapid,
         access,
         suspensions,
         purges,
@@ -295,6 +308,22 @@ fn presence(row: &impl Columns) -> Result<PresenceRow, Error> {
         channels: row.text(8)?.into(),
         signon: row.number(9)?,
         left: row.number(10)?,
+    })
+}
+
+fn subscription(row: &impl Columns) -> Result<SubscriptionRow, Error> {
+    let keys = row.text(2)?.parse();
+    Ok(SubscriptionRow {
+        account: row.number(0)?,
+        endpoint: row.text(1)?.into(),
+        keys: keys.map_err(|_| Error::Decode("keys of web push that are none".into()))?,
+        vapid: row.number(3)? as u32,
+        device: row.text(4)?.into(),
+        app: row.text(5)?.into(),
+        caps: row.text(6)?.into(),
+        made: row.number(7)?,
+        renewed: row.number(8)?,
+        reached: row.number(9)?,
     })
 }
 

@@ -23,7 +23,8 @@ use crate::server::history::{render, select};
 use crate::server::record::{
     AccessRow, AccountRow, AppPassword, BanRow, Border, ChannelRow, CodeRow, ConversationRow, Credentials,
     CredentialsRow, HistoryPage, HistoryQuery, Kind, ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow,
-    PurgeRow, Purpose, Range, Reader, Record, SearchQuery, SeenRow, Seq, Snapshot, SuspensionRow, Wanted,
+    PurgeRow, Purpose, Range, Reader, Record, SearchQuery, SeenRow, Seq, Snapshot, SubscriptionRow, SuspensionRow,
+    VapidRow, Wanted,
 };
 use crate::server::search::{self, words};
 use crate::store::bed::Bed;
@@ -269,6 +270,28 @@ fn presence(account: u64, channels: &str) -> PresenceRow {
     }
 }
 
+fn subscription(account: u64, endpoint: &str, vapid: u32) -> SubscriptionRow {
+    // Those of RFC 8291, appendix A.
+    let keys = "p256dh=BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4;\
+                auth=BTBZMqHH6r4Tts7J_aSIgg";
+    SubscriptionRow {
+        account,
+        endpoint: endpoint.into(),
+        keys: keys.parse().unwrap(),
+        vapid,
+        device: "téléphone".into(),
+        app: "".into(),
+        caps: "message-tags server-time".into(),
+        made: 1,
+        renewed: u64::from(u32::MAX) + 1,
+        reached: 0,
+    }
+}
+
+fn vapid(id: u32, private: &str) -> VapidRow {
+    VapidRow { id, private: private.into() }
+}
+
 fn metadata(owner: &str, key: &str, value: Option<&str>) -> MetadataRow {
     MetadataRow { owner: owner.into(), key: key.into(), value: value.map(Into::into) }
 }
@@ -372,6 +395,20 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             Record::Suspension(Box::new(suspension(5, None))),
             Record::SuspensionGone(3),
             Record::AccountGone(5),
+            Record::Subscription(Box::new(subscription(1, "https://push.example.org/b", 1))),
+            Record::Subscription(Box::new(subscription(1, "https://push.example.org/b", 2))),
+            Record::Subscription(Box::new(subscription(1, "https://push.example.org/a", 1))),
+            Record::Subscription(Box::new(subscription(1, "https://push.example.org/gone", 1))),
+            Record::Subscription(Box::new(subscription(3, "https://push.example.org/b", 1))),
+            Record::Subscription(Box::new(subscription(5, "https://push.example.org/b", 1))),
+            Record::SubscriptionGone(1, "https://push.example.org/gone".into()),
+            Record::Vapid(Box::new(vapid(1, "first"))),
+            Record::Vapid(Box::new(vapid(1, "never another"))),
+            Record::Vapid(Box::new(vapid(7, "later"))),
+            key("$5 #full", "roost/notify", Some("all")),
+            key("$5 *", "roost/notify", Some("all")),
+            key("$51 *", "roost/notify", Some("all")),
+            Record::AccountGone(5),
             Record::Purge(Box::new(purge("#bad", 1))),
             Record::Purge(Box::new(purge("#bad", 2))),
             Record::Purge(Box::new(purge("#good", 2))),
@@ -404,9 +441,20 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             ],
             markers: vec![MarkerRow { account: 1, conversation: "#full".into(), time: 6 }],
             bans: vec![ban("z!*@*", 1, None), ban("192.0.2.0/24", 3, Some(u64::from(u32::MAX)))],
-            metadata: [("#full", "avatar", "ä"), ("$1", "status", ""), ("$3", "status", "gone")]
-                .map(|(owner, key, value)| metadata(owner, key, Some(value)))
-                .into(),
+            metadata: [
+                ("#full", "avatar", "ä"),
+                ("$1", "status", ""),
+                ("$3", "status", "gone"),
+                ("$51 *", "roost/notify", "all"),
+            ]
+            .map(|(owner, key, value)| metadata(owner, key, Some(value)))
+            .into(),
+            subscriptions: vec![
+                subscription(1, "https://push.example.org/a", 1),
+                subscription(1, "https://push.example.org/b", 2),
+                subscription(3, "https://push.example.org/b", 1),
+            ],
+            vapid: vec![vapid(1, "first"), vapid(7, "later")],
             presences: vec![presence(1, "#full:qo #b:")],
             access: vec![access("#full", 1, Rank::Admin), access("#full", 7, Rank::Op)],
             suspensions: vec![suspension(1, Some(5))],

@@ -9,7 +9,7 @@ use roost::server::history;
 use roost::server::record::{
     AccessRow, AccountId, AccountRow, BanRow, ChannelRow, CodeRow, ConversationId, ConversationRow, CredentialsRow,
     HistoryQuery, ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow, PurgeRow, Purpose, Record, SeenRow, Seq,
-    Snapshot, SuspensionRow,
+    Snapshot, SubscriptionRow, SuspensionRow, VapidRow,
 };
 
 use crate::view::fold;
@@ -35,6 +35,8 @@ pub struct Rows {
     access: BTreeMap<(Box<str>, AccountId), AccessRow>,
     suspensions: BTreeMap<AccountId, SuspensionRow>,
     purges: BTreeMap<Box<str>, PurgeRow>,
+    subscriptions: BTreeMap<(AccountId, Box<str>), SubscriptionRow>,
+    vapid: BTreeMap<u32, VapidRow>,
 }
 
 /// A question that waits until what was appended before it is committed.
@@ -294,6 +296,8 @@ impl Store {
             access: self.disk.access.values().cloned().collect(),
             suspensions: self.disk.suspensions.values().cloned().collect(),
             purges: self.disk.purges.values().cloned().collect(),
+            subscriptions: self.disk.subscriptions.values().cloned().collect(),
+            vapid: self.disk.vapid.values().cloned().collect(),
             channels: self.disk.channels.values().cloned().collect(),
             lists: self.disk.lists.values().cloned().collect(),
             conversations: conversations
@@ -344,7 +348,8 @@ impl Rows {
                 self.credentials.remove(&id);
                 self.seen.retain(|(account, _), _| *account != id);
                 self.markers.retain(|(account, _), _| *account != id);
-                self.metadata.retain(|(owner, _), _| **owner != *format!("${id}"));
+                self.metadata.retain(|(owner, _), _| owner.split(' ').next() != Some(&format!("${id}")));
+                self.subscriptions.retain(|(account, _), _| *account != id);
                 self.presences.remove(&id);
                 self.codes.retain(|(account, _), _| *account != id);
                 self.access.retain(|(_, account), _| *account != id);
@@ -424,6 +429,15 @@ impl Rows {
             }
             Record::PurgeGone(channel) => {
                 self.purges.remove(&channel);
+            }
+            Record::Subscription(row) => {
+                self.subscriptions.insert((row.account, row.endpoint.clone()), *row);
+            }
+            Record::SubscriptionGone(account, endpoint) => {
+                self.subscriptions.remove(&(account, endpoint));
+            }
+            Record::Vapid(row) => {
+                self.vapid.entry(row.id).or_insert(*row);
             }
             Record::Erased { account, after, before } => {
                 self.messages

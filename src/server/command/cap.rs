@@ -6,7 +6,7 @@ use ircv3::numeric::Numeric;
 use ircv3::{Cap, CapSet, Message};
 
 use crate::server::action::NetAction;
-use crate::server::command::{authenticate, need_more_params, printable};
+use crate::server::command::{authenticate, info, need_more_params, printable};
 use crate::server::event::Peer;
 use crate::server::settings::Settings;
 use crate::server::{Ctx, Server};
@@ -26,6 +26,10 @@ pub fn offered(settings: &Settings, peer: &Peer) -> CapSet {
     }
     if !settings.history || settings.edit_window == 0 {
         caps.remove(Cap::MessageEdit);
+    }
+    // By an overlay network, a push service would learn who is behind it.
+    if settings.webpush.is_none() || peer.host.is_some() {
+        caps.remove(Cap::Webpush);
     }
     if sts(settings, peer).is_none() {
         caps.remove(Cap::Sts);
@@ -115,10 +119,12 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
             let space = room(&name, &client, CapSubCommand::ACK);
             match session.negotiation.request(list, offered(&settings, &session.peer), space) {
                 Answer::Ack(lists) => {
+                    let had = session.caps;
                     for list in &lists {
                         ctx.reply.line("CAP", &[&client, "ACK"], Some(list));
                     }
                     set_caps(server, ctx);
+                    info::caps_changed(server, ctx, had);
                 }
                 Answer::Nak(lists) => {
                     for list in &lists {

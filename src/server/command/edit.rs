@@ -97,6 +97,7 @@ pub fn apply(
     let mut frame = server.frame_from(user, line);
     frame.forms[0].needs = NEEDED;
     frame.client_tags = Some(tags(&msgid, text));
+    server.push_edited(amendment.seq, text);
     server.keep(seq, Record::Edited(amendment.seq, Box::new(MessageRow { text: text.into(), ..row.clone() })));
     amend::tell(server, ctx, seq, place, frame, (Kind::Edit, &msgid, ""));
 }

@@ -130,7 +130,27 @@ pub fn version(server: &mut Server, ctx: &mut Ctx, line: &Message) {
 /// 005 with every token.
 pub fn isupport(server: &mut Server, ctx: &mut Ctx) {
     let tokens = server.isupport();
-    put_isupport(server, ctx, &tokens);
+    match vapid(server, ctx.reply.caps) {
+        Some(token) => put_isupport(server, ctx, &[&**tokens, &[token]].concat()),
+        None => put_isupport(server, ctx, &tokens),
+    }
+}
+
+/// The token that is for those with web push alone.
+fn vapid(server: &Server, caps: CapSet) -> Option<String> {
+    let key = server.pushes.current().filter(|_| caps.has(Cap::Webpush))?;
+    Some(format!("VAPID={}", key.public()))
+}
+
+/// A connection negotiated something: 005 with the tokens that it did not get before, if it has had the others.
+pub fn caps_changed(server: &mut Server, ctx: &mut Ctx, had: CapSet) {
+    let caps = server.session(ctx.conn).map_or(CapSet::EMPTY, |session| session.caps);
+    if ctx.user.is_some()
+        && !had.has(Cap::Webpush)
+        && let Some(token) = vapid(server, caps)
+    {
+        put_isupport(server, ctx, &[token]);
+    }
 }
 
 /// `ISUPPORT` (<https://ircv3.net/specs/extensions/extended-isupport>): before registration, too, for whoever

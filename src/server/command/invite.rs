@@ -74,6 +74,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, nick: &str, name: &str) {
     let mut frame = server.frame_from(user, line);
     if !silenced {
         server.frame_to_user(target, &frame, None);
+        server.push_invite(user, target, channel, &frame);
     }
     frame.forms[0].needs = CapSet::of(&[Cap::InviteNotify]);
     let there = &server.network.channels[channel];

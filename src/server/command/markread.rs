@@ -92,6 +92,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, target: &str, time: u
             server.keep(seq, Record::Marker(MarkerRow { account, conversation: key.into(), time }));
             ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
             tell_others(server, ctx, target, time);
+            server.push_read(ctx.conn, account, key, target, time, ctx.reply.after);
         }
         None => {
             let Some(session) = server.session_mut(ctx.conn) else { return };

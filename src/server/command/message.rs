@@ -15,6 +15,7 @@ use crate::server::command::{accept, batch, join, playback, printable, services}
 use crate::server::frame::{Form, Frame, Tagged};
 use crate::server::network::{ChannelId, UserId};
 use crate::server::policy::{self, AddressRefused};
+use crate::server::push::Spoken;
 use crate::server::record::{Kind, MessageRow, Seq};
 use crate::server::session::Session;
 use crate::server::{Ctx, Server};
@@ -65,6 +66,7 @@ fn run(server: &mut Server, ctx: &mut Ctx, line: &Message, kind: Kind) {
     }
     let user = ctx.me();
     server.network.users[user].spoke = server.now().mono_ms;
+    server.note_act(user);
     for (at, target) in targets.split(',').enumerate() {
         if at == limits::MESSAGE_TARGETS {
             if kind != Kind::Notice {
@@ -329,6 +331,7 @@ fn to_channel(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, cha
         None => {
             server.frame_to_hearers(channel, frame.clone(), Some(ctx.conn));
             echo_elsewhere(server, ctx, channel, &frame);
+            push(server, user, said, &target, seq, &frame, |server, spoken| server.push_channel(spoken, channel, None));
         }
         Some(rank) => {
             let network = &server.network;
@@ -337,11 +340,33 @@ fn to_channel(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, cha
             let members: Vec<UserId> = members.filter(|(id, ranks)| hears(**id, **ranks)).map(|(id, _)| *id).collect();
             server.frame_to_users(&members, frame.clone(), None);
             server.frame_to_user(user, &frame, Some(ctx.conn));
+            push(server, user, said, &target, seq, &frame, |server, spoken| {
+                server.push_channel(spoken, channel, Some(&members));
+            });
         }
     }
     if echo {
         ctx.reply.frame(&frame);
     }
+}
+
+/// Has the devices of those told who are not connected, where it is text.
+fn push(
+    server: &mut Server,
+    user: UserId,
+    said: &Said<'_>,
+    target: &str,
+    seq: Seq,
+    frame: &Frame,
+    tell: impl FnOnce(&mut Server, &Spoken<'_>),
+) {
+    if said.kind == Kind::Tagmsg || server.settings.webpush.is_none() {
+        return;
+    }
+    let source = server.network.users[user].source.clone();
+    let text = fitting(said, &source, target);
+    let command = name_of(said.kind);
+    tell(server, &Spoken { by: Some(user), command, source: &source, target, text, seq, frame });
 }
 
 /// The sender's other connections are in the audience when it is a member that hears; when not, they are told here.
@@ -383,6 +408,8 @@ fn to_user(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, target
     } else {
         if !silenced {
             server.frame_to_user(target, &frame, None);
+            let key = own.key(&other);
+            push(server, user, said, &nick, seq, &frame, |server, spoken| server.push_private(spoken, target, &key));
         }
         // The sender's other devices show what was said, if they can tell that it is their own.
         for conn in server.network.users[user].sessions.clone() {

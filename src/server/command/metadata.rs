@@ -13,8 +13,10 @@ use crate::server::change::Change;
 use crate::server::command::{need_more_params, negotiated, printable};
 use crate::server::event::ConnId;
 use crate::server::network::{ChannelId, UserId};
+use crate::server::notify;
 use crate::server::policy;
-use crate::server::record::{MetadataRow, Record, Seq};
+use crate::server::record::{AccountId, MetadataRow, Record, Seq};
+use crate::server::user::Metadata;
 use crate::server::{Ctx, Server};
 
 /// The tokens of the capability.
@@ -144,6 +146,22 @@ fn pairs(server: &Server, ctx: &Ctx, target: Target) -> Vec<(Box<str>, Box<str>)
     map.map_or_else(Vec::new, |map| map.iter().map(|(key, value)| (key.clone(), value.clone())).collect())
 }
 
+/// As [`pairs`], with what the client's account says of the target for itself alone.
+fn shown_pairs(server: &Server, ctx: &Ctx, target: Target) -> Vec<(Box<str>, Box<str>)> {
+    let mut all = pairs(server, ctx, target);
+    let Some(user) = ctx.user else { return all };
+    let Some(account) = server.network.users[user].account else { return all };
+    let about: Box<str> = match target {
+        Target::Newcomer => return all,
+        Target::User(other) if other == user => notify::EVERYTHING.into(),
+        Target::User(other) => server.network.identity(other).text().into(),
+        Target::Channel(id) => server.network.channels[id].folded.as_str().into(),
+    };
+    let own = server.network.private_metadata(account, &about).into_iter().flatten();
+    all.extend(own.map(|(key, value)| (key.clone(), value.clone())));
+    all
+}
+
 fn batch(server: &mut Server, ctx: &mut Ctx, target: &str) {
     if let Some(session) = server.session_mut(ctx.conn)
         && session.caps.has(Cap::Batch)
@@ -154,7 +172,12 @@ fn batch(server: &mut Server, ctx: &mut Ctx, target: &str) {
 }
 
 fn key_value(ctx: &mut Ctx, target: &str, key: &str, value: &str) {
-    ctx.reply.numeric(Numeric::RPL_KEYVALUE, &[target, key, "*"], Some(value));
+    ctx.reply.numeric(Numeric::RPL_KEYVALUE, &[target, key, visibility(key)], Some(value));
+}
+
+/// Who sees a key: everyone, or only the account that set it.
+fn visibility(key: &str) -> &'static str {
+    if notify::is_private(key) { "private" } else { "*" }
 }
 
 fn key_not_set(ctx: &mut Ctx, target: &str, key: &str) {
@@ -162,8 +185,12 @@ fn key_not_set(ctx: &mut Ctx, target: &str, key: &str) {
 }
 
 fn get(server: &mut Server, ctx: &mut Ctx, name: &str, keys: &[&str]) {
+    if keys.iter().all(|key| notify::is_private(key)) {
+        get_private(server, ctx, name, keys);
+        return;
+    }
     let Some((target, name)) = readable(server, ctx, name) else { return };
-    let pairs = pairs(server, ctx, target);
+    let pairs = shown_pairs(server, ctx, target);
     batch(server, ctx, &name);
     for key in keys {
         match pairs.iter().find(|(other, _)| **other == **key) {
@@ -178,7 +205,7 @@ fn get(server: &mut Server, ctx: &mut Ctx, name: &str, keys: &[&str]) {
 
 fn list(server: &mut Server, ctx: &mut Ctx, name: &str) {
     let Some((target, name)) = readable(server, ctx, name) else { return };
-    let pairs = pairs(server, ctx, target);
+    let pairs = shown_pairs(server, ctx, target);
     batch(server, ctx, &name);
     for (key, value) in &pairs {
         key_value(ctx, &name, key, value);
@@ -225,6 +252,10 @@ fn set_early(server: &mut Server, ctx: &mut Ctx, key: &str, value: Option<&str>)
     if !check(ctx, key, value) {
         return;
     }
+    if notify::is_private(key) {
+        fail(ctx, "KEY_NO_PERMISSION", &["*", key], "Log in to an account and register the connection first");
+        return;
+    }
     let registration = server.session_mut(ctx.conn).and_then(|session| session.registration.as_mut());
     let Some(registration) = registration else { return };
     registration.metadata.retain(|(other, _)| **other != *key);
@@ -240,6 +271,10 @@ fn set_early(server: &mut Server, ctx: &mut Ctx, key: &str, value: Option<&str>)
 
 /// Sets or removes a key, where the sender may, and tells those who want to know.
 pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, key: &str, value: Option<&str>) {
+    if notify::is_private(key) {
+        apply_private(server, ctx, seq, name, key, value);
+        return;
+    }
     let Some((target, name)) = resolve(server, ctx, name) else { return };
     if !may_set(server, ctx, target) {
         no_permission(ctx, &name, key);
@@ -272,6 +307,132 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, key: &str
     wait(server, ctx, target);
     if was.map(|was| &**was) != value {
         tell(server, ctx, target, &name, key, value);
+    }
+}
+
+// What an account says of others for itself alone.
+
+/// What a name is called in it, and how it is written; `None` where it can be nobody's.
+fn private_target(server: &Server, ctx: &Ctx, name: &str) -> Option<(Box<str>, Box<str>)> {
+    let network = &server.network;
+    let me = ctx.me();
+    if name == "*" || network.casemapping.same(name, &network.users[me].nick) {
+        return Some((notify::EVERYTHING.into(), Box::from(&*network.users[me].nick)));
+    }
+    let channel = ircv3::name::is_channel(name, limits::CHANNEL_LEN);
+    let possible = channel || ircv3::name::is_nick(name, limits::NICK_LEN, network.casemapping);
+    let written = match channel {
+        true => policy::channel_seen(network, me, name).map(|id| &*network.channels[id].name),
+        false => network.user_by_nick(name).map(|id| &*network.users[id].nick),
+    };
+    possible.then(|| (network.about(name), written.unwrap_or(name).into()))
+}
+
+fn get_private(server: &mut Server, ctx: &mut Ctx, name: &str, keys: &[&str]) {
+    let target = ctx.user.and_then(|_| private_target(server, ctx, name));
+    let Some((about, name)) = target else {
+        fail(ctx, "INVALID_TARGET", &[name], "There is no such user or channel");
+        return;
+    };
+    let account = server.network.users[ctx.me()].account;
+    let own = account.and_then(|account| server.network.private_metadata(account, &about)).cloned();
+    batch(server, ctx, &name);
+    for key in keys {
+        match own.as_ref().and_then(|own| own.get(*key)) {
+            Some(value) => key_value(ctx, &name, key, value),
+            None => key_not_set(ctx, &name, key),
+        }
+    }
+    ctx.reply.close_batch();
+    ctx.reply.after = ctx.reply.after.max(server.network.metadata_changed);
+}
+
+fn apply_private(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, key: &str, value: Option<&str>) {
+    let Some((about, name)) = private_target(server, ctx, name) else {
+        fail(ctx, "INVALID_TARGET", &[name], "That is neither a channel nor a nick");
+        return;
+    };
+    let user = ctx.me();
+    let Some(account) = server.network.users[user].account else {
+        fail(ctx, "KEY_NO_PERMISSION", &[&name, key], "Log in to an account first: the key is kept with it");
+        return;
+    };
+    if !check(ctx, key, value) {
+        return;
+    }
+    if let Some(Err(text)) = value.map(|value| notify::check(key, value)) {
+        if is_newer(ctx) {
+            fail(ctx, "INVALID_VALUE", &[key], &text);
+        } else {
+            fail(ctx, "VALUE_INVALID", &[], &text);
+        }
+        return;
+    }
+    let was = server.network.private_metadata(account, &about).and_then(|map| map.get(key)).cloned();
+    if was.is_none() && value.is_none() && !is_newer(ctx) {
+        fail(ctx, "KEY_NOT_SET", &[&name, key], "That key is not set");
+        return;
+    }
+    if !put_private(server, seq, account, &about, key, value) {
+        let text = format!("You say something of {} channels and people already", limits::PRIVATE_TARGETS);
+        fail(ctx, "LIMIT_REACHED", &[&name], &text);
+        return;
+    }
+    match value {
+        Some(value) => key_value(ctx, &name, key, value),
+        None if is_newer(ctx) => key_not_set(ctx, &name, key),
+        None => ctx.reply.numeric(Numeric::RPL_KEYVALUE, &[&name, key, visibility(key)], None),
+    }
+    ctx.reply.after = ctx.reply.after.max(server.network.metadata_changed);
+    if was.as_deref() != value {
+        tell_own(server, ctx, user, &name, key, value);
+    }
+}
+
+/// The user's other connections hear of it, and nobody else.
+pub fn tell_own(server: &mut Server, ctx: &Ctx, user: UserId, name: &str, key: &str, value: Option<&str>) {
+    let there = &server.network.users[user];
+    let (source, sessions) = (there.source.clone(), there.sessions.clone());
+    for conn in sessions {
+        if conn != ctx.conn && server.session(conn).is_some_and(|session| session.is_subscribed(key)) {
+            let mut told = server.ctx(conn, None);
+            notify(&mut told, &source, name, key, value);
+            told.reply.after = server.network.metadata_changed;
+            server.finish(told);
+        }
+    }
+}
+
+/// Sets or removes a key of what an account says of others, and keeps it; `false` where it says something of as many
+/// as it may.
+pub fn put_private(
+    server: &mut Server,
+    seq: Seq,
+    account: AccountId,
+    about: &str,
+    key: &str,
+    value: Option<&str>,
+) -> bool {
+    let is_new = server.network.private_metadata(account, about).is_none();
+    let full = server.network.all_private_metadata(account).nth(limits::PRIVATE_TARGETS - 1).is_some();
+    if value.is_some() && is_new && full {
+        return false;
+    }
+    server.network.put_private_metadata(account, about, key, value);
+    let owner = format!("${account} {about}").into();
+    let row = MetadataRow { owner, key: key.into(), value: value.map(Into::into) };
+    server.keep(seq, Record::Metadata(Box::new(row)));
+    server.network.metadata_changed = server.wait_for(seq);
+    true
+}
+
+/// Keeps what an account says of a channel under its new name.
+pub fn move_private(server: &mut Server, seq: Seq, account: AccountId, old: &str, new: &str, said: Metadata) {
+    for (key, value) in said {
+        for (about, value) in [(old, None), (new, Some(value))] {
+            let owner = format!("${account} {about}").into();
+            server.keep(seq, Record::Metadata(Box::new(MetadataRow { owner, key: key.clone(), value })));
+        }
     }
 }
 
@@ -390,7 +551,7 @@ fn notify(ctx: &mut Ctx, source: &str, target: &str, key: &str, value: Option<&s
     match (is_newer(ctx), value) {
         (true, Some(value)) => key_value(ctx, target, key, value),
         (true, None) => key_not_set(ctx, target, key),
-        (false, value) => ctx.reply.line_from(source, "METADATA", &[target, key, "*"], value),
+        (false, value) => ctx.reply.line_from(source, "METADATA", &[target, key, visibility(key)], value),
     }
 }
 
@@ -500,6 +661,47 @@ fn everything(server: &mut Server, ctx: &mut Ctx, keys: Option<&[&str]>) {
             values(server, ctx, Target::User(user), &nick, keys);
         }
     }
+    others(server, ctx, keys);
+}
+
+/// What the client's account says for itself alone of those that it is not told of otherwise.
+fn others(server: &mut Server, ctx: &mut Ctx, keys: Option<&[&str]>) {
+    let Some(account) = ctx.user.and_then(|user| server.network.users[user].account) else { return };
+    let Some(subscribed) = server.session(ctx.conn).map(|session| session.particulars().subscriptions.clone()) else {
+        return;
+    };
+    let is_wanted = |key: &str| match keys {
+        Some(keys) => keys.contains(&key),
+        None => subscribed.iter().flatten().any(|other| **other == *key),
+    };
+    let network = &server.network;
+    let name = |about: &str| -> Option<Box<str>> {
+        if about.starts_with('#') {
+            let is_told =
+                network.channel_by_name(about).is_some_and(|id| network.users[ctx.me()].channels.contains(&id));
+            return (!is_told).then(|| about.into());
+        }
+        match about.strip_prefix('$') {
+            Some(number) => Some(Box::from(&*network.account(number.parse().ok()?)?.name)),
+            None => about.strip_prefix('~').map(Box::from),
+        }
+    };
+    let mut told = Vec::new();
+    for (about, map) in network.all_private_metadata(account) {
+        let pairs: Vec<_> = map.iter().filter(|(key, _)| is_wanted(key)).collect();
+        if let Some(name) = name(about).filter(|_| !pairs.is_empty()) {
+            told.push((name, pairs.into_iter().map(|(key, value)| (key.clone(), value.clone())).collect::<Vec<_>>()));
+        }
+    }
+    let source = server.settings.server_name.clone();
+    for (name, pairs) in told {
+        batch(server, ctx, &name);
+        for (key, value) in pairs {
+            notify(ctx, &source, &name, &key, Some(&value));
+        }
+        ctx.reply.close_batch();
+    }
+    ctx.reply.after = ctx.reply.after.max(server.network.metadata_changed);
 }
 
 /// A batch of what is set of the subscribed keys (or of these) of a target; with a channel, of its members too.
@@ -532,7 +734,7 @@ fn put_values(server: &Server, ctx: &mut Ctx, target: Target, name: &str, keys: 
         Target::User(user) => server.network.users[user].source.clone(),
         _ => server.settings.server_name.clone(),
     };
-    for (key, value) in pairs(server, ctx, target) {
+    for (key, value) in shown_pairs(server, ctx, target) {
         if keys.contains(&key) {
             notify(ctx, &source, name, &key, Some(&value));
         }

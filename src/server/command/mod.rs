@@ -48,6 +48,7 @@ pub mod verify;
 pub mod vhost;
 pub mod wallops;
 pub mod webirc;
+pub mod webpush;
 pub mod who;
 pub mod whois;
 
@@ -186,6 +187,7 @@ commands! {
     "VERSION" 0 Registered info::version, "[server]", "The server's version.";
     "WALLOPS" 0 Operator(Wallops) wallops::run, "text", "Tells everyone with user mode w (operators).";
     "WEBIRC" 4 Always webirc::run, "password gateway hostname address [options]", "A gateway says whom it speaks for.";
+    "WEBPUSH" 0 Registered webpush::run, "REGISTER endpoint keys | UNREGISTER endpoint", "Has a device told of messages while it is not connected.";
     "WHO" 0 Registered who::run, "mask [%fields,token]", "Lists users.";
     "WHOIS" 0 Registered whois::run, "[server] nick", "Tells about a user.";
     "WHOWAS" 0 Registered whois::whowas, "nick [count]", "Tells about someone who left.";

@@ -14,6 +14,7 @@ use crate::server::change::Change;
 use crate::server::command::{find_channel, message, need_more_params, printable};
 use crate::server::frame::Frame;
 use crate::server::policy;
+use crate::server::push::Spoken;
 use crate::server::record::{Kind, MessageRow, Seq};
 use crate::server::{Ctx, Server};
 
@@ -148,7 +149,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, relayed: &Relayed<'_>
             conversation: 0,
             time: 0,
             kind: Kind::Privmsg,
-            source,
+            source: source.clone(),
             account: None,
             bot: false,
             target: (*name).into(),
@@ -160,6 +161,10 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, relayed: &Relayed<'_>
     }
     let frame = Arc::new(frame);
     server.frame_to_hearers(channel, frame.clone(), Some(ctx.conn));
+    // A bridge speaks for others, who may mention the one that runs it.
+    let by = (!is_relay).then_some(user);
+    let spoken = Spoken { by, command: "PRIVMSG", source: &source, target: &name, text, seq, frame: &frame };
+    server.push_channel(&spoken, channel, None);
     // A player sees its character speak; a bridge has said it elsewhere, unless it wants an echo.
     if !is_relay || ctx.reply.caps.has(Cap::EchoMessage) {
         ctx.reply.frame(&frame);

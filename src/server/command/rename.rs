@@ -11,7 +11,7 @@ use ircv3::{Cap, CapSet, Message, name};
 
 use crate::limits;
 use crate::server::change::Change;
-use crate::server::command::{find_channel, join, markread, printable};
+use crate::server::command::{find_channel, join, markread, metadata, printable};
 use crate::server::frame::Frame;
 use crate::server::network::{ChannelId, UserId};
 use crate::server::policy;
@@ -109,10 +109,13 @@ fn move_rows(server: &mut Server, seq: Seq, id: ChannelId, new: &str) {
         for row in access {
             server.keep(seq, Record::Access(Box::new(row)));
         }
-        super::metadata::keep_channel(server, seq, id);
+        metadata::keep_channel(server, seq, id);
     }
     for (conversation, key) in server.network.rename_conversation(old.as_str(), &folded) {
         server.keep(seq, Record::Conversation(ConversationRow { id: conversation, key }));
+    }
+    for (account, said) in server.network.rename_private_metadata(old.as_str(), &folded) {
+        metadata::move_private(server, seq, account, old.as_str(), &folded, said);
     }
     for (account, time) in server.network.rename_markers(old.as_str(), &folded) {
         server.keep(seq, Record::Marker(MarkerRow { account, conversation: folded.clone(), time }));

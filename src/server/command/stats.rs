@@ -53,6 +53,7 @@ const LETTERS: &[Letter] = &[
     Letter { letter: 'p', for_everyone: true, help: "the operators that are on", answer: Told::By(opers_on) },
     Letter { letter: 't', for_everyone: false, help: "connections, channels and accounts", answer: Told::By(counts) },
     Letter { letter: 'u', for_everyone: true, help: "how long the server has been up", answer: Told::By(uptime) },
+    Letter { letter: 'w', for_everyone: false, help: "what became of web push", answer: Told::By(pushes) },
     Letter { letter: 'x', for_everyone: false, help: "bans of real names", answer: Told::Bans(is_realname, realname) },
 ];
 
@@ -189,6 +190,20 @@ fn counts(server: &mut Server, ctx: &mut Ctx) {
     let (users, channels) = (network.users.len(), network.channels.len());
     debug(ctx, &format!("connections {connections}, of them not registered {unregistered}; users {users}"));
     debug(ctx, &format!("channels {channels}; bans {}", network.bans.iter().len()));
+}
+
+fn pushes(server: &mut Server, ctx: &mut Ctx) {
+    let devices = server.network.all_subscriptions().count();
+    let (waiting, queued, underway) = server.pushes.sizes();
+    let counts = server.pushes.counts;
+    debug(ctx, &format!("devices {devices}; pushes waiting {waiting}, queued {queued}, under way {underway}"));
+    debug(
+        ctx,
+        &format!(
+            "pushes delivered {}, cancelled {}, failed {}, dropped {}",
+            counts.delivered, counts.cancelled, counts.failed, counts.dropped
+        ),
+    );
 }
 
 /// `LINKS [[server] mask]`

@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | [`table`] | which workloads, what Roost must reach, medians, ratios, the page |
 //! | [`latency`] | how long a line takes while others ask for long answers |
+//! | [`push`] | how long a PING takes while a thousand web pushes a second go out |
 //! | [`growth`] | what becomes dearer as there is more of something |
 //! | [`svg`] | plots |
 //! | [`server`] | starts and ends the floor, InspIRCd and Roost, each on a free port of 127.0.0.1 |
@@ -24,6 +25,7 @@ mod floor;
 mod growth;
 mod latency;
 mod process;
+mod push;
 mod server;
 mod svg;
 mod table;
@@ -92,6 +94,12 @@ enum Task {
         #[arg(long)]
         write: bool,
     },
+    /// Times PING while a thousand web pushes a second are sealed and sent
+    Push {
+        /// Writes the page to tests/load/PUSH.md, too
+        #[arg(long)]
+        write: bool,
+    },
     /// Measures what becomes dearer with more members, users and rows of history, and plots it
     Growth {
         /// The most rows of history; ten million of them take minutes and 3 GB of disk, which is free again afterwards
@@ -143,7 +151,8 @@ fn main() -> Result<()> {
     let patience = Duration::from_secs(patience);
     // Every client is an open file, here and in the servers, which inherit the limit.
     rlimit::increase_nofile_limit(u64::MAX)?;
-    if !no_build && matches!(task, Task::Table { .. } | Task::Latency { .. } | Task::Growth { .. }) {
+    if !no_build && matches!(task, Task::Table { .. } | Task::Latency { .. } | Task::Growth { .. } | Task::Push { .. })
+    {
         server::build()?;
     }
     match task {
@@ -156,6 +165,12 @@ fn main() -> Result<()> {
             let (page, reached) = latency::measure(&latency::Choice { rounds, seconds, patience })?;
             show(&page, write.then_some("LATENCY.md"))?;
             ensure!(reached, "Roost is slower than it must be");
+            Ok(())
+        }
+        Task::Push { write } => {
+            let (page, reached) = push::measure()?;
+            show(&page, write.then_some("PUSH.md"))?;
+            ensure!(reached, "Roost pushes too little, or answers too slowly meanwhile");
             Ok(())
         }
         Task::Growth { rows, quick, write } => {

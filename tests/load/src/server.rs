@@ -217,7 +217,7 @@ fn roost_environment(
     websocket: SocketAddr,
     data: &Path,
     history: bool,
-) -> [(&'static str, String); 10] {
+) -> [(&'static str, String); 13] {
     [
         ("ROOST__DATA", data.join("data").display().to_string()),
         ("ROOST__LISTEN__PLAIN", plain.to_string()),
@@ -229,6 +229,10 @@ fn roost_environment(
         ("ROOST__HISTORY__ENABLED", history.to_string()),
         ("ROOST__HISTORY__ACK", "stored".to_owned()),
         ("ROOST__HISTORY__WHEN_STORE_FAILS", "refuse".to_owned()),
+        // A push service of this program, to which nothing waits to be pushed.
+        ("ROOST__WEBPUSH__ALLOW_PRIVATE_ENDPOINTS", "127.0.0.0/8".to_owned()),
+        ("ROOST__WEBPUSH__DELAY", "0".to_owned()),
+        ("ROOST__WEBPUSH__PRESENT_SECONDS", "0".to_owned()),
     ]
 }
 

@@ -101,5 +101,6 @@ pub fn apply_remove(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: Accou
         return;
     }
     keep(server, ctx, seq, account, |kept| kept.apps.retain(|app| !app.name.eq_ignore_ascii_case(name)));
+    server.drop_devices(seq, account, |row| row.app.eq_ignore_ascii_case(name));
     say(ctx, "NickServ", &format!("App password {name} no longer logs in"));
 }

@@ -52,7 +52,13 @@ pub fn apply_password(
     server.use_code(seq, account, Purpose::Password);
     if keep_account(server, ctx, seq, account, |row| row.password = secrets.hash.clone()) {
         keep(server, ctx, seq, account, |kept| kept.scram = secrets.scram.clone());
+        // Who knew the old one may have had a device of its own told of everything.
+        let devices = server.drop_devices(seq, account, |_| true);
         say(ctx, "NickServ", "Password changed");
+        if devices > 0 {
+            let text = "Your devices get no push any more, until their apps connect again";
+            say(ctx, "NickServ", text);
+        }
     }
 }
 

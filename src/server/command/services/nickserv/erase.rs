@@ -79,9 +79,11 @@ fn drop_account(server: &mut Server, ctx: &mut Ctx, row: &AccountRow, messages: 
 pub fn apply_account(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, messages: bool) {
     let Some(row) = server.network.account(account).cloned() else { return };
     chanserv::forget_account(server, seq, account);
+    server.drop_devices(seq, account, |_| true);
     server.log_out_all(account);
     if messages {
         server.keep(seq, Record::Erased { account: row.name.clone(), after: account, before: seq });
+        server.push_erased(&row.name);
     }
     server.network.remove_account(account);
     server.keep(seq, Record::AccountGone(account));
@@ -96,6 +98,7 @@ pub fn apply_messages(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: Acc
     let Some(name) = server.network.account(account).map(|row| row.name.clone()) else { return };
     // An account of the same name that was before it has said nothing that is its own.
     server.keep(seq, Record::Erased { account: name.clone(), after: account, before: seq });
+    server.push_erased(&name);
     ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
     server.log(false, format!("all that the account {name} said was deleted"));
     let text = "All that you said here while logged in is deleted; who has read it may still have it";

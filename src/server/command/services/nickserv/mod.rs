@@ -6,6 +6,7 @@ pub mod erase;
 pub mod ghost;
 pub mod identify;
 pub mod info;
+pub mod notify;
 pub mod register;
 pub mod reset;
 pub mod sessions;
@@ -41,6 +42,13 @@ pub const ROWS: &[Row] = rows! {
     "INFO", 0 Anyone info::run, "[account]",
         "tells about an account",
         "Without an account it is that of your nick";
+    "NOTIFY", 0 LoggedIn notify::run, "[LIST | LEVEL|QUIET|HIDE|KEYWORD <#channel|nick|*> ... | DEVICES | FORGET <number>|ALL | TEST]",
+        "what your devices are told of by push; * is everything",
+        "LEVEL <target> ALL|MENTIONS|NONE|DEFAULT: mentions are your nick, your account and your keywords",
+        "KEYWORD <target> ADD|DEL <word>",
+        "QUIET <target> 22:00-07:00[+02:00]|OFF|DEFAULT: nothing is pushed then; the times are UTC, or so far east of it",
+        "HIDE <target> ON|OFF|DEFAULT: whether what was said is left out of the push",
+        "DEVICES lists them, FORGET takes one away, TEST tells them that push works";
     "PASSWD", 2 LoggedIn credentials::passwd, "<new password> <new password>",
         "changes your password";
     "REGAIN" | "RECOVER" | "RELEASE", 1 LoggedIn ghost::regain, "<nick>",

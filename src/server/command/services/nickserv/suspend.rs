@@ -76,6 +76,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, l
     };
     server.network.put_suspension(row.clone());
     server.keep(seq, Record::Suspension(Box::new(row)));
+    server.drop_devices(seq, account, |_| true);
     ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
     let lasts = lasts.map_or("until SUSPEND DEL".to_owned(), |seconds| format!("for {}", spoken(seconds)));
     say(ctx, "NickServ", &format!("Account {name} is suspended {lasts}: {reason}"));

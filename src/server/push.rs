@@ -1,0 +1,1108 @@
+//! Web push: who is told of what, when, and what becomes of it. What is sealed and sent, and how, is
+//! [`crate::push`]'s.
+//!
+//! A push goes through two queues. In the first, of everything, it waits for its time (so that another device may read
+//! it first) and until the message is on disk; whatever makes it pointless meanwhile takes it out: a read marker, a
+//! redaction, somebody who is there, a channel that was left. Then each device of the account has it in a queue of its
+//! own, of which one push at a time is under way; a push service has only so many under way, too. So nobody waits for
+//! the device, or for the push service, of somebody else. All queues are bounded; what finds no room is counted.
+//!
+//! What waits is not kept: after a crash or a restart, what was said in the seconds before it is pushed no more, nor is
+//! what waited for a push service to answer again. It is in history, and unread.
+
+mod delivery;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ircv3::message::{MAX_BODY_BYTES, cut, write_line};
+use ircv3::time::time_text;
+use ircv3::{CapSet, Cidr, multiline};
+
+use self::delivery::{Line, Origin, Pending};
+use crate::limits;
+use crate::push::endpoint::Endpoint;
+use crate::push::vapid::VapidKey;
+use crate::server::Server;
+use crate::server::event::ConnId;
+use crate::server::frame::{Frame, OwnTags};
+use crate::server::network::{ChannelId, UserId};
+use crate::server::notify::{Level, Looked, Rules};
+use crate::server::policy;
+use crate::server::record::{AccountId, MsgId, Record, Seq, SubscriptionRow, VapidRow};
+
+/// How web push is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebPush {
+    /// Whom the operators of push services may write to, as a URL; empty: nobody.
+    pub contact: Arc<str>,
+    /// Milliseconds that a push waits for another device to read the message.
+    pub delay_ms: u64,
+    /// Milliseconds after somebody did something for which they are there.
+    pub present_ms: u64,
+    /// Seconds without REGISTER after which a device is forgotten.
+    pub expiry: u64,
+    /// Devices of one account.
+    pub devices: usize,
+    /// Networks that may be sent to although they are not public, and without TLS.
+    pub allowed: Arc<[Cidr]>,
+}
+
+impl Default for WebPush {
+    fn default() -> WebPush {
+        WebPush {
+            contact: "https://roost.local".into(),
+            delay_ms: 5_000,
+            present_ms: 60_000,
+            expiry: 30 * 86_400,
+            devices: 10,
+            allowed: Arc::new([]),
+        }
+    }
+}
+
+/// A device: whose, and its endpoint.
+type Device = (AccountId, Box<str>);
+
+/// A message that is pushed, without what depends on who gets it.
+#[derive(Clone, Debug)]
+struct Content {
+    source: Arc<str>,
+    command: &'static str,
+    params: Vec<Box<str>>,
+    text: Option<Box<str>>,
+    /// In milliseconds since 1970.
+    time: u64,
+    msgid: Option<MsgId>,
+    account: Option<Arc<str>>,
+    bot: bool,
+}
+
+impl Content {
+    /// The line for a device with these capabilities, without CR LF, and so short that `room` is enough for it.
+    fn line(&self, caps: CapSet, hidden: bool, room: usize) -> Box<str> {
+        let text = self.text.as_deref().map(|text| if hidden { HIDDEN } else { text });
+        let around = self.rendered(caps, text.map(|_| "")).len();
+        let untagged = self.body(text.map(|_| "")).len();
+        let room = room.saturating_sub(around).min(MAX_BODY_BYTES.saturating_sub(untagged));
+        self.rendered(caps, text.map(|text| cut(text, room)))
+    }
+
+    fn body(&self, text: Option<&str>) -> Vec<u8> {
+        let mut line = Vec::with_capacity(256);
+        let params: Vec<&str> = self.params.iter().map(|param| &**param).collect();
+        write_line(&mut line, &self.source, self.command, &params, text);
+        line
+    }
+
+    fn rendered(&self, caps: CapSet, text: Option<&str>) -> Box<str> {
+        let mut frame = Frame::plain(self.time, Bytes::from(self.body(text)));
+        frame.msgid = self.msgid;
+        frame.account = self.account.clone();
+        frame.bot = self.bot;
+        let mut line = Vec::with_capacity(512);
+        if let Some(variant) = frame.variant(caps) {
+            frame.render(variant, OwnTags::default(), &mut line);
+        }
+        String::from_utf8_lossy(&line).trim_end_matches("\r\n").into()
+    }
+}
+
+/// What stands in place of what was said where that is hidden.
+const HIDDEN: &str = "(hidden)";
+
+/// Whom a push is for, and what can make it pointless.
+#[derive(Clone, Debug)]
+struct Held {
+    account: AccountId,
+    /// The conversation that the read marker is of.
+    key: Arc<str>,
+    /// In a channel: its serial, of which the user must still be a member.
+    channel: Option<u64>,
+    /// Who on the network it was said to, told apart from a later one in its place.
+    user: Option<(UserId, u64)>,
+    /// The message's number.
+    seq: Seq,
+    /// The number of the last change when it was said: who did something later has seen it.
+    said: Seq,
+    /// It goes out once everything up to here is durable.
+    after: Seq,
+    content: Arc<Content>,
+    hidden: bool,
+    kind: Kind,
+}
+
+/// What a push is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Something to read.
+    Message,
+    /// Something was read, on another device than this one.
+    Read(Option<Box<str>>),
+    /// Push works: to this device alone.
+    Test(Box<str>),
+}
+
+/// Someone with devices.
+#[derive(Debug, Default)]
+struct Person {
+    /// When it last did something, on the monotonic clock, and the number of that; `None`: not since the start.
+    acted: Option<(u64, Seq)>,
+    waiting: usize,
+    talks: Vec<Talk>,
+}
+
+/// A conversation that was pushed and not read since.
+#[derive(Debug)]
+struct Talk {
+    key: Arc<str>,
+    /// `time` of the first message that was pushed since the last that was read, and of the last.
+    first: u64,
+    newest: u64,
+    /// The minute in which pushes are counted, on the monotonic clock.
+    since: u64,
+    count: u32,
+    /// What waits for the minute to be over.
+    last: Option<(u64, u64)>,
+}
+
+/// Counts, for STATS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Pushes that push services took.
+    pub delivered: u64,
+    /// Pushes that they did not take, at last.
+    pub failed: u64,
+    /// Pushes for which there was no room.
+    pub dropped: u64,
+    /// Pushes that were pointless before they went out.
+    pub cancelled: u64,
+}
+
+/// All pushes.
+#[derive(Debug, Default)]
+pub struct Pushes {
+    keys: Vec<Arc<VapidKey>>,
+    current: Option<Arc<VapidKey>>,
+    /// By when they are due (on the monotonic clock) and a number.
+    waiting: BTreeMap<(u64, u64), Held>,
+    number: u64,
+    people: BTreeMap<AccountId, Person>,
+    lines: BTreeMap<Device, Line>,
+    /// Devices that wait for a moment, on the monotonic clock.
+    later: BTreeSet<(u64, Device)>,
+    origins: BTreeMap<Box<str>, Origin>,
+    underway: BTreeMap<u64, (Device, Arc<Endpoint>, Pending)>,
+    /// What happened to pushes.
+    pub counts: Counts,
+    warned: u64,
+    warned_at: Option<u64>,
+    next_look: u64,
+}
+
+impl Pushes {
+    /// With these keys, of which `current` is given out.
+    pub fn new(rows: &[VapidRow], current: u32) -> Pushes {
+        let keys: Vec<Arc<VapidKey>> =
+            rows.iter().filter_map(|row| VapidKey::read(row.id, &row.private)).map(Arc::new).collect();
+        let current = keys.iter().find(|key| key.id == current).cloned();
+        Pushes { keys, current, ..Pushes::default() }
+    }
+
+    /// The key that is given out.
+    pub fn current(&self) -> Option<&Arc<VapidKey>> {
+        self.current.as_ref()
+    }
+
+    /// How many wait for their time, for their device, and for their push service.
+    pub fn sizes(&self) -> (usize, usize, usize) {
+        (self.waiting.len(), self.lines.values().map(|line| line.queue.len()).sum(), self.underway.len())
+    }
+
+    fn take(&mut self, place: (u64, u64)) -> Option<Held> {
+        let held = self.waiting.remove(&place)?;
+        if let Some(person) = self.people.get_mut(&held.account) {
+            person.waiting = person.waiting.saturating_sub(1);
+            for talk in person.talks.iter_mut().filter(|talk| talk.last == Some(place)) {
+                talk.last = None;
+            }
+        }
+        Some(held)
+    }
+
+    /// Takes out what became pointless.
+    fn cancel(&mut self, is_pointless: impl Fn(&Held) -> bool) {
+        let gone: Vec<(u64, u64)> =
+            self.waiting.iter().filter(|(_, held)| is_pointless(held)).map(|(place, _)| *place).collect();
+        self.counts.cancelled += gone.len() as u64;
+        for place in gone {
+            self.take(place);
+        }
+        for line in self.lines.values_mut() {
+            let before = line.queue.len();
+            line.queue.retain(|pending| !is_pointless(&pending.held));
+            self.counts.cancelled += (before - line.queue.len()) as u64;
+        }
+        for (_, _, pending) in self.underway.values_mut() {
+            pending.over |= is_pointless(&pending.held);
+        }
+    }
+
+    /// Puts a push where it waits for its time; `true` where it found room.
+    fn hold(&mut self, due: u64, held: Held) -> Option<(u64, u64)> {
+        let account = held.account;
+        let person = self.people.entry(account).or_default();
+        if person.waiting >= limits::PUSHES_WAITING_OF_ONE {
+            // What is new is worth more than what is old.
+            let oldest = self.waiting.iter().find(|(_, held)| held.account == account).map(|(place, _)| *place);
+            self.counts.dropped += 1;
+            oldest.and_then(|place| self.take(place));
+        }
+        if self.waiting.len() >= limits::PUSHES_WAITING {
+            self.counts.dropped += 1;
+            return None;
+        }
+        self.people.entry(account).or_default().waiting += 1;
+        self.number += 1;
+        let place = (due, self.number);
+        self.waiting.insert(place, held);
+        Some(place)
+    }
+
+    /// Forgets a device and what waits for it.
+    fn forget(&mut self, account: AccountId, endpoint: &str, is_last: bool) {
+        // Where it is in a queue of devices, it is found there to be no more.
+        self.lines.remove(&(account, Box::from(endpoint)));
+        if is_last {
+            self.people.remove(&account);
+            self.waiting.retain(|_, held| held.account != account);
+        }
+    }
+}
+
+/// Something that was said, as it is pushed.
+pub struct Spoken<'a> {
+    /// Who said it; `None`: nobody who is on the network.
+    pub by: Option<UserId>,
+    /// `PRIVMSG` or `NOTICE`.
+    pub command: &'static str,
+    /// `nick!user@host`.
+    pub source: &'a Arc<str>,
+    /// To whom, as it is written.
+    pub target: &'a str,
+    /// What; a text of several lines is as [`ircv3::multiline`] has it.
+    pub text: &'a str,
+    /// Its number.
+    pub seq: Seq,
+    /// How others are told.
+    pub frame: &'a Frame,
+}
+
+impl Spoken<'_> {
+    fn content(&self, text: &str) -> Content {
+        Content {
+            source: self.source.clone(),
+            command: self.command,
+            params: vec![self.target.into()],
+            text: Some(text.into()),
+            time: self.frame.time,
+            msgid: self.frame.msgid,
+            account: self.frame.account.clone(),
+            bot: self.frame.bot,
+        }
+    }
+}
+
+/// A text as one line.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for (joined, part) in multiline::lines(text) {
+        if !joined && !line.is_empty() && !part.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(part);
+    }
+    line
+}
+
+impl Server {
+    /// Something was said to somebody in private, and has arrived. `key` is that of their conversation.
+    pub fn push_private(&mut self, spoken: &Spoken<'_>, target: UserId, key: &str) {
+        let Some(account) = self.pushable(target) else { return };
+        if spoken.by.is_some_and(|by| self.is_own(by, target)) || policy::is_ctcp(spoken.text) {
+            return;
+        }
+        let about = spoken.by.map(|by| self.network.identity(by).text()).unwrap_or_default();
+        let rules = Rules::of(&self.network, account, &about);
+        if rules.level() == Level::None || rules.is_quiet(self.clock()) {
+            return;
+        }
+        let hidden = rules.hides();
+        let content = Arc::new(spoken.content(&one_line(spoken.text)));
+        self.push_to(account, target, None, key, spoken, content, hidden);
+    }
+
+    /// Something was said in a channel, and is heard by its members, or by these of them.
+    pub fn push_channel(&mut self, spoken: &Spoken<'_>, channel: ChannelId, heard_by: Option<&[UserId]>) {
+        let listeners = self.push_listeners(channel);
+        if listeners.is_empty() || policy::is_ctcp(spoken.text) {
+            return;
+        }
+        let there = &self.network.channels[channel];
+        let (key, serial): (Arc<str>, u64) = (there.folded.as_str().into(), there.serial);
+        let text = one_line(spoken.text);
+        let looked = Looked::at(&text);
+        let content = Arc::new(spoken.content(&text));
+        let by = spoken.by.map(|by| self.network.identity(by).text());
+        for listener in listeners.iter().copied() {
+            let Some(account) = self.pushable(listener) else { continue };
+            let heard = heard_by.is_none_or(|heard| heard.contains(&listener));
+            if !heard || self.network.users[listener].is_deaf() || spoken.by.is_some_and(|by| self.is_own(by, listener))
+            {
+                continue;
+            }
+            let network = &self.network;
+            let rules = Rules::of(network, account, &key);
+            let blocked = by.as_ref().is_some_and(|by| Rules::of(network, account, by).is_blocked());
+            let user = &network.users[listener];
+            let wanted = match rules.level() {
+                Level::None => false,
+                Level::All => true,
+                Level::Mentions => {
+                    looked.mentions(&user.nick)
+                        || user.account_name.as_deref().is_some_and(|name| looked.mentions(name))
+                        || rules.keywords().any(|word| looked.mentions(word))
+                }
+            };
+            if !wanted || blocked || rules.is_quiet(self.clock()) {
+                continue;
+            }
+            let hidden = rules.hides();
+            self.push_to(account, listener, Some(serial), &key, spoken, content.clone(), hidden);
+        }
+    }
+
+    /// Somebody was invited, and was told so.
+    pub fn push_invite(&mut self, by: UserId, target: UserId, channel: ChannelId, frame: &Frame) {
+        let Some(account) = self.pushable(target).filter(|_| !self.is_own(by, target)) else { return };
+        let there = &self.network.channels[channel];
+        let rules = Rules::of(&self.network, account, there.folded.as_str());
+        let of_source = Rules::of(&self.network, account, &self.network.identity(by).text());
+        let unwanted = rules.level() == Level::None || of_source.level() == Level::None;
+        if unwanted || rules.is_quiet(self.clock()) {
+            return;
+        }
+        let source = self.network.users[by].source.clone();
+        let content = Content {
+            source,
+            command: "INVITE",
+            params: vec![Box::from(&*self.network.users[target].nick), Box::from(&*there.name)],
+            text: None,
+            time: self.clock(),
+            msgid: frame.msgid,
+            account: frame.account.clone(),
+            bot: frame.bot,
+        };
+        let held = Held {
+            account,
+            key: there.folded.as_str().into(),
+            channel: None,
+            user: Some((target, self.network.users[target].serial)),
+            seq: 0,
+            said: self.last_seq,
+            after: frame.after,
+            content: Arc::new(content),
+            hidden: false,
+            kind: Kind::Message,
+        };
+        self.hold_push(target, held);
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn push_to(
+        &mut self,
+        account: AccountId,
+        user: UserId,
+        channel: Option<u64>,
+        key: &str,
+        spoken: &Spoken<'_>,
+        content: Arc<Content>,
+        hidden: bool,
+    ) {
+        let held = Held {
+            account,
+            key: key.into(),
+            channel,
+            user: Some((user, self.network.users[user].serial)),
+            seq: spoken.seq,
+            said: self.last_seq,
+            after: spoken.frame.after,
+            content,
+            hidden,
+            kind: Kind::Message,
+        };
+        self.hold_push(user, held);
+    }
+
+    fn hold_push(&mut self, user: UserId, held: Held) {
+        let Some(settings) = &self.settings.webpush else { return };
+        // With no connection there is no other device that could read it first.
+        let delay = if self.network.users[user].sessions.is_empty() { 0 } else { settings.delay_ms };
+        self.pushes.hold(self.now.mono_ms + delay, held);
+        self.release();
+    }
+
+    /// The account of a user that has devices.
+    fn pushable(&self, user: UserId) -> Option<AccountId> {
+        self.settings.webpush.as_ref()?;
+        let account = self.network.users[user].account?;
+        (!self.network.subscriptions(account).is_empty()).then_some(account)
+    }
+
+    /// Whether two users are one person.
+    fn is_own(&self, by: UserId, user: UserId) -> bool {
+        let account = self.network.users[by].account;
+        by == user || account.is_some() && account == self.network.users[user].account
+    }
+
+    /// The members of a channel whose accounts have devices.
+    fn push_listeners(&mut self, channel: ChannelId) -> Arc<[UserId]> {
+        if let Some(listeners) = &self.network.channels[channel].listeners {
+            return listeners.clone();
+        }
+        let members = self.network.channels[channel].members.keys().copied();
+        let listeners: Arc<[UserId]> = members.filter(|user| self.pushable(*user).is_some()).collect();
+        self.network.channels[channel].listeners = Some(listeners.clone());
+        listeners
+    }
+
+    /// The devices of an account, its channels or their members have changed: who listens is found anew.
+    pub fn listeners_changed(&mut self, account: AccountId) {
+        for (_, user) in self.network.users.iter().filter(|(_, user)| user.account == Some(account)) {
+            for channel in &user.channels {
+                self.network.channels[*channel].listeners = None;
+            }
+        }
+    }
+
+    /// An account's devices are told that push works, or this one.
+    pub fn push_test(&mut self, account: AccountId, endpoint: &str, after: Seq) {
+        let content = Content {
+            source: self.settings.server_name.clone(),
+            command: "NOTE",
+            params: vec!["WEBPUSH".into(), "REGISTERED".into()],
+            text: Some("Push notifications work".into()),
+            time: self.clock(),
+            msgid: None,
+            account: None,
+            bot: false,
+        };
+        let held = Held {
+            account,
+            key: "".into(),
+            channel: None,
+            user: None,
+            seq: 0,
+            said: self.last_seq,
+            after,
+            content: Arc::new(content),
+            hidden: false,
+            kind: Kind::Test(endpoint.into()),
+        };
+        self.pushes.hold(self.now.mono_ms, held);
+        self.release();
+    }
+
+    /// Somebody who is logged in did something: what was said to it is seen.
+    pub fn note_act(&mut self, user: UserId) {
+        let Some(account) = self.pushable(user) else { return };
+        self.pushes.people.entry(account).or_default().acted = Some((self.now.mono_ms, self.last_seq + 1));
+    }
+
+    /// A read marker of an account was moved by one of its connections: what it covers is pushed no more, and where it
+    /// was, the other devices are told to take it back. `target` is how the client calls the conversation.
+    pub fn push_read(&mut self, conn: ConnId, account: AccountId, key: &str, target: &str, time: u64, after: Seq) {
+        if self.settings.webpush.is_none() || self.network.subscriptions(account).is_empty() {
+            return;
+        }
+        let is_read = |held: &Held| {
+            let covered = held.content.time <= time && !matches!(held.kind, Kind::Test(_));
+            held.account == account && *held.key == *key && covered
+        };
+        self.pushes.cancel(is_read);
+        let session = self.session(conn);
+        let own: Option<Box<str>> = session.and_then(|session| session.particulars().endpoint.clone()).or_else(|| {
+            let device = session.map(|session| &session.device).filter(|device| !device.is_empty())?;
+            let rows = self.network.subscriptions(account);
+            rows.iter().find(|row| row.device == *device).map(|row| row.endpoint.clone())
+        });
+        let Some(person) = self.pushes.people.get_mut(&account) else { return };
+        person.acted = Some((self.now.mono_ms, self.last_seq));
+        let Some(at) = person.talks.iter().position(|talk| *talk.key == *key && talk.first <= time) else { return };
+        let talk_key = person.talks[at].key.clone();
+        if person.talks[at].newest <= time {
+            person.talks.remove(at);
+        } else {
+            person.talks[at].first = time + 1;
+        }
+        let content = Content {
+            source: self.settings.server_name.clone(),
+            command: "MARKREAD",
+            params: vec![target.into(), format!("timestamp={}", time_text(time)).into()],
+            text: None,
+            time: self.clock(),
+            msgid: None,
+            account: None,
+            bot: false,
+        };
+        let held = Held {
+            account,
+            key: talk_key,
+            channel: None,
+            user: None,
+            seq: 0,
+            said: self.last_seq,
+            after,
+            content: Arc::new(content),
+            hidden: false,
+            kind: Kind::Read(own),
+        };
+        self.pushes.hold(self.now.mono_ms, held);
+        self.release();
+    }
+
+    /// Somebody leaves a channel, or has to: what was said there and still waits is not theirs to see any more.
+    pub fn push_left(&mut self, channel: ChannelId, user: UserId) {
+        if self.pushable(user).is_some() {
+            let serial = self.network.channels[channel].serial;
+            let is_there = |(id, _): (UserId, u64)| id == user;
+            self.pushes.cancel(|held| held.channel == Some(serial) && held.user.is_some_and(is_there));
+        }
+    }
+
+    /// A message is no more: where it still waits, it is not pushed.
+    pub fn push_redacted(&mut self, seq: Seq) {
+        self.pushes.cancel(|held| held.seq == seq);
+    }
+
+    /// A message reads otherwise now.
+    pub fn push_edited(&mut self, seq: Seq, text: &str) {
+        let text = one_line(text);
+        let waiting = self.pushes.waiting.values_mut();
+        let queued = self.pushes.lines.values_mut().flat_map(|line| line.queue.iter_mut());
+        let queued = queued.chain(self.pushes.underway.values_mut().map(|(_, _, pending)| pending));
+        for held in waiting.chain(queued.map(|pending| &mut pending.held)).filter(|held| held.seq == seq && seq > 0) {
+            Arc::make_mut(&mut held.content).text = Some(text.as_str().into());
+        }
+    }
+
+    /// An account said all that it ever did, or part of it, and that is no more.
+    pub fn push_erased(&mut self, account: &str) {
+        self.pushes.cancel(|held| held.content.account.as_deref() == Some(account));
+    }
+
+    /// Takes away the devices of an account that are to go.
+    pub fn drop_devices(&mut self, seq: Seq, account: AccountId, goes: impl Fn(&SubscriptionRow) -> bool) -> usize {
+        let rows = self.network.subscriptions(account).iter().filter(|row| goes(row));
+        let endpoints: Vec<Box<str>> = rows.map(|row| row.endpoint.clone()).collect();
+        for endpoint in &endpoints {
+            self.network.remove_subscription(account, endpoint);
+            self.keep(seq, Record::SubscriptionGone(account, endpoint.clone()));
+            self.forget_device(account, endpoint);
+        }
+        endpoints.len()
+    }
+
+    /// A device is no more.
+    pub fn forget_device(&mut self, account: AccountId, endpoint: &str) {
+        let is_last = self.network.subscriptions(account).is_empty();
+        self.pushes.forget(account, endpoint, is_last);
+        if is_last {
+            self.listeners_changed(account);
+        }
+    }
+
+    /// Hands to the devices what is due and durable.
+    pub(super) fn release(&mut self) {
+        let now = self.now.mono_ms;
+        if self.pushes.waiting.first_key_value().is_none_or(|((due, _), _)| *due > now) {
+            return;
+        }
+        let durable = self.durable;
+        let due = self.pushes.waiting.range(..=(now, u64::MAX)).filter(|(_, held)| held.after <= durable);
+        let due: Vec<(u64, u64)> = due.map(|(place, _)| *place).collect();
+        for place in due {
+            let Some(held) = self.pushes.take(place) else { continue };
+            if self.is_pointless(&held) {
+                self.pushes.counts.cancelled += 1;
+            } else if let Some(later) = self.present_until(&held) {
+                self.pushes.hold(later, held);
+            } else if held.kind != Kind::Message || self.count_talk(&held) {
+                self.give(&held);
+            } else {
+                self.hold_back(held);
+            }
+        }
+    }
+
+    /// Whether a push whose time has come would tell nobody anything, or what it must not.
+    fn is_pointless(&self, held: &Held) -> bool {
+        if held.kind != Kind::Message {
+            return false;
+        }
+        let account = held.account;
+        if self.network.suspension(account).is_some()
+            || self.network.marker(account, &held.key).is_some_and(|marker| marker >= held.content.time)
+        {
+            return true;
+        }
+        let Some((id, serial)) = held.user else { return false };
+        let user = self.network.users.get(id).filter(|user| user.serial == serial && user.account == Some(account));
+        match user {
+            Some(user) => {
+                let channels = user.channels.iter().map(|channel| self.network.channels[*channel].serial);
+                let left = held.channel.is_some_and(|channel| !channels.into_iter().any(|serial| serial == channel));
+                left || self.acted_here(id).is_some_and(|(_, acted)| acted > held.said)
+            }
+            // Whoever has left the network has left its channels; what was said in private was said to the account.
+            None => held.channel.is_some(),
+        }
+    }
+
+    /// When somebody last did something who has a connection that is not away, on the monotonic clock, and its number.
+    fn acted_here(&self, user: UserId) -> Option<(u64, Seq)> {
+        let there = &self.network.users[user];
+        let acted = self.pushes.people.get(&there.account?)?.acted?;
+        let here = |conn: &ConnId| self.session(*conn).is_some_and(|session| session.away.is_none());
+        there.sessions.iter().any(here).then_some(acted)
+    }
+
+    /// Until when a push waits, on the monotonic clock, because somebody was there a moment ago who may see the message
+    /// yet: if so, they do something.
+    fn present_until(&self, held: &Held) -> Option<u64> {
+        let (user, serial) = held.user.filter(|_| held.kind == Kind::Message)?;
+        self.network.users.get(user).filter(|there| there.serial == serial)?;
+        let until = self.acted_here(user)?.0 + self.settings.webpush.as_ref()?.present_ms;
+        (until > self.now.mono_ms).then_some(until)
+    }
+
+    /// Notes that a conversation is pushed; `false` where it was too often in this minute.
+    fn count_talk(&mut self, held: &Held) -> bool {
+        let now = self.now.mono_ms;
+        let person = self.pushes.people.entry(held.account).or_default();
+        let talk = match person.talks.iter_mut().find(|talk| talk.key == held.key) {
+            Some(talk) => talk,
+            None => {
+                if person.talks.len() >= limits::PUSHED_TALKS {
+                    person.talks.remove(0);
+                }
+                let time = held.content.time;
+                person.talks.push(Talk {
+                    key: held.key.clone(),
+                    first: time,
+                    newest: time,
+                    since: now,
+                    count: 0,
+                    last: None,
+                });
+                let last = person.talks.len() - 1;
+                &mut person.talks[last]
+            }
+        };
+        if now >= talk.since + 60_000 {
+            (talk.since, talk.count) = (now, 0);
+        }
+        let within = talk.count < limits::PUSHES_A_MINUTE;
+        if within {
+            talk.count += 1;
+            talk.newest = talk.newest.max(held.content.time);
+        }
+        within
+    }
+
+    /// A conversation was pushed often in this minute: the last of what comes then is pushed when that is over.
+    fn hold_back(&mut self, held: Held) {
+        let (account, key) = (held.account, held.key.clone());
+        let talk = |pushes: &Pushes| {
+            let talk = pushes.people.get(&account)?.talks.iter().find(|talk| talk.key == key)?;
+            Some((talk.since + 60_000, talk.last))
+        };
+        let Some((due, earlier)) = talk(&self.pushes) else { return };
+        if let Some(earlier) = earlier {
+            self.pushes.counts.cancelled += 1;
+            self.pushes.take(earlier);
+        }
+        let place = self.pushes.hold(due, held);
+        let talks = self.pushes.people.get_mut(&account).map(|person| &mut person.talks);
+        if let Some(talk) = talks.and_then(|talks| talks.iter_mut().find(|talk| talk.key == key)) {
+            talk.last = place;
+        }
+    }
+
+    /// Time has passed.
+    pub(super) fn look_after_pushes(&mut self) {
+        let now = self.now.mono_ms;
+        self.release();
+        while let Some((due, _)) = self.pushes.later.first()
+            && *due <= now
+        {
+            let Some((_, device)) = self.pushes.later.pop_first() else { break };
+            if let Some(line) = self.pushes.lines.get_mut(&device) {
+                line.queued = false;
+            }
+            self.line_up(device);
+        }
+        let waiting = self.pushes.origins.iter().filter(|(_, origin)| !origin.ready.is_empty());
+        let waiting: Vec<Box<str>> = waiting.map(|(origin, _)| origin.clone()).collect();
+        for origin in waiting {
+            self.dispatch(&origin);
+        }
+        let dropped = self.pushes.counts.dropped;
+        let long_ago = self.pushes.warned_at.is_none_or(|at| now >= at + limits::PUSH_WARNING_MS);
+        if dropped > self.pushes.warned && long_ago {
+            let since = dropped - self.pushes.warned;
+            (self.pushes.warned, self.pushes.warned_at) = (dropped, Some(now));
+            self.log(true, format!("{since} pushes were dropped: too many wait (STATS w)"));
+        }
+        self.forget_old_devices();
+    }
+
+    /// Forgets devices that were not renewed for too long.
+    fn forget_old_devices(&mut self) {
+        let now = self.now.mono_ms;
+        let Some(expiry) = self.settings.webpush.as_ref().map(|settings| settings.expiry) else { return };
+        if now < self.pushes.next_look || self.store_refuses() {
+            return;
+        }
+        self.pushes.next_look = now + limits::PUSH_LOOK_MS;
+        let clock = self.clock() / 1000;
+        let old = self.network.all_subscriptions().filter(|row| row.renewed + expiry <= clock);
+        let old: Vec<Device> =
+            old.map(|row| (row.account, row.endpoint.clone())).take(limits::EXPIRED_AT_ONCE).collect();
+        for device in old {
+            self.over(&device, "it was not renewed for too long");
+        }
+        // Push services that are pausing, and whom nobody waits for.
+        self.pushes
+            .origins
+            .retain(|_, origin| origin.underway > 0 || !origin.ready.is_empty() || origin.not_before > now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+
+    use super::{Pushes, WebPush};
+    use crate::limits;
+    use crate::push::vapid::VapidKey;
+    use crate::push::{Outcome, Push};
+    use crate::server::action::Call;
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::event::{CallId, ConnId, Event, Returned};
+    use crate::server::record::{AccountRow, Record, SubscriptionRow, VapidRow};
+    use crate::server::settings::Settings;
+
+    /// Those of RFC 8291, appendix A.
+    const KEYS: &str = "p256dh=BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4;\
+        auth=BTBZMqHH6r4Tts7J_aSIgg";
+
+    struct Bed {
+        asked: Asked,
+        bob: ConnId,
+        alice: ConnId,
+        /// What was handed over since it was last taken.
+        sent: Vec<(CallId, Push)>,
+    }
+
+    impl Bed {
+        /// Alice, who is away from her one connection and has a device, and Bob, who writes to her.
+        fn new() -> Bed {
+            let mut asked = Asked::new();
+            let webpush = WebPush { delay_ms: 0, present_ms: 0, ..WebPush::default() };
+            // Nobody is closed for saying nothing while time leaps.
+            let settings = Settings { webpush: Some(webpush), ping_ms: 1 << 40, ..(*asked.server.settings).clone() };
+            asked.server.settings = Arc::new(settings);
+            let private = VapidKey::generate().unwrap().into();
+            asked.server.pushes = Pushes::new(&[VapidRow { id: 1, private }], 1);
+            let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+            let mut bed = Bed { asked, bob, alice, sent: Vec::new() };
+            bed.log_in("alice", 7);
+            bed.device(7, "https://one.example.org/alice");
+            bed
+        }
+
+        fn log_in(&mut self, nick: &str, account: u64) {
+            let network = &mut self.asked.server.network;
+            network.put_account(AccountRow {
+                id: account,
+                name: nick.into(),
+                folded: nick.into(),
+                password: "".into(),
+                registered: 0,
+                autoreplay_missed: false,
+                always_on: Some(true),
+                multiclient: true,
+                email: None,
+                verified: true,
+            });
+            let id = network.user_by_nick(nick).unwrap();
+            (network.users[id].account, network.users[id].account_name) = (Some(account), Some(nick.into()));
+        }
+
+        fn device(&mut self, account: u64, endpoint: &str) {
+            let now = self.asked.now.unix_ms / 1000;
+            self.asked.server.network.put_subscription(SubscriptionRow {
+                account,
+                endpoint: endpoint.into(),
+                keys: KEYS.parse().unwrap(),
+                vapid: 1,
+                device: "".into(),
+                app: "".into(),
+                caps: "message-tags".into(),
+                made: now,
+                renewed: now,
+                reached: now,
+            });
+            self.asked.server.listeners_changed(account);
+        }
+
+        fn handle(&mut self, event: Event) {
+            self.asked.handle(event);
+            self.take();
+        }
+
+        fn take(&mut self) {
+            let pushes = self.asked.calls().iter().filter_map(|(id, call)| match call {
+                Call::Push(push) => Some((*id, (**push).clone())),
+                _ => None,
+            });
+            self.sent.extend(pushes);
+        }
+
+        /// Bob says something; it is durable at once.
+        fn say(&mut self, line: &str) {
+            self.asked.ask(self.bob, line);
+            self.take();
+            self.commit();
+        }
+
+        fn commit(&mut self) {
+            let last = self.asked.server.last_seq();
+            self.handle(Event::Committed(last));
+        }
+
+        fn later(&mut self, ms: u64) {
+            self.asked.now.mono_ms += ms;
+            self.asked.now.unix_ms += ms;
+            self.handle(Event::Tick);
+        }
+
+        /// What was handed over: endpoint and text.
+        fn texts(&mut self) -> Vec<String> {
+            self.sent.iter().map(|(_, push)| push.line.rsplit_once(':').unwrap().1.to_owned()).collect()
+        }
+
+        fn answer(&mut self, at: usize, outcome: Outcome) {
+            let (id, _) = self.sent.remove(at);
+            self.handle(Event::Returned(id, Returned::Pushed(outcome)));
+        }
+    }
+
+    fn unreached() -> Outcome {
+        Outcome::Unreached("no route".into())
+    }
+
+    #[test]
+    fn nothing_is_pushed_before_it_is_durable() {
+        let mut bed = Bed::new();
+        bed.asked.ask(bed.bob, "PRIVMSG alice :hello");
+        bed.take();
+        assert!(bed.sent.is_empty() && !bed.asked.kept().is_empty());
+        bed.later(60_000);
+        assert!(bed.sent.is_empty(), "time alone makes nothing durable");
+        bed.commit();
+        assert_eq!(bed.texts(), ["hello"]);
+    }
+
+    #[test]
+    fn one_push_of_a_device_is_under_way_at_a_time_and_they_keep_their_order() {
+        let mut bed = Bed::new();
+        for text in ["one", "two", "three"] {
+            bed.say(&format!("PRIVMSG alice :{text}"));
+        }
+        assert_eq!(bed.texts(), ["one"]);
+        bed.answer(0, Outcome::Delivered);
+        assert_eq!(bed.texts(), ["two"]);
+        // Smaller at once, later later, and nothing comes before it.
+        bed.answer(0, Outcome::TooLarge);
+        assert!(bed.sent[0].1.short);
+        assert_eq!(bed.texts(), ["two"]);
+        bed.answer(0, Outcome::Later { seconds: Some(120), reason: "busy".into() });
+        bed.later(119_999);
+        assert!(bed.sent.is_empty());
+        bed.later(1);
+        assert_eq!(bed.texts(), ["two"]);
+        bed.answer(0, Outcome::Delivered);
+        assert_eq!(bed.texts(), ["three"]);
+        bed.answer(0, Outcome::Delivered);
+        assert!(bed.sent.is_empty());
+        assert_eq!(bed.asked.server.pushes.counts.delivered, 3);
+        assert_eq!(bed.asked.server.pushes.sizes(), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_push_service_has_so_many_under_way_and_another_does_not_wait_for_it() {
+        let mut bed = Bed::new();
+        for number in 0..20 {
+            bed.device(7, &format!("https://slow.example.org/{number}"));
+        }
+        bed.device(7, "https://other.example.org/alice");
+        bed.say("PRIVMSG alice :hello");
+        let slow = |bed: &Bed| bed.sent.iter().filter(|(_, push)| push.endpoint.origin().contains("slow")).count();
+        assert_eq!(slow(&bed), limits::PUSHES_PER_ORIGIN);
+        assert_eq!(bed.sent.len(), limits::PUSHES_PER_ORIGIN + 2);
+        let at = bed.sent.iter().position(|(_, push)| push.endpoint.origin().contains("slow")).unwrap();
+        bed.answer(at, Outcome::Delivered);
+        assert_eq!(slow(&bed), limits::PUSHES_PER_ORIGIN);
+        while !bed.sent.is_empty() {
+            bed.answer(0, Outcome::Delivered);
+        }
+        assert_eq!(bed.asked.server.pushes.counts.delivered, 22);
+        assert!(bed.asked.server.pushes.origins.is_empty());
+    }
+
+    #[test]
+    fn a_push_service_that_is_not_reached_is_left_alone_ever_longer_and_a_push_is_given_up_at_last() {
+        let mut bed = Bed::new();
+        bed.device(7, "https://one.example.org/other");
+        bed.say("PRIVMSG alice :hello");
+        assert_eq!(bed.sent.len(), 2);
+        let mut rounds = 0;
+        while !bed.sent.is_empty() {
+            rounds += 1;
+            bed.answer(0, unreached());
+            bed.answer(0, unreached());
+            assert!(bed.sent.is_empty(), "at once");
+            bed.later(limits::PUSH_AGAIN_MS / 2);
+            assert!(bed.sent.is_empty(), "too soon");
+            for _ in 0..8000 {
+                bed.later(250);
+                if bed.sent.len() == 2 {
+                    break;
+                }
+            }
+        }
+        assert_eq!(rounds, limits::PUSH_TRIES);
+        let counts = bed.asked.server.pushes.counts;
+        assert_eq!((counts.failed, counts.delivered), (2, 0));
+        assert_eq!(bed.asked.server.pushes.sizes(), (0, 0, 0));
+        // It is back: what is said now goes out.
+        bed.say("PRIVMSG alice :again");
+        assert!(bed.sent.len() <= 2);
+        bed.later(limits::PUSH_ORIGIN_PAUSE_MS);
+        assert_eq!(bed.texts(), ["again", "again"]);
+    }
+
+    #[test]
+    fn every_queue_is_bounded_and_what_is_dropped_is_counted_and_told() {
+        let mut bed = Bed::new();
+        // One is under way for ever, the others of the first minutes wait for the device.
+        for number in 0..limits::PUSHES_OF_DEVICE + 3 {
+            bed.say(&format!("PRIVMSG alice :{number}"));
+            bed.later(60_000 / 5);
+        }
+        assert_eq!(bed.asked.server.pushes.sizes(), (0, limits::PUSHES_OF_DEVICE, 1));
+        assert_eq!(bed.asked.server.pushes.counts.dropped, 2);
+        bed.answer(0, Outcome::Delivered);
+        assert_eq!(bed.texts(), ["3"], "the oldest went");
+        // What waits for its time: of one account so many.
+        let webpush = WebPush { delay_ms: 300_000, ..WebPush::default() };
+        bed.asked.server.settings =
+            Arc::new(Settings { webpush: Some(webpush), ..(*bed.asked.server.settings).clone() });
+        for number in 0..limits::PUSHES_WAITING_OF_ONE + 5 {
+            bed.say(&format!("PRIVMSG alice :late {number}"));
+        }
+        assert_eq!(bed.asked.server.pushes.sizes().0, limits::PUSHES_WAITING_OF_ONE);
+        assert_eq!(bed.asked.server.pushes.counts.dropped, 2 + 5);
+        bed.later(limits::PUSH_WARNING_MS);
+        assert_eq!(bed.asked.server.pushes.warned, 7);
+    }
+
+    #[test]
+    fn of_a_talk_that_goes_on_and_on_the_last_word_of_the_minute_is_pushed() {
+        let mut bed = Bed::new();
+        for number in 0..30 {
+            bed.say(&format!("PRIVMSG alice :{number}"));
+            while !bed.sent.is_empty() {
+                bed.answer(0, Outcome::Delivered);
+            }
+        }
+        let delivered = |bed: &Bed| bed.asked.server.pushes.counts.delivered;
+        assert_eq!(delivered(&bed), u64::from(limits::PUSHES_A_MINUTE));
+        assert_eq!(bed.asked.server.pushes.sizes().0, 1);
+        bed.later(60_000);
+        assert_eq!(bed.texts(), ["29"]);
+        // Read meanwhile, there is nothing to say.
+        bed.answer(0, Outcome::Delivered);
+        for number in 30..60 {
+            bed.say(&format!("PRIVMSG alice :{number}"));
+            while !bed.sent.is_empty() {
+                bed.answer(0, Outcome::Delivered);
+            }
+        }
+        bed.asked.ask(bed.alice, "MARKREAD bob timestamp=2099-01-01T00:00:00.000Z");
+        bed.commit();
+        bed.later(60_000);
+        assert!(bed.sent.len() == 1 && bed.sent[0].1.line.contains("MARKREAD"), "{:?}", bed.texts());
+    }
+
+    #[test]
+    fn a_device_whose_push_service_refuses_everything_is_forgotten() {
+        let mut bed = Bed::new();
+        for number in 0..limits::PUSH_REFUSALS {
+            assert_eq!(bed.asked.server.network.subscriptions(7).len(), 1, "after {number}");
+            bed.say(&format!("PRIVMSG alice :{number}"));
+            bed.answer(0, Outcome::Refused("it answers 403 Forbidden".into()));
+        }
+        assert!(bed.asked.server.network.subscriptions(7).is_empty());
+        assert!(matches!(bed.asked.kept(), [(_, Record::SubscriptionGone(7, _))]), "{:?}", bed.asked.kept());
+        bed.say("PRIVMSG alice :to nobody");
+        assert!(bed.sent.is_empty());
+    }
+
+    #[test]
+    fn a_device_that_is_not_renewed_is_forgotten_and_that_it_was_reached_is_kept_now_and_then() {
+        let mut bed = Bed::new();
+        bed.later(3_700_000);
+        for expected in [1, 0] {
+            bed.say("PRIVMSG alice :hello");
+            bed.answer(0, Outcome::Delivered);
+            let kept = bed.asked.kept().iter().filter(|(_, record)| matches!(record, Record::Subscription(_)));
+            assert_eq!(kept.count(), expected);
+        }
+        bed.later(30 * 86_400_000 - 3_700_000 - 120_000);
+        assert_eq!(bed.asked.server.network.subscriptions(7).len(), 1);
+        bed.later(180_000);
+        assert!(bed.asked.server.network.subscriptions(7).is_empty());
+        assert!(matches!(bed.asked.kept(), [(_, Record::SubscriptionGone(7, _))]), "{:?}", bed.asked.kept());
+    }
+
+    #[test]
+    fn while_it_is_under_way_a_push_may_become_pointless_and_is_not_tried_again() {
+        let mut bed = Bed::new();
+        bed.say("PRIVMSG alice :hello");
+        let (id, _) = bed.sent.remove(0);
+        bed.asked.ask(bed.alice, "MARKREAD bob timestamp=2099-01-01T00:00:00.000Z");
+        bed.commit();
+        // The device has it, or will: it is told that it was read.
+        assert!(bed.sent.is_empty(), "behind the one that is under way");
+        bed.handle(Event::Returned(id, Returned::Pushed(unreached())));
+        bed.later(limits::PUSH_AGAIN_MS * 2);
+        assert_eq!(bed.sent.len(), 1);
+        assert!(bed.sent[0].1.line.contains("MARKREAD bob"), "{:?}", bed.sent[0].1.line);
+    }
+}

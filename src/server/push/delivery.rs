@@ -1,0 +1,292 @@
+//! The queues of devices and of push services: one push of a device is under way at a time, so that they keep their
+//! order, and so many of a push service, so that none takes the room of the others.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use ircv3::{Cap, CapSet};
+use sha2::Sha256;
+
+use super::{Device, Held, Kind};
+use crate::limits;
+use crate::push::endpoint::Endpoint;
+use crate::push::{Manner, Outcome, Push, Urgency, seal};
+use crate::server::Server;
+use crate::server::action::Call;
+use crate::server::change::Change;
+use crate::server::event::{CallId, ConnId, Returned};
+use crate::server::record::SubscriptionRow;
+
+/// A push that waits for its device.
+#[derive(Clone, Debug)]
+pub(super) struct Pending {
+    pub(super) held: Held,
+    pub(super) short: bool,
+    pub(super) tries: u32,
+    /// It became pointless while it was under way: it is not tried again.
+    pub(super) over: bool,
+}
+
+/// A device with pushes.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) queue: VecDeque<Pending>,
+    pub(super) underway: bool,
+    /// It is in the queue of its push service, or waits for a moment.
+    pub(super) queued: bool,
+    /// Pushes that were refused since one was taken.
+    pub(super) refused: u32,
+}
+
+/// A push service.
+#[derive(Debug, Default)]
+pub(super) struct Origin {
+    pub(super) ready: VecDeque<Device>,
+    pub(super) underway: usize,
+    /// It is left alone until then, on the monotonic clock.
+    pub(super) not_before: u64,
+    /// How often it was not reached since it was.
+    pub(super) failed: u32,
+}
+
+impl Server {
+    /// Puts a push into the queues of the devices that it is for.
+    pub(super) fn give(&mut self, held: &Held) {
+        let devices: Vec<Box<str>> = self
+            .network
+            .subscriptions(held.account)
+            .iter()
+            .map(|row| row.endpoint.clone())
+            .filter(|endpoint| match &held.kind {
+                Kind::Message => true,
+                Kind::Read(own) => own.as_ref() != Some(endpoint),
+                Kind::Test(only) => only == endpoint,
+            })
+            .collect();
+        for endpoint in devices {
+            let device = (held.account, endpoint);
+            let line = match self.pushes.lines.get_mut(&device) {
+                Some(line) => line,
+                None => {
+                    let Some(endpoint) = Endpoint::stored(&device.1).map(Arc::new) else { continue };
+                    let line = Line { endpoint, queue: VecDeque::new(), underway: false, queued: false, refused: 0 };
+                    self.pushes.lines.entry(device.clone()).or_insert(line)
+                }
+            };
+            // A later marker says what an earlier one did.
+            if matches!(held.kind, Kind::Read(_)) {
+                line.queue.retain(|other| !matches!(other.held.kind, Kind::Read(_)) || other.held.key != held.key);
+            }
+            if line.queue.len() >= limits::PUSHES_OF_DEVICE {
+                line.queue.pop_front();
+                self.pushes.counts.dropped += 1;
+            }
+            line.queue.push_back(Pending { held: held.clone(), short: false, tries: 0, over: false });
+            self.line_up(device);
+        }
+    }
+
+    /// A device with pushes gets into the queue of its push service, which then sends what it may.
+    pub(super) fn line_up(&mut self, device: Device) {
+        if let Some(origin) = self.line_up_only(device) {
+            self.dispatch(&origin);
+        }
+    }
+
+    /// As [`Server::line_up`], without sending anything; its push service.
+    fn line_up_only(&mut self, device: Device) -> Option<Box<str>> {
+        let line = self.pushes.lines.get_mut(&device)?;
+        if line.queued || line.underway || line.queue.is_empty() {
+            return None;
+        }
+        line.queued = true;
+        let origin: Box<str> = line.endpoint.origin().into();
+        self.pushes.origins.entry(origin.clone()).or_default().ready.push_back(device);
+        Some(origin)
+    }
+
+    /// Sends as many pushes to a push service as may be under way.
+    pub(super) fn dispatch(&mut self, origin: &str) {
+        loop {
+            if self.pushes.underway.len() >= limits::PUSHES_AT_ONCE {
+                return;
+            }
+            let Some(there) = self.pushes.origins.get_mut(origin) else { return };
+            if there.underway >= limits::PUSHES_PER_ORIGIN || there.not_before > self.now.mono_ms {
+                return;
+            }
+            let Some(device) = there.ready.pop_front() else {
+                if there.underway == 0 && there.failed == 0 {
+                    self.pushes.origins.remove(origin);
+                }
+                return;
+            };
+            let Some(line) = self.pushes.lines.get_mut(&device) else { continue };
+            line.queued = false;
+            let row = self.network.subscriptions(device.0).iter().find(|row| row.endpoint == device.1).cloned();
+            let Some((row, pending)) = row.zip(line.queue.pop_front()) else { continue };
+            let endpoint = line.endpoint.clone();
+            // It may have waited for long.
+            if pending.over || self.is_pointless(&pending.held) {
+                self.pushes.counts.cancelled += 1;
+                self.line_up_only(device);
+                continue;
+            }
+            let Some(push) = self.push_of(&row, &endpoint, &pending) else {
+                // Its key of the server's is no more.
+                let reason = "the key that it was made with is not there any more";
+                self.submit_alone(Change::DeviceOver { account: row.account, endpoint: &row.endpoint, reason });
+                continue;
+            };
+            if let Some(line) = self.pushes.lines.get_mut(&device) {
+                line.underway = true;
+            }
+            if let Some(there) = self.pushes.origins.get_mut(origin) {
+                there.underway += 1;
+            }
+            let serial = self.next_serial;
+            self.next_serial += 1;
+            self.pushes.underway.insert(serial, (device, endpoint, pending));
+            self.out.calls.push((CallId { conn: ConnId::NONE, serial }, Call::Push(Box::new(push))));
+        }
+    }
+
+    fn push_of(&self, row: &SubscriptionRow, endpoint: &Arc<Endpoint>, pending: &Pending) -> Option<Push> {
+        let settings = self.settings.webpush.as_ref()?;
+        let vapid = self.pushes.keys.iter().find(|key| key.id == row.vapid)?.clone();
+        let caps: CapSet = row.caps.split(' ').filter_map(Cap::by_name).collect();
+        let Pending { held, short, .. } = pending;
+        let room = seal::room(if *short { seal::SHORT_SIZE } else { seal::SIZE });
+        let urgent = matches!(held.kind, Kind::Message);
+        Some(Push {
+            endpoint: endpoint.clone(),
+            keys: row.keys,
+            vapid,
+            contact: settings.contact.clone(),
+            line: held.content.line(caps, held.hidden, room),
+            short: *short,
+            manner: Manner {
+                ttl: limits::PUSH_TTL,
+                urgency: if urgent { Urgency::High } else { Urgency::Normal },
+                topic: matches!(held.kind, Kind::Read(_)).then(|| self.topic(held)),
+            },
+            allowed: settings.allowed.clone(),
+        })
+    }
+
+    /// A name for a conversation's read marker that tells a push service nothing.
+    fn topic(&self, held: &Held) -> Box<str> {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.secret) else { return "read".into() };
+        mac.update(format!("push {} {}", held.account, held.key).as_bytes());
+        URL_SAFE_NO_PAD.encode(&mac.finalize().into_bytes()[..24]).into()
+    }
+
+    /// A call came back, which may be a push.
+    pub(in crate::server) fn pushed(&mut self, serial: u64, returned: &Returned) {
+        let Some((device, endpoint, mut pending)) = self.pushes.underway.remove(&serial) else { return };
+        let now = self.now.mono_ms;
+        let origin = self.pushes.origins.entry(endpoint.origin().into()).or_default();
+        origin.underway = origin.underway.saturating_sub(1);
+        let unreached;
+        let outcome = match returned {
+            Returned::Pushed(outcome) => outcome,
+            Returned::Failed(reason) => {
+                unreached = Outcome::Later { seconds: None, reason: reason.clone() };
+                &unreached
+            }
+            _ => return,
+        };
+        if let Outcome::Unreached(_) = outcome {
+            origin.failed += 1;
+            let pause = (500u64 << origin.failed.min(20)).min(limits::PUSH_ORIGIN_PAUSE_MS);
+            origin.not_before = now + pause;
+        } else {
+            (origin.failed, origin.not_before) = (0, 0);
+        }
+        let there = self.pushes.lines.get_mut(&device).is_some_and(|line| {
+            line.underway = false;
+            true
+        });
+        let kept = there && self.network.subscriptions(device.0).iter().any(|row| row.endpoint == device.1);
+        if kept {
+            match outcome {
+                Outcome::Delivered => self.delivered(&device),
+                Outcome::Gone => self.over(&device, "its push service does not know it any more"),
+                Outcome::TooLarge if !pending.short => {
+                    pending.short = true;
+                    self.again(&device, pending, 0);
+                }
+                Outcome::TooLarge => self.give_up(&device, "it is too large for the push service"),
+                Outcome::Refused(reason) => {
+                    self.give_up(&device, reason);
+                    let line = self.pushes.lines.get_mut(&device);
+                    let refused = line.map_or(0, |line| {
+                        line.refused += 1;
+                        line.refused
+                    });
+                    if refused >= limits::PUSH_REFUSALS {
+                        self.over(&device, reason);
+                    }
+                }
+                Outcome::Later { reason, .. } | Outcome::Unreached(reason) => {
+                    pending.tries += 1;
+                    if pending.tries >= limits::PUSH_TRIES {
+                        self.give_up(&device, reason);
+                    } else {
+                        let asked = match outcome {
+                            Outcome::Later { seconds: Some(seconds), .. } => seconds.saturating_mul(1000),
+                            _ => 0,
+                        };
+                        let pause = limits::PUSH_AGAIN_MS * 3u64.pow(pending.tries - 1);
+                        self.again(&device, pending, pause.max(asked.min(limits::PUSH_PAUSE_MS)));
+                    }
+                }
+            }
+            self.line_up(device);
+        }
+        self.dispatch(endpoint.origin());
+    }
+
+    fn delivered(&mut self, device: &Device) {
+        self.pushes.counts.delivered += 1;
+        if let Some(line) = self.pushes.lines.get_mut(device) {
+            line.refused = 0;
+        }
+        let rows = self.network.subscriptions(device.0);
+        let reached = rows.iter().find(|row| row.endpoint == device.1).map_or(0, |row| row.reached);
+        if reached + limits::PUSH_REACHED_SECONDS < self.clock() / 1000 && !self.store_refuses() {
+            self.submit_alone(Change::DeviceReached { account: device.0, endpoint: &device.1 });
+        }
+    }
+
+    pub(super) fn over(&mut self, device: &Device, reason: &str) {
+        if !self.store_refuses() {
+            self.submit_alone(Change::DeviceOver { account: device.0, endpoint: &device.1, reason });
+        }
+    }
+
+    fn give_up(&mut self, device: &Device, reason: &str) {
+        self.pushes.counts.failed += 1;
+        let origin = Endpoint::stored(&device.1).map(|endpoint| endpoint.origin().to_owned()).unwrap_or_default();
+        self.log(false, format!("a push to {origin} for account {} has failed: {reason}", device.0));
+    }
+
+    /// A push is done once more, so many milliseconds later; what waits behind it waits, too. Meanwhile it may have
+    /// become pointless.
+    fn again(&mut self, device: &Device, pending: Pending, pause: u64) {
+        if pending.over || self.is_pointless(&pending.held) {
+            self.pushes.counts.cancelled += 1;
+            return;
+        }
+        let Some(line) = self.pushes.lines.get_mut(device) else { return };
+        line.queue.push_front(pending);
+        if pause > 0 {
+            line.queued = true;
+            self.pushes.later.insert((self.now.mono_ms + pause, device.clone()));
+        }
+    }
+}

@@ -1,0 +1,22 @@
+-- Devices that take web push. `keys` is p256dh=...;auth=..., `vapid` the server's key that the device knows, `caps` the
+-- names of the capabilities that it had. `made`, `renewed` and `reached` are in seconds since 1970; `reached`, when a push
+-- last came to the push service, is 0 before the first and kept about once an hour.
+CREATE TABLE subscription (
+    account INTEGER NOT NULL,
+    endpoint TEXT NOT NULL,
+    keys TEXT NOT NULL,
+    vapid INTEGER NOT NULL,
+    device TEXT NOT NULL,
+    app TEXT NOT NULL,
+    caps TEXT NOT NULL,
+    made INTEGER NOT NULL,
+    renewed INTEGER NOT NULL,
+    reached INTEGER NOT NULL,
+    PRIMARY KEY (account, endpoint)
+) STRICT, WITHOUT ROWID;
+
+-- The keys by which push services know the server: PKCS #8 in base64. One is made at the first start, and never changed.
+CREATE TABLE vapid (
+    id INTEGER PRIMARY KEY,
+    private TEXT NOT NULL
+) STRICT;
