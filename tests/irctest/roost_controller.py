@@ -214,7 +214,11 @@ class RoostController(BaseServerController, DirectoryBasedController):
                 "registration": conf["channels"]["registration"]["enabled"],
                 "list_entries": conf["limits"]["chan-list-modes"],
             },
-            "connection": {"password": hash_password(password) if password else ""},
+            "connection": {
+                "password": hash_password(password) if password else "",
+                # Where time runs faster, nobody is to be asked whether they are still there.
+                "ping_interval": 3600 if self._faketime else 90,
+            },
             "cloak": {"enabled": server.get("ip-cloaking", {}).get("enabled", False)},
             "users": {"default_modes": accounts.get("default-user-modes", "").lstrip("+")},
             "multiline": {
