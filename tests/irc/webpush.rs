@@ -718,7 +718,7 @@ fn nothing_is_sent_to_an_address_inside_the_house_however_it_is_named_nor_where_
 }
 
 #[test]
-fn it_can_be_turned_off_and_on_while_the_server_runs() {
+fn where_it_is_turned_off_nothing_speaks_of_it() {
     let service = PushService::start();
     let server = with(&service, &[("ROOST__WEBPUSH__ENABLED", "false")]);
     let mut alice = server.connect();
