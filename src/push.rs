@@ -195,13 +195,16 @@ struct Sender {
     kept: Mutex<Kept>,
 }
 
+/// The number of the key, the push service, and the contact.
+type TokenFor = (u32, Box<str>, Arc<str>);
+
 /// What is kept of each push service.
 #[derive(Default)]
 struct Kept {
     /// Open connections that nobody uses, and since when.
     connections: HashMap<Box<str>, Vec<(Connection, Instant)>>,
     /// By key, push service and contact: the value of `Authorization`, and when it is made anew (seconds since 1970).
-    tokens: HashMap<(u32, Box<str>, Arc<str>), (Box<str>, u64)>,
+    tokens: HashMap<TokenFor, (Box<str>, u64)>,
 }
 
 impl Kept {
