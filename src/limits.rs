@@ -199,6 +199,14 @@ pub const PUSH_IDLE_MS: u64 = 30_000;
 pub const PUSH_ANSWER_BYTES: usize = 16 * 1024;
 /// Seconds that a token for a push service holds (RFC 8292 allows 24 hours); half of that it is used.
 pub const VAPID_TOKEN_SECONDS: u64 = 12 * 3600;
+/// Devices that one account may subscribe to web push in an hour: each is sent something at once.
+pub const SUBSCRIPTIONS_PER_HOUR: u32 = 30;
+/// Milliseconds until the next address of a push service is tried, where one does not answer.
+pub const PUSH_CONNECT_MS: u64 = 3_000;
+/// Milliseconds that the rest of a push service's answer is waited for, once its status is there.
+pub const PUSH_REST_MS: u64 = 1_000;
+/// Seconds since a device was last reached, before refusals are the end of it: the fault may be on this side.
+pub const PUSH_TRUST_SECONDS: u64 = 7 * 24 * 3600;
 /// Words that mention somebody beside nick and account, in one list: each message is looked through for all.
 pub const PUSH_KEYWORDS: usize = 20;
 /// Channels and people of which one account says something for itself alone (muted, pinned, when to be told).

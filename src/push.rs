@@ -29,14 +29,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::runtime::Builder;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use self::endpoint::{Endpoint, Place, may_dial};
 use self::vapid::VapidKey;
 use crate::limits::{
-    PUSH_ANSWER_BYTES, PUSH_CONNECTIONS, PUSH_IDLE_MS, PUSH_LOOKUPS, PUSH_MS, PUSH_ORIGINS, PUSHES_AT_ONCE,
-    PUSHES_PER_ORIGIN, VAPID_TOKEN_SECONDS,
+    PUSH_ANSWER_BYTES, PUSH_CONNECT_MS, PUSH_CONNECTIONS, PUSH_IDLE_MS, PUSH_LOOKUPS, PUSH_MS, PUSH_ORIGINS,
+    PUSH_REST_MS, PUSHES_AT_ONCE, PUSHES_PER_ORIGIN, VAPID_TOKEN_SECONDS,
 };
 use crate::server::event::{CallId, Event, Returned};
 
@@ -195,13 +195,16 @@ struct Sender {
     kept: Mutex<Kept>,
 }
 
+/// The number of the key, the push service, and the contact.
+type TokenFor = (u32, Box<str>, Arc<str>);
+
 /// What is kept of each push service.
 #[derive(Default)]
 struct Kept {
     /// Open connections that nobody uses, and since when.
     connections: HashMap<Box<str>, Vec<(Connection, Instant)>>,
     /// By key, push service and contact: the value of `Authorization`, and when it is made anew (seconds since 1970).
-    tokens: HashMap<(u32, Box<str>, Arc<str>), (Box<str>, u64)>,
+    tokens: HashMap<TokenFor, (Box<str>, u64)>,
 }
 
 impl Kept {
@@ -326,7 +329,9 @@ impl Sender {
         };
         let mut problem = None;
         for address in found.into_iter().filter(may) {
-            match TcpStream::connect(SocketAddr::new(address, port)).await {
+            let patience = Duration::from_millis(PUSH_CONNECT_MS);
+            let connecting = timeout(patience, TcpStream::connect(SocketAddr::new(address, port)));
+            match connecting.await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
                 Ok(stream) => {
                     let _ = stream.set_nodelay(true);
                     if !secure {
@@ -344,8 +349,10 @@ impl Sender {
     /// What an answer means; the connection is kept for the next push where the answer was short.
     async fn outcome(&self, origin: &str, mut connection: Connection, response: Response<Incoming>) -> Outcome {
         let (head, body) = response.into_parts();
-        let read = Limited::new(body, PUSH_ANSWER_BYTES).collect().await.is_ok();
-        if read && connection.ready().await.is_ok() {
+        let rest =
+            async { Limited::new(body, PUSH_ANSWER_BYTES).collect().await.is_ok() && connection.ready().await.is_ok() };
+        // What it says beside the status changes nothing.
+        if timeout(Duration::from_millis(PUSH_REST_MS), rest).await == Ok(true) {
             lock(&self.kept).put(origin, connection);
         }
         meaning(head.status, &head.headers, unix_seconds())

@@ -169,6 +169,14 @@ impl Server {
         self.throttles.allow(Tried::PushTest(account), 1, 60_000, self.now.mono_ms)
     }
 
+    /// Whether an account may have one more device told of messages: each is sent one at once, wherever it says that it
+    /// is. Counts it.
+    pub fn may_subscribe(&mut self, account: AccountId) -> bool {
+        let most = limits::SUBSCRIPTIONS_PER_HOUR;
+        self.settings.throttle.is_none()
+            || self.throttles.allow(Tried::Subscription(account), most, 3_600_000, self.now.mono_ms)
+    }
+
     /// Makes a code of an account the one that holds, and mails it. A client that waits for that goes on with
     /// `pending`.
     pub fn put_code(

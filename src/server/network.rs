@@ -479,6 +479,11 @@ impl Network {
         self.subscriptions.get(&account).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether there is any device that takes web push.
+    pub fn has_subscriptions(&self) -> bool {
+        !self.subscriptions.is_empty()
+    }
+
     /// All devices that take web push, by account.
     pub fn all_subscriptions(&self) -> impl Iterator<Item = &SubscriptionRow> {
         self.subscriptions.values().flatten()

@@ -8,7 +8,8 @@
 //! the device, or for the push service, of somebody else. All queues are bounded; what finds no room is counted.
 //!
 //! What waits is not kept: after a crash or a restart, what was said in the seconds before it is pushed no more, nor is
-//! what waited for a push service to answer again. It is in history, and unread.
+//! what waited for a push service to answer again. It is in history, and unread. What was
+//! pushed is not kept, either: a notification from before a restart is not taken back when it is read elsewhere.
 
 mod delivery;
 
@@ -340,25 +341,28 @@ impl Server {
         }
         let hidden = rules.hides();
         let content = Arc::new(spoken.content(&one_line(spoken.text)));
-        self.push_to(account, target, None, key, spoken, content, hidden);
+        let held = self.held(account, Some(target), key, spoken.frame.after, content);
+        self.hold_push(target, Held { seq: spoken.seq, hidden, ..held });
     }
 
     /// Something was said in a channel, and is heard by its members, or by these of them.
     pub fn push_channel(&mut self, spoken: &Spoken<'_>, channel: ChannelId, heard_by: Option<&[UserId]>) {
-        let listeners = self.push_listeners(channel);
-        if listeners.is_empty() || policy::is_ctcp(spoken.text) {
-            return;
-        }
+        let Some(listeners) = self.push_listeners(channel).filter(|_| !policy::is_ctcp(spoken.text)) else { return };
         let there = &self.network.channels[channel];
         let (key, serial): (Arc<str>, u64) = (there.folded.as_str().into(), there.serial);
         let text = one_line(spoken.text);
         let looked = Looked::at(&text);
-        let content = Arc::new(spoken.content(&text));
+        let mut content = None;
+        // One who is there twice is told once.
+        let mut told: Vec<AccountId> = Vec::new();
         let by = spoken.by.map(|by| self.network.identity(by).text());
         for listener in listeners.iter().copied() {
             let Some(account) = self.pushable(listener) else { continue };
             let heard = heard_by.is_none_or(|heard| heard.contains(&listener));
-            if !heard || self.network.users[listener].is_deaf() || spoken.by.is_some_and(|by| self.is_own(by, listener))
+            if !heard
+                || told.contains(&account)
+                || self.network.users[listener].is_deaf()
+                || spoken.by.is_some_and(|by| self.is_own(by, listener))
             {
                 continue;
             }
@@ -379,7 +383,10 @@ impl Server {
                 continue;
             }
             let hidden = rules.hides();
-            self.push_to(account, listener, Some(serial), &key, spoken, content.clone(), hidden);
+            told.push(account);
+            let content = content.get_or_insert_with(|| Arc::new(spoken.content(&text))).clone();
+            let held = self.held(account, Some(listener), &key, spoken.frame.after, content);
+            self.hold_push(listener, Held { channel: Some(serial), seq: spoken.seq, hidden, ..held });
         }
     }
 
@@ -404,45 +411,24 @@ impl Server {
             account: frame.account.clone(),
             bot: frame.bot,
         };
-        let held = Held {
-            account,
-            key: there.folded.as_str().into(),
-            channel: None,
-            user: Some((target, self.network.users[target].serial)),
-            seq: 0,
-            said: self.last_seq,
-            after: frame.after,
-            content: Arc::new(content),
-            hidden: false,
-            kind: Kind::Message,
-        };
+        let held = self.held(account, Some(target), there.folded.as_str(), frame.after, Arc::new(content));
         self.hold_push(target, held);
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn push_to(
-        &mut self,
-        account: AccountId,
-        user: UserId,
-        channel: Option<u64>,
-        key: &str,
-        spoken: &Spoken<'_>,
-        content: Arc<Content>,
-        hidden: bool,
-    ) {
-        let held = Held {
+    /// A push for an account of what was said to one of its users.
+    fn held(&self, account: AccountId, user: Option<UserId>, key: &str, after: Seq, content: Arc<Content>) -> Held {
+        Held {
             account,
             key: key.into(),
-            channel,
-            user: Some((user, self.network.users[user].serial)),
-            seq: spoken.seq,
+            channel: None,
+            user: user.map(|user| (user, self.network.users[user].serial)),
+            seq: 0,
             said: self.last_seq,
-            after: spoken.frame.after,
+            after,
             content,
-            hidden,
+            hidden: false,
             kind: Kind::Message,
-        };
-        self.hold_push(user, held);
+        }
     }
 
     fn hold_push(&mut self, user: UserId, held: Held) {
@@ -467,14 +453,17 @@ impl Server {
     }
 
     /// The members of a channel whose accounts have devices.
-    fn push_listeners(&mut self, channel: ChannelId) -> Arc<[UserId]> {
+    fn push_listeners(&mut self, channel: ChannelId) -> Option<Arc<[UserId]>> {
+        if !self.network.has_subscriptions() {
+            return None;
+        }
         if let Some(listeners) = &self.network.channels[channel].listeners {
-            return listeners.clone();
+            return Some(listeners.clone()).filter(|listeners| !listeners.is_empty());
         }
         let members = self.network.channels[channel].members.keys().copied();
         let listeners: Arc<[UserId]> = members.filter(|user| self.pushable(*user).is_some()).collect();
         self.network.channels[channel].listeners = Some(listeners.clone());
-        listeners
+        Some(listeners).filter(|listeners| !listeners.is_empty())
     }
 
     /// The devices of an account, its channels or their members have changed: who listens is found anew.
@@ -498,18 +487,8 @@ impl Server {
             account: None,
             bot: false,
         };
-        let held = Held {
-            account,
-            key: "".into(),
-            channel: None,
-            user: None,
-            seq: 0,
-            said: self.last_seq,
-            after,
-            content: Arc::new(content),
-            hidden: false,
-            kind: Kind::Test(endpoint.into()),
-        };
+        let held = self.held(account, None, "", after, Arc::new(content));
+        let held = Held { kind: Kind::Test(endpoint.into()), ..held };
         self.pushes.hold(self.now.mono_ms, held);
         self.release();
     }
@@ -537,10 +516,9 @@ impl Server {
             let rows = self.network.subscriptions(account);
             rows.iter().find(|row| row.device == *device).map(|row| row.endpoint.clone())
         });
-        let Some(person) = self.pushes.people.get_mut(&account) else { return };
+        let person = self.pushes.people.entry(account).or_default();
         person.acted = Some((self.now.mono_ms, self.last_seq));
         let Some(at) = person.talks.iter().position(|talk| *talk.key == *key && talk.first <= time) else { return };
-        let talk_key = person.talks[at].key.clone();
         if person.talks[at].newest <= time {
             person.talks.remove(at);
         } else {
@@ -556,18 +534,8 @@ impl Server {
             account: None,
             bot: false,
         };
-        let held = Held {
-            account,
-            key: talk_key,
-            channel: None,
-            user: None,
-            seq: 0,
-            said: self.last_seq,
-            after,
-            content: Arc::new(content),
-            hidden: false,
-            kind: Kind::Read(own),
-        };
+        let held = self.held(account, None, key, after, Arc::new(content));
+        let held = Held { kind: Kind::Read(own), ..held };
         self.pushes.hold(self.now.mono_ms, held);
         self.release();
     }
@@ -865,7 +833,7 @@ mod tests {
                 caps: "message-tags".into(),
                 made: now,
                 renewed: now,
-                reached: now,
+                reached: 0,
             });
             self.asked.server.listeners_changed(account);
         }
@@ -1071,6 +1039,58 @@ mod tests {
         assert!(bed.asked.server.network.subscriptions(7).is_empty());
         assert!(matches!(bed.asked.kept(), [(_, Record::SubscriptionGone(7, _))]), "{:?}", bed.asked.kept());
         bed.say("PRIVMSG alice :to nobody");
+        assert!(bed.sent.is_empty());
+    }
+
+    #[test]
+    fn who_was_reached_not_long_ago_is_not_forgotten_for_refusals_that_may_be_this_sides_fault() {
+        let mut bed = Bed::new();
+        bed.say("PRIVMSG alice :hello");
+        bed.answer(0, Outcome::Delivered);
+        for number in 0..2 * limits::PUSH_REFUSALS {
+            bed.later(60_000);
+            bed.say(&format!("PRIVMSG alice :{number}"));
+            bed.answer(0, Outcome::Refused("it answers 401 Unauthorized".into()));
+        }
+        assert_eq!(bed.asked.server.network.subscriptions(7).len(), 1);
+        bed.later(limits::PUSH_TRUST_SECONDS * 1000);
+        bed.say("PRIVMSG alice :still");
+        bed.answer(0, Outcome::Refused("it answers 401 Unauthorized".into()));
+        assert!(bed.asked.server.network.subscriptions(7).is_empty());
+    }
+
+    #[test]
+    fn turned_off_nothing_is_pushed_and_no_device_is_forgotten() {
+        let mut bed = Bed::new();
+        bed.say("PRIVMSG alice :one");
+        bed.say("PRIVMSG alice :two");
+        let settings = Settings { webpush: None, ..(*bed.asked.server.settings).clone() };
+        bed.handle(Event::Reload(Arc::new(settings)));
+        bed.answer(0, Outcome::Delivered);
+        bed.say("PRIVMSG alice :three");
+        bed.later(60_000);
+        assert!(bed.sent.is_empty());
+        assert_eq!(bed.asked.server.pushes.sizes(), (0, 0, 0));
+        assert_eq!(bed.asked.server.network.subscriptions(7).len(), 1);
+    }
+
+    #[test]
+    fn who_is_in_a_channel_twice_is_told_once() {
+        let mut bed = Bed::new();
+        let second = bed.asked.user("queen");
+        let id = bed.asked.id("queen");
+        let user = &mut bed.asked.server.network.users[id];
+        (user.account, user.account_name) = (Some(7), Some("alice".into()));
+        for conn in [bed.bob, bed.alice, second] {
+            bed.asked.ask(conn, "JOIN #a");
+        }
+        bed.say("PRIVMSG #a :alice, you are the queen");
+        bed.answer(0, Outcome::Delivered);
+        assert!(bed.sent.is_empty(), "{:?}", bed.texts());
+        // What she says on either is her own.
+        bed.asked.ask(second, "PRIVMSG #a :alice here");
+        bed.take();
+        bed.commit();
         assert!(bed.sent.is_empty());
     }
 

@@ -48,6 +48,8 @@ pub enum Tried {
     Erasure(AccountId),
     /// Having devices told that push works, for an account.
     PushTest(AccountId),
+    /// New devices for web push, for an account.
+    Subscription(AccountId),
     /// A letter to an address.
     LetterTo(Box<str>),
 }

@@ -438,7 +438,9 @@ impl<'a> Batch<'a> {
             Record::SubscriptionGone(account, endpoint) => {
                 self.subscriptions.insert((*account, endpoint), None);
             }
-            Record::Vapid(row) => drop(self.vapid.insert(row.id, &row.private)),
+            Record::Vapid(row) => {
+                self.vapid.entry(row.id).or_insert(&row.private);
+            }
             Record::Metadata(row) => drop(self.metadata.insert((&row.owner, &row.key), row.value.as_deref())),
         }
     }

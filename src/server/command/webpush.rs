@@ -8,7 +8,6 @@ use crate::limits;
 use crate::push::endpoint::Endpoint;
 use crate::server::change::Change;
 use crate::server::command::{negotiated, printable};
-use crate::server::presence;
 use crate::server::record::{AccountId, Record, Seq, SubscriptionRow};
 use crate::server::{Ctx, Server};
 
@@ -71,6 +70,12 @@ fn register(server: &mut Server, ctx: &mut Ctx, endpoint: &str, keys: &str) {
             return;
         }
     };
+    let is_known =
+        server.network.subscriptions(account).iter().any(|row| *row.endpoint == *endpoint && row.keys == keys);
+    if !is_known && !server.may_subscribe(account) {
+        refuse(ctx, "MAX_REGISTRATIONS", "Too many new devices; try again in an hour");
+        return;
+    }
     let Some(vapid) = server.pushes.current().map(|key| key.id).filter(|_| !server.store_refuses()) else {
         refuse(ctx, "INTERNAL_ERROR", "The subscription cannot be kept now; try again later");
         return;
@@ -122,8 +127,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, row: &SubscriptionRow
     let after = server.wait_for(seq);
     ctx.reply.after = ctx.reply.after.max(after);
     ctx.reply.line("WEBPUSH", &["REGISTER", &row.endpoint], None);
-    let chosen = server.network.account(account).and_then(|account| account.always_on);
-    if !presence::is_chosen(&server.settings, chosen) {
+    if !ctx.user.is_some_and(|user| server.stays(user)) {
         let text = "You are told of nothing while you are not connected: /msg NickServ SET ALWAYS-ON ON";
         ctx.reply.standard("WARN", "WEBPUSH", "PERSISTENCE_REQUIRED", &["REGISTER"], text);
     }

@@ -126,12 +126,21 @@ impl Server {
                 return;
             };
             let Some(line) = self.pushes.lines.get_mut(&device) else { continue };
+            // It may be another device of the same endpoint by now.
+            if line.underway {
+                continue;
+            }
             line.queued = false;
             let row = self.network.subscriptions(device.0).iter().find(|row| row.endpoint == device.1).cloned();
             let Some((row, pending)) = row.zip(line.queue.pop_front()) else { continue };
             let endpoint = line.endpoint.clone();
             // It may have waited for long.
             if pending.over || self.is_pointless(&pending.held) {
+                self.pushes.counts.cancelled += 1;
+                self.line_up_only(device);
+                continue;
+            }
+            if self.settings.webpush.is_none() {
                 self.pushes.counts.cancelled += 1;
                 self.line_up_only(device);
                 continue;
@@ -207,10 +216,11 @@ impl Server {
         } else {
             (origin.failed, origin.not_before) = (0, 0);
         }
-        let there = self.pushes.lines.get_mut(&device).is_some_and(|line| {
+        let line = self.pushes.lines.get_mut(&device).filter(|line| Arc::ptr_eq(&line.endpoint, &endpoint));
+        let there = line.is_some();
+        if let Some(line) = line {
             line.underway = false;
-            true
-        });
+        }
         let kept = there && self.network.subscriptions(device.0).iter().any(|row| row.endpoint == device.1);
         if kept {
             match outcome {
@@ -228,7 +238,7 @@ impl Server {
                         line.refused += 1;
                         line.refused
                     });
-                    if refused >= limits::PUSH_REFUSALS {
+                    if refused >= limits::PUSH_REFUSALS && !self.was_reached(&device) {
                         self.over(&device, reason);
                     }
                 }
@@ -261,6 +271,13 @@ impl Server {
         if reached + limits::PUSH_REACHED_SECONDS < self.clock() / 1000 && !self.store_refuses() {
             self.submit_alone(Change::DeviceReached { account: device.0, endpoint: &device.1 });
         }
+    }
+
+    /// Whether a device was reached not long ago.
+    fn was_reached(&self, device: &Device) -> bool {
+        let rows = self.network.subscriptions(device.0);
+        let reached = rows.iter().find(|row| row.endpoint == device.1).map_or(0, |row| row.reached);
+        reached + limits::PUSH_TRUST_SECONDS > self.clock() / 1000
     }
 
     pub(super) fn over(&mut self, device: &Device, reason: &str) {

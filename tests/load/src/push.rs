@@ -6,7 +6,6 @@
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -52,11 +51,11 @@ pub fn measure() -> Result<(String, bool)> {
     let programs = Programs { roost: own.with_file_name("roost"), own };
     ensure!(programs.roost.exists(), "there is no {}; build it first", programs.roost.display());
     let server = Server::start(Kind::Roost { history: true, visible: true }, &programs)?;
-    let result = drive(&server, &programs.roost);
+    let result = drive(&server);
     result.with_context(|| format!("the server's last words: {}", server.last_words()))
 }
 
-fn drive(server: &Server, roost: &PathBuf) -> Result<(String, bool)> {
+fn drive(server: &Server) -> Result<(String, bool)> {
     let address = server.address(Wire::Plain)?;
     let (service, taken) = push_service()?;
     let mut people = Vec::new();
@@ -102,14 +101,14 @@ fn drive(server: &Server, roost: &PathBuf) -> Result<(String, bool)> {
     let cpu = (cpu_seconds(server.pid())? - cpu) / (expected - devices) as f64 * 1e6;
     let rate = (expected - devices) as f64 / seconds;
     drop(people);
-    page(roost, rate, cpu, quiet, busy)
+    page(rate, cpu, quiet, busy)
 }
 
-fn page(roost: &PathBuf, rate: f64, cpu: f64, mut quiet: Vec<u64>, mut busy: Vec<u64>) -> Result<(String, bool)> {
+fn page(rate: f64, cpu: f64, mut quiet: Vec<u64>, mut busy: Vec<u64>) -> Result<(String, bool)> {
     let mut page = String::new();
     let build = if cfg!(debug_assertions) { "a debug build, which is no measurement" } else { "a release build" };
     writeln!(page, "# Web push\n")?;
-    writeln!(page, "{} in {build}, on {}. Other programs may have been running.\n", roost.display(), machine())?;
+    writeln!(page, "Roost in {build}, on {}. Other programs may have been running.\n", machine())?;
     writeln!(
         page,
         "{rate:.0} pushes a second sealed, signed and sent over HTTP to {CHANNELS} x {PEOPLE} x {DEVICES} devices of one"

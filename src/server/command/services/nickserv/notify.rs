@@ -124,8 +124,9 @@ pub fn apply(
     }
     ctx.reply.after = ctx.reply.after.max(server.network.metadata_changed);
     let user = ctx.me();
-    metadata::tell_own(server, ctx, user, target, key, value);
-    let name = if target == EVERYTHING { "everything" } else { target };
+    let nick = server.network.users[user].nick.clone();
+    let (shown, name) = if target == EVERYTHING { (&*nick, "everything") } else { (target, target) };
+    metadata::tell_own(server, ctx, user, shown, key, value);
     let rules = rules(server, account, &about).unwrap_or_else(|| "as for everything".to_owned());
     say(ctx, "NickServ", &format!("{name}: {rules}"));
 }
