@@ -9,6 +9,7 @@ use ircv3::{CapSet, Message};
 use crate::server::command::Pending;
 use crate::server::command::authenticate::Exchange;
 use crate::server::command::batch::Open;
+use crate::server::command::bouncer::Binding;
 use crate::server::command::bulk::Bulk;
 use crate::server::command::monitor::Target;
 use crate::server::command::playback::Wish;
@@ -76,6 +77,8 @@ pub struct Particulars {
     pub app: Option<Box<str>>,
     /// What it asked `*playback` for.
     pub playback: Option<Wish>,
+    /// Whether it is one of those of a client that takes the server for a bouncer.
+    pub binding: Binding,
 }
 
 /// Those of a connection that has none.
@@ -86,6 +89,7 @@ static NO_PARTICULARS: Particulars = Particulars {
     replayed: Vec::new(),
     app: None,
     playback: None,
+    binding: Binding::None,
 };
 
 /// One connection.

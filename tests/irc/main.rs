@@ -14,6 +14,7 @@ mod accounts;
 mod attack;
 mod away;
 mod backup;
+mod bouncer;
 mod capabilities;
 mod casemapping;
 mod channels;
