@@ -63,6 +63,7 @@ mod search;
 mod server_time;
 mod shutdown;
 mod smtp;
+mod spec;
 mod startup;
 mod stats;
 mod sts;
