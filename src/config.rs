@@ -160,6 +160,7 @@ sections! {
         token_autocreate: bool = false,
         always_on: AlwaysOn = AlwaysOn::OptIn,
         always_on_expiry_days: u32 = 0,
+        bouncer_networks: bool = false,
     }
     EmailSection {
         server: String = String::new(),
@@ -664,6 +665,7 @@ impl Config {
                 AlwaysOn::Mandatory => settings::AlwaysOn::Mandatory,
             },
             always_on_expiry_days: self.accounts.always_on_expiry_days,
+            bouncer_networks: self.accounts.bouncer_networks,
             channel_registration: self.channels.registration,
             throttle: self.throttle.enabled.then(|| self.throttle.settings()),
             opers,
@@ -1252,6 +1254,7 @@ mod tests {
             token_autocreate = true
             always_on = "mandatory"
             always_on_expiry_days = 8
+            bouncer_networks = true
             [email]
             server = "mail.example.org"
             port = 465
@@ -1363,6 +1366,7 @@ mod tests {
             vapid_key: 4,
             always_on: crate::server::settings::AlwaysOn::Mandatory,
             always_on_expiry_days: 8,
+            bouncer_networks: true,
             channel_registration: false,
             throttle: None,
             opers: Vec::new(),

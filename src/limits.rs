@@ -23,6 +23,12 @@ pub const SEARCH_WORDS: usize = 16;
 /// Conversations that a SEARCH without `in` looks through, those first that something was said in last: each
 /// is one more walk.
 pub const SEARCH_CONVERSATIONS: usize = 1000;
+/// Reactions that come with one message of a history page (`draft/chathistory-context`), the newest: what was taken
+/// back is newer than what was said. Chips under a message are no more than that.
+pub const CONTEXT_A_MESSAGE: usize = 32;
+/// Reactions and edits that come with one history page beside its messages, those of its newest messages first: as many
+/// as a page has messages at the most.
+pub const CONTEXT_A_PAGE: usize = 1000;
 /// Milliseconds that one SEARCH may take; two words among a million messages take a few.
 pub const SEARCH_MS: u64 = 2_000;
 /// Milliseconds that a SEARCH waits for others to be done, at most.
@@ -170,8 +176,8 @@ pub const CONNECTION_BYTES: usize = 16 * 1024;
 /// Bytes of memory that a TLS handshake costs at most while it is under way.
 pub const HANDSHAKE_BYTES: usize = 96 * 1024;
 /// Bytes of memory that someone costs at most who asks for long answers and does not read them: one
-/// page of history, 1,000 messages with all the tags that they can have.
-pub const SLOW_READER_BYTES: usize = 9 * 1024 * 1024;
+/// page of history, 1,000 messages with all the tags that they can have, and as many reactions.
+pub const SLOW_READER_BYTES: usize = 14 * 1024 * 1024;
 /// Connections that the system completes before Roost accepts them.
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Fan-outs to one audience that are joined into one queue entry, at most.

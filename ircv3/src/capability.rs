@@ -44,6 +44,8 @@ capabilities! {
     ExtendedJoin = ["extended-join"];
     /// <https://ircv3.net/specs/extensions/away-notify>
     AwayNotify = ["away-notify"];
+    /// <https://ircv3.net/specs/extensions/pre-away>
+    PreAway = ["draft/pre-away"];
     /// <https://ircv3.net/specs/extensions/account-tag>
     AccountTag = ["account-tag"];
     /// <https://ircv3.net/specs/extensions/chghost>
@@ -88,6 +90,10 @@ capabilities! {
     Relaymsg = ["draft/relaymsg"];
     /// <https://github.com/ircv3/ircv3-specifications/pull/503>
     Persistence = ["draft/persistence"];
+    /// <https://codeberg.org/emersion/soju/src/branch/master/doc/ext/bouncer-networks.md>
+    BouncerNetworks = ["soju.im/bouncer-networks"];
+    /// <https://codeberg.org/emersion/soju/src/branch/master/doc/ext/bouncer-networks.md>
+    BouncerNetworksNotify = ["soju.im/bouncer-networks-notify"];
     /// The name of a message of one's own for clients without `echo-message`, as ZNC has it
     /// (<https://wiki.znc.in/Query_buffers>).
     SelfMessage = ["znc.in/self-message"];

@@ -81,6 +81,8 @@ pub struct OwnTags<'a> {
     pub label: Option<&'a str>,
     /// `batch`.
     pub batch: Option<&'a str>,
+    /// `draft/chathistory-context`
+    pub context: bool,
 }
 
 const TIME: u8 = 1;
@@ -169,6 +171,10 @@ impl Frame {
             open(out);
             out.extend_from_slice(b"batch=");
             out.extend_from_slice(batch.as_bytes());
+        }
+        if own.context {
+            open(out);
+            out.extend_from_slice(b"draft/chathistory-context");
         }
         if tags & TIME != 0 {
             open(out);

@@ -11,23 +11,35 @@ use ircv3::multiline::is_multiline;
 use ircv3::{Cap, CapSet};
 use smallvec::SmallVec;
 
+use crate::limits::CONTEXT_A_PAGE;
 use crate::server::command::edit;
 use crate::server::command::message::forms;
 use crate::server::frame::{Form, Frame, OwnTags, Tagged};
-use crate::server::record::{Border, HistoryPage, Kind, MessageRow, MsgId, Range, Reader, Seq, Wanted};
+use crate::server::record::{Border, ContextRow, HistoryPage, Kind, MessageRow, MsgId, Range, Reader, Seq, Wanted};
 
 /// Bytes after which a page goes on in the next piece.
 const CHUNK_BYTES: usize = 16 * 1024;
 /// The longest line that a piece is allotted room for beyond [`CHUNK_BYTES`]; a longer one grows it.
 const LINE_BYTES: usize = 1024;
 
+/// [`render_page`] of rows without anything that is about them.
+pub fn render(reader: &Reader, rows: &[(Seq, MessageRow)], reached_end: bool) -> HistoryPage {
+    render_page(reader, rows, &[], reached_end)
+}
+
 /// Renders rows, in ascending order, as the lines that they were when they were live, in the form
 /// for the reader's capabilities (chathistory, server-time, message-tags, account-tag, extended-join).
 ///
 /// With a batch reference the lines stand in a batch, there even when it is empty; its first line has the
 /// label, and `draft/chathistory-end` where `reached_end`. Without one the label is on the first line, and
-/// no line at all comes of no rows.
-pub fn render(reader: &Reader, rows: &[(Seq, MessageRow)], reached_end: bool) -> HistoryPage {
+/// no line at all comes of no rows. What is about a row, which comes sorted by that row's number, follows it and is
+/// not counted.
+pub fn render_page(
+    reader: &Reader,
+    rows: &[(Seq, MessageRow)],
+    mut context: &[ContextRow],
+    reached_end: bool,
+) -> HistoryPage {
     let mut page = HistoryPage::default();
     let mut out = Vec::with_capacity(CHUNK_BYTES + LINE_BYTES);
     let mut label = reader.label.as_deref();
@@ -47,7 +59,7 @@ pub fn render(reader: &Reader, rows: &[(Seq, MessageRow)], reached_end: bool) ->
         if !knows {
             continue;
         }
-        let own = OwnTags { label: label.take(), batch: reference };
+        let own = OwnTags { label: label.take(), batch: reference, context: false };
         if row.kind.is_text() && is_multiline(&row.text) {
             put_lines(reader, *seq, row, own, &mut out);
         } else {
@@ -55,6 +67,16 @@ pub fn render(reader: &Reader, rows: &[(Seq, MessageRow)], reached_end: bool) ->
             put_row(reader.caps, row, &mut out);
         }
         page.messages += 1;
+        while let Some((about, later)) = context.split_first()
+            && about.parent <= *seq
+        {
+            context = later;
+            if about.parent == *seq {
+                let own = OwnTags { label: None, batch: reference, context: true };
+                tags.put(MsgId { epoch: reader.epoch, seq: about.seq }, &about.row, own, &mut out);
+                put_row(reader.caps, &about.row, &mut out);
+            }
+        }
         if out.len() >= CHUNK_BYTES {
             let full = std::mem::replace(&mut out, Vec::with_capacity(CHUNK_BYTES + LINE_BYTES));
             page.chunks.push(Bytes::from(full));
@@ -127,6 +149,53 @@ pub fn select<'a>(
         }
     };
     (visible[chosen].iter().map(|(seq, row)| (*seq, (*row).clone())).collect(), reached_end)
+}
+
+/// The texts of a page, each with its place there: what reactions and edits may be about.
+pub fn parents(page: &[(Seq, MessageRow)]) -> impl DoubleEndedIterator<Item = (Seq, &MessageRow)> {
+    page.iter().filter(|(_, row)| row.kind.is_text()).map(|(seq, row)| (*seq, row))
+}
+
+/// Of the rows that are about each text of a page (its number first, then theirs), those that are sent after it: no row
+/// that is on the page by itself, and of the newest texts first where there are too many. In ascending order.
+pub fn choose_context(page: &[(Seq, MessageRow)], mut about: Vec<(Seq, Seq)>) -> Vec<(Seq, Seq)> {
+    about.retain(|(_, seq)| page.binary_search_by_key(seq, |(seq, _)| *seq).is_err());
+    about.sort_unstable();
+    about.drain(..about.len().saturating_sub(CONTEXT_A_PAGE));
+    about
+}
+
+/// Gives edits their tags: of one that is about a text of the page, what that says now.
+pub fn tag_context(page: &[(Seq, MessageRow)], epoch: u32, context: &mut [ContextRow]) {
+    for about in context.iter_mut().filter(|about| about.row.kind == Kind::Edit) {
+        let parent = page.binary_search_by_key(&about.parent, |(seq, _)| *seq).ok().map(|at| &page[at].1);
+        let msgid = MsgId { epoch, seq: about.parent }.to_string();
+        about.row.tags = parent.map(|parent| edit::tags(&msgid, &parent.text));
+    }
+}
+
+/// What is about the texts of a page among a conversation's rows: what every store must answer.
+pub fn context<'a>(
+    rows: impl IntoIterator<Item = (Seq, &'a MessageRow)>,
+    page: &[(Seq, MessageRow)],
+    reader: &Reader,
+) -> Vec<ContextRow> {
+    let rows: Vec<(Seq, &MessageRow)> = rows.into_iter().collect();
+    let mut about = Vec::new();
+    for (parent, _) in parents(page) {
+        let msgid = MsgId { epoch: reader.epoch, seq: parent }.to_string();
+        for (kind, most) in reader.context() {
+            let is_about = |row: &MessageRow| row.kind == kind && row.argument.as_deref() == Some(&*msgid);
+            let all = rows.iter().rev().filter(|(_, row)| is_about(row));
+            about.extend(all.take(most).map(|(seq, _)| (parent, *seq)));
+        }
+    }
+    let chosen = choose_context(page, about);
+    let row_of = |seq: Seq| rows.iter().find(|(number, _)| *number == seq).map(|(_, row)| (*row).clone());
+    let mut context: Vec<ContextRow> =
+        chosen.into_iter().filter_map(|(parent, seq)| Some(ContextRow { parent, seq, row: row_of(seq)? })).collect();
+    tag_context(page, reader.epoch, &mut context);
+    context
 }
 
 /// How many rows `AROUND` takes from before and from after its border, where so many are there and

@@ -345,8 +345,11 @@ impl Server {
         let nick = match user {
             Some(user) => self.network.users[user].nick.clone(),
             None => session
-                .and_then(|session| session.registration.as_ref()?.nick.as_deref())
-                .map_or_else(|| Arc::from("*"), Arc::from),
+                .and_then(|session| match &session.registration {
+                    Some(registration) => registration.nick.as_deref().map(Arc::from),
+                    None => command::bouncer::nick(session.particulars()).cloned(),
+                })
+                .unwrap_or_else(|| Arc::from("*")),
         };
         let caps = session.map_or(CapSet::EMPTY, |session| session.caps);
         Ctx { conn, user, reply: Reply::new(conn, caps, nick, self.settings.server_name.clone(), self.clock, label) }
@@ -681,6 +684,7 @@ impl Server {
         let known = std::mem::replace(&mut self.isupport, tokens);
         command::cap::reloaded(self, &old);
         command::info::reloaded(self, &known);
+        command::bouncer::reloaded(self, &old);
         self.log(false, "the configuration was read again".into());
     }
 

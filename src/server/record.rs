@@ -7,7 +7,11 @@ use ircv3::mode::Rank;
 use ircv3::sasl::ecdsa::PublicKey;
 use ircv3::sasl::scram::Credential;
 use ircv3::webpush::Keys;
-use ircv3::{CapSet, Casemapping};
+use ircv3::{Cap, CapSet, Casemapping};
+use smallvec::SmallVec;
+
+use crate::limits::CONTEXT_A_MESSAGE;
+use crate::server::command::edit;
 
 /// The number of a change. One order for everything: `boot << 40 | counter`, where `boot` counts
 /// the starts of this database, so no number is ever used twice. 0 is before everything.
@@ -77,7 +81,7 @@ pub enum Kind {
     Privmsg = 0,
     /// As `Privmsg`.
     Notice = 1,
-    /// Tags alone.
+    /// Tags alone; `argument` is the msgid of the message that they are a reaction to.
     Tagmsg = 2,
     /// `text` is the real name.
     Join = 3,
@@ -717,6 +721,32 @@ pub struct Reader {
     /// In a private conversation: the reader's own current nick, and its identity as in
     /// [`ConversationRow::key`] is not needed: rows keep their own targets.
     pub nick: Box<str>,
+}
+
+impl Reader {
+    /// Which kinds of rows about a message come after it, and how many of each, the newest: only what the reader
+    /// may get in a batch by the capabilities that it has. All edits of a message say the same: how it reads now.
+    pub fn context(&self) -> SmallVec<[(Kind, usize); 2]> {
+        let mut kinds = SmallVec::new();
+        if self.batch.is_some() && self.caps.has_all(CapSet::of(&[Cap::EventPlayback, Cap::MessageTags])) {
+            kinds.push((Kind::Tagmsg, CONTEXT_A_MESSAGE));
+        }
+        if self.batch.is_some() && self.caps.has_all(edit::NEEDED) {
+            kinds.push((Kind::Edit, 1));
+        }
+        kinds
+    }
+}
+
+/// A row that is about a message of a page, and is sent after that (`draft/chathistory-context`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContextRow {
+    /// The number of the message.
+    pub parent: Seq,
+    /// The row's own number.
+    pub seq: Seq,
+    /// The row.
+    pub row: MessageRow,
 }
 
 /// Which kinds of rows a reader wants beside text.

@@ -203,6 +203,10 @@ impl Server {
             self.refuse(ctx, "The server takes new connections only from those who log in with SASL now");
             return;
         }
+        if command::bouncer::lists_networks(self, ctx) {
+            command::bouncer::register_unbound(self, ctx, &nick);
+            return;
+        }
         // The nick may have been taken, or an account of that name made, since NICK.
         if let Some(owner) = self.network.user_by_nick(&nick) {
             let same = account.filter(|account| self.network.users[owner].account == Some(*account));
@@ -303,6 +307,7 @@ impl Server {
             self.network.invisible += 1;
         }
         self.become_user(ctx, id);
+        self.apply_away(id);
         command::metadata::adopt(self, id, since, early);
         self.keep_presence(id);
         self.welcome(ctx, id);
@@ -358,15 +363,19 @@ impl Server {
         command::chathistory::replay(self, ctx, None);
     }
 
-    fn welcome(&mut self, ctx: &mut Ctx, user: UserId) {
+    /// One connection less that has not registered.
+    pub fn no_longer_unregistered(&mut self) {
+        self.unregistered -= 1;
+    }
+
+    /// 001 to 005.
+    pub fn greet(&mut self, ctx: &mut Ctx, source: &str) {
         let settings = self.settings.clone();
         let server = &*settings.server_name;
-        let there = &self.network.users[user];
-        let modes = there.modes;
         ctx.reply.numeric(
             Numeric::RPL_WELCOME,
             &[],
-            Some(&format!("Welcome to the {} Network, {}", settings.network, there.source)),
+            Some(&format!("Welcome to the {} Network, {}", settings.network, source)),
         );
         ctx.reply.numeric(
             Numeric::RPL_YOURHOST,
@@ -384,6 +393,12 @@ impl Server {
         let middles = [server, VERSION, &user_modes, &channel_modes, &with_parameter];
         ctx.reply.numeric(Numeric::RPL_MYINFO, &middles, None);
         command::info::isupport(self, ctx);
+    }
+
+    fn welcome(&mut self, ctx: &mut Ctx, user: UserId) {
+        let there = &self.network.users[user];
+        let (source, modes) = (there.source.clone(), there.modes);
+        self.greet(ctx, &source);
         command::prop::on_welcome(self, ctx);
         command::setname::on_welcome(self, ctx, user);
         command::metadata::on_welcome(self, ctx, user);
@@ -392,9 +407,9 @@ impl Server {
         command::info::motd(self, ctx);
         if modes != Letters::default() {
             let nick = ctx.reply.nick.clone();
-            let source = self.network.users[user].source.clone();
             ctx.reply.line_from(&source, "MODE", &[&nick, &format!("+{}", modes.text())], None);
         }
+        command::bouncer::on_welcome(self, ctx);
     }
 
     /// Takes a connection off its user, and the user off the network if it was the last. `seen` is
@@ -406,6 +421,8 @@ impl Server {
         let (origin, unregistered) = (Origin::of(&session.peer), session.registration.take().is_some());
         let account = session.account;
         let device = session.device.clone();
+        // One that lists networks is no device.
+        let account = account.filter(|_| !command::bouncer::is_unbound(session));
         let sees_quit = session.sees_quit;
         self.unregistered -= usize::from(unregistered);
         self.throttles.went(&origin);

@@ -9,6 +9,7 @@ use ircv3::{CapSet, Message};
 use crate::server::command::Pending;
 use crate::server::command::authenticate::Exchange;
 use crate::server::command::batch::Open;
+use crate::server::command::bouncer::Binding;
 use crate::server::command::bulk::Bulk;
 use crate::server::command::monitor::Target;
 use crate::server::command::playback::Wish;
@@ -78,6 +79,8 @@ pub struct Particulars {
     pub playback: Option<Wish>,
     /// Where it takes web push (WEBPUSH REGISTER).
     pub endpoint: Option<Box<str>>,
+    /// Whether it is one of those of a client that takes the server for a bouncer.
+    pub binding: Binding,
 }
 
 /// Those of a connection that has none.
@@ -89,6 +92,7 @@ static NO_PARTICULARS: Particulars = Particulars {
     app: None,
     playback: None,
     endpoint: None,
+    binding: Binding::None,
 };
 
 /// One connection.

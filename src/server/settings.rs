@@ -143,6 +143,8 @@ pub struct Settings {
     pub always_on: AlwaysOn,
     /// Days without a connection after which they leave; 0 is never.
     pub always_on_expiry_days: u32,
+    /// Whether clients that know bouncers may take this server for one.
+    pub bouncer_networks: bool,
     /// Whether channels may be registered by their operators.
     pub channel_registration: bool,
     /// Limits and throttles by address and account.
@@ -305,6 +307,7 @@ impl Default for Settings {
             vapid_key: 1,
             always_on: AlwaysOn::OptIn,
             always_on_expiry_days: 0,
+            bouncer_networks: false,
             channel_registration: true,
             throttle: Some(Throttle::default()),
             opers: Vec::new(),

@@ -35,7 +35,7 @@ use tokio::time::timeout;
 
 use crate::limits::{SEARCH_WAIT_MS, WAITING_BYTES, WAITING_RECORDS};
 use crate::server::event::{CallId, Event, Returned};
-use crate::server::history::render;
+use crate::server::history::{render, render_page};
 use crate::server::record::{ConversationId, HistoryQuery, Record, SearchQuery, Seq, Snapshot};
 use crate::store::reader::{Side, Source};
 use crate::store::refold::refold;
@@ -610,7 +610,8 @@ impl Answer {
             },
             Question::Page(query) => {
                 let (rows, reached_end) = source.rows(query).await?;
-                Returned::History(render(&query.reader, &rows, reached_end))
+                let context = source.context(query, &rows).await?;
+                Returned::History(render_page(&query.reader, &rows, &context, reached_end))
             }
             Question::Message(conversation, seq) => {
                 Returned::Found(source.message(*conversation, *seq).await?.map(Box::new))

@@ -60,6 +60,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "casemapping", include_str!("migrations/postgres/0004_casemapping.sql")),
     (5, "words", include_str!("migrations/postgres/0005_words.sql")),
     (7, "webpush", include_str!("migrations/postgres/0007_webpush.sql")),
+    (9, "about", include_str!("migrations/postgres/0009_about.sql")),
 ];
 
 /// Where the database is and how it is opened.
@@ -1076,6 +1077,17 @@ fn by_terms(order: &str) -> Arc<str> {
     ))
 }
 
+/// The numbers of the newest rows of a kind that are about each of some messages of a conversation, each after the
+/// place of that message.
+fn about(kind: Kind) -> String {
+    format!(
+        "SELECT place, about.seq FROM unnest($2::text[]) WITH ORDINALITY AS parent (msgid, place) \
+         CROSS JOIN LATERAL (SELECT seq FROM message WHERE conversation = $1 AND argument = parent.msgid \
+         AND kind = {} ORDER BY seq DESC LIMIT $3) AS about",
+        kind as u8
+    )
+}
+
 fn list(conversations: &[ConversationId]) -> Vec<i64> {
     conversations.iter().map(|id| *id as i64).collect()
 }
@@ -1128,6 +1140,34 @@ impl Source {
             rows.reverse();
         }
         Ok(rows)
+    }
+
+    /// The newest `most` rows of a kind that are about each of some messages: the place of the message's msgid in
+    /// `msgids`, and the row's number.
+    pub async fn about(
+        &mut self,
+        conversation: ConversationId,
+        msgids: &[String],
+        kind: Kind,
+        most: usize,
+    ) -> Result<Vec<(usize, Seq)>, Error> {
+        let found = sqlx::query_as(AssertSqlSafe(about(kind)))
+            .bind(conversation as i64)
+            .bind(msgids)
+            .bind(most as i64)
+            .fetch_all(&mut self.connection);
+        let found: Vec<(i64, i64)> = within(found).await?;
+        // PostgreSQL counts from one.
+        Ok(found.into_iter().map(|(place, seq)| (place as usize - 1, seq as u64)).collect())
+    }
+
+    /// The rows with these numbers.
+    pub async fn rows_of(&mut self, seqs: &[Seq]) -> Result<Vec<(Seq, MessageRow)>, Error> {
+        let rows = sqlx::query(AssertSqlSafe(format!("SELECT {COLUMNS} FROM message WHERE seq = ANY ($1)")))
+            .bind(list(seqs))
+            .try_map(|row| message(&row))
+            .fetch_all(&mut self.connection);
+        within(rows).await
     }
 
     /// What the index of words has.
@@ -1250,7 +1290,8 @@ mod tests {
     use ircv3::Casemapping;
     use sqlx::{AssertSqlSafe, Connection};
 
-    use super::{Database, Source, by_terms, is_interrupted, is_lost};
+    use super::{Database, Source, about, by_terms, is_interrupted, is_lost};
+    use crate::server::record::Kind;
     use crate::store::bed::{Schema, runtime};
     use crate::store::{Options, StoreError, Sync, open};
 
@@ -1287,6 +1328,10 @@ mod tests {
                 }
                 let place = plan(&mut source, "SELECT conversation, time FROM message WHERE seq = $1", 1).await;
                 walks_only(&place, "message_pkey", &["seq = "]);
+                for kind in [Kind::Tagmsg, Kind::Edit] {
+                    let steps = plan(&mut source, &about(kind).replace("$2::", "'{a,b}'::"), 3).await;
+                    walks_only(&steps, "message_about", &["conversation = ", "argument = ", "kind = "]);
+                }
             }
             source.close().await.unwrap();
             writer.close().await.unwrap();
@@ -1333,7 +1378,8 @@ mod tests {
         // Walks that are in order are merged, never sorted.
         assert!(!steps.iter().any(|step| step.contains("Sort  (")), "{steps:#?}");
         for at in looks {
-            assert!(steps[at].contains("Index Scan") && steps[at].contains(&format!("using {index} ")), "{steps:#?}");
+            let walk = steps[at].contains("Index Scan") || steps[at].contains("Index Only Scan");
+            assert!(walk && steps[at].contains(&format!("using {index} ")), "{steps:#?}");
             let condition = &steps[at + 1];
             assert!(condition.contains("Index Cond: "), "{steps:#?}");
             assert!(conditions.iter().all(|part| condition.contains(part)), "{condition}: {steps:#?}");

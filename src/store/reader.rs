@@ -3,6 +3,7 @@
 //! Within a conversation, time rises with the number. So every border, and the floor, becomes a
 //! moment, and no walk reads more rows than were asked for, however many lie outside.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sqlx::Error;
@@ -10,9 +11,9 @@ use tokio::task::yield_now;
 
 use crate::limits::SEARCH_MS;
 use crate::server::command::edit;
-use crate::server::history::share;
+use crate::server::history::{choose_context, parents, share, tag_context};
 use crate::server::record::{
-    Border, ConversationId, HistoryQuery, Kind, MessageRow, MsgId, Range, SearchQuery, Seq, Wanted,
+    Border, ContextRow, ConversationId, HistoryQuery, Kind, MessageRow, MsgId, Range, SearchQuery, Seq, Wanted,
 };
 use crate::server::search::{cut, matches};
 use crate::store::{postgres, sqlite};
@@ -156,6 +157,62 @@ impl Source {
         }
         self.tag_edits(&mut rows, query.reader.epoch).await?;
         Ok((rows, reached_end))
+    }
+
+    /// What is about the texts of a page of `query`'s, by their numbers: what
+    /// [`context`](crate::server::history::context) answers.
+    pub async fn context(
+        &mut self,
+        query: &HistoryQuery,
+        page: &[(Seq, MessageRow)],
+    ) -> Result<Vec<ContextRow>, Error> {
+        let epoch = query.reader.epoch;
+        let parents: Vec<Seq> = parents(page).map(|(seq, _)| seq).collect();
+        let msgids: Vec<String> = parents.iter().map(|seq| MsgId { epoch, seq: *seq }.to_string()).collect();
+        let mut about = Vec::new();
+        for (kind, most) in query.reader.context() {
+            if !parents.is_empty() {
+                let found = self.about(query.conversation, &msgids, kind, most).await?;
+                about.extend(found.into_iter().filter_map(|(at, seq)| Some((*parents.get(at)?, seq))));
+            }
+        }
+        let about = choose_context(page, about);
+        if about.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut rows = self.rows_of(&about.iter().map(|(_, seq)| *seq).collect::<Vec<_>>()).await?;
+        let mut context = Vec::with_capacity(rows.len());
+        for (parent, seq) in about {
+            // It may have been taken back since.
+            if let Some(row) = rows.remove(&seq) {
+                context.push(ContextRow { parent, seq, row });
+            }
+        }
+        tag_context(page, epoch, &mut context);
+        Ok(context)
+    }
+
+    /// The newest `most` rows of a kind that are about each of some messages: the place of the message's msgid in
+    /// `msgids`, and the row's number.
+    async fn about(
+        &mut self,
+        conversation: ConversationId,
+        msgids: &[String],
+        kind: Kind,
+        most: usize,
+    ) -> Result<Vec<(usize, Seq)>, Error> {
+        match self {
+            Source::Sqlite(source) => source.about(conversation, msgids, kind, most).await,
+            Source::Postgres(source) => source.about(conversation, msgids, kind, most).await,
+        }
+    }
+
+    async fn rows_of(&mut self, seqs: &[Seq]) -> Result<BTreeMap<Seq, MessageRow>, Error> {
+        let rows = match self {
+            Source::Sqlite(source) => source.rows_of(seqs).await,
+            Source::Postgres(source) => source.rows_of(seqs).await,
+        };
+        Ok(rows?.into_iter().collect())
     }
 
     /// Gives edits their tags: what the edited messages say now.

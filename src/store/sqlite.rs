@@ -60,6 +60,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (11, "casemapping", include_str!("migrations/sqlite/0011_casemapping.sql")),
     (12, "words", include_str!("migrations/sqlite/0012_words.sql")),
     (14, "webpush", include_str!("migrations/sqlite/0014_webpush.sql")),
+    (16, "about", include_str!("migrations/sqlite/0016_about.sql")),
 ];
 
 /// Where the database is and how it is opened.
@@ -251,6 +252,17 @@ fn texts() -> String {
     format!(
         "SELECT group_concat({PACKED}, '') FROM message WHERE seq >= ?1 AND seq <= ?2 AND kind <= 1 \
          AND +conversation IN (SELECT value FROM json_each(?3))"
+    )
+}
+
+/// The numbers of the newest rows of a kind that are about each of some messages of a conversation, as
+/// `place:number,number` for each message that has some, with spaces between.
+fn about(kind: Kind) -> String {
+    format!(
+        "SELECT group_concat(key || ':' || (SELECT group_concat(seq) FROM (SELECT seq FROM message \
+         WHERE conversation = ?1 AND argument = value AND kind IN (2, 11) AND kind = {} ORDER BY seq DESC LIMIT ?3)), \
+         ' ') FROM json_each(?2)",
+        kind as u8
     )
 }
 
@@ -722,6 +734,39 @@ impl Source {
         unpack(packed.await?)
     }
 
+    /// The newest `most` rows of a kind that are about each of some messages: the place of the message's msgid in
+    /// `msgids`, and the row's number.
+    pub async fn about(
+        &mut self,
+        conversation: ConversationId,
+        msgids: &[String],
+        kind: Kind,
+        most: usize,
+    ) -> Result<Vec<(usize, Seq)>, Error> {
+        let msgids = serde_json::to_string(msgids).map_err(|error| Error::Encode(error.into()))?;
+        let packed = sqlx::query_scalar(AssertSqlSafe(about(kind)))
+            .bind(conversation as i64)
+            .bind(msgids)
+            .bind(most as i64)
+            .fetch_one(&mut self.connection);
+        let packed: Option<String> = packed.await?;
+        let all = packed.as_deref().unwrap_or("").split_ascii_whitespace().map(|one| {
+            let (place, seqs) = one.split_once(':')?;
+            let place: usize = place.parse().ok()?;
+            seqs.split(',').map(|seq| Some((place, seq.parse().ok()?))).collect::<Option<Vec<(usize, Seq)>>>()
+        });
+        let all: Option<Vec<_>> = all.collect();
+        Ok(all.ok_or_else(|| Error::Decode("no number where one must be".into()))?.concat())
+    }
+
+    /// The rows with these numbers.
+    pub async fn rows_of(&mut self, seqs: &[Seq]) -> Result<Vec<(Seq, MessageRow)>, Error> {
+        let sql =
+            format!("SELECT group_concat({PACKED}, '') FROM message WHERE seq IN (SELECT value FROM json_each(?))");
+        let packed = sqlx::query_scalar(AssertSqlSafe(sql)).bind(list(seqs)).fetch_one(&mut self.connection);
+        unpack(packed.await?)
+    }
+
     /// Has what is asked from here on given up when it takes too long in all.
     pub async fn limit_time(&mut self, time: Duration) -> Result<(), Error> {
         let end = Instant::now() + time;
@@ -892,7 +937,8 @@ mod tests {
     use tempfile::TempDir;
     use tokio::runtime::{Builder, Runtime};
 
-    use super::{Database, Source, among, by_terms, is_interrupted, texts};
+    use super::{Database, Source, about, among, by_terms, is_interrupted, texts};
+    use crate::server::record::Kind;
     use crate::store::{Options, StoreError, Sync, open};
 
     fn runtime() -> Runtime {
@@ -941,6 +987,13 @@ mod tests {
                 assert!(steps.iter().any(|step| step.starts_with("SCAN word VIRTUAL TABLE INDEX")), "{steps:?}");
                 let others: Vec<_> = steps.iter().filter(|step| step.contains(" message")).collect();
                 assert!(others.len() == 2 && others.iter().all(|step| step.ends_with("(rowid=?)")), "{steps:?}");
+            }
+            for kind in [Kind::Tagmsg, Kind::Edit] {
+                let steps = plan(&mut source, &about(kind)).await;
+                let walk =
+                    "SEARCH message USING COVERING INDEX message_about (conversation=? AND argument=? AND kind=?)";
+                assert!(steps.iter().any(|step| step == walk), "{steps:?}");
+                assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{steps:?}");
             }
             let steps = plan(&mut source, &texts()).await;
             let by_number = "SEARCH message USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)";

@@ -17,12 +17,13 @@ use proptest::test_runner::{Config, TestRunner};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::limits::STORE_BATCH;
+use crate::limits::{CONTEXT_A_MESSAGE, CONTEXT_A_PAGE, STORE_BATCH};
+use crate::server::command::edit;
 use crate::server::event::{CallId, ConnId, Event, Returned};
-use crate::server::history::{render, select};
+use crate::server::history::{context, render, render_page, select};
 use crate::server::record::{
     AccessRow, AccountRow, AppPassword, BanRow, Border, ChannelRow, CodeRow, ConversationRow, Credentials,
-    CredentialsRow, HistoryPage, HistoryQuery, Kind, ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow,
+    CredentialsRow, HistoryPage, HistoryQuery, Kind, ListRow, MarkerRow, MessageRow, MetadataRow, MsgId, PresenceRow,
     PurgeRow, Purpose, Range, Reader, Record, SearchQuery, SeenRow, Seq, Snapshot, SubscriptionRow, SuspensionRow,
     VapidRow, Wanted,
 };
@@ -865,17 +866,22 @@ fn what_was_said_before_there_was_an_index_comes_into_it_while_the_store_runs() 
 
 /// Rows of three conversations with gaps between their numbers and times, and questions about them.
 fn case() -> impl Strategy<Value = (Vec<(Seq, MessageRow)>, Vec<HistoryQuery>)> {
-    let row = (1u64..4, 1u64..4, 1u64..30, 0u8..11);
+    let row = (1u64..4, 1u64..4, 1u64..30, 0u8..12, 1u64..20);
     prop::collection::vec(row, 0..80).prop_flat_map(|steps| {
         let (mut seq, mut times) = (0, [0, 0, 5]);
         let rows: Vec<_> = steps
             .into_iter()
-            .map(|(step, conversation, later, kind)| {
+            .map(|(step, conversation, later, kind, about)| {
                 seq += step;
                 let time = &mut times[conversation as usize - 1];
                 *time += later;
                 let kind = Kind::from_number(kind).unwrap();
-                (seq, message(conversation, *time, kind, &format!("m{seq}")))
+                let mut row = message(conversation, *time, kind, &format!("m{seq}"));
+                if matches!(kind, Kind::Tagmsg | Kind::Redact | Kind::Edit) {
+                    let parent = MsgId { epoch: reader().epoch, seq: seq.saturating_sub(about) };
+                    row.argument = Some(parent.to_string().into());
+                }
+                (seq, row)
             })
             .collect();
         let most = times.into_iter().max().unwrap_or(0) + 5;
@@ -894,10 +900,16 @@ fn case() -> impl Strategy<Value = (Vec<(Seq, MessageRow)>, Vec<HistoryQuery>)> 
         ];
         let limit = prop_oneof![8 => 0u32..9, 1 => 90u32..=u32::MAX];
         let floor = prop_oneof![2 => Just(0), 1 => 0..seq + 5];
-        let query = (1u64..4, range, limit, any::<(bool, bool)>(), floor).prop_map(
+        let query = (1u64..4, range, limit, any::<(bool, bool, bool, bool)>(), floor).prop_map(
             |(conversation, range, limit, wants, floor)| {
                 let wanted = Wanted { events: wants.0, redactions: wants.1 };
-                HistoryQuery { conversation, range, limit, wanted, floor, reader: reader() }
+                let mut reader = reader();
+                for (cap, has) in [(Cap::EventPlayback, wants.2), (Cap::MessageEdit, wants.3)] {
+                    if has {
+                        reader.caps.insert(cap);
+                    }
+                }
+                HistoryQuery { conversation, range, limit, wanted, floor, reader }
             },
         );
         (Just(rows), prop::collection::vec(query, 60))
@@ -916,13 +928,94 @@ fn every_range_is_answered_as_the_model_says() {
                 for query in &queries {
                     let there = rows.iter().filter(|(_, row)| row.conversation == query.conversation);
                     let there = there.map(|(seq, row)| (*seq, row));
-                    let (expected, end) = select(there, query.range, query.limit, query.wanted, query.floor);
+                    let (mut expected, end) =
+                        select(there.clone(), query.range, query.limit, query.wanted, query.floor);
+                    tag_edits(&mut expected, &rows);
+                    let about = context(there, &expected, &query.reader);
                     let found = running.page(query.clone());
-                    assert_eq!(text(&found), text(&render(&query.reader, &expected, end)), "{query:?}");
+                    let expected = render_page(&query.reader, &expected, &about, end);
+                    assert_eq!(text(&found), text(&expected), "{query:?}");
                 }
                 running.close();
             }
             Ok(())
         })
         .unwrap();
+}
+
+/// Gives edits of a page their tags, where what they edit is a message of their conversation.
+fn tag_edits(page: &mut [(Seq, MessageRow)], rows: &[(Seq, MessageRow)]) {
+    for (_, row) in page.iter_mut().filter(|(_, row)| row.kind == Kind::Edit) {
+        let msgid = MsgId::parse(row.argument.as_deref().unwrap()).unwrap();
+        let edited = rows.iter().find(|(seq, edited)| *seq == msgid.seq && edited.conversation == row.conversation);
+        row.tags = edited.map(|(_, edited)| edit::tags(&msgid.to_string(), &edited.text));
+    }
+}
+
+/// A reader that gets everything that is about a message.
+fn curious() -> Reader {
+    let caps = CapSet::of(&[Cap::MessageTags, Cap::Batch, Cap::EventPlayback, Cap::MessageEdit]);
+    Reader { caps, label: None, ..reader() }
+}
+
+fn reaction(seq: Seq, parent: Seq, tags: &str) -> (Seq, Record) {
+    let msgid = MsgId { epoch: reader().epoch, seq: parent }.to_string();
+    let row = message(1, 1000 + seq, Kind::Tagmsg, "");
+    let tags = tags.replace("MSGID", &msgid);
+    (seq, Record::Message(Box::new(MessageRow { argument: Some(msgid.into()), tags: Some(tags.into()), ..row })))
+}
+
+#[test]
+fn of_too_many_reactions_the_newest_come_and_those_of_the_newest_messages() {
+    for bed in Bed::all() {
+        let running = Running::on(&bed);
+        let texts = (CONTEXT_A_PAGE / CONTEXT_A_MESSAGE) as u64 + 3;
+        running.store.append((1..=texts).map(|n| said(n, &format!("m{n}."))).collect());
+        let per_text = CONTEXT_A_MESSAGE as u64 + 2;
+        let reactions = (0..texts * per_text).map(|n| reaction(100 + n, n / per_text + 1, &format!("+react=r{n}.")));
+        running.store.append(reactions.collect());
+        running.committed(99 + texts * per_text);
+        let query = HistoryQuery { reader: curious(), wanted: Wanted::default(), ..latest(1, 1000) };
+        let page = running.page(query);
+        assert_eq!((u64::from(page.messages), page.last), (texts, texts), "what is about them is not counted");
+        let page = text(&page);
+        assert_eq!(page.matches("draft/chathistory-context").count(), CONTEXT_A_PAGE);
+        let of = |n: u64| (0..per_text).filter(|at| page.contains(&format!("=r{}.", (n - 1) * per_text + at))).count();
+        assert_eq!((of(1), of(2), of(texts)), (0, 0, CONTEXT_A_MESSAGE));
+        let last = texts * per_text - 1;
+        assert!(page.contains(&format!("=r{last}.")) && !page.contains(&format!("=r{}.", last - per_text + 1)));
+        running.close();
+    }
+}
+
+#[test]
+fn reactions_that_were_there_before_there_was_an_index_of_them_are_found() {
+    for bed in Bed::all() {
+        let running = Running::on(&bed);
+        let tags = [
+            "+reply=MSGID;+draft/react=a.",
+            "+draft/unreact=b.;+draft/reply=MSGID",
+            "+draft/reply=x;+react=c.;+reply=MSGID;+x",
+            "+reply=MSGID;+draft/persist=d.",
+            "+draft/react=e.;+reply=MSGIDMSGIDMSGID",
+        ];
+        let old = (10..).zip(tags).map(|(seq, tags)| match reaction(seq, 1, tags) {
+            (seq, Record::Message(row)) => (seq, Record::Message(Box::new(MessageRow { argument: None, ..*row }))),
+            other => other,
+        });
+        running.store.append([said(1, "text")].into_iter().chain(old).collect());
+        running.close();
+        let migration = match &bed {
+            Bed::Sqlite(_) => include_str!("migrations/sqlite/0016_about.sql"),
+            Bed::Postgres(_) => include_str!("migrations/postgres/0009_about.sql"),
+        };
+        bed.run(&migration[migration.find("UPDATE").unwrap()..]);
+        let running = Running::on(&bed);
+        let query = HistoryQuery { reader: curious(), wanted: Wanted::default(), ..latest(1, 10) };
+        let page = text(&running.page(query));
+        for (word, there) in [("=a.", true), ("=b.", true), ("=c.", true), ("=d.", false)] {
+            assert_eq!(page.contains(word), there, "{word} {page}");
+        }
+        running.close();
+    }
 }

@@ -60,3 +60,56 @@ fn c36_an_away_message_is_cut_at_a_character() {
     alice.ask(&format!("AWAY :x{}", "é".repeat(120)));
     assert_eq!(find(&bob.ask("WHOIS alice"), "301").params()[2], format!("x{}", "é".repeat(99)));
 }
+
+#[test]
+fn pre_away_a_connection_that_nobody_asked_for_makes_nobody_present() {
+    let server = Server::start();
+    server.account("alice", "sesame");
+    let mut bob = server.user_with("bob", "away-notify");
+    bob.join("#room");
+    let mut desk = server.logged_in("alice", "alice", "sesame", "");
+    desk.join("#room");
+    bob.sync();
+    desk.ask("AWAY :at lunch");
+    bob.only().must_fit(":alice!* AWAY :at lunch");
+    // A phone that fetches what was missed, on its own: it takes nobody's word, and is nobody's return.
+    let connect = |away: &str| {
+        let mut phone = server.connect();
+        phone.request("sasl draft/pre-away");
+        phone.send_all(&["NICK alice", "USER alice 0 * :Alice"]);
+        phone.authenticate("alice", "sesame");
+        phone.until("903");
+        let answer = phone.one(away);
+        answer.must_fit(if away == "AWAY" { "* 305 alice :*" } else { "* 306 alice :*" });
+        phone.send("CAP END");
+        phone.welcome("alice");
+        phone
+    };
+    let mut phone = connect("AWAY *");
+    bob.silent();
+    find(&bob.ask("WHOIS alice"), "301").must_fit("*301 bob alice :at lunch");
+    phone.send("QUIT");
+    phone.closed();
+    bob.silent();
+    // With a reason, it is one; without AWAY, somebody is there.
+    let mut phone = connect("AWAY :on the train");
+    bob.only().must_fit(":alice!* AWAY :on the train");
+    desk.send("QUIT");
+    desk.closed();
+    bob.silent();
+    drop(connect("AWAY"));
+    bob.one_of(&["AWAY"]).must_fit(":alice!* AWAY");
+    phone.send("QUIT");
+    // A new nick comes as ever, and is away from the start.
+    let mut new = server.connect();
+    new.request("draft/pre-away");
+    new.send("AWAY *");
+    new.until("306");
+    new.send_all(&["NICK carol", "USER carol 0 * :Carol", "CAP END"]);
+    new.welcome("carol");
+    let lines = bob.ask("PRIVMSG carol :there?");
+    assert_eq!(commands(&lines).last(), Some(&"301"), "{lines:#?}");
+    // Without the capability it is too early.
+    let mut early = server.connect();
+    early.one("AWAY *").must_fit("*451 * :*");
+}

@@ -1,6 +1,6 @@
 //! CHATHISTORY (<https://ircv3.net/specs/extensions/chathistory>).
 
-use crate::client::{Client, Line, all, commands, is_time, texts};
+use crate::client::{Client, Line, all, commands, find, is_time, texts};
 use crate::server::Server;
 
 const CAPS: &str = "draft/chathistory batch message-tags server-time echo-message";
@@ -468,4 +468,140 @@ fn history_that_is_turned_off_is_not_announced() {
     let mut client = server.connect();
     let lines = client.ask("CAP LS 302");
     assert!(lines.iter().all(|line| !line.raw.contains("chathistory")), "{lines:#?}");
+}
+
+const CONTEXT: &str = "draft/chathistory batch message-tags server-time echo-message draft/event-playback \
+    draft/message-edit draft/message-redaction";
+
+/// The commands of a page, those that are context in brackets.
+fn shape(lines: &[Line]) -> String {
+    let word = |line: &Line| match line.tag("draft/chathistory-context") {
+        Some(_) => format!("[{}]", line.command()),
+        None => line.command().to_owned(),
+    };
+    lines.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn what_is_about_a_message_follows_it_tagged_and_uncounted() {
+    let server = Server::start();
+    server.account("alice", "sesame");
+    let mut alice = server.logged_in("alice", "alice", "sesame", CONTEXT);
+    let mut bob = server.user_with("bob", CONTEXT);
+    for client in [&mut alice, &mut bob] {
+        client.join("#room");
+    }
+    alice.sync();
+    let said = talk(&mut alice, "#room", 4);
+    let (second, third) = (said[1].msgid(), said[2].msgid());
+    bob.sync();
+    let react = |client: &mut Client, what: &str, msgid: &str| {
+        client.one(&format!("@+draft/{what};+reply={msgid} TAGMSG #room"))
+    };
+    let first_reaction = react(&mut bob, "react=yes", second);
+    react(&mut bob, "unreact=yes", second);
+    alice.sync();
+    react(&mut alice, "react=no", second);
+    // One who takes a reaction back takes it out of here, too.
+    let undone = react(&mut alice, "react=oops", second);
+    alice.one(&format!("REDACT #room {}", undone.msgid()));
+    for text in ["two", "TWO"] {
+        alice.one(&format!("EDIT #room {second} :{text}"));
+    }
+    // What is about something else, or says so of a message elsewhere, is not about it.
+    alice.ask("JOIN #other");
+    alice.ask(&format!("@+draft/react=x;+reply={second} TAGMSG #other"));
+    alice.ask(&format!("@+draft/persist;+reply={second} TAGMSG #room"));
+    alice.ask(&format!("@+draft/react=x;+reply={} TAGMSG #room", "z".repeat(20)));
+
+    let around = format!("AROUND #room msgid={second} 1");
+    let lines = page(&mut alice, &around);
+    assert_eq!(shape(&lines), "PRIVMSG [TAGMSG] [TAGMSG] [TAGMSG] [EDIT]", "{lines:#?}");
+    assert_eq!(lines[1].msgid(), first_reaction.msgid());
+    assert_eq!(lines[1].time(), first_reaction.time());
+    assert_eq!((lines[1].tag("+draft/react"), lines[1].tag("+reply")), (Some("yes"), Some(second)));
+    assert_eq!(lines[2].tag("+draft/unreact"), Some("yes"));
+    assert_eq!(lines[3].tag("+draft/react"), Some("no"));
+    assert_eq!((lines[4].tag("draft/target-msgid"), lines[4].tag("draft/edit-text")), (Some(second), Some("TWO")));
+    // The limit is one of messages alone, and what is about a message is beside it whatever comes next.
+    let lines = page(&mut alice, &format!("BETWEEN #room msgid={} msgid={} 2", said[0].msgid(), said[3].msgid()));
+    assert_eq!(shape(&lines), "PRIVMSG [TAGMSG] [TAGMSG] [TAGMSG] [EDIT] PRIVMSG", "{lines:#?}");
+    // Nothing stands twice in a page: what is there by itself is not there as context.
+    let all_of_it = page(&mut alice, "LATEST #room * 100");
+    assert!(!shape(&all_of_it).contains('['), "{all_of_it:#?}");
+    let tail = page(&mut alice, &format!("AFTER #room msgid={} 5", said[0].msgid()));
+    assert_eq!(shape(&tail), "PRIVMSG [TAGMSG] [EDIT] PRIVMSG PRIVMSG TAGMSG TAGMSG", "{tail:#?}");
+    let mut ids: Vec<&str> = tail.iter().map(Line::msgid).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), tail.len());
+    // Paging by what is no context neither loses nor repeats a message.
+    let next = page(&mut alice, &format!("AFTER #room msgid={third} 100"));
+    assert_eq!(next.len(), all_of_it.len() - all_of_it.iter().position(|line| line.msgid() == third).unwrap() - 1);
+
+    // Who may not get a TAGMSG in history gets none as context, and an edit only who knows edits.
+    for (nick, caps, expected) in [
+        ("plain", CAPS.to_owned(), "PRIVMSG"),
+        ("edits", format!("{CAPS} draft/message-edit"), "PRIVMSG [EDIT]"),
+        ("events", format!("{CAPS} draft/event-playback"), "PRIVMSG [TAGMSG] [TAGMSG] [TAGMSG]"),
+        ("untagged", "draft/chathistory batch draft/event-playback draft/message-edit".to_owned(), "PRIVMSG"),
+        ("batchless", CONTEXT.replace("batch ", ""), "PRIVMSG"),
+    ] {
+        let mut reader = server.user_with(nick, &caps);
+        reader.join("#room");
+        reader.sync();
+        let lines: Vec<Line> = reader.ask(&format!("CHATHISTORY {around}"));
+        let lines: Vec<Line> = lines.into_iter().filter(|line| line.command() != "BATCH").collect();
+        assert_eq!(shape(&lines), expected, "{nick}: {lines:#?}");
+    }
+    // SEARCH answers with PRIVMSG and NOTICE alone.
+    alice.request("draft/search");
+    let found = alice.ask("SEARCH in=#room;text=TWO");
+    assert_eq!(shape(&found), "BATCH PRIVMSG BATCH", "{found:#?}");
+
+    // Of a message that was taken back nothing is left to be about.
+    alice.one(&format!("REDACT #room {second}"));
+    let lines = page(&mut alice, &format!("BETWEEN #room msgid={} msgid={} 9", said[0].msgid(), said[3].msgid()));
+    assert_eq!(shape(&lines), "PRIVMSG", "{lines:#?}");
+}
+
+#[test]
+fn a_message_of_several_lines_and_a_private_one_have_their_reactions_too_after_a_crash() {
+    let mut server = Server::start();
+    for name in ["alice", "bob"] {
+        server.account(name, "sesame");
+    }
+    let caps = format!("{CONTEXT} draft/multiline");
+    let mut alice = server.logged_in("alice", "alice", "sesame", &caps);
+    let mut bob = server.logged_in("bob", "bob", "sesame", &caps);
+    let batch = ["BATCH +1 draft/multiline bob", "@batch=1 PRIVMSG bob :one", "@batch=1 PRIVMSG bob :two", "BATCH -1"];
+    alice.send_all(&batch);
+    let lines = alice.sync();
+    let parent = find(&lines, "BATCH").msgid().to_owned();
+    bob.sync();
+    alice.one("PRIVMSG bob :more");
+    bob.sync();
+    bob.one(&format!("@+draft/react=ok;+draft/reply={parent} TAGMSG alice"));
+    server.crash_and_restart();
+    for (nick, peer) in [("alice", "bob"), ("bob", "alice")] {
+        let mut reader = server.logged_in(nick, nick, "sesame", &caps);
+        let lines = page_of(&mut reader, &format!("CHATHISTORY AROUND {peer} msgid={parent} 1"));
+        assert_eq!(shape(&lines), "BATCH PRIVMSG PRIVMSG BATCH [TAGMSG]", "{lines:#?}");
+        lines[4].must_fit("*:bob!* TAGMSG alice");
+        assert_eq!(lines[4].tag("batch"), lines[0].tag("batch"), "after the inner batch, in the outer one");
+    }
+    // Somebody else's conversation with one of them is another one.
+    let mut carol = server.user_with("carol", &caps);
+    carol.ask(&format!("@+draft/react=no;+reply={parent} TAGMSG alice"));
+    let mut alice = server.logged_in("alice", "alice", "sesame", &caps);
+    let lines = page_of(&mut alice, &format!("CHATHISTORY AROUND bob msgid={parent} 1"));
+    assert_eq!(lines.len(), 5, "{lines:#?}");
+}
+
+/// What is in the batch that answers a question.
+fn page_of(client: &mut Client, question: &str) -> Vec<Line> {
+    let mut lines = client.ask(question);
+    lines.pop();
+    lines.remove(0);
+    lines
 }

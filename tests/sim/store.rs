@@ -235,7 +235,9 @@ impl Store {
         if lose_row && rows.len() > 2 {
             rows.remove(1);
         }
-        let page = history::render(&query.reader, &rows, ended);
+        let all = self.disk.messages.iter().filter(|(_, row)| row.conversation == query.conversation);
+        let context = history::context(all.map(|(seq, row)| (*seq, row)), &rows, &query.reader);
+        let page = history::render_page(&query.reader, &rows, &context, ended);
         let seqs = rows.iter().map(|(seq, _)| *seq).collect();
         Some((id, seqs, Returned::History(page)))
     }

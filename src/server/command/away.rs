@@ -1,4 +1,5 @@
-//! AWAY (Modern IRC), away-notify (<https://ircv3.net/specs/extensions/away-notify>).
+//! AWAY (Modern IRC), away-notify (<https://ircv3.net/specs/extensions/away-notify>), pre-away
+//! (<https://ircv3.net/specs/extensions/pre-away>).
 
 use ircv3::message::{cut, write_line};
 use ircv3::numeric::Numeric;
@@ -11,13 +12,17 @@ use crate::server::{Ctx, Server};
 /// AWAY
 pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let text = cut(line.param(0).unwrap_or(""), limits::AWAY_LEN);
-    server.submit(ctx, Change::Away { text });
+    if ctx.user.is_some() {
+        server.submit(ctx, Change::Away { text });
+    } else if ctx.reply.caps.has(Cap::PreAway) {
+        note(server, ctx, text);
+    } else {
+        ctx.reply.numeric(Numeric::ERR_NOTREGISTERED, &[], Some("You have not registered"));
+    }
 }
 
-/// Marks the sender's connection as away, or with an empty text as back. A user is away when all its
-/// connections are.
-pub fn apply(server: &mut Server, ctx: &mut Ctx, text: &str) {
-    let user = ctx.me();
+/// Marks the connection, whoever it will be, and answers.
+fn note(server: &mut Server, ctx: &mut Ctx, text: &str) {
     if text.is_empty() {
         ctx.reply.numeric(Numeric::RPL_UNAWAY, &[], Some("You are no longer marked as being away"));
     } else {
@@ -26,6 +31,13 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, text: &str) {
     if let Some(session) = server.session_mut(ctx.conn) {
         session.away = (!text.is_empty()).then(|| text.into());
     }
+}
+
+/// Marks the sender's connection as away, or with an empty text as back. A user is away when all its
+/// connections are.
+pub fn apply(server: &mut Server, ctx: &mut Ctx, text: &str) {
+    let user = ctx.me();
+    note(server, ctx, text);
     server.apply_away(user);
 }
 

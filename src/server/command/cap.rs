@@ -8,7 +8,7 @@ use ircv3::{Cap, CapSet, Message};
 use crate::server::action::NetAction;
 use crate::server::command::{authenticate, info, need_more_params, printable};
 use crate::server::event::Peer;
-use crate::server::settings::Settings;
+use crate::server::settings::{AlwaysOn, Settings};
 use crate::server::{Ctx, Server};
 
 /// The capabilities that are offered now.
@@ -30,6 +30,10 @@ pub fn offered(settings: &Settings, peer: &Peer) -> CapSet {
     // By an overlay network, a push service would learn who is behind it.
     if settings.webpush.is_none() || peer.host.is_some() {
         caps.remove(Cap::Webpush);
+    }
+    if !settings.bouncer_networks || settings.always_on == AlwaysOn::Off {
+        caps.remove(Cap::BouncerNetworks);
+        caps.remove(Cap::BouncerNetworksNotify);
     }
     if sts(settings, peer).is_none() {
         caps.remove(Cap::Sts);
@@ -190,6 +194,23 @@ pub fn reloaded(server: &mut Server, old: &Settings) {
         set_caps(server, &ctx);
         server.finish(ctx);
     }
+}
+
+/// Takes capabilities from one connection, and tells it where it wants to know.
+pub fn withdraw(server: &mut Server, ctx: &mut Ctx, caps: &[Cap]) {
+    let (name, client) = (server.settings.server_name.clone(), ctx.reply.nick.clone());
+    let Some(session) = server.session_mut(ctx.conn) else { return };
+    let gone: CapSet = caps.iter().copied().collect();
+    if session.negotiation.notifies() {
+        for list in announce(gone, |_| None, room(&name, &client, CapSubCommand::NEW)) {
+            ctx.reply.line("CAP", &[&client, "DEL"], Some(&list));
+        }
+    }
+    for cap in caps {
+        session.negotiation.withdraw(*cap);
+    }
+    ctx.reply.caps = session.negotiation.caps();
+    set_caps(server, ctx);
 }
 
 fn set_caps(server: &mut Server, ctx: &Ctx) {

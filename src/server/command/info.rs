@@ -9,8 +9,8 @@ use ircv3::{Cap, CapSet, Message, isupport as tokens};
 
 use crate::limits;
 use crate::server::command::bulk::trailing_room;
-use crate::server::command::printable;
 use crate::server::command::who::ECHO_BYTES;
+use crate::server::command::{bouncer, printable};
 use crate::server::registration::VERSION;
 use crate::server::{Ctx, Server};
 
@@ -129,11 +129,10 @@ pub fn version(server: &mut Server, ctx: &mut Ctx, line: &Message) {
 
 /// 005 with every token.
 pub fn isupport(server: &mut Server, ctx: &mut Ctx) {
-    let tokens = server.isupport();
-    match vapid(server, ctx.reply.caps) {
-        Some(token) => put_isupport(server, ctx, &[&**tokens, &[token]].concat()),
-        None => put_isupport(server, ctx, &tokens),
-    }
+    let mut tokens: Vec<String> = server.isupport().to_vec();
+    tokens.extend(bouncer::token(server, ctx.conn));
+    tokens.extend(vapid(server, ctx.reply.caps));
+    put_isupport(server, ctx, &tokens);
 }
 
 /// The token that is for those with web push alone.
@@ -156,7 +155,8 @@ pub fn caps_changed(server: &mut Server, ctx: &mut Ctx, had: CapSet) {
 /// `ISUPPORT` (<https://ircv3.net/specs/extensions/extended-isupport>): before registration, too, for whoever
 /// negotiated it.
 pub fn isupport_command(server: &mut Server, ctx: &mut Ctx, _line: &Message) {
-    if ctx.user.is_none() && !ctx.reply.caps.has(Cap::ExtendedIsupport) {
+    let registered = server.session(ctx.conn).is_some_and(|session| session.registration.is_none());
+    if !registered && !ctx.reply.caps.has(Cap::ExtendedIsupport) {
         ctx.reply.numeric(Numeric::ERR_NOTREGISTERED, &[], Some("You have not registered"));
         return;
     }
@@ -185,7 +185,7 @@ pub fn reloaded(server: &mut Server, old: &[String]) {
     }
     for conn in server.connections() {
         let Some(session) = server.session(conn) else { continue };
-        let knows = session.user.is_some() || session.caps.has(Cap::ExtendedIsupport);
+        let knows = session.registration.is_none() || session.caps.has(Cap::ExtendedIsupport);
         if session.closing || !knows {
             continue;
         }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use ircv3::message::{MAX_BODY_BYTES, cut, put, write_line};
 use ircv3::mode::{Rank, Ranks};
 use ircv3::numeric::Numeric;
+use ircv3::tags::Tags;
 use ircv3::{Cap, CapSet, Message, multiline};
 use smallvec::{SmallVec, smallvec};
 
@@ -16,7 +17,7 @@ use crate::server::frame::{Form, Frame, Tagged};
 use crate::server::network::{ChannelId, UserId};
 use crate::server::policy::{self, AddressRefused};
 use crate::server::push::Spoken;
-use crate::server::record::{Kind, MessageRow, Seq};
+use crate::server::record::{Kind, MessageRow, MsgId, Seq};
 use crate::server::session::Session;
 use crate::server::{Ctx, Server};
 
@@ -217,14 +218,32 @@ fn has_account(server: &Server, user: UserId, target: UserId) -> bool {
     server.network.users[user].account.is_some() || server.network.users[target].account.is_some()
 }
 
-/// Whether a TAGMSG is worth keeping: reactions and replies are, typing is not.
+/// Whether a TAGMSG is worth keeping: reactions are, and what its sender wants kept; typing is not.
 fn is_worth_keeping(said: &Said<'_>) -> bool {
     if said.kind != Kind::Tagmsg {
         return true;
     }
-    let kept = ["+draft/react", "+draft/unreact", "+react", "+unreact", "+draft/persist"];
-    said.tags.is_some_and(|tags| ircv3::tags::Tags::new(tags).iter().any(|(key, _)| kept.contains(&key)))
+    let kept = |key: &str| key == PERSIST || REACTIONS.contains(&key);
+    said.tags.is_some_and(|tags| Tags::new(tags).iter().any(|(key, _)| kept(key)))
 }
+
+/// The msgid of the message that a TAGMSG is a reaction to (`+draft/react`, `+draft/unreact` with `+reply`).
+fn reaction_to(server: &Server, said: &Said<'_>) -> Option<Box<str>> {
+    let tags = Tags::new(said.tags.filter(|_| said.kind == Kind::Tagmsg)?);
+    if !REACTIONS.iter().any(|key| tags.get(key).is_some()) {
+        return None;
+    }
+    let msgid = REPLIES.iter().find_map(|key| tags.get(key))?;
+    let msgid = MsgId::parse(&msgid).filter(|id| id.epoch == server.epoch())?;
+    Some(msgid.to_string().into())
+}
+
+/// Tags that make a TAGMSG a reaction, or the end of one.
+const REACTIONS: [&str; 4] = ["+draft/react", "+draft/unreact", "+react", "+unreact"];
+/// Tags that say to what.
+const REPLIES: [&str; 2] = ["+reply", "+draft/reply"];
+/// The tag by which the sender of a TAGMSG wants it kept.
+const PERSIST: &str = "+draft/persist";
 
 /// A message of several lines: as a batch, and as single messages for those who know no such batch.
 pub fn forms(source: &str, command: &str, target: &str, text: &str, reference: &str) -> SmallVec<[Form; 1]> {
@@ -289,7 +308,7 @@ fn frame(server: &mut Server, seq: Seq, user: UserId, said: &Said<'_>, target: &
             bot: frame.bot,
             target: target.into(),
             tags: frame.client_tags.clone(),
-            argument: None,
+            argument: reaction_to(server, said),
             text: text.into(),
         };
         let (time, after): (u64, Seq) = server.keep_message(key, seq, row);

@@ -5,6 +5,7 @@ pub mod amend;
 pub mod authenticate;
 pub mod away;
 pub mod batch;
+pub mod bouncer;
 pub mod bulk;
 pub mod cap;
 pub mod chathistory;
@@ -103,8 +104,9 @@ commands! {
     "ACCEPT" 1 Registered accept::run, "nick[,-nick...] | *", "Lets people write to you under +R and +g, or lists them.";
     "ADMIN" 0 Registered info::admin, "[server]", "Who runs this server.";
     "AUTHENTICATE" 1 Always authenticate::run, "mechanism|response|*", "Logs in with SASL.";
-    "AWAY" 0 Registered away::run, "[message]", "Says that you are away, or back.";
+    "AWAY" 0 Always away::run, "[message]", "Says that you are away, or back.";
     "BATCH" 1 Registered batch::run, "+reference draft/multiline target | -reference", "Begins and ends a message of several lines.";
+    "BOUNCER" 1 Always bouncer::run, "LISTNETWORKS | BIND network", "Lists this network, for clients that know bouncers.";
     "CAP" 0 Always cap::run, "LS|LIST|REQ|END [parameters]", "Negotiates capabilities.";
     "CHANSERV" 1 Registered services::chanserv, "command [parameters]", "Registers channels; CHANSERV HELP lists its commands.";
     "CHATHISTORY" 1 Registered chathistory::run, "LATEST|BEFORE|AFTER|AROUND|BETWEEN|TARGETS parameters", "Reads what was said.";
@@ -214,6 +216,14 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     };
     let command = &COMMANDS[place];
     server.usage[place] += 1;
+    if ctx.user.is_none() && server.session(ctx.conn).is_some_and(bouncer::is_unbound) {
+        if line.param_count() < command.min_params {
+            need_more_params(ctx, command.name);
+        } else {
+            bouncer::run_unbound(server, ctx, command, line);
+        }
+        return;
+    }
     if command.when != When::Always && ctx.user.is_none() {
         ctx.reply.numeric(Numeric::ERR_NOTREGISTERED, &[], Some("You have not registered"));
         return;
