@@ -109,6 +109,18 @@ pub const APP_PASSWORDS: usize = 20;
 pub const APP_NAME_LEN: usize = 32;
 /// Client certificates of one account: one for each device.
 pub const CERTIFICATES: usize = 20;
+/// Second factors of one account: some authenticators, and one that lies in a drawer.
+pub const SECOND_FACTORS: usize = 10;
+/// Bytes of a second factor's name (draft/account-2fa).
+pub const SECOND_NAME_LEN: usize = 64;
+/// Recovery codes that an account is given at once: as many as fit on a slip of paper.
+pub const RECOVERY_CODES: usize = 10;
+/// Milliseconds from the secret that an authenticator is given to the first code of it, and from the first factor of
+/// a login to the second (draft/account-2fa).
+pub const SECOND_FACTOR_MS: u64 = 120_000;
+/// Wrong codes of one account in a minute, whatever the throttle is set to: three of a million are right at a time,
+/// so whoever knows the password needs a month for one chance in two, and the log tells of each try.
+pub const SECOND_FACTOR_TRIES: u32 = 5;
 /// The longest e-mail address, in bytes (RFC 5321, section 4.5.3.1.3).
 pub const EMAIL_LEN: usize = 254;
 /// Letters that are handed to the mail server at once: more than that is what mail servers call a flood.

@@ -11,7 +11,7 @@ use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::accounts::Pool;
+use crate::accounts::{Pool, totp};
 use crate::audit::Audit;
 use crate::config::{self, Config, ConfigError};
 use crate::limits::{HASHES_WAITING, INDEX_LAG};
@@ -91,7 +91,7 @@ pub fn run(config: Config, reload: Reload) -> Result<Ended, RunError> {
     let events = Arc::new(EventQueue::default());
     // The mark stands at the last start's end until the store has told where this one begins.
     let durable = Arc::new(Durable::new(0, workers));
-    let (store, snapshot) = store::open(
+    let (store, mut snapshot) = store::open(
         store::Options {
             url: config.store_url(),
             sync: match config.store.sync {
@@ -103,6 +103,7 @@ pub fn run(config: Config, reload: Reload) -> Result<Ended, RunError> {
         },
         deliver(&events, &durable),
     )?;
+    snapshot.second_key = totp::ensure_key(config.data_dir())?;
     durable.advance(u64::from(snapshot.boot) << SEQ_COUNTER_BITS);
     let hashers = thread::available_parallelism().map_or(1, usize::from);
     let pool = Pool::new(hashers, HASHES_WAITING, config.accounts.bcrypt_cost, deliver(&events, &durable))?;

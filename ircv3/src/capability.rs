@@ -103,6 +103,8 @@ capabilities! {
     NamedModes = ["draft/named-modes"];
     /// <https://ircv3.net/specs/extensions/account-registration>
     AccountRegistration = ["draft/account-registration"];
+    /// <https://github.com/ircv3/ircv3-specifications/pull/610>
+    AccountTwofa = ["draft/account-2fa"];
     /// <https://ircv3.net/specs/extensions/sts>: it informs, and is never requested.
     Sts = ["sts"];
 }

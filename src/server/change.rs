@@ -27,6 +27,7 @@ use crate::server::event::ConnId;
 use crate::server::frame::Frame;
 use crate::server::network::{ChannelId, UserId};
 use crate::server::record::{AccountId, AppPassword, Kind, MessageRow, Purpose, Record, Seq};
+use crate::server::second::{self, SecondChange};
 use crate::server::{Ctx, Server};
 
 /// Something that alters the shared state, as it was asked for: names as they were given, values that
@@ -335,6 +336,13 @@ pub enum Change<'a> {
         /// What is other.
         change: CredentialChange<'a>,
     },
+    /// 2FA, NickServ 2FA, and a login that gives the second factor.
+    Second {
+        /// Whose.
+        account: AccountId,
+        /// What is other.
+        change: &'a SecondChange<'a>,
+    },
     /// NickServ SET ALWAYS-ON, PERSISTENCE SET
     AlwaysOn {
         /// Whose.
@@ -509,6 +517,17 @@ impl Server {
             | Change::AlwaysOn { by_nickserv: true, .. }
             | Change::Multiclient { .. }
             | Change::AutoreplayMissed { .. } => Some(Refusal::Service("NickServ")),
+            Change::Second { change, .. } => match change {
+                SecondChange::Add { by: second::By::Command, .. }
+                | SecondChange::Remove { by: second::By::Command, .. }
+                | SecondChange::On(second::By::Command)
+                | SecondChange::Off { by: second::By::Command, .. } => {
+                    Some(Refusal::Fail("2FA", "TEMPORARILY_UNAVAILABLE", "*"))
+                }
+                // Whoever gives it has been refused already.
+                SecondChange::Given { .. } => None,
+                _ => Some(Refusal::Service("NickServ")),
+            },
             Change::AlwaysOn { .. } => Some(Refusal::Fail("PERSISTENCE", "UNKNOWN_ERROR", "SET")),
             Change::Account { wanted, .. } => Some(Refusal::Fail("REGISTER", "TEMPORARILY_UNAVAILABLE", wanted.name)),
             Change::Verified { .. } => Some(Refusal::Fail("VERIFY", "TEMPORARILY_UNAVAILABLE", "*")),
@@ -607,6 +626,7 @@ impl Server {
                 credentials::apply_password(self, ctx, seq, account, secrets, code);
             }
             Change::Credentials { account, change } => credentials::apply(self, ctx, seq, account, &change),
+            Change::Second { account, change } => second::apply(self, ctx, seq, account, change),
             Change::AlwaysOn { account, chosen, by_nickserv } => {
                 set::apply_always_on(self, ctx, seq, account, chosen, by_nickserv);
             }

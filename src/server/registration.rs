@@ -177,7 +177,7 @@ impl Server {
             if let Some((name, secret)) = password.split_once(':') {
                 let (name, device) = login::split_device(name);
                 if self.network.account_by_name(name).is_some() {
-                    self.try_password(ctx, Door::Pass, name, device, secret);
+                    self.try_password(ctx, Door::Pass, (name, device), secret, None);
                     return;
                 }
             }

@@ -15,6 +15,7 @@ use crate::server::command::playback::Wish;
 use crate::server::event::{BadLine, ConnId, Peer};
 use crate::server::network::UserId;
 use crate::server::record::{AccountId, ConversationId, Seq};
+use crate::server::second::{Enrolment, First};
 
 /// Something a connection sent.
 #[derive(Debug)]
@@ -76,6 +77,10 @@ pub struct Particulars {
     pub app: Option<Box<str>>,
     /// What it asked `*playback` for.
     pub playback: Option<Wish>,
+    /// It has given the first factor of a login, and the second is due.
+    pub first: Option<First>,
+    /// The second factor that it is about to add.
+    pub enrolment: Option<Enrolment>,
 }
 
 /// Those of a connection that has none.
@@ -86,6 +91,8 @@ static NO_PARTICULARS: Particulars = Particulars {
     replayed: Vec::new(),
     app: None,
     playback: None,
+    first: None,
+    enrolment: None,
 };
 
 /// One connection.

@@ -23,7 +23,8 @@ use crate::server::history::{render, select};
 use crate::server::record::{
     AccessRow, AccountRow, AppPassword, BanRow, Border, ChannelRow, CodeRow, ConversationRow, Credentials,
     CredentialsRow, HistoryPage, HistoryQuery, Kind, ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow,
-    PurgeRow, Purpose, Range, Reader, Record, SearchQuery, SeenRow, Seq, Snapshot, SuspensionRow, Wanted,
+    PurgeRow, Purpose, Range, Reader, Record, SearchQuery, SecondFactor, SecondProof, SeenRow, Seq, Snapshot,
+    SuspensionRow, Wanted,
 };
 use crate::server::search::{self, words};
 use crate::store::bed::Bed;
@@ -218,7 +219,12 @@ fn credentials(account: u64, certificates: &str, iterations: u32) -> Credentials
     let key = "A2sX0fLhLEJH+Lzm5WOkQPJ3A32BLeszoPShOUXYmMKW".parse().ok();
     assert!(key.is_some());
     let apps = vec![AppPassword { name: "téléphone".into(), made: iterations.into(), hash: [7; 32] }];
-    CredentialsRow { account, credentials: Credentials { scram, certificates, key, apps } }
+    let totp = SecondProof::Totp { seed: [9; 16], last: u64::from(iterations) << 20 };
+    let second = |id: &str, proof| SecondFactor { id: id.into(), name: "téléphone".into(), made: 7, proof };
+    let seconds = vec![second("a2", totp), second("b3", SecondProof::Certificate("ab".repeat(32).into()))];
+    let (recovery, asks_second) = (vec![[1; 32], [2; 32]], iterations.is_multiple_of(2));
+    let credentials = Credentials { scram, certificates, key, apps, seconds, recovery, asks_second };
+    CredentialsRow { account, credentials }
 }
 
 fn channel(name: &str) -> ChannelRow {
@@ -382,6 +388,7 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
         running.store.append(records);
         running.committed(last);
         let expected = Snapshot {
+            second_key: [0; 32],
             epoch: running.snapshot.epoch,
             secret: running.snapshot.secret,
             boot: 2,

@@ -59,6 +59,7 @@ mod replay;
 mod sasl;
 mod sasl_tls;
 mod search;
+mod second;
 mod server_time;
 mod shutdown;
 mod smtp;

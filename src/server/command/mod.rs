@@ -37,6 +37,7 @@ pub mod register;
 pub mod relaymsg;
 pub mod rename;
 pub mod search;
+pub mod second;
 pub mod services;
 pub mod setname;
 pub mod silence;
@@ -99,6 +100,7 @@ macro_rules! commands {
 }
 
 commands! {
+    "2FA" 1 Always second::run, "STATUS | LIST | CHALLENGE type | ADD type name data | REMOVE id | ENABLE | DISABLE type data", "The second factor of your account.";
     "ACCEPT" 1 Registered accept::run, "nick[,-nick...] | *", "Lets people write to you under +R and +g, or lists them.";
     "ADMIN" 0 Registered info::admin, "[server]", "Who runs this server.";
     "AUTHENTICATE" 1 Always authenticate::run, "mechanism|response|*", "Logs in with SASL.";

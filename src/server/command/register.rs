@@ -12,7 +12,7 @@ use crate::server::change::Change;
 use crate::server::command::services::nickserv::credentials;
 use crate::server::command::{Pending, printable, services, verify};
 use crate::server::event::Returned;
-use crate::server::login::Door;
+use crate::server::login::{Door, Proof};
 use crate::server::notice::About;
 use crate::server::policy;
 use crate::server::record::{AccountRow, Purpose, Record, Seq};
@@ -250,11 +250,11 @@ pub fn apply(
     ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
     match by {
         By::Register => {
-            server.admit(ctx, Door::Made, id, "");
+            server.admit(ctx, Door::Made, id, "", Proof::Has);
             ctx.reply.line("REGISTER", &["SUCCESS", &name], Some("Account created"));
         }
         By::NickServ => {
-            server.admit(ctx, Door::Made, id, "");
+            server.admit(ctx, Door::Made, id, "", Proof::Has);
             services::say(ctx, "NickServ", &format!("Account created: you are registered and logged in as {name}"));
         }
         By::Operator => services::say(ctx, "NickServ", &format!("Account {name} is registered")),

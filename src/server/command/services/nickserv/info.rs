@@ -1,6 +1,7 @@
 //! NickServ INFO.
 
 use crate::server::command::info::readable;
+use crate::server::command::services::nickserv::second;
 use crate::server::command::services::{account_named, own_account, say};
 use crate::server::right::Right;
 use crate::server::{Ctx, Server};
@@ -20,6 +21,9 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         return;
     }
     say(ctx, "NickServ", &format!("Its address is {}", row.email.as_deref().unwrap_or("not given")));
+    if let Some(text) = second::info(server, row.id) {
+        say(ctx, "NickServ", &text);
+    }
     let channels = server.network.channels.iter().filter(|(_, channel)| channel.founder == Some(row.id));
     let names: Vec<&str> = channels.map(|(_, channel)| &*channel.name).take(20).collect();
     if !names.is_empty() {
