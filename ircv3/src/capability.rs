@@ -105,6 +105,8 @@ capabilities! {
     AccountRegistration = ["draft/account-registration"];
     /// <https://github.com/ircv3/ircv3-specifications/pull/610>
     AccountTwofa = ["draft/account-2fa"];
+    /// <https://github.com/ircv3/ircv3-specifications/pull/602>
+    Authtoken = ["draft/authtoken"];
     /// <https://ircv3.net/specs/extensions/sts>: it informs, and is never requested.
     Sts = ["sts"];
 }

@@ -8,6 +8,7 @@ use ircv3::sasl::ecdsa::PublicKey;
 use ircv3::sasl::scram::Credential;
 
 use crate::accounts::Secrets;
+use crate::server::authtoken::{self, Token};
 use crate::server::ban::Target;
 use crate::server::channel::Channel;
 use crate::server::command::amend::Amendment;
@@ -343,6 +344,18 @@ pub enum Change<'a> {
         /// What is other.
         change: &'a SecondChange<'a>,
     },
+    /// TOKEN GENERATE
+    Token {
+        /// SHA-256 of the token.
+        hash: [u8; 32],
+        /// What it is good for.
+        token: &'a Token,
+    },
+    /// TOKEN VALIDATE, of a token that there was.
+    TokenSpent {
+        /// SHA-256 of the token.
+        hash: [u8; 32],
+    },
     /// NickServ SET ALWAYS-ON, PERSISTENCE SET
     AlwaysOn {
         /// Whose.
@@ -561,6 +574,8 @@ impl Server {
             | Change::CodeMailed { .. }
             | Change::CodeWrong { .. }
             | Change::CodeOver { .. }
+            | Change::Token { .. }
+            | Change::TokenSpent { .. }
             | Change::ClearChannel { what: What::Users, .. }
             | Change::ServiceRank(_) => None,
         }
@@ -626,6 +641,8 @@ impl Server {
                 credentials::apply_password(self, ctx, seq, account, secrets, code);
             }
             Change::Credentials { account, change } => credentials::apply(self, ctx, seq, account, &change),
+            Change::Token { hash, token } => authtoken::apply(self, hash, token),
+            Change::TokenSpent { hash } => authtoken::apply_spent(self, &hash),
             Change::Second { account, change } => second::apply(self, ctx, seq, account, change),
             Change::AlwaysOn { account, chosen, by_nickserv } => {
                 set::apply_always_on(self, ctx, seq, account, chosen, by_nickserv);

@@ -2,6 +2,7 @@
 //! done goes out as [`Actions`]. No clock, randomness, lock, I/O or await in here.
 
 pub mod action;
+pub mod authtoken;
 pub mod ban;
 pub mod change;
 pub mod channel;
@@ -672,6 +673,7 @@ impl Server {
         let known = std::mem::replace(&mut self.isupport, tokens);
         command::cap::reloaded(self, &old);
         command::info::reloaded(self, &known);
+        command::token::reloaded(self, &old);
         self.log(false, "the configuration was read again".into());
     }
 

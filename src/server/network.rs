@@ -12,6 +12,7 @@ use ircv3::{Casemapping, Folded};
 use slab::Slab;
 
 use crate::limits;
+use crate::server::authtoken::Tokens;
 use crate::server::ban::Bans;
 use crate::server::channel::Channel;
 use crate::server::command::control::DEFCON_OPEN;
@@ -73,6 +74,8 @@ pub struct Network {
     /// The most users at once since the start.
     pub most_users: usize,
     lookalikes: Lookalikes,
+    /// Tokens for other services that were given out.
+    pub tokens: Tokens,
 }
 
 /// Two people's talk, or a channel's.
@@ -192,6 +195,7 @@ impl Network {
             invisible: 0,
             most_users: 0,
             lookalikes,
+            tokens: Tokens::default(),
         };
         for account in snapshot.accounts {
             network.put_account(account);
@@ -454,6 +458,7 @@ impl Network {
             self.connected.retain(|(account, _), _| *account != id);
             self.markers.remove(&id);
             self.account_metadata.remove(&id);
+            self.tokens.forget(id);
         }
     }
 

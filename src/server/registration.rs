@@ -74,6 +74,7 @@ pub fn isupport(settings: &Settings, casemapping: Casemapping) -> Vec<String> {
         format!("USERLEN={}", limits::USER_LEN),
         "UTF8ONLY".into(),
         "WHOX".into(),
+        "draft/AUTHTOKEN".into(),
     ];
     if !settings.extjwt.is_empty() {
         tokens.push("EXTJWT=1".into());
@@ -388,6 +389,7 @@ impl Server {
         command::setname::on_welcome(self, ctx, user);
         command::metadata::on_welcome(self, ctx, user);
         command::persistence::on_welcome(self, ctx);
+        command::token::on_welcome(self, ctx);
         command::info::lusers(self, ctx);
         command::info::motd(self, ctx);
         if modes != Letters::default() {

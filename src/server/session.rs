@@ -12,6 +12,7 @@ use crate::server::command::batch::Open;
 use crate::server::command::bulk::Bulk;
 use crate::server::command::monitor::Target;
 use crate::server::command::playback::Wish;
+use crate::server::command::token::Shown;
 use crate::server::event::{BadLine, ConnId, Peer};
 use crate::server::network::UserId;
 use crate::server::record::{AccountId, ConversationId, Seq};
@@ -81,6 +82,8 @@ pub struct Particulars {
     pub first: Option<First>,
     /// The second factor that it is about to add.
     pub enrolment: Option<Enrolment>,
+    /// A token that it is showing in several lines.
+    pub shown: Option<Shown>,
 }
 
 /// Those of a connection that has none.
@@ -93,6 +96,7 @@ static NO_PARTICULARS: Particulars = Particulars {
     playback: None,
     first: None,
     enrolment: None,
+    shown: None,
 };
 
 /// One connection.

@@ -8,6 +8,7 @@ use ircv3::sasl::Mechanism;
 use crate::accounts::{self, token::Tokens};
 use ircv3::{Casemapping, Cidr};
 
+use crate::server::authtoken;
 use crate::server::cloak::Cloak;
 use crate::server::event::Peer;
 use crate::server::mail::Mail;
@@ -112,6 +113,8 @@ pub struct Settings {
     pub emoji: Box<str>,
     /// Whom EXTJWT makes statements for.
     pub extjwt: Vec<JwtService>,
+    /// Services that take tokens (draft/authtoken).
+    pub authtoken: Vec<authtoken::Service>,
     /// Whether clients are told to come by TLS.
     pub sts: Option<Sts>,
     /// Messages of each conversation in one answer of `*playback`.
@@ -285,6 +288,7 @@ impl Default for Settings {
             icon: Box::default(),
             emoji: Box::default(),
             extjwt: Vec::new(),
+            authtoken: Vec::new(),
             sts: None,
             playback_limit: 2000,
             wait_for_store: true,

@@ -68,6 +68,7 @@ mod stats;
 mod sts;
 mod tags;
 mod tls;
+mod token;
 mod unix;
 mod webirc;
 mod websocket;

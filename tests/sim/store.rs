@@ -285,6 +285,7 @@ impl Store {
         Snapshot {
             epoch: self.epoch,
             secret: [5; 32],
+            second_key: [6; 32],
             boot: self.boot,
             casemapping: self.casemapping,
             last_seq: self.last_seq(),

@@ -42,6 +42,7 @@ pub mod services;
 pub mod setname;
 pub mod silence;
 pub mod stats;
+pub mod token;
 pub mod topic;
 pub mod uban;
 pub mod userhost;
@@ -105,7 +106,7 @@ commands! {
     "ADMIN" 0 Registered info::admin, "[server]", "Who runs this server.";
     "AUTHENTICATE" 1 Always authenticate::run, "mechanism|response|*", "Logs in with SASL.";
     "AWAY" 0 Registered away::run, "[message]", "Says that you are away, or back.";
-    "BATCH" 1 Registered batch::run, "+reference draft/multiline target | -reference", "Begins and ends a message of several lines.";
+    "BATCH" 1 Always batch::run, "+reference draft/multiline target | +reference draft/authtoken service url | -reference", "Begins and ends a message of several lines, or a token.";
     "CAP" 0 Always cap::run, "LS|LIST|REQ|END [parameters]", "Negotiates capabilities.";
     "CHANSERV" 1 Registered services::chanserv, "command [parameters]", "Registers channels; CHANSERV HELP lists its commands.";
     "CHATHISTORY" 1 Registered chathistory::run, "LATEST|BEFORE|AFTER|AROUND|BETWEEN|TARGETS parameters", "Reads what was said.";
@@ -173,6 +174,7 @@ commands! {
     "SUMMON" 0 Registered stats::summon, "", "Not here: nobody is called to IRC.";
     "TAGMSG" 0 Registered message::tagmsg, "target[,target...]", "Sends tags alone.";
     "TIME" 0 Registered info::time, "[server]", "The server's time.";
+    "TOKEN" 1 Always token::run, "SERVICELIST | GENERATE service [channel|nick|*] | VALIDATE service url token", "Tokens that tell other services who you are.";
     "TOPIC" 1 Registered topic::run, "channel [topic]", "Shows or sets a topic.";
     "TRACE" 0 Registered stats::trace, "[nick|server]", "Shows how users are connected.";
     "UBAN" 1 Operator(Ban) uban::run, "ADD target [duration] [REQUIRE-SASL] [reason [| reason for operators]] | DEL target | INFO target | LIST", "Bans an address, a network, nick!user@host, account:name or realname:mask.";
@@ -225,7 +227,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         need_more_params(ctx, command.name);
         return;
     }
-    if ctx.user.is_some() && batch::takes(server, ctx, line) {
+    if token::takes(server, ctx, line) || (ctx.user.is_some() && batch::takes(server, ctx, line)) {
         return;
     }
     if let When::Operator(_) = command.when {
