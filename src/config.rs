@@ -160,6 +160,7 @@ sections! {
         token_autocreate: bool = false,
         always_on: AlwaysOn = AlwaysOn::OptIn,
         always_on_expiry_days: u32 = 0,
+        grouped_nicks: usize = 10,
     }
     EmailSection {
         server: String = String::new(),
@@ -685,6 +686,7 @@ impl Config {
                 AlwaysOn::Mandatory => settings::AlwaysOn::Mandatory,
             },
             always_on_expiry_days: self.accounts.always_on_expiry_days,
+            grouped_nicks: self.accounts.grouped_nicks,
             channel_registration: self.channels.registration,
             throttle: self.throttle.enabled.then(|| self.throttle.settings()),
             opers,
@@ -1264,6 +1266,7 @@ mod tests {
             token_autocreate = true
             always_on = "mandatory"
             always_on_expiry_days = 8
+            grouped_nicks = 3
             [email]
             server = "mail.example.org"
             port = 465
@@ -1366,6 +1369,7 @@ mod tests {
             })),
             always_on: crate::server::settings::AlwaysOn::Mandatory,
             always_on_expiry_days: 8,
+            grouped_nicks: 3,
             channel_registration: false,
             throttle: None,
             opers: Vec::new(),

@@ -107,6 +107,8 @@ capabilities! {
     AccountTwofa = ["draft/account-2fa"];
     /// <https://github.com/ircv3/ircv3-specifications/pull/602>
     Authtoken = ["draft/authtoken"];
+    /// <https://github.com/progval/ircv3-specifications/blob/nick-recovery/extensions/nick-recovery.md>
+    NickRecovery = ["draft/nick-recovery"];
     /// <https://ircv3.net/specs/extensions/sts>: it informs, and is never requested.
     Sts = ["sts"];
 }

@@ -116,6 +116,7 @@ pub(super) const KEYS: &[Key] = &[
     reload("accounts.token_autocreate", Kind::Bool),
     reload("accounts.always_on", Kind::Choice(&["off", "opt-in", "opt-out", "mandatory"])),
     reload("accounts.always_on_expiry_days", Kind::Integer(0, 100_000)),
+    reload("accounts.grouped_nicks", Kind::Integer(0, 100)),
     reload("email.server", Kind::Text(mail_server)),
     reload("email.port", Kind::Integer(1, 65_535)),
     reload("email.protection", Kind::Choice(&["starttls", "tls", "none"])),

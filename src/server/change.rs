@@ -19,7 +19,7 @@ use crate::server::command::relaymsg::Relayed;
 use crate::server::command::services::chanserv::clear::What;
 use crate::server::command::services::chanserv::transfer::Step;
 use crate::server::command::services::chanserv::{self, amode, clear, op, purge, transfer};
-use crate::server::command::services::nickserv::{credentials, erase, set, suspend};
+use crate::server::command::services::nickserv::{credentials, erase, group, set, suspend};
 use crate::server::command::{
     Pending, accept, amend, away, control, force, invite, join, kick, knock, markread, metadata, mode, nick, oper,
     part, printable, register, relaymsg, rename, services, setname, silence, topic, uban, verify, vhost,
@@ -344,6 +344,15 @@ pub enum Change<'a> {
         /// What is other.
         change: &'a SecondChange<'a>,
     },
+    /// NickServ GROUP, UNGROUP
+    Group {
+        /// Whose.
+        account: AccountId,
+        /// Which nick.
+        nick: &'a str,
+        /// Whether it belongs to the account from now on.
+        on: bool,
+    },
     /// TOKEN GENERATE
     Token {
         /// SHA-256 of the token.
@@ -529,6 +538,7 @@ impl Server {
             | Change::Credentials { .. }
             | Change::AlwaysOn { by_nickserv: true, .. }
             | Change::Multiclient { .. }
+            | Change::Group { .. }
             | Change::AutoreplayMissed { .. } => Some(Refusal::Service("NickServ")),
             Change::Second { change, .. } => match change {
                 SecondChange::Add { by: second::By::Command, .. }
@@ -641,6 +651,7 @@ impl Server {
                 credentials::apply_password(self, ctx, seq, account, secrets, code);
             }
             Change::Credentials { account, change } => credentials::apply(self, ctx, seq, account, &change),
+            Change::Group { account, nick, on } => group::apply(self, ctx, seq, account, nick, on),
             Change::Token { hash, token } => authtoken::apply(self, hash, token),
             Change::TokenSpent { hash } => authtoken::apply_spent(self, &hash),
             Change::Second { account, change } => second::apply(self, ctx, seq, account, change),

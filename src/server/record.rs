@@ -447,6 +447,19 @@ pub struct AccessRow {
     pub rank: Rank,
 }
 
+/// A nick that belongs to an account beside its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupedRow {
+    /// The nick, folded; the key.
+    pub folded: Box<str>,
+    /// As it was grouped.
+    pub nick: Box<str>,
+    /// Whose it is.
+    pub account: AccountId,
+    /// When it was grouped, in milliseconds since 1970.
+    pub added: u64,
+}
+
 /// An account that nobody may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SuspensionRow {
@@ -612,6 +625,10 @@ pub enum Record {
     Access(Box<AccessRow>),
     /// An account that is nothing in a channel (folded) any more.
     AccessGone(Box<str>, AccountId),
+    /// A nick that belongs to an account.
+    Grouped(Box<GroupedRow>),
+    /// A nick, folded, that does not any more.
+    GroupedGone(Box<str>),
     /// An account that nobody may use.
     Suspension(Box<SuspensionRow>),
     /// An account that may be used again.
@@ -702,6 +719,8 @@ pub struct Snapshot {
     pub bans: Vec<BanRow>,
     /// What accounts are in registered channels.
     pub access: Vec<AccessRow>,
+    /// Nicks that belong to accounts beside their names.
+    pub grouped: Vec<GroupedRow>,
     /// Accounts that nobody may use.
     pub suspensions: Vec<SuspensionRow>,
     /// Channels that are closed for good.

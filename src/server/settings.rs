@@ -139,6 +139,8 @@ pub struct Settings {
     pub mail: Option<Arc<Mail>>,
     /// Who stays on the network without a connection.
     pub always_on: AlwaysOn,
+    /// Nicks that one account may have beside its name.
+    pub grouped_nicks: usize,
     /// Days without a connection after which they leave; 0 is never.
     pub always_on_expiry_days: u32,
     /// Whether channels may be registered by their operators.
@@ -301,6 +303,7 @@ impl Default for Settings {
             token_autocreate: false,
             mail: None,
             always_on: AlwaysOn::OptIn,
+            grouped_nicks: 10,
             always_on_expiry_days: 0,
             channel_registration: true,
             throttle: Some(Throttle::default()),

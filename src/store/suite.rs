@@ -22,9 +22,9 @@ use crate::server::event::{CallId, ConnId, Event, Returned};
 use crate::server::history::{render, select};
 use crate::server::record::{
     AccessRow, AccountRow, AppPassword, BanRow, Border, ChannelRow, CodeRow, ConversationRow, Credentials,
-    CredentialsRow, HistoryPage, HistoryQuery, Kind, ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow,
-    PurgeRow, Purpose, Range, Reader, Record, SearchQuery, SecondFactor, SecondProof, SeenRow, Seq, Snapshot,
-    SuspensionRow, Wanted,
+    CredentialsRow, GroupedRow, HistoryPage, HistoryQuery, Kind, ListRow, MarkerRow, MessageRow, MetadataRow,
+    PresenceRow, PurgeRow, Purpose, Range, Reader, Record, SearchQuery, SecondFactor, SecondProof, SeenRow, Seq,
+    Snapshot, SuspensionRow, Wanted,
 };
 use crate::server::search::{self, words};
 use crate::store::bed::Bed;
@@ -251,6 +251,10 @@ fn suspension(account: u64, expires: Option<u64>) -> SuspensionRow {
     SuspensionRow { account, reason: "späm".into(), setter: "boss!a@b".into(), set_at: 9, expires }
 }
 
+fn grouped(nick: &str, account: u64, added: u64) -> GroupedRow {
+    GroupedRow { folded: nick.into(), nick: nick.to_uppercase().into(), account, added }
+}
+
 fn purge(channel: &str, set_at: u64) -> PurgeRow {
     PurgeRow { channel: channel.into(), reason: "späm".into(), setter: "boss!a@b".into(), set_at }
 }
@@ -377,6 +381,12 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             Record::Suspension(Box::new(suspension(3, None))),
             Record::Suspension(Box::new(suspension(5, None))),
             Record::SuspensionGone(3),
+            Record::Grouped(Box::new(grouped("moon", 1, 1))),
+            Record::Grouped(Box::new(grouped("moon", 1, 2))),
+            Record::Grouped(Box::new(grouped("sun", 3, 1))),
+            Record::Grouped(Box::new(grouped("star", 3, 1))),
+            Record::Grouped(Box::new(grouped("gone", 5, 1))),
+            Record::GroupedGone("star".into()),
             Record::AccountGone(5),
             Record::Purge(Box::new(purge("#bad", 1))),
             Record::Purge(Box::new(purge("#bad", 2))),
@@ -417,6 +427,7 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             presences: vec![presence(1, "#full:qo #b:")],
             access: vec![access("#full", 1, Rank::Admin), access("#full", 7, Rank::Op)],
             suspensions: vec![suspension(1, Some(5))],
+            grouped: vec![grouped("moon", 1, 2), grouped("sun", 3, 1)],
             purges: vec![purge("#bad", 2)],
         };
         assert_eq!(Running::on(&bed.killed()).snapshot, expected, "after a kill");

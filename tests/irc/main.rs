@@ -49,6 +49,7 @@ mod presence;
 mod prop;
 mod proxy;
 mod queries;
+mod recover;
 mod redact;
 mod registered;
 mod registration;

@@ -8,8 +8,8 @@ use roost::server::event::{CallId, Returned};
 use roost::server::history;
 use roost::server::record::{
     AccessRow, AccountId, AccountRow, BanRow, ChannelRow, CodeRow, ConversationId, ConversationRow, CredentialsRow,
-    HistoryQuery, ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow, PurgeRow, Purpose, Record, SeenRow, Seq,
-    Snapshot, SuspensionRow,
+    GroupedRow, HistoryQuery, ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow, PurgeRow, Purpose, Record,
+    SeenRow, Seq, Snapshot, SuspensionRow,
 };
 
 use crate::view::fold;
@@ -34,6 +34,7 @@ pub struct Rows {
     codes: BTreeMap<(AccountId, Purpose), CodeRow>,
     access: BTreeMap<(Box<str>, AccountId), AccessRow>,
     suspensions: BTreeMap<AccountId, SuspensionRow>,
+    grouped: BTreeMap<Box<str>, GroupedRow>,
     purges: BTreeMap<Box<str>, PurgeRow>,
 }
 
@@ -294,6 +295,7 @@ impl Store {
             codes: self.disk.codes.values().cloned().collect(),
             access: self.disk.access.values().cloned().collect(),
             suspensions: self.disk.suspensions.values().cloned().collect(),
+            grouped: self.disk.grouped.values().cloned().collect(),
             purges: self.disk.purges.values().cloned().collect(),
             channels: self.disk.channels.values().cloned().collect(),
             lists: self.disk.lists.values().cloned().collect(),
@@ -350,6 +352,7 @@ impl Rows {
                 self.codes.retain(|(account, _), _| *account != id);
                 self.access.retain(|(_, account), _| *account != id);
                 self.suspensions.remove(&id);
+                self.grouped.retain(|_, row| row.account != id);
             }
             Record::Credentials(row) => {
                 self.credentials.insert(row.account, *row);
@@ -413,6 +416,12 @@ impl Rows {
             }
             Record::AccessGone(channel, account) => {
                 self.access.remove(&(channel, account));
+            }
+            Record::Grouped(row) => {
+                self.grouped.insert(row.folded.clone(), *row);
+            }
+            Record::GroupedGone(folded) => {
+                self.grouped.remove(&folded);
             }
             Record::Suspension(row) => {
                 self.suspensions.insert(row.account, *row);

@@ -32,6 +32,7 @@ pub mod part;
 pub mod persistence;
 pub mod playback;
 pub mod prop;
+pub mod recover;
 pub mod redact;
 pub mod register;
 pub mod relaymsg;
@@ -155,6 +156,7 @@ commands! {
     "PRIVMSG" 0 Registered message::privmsg, "target[,target...] text", "Says something.";
     "PROP" 1 Registered prop::run, "channel|nick [name | +name[=value] -name ...]", "Shows or changes modes by their names.";
     "QUIT" 0 Always connection::quit, "[reason]", "Ends the connection.";
+    "RECOVER" 1 Always recover::run, "nick [NOCHANGE]", "Takes a nick of your account from whoever has it.";
     "REDACT" 2 Registered redact::run, "target msgid [reason]", "Takes back what was said.";
     "REGISTER" 3 Always register::run, "account|* email|* password", "Makes an account.";
     "REHASH" 0 Operator(Rehash) control::rehash, "", "Reads the configuration again.";

@@ -130,6 +130,9 @@ fn may_make(server: &Server, ctx: &Ctx, account: &str, by: By) -> Result<(), Ref
     if server.network.account_by_name(account).is_some() {
         return refuse("ACCOUNT_EXISTS", "An account of that name exists");
     }
+    if server.network.nick_owner(account).is_some() {
+        return refuse("ACCOUNT_EXISTS", "The nick belongs to an account, with which it is grouped");
+    }
     let own = server.session(ctx.conn).and_then(|session| session.account);
     if by != By::Operator && policy::nick_is_like_another(&server.network, account, own, ctx.user) {
         return refuse("BAD_ACCOUNT_NAME", "The name looks like another that is in use or registered; choose another");

@@ -4,6 +4,7 @@ pub mod apppass;
 pub mod credentials;
 pub mod erase;
 pub mod ghost;
+pub mod group;
 pub mod identify;
 pub mod info;
 pub mod register;
@@ -43,6 +44,9 @@ pub const ROWS: &[Row] = rows! {
         "shows one of the settings of SET";
     "GHOST", 1 LoggedIn ghost::ghost, "<nick>",
         "ends the connections of whoever uses the nick of your account";
+    "GROUP", 0 LoggedIn group::group, "",
+        "makes the nick that you use one of your account, beside its name",
+        "Nobody else may use or register it then; INFO lists them. UNGROUP gives it up";
     "IDENTIFY" | "ID" | "LOGIN", 1 Anyone identify::run, "[account] <password> [code]",
         "logs in to an account",
         "The code is of the second factor (2FA), with account and password; or put it behind the password with a colon",
@@ -78,6 +82,8 @@ pub const ROWS: &[Row] = rows! {
     "SUSPEND", 1 Operator(Ban) suspend::run, "ADD <account> [duration] [reason] | DEL <account> | LIST",
         "keeps people from using an account",
         "A duration is as 1h30m; without one it holds until DEL. Connections that are logged in to it end";
+    "UNGROUP", 0 LoggedIn group::ungroup, "[nick]",
+        "gives up a nick of GROUP; without one, that which you use";
     "UNREGISTER" | "DROP", 1 LoggedIn erase::unregister, "<account> [code]",
         "deletes your account",
         "Without a code you are told the code to confirm it with; nothing brings it back",
