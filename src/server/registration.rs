@@ -197,6 +197,10 @@ impl Server {
                 return;
             }
         }
+        // Between the first factor and the second nobody registers but without the account.
+        if self.forget_first_factor(conn) {
+            command::authenticate::aborted(ctx);
+        }
         if self.judge_registration(conn) {
             return;
         }

@@ -538,7 +538,127 @@ fn refuse_about(ctx: &mut Ctx, by: By, code: &str, about: &str, text: &str) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use ircv3::sasl::scram::{Credential, Hash};
+
     use super::{is_code, is_name, spaced, split_code};
+    use crate::accounts::{Secrets, totp};
+    use crate::limits;
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::event::{ConnId, Event, Returned};
+    use crate::server::record::{Record, SecondProof};
+
+    /// Somebody with an account whose password is right whenever it is compared, and the secret of its authenticator.
+    fn enrolled() -> (Asked, ConnId, [u8; totp::SECRET_BYTES]) {
+        let mut asked = Asked::new();
+        asked.now.unix_ms = 1_111_111_109_000;
+        let alice = asked.user("alice");
+        asked.ask(alice, "REGISTER * * sesame");
+        let call = asked.calls()[0].0;
+        let scram = Hash::ALL.map(|hash| Credential::derive(hash, "sesame", b"0123456789abcdef", 10_000)).to_vec();
+        let secrets = Secrets { hash: "h".into(), scram };
+        asked.handle(Event::Returned(call, Returned::Hashed(Box::new(secrets))));
+        let said = asked.ask(alice, "NS 2FA ADD");
+        let secret = said[0].rsplit_once(' ').unwrap().1.to_owned();
+        let secret: [u8; 20] = data_encoding::BASE32_NOPAD.decode(secret.as_bytes()).unwrap().try_into().unwrap();
+        let code = code(&asked, &secret);
+        assert!(asked.ask(alice, &format!("NS 2FA CONFIRM {code}")).concat().contains("Recovery codes"));
+        (asked, alice, secret)
+    }
+
+    fn code(asked: &Asked, secret: &[u8]) -> String {
+        totp::code(secret, asked.now.unix_ms / 30_000)
+    }
+
+    /// What a login by this password and code comes to.
+    fn identify(asked: &mut Asked, conn: ConnId, code: &str) -> String {
+        asked.ask(conn, &format!("NS IDENTIFY alice sesame {code}"));
+        let Some(call) = asked.calls().first().map(|(id, _)| *id) else { return asked.sent(conn).concat() };
+        asked.handle(Event::Returned(call, Returned::Verified(true)));
+        asked.sent(conn).concat()
+    }
+
+    fn later(asked: &mut Asked, ms: u64) {
+        asked.now.mono_ms += ms;
+        asked.now.unix_ms += ms;
+        asked.handle(Event::Tick);
+    }
+
+    #[test]
+    fn a_code_that_was_used_is_over_and_the_next_one_is_not() {
+        let (mut asked, alice, secret) = enrolled();
+        let (guest, other) = (asked.user("guest"), asked.user("other"));
+        let used = code(&asked, &secret);
+        assert!(identify(&mut asked, guest, &used).contains("was used"), "CONFIRM has used it");
+        later(&mut asked, 30_000);
+        assert!(identify(&mut asked, guest, &used).contains("was used"));
+        let fresh = code(&asked, &secret);
+        assert!(identify(&mut asked, guest, &fresh).contains("logged in as alice"));
+        assert!(identify(&mut asked, other, &fresh).contains("was used"));
+        // That it was used is kept before anyone is let in by it.
+        let kept = asked.server.network.account_by_name("alice").unwrap().id;
+        let last = |asked: &Asked| match &asked.server.network.credentials(kept).unwrap().seconds[0].proof {
+            SecondProof::Totp { last, .. } => *last,
+            SecondProof::Certificate(_) => 0,
+        };
+        assert_eq!(last(&asked), asked.now.unix_ms / 30_000);
+        asked.ask(alice, "QUIT");
+    }
+
+    #[test]
+    fn no_code_is_taken_that_cannot_be_kept_as_used() {
+        let (mut asked, _, secret) = enrolled();
+        let guest = asked.user("guest");
+        later(&mut asked, 30_000);
+        let fresh = code(&asked, &secret);
+        asked.handle(Event::StoreFailed("disk full".into()));
+        assert!(identify(&mut asked, guest, &fresh).contains("cannot store"));
+        assert!(asked.kept().is_empty());
+        asked.handle(Event::StoreRecovered);
+        assert!(identify(&mut asked, guest, &fresh).contains("logged in as alice"));
+        assert!(asked.kept().iter().any(|(_, record)| matches!(record, Record::Credentials(_))));
+    }
+
+    #[test]
+    fn a_minute_after_wrong_codes_the_right_one_is_looked_at_again() {
+        let (mut asked, _, secret) = enrolled();
+        let guest = asked.user("guest");
+        for _ in 0..limits::SECOND_FACTOR_TRIES {
+            assert!(identify(&mut asked, guest, "000000").contains("is wrong"));
+        }
+        later(&mut asked, 30_000);
+        let fresh = code(&asked, &secret);
+        assert!(identify(&mut asked, guest, &fresh).contains("too many"));
+        later(&mut asked, 31_000);
+        let fresh = code(&asked, &secret);
+        assert!(identify(&mut asked, guest, &fresh).contains("logged in as alice"));
+    }
+
+    #[test]
+    fn the_first_factor_holds_for_two_minutes() {
+        let (mut asked, _, secret) = enrolled();
+        for (ms, end) in [(limits::SECOND_FACTOR_MS, "904"), (limits::SECOND_FACTOR_MS - 1, "903")] {
+            let guest = asked.user_with("guest", "sasl draft/account-2fa");
+            asked.ask(guest, "AUTHENTICATE PLAIN");
+            asked.ask(guest, "AUTHENTICATE AGFsaWNlAHNlc2FtZQ==");
+            let call = asked.calls()[0].0;
+            asked.handle(Event::Returned(call, Returned::Verified(true)));
+            assert_eq!(asked.sent(guest), ["AUTHENTICATE 2FA-REQUIRED"]);
+            later(&mut asked, ms);
+            let begun = asked.ask(guest, "AUTHENTICATE TOTP").concat();
+            let code = code(&asked, &secret);
+            let response = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, code);
+            let lines = if begun == "AUTHENTICATE +" {
+                asked.ask(guest, &format!("AUTHENTICATE {response}")).concat()
+            } else {
+                begun
+            };
+            assert!(lines.contains(&format!(" {end} guest ")), "{ms}: {lines}");
+            asked.ask(guest, "QUIT");
+            asked.handle(Event::Closed(guest, crate::server::event::CloseCause::Asked));
+        }
+    }
 
     #[test]
     fn a_code_is_told_from_the_end_of_a_password() {

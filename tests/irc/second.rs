@@ -243,6 +243,15 @@ fn clients_that_know_it_are_asked_for_the_second_factor() {
     client.sync();
     client.one("AUTHENTICATE *").must_fit(":* 906 *");
     client.one("AUTHENTICATE TOTP").must_fit(":* 904 *");
+    let mut late = server.connect();
+    late.request(CAPS);
+    late.send("CAP END");
+    late.authenticate("alice", "sesame");
+    assert_eq!(late.sync().last().unwrap().raw, "AUTHENTICATE 2FA-REQUIRED");
+    late.send_all(&["NICK late", "USER a 0 * :a"]);
+    let lines = late.welcome("late");
+    assert_eq!(all(&lines, "906").len(), 1, "{lines:#?}");
+    late.one("AUTHENTICATE TOTP").must_fit(":* 904 *");
     // Another password meanwhile, and the first factor is none any more.
     client.authenticate("alice", "sesame");
     client.sync();

@@ -123,7 +123,11 @@ fn a_token_for_a_channel_holds_for_its_members() {
 
 #[test]
 fn a_token_is_good_for_one_service_at_one_place_and_for_a_time() {
-    let server = start(&[("ROOST__AUTHTOKEN__0__SECONDS", "10")]);
+    let server = start(&[
+        ("ROOST__AUTHTOKEN__0__SECONDS", "10"),
+        ("ROOST__OPER__0__NAME", "boss"),
+        ("ROOST__OPER__0__PASSWORD", "letmein"),
+    ]);
     server.account("alice", "sesame");
     let mut alice = server.logged_in("alice", "alice", "sesame", CAPS);
     let mut service = server.connect();
@@ -142,7 +146,15 @@ fn a_token_is_good_for_one_service_at_one_place_and_for_a_time() {
     let tokens: Vec<String> = (0..21).map(|_| token(&mut alice, "FILEHOST")).collect();
     claims(&server, &tokens[0]).unwrap_err();
     claims(&server, &tokens[1]).unwrap();
-    // An account that may not be used is nobody.
+    // An account that may not be used is nobody, and neither is one that is no more.
+    let mut boss = server.user("boss");
+    boss.ask("OPER boss letmein");
+    boss.told("NS SUSPEND ADD alice");
+    alice.closed();
+    claims(&server, &tokens[3]).unwrap_err();
+    boss.told("NS SUSPEND DEL alice");
+    claims(&server, &tokens[4]).unwrap();
+    let mut alice = server.logged_in("alice", "alice", "sesame", CAPS);
     let mut confirm = alice.told("NS UNREGISTER alice");
     confirm = confirm.split_whitespace().last().unwrap().to_owned();
     alice.send(&format!("NS UNREGISTER alice {confirm}"));

@@ -44,6 +44,11 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         ctx.reply.fail("RECOVER", "TEMPORARILY_UNAVAILABLE", &[shown], text);
         return;
     }
+    if !stays && policy::nick_is_like_another(&server.network, nick, Some(account), holder.or(ctx.user)) {
+        let text = "Somebody has a nick that looks like it; ask them, or an operator";
+        ctx.reply.fail("RECOVER", "TEMPORARILY_UNAVAILABLE", &[shown], text);
+        return;
+    }
     // Whoever registers becomes one more connection of its own user, with all that it has, where accounts may.
     let joins = ctx.user.is_none()
         && !stays

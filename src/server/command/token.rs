@@ -261,3 +261,42 @@ pub fn reloaded(server: &mut Server, old: &Settings) {
         server.finish(ctx);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+
+    use crate::accounts::Secrets;
+    use crate::server::authtoken::Service;
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::event::{Event, Returned};
+    use crate::server::settings::Settings;
+
+    #[test]
+    fn a_token_is_over_after_its_time() {
+        let mut asked = Asked::new();
+        let service = Service {
+            name: "FILEHOST".into(),
+            url: "https://f".into(),
+            description: "".into(),
+            seconds: 10,
+            from: vec!["10.0.0.0/8".parse().unwrap()],
+            certfp: None,
+        };
+        let settings = Settings { authtoken: vec![service], ..(*asked.server.settings).clone() };
+        asked.handle(Event::Reload(Arc::new(settings)));
+        let alice = asked.user_with("alice", "batch draft/authtoken");
+        asked.ask(alice, "REGISTER * * sesame");
+        let call = asked.calls()[0].0;
+        let secrets = Secrets { hash: "h".into(), scram: Vec::new() };
+        asked.handle(Event::Returned(call, Returned::Hashed(Box::new(secrets))));
+        for (later, lines) in [(9_999, 4), (10_000, 1)] {
+            let said = asked.ask(alice, "TOKEN GENERATE FILEHOST");
+            let token = said[0].rsplit_once(':').unwrap().1.to_owned();
+            asked.now.mono_ms += later;
+            assert_eq!(asked.ask(alice, &format!("TOKEN VALIDATE FILEHOST https://f {token}")).len(), lines, "{later}");
+        }
+    }
+}

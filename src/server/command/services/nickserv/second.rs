@@ -91,6 +91,9 @@ fn begin(server: &mut Server, ctx: &mut Ctx, account: AccountId, name: &str) {
     let secret = server.totp_secret(account, &seed);
     say(ctx, "NickServ", &format!("Type this secret into your authenticator: {}", totp::base32(&secret)));
     say(ctx, "NickServ", &format!("Or make a QR code of {}", totp::uri(&secret, &server.settings.network, &owner)));
+    if !server.session(ctx.conn).is_some_and(|session| session.peer.tls) {
+        say(ctx, "NickServ", "This connection is without TLS: whoever listens has the secret, too");
+    }
     say(ctx, "NickServ", "Then, within two minutes: /msg NickServ 2FA CONFIRM <the code that it shows>");
 }
 
