@@ -5,6 +5,7 @@
 //! SHA-512: every byte of a long password counts.
 
 pub mod token;
+pub mod totp;
 
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -23,6 +23,7 @@ use self::source::Source;
 use crate::accounts::{self, token::Tokens};
 use crate::mail::{self as smtp, Smtp};
 use crate::net::Address;
+use crate::server::authtoken;
 use crate::server::cloak::Cloak;
 use crate::server::mail::{self, Mail};
 use crate::server::push::WebPush;
@@ -64,6 +65,7 @@ pub struct Config {
     pub client_tags: ClientTagsSection,
     pub webirc: Vec<WebIrcSection>,
     pub extjwt: Vec<ExtJwtSection>,
+    pub authtoken: Vec<AuthTokenSection>,
     pub log: LogSection,
     pub oper_class: Vec<OperClassSection>,
     pub oper: Vec<OperSection>,
@@ -161,6 +163,7 @@ sections! {
         always_on: AlwaysOn = AlwaysOn::OptIn,
         always_on_expiry_days: u32 = 0,
         bouncer_networks: bool = false,
+        grouped_nicks: usize = 10,
     }
     EmailSection {
         server: String = String::new(),
@@ -249,6 +252,14 @@ sections! {
         name: String = String::new(),
         secret: String = String::new(),
         seconds: u64 = 30,
+    }
+    AuthTokenSection {
+        name: String = String::new(),
+        url: String = String::new(),
+        description: String = String::new(),
+        seconds: u64 = 600,
+        from: Vec<String> = vec!["localhost".to_owned()],
+        certificate: String = String::new(),
     }
     OperClassSection {
         name: String = String::new(),
@@ -517,6 +528,21 @@ impl Config {
                 return Err(self.entry_fault("extjwt", at, &problem));
             }
         }
+        for (at, service) in self.authtoken.iter().enumerate() {
+            if service.name.is_empty() || service.url.is_empty() {
+                let problem = "this service has no name or no URL; each has both, such as \"FILEHOST\" and \
+                               \"https://upload.example.org\"";
+                return Err(self.entry_fault("authtoken", at, problem));
+            }
+            if self.authtoken[..at].iter().any(|other| other.name.eq_ignore_ascii_case(&service.name)) {
+                let problem = format!("\"{}\" is there twice; give each service a name of its own", service.name);
+                return Err(self.fault(&format!("authtoken.{at}.name"), &problem));
+            }
+            if service.from.is_empty() {
+                let problem = "nobody may validate tokens of this service; give the addresses of whoever does in from";
+                return Err(self.entry_fault("authtoken", at, problem));
+            }
+        }
         for (at, gateway) in self.webirc.iter().enumerate() {
             if gateway.from.is_empty() {
                 let problem = "this gateway has no address; give those that it may come from in from";
@@ -640,6 +666,16 @@ impl Config {
                     seconds: service.seconds,
                 })
                 .collect(),
+            authtoken: (self.authtoken.iter())
+                .map(|service| authtoken::Service {
+                    name: service.name.as_str().into(),
+                    url: service.url.as_str().into(),
+                    description: service.description.as_str().into(),
+                    seconds: service.seconds,
+                    from: networks(&service.from),
+                    certfp: fingerprint(&service.certificate),
+                })
+                .collect(),
             sts: self.tls.sts.then(|| settings::Sts {
                 port: self.tls.sts_port,
                 seconds: self.tls.sts_days * 24 * 3600,
@@ -666,6 +702,7 @@ impl Config {
             },
             always_on_expiry_days: self.accounts.always_on_expiry_days,
             bouncer_networks: self.accounts.bouncer_networks,
+            grouped_nicks: self.accounts.grouped_nicks,
             channel_registration: self.channels.registration,
             throttle: self.throttle.enabled.then(|| self.throttle.settings()),
             opers,
@@ -946,6 +983,7 @@ impl Default for Config {
             client_tags: ClientTagsSection::default(),
             webirc: Vec::new(),
             extjwt: Vec::new(),
+            authtoken: Vec::new(),
             log: LogSection::default(),
             oper_class: Vec::new(),
             oper: Vec::new(),
@@ -1076,12 +1114,13 @@ mod tests {
     use ircv3::sasl::scram::Hash;
 
     use super::{
-        BUILT_IN, Config, ExtJwtSection, ListenOnSection, OperClassSection, OperSection, ThrottleNetworkSection,
-        WebIrcSection, greeting, key,
+        AuthTokenSection, BUILT_IN, Config, ExtJwtSection, ListenOnSection, OperClassSection, OperSection,
+        ThrottleNetworkSection, WebIrcSection, greeting, key,
     };
     use crate::accounts;
     use crate::mail::Smtp;
     use crate::net::Address;
+    use crate::server::authtoken::Service;
     use crate::server::cloak::Cloak;
     use crate::server::event::Peer;
     use crate::server::mail::{BODY, Mail};
@@ -1136,6 +1175,7 @@ mod tests {
         config.oper_class.push(OperClassSection::default());
         config.webirc.push(WebIrcSection::default());
         config.extjwt.push(ExtJwtSection::default());
+        config.authtoken.push(AuthTokenSection::default());
         config.listen.on.push(ListenOnSection::default());
         config.throttle.network.push(ThrottleNetworkSection::default());
         paths(&config.tree(), "", &mut found);
@@ -1238,6 +1278,13 @@ mod tests {
             name = "forum"
             secret = "a secret of thirty-two bytes, or more"
             seconds = 60
+            [[authtoken]]
+            name = "FILEHOST"
+            url = "https://upload.example.org"
+            description = "Uploads"
+            seconds = 90
+            from = ["192.0.2.0/24"]
+            certificate = "AB:CDABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB"
             [history]
             enabled = false
             chathistory_limit = 7
@@ -1255,6 +1302,7 @@ mod tests {
             always_on = "mandatory"
             always_on_expiry_days = 8
             bouncer_networks = true
+            grouped_nicks = 3
             [email]
             server = "mail.example.org"
             port = 465
@@ -1319,6 +1367,14 @@ mod tests {
                 secret: Secret::new("a secret of thirty-two bytes, or more"),
                 seconds: 60,
             }],
+            authtoken: vec![Service {
+                name: "FILEHOST".into(),
+                url: "https://upload.example.org".into(),
+                description: "Uploads".into(),
+                seconds: 90,
+                from: vec!["192.0.2.0/24".parse().unwrap()],
+                certfp: Some(format!("abcd{}", "ab".repeat(30)).into()),
+            }],
             sts: Some(Sts { port: 7000, seconds: 86_400, preload: true, hosts: vec!["irc.example.org".into()] }),
             password: None,
             registration_ms: 5000,
@@ -1367,6 +1423,7 @@ mod tests {
             always_on: crate::server::settings::AlwaysOn::Mandatory,
             always_on_expiry_days: 8,
             bouncer_networks: true,
+            grouped_nicks: 3,
             channel_registration: false,
             throttle: None,
             opers: Vec::new(),
@@ -1446,6 +1503,21 @@ mod tests {
             (
                 "[[extjwt]]\nname = \"forum\"",
                 "roost.toml:2: extjwt.0.name: this service has no secret; give it the one that its page knows",
+            ),
+            (
+                "[[authtoken]]\nname = \"FILEHOST\"",
+                "roost.toml:2: authtoken.0.name: this service has no name or no URL; each has both, such as \"FILEHOST\" \
+                 and \"https://upload.example.org\"",
+            ),
+            (
+                "[[authtoken]]\nname = \"a b\"",
+                "roost.toml:2: authtoken.0.name: \"a b\" is no key of a service; give letters, digits and - . / _, at most \
+                 64 bytes, such as \"example.org/forum\"",
+            ),
+            (
+                "[[authtoken]]\nname = \"a\"\nurl = \"x\"",
+                "roost.toml:3: authtoken.0.url: \"x\" is not the URL of a service; give one such as \
+                 \"https://upload.example.org\", at most 250 bytes",
             ),
             (
                 "[[extjwt]]\nsecret = \"short\"",

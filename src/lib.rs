@@ -4,7 +4,8 @@
 //!   has no socket, clock, randomness, lock or await; a test reads its sources and holds that.
 //! - [`net`] owns the sockets: a few workers, each with a slab of connections and their send queues.
 //! - [`store`] is what is kept: one writer with group commit and the durable mark, and readers.
-//! - [`accounts`] hashes and compares passwords, and looks at tokens, off the server thread.
+//! - [`accounts`] hashes and compares passwords, and looks at tokens, off the server thread; and has the codes of
+//!   authenticators.
 //! - [`mail`] sends codes by SMTP, off the server thread.
 //! - [`push`] seals messages for devices and posts them to push services, off the server thread.
 //! - [`audit`] writes what operators did.

@@ -116,6 +116,28 @@ pub const APP_PASSWORDS: usize = 20;
 pub const APP_NAME_LEN: usize = 32;
 /// Client certificates of one account: one for each device.
 pub const CERTIFICATES: usize = 20;
+/// Second factors of one account: some authenticators, and one that lies in a drawer.
+pub const SECOND_FACTORS: usize = 10;
+/// Bytes of a second factor's name (draft/account-2fa).
+pub const SECOND_NAME_LEN: usize = 64;
+/// Recovery codes that an account is given at once: as many as fit on a slip of paper.
+pub const RECOVERY_CODES: usize = 10;
+/// Milliseconds from the secret that an authenticator is given to the first code of it, and from the first factor of
+/// a login to the second (draft/account-2fa).
+pub const SECOND_FACTOR_MS: u64 = 120_000;
+/// Wrong codes of one account in a minute, whatever the throttle is set to: three of a million are right at a time,
+/// so whoever knows the password needs a month for one chance in two, and the log tells of each try.
+pub const SECOND_FACTOR_TRIES: u32 = 5;
+/// Tokens (draft/authtoken) of one account that were not used: one for each page that is open, and more.
+pub const TOKENS_OF_ACCOUNT: usize = 20;
+/// Tokens of all accounts that were not used: each is some 200 bytes, and gone after minutes.
+pub const TOKENS: usize = 4096;
+/// Bytes of a token that comes in several lines; none of Roost's is a tenth as long.
+pub const TOKEN_BYTES: usize = 2048;
+/// Bytes of the key of a service that takes tokens.
+pub const SERVICE_NAME_LEN: usize = 64;
+/// Bytes of its URL (draft/authtoken).
+pub const SERVICE_URL_LEN: usize = 250;
 /// The longest e-mail address, in bytes (RFC 5321, section 4.5.3.1.3).
 pub const EMAIL_LEN: usize = 254;
 /// Letters that are handed to the mail server at once: more than that is what mail servers call a flood.

@@ -12,7 +12,7 @@ use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::accounts::Pool;
+use crate::accounts::{Pool, totp};
 use crate::audit::Audit;
 use crate::config::{self, Config, ConfigError};
 use crate::limits::{HASHES_WAITING, INDEX_LAG};
@@ -108,6 +108,7 @@ pub fn run(config: Config, reload: Reload) -> Result<Ended, RunError> {
         },
         deliver(&events, &durable),
     )?;
+    snapshot.second_key = totp::ensure_key(config.data_dir())?;
     durable.advance(u64::from(snapshot.boot) << SEQ_COUNTER_BITS);
     let hashers = thread::available_parallelism().map_or(1, usize::from);
     let pool = Pool::new(hashers, HASHES_WAITING, config.accounts.bcrypt_cost, deliver(&events, &durable))?;

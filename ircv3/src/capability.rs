@@ -111,6 +111,12 @@ capabilities! {
     Webpush = ["draft/webpush", "soju.im/webpush"];
     /// <https://ircv3.net/specs/extensions/account-registration>
     AccountRegistration = ["draft/account-registration"];
+    /// <https://github.com/ircv3/ircv3-specifications/pull/610>
+    AccountTwofa = ["draft/account-2fa"];
+    /// <https://github.com/ircv3/ircv3-specifications/pull/602>
+    Authtoken = ["draft/authtoken"];
+    /// <https://github.com/progval/ircv3-specifications/blob/nick-recovery/extensions/nick-recovery.md>
+    NickRecovery = ["draft/nick-recovery"];
     /// <https://ircv3.net/specs/extensions/sts>: it informs, and is never requested.
     Sts = ["sts"];
 }

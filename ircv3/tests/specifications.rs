@@ -55,7 +55,8 @@ fn every_row_has_a_link_a_status_files_and_tests() {
         let first = row.capabilities.first().map_or("", String::as_str);
         let vendor = first.contains('/') && !first.starts_with("draft/");
         let proposal = name.contains("](https://github.com/ircv3/ircv3-specifications/pull/");
-        assert!(vendor || proposal || name.contains("](https://ircv3.net/specs/"), "{name}");
+        let idea = name.contains("](https://github.com/ircv3/ircv3-ideas/issues/");
+        assert!(vendor || proposal || idea || name.contains("](https://ircv3.net/specs/"), "{name}");
         assert!(!row.capabilities.is_empty() && !row.files.is_empty() && !row.tests.is_empty(), "{name}");
         let status = if vendor {
             "vendor"

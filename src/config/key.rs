@@ -117,6 +117,7 @@ pub(super) const KEYS: &[Key] = &[
     reload("accounts.always_on", Kind::Choice(&["off", "opt-in", "opt-out", "mandatory"])),
     reload("accounts.always_on_expiry_days", Kind::Integer(0, 100_000)),
     reload("accounts.bouncer_networks", Kind::Bool),
+    reload("accounts.grouped_nicks", Kind::Integer(0, 100)),
     reload("email.server", Kind::Text(mail_server)),
     reload("email.port", Kind::Integer(1, 65_535)),
     reload("email.protection", Kind::Choice(&["starttls", "tls", "none"])),
@@ -175,6 +176,12 @@ pub(super) const KEYS: &[Key] = &[
     reload("extjwt.name", Kind::Text(anything)),
     reload("extjwt.secret", Kind::Text(secret)),
     reload("extjwt.seconds", Kind::Integer(1, 86_400)),
+    reload("authtoken.name", Kind::Text(service_key)),
+    reload("authtoken.url", Kind::Text(service_url)),
+    reload("authtoken.description", Kind::Text(description)),
+    reload("authtoken.seconds", Kind::Integer(10, 3600)),
+    reload("authtoken.from", Kind::List(network)),
+    reload("authtoken.certificate", Kind::Text(certificate)),
     reload("webirc.from", Kind::List(network)),
     reload("webirc.password", Kind::Password { optional: true }),
     reload("webirc.certificate", Kind::Text(certificate)),
@@ -194,6 +201,11 @@ pub(super) const LISTS: &[List] = &[
     List { path: "listen.on", entries: "listeners", example: r#"[{address = "unix:/run/roost.sock"}]"# },
     List { path: "throttle.network", entries: "networks", example: r#"[{from = ["10.0.0.0/8"], connections = 500}]"# },
     List { path: "extjwt", entries: "services", example: r#"[{name = "forum.example.org", secret = "…"}]"# },
+    List {
+        path: "authtoken",
+        entries: "services",
+        example: r#"[{name = "FILEHOST", url = "https://upload.example.org"}]"#,
+    },
     List { path: "webirc", entries: "gateways", example: r#"[{from = ["192.0.2.7"], password = "…"}]"# },
     List { path: "oper_class", entries: "classes", example: r#"[{name = "helper", rights = ["kill"]}]"# },
     List { path: "oper", entries: "operators", example: r#"[{name = "alice", password = "…"}]"# },
@@ -374,6 +386,37 @@ fn contact(text: &str) -> Result<(), String> {
     } else {
         Err(format!("{text:?} is no contact; give one such as \"mailto:alice@example.org\" or \"https://example.org\""))
     }
+}
+
+fn service_key(text: &str) -> Result<(), String> {
+    let is_of_key = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'/' | b'_');
+    if !text.is_empty() && text.len() <= limits::SERVICE_NAME_LEN && text.bytes().all(is_of_key) {
+        return Ok(());
+    }
+    Err(format!(
+        "{text:?} is no key of a service; give letters, digits and - . / _, at most {} bytes, such as \
+         \"example.org/forum\"",
+        limits::SERVICE_NAME_LEN
+    ))
+}
+
+fn service_url(text: &str) -> Result<(), String> {
+    let rest = text.split_once("://").filter(|(scheme, _)| !scheme.is_empty()).map_or("", |(_, rest)| rest);
+    let plain = text.bytes().all(|byte| byte.is_ascii_graphic()) && text.len() <= limits::SERVICE_URL_LEN;
+    if !rest.is_empty() && plain && !text.starts_with(':') {
+        return Ok(());
+    }
+    Err(format!(
+        "{text:?} is not the URL of a service; give one such as \"https://upload.example.org\", at most {} bytes",
+        limits::SERVICE_URL_LEN
+    ))
+}
+
+fn description(text: &str) -> Result<(), String> {
+    if text.len() <= 100 && !text.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(format!("{text:?} is no description; give one line of at most 100 bytes"))
 }
 
 fn server_name(text: &str) -> Result<(), String> {

@@ -8,6 +8,7 @@ use ircv3::sasl::ecdsa::PublicKey;
 use ircv3::sasl::scram::Credential;
 
 use crate::accounts::Secrets;
+use crate::server::authtoken::{self, Token};
 use crate::server::ban::Target;
 use crate::server::channel::Channel;
 use crate::server::command::amend::Amendment;
@@ -18,7 +19,7 @@ use crate::server::command::relaymsg::Relayed;
 use crate::server::command::services::chanserv::clear::What;
 use crate::server::command::services::chanserv::transfer::Step;
 use crate::server::command::services::chanserv::{self, amode, clear, op, purge, transfer};
-use crate::server::command::services::nickserv::{credentials, erase, notify, set, suspend};
+use crate::server::command::services::nickserv::{credentials, erase, group, notify, set, suspend};
 use crate::server::command::{
     Pending, accept, amend, away, control, force, invite, join, kick, knock, markread, metadata, mode, nick, oper,
     part, printable, register, relaymsg, rename, services, setname, silence, topic, uban, verify, vhost, webpush,
@@ -27,6 +28,7 @@ use crate::server::event::ConnId;
 use crate::server::frame::Frame;
 use crate::server::network::{ChannelId, UserId};
 use crate::server::record::{AccountId, AppPassword, Kind, MessageRow, Purpose, Record, Seq, SubscriptionRow};
+use crate::server::second::{self, SecondChange};
 use crate::server::{Ctx, Server};
 
 /// Something that alters the shared state, as it was asked for: names as they were given, values that
@@ -335,6 +337,34 @@ pub enum Change<'a> {
         /// What is other.
         change: CredentialChange<'a>,
     },
+    /// 2FA, NickServ 2FA, and a login that gives the second factor.
+    Second {
+        /// Whose.
+        account: AccountId,
+        /// What is other.
+        change: &'a SecondChange<'a>,
+    },
+    /// NickServ GROUP, UNGROUP
+    Group {
+        /// Whose.
+        account: AccountId,
+        /// Which nick.
+        nick: &'a str,
+        /// Whether it belongs to the account from now on.
+        on: bool,
+    },
+    /// TOKEN GENERATE
+    Token {
+        /// SHA-256 of the token.
+        hash: [u8; 32],
+        /// What it is good for.
+        token: &'a Token,
+    },
+    /// TOKEN VALIDATE, of a token that there was.
+    TokenSpent {
+        /// SHA-256 of the token.
+        hash: [u8; 32],
+    },
     /// NickServ SET ALWAYS-ON, PERSISTENCE SET
     AlwaysOn {
         /// Whose.
@@ -545,9 +575,21 @@ impl Server {
             | Change::AlwaysOn { by_nickserv: true, .. }
             | Change::Multiclient { .. }
             | Change::Notify { .. }
+            | Change::Group { .. }
             | Change::AutoreplayMissed { .. } => Some(Refusal::Service("NickServ")),
             Change::Subscribe(_) => Some(Refusal::Fail("WEBPUSH", "INTERNAL_ERROR", "REGISTER")),
             Change::Unsubscribe { .. } => Some(Refusal::Fail("WEBPUSH", "INTERNAL_ERROR", "UNREGISTER")),
+            Change::Second { change, .. } => match change {
+                SecondChange::Add { by: second::By::Command, .. }
+                | SecondChange::Remove { by: second::By::Command, .. }
+                | SecondChange::On(second::By::Command)
+                | SecondChange::Off { by: second::By::Command, .. } => {
+                    Some(Refusal::Fail("2FA", "TEMPORARILY_UNAVAILABLE", "*"))
+                }
+                // Whoever gives it has been refused already.
+                SecondChange::Given { .. } => None,
+                _ => Some(Refusal::Service("NickServ")),
+            },
             Change::AlwaysOn { .. } => Some(Refusal::Fail("PERSISTENCE", "UNKNOWN_ERROR", "SET")),
             Change::Account { wanted, .. } => Some(Refusal::Fail("REGISTER", "TEMPORARILY_UNAVAILABLE", wanted.name)),
             Change::Verified { .. } => Some(Refusal::Fail("VERIFY", "TEMPORARILY_UNAVAILABLE", "*")),
@@ -583,6 +625,8 @@ impl Server {
             | Change::CodeOver { .. }
             | Change::DeviceOver { .. }
             | Change::DeviceReached { .. }
+            | Change::Token { .. }
+            | Change::TokenSpent { .. }
             | Change::ClearChannel { what: What::Users, .. }
             | Change::ServiceRank(_) => None,
         }
@@ -648,6 +692,10 @@ impl Server {
                 credentials::apply_password(self, ctx, seq, account, secrets, code);
             }
             Change::Credentials { account, change } => credentials::apply(self, ctx, seq, account, &change),
+            Change::Group { account, nick, on } => group::apply(self, ctx, seq, account, nick, on),
+            Change::Token { hash, token } => authtoken::apply(self, hash, token),
+            Change::TokenSpent { hash } => authtoken::apply_spent(self, &hash),
+            Change::Second { account, change } => second::apply(self, ctx, seq, account, change),
             Change::AlwaysOn { account, chosen, by_nickserv } => {
                 set::apply_always_on(self, ctx, seq, account, chosen, by_nickserv);
             }

@@ -17,7 +17,7 @@ use crate::server::network::UserId;
 use crate::server::notice::About;
 use crate::server::record::AccountId;
 use crate::server::throttle::{Origin, Tried};
-use crate::server::{Ctx, Server};
+use crate::server::{Ctx, Server, second};
 
 /// By which door a login comes; each is told in its own way what came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,18 @@ pub struct Attempt {
     hash: Option<Box<str>>,
     name: Box<str>,
     device: Box<str>,
+    /// The code of the second factor that came with it.
+    code: Option<Box<str>>,
+}
+
+/// What somebody who wants to be let in has proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof<'a> {
+    /// That they know the password, which can be known to others: the account may ask for a second factor, whose code
+    /// may have come with it.
+    Knows(Option<&'a str>),
+    /// That they have what only its owner has: a certificate, a key, a device's password, a token, the second factor.
+    Has,
 }
 
 /// Why somebody is not let in.
@@ -102,7 +114,21 @@ impl Server {
     }
 
     /// Has a password compared, and goes on with [`Server::password_compared`].
-    pub fn try_password(&mut self, ctx: &mut Ctx, door: Door, name: &str, device: &str, password: &str) {
+    ///
+    /// A code of the second factor is given, or stands behind the password as in `password:123456`.
+    pub fn try_password(
+        &mut self,
+        ctx: &mut Ctx,
+        door: Door,
+        (name, device): (&str, &str),
+        password: &str,
+        code: Option<&str>,
+    ) {
+        // Clients that know of second factors are asked for it.
+        let steps_up = door == Door::Sasl && ctx.reply.caps.has(Cap::AccountTwofa);
+        let asks = self.network.account_by_name(name).is_some_and(|row| self.asks_second(row.id));
+        let with_code = second::split_code(password).filter(|_| asks && !steps_up && code.is_none());
+        let (password, code) = with_code.map_or((password, code), |(password, code)| (password, Some(code)));
         if password.len() > limits::PASSWORD_LEN {
             self.turn_away(ctx, door, Refused::Unfit("the password is too long"));
             return;
@@ -117,7 +143,7 @@ impl Server {
         {
             // The password is a device's own, whatever the client calls itself.
             let device = if device.is_empty() { &app } else { device };
-            self.admit(ctx, door, account, device);
+            self.admit(ctx, door, account, device, Proof::Has);
             if let Some(session) = self.session_mut(ctx.conn).filter(|session| session.account == Some(account)) {
                 session.particulars_mut().app = Some(app);
             }
@@ -132,26 +158,34 @@ impl Server {
             })
         });
         let derive = (!complete && account.is_some()).then_some(iterations);
-        let attempt = Attempt { door, account, hash: hash.clone(), name: name.into(), device: device.into() };
+        let attempt = Attempt {
+            door,
+            account,
+            hash: hash.clone(),
+            name: name.into(),
+            device: device.into(),
+            code: code.map(Into::into),
+        };
         self.call(ctx, Call::Verify { password: password.into(), hash, derive }, Pending::Login(attempt));
     }
 
     /// The password was compared.
     pub fn password_compared(&mut self, ctx: &mut Ctx, attempt: Attempt, returned: Returned) {
-        let Attempt { door, account, hash, name, device } = attempt;
+        let Attempt { door, account, hash, name, device, code } = attempt;
+        let proof = Proof::Knows(code.as_deref());
         // It may have another password by now.
         let unchanged =
             |id: &AccountId| self.network.account(*id).is_some_and(|row| Some(&row.password) == hash.as_ref());
         match (returned, account.filter(unchanged)) {
             (Returned::Verified(true), Some(account)) => {
-                self.admit(ctx, door, account, &device);
+                self.admit(ctx, door, account, &device, proof);
             }
             (Returned::Derived(scram), Some(account)) => {
                 // Nothing that anyone waits for: while the store fails, it is done at a later login.
                 if !self.store_refuses() {
                     self.submit(ctx, Change::Credentials { account, change: CredentialChange::Scram(&scram) });
                 }
-                self.admit(ctx, door, account, &device);
+                self.admit(ctx, door, account, &device, proof);
             }
             (Returned::Verified(_) | Returned::Derived(_), _) => self.turn_away(ctx, door, Refused::Wrong(Some(&name))),
             _ => self.turn_away(ctx, door, Refused::Busy),
@@ -159,7 +193,7 @@ impl Server {
     }
 
     /// Lets somebody in who has proved to be of this account, if the account may be logged in to.
-    pub fn admit(&mut self, ctx: &mut Ctx, door: Door, account: AccountId, device: &str) {
+    pub fn admit(&mut self, ctx: &mut Ctx, door: Door, account: AccountId, device: &str, proof: Proof<'_>) {
         // It may have gone while the proof was looked at.
         let Some(row) = self.network.account(account) else {
             self.turn_away(ctx, door, Refused::Wrong(None));
@@ -175,6 +209,13 @@ impl Server {
             self.turn_away(ctx, door, Refused::Unfit(&why));
             return;
         }
+        if let Proof::Knows(code) = proof
+            && self.asks_second(account)
+        {
+            self.ask_second(ctx, door, account, device, code);
+            return;
+        }
+        self.forget_first_factor(ctx.conn);
         self.login(ctx, account, device);
         match door {
             Door::Sasl => {

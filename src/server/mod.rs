@@ -2,6 +2,7 @@
 //! done goes out as [`Actions`]. No clock, randomness, lock, I/O or await in here.
 
 pub mod action;
+pub mod authtoken;
 pub mod ban;
 pub mod change;
 pub mod channel;
@@ -24,6 +25,7 @@ pub mod registration;
 pub mod reply;
 pub mod right;
 pub mod search;
+pub mod second;
 pub mod session;
 pub mod settings;
 pub mod throttle;
@@ -74,6 +76,7 @@ pub struct Server {
     epoch: u32,
     /// The database's secret, and how often it was started: see [`Server::nonce`].
     secret: [u8; 32],
+    second_key: [u8; 32],
     boot: u32,
     last_seq: Seq,
     durable: Seq,
@@ -115,6 +118,7 @@ impl Server {
         let first_seq = u64::from(snapshot.boot) << SEQ_COUNTER_BITS;
         let last_time = snapshot.conversations.iter().map(|(_, last, _)| *last).max().unwrap_or(0);
         let (epoch, secret, boot) = (snapshot.epoch, snapshot.secret, snapshot.boot);
+        let second_key = snapshot.second_key;
         let isupport = Arc::new(registration::isupport(&settings, settings.casemapping));
         let mut snapshot = snapshot;
         let lookalikes = if settings.confusables { Lookalikes::on() } else { Lookalikes::default() };
@@ -138,6 +142,7 @@ impl Server {
             clock: now.unix_ms.max(last_time.min(now.unix_ms + 86_400_000)),
             epoch,
             secret,
+            second_key,
             boot,
             last_seq: first_seq,
             durable: first_seq,
@@ -685,6 +690,7 @@ impl Server {
         command::cap::reloaded(self, &old);
         command::info::reloaded(self, &known);
         command::bouncer::reloaded(self, &old);
+        command::token::reloaded(self, &old);
         self.log(false, "the configuration was read again".into());
     }
 

@@ -12,6 +12,7 @@ use ircv3::{Casemapping, Folded};
 use slab::Slab;
 
 use crate::limits;
+use crate::server::authtoken::Tokens;
 use crate::server::ban::Bans;
 use crate::server::channel::Channel;
 use crate::server::command::control::DEFCON_OPEN;
@@ -19,8 +20,8 @@ use crate::server::event::ConnId;
 use crate::server::lookalike::{Holder, Lookalikes};
 use crate::server::policy::SERVICES;
 use crate::server::record::{
-    AccountId, AccountRow, CodeRow, ConversationId, ConversationRow, Credentials, CredentialsRow, MetadataRow,
-    PurgeRow, Purpose, Record, Seq, Snapshot, SubscriptionRow, SuspensionRow,
+    AccountId, AccountRow, CodeRow, ConversationId, ConversationRow, Credentials, CredentialsRow, GroupedRow,
+    MetadataRow, PurgeRow, Purpose, Record, Seq, Snapshot, SubscriptionRow, SuspensionRow,
 };
 use crate::server::user::{Letters, Metadata, User, put_metadata};
 
@@ -43,6 +44,8 @@ pub struct Network {
     account_names: AHashMap<Folded, AccountId>,
     credentials: AHashMap<AccountId, Credentials>,
     certificate_owners: AHashMap<Box<str>, AccountId>,
+    grouped: AHashMap<Folded, GroupedRow>,
+    groups: AHashMap<AccountId, Vec<Folded>>,
     codes: BTreeMap<(AccountId, Purpose), CodeRow>,
     suspensions: BTreeMap<AccountId, SuspensionRow>,
     purges: BTreeMap<Box<str>, PurgeRow>,
@@ -75,6 +78,8 @@ pub struct Network {
     /// The most users at once since the start.
     pub most_users: usize,
     lookalikes: Lookalikes,
+    /// Tokens for other services that were given out.
+    pub tokens: Tokens,
 }
 
 /// Two people's talk, or a channel's.
@@ -173,6 +178,8 @@ impl Network {
             account_names: AHashMap::new(),
             credentials: AHashMap::new(),
             certificate_owners: AHashMap::new(),
+            grouped: AHashMap::new(),
+            groups: AHashMap::new(),
             codes: BTreeMap::new(),
             suspensions: snapshot.suspensions.into_iter().map(|row| (row.account, row)).collect(),
             purges: snapshot.purges.into_iter().map(|row| (row.channel.clone(), row)).collect(),
@@ -197,12 +204,16 @@ impl Network {
             invisible: 0,
             most_users: 0,
             lookalikes,
+            tokens: Tokens::default(),
         };
         for account in snapshot.accounts {
             network.put_account(account);
         }
         for row in snapshot.credentials {
             network.put_credentials(row);
+        }
+        for row in snapshot.grouped {
+            network.put_grouped(row);
         }
         for row in snapshot.codes {
             network.put_code(row);
@@ -261,7 +272,7 @@ impl Network {
 
     /// How many names there are that another could be taken for. For tests.
     pub fn name_count(&self) -> usize {
-        SERVICES.len() + self.users.len() + self.channels.len() + self.accounts.len()
+        SERVICES.len() + self.users.len() + self.channels.len() + self.accounts.len() + self.grouped.len()
     }
 
     /// The folded form of a name.
@@ -441,6 +452,41 @@ impl Network {
         self.accounts.get(id)
     }
 
+    /// Whose nick this is: the account of that name, or the one that it is grouped to.
+    pub fn nick_owner(&self, nick: &str) -> Option<&AccountRow> {
+        let folded = self.fold(nick);
+        let named = self.account_names.get(&folded);
+        self.accounts.get(named.or_else(|| self.grouped.get(&folded).map(|row| &row.account))?)
+    }
+
+    /// The nicks that are grouped to an account, in the order in which they were.
+    pub fn grouped(&self, account: AccountId) -> impl Iterator<Item = &GroupedRow> {
+        let nicks = self.groups.get(&account).map_or(&[][..], Vec::as_slice);
+        nicks.iter().filter_map(|nick| self.grouped.get(nick))
+    }
+
+    /// Groups a nick to an account. Nobody else may have it.
+    pub fn put_grouped(&mut self, row: GroupedRow) {
+        self.remove_grouped(&row.folded);
+        let folded = Folded::from_stored(row.folded.clone());
+        self.lookalikes.add(&row.nick, Holder::Account(row.account));
+        self.groups.entry(row.account).or_default().push(folded.clone());
+        self.grouped.insert(folded, row);
+    }
+
+    /// Takes a nick, folded, out of its account's group; whether it was in one.
+    pub fn remove_grouped(&mut self, folded: &str) -> bool {
+        let Some(row) = self.grouped.remove(folded) else { return false };
+        self.lookalikes.remove(&row.nick, Holder::Account(row.account));
+        if let Some(nicks) = self.groups.get_mut(&row.account) {
+            nicks.retain(|nick| nick.as_str() != folded);
+            if nicks.is_empty() {
+                self.groups.remove(&row.account);
+            }
+        }
+        true
+    }
+
     /// The account with this number.
     pub fn account(&self, id: AccountId) -> Option<&AccountRow> {
         self.accounts.get(&id)
@@ -471,6 +517,10 @@ impl Network {
             self.account_metadata.remove(&id);
             self.private_metadata.remove(&id);
             self.subscriptions.remove(&id);
+            self.tokens.forget(id);
+            for nick in self.groups.remove(&id).unwrap_or_default() {
+                self.remove_grouped(nick.as_str());
+            }
         }
     }
 
@@ -774,13 +824,13 @@ impl Network {
         }
     }
 
-    /// Whom `name` means in a private conversation: who has the nick now, else the account of that
-    /// name, else a guest who had it.
+    /// Whom `name` means in a private conversation: who has the nick now, else the account whose nick it
+    /// is, else a guest who had it.
     pub fn identity_by_name(&self, name: &str) -> Identity {
         if let Some(user) = self.user_by_nick(name) {
             return self.identity(user);
         }
-        match self.account_by_name(name) {
+        match self.nick_owner(name) {
             Some(account) => Identity::Account(account.id),
             None => Identity::Guest(self.fold(name)),
         }

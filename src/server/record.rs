@@ -229,6 +229,90 @@ pub struct Credentials {
     pub key: Option<PublicKey>,
     /// Passwords of single apps and devices, by name.
     pub apps: Vec<AppPassword>,
+    /// What is asked for beside the password, by id.
+    pub seconds: Vec<SecondFactor>,
+    /// SHA-256 of each recovery code that was not used, sorted.
+    pub recovery: Vec<[u8; 32]>,
+    /// Whether a login by password asks for the second factor.
+    pub asks_second: bool,
+}
+
+/// A second factor (draft/account-2fa).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecondFactor {
+    /// What its owner takes it away by: letters and digits, unique within the account.
+    pub id: Box<str>,
+    /// What its owner calls it: one word.
+    pub name: Box<str>,
+    /// When it was added, in milliseconds since 1970.
+    pub made: u64,
+    /// What it is.
+    pub proof: SecondProof,
+}
+
+/// What a second factor is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecondProof {
+    /// Codes of an authenticator (RFC 6238).
+    Totp {
+        /// What its secret is derived from, with a key that is not in the database.
+        seed: [u8; 16],
+        /// The last step of time whose code was used; no code of it or of an earlier one is taken again.
+        last: u64,
+    },
+    /// SHA-256 of a client certificate, in lower-case hex.
+    Certificate(Box<str>),
+}
+
+impl SecondProof {
+    /// Its type, as the draft names it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            SecondProof::Totp { .. } => "totp",
+            SecondProof::Certificate(_) => "external",
+        }
+    }
+}
+
+impl std::fmt::Display for SecondFactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} {} {} ", self.id, self.name, self.made, self.proof.word())?;
+        match &self.proof {
+            SecondProof::Totp { seed, last } => write!(f, "{} {last}", hex(seed)),
+            SecondProof::Certificate(fingerprint) => f.write_str(fingerprint),
+        }
+    }
+}
+
+impl std::str::FromStr for SecondFactor {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<SecondFactor, ()> {
+        let mut words = text.split(' ');
+        let mut word = || words.next().ok_or(());
+        let (id, name, made) = (word()?.into(), word()?.into(), word()?.parse().map_err(drop)?);
+        let proof = match word()? {
+            "totp" => SecondProof::Totp { seed: from_hex(word()?)?, last: word()?.parse().map_err(drop)? },
+            "external" => SecondProof::Certificate(word()?.into()),
+            _ => return Err(()),
+        };
+        Ok(SecondFactor { id, name, made, proof })
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hex<const N: usize>(text: &str) -> Result<[u8; N], ()> {
+    if text.len() != 2 * N || !text.is_ascii() {
+        return Err(());
+    }
+    let mut bytes = [0; N];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).map_err(drop)?;
+    }
+    Ok(bytes)
 }
 
 /// A password of one app or device. The server makes it, long enough that a fast hash will do.
@@ -244,8 +328,7 @@ pub struct AppPassword {
 
 impl std::fmt::Display for AppPassword {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} ", self.name, self.made)?;
-        self.hash.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "{} {} {}", self.name, self.made, hex(&self.hash))
     }
 }
 
@@ -255,14 +338,8 @@ impl std::str::FromStr for AppPassword {
     fn from_str(text: &str) -> Result<AppPassword, ()> {
         let mut words = text.split(' ');
         let mut word = || words.next().ok_or(());
-        let (name, made, hex) = (word()?.into(), word()?.parse().map_err(drop)?, word()?);
-        let mut hash = [0; 32];
-        if hex.len() != 64 || !hex.is_ascii() {
-            return Err(());
-        }
-        for (at, byte) in hash.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).map_err(drop)?;
-        }
+        let (name, made) = (word()?.into(), word()?.parse().map_err(drop)?);
+        let hash = from_hex(word()?)?;
         Ok(AppPassword { name, made, hash })
     }
 }
@@ -273,7 +350,10 @@ impl Credentials {
         let mut rows: Vec<_> = self.apps.iter().map(|app| ("app", app.to_string())).collect();
         rows.extend(self.certificates.iter().map(|text| ("certificate", text.to_string())));
         rows.extend(self.key.iter().map(|key| ("key", key.to_string())));
+        rows.extend(self.recovery.iter().map(|code| ("recovery", hex(code))));
         rows.extend(self.scram.iter().map(|credential| ("scram", credential.to_string())));
+        rows.extend(self.seconds.iter().map(|second| ("second", second.to_string())));
+        rows.extend(self.asks_second.then(|| ("second-asked", "yes".to_owned())));
         rows
     }
 
@@ -289,10 +369,19 @@ impl Credentials {
                 Ok(key) => self.key = Some(key),
                 Err(_) => return false,
             },
+            "recovery" => match from_hex(text) {
+                Ok(code) => self.recovery.push(code),
+                Err(()) => return false,
+            },
             "scram" => match text.parse() {
                 Ok(credential) => self.scram.push(credential),
                 Err(_) => return false,
             },
+            "second" => match text.parse() {
+                Ok(second) => self.seconds.push(second),
+                Err(()) => return false,
+            },
+            "second-asked" => self.asks_second = true,
             _ => return false,
         }
         true
@@ -361,6 +450,19 @@ pub struct AccessRow {
     pub account: AccountId,
     /// Its rank.
     pub rank: Rank,
+}
+
+/// A nick that belongs to an account beside its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupedRow {
+    /// The nick, folded; the key.
+    pub folded: Box<str>,
+    /// As it was grouped.
+    pub nick: Box<str>,
+    /// Whose it is.
+    pub account: AccountId,
+    /// When it was grouped, in milliseconds since 1970.
+    pub added: u64,
 }
 
 /// An account that nobody may use.
@@ -576,6 +678,10 @@ pub enum Record {
     Access(Box<AccessRow>),
     /// An account that is nothing in a channel (folded) any more.
     AccessGone(Box<str>, AccountId),
+    /// A nick that belongs to an account.
+    Grouped(Box<GroupedRow>),
+    /// A nick, folded, that does not any more.
+    GroupedGone(Box<str>),
     /// An account that nobody may use.
     Suspension(Box<SuspensionRow>),
     /// An account that may be used again.
@@ -636,6 +742,9 @@ pub struct Snapshot {
     pub epoch: u32,
     /// The database's secret: chosen at random when it was made, and never shown.
     pub secret: [u8; 32],
+    /// What the secrets of authenticators are derived with. It is in a file beside the database, so that the database
+    /// alone does not tell them.
+    pub second_key: [u8; 32],
     /// How often this database was started, this time included.
     pub boot: u32,
     /// The casemapping by which its names are folded.
@@ -663,6 +772,8 @@ pub struct Snapshot {
     pub bans: Vec<BanRow>,
     /// What accounts are in registered channels.
     pub access: Vec<AccessRow>,
+    /// Nicks that belong to accounts beside their names.
+    pub grouped: Vec<GroupedRow>,
     /// Accounts that nobody may use.
     pub suspensions: Vec<SuspensionRow>,
     /// Channels that are closed for good.

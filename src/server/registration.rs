@@ -74,6 +74,7 @@ pub fn isupport(settings: &Settings, casemapping: Casemapping) -> Vec<String> {
         format!("USERLEN={}", limits::USER_LEN),
         "UTF8ONLY".into(),
         "WHOX".into(),
+        "draft/AUTHTOKEN".into(),
     ];
     if !settings.extjwt.is_empty() {
         tokens.push("EXTJWT=1".into());
@@ -177,7 +178,7 @@ impl Server {
             if let Some((name, secret)) = password.split_once(':') {
                 let (name, device) = login::split_device(name);
                 if self.network.account_by_name(name).is_some() {
-                    self.try_password(ctx, Door::Pass, name, device, secret);
+                    self.try_password(ctx, Door::Pass, (name, device), secret, None);
                     return;
                 }
             }
@@ -195,6 +196,10 @@ impl Server {
                 self.call(ctx, Call::Verify { password, hash: Some(hash), derive: None }, Pending::ServerPassword);
                 return;
             }
+        }
+        // Between the first factor and the second nobody registers but without the account.
+        if self.forget_first_factor(conn) {
+            command::authenticate::aborted(ctx);
         }
         if self.judge_registration(conn) {
             return;
@@ -403,6 +408,7 @@ impl Server {
         command::setname::on_welcome(self, ctx, user);
         command::metadata::on_welcome(self, ctx, user);
         command::persistence::on_welcome(self, ctx);
+        command::token::on_welcome(self, ctx);
         command::info::lusers(self, ctx);
         command::info::motd(self, ctx);
         if modes != Letters::default() {

@@ -13,9 +13,11 @@ use crate::server::command::bouncer::Binding;
 use crate::server::command::bulk::Bulk;
 use crate::server::command::monitor::Target;
 use crate::server::command::playback::Wish;
+use crate::server::command::token::Shown;
 use crate::server::event::{BadLine, ConnId, Peer};
 use crate::server::network::UserId;
 use crate::server::record::{AccountId, ConversationId, Seq};
+use crate::server::second::{Enrolment, First};
 
 /// Something a connection sent.
 #[derive(Debug)]
@@ -81,6 +83,12 @@ pub struct Particulars {
     pub endpoint: Option<Box<str>>,
     /// Whether it is one of those of a client that takes the server for a bouncer.
     pub binding: Binding,
+    /// It has given the first factor of a login, and the second is due.
+    pub first: Option<First>,
+    /// The second factor that it is about to add.
+    pub enrolment: Option<Enrolment>,
+    /// A token that it is showing in several lines.
+    pub shown: Option<Shown>,
 }
 
 /// Those of a connection that has none.
@@ -93,6 +101,9 @@ static NO_PARTICULARS: Particulars = Particulars {
     playback: None,
     endpoint: None,
     binding: Binding::None,
+    first: None,
+    enrolment: None,
+    shown: None,
 };
 
 /// One connection.

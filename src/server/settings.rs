@@ -8,6 +8,7 @@ use ircv3::sasl::Mechanism;
 use crate::accounts::{self, token::Tokens};
 use ircv3::{Casemapping, Cidr};
 
+use crate::server::authtoken;
 use crate::server::cloak::Cloak;
 use crate::server::event::Peer;
 use crate::server::mail::Mail;
@@ -113,6 +114,8 @@ pub struct Settings {
     pub emoji: Box<str>,
     /// Whom EXTJWT makes statements for.
     pub extjwt: Vec<JwtService>,
+    /// Services that take tokens (draft/authtoken).
+    pub authtoken: Vec<authtoken::Service>,
     /// Whether clients are told to come by TLS.
     pub sts: Option<Sts>,
     /// Messages of each conversation in one answer of `*playback`.
@@ -141,6 +144,8 @@ pub struct Settings {
     pub vapid_key: u32,
     /// Who stays on the network without a connection.
     pub always_on: AlwaysOn,
+    /// Nicks that one account may have beside its name.
+    pub grouped_nicks: usize,
     /// Days without a connection after which they leave; 0 is never.
     pub always_on_expiry_days: u32,
     /// Whether clients that know bouncers may take this server for one.
@@ -292,6 +297,7 @@ impl Default for Settings {
             icon: Box::default(),
             emoji: Box::default(),
             extjwt: Vec::new(),
+            authtoken: Vec::new(),
             sts: None,
             playback_limit: 2000,
             wait_for_store: true,
@@ -306,6 +312,7 @@ impl Default for Settings {
             webpush: Some(WebPush::default()),
             vapid_key: 1,
             always_on: AlwaysOn::OptIn,
+            grouped_nicks: 10,
             always_on_expiry_days: 0,
             bouncer_networks: false,
             channel_registration: true,

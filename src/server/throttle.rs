@@ -42,6 +42,8 @@ pub enum Tried {
     LoginFrom(Origin),
     /// A login that failed, by account (folded).
     LoginTo(Box<str>),
+    /// A wrong code of the second factor, by account.
+    SecondFactor(AccountId),
     /// An account registered.
     Registration(Origin),
     /// All that an account said deleted, by its number.

@@ -20,9 +20,9 @@ use tokio::time::timeout;
 
 use crate::limits::{INDEX_STEP, SEARCH_MS};
 use crate::server::record::{
-    AccessRow, AccountId, AccountRow, BanRow, ChannelRow, CodeRow, ConversationId, Credentials, Kind, ListRow,
-    MessageRow, PresenceRow, PurgeRow, Purpose, Record, SearchQuery, Seq, Snapshot, SubscriptionRow, SuspensionRow,
-    Wanted,
+    AccessRow, AccountId, AccountRow, BanRow, ChannelRow, CodeRow, ConversationId, Credentials, GroupedRow, Kind,
+    ListRow, MessageRow, PresenceRow, PurgeRow, Purpose, Record, SearchQuery, Seq, Snapshot, SubscriptionRow,
+    SuspensionRow, Wanted,
 };
 use crate::server::search::{self, terms, terms_of};
 use crate::store::reader::{Direction, Indexed, Side, Span, WANTED, classes, place_of};
@@ -59,6 +59,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (3, "services", include_str!("migrations/postgres/0003_services.sql")),
     (4, "casemapping", include_str!("migrations/postgres/0004_casemapping.sql")),
     (5, "words", include_str!("migrations/postgres/0005_words.sql")),
+    (6, "grouped", include_str!("migrations/postgres/0006_grouped.sql")),
     (7, "webpush", include_str!("migrations/postgres/0007_webpush.sql")),
     (9, "about", include_str!("migrations/postgres/0009_about.sql")),
 ];
@@ -371,6 +372,7 @@ struct Batch<'a> {
     bans: BTreeMap<&'a str, Option<&'a BanRow>>,
     access: BTreeMap<(&'a str, AccountId), Option<&'a AccessRow>>,
     suspensions: BTreeMap<AccountId, Option<&'a SuspensionRow>>,
+    grouped: BTreeMap<&'a str, Option<&'a GroupedRow>>,
     purges: BTreeMap<&'a str, Option<&'a PurgeRow>>,
     casemapping: Option<Casemapping>,
 }
@@ -389,6 +391,8 @@ impl<'a> Batch<'a> {
             Record::Message(row) => self.messages.push((seq, row)),
             Record::Access(row) => drop(self.access.insert((&row.channel, row.account), Some(row))),
             Record::AccessGone(channel, account) => drop(self.access.insert((channel, *account), None)),
+            Record::Grouped(row) => drop(self.grouped.insert(&row.folded, Some(row))),
+            Record::GroupedGone(folded) => drop(self.grouped.insert(folded, None)),
             Record::Suspension(row) => drop(self.suspensions.insert(row.account, Some(row))),
             Record::SuspensionGone(account) => drop(self.suspensions.insert(*account, None)),
             Record::Purge(row) => drop(self.purges.insert(&row.channel, Some(row))),
@@ -407,6 +411,7 @@ impl<'a> Batch<'a> {
                 self.codes.retain(|(account, _), _| account != id);
                 self.access.retain(|(_, account), _| account != id);
                 self.suspensions.remove(id);
+                self.grouped.retain(|_, row| row.is_none_or(|row| row.account != *id));
                 self.seen.retain(|(account, _), _| account != id);
                 self.markers.retain(|(account, _), _| account != id);
                 self.presences.remove(id);
@@ -488,6 +493,7 @@ impl<'a> Batch<'a> {
         statements.extend(bans(self.bans));
         statements.extend(access(self.access));
         statements.extend(suspensions(self.suspensions));
+        statements.extend(grouped(self.grouped));
         statements.extend(purges(self.purges));
         let casemapping = self.casemapping.map(Casemapping::token);
         statements.extend(casemapping.map(|token| sqlx::query("UPDATE meta SET casemapping = $1").bind(token)));
@@ -571,6 +577,7 @@ fn gone_accounts<'a>(ids: &[AccountId]) -> Vec<Statement<'a>> {
         sqlx::query("DELETE FROM code WHERE account = ANY($1)").bind(ids.clone()),
         sqlx::query("DELETE FROM access WHERE account = ANY($1)").bind(ids.clone()),
         sqlx::query("DELETE FROM suspension WHERE account = ANY($1)").bind(ids.clone()),
+        sqlx::query("DELETE FROM grouped WHERE account = ANY($1)").bind(ids.clone()),
         sqlx::query("DELETE FROM account WHERE id = ANY($1)").bind(ids),
     ]
 }
@@ -863,6 +870,25 @@ fn suspensions(rows: BTreeMap<AccountId, Option<&SuspensionRow>>) -> Vec<Stateme
     statements
 }
 
+fn grouped<'a>(rows: BTreeMap<&'a str, Option<&'a GroupedRow>>) -> Vec<Statement<'a>> {
+    let gone: Vec<&str> = rows.iter().filter(|(_, row)| row.is_none()).map(|(folded, _)| *folded).collect();
+    let rows: Vec<&GroupedRow> = rows.into_values().flatten().collect();
+    let mut statements = Vec::new();
+    if !gone.is_empty() {
+        statements.push(sqlx::query("DELETE FROM grouped WHERE folded = ANY($1)").bind(gone));
+    }
+    if !rows.is_empty() {
+        statements.push(
+            upsert(&UPSERTS.grouped)
+                .bind(column(&rows, |row| &*row.folded))
+                .bind(column(&rows, |row| &*row.nick))
+                .bind(column(&rows, |row| row.account as i64))
+                .bind(column(&rows, |row| row.added as i64)),
+        );
+    }
+    statements
+}
+
 fn purges<'a>(rows: BTreeMap<&'a str, Option<&'a PurgeRow>>) -> Vec<Statement<'a>> {
     let gone: Vec<&str> = rows.iter().filter(|(_, row)| row.is_none()).map(|(channel, _)| *channel).collect();
     let rows: Vec<&PurgeRow> = rows.into_values().flatten().collect();
@@ -897,6 +923,7 @@ struct Upserts {
     ban: Arc<str>,
     access: Arc<str>,
     suspension: Arc<str>,
+    grouped: Arc<str>,
     purge: Arc<str>,
 }
 
@@ -943,6 +970,7 @@ static UPSERTS: LazyLock<Upserts> = LazyLock::new(|| Upserts {
     ),
     access: upsert_sql("access", 2, "channel text, account bigint, rank text"),
     suspension: upsert_sql("suspension", 1, "account bigint, reason text, setter text, set_at bigint, expires bigint"),
+    grouped: upsert_sql("grouped", 1, "folded text, nick text, account bigint, added bigint"),
     purge: upsert_sql("purge", 1, "channel text, reason text, setter text, set_at bigint"),
 });
 

@@ -13,8 +13,8 @@ use ircv3::Casemapping;
 
 use crate::server::ban::Target;
 use crate::server::record::{
-    BanRow, ChannelRow, ConversationId, ConversationRow, ListRow, MarkerRow, MetadataRow, PurgeRow, Record, Seq,
-    Snapshot,
+    AccountId, BanRow, ChannelRow, ConversationId, ConversationRow, GroupedRow, ListRow, MarkerRow, MetadataRow,
+    PurgeRow, Record, Seq, Snapshot,
 };
 
 /// Pairs of names that are told at most.
@@ -34,6 +34,7 @@ pub fn refold(snapshot: &mut Snapshot, to: Casemapping) -> Result<Vec<(Seq, Reco
     let mut clashes = clashes("accounts", accounts, to);
     let channels = snapshot.channels.iter().map(|row| (&*row.name, &*row.folded));
     clashes.extend(self::clashes("channels", channels, to));
+    clashes.extend(grouped_clashes(snapshot, to));
     if !clashes.is_empty() {
         let more = clashes.len().saturating_sub(TOLD);
         clashes.truncate(TOLD);
@@ -49,6 +50,7 @@ pub fn refold(snapshot: &mut Snapshot, to: Casemapping) -> Result<Vec<(Seq, Reco
             records.push(Record::Account(Box::new(row.clone())));
         }
     }
+    refold_grouped(snapshot, to, &mut records);
     let conversations = refold_conversations(snapshot, to, &mut records);
     refold_markers(&mut snapshot.markers, &conversations, &mut records);
     refold_private(&mut snapshot.metadata, to, &mut records);
@@ -79,6 +81,49 @@ fn clashes<'a>(what: &str, rows: impl Iterator<Item = (&'a str, &'a str)> + Clon
     found.sort();
     found.dedup();
     found
+}
+
+/// Nicks of different accounts that become one, in pairs.
+fn grouped_clashes(snapshot: &Snapshot, to: Casemapping) -> Vec<String> {
+    let names = snapshot.accounts.iter().map(|row| (&*row.name, row.id));
+    let nicks = snapshot.grouped.iter().map(|row| (&*row.nick, row.account));
+    let mut taken: BTreeMap<Box<str>, (&str, AccountId)> = BTreeMap::new();
+    let mut found = Vec::new();
+    for (nick, account) in names.chain(nicks) {
+        let (other, owner) = *taken.entry(to.fold(nick).as_str().into()).or_insert((nick, account));
+        if owner != account && snapshot.grouped.iter().any(|row| *row.nick == *nick) {
+            found.push(format!("the nicks {other} and {nick}"));
+        }
+    }
+    found
+}
+
+/// Folds grouped nicks anew; of two of one account that become one, and of one that becomes its name, one is enough.
+fn refold_grouped(snapshot: &mut Snapshot, to: Casemapping, records: &mut Vec<Record>) {
+    let mut all: BTreeMap<Box<str>, GroupedRow> = BTreeMap::new();
+    let names: BTreeSet<&str> = snapshot.accounts.iter().map(|row| &*row.folded).collect();
+    let mut came = Vec::new();
+    for mut row in std::mem::take(&mut snapshot.grouped) {
+        let folded: Box<str> = to.fold(&row.nick).as_str().into();
+        let is_new = folded != row.folded;
+        if is_new {
+            records.push(Record::GroupedGone(std::mem::replace(&mut row.folded, folded.clone())));
+        }
+        if names.contains(&*folded) || all.contains_key(&folded) {
+            records.push(Record::GroupedGone(folded));
+            continue;
+        }
+        if is_new {
+            came.push(folded.clone());
+        }
+        all.insert(folded, row);
+    }
+    let kept = all.values().map(|row| Record::Grouped(Box::new(row.clone())));
+    // What went above may be what stays.
+    if !came.is_empty() {
+        records.extend(kept);
+    }
+    snapshot.grouped = all.into_values().collect();
 }
 
 /// Gives conversations their new keys; which key has become which.
@@ -282,8 +327,8 @@ mod tests {
     use super::refold;
     use crate::server::network::Network;
     use crate::server::record::{
-        AccessRow, AccountRow, BanRow, ChannelRow, ConversationRow, ListRow, MarkerRow, MetadataRow, PurgeRow, Record,
-        Snapshot,
+        AccessRow, AccountRow, BanRow, ChannelRow, ConversationRow, GroupedRow, ListRow, MarkerRow, MetadataRow,
+        PurgeRow, Record, Snapshot,
     };
 
     fn account(id: u64, name: &str, by: Casemapping) -> AccountRow {
@@ -404,6 +449,44 @@ mod tests {
         assert_eq!(&*names, "the accounts A[1] and a{1}, the channels #Room[1] and #room{1}");
         assert_eq!(snapshot, before);
         assert!(refold(&mut snapshot, Precis).is_ok());
+    }
+
+    fn grouped(nick: &str, account: u64, by: Casemapping) -> GroupedRow {
+        GroupedRow { folded: by.fold(nick).as_str().into(), nick: nick.into(), account, added: 1 }
+    }
+
+    #[test]
+    fn grouped_nicks_are_folded_anew_and_those_of_two_accounts_stay_two() {
+        let mut snapshot = snapshot();
+        snapshot.grouped = vec![
+            grouped("A{1}", 1, Ascii),
+            grouped("moon[", 1, Ascii),
+            grouped("moon{", 1, Ascii),
+            grouped("sun", 2, Ascii),
+        ];
+        let records = refold(&mut snapshot, Rfc1459).unwrap();
+        let expected = [grouped("moon[", 1, Rfc1459), grouped("sun", 2, Rfc1459)];
+        assert_eq!(snapshot.grouped, expected);
+        // In the store, too.
+        let mut kept: Vec<Box<str>> = ["a{1}", "moon[", "moon{", "sun"].map(Box::from).into();
+        for (_, record) in &records {
+            match record {
+                Record::GroupedGone(folded) => kept.retain(|other| other != folded),
+                Record::Grouped(row) if !kept.contains(&row.folded) => kept.push(row.folded.clone()),
+                _ => {}
+            }
+        }
+        kept.sort();
+        assert_eq!(kept, expected.map(|row| row.folded));
+        let network = Network::new(Rfc1459, snapshot.clone());
+        assert_eq!(network.nick_owner("MOON{").unwrap().id, 1);
+
+        snapshot.grouped.push(grouped("SUN^", 1, Rfc1459));
+        snapshot.grouped.push(grouped("sun~", 2, Rfc1459));
+        assert!(refold(&mut snapshot.clone(), Ascii).is_ok());
+        snapshot.grouped[3].nick = "sun^".into();
+        let names = refold(&mut snapshot, Ascii).unwrap_err();
+        assert_eq!(&*names, "the nicks SUN^ and sun^");
     }
 
     #[test]

@@ -59,6 +59,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (10, "services", include_str!("migrations/sqlite/0010_services.sql")),
     (11, "casemapping", include_str!("migrations/sqlite/0011_casemapping.sql")),
     (12, "words", include_str!("migrations/sqlite/0012_words.sql")),
+    (13, "grouped", include_str!("migrations/sqlite/0013_grouped.sql")),
     (14, "webpush", include_str!("migrations/sqlite/0014_webpush.sql")),
     (16, "about", include_str!("migrations/sqlite/0016_about.sql")),
 ];
@@ -429,6 +430,8 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
             access.execute(&mut *connection).await?;
             let suspension = sqlx::query("DELETE FROM suspension WHERE account = ?").bind(*id as i64);
             suspension.execute(&mut *connection).await?;
+            let grouped = sqlx::query("DELETE FROM grouped WHERE account = ?").bind(*id as i64);
+            grouped.execute(&mut *connection).await?;
             sqlx::query("DELETE FROM account WHERE id = ?").bind(*id as i64)
         }
         Record::Credentials(row) => {
@@ -577,6 +580,14 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
             let gone = sqlx::query("DELETE FROM access WHERE channel = ? AND account = ?");
             gone.bind(&**channel).bind(*account as i64)
         }
+        Record::Grouped(row) => {
+            sqlx::query("INSERT OR REPLACE INTO grouped (folded, nick, account, added) VALUES (?, ?, ?, ?)")
+                .bind(&*row.folded)
+                .bind(&*row.nick)
+                .bind(row.account as i64)
+                .bind(row.added as i64)
+        }
+        Record::GroupedGone(folded) => sqlx::query("DELETE FROM grouped WHERE folded = ?").bind(&**folded),
         Record::Suspension(row) => sqlx::query(
             "INSERT OR REPLACE INTO suspension (account, reason, setter, set_at, expires) VALUES (?, ?, ?, ?, ?)",
         )

@@ -7,8 +7,9 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Database, Error, Executor, IntoArguments, Row};
 
 use crate::server::record::{
-    AccessRow, AccountRow, BanRow, ChannelRow, CodeRow, ConversationRow, CredentialsRow, ListRow, MarkerRow,
-    MetadataRow, PresenceRow, PurgeRow, Purpose, SeenRow, Snapshot, SubscriptionRow, SuspensionRow, VapidRow,
+    AccessRow, AccountRow, BanRow, ChannelRow, CodeRow, ConversationRow, CredentialsRow, GroupedRow, ListRow,
+    MarkerRow, MetadataRow, PresenceRow, PurgeRow, Purpose, SeenRow, Snapshot, SubscriptionRow, SuspensionRow,
+    VapidRow,
 };
 
 /// The columns of a row, by their place.
@@ -135,6 +136,11 @@ where
         suspension,
     )
     .await?;
+    let grouped = all::<DB, _>(connection, "SELECT folded, nick, account, added FROM grouped ORDER BY folded", |row| {
+        let (folded, nick) = (row.text(0)?.into(), row.text(1)?.into());
+        Ok(GroupedRow { folded, nick, account: row.number(2)?, added: row.number(3)? })
+    })
+    .await?;
     let purges =
         all::<DB, _>(connection, "SELECT channel, reason, setter, set_at FROM purge ORDER BY channel", purge).await?;
     let subscriptions = all::<DB, _>(
@@ -153,6 +159,7 @@ where
         vapid,
         access,
         suspensions,
+        grouped,
         purges,
         accounts,
         credentials,

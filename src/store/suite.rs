@@ -23,9 +23,9 @@ use crate::server::event::{CallId, ConnId, Event, Returned};
 use crate::server::history::{context, render, render_page, select};
 use crate::server::record::{
     AccessRow, AccountRow, AppPassword, BanRow, Border, ChannelRow, CodeRow, ConversationRow, Credentials,
-    CredentialsRow, HistoryPage, HistoryQuery, Kind, ListRow, MarkerRow, MessageRow, MetadataRow, MsgId, PresenceRow,
-    PurgeRow, Purpose, Range, Reader, Record, SearchQuery, SeenRow, Seq, Snapshot, SubscriptionRow, SuspensionRow,
-    VapidRow, Wanted,
+    CredentialsRow, GroupedRow, HistoryPage, HistoryQuery, Kind, ListRow, MarkerRow, MessageRow, MetadataRow, MsgId,
+    PresenceRow, PurgeRow, Purpose, Range, Reader, Record, SearchQuery, SecondFactor, SecondProof, SeenRow, Seq,
+    Snapshot, SubscriptionRow, SuspensionRow, VapidRow, Wanted,
 };
 use crate::server::search::{self, words};
 use crate::store::bed::Bed;
@@ -220,7 +220,12 @@ fn credentials(account: u64, certificates: &str, iterations: u32) -> Credentials
     let key = "A2sX0fLhLEJH+Lzm5WOkQPJ3A32BLeszoPShOUXYmMKW".parse().ok();
     assert!(key.is_some());
     let apps = vec![AppPassword { name: "téléphone".into(), made: iterations.into(), hash: [7; 32] }];
-    CredentialsRow { account, credentials: Credentials { scram, certificates, key, apps } }
+    let totp = SecondProof::Totp { seed: [9; 16], last: u64::from(iterations) << 20 };
+    let second = |id: &str, proof| SecondFactor { id: id.into(), name: "téléphone".into(), made: 7, proof };
+    let seconds = vec![second("a2", totp), second("b3", SecondProof::Certificate("ab".repeat(32).into()))];
+    let (recovery, asks_second) = (vec![[1; 32], [2; 32]], iterations.is_multiple_of(2));
+    let credentials = Credentials { scram, certificates, key, apps, seconds, recovery, asks_second };
+    CredentialsRow { account, credentials }
 }
 
 fn channel(name: &str) -> ChannelRow {
@@ -245,6 +250,10 @@ fn access(channel: &str, account: u64, rank: Rank) -> AccessRow {
 
 fn suspension(account: u64, expires: Option<u64>) -> SuspensionRow {
     SuspensionRow { account, reason: "späm".into(), setter: "boss!a@b".into(), set_at: 9, expires }
+}
+
+fn grouped(nick: &str, account: u64, added: u64) -> GroupedRow {
+    GroupedRow { folded: nick.into(), nick: nick.to_uppercase().into(), account, added }
 }
 
 fn purge(channel: &str, set_at: u64) -> PurgeRow {
@@ -395,6 +404,12 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             Record::Suspension(Box::new(suspension(3, None))),
             Record::Suspension(Box::new(suspension(5, None))),
             Record::SuspensionGone(3),
+            Record::Grouped(Box::new(grouped("moon", 1, 1))),
+            Record::Grouped(Box::new(grouped("moon", 1, 2))),
+            Record::Grouped(Box::new(grouped("sun", 3, 1))),
+            Record::Grouped(Box::new(grouped("star", 3, 1))),
+            Record::Grouped(Box::new(grouped("gone", 5, 1))),
+            Record::GroupedGone("star".into()),
             Record::AccountGone(5),
             Record::Subscription(Box::new(subscription(1, "https://push.example.org/b", 1))),
             Record::Subscription(Box::new(subscription(1, "https://push.example.org/b", 2))),
@@ -420,6 +435,7 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
         running.store.append(records);
         running.committed(last);
         let expected = Snapshot {
+            second_key: [0; 32],
             epoch: running.snapshot.epoch,
             secret: running.snapshot.secret,
             boot: 2,
@@ -459,6 +475,7 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             presences: vec![presence(1, "#full:qo #b:")],
             access: vec![access("#full", 1, Rank::Admin), access("#full", 7, Rank::Op)],
             suspensions: vec![suspension(1, Some(5))],
+            grouped: vec![grouped("moon", 1, 2), grouped("sun", 3, 1)],
             purges: vec![purge("#bad", 2)],
         };
         assert_eq!(Running::on(&bed.killed()).snapshot, expected, "after a kill");

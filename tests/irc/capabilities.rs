@@ -53,7 +53,7 @@ fn ls_302_offers_everything_with_values() {
     for cap in OFFERED {
         assert!(offered.contains_key(*cap), "{cap} is not offered: {offered:?}");
     }
-    assert_eq!(offered["sasl"], Some("PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,ECDSA-NIST256P-CHALLENGE".to_owned()));
+    assert_eq!(offered["sasl"], Some("PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,ECDSA-NIST256P-CHALLENGE,TOTP".to_owned()));
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn c11_a_higher_version_is_302_and_the_answer_follows_the_request() {
     let mut client = server.connect();
     assert_eq!(
         offered(&mut client, "CAP LS 307")["sasl"],
-        Some("PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,ECDSA-NIST256P-CHALLENGE".to_owned())
+        Some("PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,ECDSA-NIST256P-CHALLENGE,TOTP".to_owned())
     );
     assert_eq!(offered(&mut client, "CAP LS")["sasl"], None);
 }
@@ -219,12 +219,12 @@ fn other_settings_are_announced_to_whoever_wants_to_know() {
     assert!(all(&old.sync(), "CAP").is_empty());
     // Without any mechanism there is no sasl.
     reload("[accounts]\nmechanisms = [\"EXTERNAL\"]\n");
-    notified.expect(":roost.local CAP notified DEL :sasl draft/sasl-ir");
+    notified.expect(":roost.local CAP notified DEL :sasl draft/sasl-ir draft/account-2fa");
     notified.expect(":roost.local CAP notified NEW *draft/chathistory*");
     // A change of the history changes 005, too.
     all(&notified.ask("CAP REQ sasl"), "CAP")[0].must_fit(":roost.local CAP notified NAK *sasl*");
     reload("[accounts]\nmechanisms = [\"PLAIN\"]\n");
-    notified.expect(":roost.local CAP notified NEW :sasl=PLAIN draft/sasl-ir");
+    notified.expect(":roost.local CAP notified NEW :sasl=PLAIN draft/sasl-ir draft/account-2fa=totp,external");
     // Nothing changes, so nothing is said.
     reload("[accounts]\nmechanisms = [\"PLAIN\"]\n[channels]\nper_user = 3\n");
     loop {

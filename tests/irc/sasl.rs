@@ -115,6 +115,30 @@ impl Client {
     /// said first and the numeric that the exchange ended with.
     #[track_caller]
     pub fn scram(&mut self, login: &Scram<'_>) -> (Option<ServerFirst>, String) {
+        let said = match self.scram_proved(login) {
+            Ok(said) => said,
+            Err(ended) => return ended,
+        };
+        self.send("AUTHENTICATE +");
+        let lines = self.sync();
+        let ends: Vec<_> = lines.iter().filter(|line| matches!(line.command(), "903" | "904")).collect();
+        assert_eq!(ends.len(), 1, "{lines:#?}");
+        if ends[0].command() == "903" {
+            find(&lines, "900");
+        }
+        (Some(said), ends[0].command().to_owned())
+    }
+
+    /// Goes through SCRAM with a right password, to an account that asks for more; the last line.
+    #[track_caller]
+    pub fn scram_until_step_up(&mut self, login: &Scram<'_>) -> Line {
+        assert!(self.scram_proved(login).is_ok());
+        self.one("AUTHENTICATE +")
+    }
+
+    /// SCRAM up to the server's proof, or what it ended with before.
+    #[track_caller]
+    fn scram_proved(&mut self, login: &Scram<'_>) -> Result<ServerFirst, (Option<ServerFirst>, String)> {
         let Scram { kind, user, password, binding, flag, nonce } = *login;
         let (header, data, plus) = match binding {
             Some((name, data)) => (format!("p={name},,"), data, "-PLUS"),
@@ -125,7 +149,7 @@ impl Client {
         self.respond(format!("{header}{bare}").as_bytes());
         let first = match self.challenge() {
             Ok(first) => String::from_utf8(first).unwrap(),
-            Err(line) => return (None, line.command().to_owned()),
+            Err(line) => return Err((None, line.command().to_owned())),
         };
         let mut parts = first.split(',');
         let mut part = |prefix: &str| parts.next().unwrap().strip_prefix(prefix).unwrap().to_owned();
@@ -145,16 +169,9 @@ impl Client {
                 let expected = kind.hmac(&kind.hmac(&salted, b"Server Key"), signed.as_bytes());
                 assert_eq!(String::from_utf8(last).unwrap(), format!("v={}", STANDARD.encode(expected)));
             }
-            Err(line) => return (Some(said), line.command().to_owned()),
+            Err(line) => return Err((Some(said), line.command().to_owned())),
         }
-        self.send("AUTHENTICATE +");
-        let lines = self.sync();
-        let ends: Vec<_> = lines.iter().filter(|line| matches!(line.command(), "903" | "904")).collect();
-        assert_eq!(ends.len(), 1, "{lines:#?}");
-        if ends[0].command() == "903" {
-            find(&lines, "900");
-        }
-        (Some(said), ends[0].command().to_owned())
+        Ok(said)
     }
 }
 
@@ -423,10 +440,10 @@ fn ecdsa_logs_in_with_the_accounts_key() {
     assert_eq!(attempt(&mut guest, b"alice", &key).1, "904");
 }
 
-const SECRET: &str = "a secret that only the provider and roost have";
+pub const SECRET: &str = "a secret that only the provider and roost have";
 
 /// A server that takes tokens.
-fn token_server(more: &[(&str, &str)]) -> Server {
+pub fn token_server(more: &[(&str, &str)]) -> Server {
     let key = format!("[\"HS256 {SECRET}\"]");
     let mut settings = vec![
         ("ROOST__ACCOUNTS__TOKEN_KEYS", key.as_str()),
@@ -437,7 +454,7 @@ fn token_server(more: &[(&str, &str)]) -> Server {
     Server::with(&settings)
 }
 
-fn token(name: &str, secret: &str, seconds: i64) -> String {
+pub fn token(name: &str, secret: &str, seconds: i64) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
     let claims = serde_json::json!({
         "iss": "https://id.example", "aud": "roost", "exp": now + seconds, "preferred_username": name,
@@ -543,9 +560,9 @@ pub fn offered(client: &mut Client) -> String {
 fn the_list_of_mechanisms_is_what_the_settings_and_the_connection_allow() {
     let server = Server::start();
     let plain = "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,ECDSA-NIST256P-CHALLENGE";
-    assert_eq!(offered(&mut server.user("a")), plain);
+    assert_eq!(offered(&mut server.user("a")), format!("{plain},TOTP"));
     let server = token_server(&[]);
-    assert_eq!(offered(&mut server.user("a")), format!("{plain},OAUTHBEARER,IRCV3BEARER"));
+    assert_eq!(offered(&mut server.user("a")), format!("{plain},OAUTHBEARER,IRCV3BEARER,TOTP"));
     let server = Server::with(&[("ROOST__ACCOUNTS__MECHANISMS", "SCRAM-SHA-256,EXTERNAL")]);
     let mut client = server.user("a");
     assert_eq!(offered(&mut client), "SCRAM-SHA-256");

@@ -11,13 +11,13 @@ use crate::sasl::{Kind, Scram, offered};
 use crate::server::Server;
 use crate::tls::{Connected, Identity, connected};
 
-fn connect_as(server: &Server, version: &'static SupportedProtocolVersion, own: Option<&Identity>) -> Connected {
+pub fn connect_as(server: &Server, version: &'static SupportedProtocolVersion, own: Option<&Identity>) -> Connected {
     let own = own.map(|(chain, key)| (chain.clone(), key.clone_key()));
     connected(dial(server.tls), version, own)
 }
 
 /// A client's certificate and its fingerprint.
-fn identity() -> (Identity, String) {
+pub fn identity() -> (Identity, String) {
     let pair = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new(vec!["client".to_owned()]).unwrap().self_signed(&pair).unwrap();
     let fingerprint = Sha256::digest(certificate.der()).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -106,7 +106,7 @@ fn over_tls_more_mechanisms_are_offered() {
     client.register("guest");
     assert_eq!(
         offered(&mut client),
-        "PLAIN,EXTERNAL,SCRAM-SHA-256,SCRAM-SHA-256-PLUS,SCRAM-SHA-512,SCRAM-SHA-512-PLUS,ECDSA-NIST256P-CHALLENGE"
+        "PLAIN,EXTERNAL,SCRAM-SHA-256,SCRAM-SHA-256-PLUS,SCRAM-SHA-512,SCRAM-SHA-512-PLUS,ECDSA-NIST256P-CHALLENGE,TOTP"
     );
 }
 

@@ -38,6 +38,7 @@ const ABSURD: &[&str] = &[
 ];
 /// Commands that are sent with parameters of any kind.
 const ANY: &[&str] = &[
+    "2FA",
     "ACCEPT",
     "ADMIN",
     "AUTHENTICATE",
@@ -66,9 +67,11 @@ const ANY: &[&str] = &[
     "PASS",
     "PING",
     "PONG",
+    "RECOVER",
     "REGISTER",
     "SETNAME",
     "TIME",
+    "TOKEN",
     "TOPIC",
     "USER",
     "USERHOST",
@@ -439,6 +442,9 @@ impl Client {
             4 => format!("IDENTIFY pw-{own}"),
             5 => format!("PASSWD pw-{own} pw-{own}"),
             6 => (*random.pick(&["SET AUTOREPLAY-MISSED OFF", "SET AUTOREPLAY-MISSED ON", "SET x y"])).to_owned(),
+            7 if random.percent(40) => {
+                (*random.pick(&["GROUP", "UNGROUP", "2FA ADD", "2FA LIST", "2FA CONFIRM 123456"])).to_owned()
+            }
             7 => format!("INFO {who}"),
             _ => (*random.pick(&["HELP", "", "FROB \u{2}x", "REGISTER", "IDENTIFY"])).to_owned(),
         }

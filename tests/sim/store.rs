@@ -8,8 +8,8 @@ use roost::server::event::{CallId, Returned};
 use roost::server::history;
 use roost::server::record::{
     AccessRow, AccountId, AccountRow, BanRow, ChannelRow, CodeRow, ConversationId, ConversationRow, CredentialsRow,
-    HistoryQuery, ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow, PurgeRow, Purpose, Record, SeenRow, Seq,
-    Snapshot, SubscriptionRow, SuspensionRow, VapidRow,
+    GroupedRow, HistoryQuery, ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow, PurgeRow, Purpose, Record,
+    SeenRow, Seq, Snapshot, SubscriptionRow, SuspensionRow, VapidRow,
 };
 
 use crate::view::fold;
@@ -34,6 +34,7 @@ pub struct Rows {
     codes: BTreeMap<(AccountId, Purpose), CodeRow>,
     access: BTreeMap<(Box<str>, AccountId), AccessRow>,
     suspensions: BTreeMap<AccountId, SuspensionRow>,
+    grouped: BTreeMap<Box<str>, GroupedRow>,
     purges: BTreeMap<Box<str>, PurgeRow>,
     subscriptions: BTreeMap<(AccountId, Box<str>), SubscriptionRow>,
     vapid: BTreeMap<u32, VapidRow>,
@@ -289,6 +290,7 @@ impl Store {
         Snapshot {
             epoch: self.epoch,
             secret: [5; 32],
+            second_key: [6; 32],
             boot: self.boot,
             casemapping: self.casemapping,
             last_seq: self.last_seq(),
@@ -297,6 +299,7 @@ impl Store {
             codes: self.disk.codes.values().cloned().collect(),
             access: self.disk.access.values().cloned().collect(),
             suspensions: self.disk.suspensions.values().cloned().collect(),
+            grouped: self.disk.grouped.values().cloned().collect(),
             purges: self.disk.purges.values().cloned().collect(),
             subscriptions: self.disk.subscriptions.values().cloned().collect(),
             vapid: self.disk.vapid.values().cloned().collect(),
@@ -356,6 +359,7 @@ impl Rows {
                 self.codes.retain(|(account, _), _| *account != id);
                 self.access.retain(|(_, account), _| *account != id);
                 self.suspensions.remove(&id);
+                self.grouped.retain(|_, row| row.account != id);
             }
             Record::Credentials(row) => {
                 self.credentials.insert(row.account, *row);
@@ -419,6 +423,12 @@ impl Rows {
             }
             Record::AccessGone(channel, account) => {
                 self.access.remove(&(channel, account));
+            }
+            Record::Grouped(row) => {
+                self.grouped.insert(row.folded.clone(), *row);
+            }
+            Record::GroupedGone(folded) => {
+                self.grouped.remove(&folded);
             }
             Record::Suspension(row) => {
                 self.suspensions.insert(row.account, *row);

@@ -31,6 +31,9 @@ pub enum Mechanism {
     OauthBearer,
     /// A token, in the form of IRCv3's draft.
     Ircv3Bearer,
+    /// The code of a second factor, after one of the others
+    /// (<https://github.com/ircv3/ircv3-specifications/pull/610>).
+    Totp,
 }
 
 impl Mechanism {
@@ -45,6 +48,7 @@ impl Mechanism {
         (Mechanism::Ecdsa, "ECDSA-NIST256P-CHALLENGE"),
         (Mechanism::OauthBearer, "OAUTHBEARER"),
         (Mechanism::Ircv3Bearer, "IRCV3BEARER"),
+        (Mechanism::Totp, "TOTP"),
     ];
 
     /// The mechanism of this name, in any case.

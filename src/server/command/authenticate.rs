@@ -12,8 +12,9 @@ use crate::limits;
 use crate::server::action::Call;
 use crate::server::command::{Pending, register};
 use crate::server::event::{Peer, Returned};
-use crate::server::login::{Door, Refused, split_device};
+use crate::server::login::{Door, Proof, Refused, split_device};
 use crate::server::record::AccountId;
+use crate::server::second::is_code;
 use crate::server::settings::Settings;
 use crate::server::{Ctx, Server};
 
@@ -53,6 +54,10 @@ enum Step {
     OauthRefused { why: &'static str },
     /// IRCV3BEARER's only one.
     Ircv3Bearer,
+    /// The code of the second factor.
+    Totp,
+    /// The empty one that says that the certificate is the second factor.
+    SecondExternal,
 }
 
 /// A token that is being looked at.
@@ -67,7 +72,7 @@ pub struct Presented {
 /// The mechanisms that a connection may use, in the order of the table.
 pub fn offered(settings: &Settings, peer: &Peer) -> Vec<Mechanism> {
     let possible = |mechanism: &Mechanism| match mechanism {
-        Mechanism::Plain | Mechanism::Scram(_) | Mechanism::Ecdsa => true,
+        Mechanism::Plain | Mechanism::Scram(_) | Mechanism::Ecdsa | Mechanism::Totp => true,
         Mechanism::External => peer.tls,
         // Both ends must see one TLS connection, which is not so behind a proxy that ends it.
         Mechanism::ScramPlus(_) => peer.bindings.is_some(),
@@ -125,9 +130,16 @@ pub fn aborted(ctx: &mut Ctx) {
 /// The first step of the mechanism of this name, or an answer why there is none.
 fn begin(server: &mut Server, ctx: &mut Ctx, name: &str) -> Option<Step> {
     if name == "*" {
+        server.forget_first_factor(ctx.conn);
         aborted(ctx);
         return None;
     }
+    // After the first factor comes the second, or another login.
+    match (server.first_factor(ctx.conn), Mechanism::by_name(name)) {
+        (Some(_), Some(Mechanism::Totp)) => return Some(Step::Totp),
+        (Some(_), Some(Mechanism::External)) => return Some(Step::SecondExternal),
+        _ => server.forget_first_factor(ctx.conn),
+    };
     let session = server.session(ctx.conn)?;
     let offered = offered(&server.settings, &session.peer);
     Some(match Mechanism::by_name(name).filter(|mechanism| offered.contains(mechanism)) {
@@ -138,6 +150,10 @@ fn begin(server: &mut Server, ctx: &mut Ctx, name: &str) -> Option<Step> {
         Some(Mechanism::Ecdsa) => Step::EcdsaAccount,
         Some(Mechanism::OauthBearer) => Step::Oauth,
         Some(Mechanism::Ircv3Bearer) => Step::Ircv3Bearer,
+        Some(Mechanism::Totp) => {
+            fail(server, ctx, "TOTP is a second factor: log in with PLAIN or SCRAM first, and with draft/account-2fa");
+            return None;
+        }
         None => {
             // A client may take a name that RFC 4422 does not allow for the end of the list.
             let named = list(offered.into_iter().filter(|mechanism| mechanism.has_proper_name()));
@@ -175,12 +191,14 @@ fn go_on(server: &mut Server, ctx: &mut Ctx, step: Step, response: &[u8]) {
         Step::External => external(server, ctx, response),
         Step::ScramFirst { hash, plus } => scram_first(server, ctx, hash, plus, response),
         Step::ScramFinal { exchange, name, device } => scram_final(server, ctx, *exchange, &name, &device, response),
-        Step::ScramEnd { account, device } if response.is_empty() => server.admit(ctx, Door::Sasl, account, &device),
+        Step::ScramEnd { account, device } if response.is_empty() => {
+            server.admit(ctx, Door::Sasl, account, &device, Proof::Knows(None));
+        }
         Step::ScramEnd { .. } => fail(server, ctx, "the last response of SCRAM is empty (AUTHENTICATE +)"),
         Step::EcdsaAccount => ecdsa_account(server, ctx, response),
         Step::EcdsaSignature { challenge, key, name, device } => match key {
             Some((account, key)) if key.has_signed(&challenge, response) => {
-                server.admit(ctx, Door::Sasl, account, &device);
+                server.admit(ctx, Door::Sasl, account, &device, Proof::Has);
             }
             _ => server.turn_away(ctx, Door::Sasl, Refused::Wrong(Some(&name))),
         },
@@ -189,10 +207,28 @@ fn go_on(server: &mut Server, ctx: &mut Ctx, step: Step, response: &[u8]) {
             _ => refuse_token(server, ctx, OauthError::InvalidRequest, true, "that is no response of OAUTHBEARER"),
         },
         Step::OauthRefused { why } => fail(server, ctx, why),
+        Step::Totp | Step::SecondExternal => second(server, ctx, &step, response),
         Step::Ircv3Bearer => match parse_ircv3(response) {
             Some(bearer) => token(server, ctx, &bearer.authzid, bearer.token, false),
             None => fail(server, ctx, "IRCV3BEARER takes account NUL type NUL token, and type is jwt or oauth2"),
         },
+    }
+}
+
+/// The second factor.
+fn second(server: &mut Server, ctx: &mut Ctx, step: &Step, response: &[u8]) {
+    let Some(first) = server.first_factor(ctx.conn) else {
+        server.forget_first_factor(ctx.conn);
+        fail(server, ctx, "the first factor was too long ago; begin anew");
+        return;
+    };
+    match (step, std::str::from_utf8(response)) {
+        (Step::SecondExternal, Ok("")) => server.show_second(ctx, &first),
+        (Step::SecondExternal, _) => fail(server, ctx, "the response of EXTERNAL is empty (AUTHENTICATE +)"),
+        (_, Ok(code)) if is_code(code) => {
+            server.give_second(ctx, Door::Sasl, first.account, &first.device, code);
+        }
+        _ => fail(server, ctx, "the response of TOTP is a code of six digits, or a recovery code"),
     }
 }
 
@@ -214,7 +250,7 @@ fn plain(server: &mut Server, ctx: &mut Ctx, response: &[u8]) {
         fail(server, ctx, ANOTHER);
         return;
     }
-    server.try_password(ctx, Door::Sasl, name, device, plain.password);
+    server.try_password(ctx, Door::Sasl, (name, device), plain.password, None);
 }
 
 fn external(server: &mut Server, ctx: &mut Ctx, response: &[u8]) {
@@ -241,7 +277,7 @@ fn external(server: &mut Server, ctx: &mut Ctx, response: &[u8]) {
         fail(server, ctx, ANOTHER);
         return;
     }
-    server.admit(ctx, Door::Sasl, account, split_device(authzid).1);
+    server.admit(ctx, Door::Sasl, account, split_device(authzid).1, Proof::Has);
 }
 
 fn scram_first(server: &mut Server, ctx: &mut Ctx, hash: Hash, plus: bool, response: &[u8]) {
@@ -356,7 +392,7 @@ pub fn token_checked(server: &mut Server, ctx: &mut Ctx, presented: &Presented, 
     }
     let account = server.network.account_by_name(&name).map(|row| row.id);
     match account {
-        Some(account) => server.admit(ctx, Door::Sasl, account, split_device(authzid).1),
+        Some(account) => server.admit(ctx, Door::Sasl, account, split_device(authzid).1, Proof::Has),
         None => {
             let why = "the token is for an account that is not there and cannot be made";
             refuse_token(server, ctx, OauthError::InvalidToken, *oauth, why);

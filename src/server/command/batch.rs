@@ -1,13 +1,13 @@
 //! BATCH from clients (<https://ircv3.net/specs/extensions/client-batch>), for messages of several lines
-//! (<https://ircv3.net/specs/extensions/multiline>).
+//! (<https://ircv3.net/specs/extensions/multiline>) and for tokens (`token.rs`).
 
 use ircv3::message::MAX_BODY_BYTES;
 use ircv3::multiline::{self, Composition, Limits};
+use ircv3::numeric::Numeric;
 use ircv3::{Cap, CapSet, Message, batch};
 
 use crate::limits;
-use crate::server::command::message;
-use crate::server::command::printable;
+use crate::server::command::{message, printable, token};
 use crate::server::record::Kind;
 use crate::server::{Ctx, Server};
 
@@ -38,7 +38,15 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         ctx.reply.fail("BATCH", "INVALID_REFTAG", &[printable(name)], text);
         return;
     }
-    if sign == "+" { open(server, ctx, line, reference) } else { close(server, ctx, reference) }
+    match sign {
+        "+" if line.param(1) == Some(token::BATCH) => token::open(server, ctx, line, reference),
+        "-" if token::close(server, ctx, reference) => {}
+        _ if ctx.user.is_none() => {
+            ctx.reply.numeric(Numeric::ERR_NOTREGISTERED, &[], Some("You have not registered"));
+        }
+        "+" => open(server, ctx, line, reference),
+        _ => close(server, ctx, reference),
+    }
 }
 
 fn open(server: &mut Server, ctx: &mut Ctx, line: &Message, reference: &str) {

@@ -17,6 +17,7 @@ pub fn offered(settings: &Settings, peer: &Peer) -> CapSet {
     if authenticate::offered(settings, peer).is_empty() {
         caps.remove(Cap::Sasl);
         caps.remove(Cap::SaslIr);
+        caps.remove(Cap::AccountTwofa);
     }
     if !settings.history {
         caps.remove(Cap::Chathistory);
@@ -49,6 +50,7 @@ pub fn value(settings: &Settings, peer: &Peer, cap: Cap) -> Option<String> {
     match cap {
         Cap::Sasl => Some(ircv3::sasl::list(authenticate::offered(settings, peer))),
         Cap::Sts => sts(settings, peer),
+        Cap::AccountTwofa => Some("totp,external".into()),
         // No command is answered without its label
         // (<https://github.com/ircv3/ircv3-specifications/pull/422>).
         Cap::LabeledResponse => Some("all".into()),
@@ -142,7 +144,8 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
             let Some(registration) = &mut session.registration else { return };
             registration.negotiating = false;
             // A client that ends negotiation in the middle of a login has given the login up.
-            if session.sasl.take().is_some() {
+            let was_midway = session.sasl.take().is_some();
+            if server.forget_first_factor(ctx.conn) || was_midway {
                 authenticate::aborted(ctx);
             }
             server.try_register(ctx);

@@ -33,15 +33,18 @@ pub mod part;
 pub mod persistence;
 pub mod playback;
 pub mod prop;
+pub mod recover;
 pub mod redact;
 pub mod register;
 pub mod relaymsg;
 pub mod rename;
 pub mod search;
+pub mod second;
 pub mod services;
 pub mod setname;
 pub mod silence;
 pub mod stats;
+pub mod token;
 pub mod topic;
 pub mod uban;
 pub mod userhost;
@@ -101,11 +104,12 @@ macro_rules! commands {
 }
 
 commands! {
+    "2FA" 1 Always second::run, "STATUS | LIST | CHALLENGE type | ADD type name data | REMOVE id | ENABLE | DISABLE type data", "The second factor of your account.";
     "ACCEPT" 1 Registered accept::run, "nick[,-nick...] | *", "Lets people write to you under +R and +g, or lists them.";
     "ADMIN" 0 Registered info::admin, "[server]", "Who runs this server.";
     "AUTHENTICATE" 1 Always authenticate::run, "mechanism|response|*", "Logs in with SASL.";
     "AWAY" 0 Always away::run, "[message]", "Says that you are away, or back.";
-    "BATCH" 1 Registered batch::run, "+reference draft/multiline target | -reference", "Begins and ends a message of several lines.";
+    "BATCH" 1 Always batch::run, "+reference draft/multiline target | +reference draft/authtoken service url | -reference", "Begins and ends a message of several lines, or a token.";
     "BOUNCER" 1 Always bouncer::run, "LISTNETWORKS | BIND network", "Lists this network, for clients that know bouncers.";
     "CAP" 0 Always cap::run, "LS|LIST|REQ|END [parameters]", "Negotiates capabilities.";
     "CHANSERV" 1 Registered services::chanserv, "command [parameters]", "Registers channels; CHANSERV HELP lists its commands.";
@@ -156,6 +160,7 @@ commands! {
     "PRIVMSG" 0 Registered message::privmsg, "target[,target...] text", "Says something.";
     "PROP" 1 Registered prop::run, "channel|nick [name | +name[=value] -name ...]", "Shows or changes modes by their names.";
     "QUIT" 0 Always connection::quit, "[reason]", "Ends the connection.";
+    "RECOVER" 1 Always recover::run, "nick [NOCHANGE]", "Takes a nick of your account from whoever has it.";
     "REDACT" 2 Registered redact::run, "target msgid [reason]", "Takes back what was said.";
     "REGISTER" 3 Always register::run, "account|* email|* password", "Makes an account.";
     "REHASH" 0 Operator(Rehash) control::rehash, "", "Reads the configuration again.";
@@ -176,6 +181,7 @@ commands! {
     "SUMMON" 0 Registered stats::summon, "", "Not here: nobody is called to IRC.";
     "TAGMSG" 0 Registered message::tagmsg, "target[,target...]", "Sends tags alone.";
     "TIME" 0 Registered info::time, "[server]", "The server's time.";
+    "TOKEN" 1 Always token::run, "SERVICELIST | GENERATE service [channel|nick|*] | VALIDATE service url token", "Tokens that tell other services who you are.";
     "TOPIC" 1 Registered topic::run, "channel [topic]", "Shows or sets a topic.";
     "TRACE" 0 Registered stats::trace, "[nick|server]", "Shows how users are connected.";
     "UBAN" 1 Operator(Ban) uban::run, "ADD target [duration] [REQUIRE-SASL] [reason [| reason for operators]] | DEL target | INFO target | LIST", "Bans an address, a network, nick!user@host, account:name or realname:mask.";
@@ -237,7 +243,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         need_more_params(ctx, command.name);
         return;
     }
-    if ctx.user.is_some() && batch::takes(server, ctx, line) {
+    if token::takes(server, ctx, line) || (ctx.user.is_some() && batch::takes(server, ctx, line)) {
         return;
     }
     if let When::Operator(_) = command.when {

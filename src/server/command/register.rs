@@ -12,7 +12,7 @@ use crate::server::change::Change;
 use crate::server::command::services::nickserv::credentials;
 use crate::server::command::{Pending, printable, services, verify};
 use crate::server::event::Returned;
-use crate::server::login::Door;
+use crate::server::login::{Door, Proof};
 use crate::server::notice::About;
 use crate::server::policy;
 use crate::server::record::{AccountRow, Purpose, Record, Seq};
@@ -129,6 +129,9 @@ fn may_make(server: &Server, ctx: &Ctx, account: &str, by: By) -> Result<(), Ref
     }
     if server.network.account_by_name(account).is_some() {
         return refuse("ACCOUNT_EXISTS", "An account of that name exists");
+    }
+    if server.network.nick_owner(account).is_some() {
+        return refuse("ACCOUNT_EXISTS", "The nick belongs to an account, with which it is grouped");
     }
     let own = server.session(ctx.conn).and_then(|session| session.account);
     if by != By::Operator && policy::nick_is_like_another(&server.network, account, own, ctx.user) {
@@ -250,11 +253,11 @@ pub fn apply(
     ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
     match by {
         By::Register => {
-            server.admit(ctx, Door::Made, id, "");
+            server.admit(ctx, Door::Made, id, "", Proof::Has);
             ctx.reply.line("REGISTER", &["SUCCESS", &name], Some("Account created"));
         }
         By::NickServ => {
-            server.admit(ctx, Door::Made, id, "");
+            server.admit(ctx, Door::Made, id, "", Proof::Has);
             services::say(ctx, "NickServ", &format!("Account created: you are registered and logged in as {name}"));
         }
         By::Operator => services::say(ctx, "NickServ", &format!("Account {name} is registered")),

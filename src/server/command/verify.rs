@@ -9,7 +9,7 @@ use crate::server::command::register::By;
 use crate::server::command::services::{keep_account, say};
 use crate::server::command::{Pending, printable};
 use crate::server::event::Returned;
-use crate::server::login::Door;
+use crate::server::login::{Door, Proof};
 use crate::server::mail::{Given, veiled};
 use crate::server::notice::About;
 use crate::server::record::{AccountId, Purpose, Seq};
@@ -63,7 +63,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, b
     let name = server.network.account(account).map(|row| row.name.clone()).unwrap_or_default();
     server.log(false, format!("account {name} was verified"));
     server.notify(About::Accounts, |_| format!("the account {name} was verified"));
-    server.admit(ctx, Door::Made, account, "");
+    server.admit(ctx, Door::Made, account, "", Proof::Has);
     match by {
         By::Register => ctx.reply.line("VERIFY", &["SUCCESS", &name], Some("Account verified")),
         _ => say(ctx, "NickServ", &format!("Account verified: you are logged in as {name}")),

@@ -7,8 +7,8 @@ use subtle::ConstantTimeEq as _;
 use crate::limits;
 use crate::server::change::{Change, CredentialChange};
 use crate::server::command::info::readable;
-use crate::server::command::services::nickserv::credentials::keep;
-use crate::server::command::services::{own_account, say, usage_of};
+use crate::server::command::services::nickserv::credentials::{keep, own_to_change};
+use crate::server::command::services::{say, usage_of};
 use crate::server::event::ConnId;
 use crate::server::network::Network;
 use crate::server::record::{AccountId, AppPassword, Seq};
@@ -19,7 +19,7 @@ const PREFIX: &str = "roost-";
 
 /// APPPASS
 pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
-    let Some(account) = own_account(server, ctx) else { return };
+    let Some(account) = own_to_change(server, ctx) else { return };
     match (params[0].to_ascii_uppercase().as_str(), &params[1..]) {
         ("ADD", [name]) => {
             let password = format!("{PREFIX}{}{}", server.new_code(), server.new_code());

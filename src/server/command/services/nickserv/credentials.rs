@@ -15,7 +15,7 @@ use crate::server::{Ctx, Server};
 
 /// PASSWD
 pub fn passwd(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
-    let Some(account) = own_account(server, ctx) else { return };
+    let Some(account) = own_to_change(server, ctx) else { return };
     match rest {
         [new, again] if new == again && new.len() <= limits::PASSWORD_LEN => {
             let iterations = server.settings.scram_iterations;
@@ -25,6 +25,18 @@ pub fn passwd(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
         [_, _] => say(ctx, "NickServ", "The two passwords differ, or are too long"),
         _ => usage_of(ctx, "NickServ", "PASSWD"),
     }
+}
+
+/// The sender's account, where it may change what that logs in with; it is told where not.
+pub fn own_to_change(server: &Server, ctx: &mut Ctx) -> Option<AccountId> {
+    let account = own_account(server, ctx)?;
+    if !server.may_change_credentials(ctx.conn, account) {
+        let text = "This connection came by an app password, which no second factor is asked for with: log in with your \
+                    own password to change what logs in to your account";
+        say(ctx, "NickServ", text);
+        return None;
+    }
+    Some(account)
 }
 
 /// The password of PASSWD, or of RESETPASS with its code, was hashed.
@@ -64,7 +76,7 @@ pub fn apply_password(
 
 /// CERT
 pub fn cert(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
-    let Some(account) = own_account(server, ctx) else { return };
+    let Some(account) = own_to_change(server, ctx) else { return };
     let verb = rest.first().map(|verb| verb.to_ascii_uppercase()).unwrap_or_default();
     let fingerprint = rest.get(1).map(|text| fingerprint(text));
     match (verb.as_str(), fingerprint) {
@@ -105,7 +117,7 @@ fn fingerprint(text: &str) -> Option<String> {
 
 /// SET PUBKEY
 pub fn set_key(server: &mut Server, ctx: &mut Ctx, value: &str) {
-    let Some(account) = own_account(server, ctx) else { return };
+    let Some(account) = own_to_change(server, ctx) else { return };
     let key = if value.eq_ignore_ascii_case("OFF") {
         None
     } else {

@@ -42,7 +42,7 @@ fn release(server: &mut Server, ctx: &mut Ctx, nick: &str) -> bool {
         return false;
     }
     let account = own_account(server, ctx);
-    let is_own = server.network.account_by_name(nick).is_some_and(|row| Some(row.id) == account);
+    let is_own = server.network.nick_owner(nick).is_some_and(|row| Some(row.id) == account);
     if !is_own && server.network.users[user].account != account {
         say(ctx, "NickServ", &format!("{nick} is not the nick of your account, nor logged in to it"));
         return false;

@@ -1,6 +1,7 @@
 //! NickServ INFO.
 
 use crate::server::command::info::readable;
+use crate::server::command::services::nickserv::{group, second};
 use crate::server::command::services::{account_named, own_account, say};
 use crate::server::right::Right;
 use crate::server::{Ctx, Server};
@@ -9,7 +10,8 @@ use crate::server::{Ctx, Server};
 pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let nick = ctx.reply.nick.clone();
     let name = params.first().copied().unwrap_or(&nick);
-    let Some(row) = account_named(server, ctx, "NickServ", name) else { return };
+    let owner = server.network.nick_owner(name).map(|row| row.name.clone());
+    let Some(row) = account_named(server, ctx, "NickServ", owner.as_deref().unwrap_or(name)) else { return };
     say(ctx, "NickServ", &format!("Account {} was registered at {}", row.name, readable(row.registered)));
     let is_own = own_account(server, ctx) == Some(row.id);
     let is_oper = server.network.users[ctx.me()].may(Right::Ban);
@@ -20,6 +22,13 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         return;
     }
     say(ctx, "NickServ", &format!("Its address is {}", row.email.as_deref().unwrap_or("not given")));
+    if let Some(text) = second::info(server, row.id) {
+        say(ctx, "NickServ", &text);
+    }
+    let nicks = group::list(server, row.id);
+    if !nicks.is_empty() {
+        say(ctx, "NickServ", &format!("Its other nicks are {}", nicks.join(" ")));
+    }
     let channels = server.network.channels.iter().filter(|(_, channel)| channel.founder == Some(row.id));
     let names: Vec<&str> = channels.map(|(_, channel)| &*channel.name).take(20).collect();
     if !names.is_empty() {

@@ -4,11 +4,13 @@ pub mod apppass;
 pub mod credentials;
 pub mod erase;
 pub mod ghost;
+pub mod group;
 pub mod identify;
 pub mod info;
 pub mod notify;
 pub mod register;
 pub mod reset;
+pub mod second;
 pub mod sessions;
 pub mod set;
 pub mod suspend;
@@ -17,6 +19,13 @@ use crate::server::command::services::{Row, rows};
 
 /// Its commands, by name.
 pub const ROWS: &[Row] = rows! {
+    "2FA" | "TOTP", 1 LoggedIn second::run,
+        "ADD [name] | CONFIRM <code> | CERT [name] | LIST | REMOVE <id>|ALL <code> | ON | OFF <code> | RECOVERY <code>",
+        "asks for a code of your authenticator, too, where your password logs in",
+        "ADD gives a secret for your authenticator; CONFIRM, with a code of it, turns that on and shows recovery codes",
+        "CERT: your certificate will do in place of a code. RECOVERY: other recovery codes, each for one login",
+        "Log in with password:code in place of the password, or IDENTIFY <account> <password> <code>",
+        "App passwords, CERT, PUBKEY and tokens log in without it";
     "APPPASS", 1 LoggedIn apppass::run, "ADD <name> | DEL <name> | LIST",
         "passwords of single apps and devices, each of which you can take away",
         "ADD makes one and shows it once. It logs in where your own does: SASL PLAIN, PASS, IDENTIFY";
@@ -36,8 +45,12 @@ pub const ROWS: &[Row] = rows! {
         "shows one of the settings of SET";
     "GHOST", 1 LoggedIn ghost::ghost, "<nick>",
         "ends the connections of whoever uses the nick of your account";
-    "IDENTIFY" | "ID" | "LOGIN", 1 Anyone identify::run, "[account] <password>",
+    "GROUP", 0 LoggedIn group::group, "",
+        "makes the nick that you use one of your account, beside its name",
+        "Nobody else may use or register it then; INFO lists them. UNGROUP gives it up";
+    "IDENTIFY" | "ID" | "LOGIN", 1 Anyone identify::run, "[account] <password> [code]",
         "logs in to an account",
+        "The code is of the second factor (2FA), with account and password; or put it behind the password with a colon",
         "Without an account it is that of your nick";
     "INFO", 0 Anyone info::run, "[account]",
         "tells about an account",
@@ -60,6 +73,9 @@ pub const ROWS: &[Row] = rows! {
         "mails another code for an account that waits for one";
     "RESETPASS", 3 Anyone reset::resetpass, "<account> <code> <new password>",
         "gives your account another password, with the code that SENDPASS mailed";
+    "SA2FA", 2 Operator(Force) second::sa2fa, "OFF <account>",
+        "takes the second factor off the account of someone who has lost it",
+        "Make sure first that it is them: from then on the password alone logs in";
     "SAREGISTER", 2 Operator(Force) register::saregister, "<account> <password>",
         "makes an account for someone else";
     "SENDPASS", 1 Anyone reset::sendpass, "<account>",
@@ -74,6 +90,8 @@ pub const ROWS: &[Row] = rows! {
     "SUSPEND", 1 Operator(Ban) suspend::run, "ADD <account> [duration] [reason] | DEL <account> | LIST",
         "keeps people from using an account",
         "A duration is as 1h30m; without one it holds until DEL. Connections that are logged in to it end";
+    "UNGROUP", 0 LoggedIn group::ungroup, "[nick]",
+        "gives up a nick of GROUP; without one, that which you use";
     "UNREGISTER" | "DROP", 1 LoggedIn erase::unregister, "<account> [code]",
         "deletes your account",
         "Without a code you are told the code to confirm it with; nothing brings it back",

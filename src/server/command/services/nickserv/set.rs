@@ -21,7 +21,10 @@ pub fn set(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let name = name.to_ascii_uppercase();
     match name.as_str() {
         "PUBKEY" => return credentials::set_key(server, ctx, value),
-        "EMAIL" => return email(server, ctx, account, value),
+        // Whoever reads its letters may be given another password.
+        "EMAIL" => {
+            return credentials::own_to_change(server, ctx).map_or((), |account| email(server, ctx, account, value));
+        }
         name if !SETTINGS.contains(&name) => return unknown(ctx, name),
         _ => {}
     }
