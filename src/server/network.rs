@@ -461,8 +461,8 @@ impl Network {
 
     /// The nicks that are grouped to an account, in the order in which they were.
     pub fn grouped(&self, account: AccountId) -> impl Iterator<Item = &GroupedRow> {
-        let nicks = self.groups.get(&account).map_or(&[][..], Vec::as_slice);
-        nicks.iter().filter_map(|nick| self.grouped.get(nick))
+        let own = self.groups.get(&account).map_or(&[][..], Vec::as_slice);
+        own.iter().filter_map(|nick| self.grouped.get(nick))
     }
 
     /// Groups a nick to an account. Nobody else may have it.
@@ -478,9 +478,9 @@ impl Network {
     pub fn remove_grouped(&mut self, folded: &str) -> bool {
         let Some(row) = self.grouped.remove(folded) else { return false };
         self.lookalikes.remove(&row.nick, Holder::Account(row.account));
-        if let Some(nicks) = self.groups.get_mut(&row.account) {
-            nicks.retain(|nick| nick.as_str() != folded);
-            if nicks.is_empty() {
+        if let Some(own) = self.groups.get_mut(&row.account) {
+            own.retain(|nick| nick.as_str() != folded);
+            if own.is_empty() {
                 self.groups.remove(&row.account);
             }
         }
