@@ -181,9 +181,9 @@ pub const COMPOSING_MS: u64 = 60_000;
 pub const PROXY_HEADER_MS: u64 = 5_000;
 /// Bytes of a PROXY header: one with a certificate of 4 KiB in it has half as many.
 pub const PROXY_HEADER_BYTES: usize = 8 * 1024;
-/// Files that connections leave to the rest of the server (the store, the certificate, a reload):
-/// where no more are left, new connections wait in the system's queue.
-pub const RESERVED_FILES: usize = 64;
+/// Files that connections leave to the rest of the server (the store, the certificate, a reload, mail; and
+/// connections to push services): where no more are left, new connections wait in the system's queue.
+pub const RESERVED_FILES: usize = 64 + PUSH_CONNECTIONS;
 /// Milliseconds after which a listener looks again whether there is room for a connection.
 pub const ACCEPT_RETRY_MS: u64 = 100;
 /// Milliseconds between two warnings that new connections have to wait.
