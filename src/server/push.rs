@@ -250,7 +250,7 @@ impl Pushes {
         }
     }
 
-    /// Puts a push where it waits for its time; `true` where it found room.
+    /// Puts a push where it waits for its time; where that is, if it found room.
     fn hold(&mut self, due: u64, held: Held) -> Option<(u64, u64)> {
         let account = held.account;
         let person = self.people.entry(account).or_default();
@@ -343,6 +343,7 @@ impl Server {
         let content = Arc::new(spoken.content(&one_line(spoken.text)));
         let held = self.held(account, Some(target), key, spoken.frame.after, content);
         self.hold_push(target, Held { seq: spoken.seq, hidden, ..held });
+        self.release();
     }
 
     /// Something was said in a channel, and is heard by its members, or by these of them.
@@ -388,6 +389,9 @@ impl Server {
             let held = self.held(account, Some(listener), &key, spoken.frame.after, content);
             self.hold_push(listener, Held { channel: Some(serial), seq: spoken.seq, hidden, ..held });
         }
+        if !told.is_empty() {
+            self.release();
+        }
     }
 
     /// Somebody was invited, and was told so.
@@ -413,6 +417,7 @@ impl Server {
         };
         let held = self.held(account, Some(target), there.folded.as_str(), frame.after, Arc::new(content));
         self.hold_push(target, held);
+        self.release();
     }
 
     /// A push for an account of what was said to one of its users.
@@ -436,7 +441,6 @@ impl Server {
         // With no connection there is no other device that could read it first.
         let delay = if self.network.users[user].sessions.is_empty() { 0 } else { settings.delay_ms };
         self.pushes.hold(self.now.mono_ms + delay, held);
-        self.release();
     }
 
     /// The account of a user that has devices.
@@ -506,7 +510,7 @@ impl Server {
             return;
         }
         let is_read = |held: &Held| {
-            let covered = held.content.time <= time && !matches!(held.kind, Kind::Test(_));
+            let covered = held.content.time <= time && held.kind == Kind::Message;
             held.account == account && *held.key == *key && covered
         };
         self.pushes.cancel(is_read);
@@ -582,8 +586,15 @@ impl Server {
         endpoints.len()
     }
 
+    /// A device has said once more that it is there: what was refused was its earlier self.
+    pub fn device_renewed(&mut self, account: AccountId, endpoint: &str) {
+        if let Some(line) = self.pushes.lines.get_mut(&(account, Box::from(endpoint))) {
+            line.refused = 0;
+        }
+    }
+
     /// A device is no more.
-    pub fn forget_device(&mut self, account: AccountId, endpoint: &str) {
+    fn forget_device(&mut self, account: AccountId, endpoint: &str) {
         let is_last = self.network.subscriptions(account).is_empty();
         self.pushes.forget(account, endpoint, is_last);
         if is_last {
@@ -1057,6 +1068,22 @@ mod tests {
         bed.say("PRIVMSG alice :still");
         bed.answer(0, Outcome::Refused("it answers 401 Unauthorized".into()));
         assert!(bed.asked.server.network.subscriptions(7).is_empty());
+    }
+
+    #[test]
+    fn a_second_marker_takes_nothing_back_that_the_first_has_to_say() {
+        let mut bed = Bed::new();
+        bed.say("PRIVMSG alice :hello");
+        bed.answer(0, Outcome::Delivered);
+        bed.later(1000);
+        bed.asked.ask(bed.alice, "MARKREAD bob timestamp=2099-01-01T00:00:00.000Z");
+        bed.commit();
+        bed.answer(0, Outcome::Later { seconds: None, reason: "busy".into() });
+        bed.later(1000);
+        bed.asked.ask(bed.alice, "MARKREAD bob timestamp=2099-01-01T00:00:00.000Z");
+        bed.commit();
+        bed.later(limits::PUSH_AGAIN_MS);
+        assert!(bed.sent.len() == 1 && bed.sent[0].1.line.contains("MARKREAD bob"), "{:?}", bed.texts());
     }
 
     #[test]
