@@ -8,8 +8,8 @@ use roost::server::event::{CallId, Returned};
 use roost::server::history;
 use roost::server::record::{
     AccessRow, AccountId, AccountRow, BanRow, ChannelRow, CodeRow, ConversationId, ConversationRow, CredentialsRow,
-    HistoryQuery, ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow, PurgeRow, Purpose, Record, SeenRow, Seq,
-    Snapshot, SubscriptionRow, SuspensionRow, VapidRow,
+    HistoryQuery, ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow, PurgeRow, Purpose, PushedRow, Record,
+    SeenRow, Seq, Snapshot, SubscriptionRow, SuspensionRow, VapidRow,
 };
 
 use crate::view::fold;
@@ -40,6 +40,7 @@ pub struct Rows {
     suspensions: BTreeMap<AccountId, SuspensionRow>,
     purges: BTreeMap<Box<str>, PurgeRow>,
     subscriptions: BTreeMap<(AccountId, Box<str>), SubscriptionRow>,
+    pushed: BTreeMap<(AccountId, Box<str>), PushedRow>,
 }
 
 /// A question that waits until what was appended before it is committed.
@@ -300,6 +301,7 @@ impl Store {
             suspensions: self.disk.suspensions.values().cloned().collect(),
             purges: self.disk.purges.values().cloned().collect(),
             subscriptions: self.disk.subscriptions.values().cloned().collect(),
+            pushed: self.disk.pushed.values().cloned().collect(),
             vapid: vec![VapidRow { id: 1, private: VAPID.into() }],
             channels: self.disk.channels.values().cloned().collect(),
             lists: self.disk.lists.values().cloned().collect(),
@@ -353,6 +355,7 @@ impl Rows {
                 self.markers.retain(|(account, _), _| *account != id);
                 self.metadata.retain(|(owner, _), _| owner.split(' ').next() != Some(&format!("${id}")));
                 self.subscriptions.retain(|(account, _), _| *account != id);
+                self.pushed.retain(|(account, _), _| *account != id);
                 self.presences.remove(&id);
                 self.codes.retain(|(account, _), _| *account != id);
                 self.access.retain(|(_, account), _| *account != id);
@@ -438,6 +441,12 @@ impl Rows {
             }
             Record::SubscriptionGone(account, endpoint) => {
                 self.subscriptions.remove(&(account, endpoint));
+            }
+            Record::Pushed(row) => {
+                self.pushed.insert((row.account, row.conversation.clone()), row);
+            }
+            Record::PushedGone(account, conversation) => {
+                self.pushed.remove(&(account, conversation));
             }
             // It is there from the start.
             Record::Vapid(_) => {}
