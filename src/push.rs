@@ -255,7 +255,10 @@ impl Kept {
 
 impl Sender {
     fn new() -> Sender {
-        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        Sender::trusting(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
+    }
+
+    fn trusting(roots: RootCertStore) -> Sender {
         let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Sender { tls: Arc::new(config).into(), kept: Mutex::default() }
@@ -410,10 +413,103 @@ fn unix_seconds() -> u64 {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::sync::{Arc, mpsc};
+
     use hyper::StatusCode;
     use hyper::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+    use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+    use tokio::runtime::Builder;
 
-    use super::{Outcome, http_date, meaning, retry_after};
+    use super::endpoint::Endpoint;
+    use super::vapid::VapidKey;
+    use super::{Manner, Outcome, Push, Sender, Urgency, http_date, meaning, retry_after, seal};
+
+    /// A push service over TLS on loopback, with a certificate for `localhost`: its port, that certificate, and the
+    /// first line of each request with the number of its connection.
+    fn service() -> (u16, CertificateDer<'static>, mpsc::Receiver<(usize, String)>) {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder().with_no_client_auth();
+        let config = Arc::new(config.with_single_cert(vec![cert.der().clone()], key).unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (sender, requests) = mpsc::channel();
+        std::thread::spawn(move || {
+            for (number, stream) in listener.incoming().enumerate() {
+                let (config, sender) = (config.clone(), sender.clone());
+                std::thread::spawn(move || {
+                    let mut tls = StreamOwned::new(ServerConnection::new(config).unwrap(), stream.unwrap());
+                    let mut bytes = [0; 4096];
+                    let mut request = Vec::new();
+                    // Whoever goes away ends it.
+                    while let Ok(count @ 1..) = tls.read(&mut bytes) {
+                        request.extend_from_slice(&bytes[..count]);
+                        let Some(head) = request.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { continue };
+                        if request.len() < head + 4 + seal::SIZE {
+                            continue;
+                        }
+                        let line = String::from_utf8_lossy(&request).lines().next().unwrap().to_owned();
+                        let _ = sender.send((number, line));
+                        request.clear();
+                        let _ = tls.write_all(b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+                    }
+                });
+            }
+        });
+        (port, cert.der().clone(), requests)
+    }
+
+    fn push(url: &str, allowed: &[&str]) -> Push {
+        let keys = "p256dh=BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4;\
+                    auth=BTBZMqHH6r4Tts7J_aSIgg";
+        Push {
+            endpoint: Arc::new(Endpoint::stored(url).unwrap()),
+            keys: keys.parse().unwrap(),
+            vapid: Arc::new(VapidKey::read(1, &VapidKey::generate().unwrap()).unwrap()),
+            contact: "mailto:alice@example.org".into(),
+            line: "PING x".into(),
+            short: false,
+            manner: Manner { ttl: 1, urgency: Urgency::High, topic: None },
+            allowed: allowed.iter().map(|network| network.parse().unwrap()).collect(),
+        }
+    }
+
+    #[test]
+    fn a_push_goes_over_tls_to_whom_the_certificate_names_and_the_connection_is_used_again() {
+        let (port, certificate, requests) = service();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let url = format!("https://localhost:{port}/push/x?y=z");
+            let own = ["127.0.0.0/8"];
+            let sender = Sender::trusting(roots);
+            for _ in 0..3 {
+                assert_eq!(sender.send(&push(&url, &own)).await, Outcome::Delivered);
+                assert_eq!(requests.recv().unwrap(), (0, "POST /push/x?y=z HTTP/1.1".to_owned()));
+            }
+            // Another name than the certificate's, and an authority that nobody knows.
+            let by_address = format!("https://127.0.0.1:{port}/");
+            assert!(matches!(sender.send(&push(&by_address, &own)).await, Outcome::Unreached(_)));
+            assert!(matches!(Sender::new().send(&push(&url, &own)).await, Outcome::Unreached(_)));
+            // A name of the house, though it was let in: the address that it has now is what counts.
+            let sender = Sender::new();
+            for allowed in [&[][..], &["10.0.0.0/8"]] {
+                let outcome = sender.send(&push(&url, allowed)).await;
+                assert!(matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
+            }
+            // Nothing listens there.
+            let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let outcome = sender.send(&push(&format!("https://127.0.0.1:{closed}/"), &own)).await;
+            assert!(matches!(outcome, Outcome::Unreached(_)), "{outcome:?}");
+        });
+        assert!(requests.try_recv().is_err(), "something was posted");
+    }
 
     #[test]
     fn every_answer_means_something() {

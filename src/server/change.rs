@@ -413,6 +413,15 @@ pub enum Change<'a> {
         /// Which, by its endpoint.
         endpoint: &'a str,
     },
+    /// A conversation is pushed to the devices of an account that had nothing unread in it.
+    Pushed {
+        /// Whose.
+        account: AccountId,
+        /// The conversation's key.
+        conversation: &'a str,
+        /// `time` of the message.
+        first: u64,
+    },
     /// NickServ NOTIFY: what an account says of something for itself alone.
     Notify {
         /// Whose.
@@ -627,6 +636,7 @@ impl Server {
             | Change::DeviceReached { .. }
             | Change::Token { .. }
             | Change::TokenSpent { .. }
+            | Change::Pushed { .. }
             | Change::ClearChannel { what: What::Users, .. }
             | Change::ServiceRank(_) => None,
         }
@@ -707,6 +717,7 @@ impl Server {
                 webpush::apply_over(self, seq, account, endpoint, reason);
             }
             Change::DeviceReached { account, endpoint } => webpush::apply_reached(self, seq, account, endpoint),
+            Change::Pushed { account, conversation, first } => self.apply_pushed(account, conversation, first),
             Change::Notify { account, target, key, value } => {
                 notify::apply(self, ctx, seq, account, target, key, value);
             }

@@ -356,7 +356,9 @@ impl Server {
         self.frame_to_users(&neighbours, frame.clone(), Some(ctx.conn));
         command::monitor::extend(self, user, &frame, &neighbours);
         self.keep_presence(user);
-        self.listeners_changed(account);
+        for channel in &self.network.users[user].channels {
+            self.network.channels[*channel].listeners = None;
+        }
     }
 }
 

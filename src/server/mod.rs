@@ -123,8 +123,10 @@ impl Server {
         let mut snapshot = snapshot;
         let lookalikes = if settings.confusables { Lookalikes::on() } else { Lookalikes::default() };
         let presences = std::mem::take(&mut snapshot.presences);
-        let pushes = Pushes::new(&snapshot.vapid, settings.vapid_key);
+        let mut pushes = Pushes::new(&snapshot.vapid, settings.vapid_key);
+        let pushed = std::mem::take(&mut snapshot.pushed);
         let mut network = Network::with(settings.casemapping, lookalikes, snapshot);
+        pushes.remember(pushed, &network);
         presence::restore(&settings, &secret, &mut network, presences);
         Server {
             mails: Mails::new(&network, now.mono_ms),

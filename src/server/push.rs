@@ -8,8 +8,8 @@
 //! the device, or for the push service, of somebody else. All queues are bounded; what finds no room is counted.
 //!
 //! What waits is not kept: after a crash or a restart, what was said in the seconds before it is pushed no more, nor is
-//! what waited for a push service to answer again. It is in history, and unread. What was
-//! pushed is not kept, either: a notification from before a restart is not taken back when it is read elsewhere.
+//! what waited for a push service to answer again. It is in history, and unread. Which
+//! conversations were pushed is kept, so that a notification goes once the message is read elsewhere, whenever that is.
 
 mod delivery;
 
@@ -26,12 +26,13 @@ use crate::limits;
 use crate::push::endpoint::Endpoint;
 use crate::push::vapid::VapidKey;
 use crate::server::Server;
+use crate::server::change::Change;
 use crate::server::event::ConnId;
 use crate::server::frame::{Frame, OwnTags};
-use crate::server::network::{ChannelId, UserId};
+use crate::server::network::{ChannelId, Network, UserId};
 use crate::server::notify::{Level, Looked, Rules};
 use crate::server::policy;
-use crate::server::record::{AccountId, MsgId, Record, Seq, SubscriptionRow, VapidRow};
+use crate::server::record::{AccountId, MsgId, PushedRow, Record, Seq, SubscriptionRow, VapidRow};
 
 /// How web push is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -216,6 +217,20 @@ impl Pushes {
         self.current.as_ref()
     }
 
+    /// Conversations that were pushed before the start, in a network that has them.
+    pub fn remember(&mut self, rows: Vec<PushedRow>, network: &Network) {
+        for PushedRow { account, conversation, first } in rows {
+            let Some(there) = network.conversation(&conversation) else { continue };
+            let talks = &mut self.people.entry(account).or_default().talks;
+            if talks.len() < limits::PUSHED_TALKS && !network.subscriptions(account).is_empty() {
+                // What was pushed last is not kept; nothing was after what was said last.
+                let newest = first.max(there.last_text);
+                talks.push(Talk { key: (*conversation).into(), first, newest, since: 0, count: 0, last: None });
+            }
+        }
+        self.people.retain(|_, person| !person.talks.is_empty());
+    }
+
     /// How many wait for their time, for their device, and for their push service.
     pub fn sizes(&self) -> (usize, usize, usize) {
         (self.waiting.len(), self.lines.values().map(|line| line.queue.len()).sum(), self.underway.len())
@@ -250,7 +265,7 @@ impl Pushes {
         }
     }
 
-    /// Puts a push where it waits for its time; `true` where it found room.
+    /// Puts a push where it waits for its time; where that is, if it found room.
     fn hold(&mut self, due: u64, held: Held) -> Option<(u64, u64)> {
         let account = held.account;
         let person = self.people.entry(account).or_default();
@@ -343,6 +358,7 @@ impl Server {
         let content = Arc::new(spoken.content(&one_line(spoken.text)));
         let held = self.held(account, Some(target), key, spoken.frame.after, content);
         self.hold_push(target, Held { seq: spoken.seq, hidden, ..held });
+        self.release();
     }
 
     /// Something was said in a channel, and is heard by its members, or by these of them.
@@ -388,6 +404,9 @@ impl Server {
             let held = self.held(account, Some(listener), &key, spoken.frame.after, content);
             self.hold_push(listener, Held { channel: Some(serial), seq: spoken.seq, hidden, ..held });
         }
+        if !told.is_empty() {
+            self.release();
+        }
     }
 
     /// Somebody was invited, and was told so.
@@ -413,6 +432,7 @@ impl Server {
         };
         let held = self.held(account, Some(target), there.folded.as_str(), frame.after, Arc::new(content));
         self.hold_push(target, held);
+        self.release();
     }
 
     /// A push for an account of what was said to one of its users.
@@ -436,7 +456,6 @@ impl Server {
         // With no connection there is no other device that could read it first.
         let delay = if self.network.users[user].sessions.is_empty() { 0 } else { settings.delay_ms };
         self.pushes.hold(self.now.mono_ms + delay, held);
-        self.release();
     }
 
     /// The account of a user that has devices.
@@ -506,7 +525,7 @@ impl Server {
             return;
         }
         let is_read = |held: &Held| {
-            let covered = held.content.time <= time && !matches!(held.kind, Kind::Test(_));
+            let covered = held.content.time <= time && held.kind == Kind::Message;
             held.account == account && *held.key == *key && covered
         };
         self.pushes.cancel(is_read);
@@ -519,11 +538,12 @@ impl Server {
         let person = self.pushes.people.entry(account).or_default();
         person.acted = Some((self.now.mono_ms, self.last_seq));
         let Some(at) = person.talks.iter().position(|talk| *talk.key == *key && talk.first <= time) else { return };
-        if person.talks[at].newest <= time {
-            person.talks.remove(at);
-        } else {
-            person.talks[at].first = time + 1;
+        let rest = (person.talks[at].newest > time).then_some(time + 1);
+        match rest {
+            Some(first) => person.talks[at].first = first,
+            None => drop(person.talks.remove(at)),
         }
+        self.keep_talk(account, key, rest);
         let content = Content {
             source: self.settings.server_name.clone(),
             command: "MARKREAD",
@@ -538,6 +558,47 @@ impl Server {
         let held = Held { kind: Kind::Read(own), ..held };
         self.pushes.hold(self.now.mono_ms, held);
         self.release();
+    }
+
+    /// Keeps from when on a conversation was pushed and not read; `None`: from no time on.
+    fn keep_talk(&mut self, account: AccountId, key: &str, first: Option<u64>) {
+        if self.store_refuses() {
+            return;
+        }
+        let (seq, conversation) = (self.last_seq, key.into());
+        self.keep(
+            seq,
+            match first {
+                Some(first) => Record::Pushed(PushedRow { account, conversation, first }),
+                None => Record::PushedGone(account, conversation),
+            },
+        );
+    }
+
+    /// A channel has another name: what was pushed of it, or waits to be, is of the new one.
+    pub fn rename_pushed(&mut self, old: &str, new: &str) {
+        let mut moved = Vec::new();
+        for (account, person) in &mut self.pushes.people {
+            for talk in person.talks.iter_mut().filter(|talk| *talk.key == *old) {
+                talk.key = new.into();
+                moved.push((*account, talk.first));
+            }
+        }
+        for (account, first) in moved {
+            self.keep_talk(account, old, None);
+            self.keep_talk(account, new, Some(first));
+        }
+        let queued = self.pushes.lines.values_mut().flat_map(|line| line.queue.iter_mut());
+        let queued = queued.chain(self.pushes.underway.values_mut().map(|(_, _, pending)| pending));
+        let all = self.pushes.waiting.values_mut().chain(queued.map(|pending| &mut pending.held));
+        for held in all.filter(|held| *held.key == *old) {
+            held.key = new.into();
+        }
+    }
+
+    /// A conversation was pushed that had nothing unread in it.
+    pub(super) fn apply_pushed(&mut self, account: AccountId, key: &str, first: u64) {
+        self.keep_talk(account, key, Some(first));
     }
 
     /// Somebody leaves a channel, or has to: what was said there and still waits is not theirs to see any more.
@@ -582,9 +643,21 @@ impl Server {
         endpoints.len()
     }
 
+    /// A device has said once more that it is there: what was refused was its earlier self.
+    pub fn device_renewed(&mut self, account: AccountId, endpoint: &str) {
+        if let Some(line) = self.pushes.lines.get_mut(&(account, Box::from(endpoint))) {
+            line.refused = 0;
+        }
+    }
+
     /// A device is no more.
-    pub fn forget_device(&mut self, account: AccountId, endpoint: &str) {
+    fn forget_device(&mut self, account: AccountId, endpoint: &str) {
         let is_last = self.network.subscriptions(account).is_empty();
+        let talks = self.pushes.people.get(&account).filter(|_| is_last).map(|person| &person.talks);
+        let talks: Vec<Arc<str>> = talks.into_iter().flatten().map(|talk| talk.key.clone()).collect();
+        for key in talks {
+            self.keep_talk(account, &key, None);
+        }
         self.pushes.forget(account, endpoint, is_last);
         if is_last {
             self.listeners_changed(account);
@@ -658,33 +731,31 @@ impl Server {
     /// Notes that a conversation is pushed; `false` where it was too often in this minute.
     fn count_talk(&mut self, held: &Held) -> bool {
         let now = self.now.mono_ms;
-        let person = self.pushes.people.entry(held.account).or_default();
-        let talk = match person.talks.iter_mut().find(|talk| talk.key == held.key) {
-            Some(talk) => talk,
-            None => {
-                if person.talks.len() >= limits::PUSHED_TALKS {
-                    person.talks.remove(0);
-                }
-                let time = held.content.time;
-                person.talks.push(Talk {
-                    key: held.key.clone(),
-                    first: time,
-                    newest: time,
-                    since: now,
-                    count: 0,
-                    last: None,
-                });
-                let last = person.talks.len() - 1;
-                &mut person.talks[last]
+        let (account, time) = (held.account, held.content.time);
+        let talks = &mut self.pushes.people.entry(account).or_default().talks;
+        let (mut is_new, mut forgotten) = (false, None);
+        if !talks.iter().any(|talk| talk.key == held.key) {
+            if talks.len() >= limits::PUSHED_TALKS {
+                forgotten = Some(talks.remove(0).key);
             }
-        };
+            let key = held.key.clone();
+            talks.push(Talk { key, first: time, newest: time, since: now, count: 0, last: None });
+            is_new = true;
+        }
+        let Some(talk) = talks.iter_mut().find(|talk| talk.key == held.key) else { return true };
         if now >= talk.since + 60_000 {
             (talk.since, talk.count) = (now, 0);
         }
         let within = talk.count < limits::PUSHES_A_MINUTE;
         if within {
             talk.count += 1;
-            talk.newest = talk.newest.max(held.content.time);
+            talk.newest = talk.newest.max(time);
+        }
+        if let Some(key) = forgotten {
+            self.keep_talk(account, &key, None);
+        }
+        if is_new {
+            self.submit_alone(Change::Pushed { account, conversation: &held.key, first: time });
         }
         within
     }
@@ -1037,7 +1108,8 @@ mod tests {
             bed.answer(0, Outcome::Refused("it answers 403 Forbidden".into()));
         }
         assert!(bed.asked.server.network.subscriptions(7).is_empty());
-        assert!(matches!(bed.asked.kept(), [(_, Record::SubscriptionGone(7, _))]), "{:?}", bed.asked.kept());
+        let kept = bed.asked.kept();
+        assert!(matches!(kept, [(_, Record::SubscriptionGone(7, _)), (_, Record::PushedGone(7, _))]), "{kept:?}");
         bed.say("PRIVMSG alice :to nobody");
         assert!(bed.sent.is_empty());
     }
@@ -1057,6 +1129,22 @@ mod tests {
         bed.say("PRIVMSG alice :still");
         bed.answer(0, Outcome::Refused("it answers 401 Unauthorized".into()));
         assert!(bed.asked.server.network.subscriptions(7).is_empty());
+    }
+
+    #[test]
+    fn a_second_marker_takes_nothing_back_that_the_first_has_to_say() {
+        let mut bed = Bed::new();
+        bed.say("PRIVMSG alice :hello");
+        bed.answer(0, Outcome::Delivered);
+        bed.later(1000);
+        bed.asked.ask(bed.alice, "MARKREAD bob timestamp=2099-01-01T00:00:00.000Z");
+        bed.commit();
+        bed.answer(0, Outcome::Later { seconds: None, reason: "busy".into() });
+        bed.later(1000);
+        bed.asked.ask(bed.alice, "MARKREAD bob timestamp=2099-01-01T00:00:00.000Z");
+        bed.commit();
+        bed.later(limits::PUSH_AGAIN_MS);
+        assert!(bed.sent.len() == 1 && bed.sent[0].1.line.contains("MARKREAD bob"), "{:?}", bed.texts());
     }
 
     #[test]
@@ -1108,7 +1196,8 @@ mod tests {
         assert_eq!(bed.asked.server.network.subscriptions(7).len(), 1);
         bed.later(180_000);
         assert!(bed.asked.server.network.subscriptions(7).is_empty());
-        assert!(matches!(bed.asked.kept(), [(_, Record::SubscriptionGone(7, _))]), "{:?}", bed.asked.kept());
+        let kept = bed.asked.kept();
+        assert!(matches!(kept, [(_, Record::SubscriptionGone(7, _)), (_, Record::PushedGone(7, _))]), "{kept:?}");
     }
 
     #[test]

@@ -567,6 +567,17 @@ pub struct SubscriptionRow {
     pub reached: u64,
 }
 
+/// A conversation that was pushed to the devices of an account and not read since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PushedRow {
+    /// Whose.
+    pub account: AccountId,
+    /// The conversation's key, as in [`MarkerRow`].
+    pub conversation: Box<str>,
+    /// `time` of the first message that was pushed, in milliseconds since 1970.
+    pub first: u64,
+}
+
 /// A key that push services know the server by.
 #[derive(Clone, PartialEq, Eq)]
 pub struct VapidRow {
@@ -672,6 +683,10 @@ pub enum Record {
     Subscription(Box<SubscriptionRow>),
     /// A subscription that is no more: whose, and its endpoint.
     SubscriptionGone(AccountId, Box<str>),
+    /// A conversation that was pushed, or of which less is unread.
+    Pushed(PushedRow),
+    /// A conversation that was read: whose, and its key.
+    PushedGone(AccountId, Box<str>),
     /// A new key for web push.
     Vapid(Box<VapidRow>),
     /// What an account is in a channel.
@@ -784,6 +799,8 @@ pub struct Snapshot {
     pub presences: Vec<PresenceRow>,
     /// Devices that take web push, by account and endpoint.
     pub subscriptions: Vec<SubscriptionRow>,
+    /// Conversations that were pushed and not read since, by account and key.
+    pub pushed: Vec<PushedRow>,
     /// The server's keys for web push.
     pub vapid: Vec<VapidRow>,
 }

@@ -368,6 +368,7 @@ struct Batch<'a> {
     channels: BTreeMap<&'a str, &'a ChannelRow>,
     lists: BTreeMap<(&'a str, char, &'a str), Option<&'a ListRow>>,
     subscriptions: BTreeMap<(AccountId, &'a str), Option<&'a SubscriptionRow>>,
+    pushed: BTreeMap<(AccountId, &'a str), Option<u64>>,
     vapid: BTreeMap<u32, &'a str>,
     bans: BTreeMap<&'a str, Option<&'a BanRow>>,
     access: BTreeMap<(&'a str, AccountId), Option<&'a AccessRow>>,
@@ -417,6 +418,7 @@ impl<'a> Batch<'a> {
                 self.presences.remove(id);
                 self.metadata.retain(|(of, _), _| *of != owner && !of.starts_with(&said));
                 self.subscriptions.retain(|(account, _), _| account != id);
+                self.pushed.retain(|(account, _), _| account != id);
                 self.gone_accounts.push(*id);
             }
             Record::Credentials(row) => drop(self.credentials.insert(row.account, &row.credentials)),
@@ -443,6 +445,12 @@ impl<'a> Batch<'a> {
             }
             Record::SubscriptionGone(account, endpoint) => {
                 self.subscriptions.insert((*account, endpoint), None);
+            }
+            Record::Pushed(row) => {
+                self.pushed.insert((row.account, &row.conversation), Some(row.first));
+            }
+            Record::PushedGone(account, conversation) => {
+                self.pushed.insert((*account, conversation), None);
             }
             Record::Vapid(row) => {
                 self.vapid.entry(row.id).or_insert(&row.private);
@@ -483,6 +491,7 @@ impl<'a> Batch<'a> {
         statements.extend(presences(self.presences));
         statements.extend(metadata(self.metadata));
         statements.extend(subscriptions(self.subscriptions));
+        statements.extend(pushed(self.pushed));
         for (id, private) in self.vapid {
             // A subscription may depend on the one that is there.
             let kept = sqlx::query("INSERT INTO vapid (id, private) VALUES ($1, $2) ON CONFLICT DO NOTHING");
@@ -573,6 +582,7 @@ fn gone_accounts<'a>(ids: &[AccountId]) -> Vec<Statement<'a>> {
         // What it says of others begins with its number and a space.
         sqlx::query("DELETE FROM metadata WHERE owner = ANY($1) OR split_part(owner, ' ', 1) = ANY($1)").bind(owners),
         sqlx::query("DELETE FROM subscription WHERE account = ANY($1)").bind(ids.clone()),
+        sqlx::query("DELETE FROM pushed WHERE account = ANY($1)").bind(ids.clone()),
         sqlx::query("DELETE FROM credential WHERE account = ANY($1)").bind(ids.clone()),
         sqlx::query("DELETE FROM code WHERE account = ANY($1)").bind(ids.clone()),
         sqlx::query("DELETE FROM access WHERE account = ANY($1)").bind(ids.clone()),
@@ -756,6 +766,29 @@ fn subscriptions<'a>(rows: BTreeMap<(AccountId, &'a str), Option<&'a Subscriptio
     statements
 }
 
+fn pushed<'a>(rows: BTreeMap<(AccountId, &'a str), Option<u64>>) -> Vec<Statement<'a>> {
+    let (kept, gone): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, first)| first.is_some());
+    let mut statements = Vec::new();
+    if !gone.is_empty() {
+        let delete = sqlx::query(
+            "DELETE FROM pushed USING unnest($1::bigint[], $2::text[]) AS gone (account, conversation) \
+             WHERE pushed.account = gone.account AND pushed.conversation = gone.conversation",
+        );
+        let (accounts, conversations): (Vec<_>, Vec<_>) =
+            gone.into_iter().map(|((account, conversation), _)| (account as i64, conversation)).unzip();
+        statements.push(delete.bind(accounts).bind(conversations));
+    }
+    if !kept.is_empty() {
+        statements.push(
+            upsert(&UPSERTS.pushed)
+                .bind(kept.iter().map(|((account, _), _)| *account as i64).collect::<Vec<_>>())
+                .bind(kept.iter().map(|((_, conversation), _)| *conversation).collect::<Vec<_>>())
+                .bind(kept.iter().map(|(_, first)| first.map(|first| first as i64)).collect::<Vec<_>>()),
+        );
+    }
+    statements
+}
+
 fn channels(rows: Vec<&ChannelRow>) -> Option<Statement<'_>> {
     (!rows.is_empty()).then(|| {
         upsert(&UPSERTS.channel)
@@ -918,6 +951,7 @@ struct Upserts {
     presence: Arc<str>,
     metadata: Arc<str>,
     subscription: Arc<str>,
+    pushed: Arc<str>,
     channel: Arc<str>,
     list: Arc<str>,
     ban: Arc<str>,
@@ -955,6 +989,7 @@ static UPSERTS: LazyLock<Upserts> = LazyLock::new(|| Upserts {
         "account bigint, endpoint text, keys text, vapid bigint, device text, app text, caps text, made bigint, \
          renewed bigint, reached bigint",
     ),
+    pushed: upsert_sql("pushed", 2, "account bigint, conversation text, first bigint"),
     channel: upsert_sql(
         "channel",
         1,

@@ -53,6 +53,11 @@ pub fn refold(snapshot: &mut Snapshot, to: Casemapping) -> Result<Vec<(Seq, Reco
     refold_grouped(snapshot, to, &mut records);
     let conversations = refold_conversations(snapshot, to, &mut records);
     refold_markers(&mut snapshot.markers, &conversations, &mut records);
+    for row in &mut snapshot.pushed {
+        let Some(new) = conversations.get(&row.conversation) else { continue };
+        records.push(Record::PushedGone(row.account, std::mem::replace(&mut row.conversation, new.clone())));
+        records.push(Record::Pushed(row.clone()));
+    }
     refold_private(&mut snapshot.metadata, to, &mut records);
     refold_channels(snapshot, to, &mut records);
     refold_purges(&mut snapshot.purges, to, &mut records);

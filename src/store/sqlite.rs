@@ -422,6 +422,8 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
             metadata.execute(&mut *connection).await?;
             let subscriptions = sqlx::query("DELETE FROM subscription WHERE account = ?").bind(*id as i64);
             subscriptions.execute(&mut *connection).await?;
+            let pushed = sqlx::query("DELETE FROM pushed WHERE account = ?").bind(*id as i64);
+            pushed.execute(&mut *connection).await?;
             let credentials = sqlx::query("DELETE FROM credential WHERE account = ?").bind(*id as i64);
             credentials.execute(&mut *connection).await?;
             let codes = sqlx::query("DELETE FROM code WHERE account = ?").bind(*id as i64);
@@ -567,6 +569,16 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
         Record::SubscriptionGone(account, endpoint) => {
             let gone = sqlx::query("DELETE FROM subscription WHERE account = ? AND endpoint = ?");
             gone.bind(*account as i64).bind(&**endpoint)
+        }
+        Record::Pushed(row) => {
+            sqlx::query("INSERT OR REPLACE INTO pushed (account, conversation, first) VALUES (?, ?, ?)")
+                .bind(row.account as i64)
+                .bind(&*row.conversation)
+                .bind(row.first as i64)
+        }
+        Record::PushedGone(account, conversation) => {
+            let gone = sqlx::query("DELETE FROM pushed WHERE account = ? AND conversation = ?");
+            gone.bind(*account as i64).bind(&**conversation)
         }
         // A subscription may depend on the one that is there.
         Record::Vapid(row) => {

@@ -8,8 +8,8 @@ use sqlx::{AssertSqlSafe, Database, Error, Executor, IntoArguments, Row};
 
 use crate::server::record::{
     AccessRow, AccountRow, BanRow, ChannelRow, CodeRow, ConversationRow, CredentialsRow, GroupedRow, ListRow,
-    MarkerRow, MetadataRow, PresenceRow, PurgeRow, Purpose, SeenRow, Snapshot, SubscriptionRow, SuspensionRow,
-    VapidRow,
+    MarkerRow, MetadataRow, PresenceRow, PurgeRow, Purpose, PushedRow, SeenRow, Snapshot, SubscriptionRow,
+    SuspensionRow, VapidRow,
 };
 
 /// The columns of a row, by their place.
@@ -150,12 +150,19 @@ where
         subscription,
     )
     .await?;
+    let pushed = all::<DB, _>(
+        connection,
+        "SELECT account, conversation, first FROM pushed ORDER BY account, conversation",
+        |row| Ok(PushedRow { account: row.number(0)?, conversation: row.text(1)?.into(), first: row.number(2)? }),
+    )
+    .await?;
     let vapid = all::<DB, _>(connection, "SELECT id, private FROM vapid ORDER BY id", |row| {
         Ok(VapidRow { id: row.number(0)? as u32, private: row.text(1)?.into() })
     })
     .await?;
     Ok(Snapshot {
         subscriptions,
+        pushed,
         vapid,
         access,
         suspensions,

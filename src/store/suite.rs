@@ -24,8 +24,8 @@ use crate::server::history::{context, render, render_page, select};
 use crate::server::record::{
     AccessRow, AccountRow, AppPassword, BanRow, Border, ChannelRow, CodeRow, ConversationRow, Credentials,
     CredentialsRow, GroupedRow, HistoryPage, HistoryQuery, Kind, ListRow, MarkerRow, MessageRow, MetadataRow, MsgId,
-    PresenceRow, PurgeRow, Purpose, Range, Reader, Record, SearchQuery, SecondFactor, SecondProof, SeenRow, Seq,
-    Snapshot, SubscriptionRow, SuspensionRow, VapidRow, Wanted,
+    PresenceRow, PurgeRow, Purpose, PushedRow, Range, Reader, Record, SearchQuery, SecondFactor, SecondProof, SeenRow,
+    Seq, Snapshot, SubscriptionRow, SuspensionRow, VapidRow, Wanted,
 };
 use crate::server::search::{self, words};
 use crate::store::bed::Bed;
@@ -298,6 +298,10 @@ fn subscription(account: u64, endpoint: &str, vapid: u32) -> SubscriptionRow {
     }
 }
 
+fn pushed(account: u64, conversation: &str, first: u64) -> PushedRow {
+    PushedRow { account, conversation: conversation.into(), first }
+}
+
 fn vapid(id: u32, private: &str) -> VapidRow {
     VapidRow { id, private: private.into() }
 }
@@ -418,6 +422,11 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             Record::Subscription(Box::new(subscription(3, "https://push.example.org/b", 1))),
             Record::Subscription(Box::new(subscription(5, "https://push.example.org/b", 1))),
             Record::SubscriptionGone(1, "https://push.example.org/gone".into()),
+            Record::Pushed(pushed(1, "#full", 5)),
+            Record::Pushed(pushed(1, "#full", 6)),
+            Record::Pushed(pushed(1, "$1 ~bob", 7)),
+            Record::Pushed(pushed(5, "#full", 7)),
+            Record::PushedGone(1, "$1 ~bob".into()),
             Record::Vapid(Box::new(vapid(1, "first"))),
             Record::Vapid(Box::new(vapid(1, "never another"))),
             Record::Vapid(Box::new(vapid(7, "later"))),
@@ -471,6 +480,7 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
                 subscription(1, "https://push.example.org/b", 2),
                 subscription(3, "https://push.example.org/b", 1),
             ],
+            pushed: vec![pushed(1, "#full", 6)],
             vapid: vec![vapid(1, "first"), vapid(7, "later")],
             presences: vec![presence(1, "#full:qo #b:")],
             access: vec![access("#full", 1, Rank::Admin), access("#full", 7, Rank::Op)],

@@ -604,7 +604,11 @@ fn connections_leave_the_rest_of_the_server_the_files_that_it_needs() {
         client.silent();
         assert!(begun.elapsed() < 3 * PATIENCE, "{}", fs::read_to_string(&output).unwrap());
     }
-    assert!(said(&format!("new connections have to wait: there are {room}")), "{}", fs::read_to_string(&output).unwrap());
+    assert!(
+        said(&format!("new connections have to wait: there are {room}")),
+        "{}",
+        fs::read_to_string(&output).unwrap()
+    );
     streams.truncate(20);
     last.set_read_timeout(Some(PATIENCE)).unwrap();
     assert!(is_let_in(&mut last) || is_let_in(&mut last));

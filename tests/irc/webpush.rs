@@ -404,6 +404,29 @@ fn what_is_read_elsewhere_in_time_is_not_pushed_and_what_was_pushed_is_taken_bac
 }
 
 #[test]
+fn what_was_pushed_before_a_crash_is_taken_back_when_it_is_read_after_it() {
+    let service = PushService::start();
+    let (mut server, phone) = phone(&service, &[]);
+    let mut bob = server.user("bob");
+    bob.ask("PRIVMSG alice :one");
+    bob.ask("PRIVMSG alice :two");
+    phone.expect("*:one");
+    phone.expect("*:two");
+    bob.sync();
+    server.crash_and_restart();
+    let mut laptop = server.logged_in("alice", "alice@laptop", "sesame", CAPS);
+    laptop.ask("MARKREAD stranger timestamp=2099-01-01T00:00:00.000Z");
+    laptop.ask("MARKREAD bob timestamp=2099-01-01T00:00:00.000Z");
+    phone.expect(":roost.local MARKREAD bob timestamp=*");
+    // Once.
+    laptop.ask("MARKREAD bob timestamp=2099-01-01T00:00:00.000Z");
+    let mut bob = server.user("bob");
+    bob.ask("PRIVMSG alice :three");
+    phone.expect("*:three");
+    phone.has_none();
+}
+
+#[test]
 fn whoever_sits_there_is_not_told_of_what_they_answer_and_is_told_once_they_do_nothing() {
     let service = PushService::start();
     let server = with(&service, &[("ROOST__WEBPUSH__PRESENT_SECONDS", "2")]);

@@ -394,8 +394,24 @@ impl Client {
             ),
             93 => format!("AUTHENTICATE {}", plain(NICKS[random.below(NICKS.len())], random.percent(70))),
             94 if random.percent(40) => format!("QUIT{}", random.pick(&["", " :so long", " :"])),
+            96..98 => self.push(random, &room, &who),
             95 => format!("PING {}", random.pick(&["x", ":a b", ":"])),
             _ => self.absurd(random),
+        }
+    }
+
+    /// A device, what it is told of, and what was read elsewhere.
+    fn push(&self, random: &mut Random, room: &str, who: &str) -> String {
+        // RFC 8291, appendix A.
+        let keys = "p256dh=BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4;\
+                    auth=BTBZMqHH6r4Tts7J_aSIgg";
+        let endpoint = format!("https://push{}.example.org/{}", random.below(2), random.below(3));
+        match random.below(8) {
+            0..4 => format!("WEBPUSH REGISTER {endpoint} {keys}"),
+            4 => format!("WEBPUSH UNREGISTER {endpoint}"),
+            5 => format!("NS NOTIFY LEVEL {room} {}", random.pick(&["ALL", "ALL", "NONE", "DEFAULT"])),
+            6 => "NS NOTIFY LEVEL * ALL".to_owned(),
+            _ => format!("METADATA {} SET soju.im/muted {}", who, random.pick(&["0", "1"])),
         }
     }
 

@@ -8,12 +8,16 @@ use roost::server::event::{CallId, Returned};
 use roost::server::history;
 use roost::server::record::{
     AccessRow, AccountId, AccountRow, BanRow, ChannelRow, CodeRow, ConversationId, ConversationRow, CredentialsRow,
-    GroupedRow, HistoryQuery, ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow, PurgeRow, Purpose, Record,
-    SeenRow, Seq, Snapshot, SubscriptionRow, SuspensionRow, VapidRow,
+    GroupedRow, HistoryQuery, ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow, PurgeRow, Purpose, PushedRow,
+    Record, SeenRow, Seq, Snapshot, SubscriptionRow, SuspensionRow, VapidRow,
 };
 
 use crate::view::fold;
 use crate::violation::{Invariant, Outcome, broken};
+
+/// The server's key for web push: the same in every run, for the same seed gives the same bytes.
+const VAPID: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg/nbtBUIX4dJpabzTmT+Ip7qi1ErE1hTDmxwzakPD7jyhRANCAARMORHc7rgi\
+    QLoOBEbmLUBhpytweZg8hZdAeGX6z3vvsVjgl9GuV/h1oG2ujV2r2oYqoEYxvkZs2+T1B4YXxQKn";
 
 /// What is on disk.
 #[derive(Clone, Debug, Default)]
@@ -37,7 +41,7 @@ pub struct Rows {
     grouped: BTreeMap<Box<str>, GroupedRow>,
     purges: BTreeMap<Box<str>, PurgeRow>,
     subscriptions: BTreeMap<(AccountId, Box<str>), SubscriptionRow>,
-    vapid: BTreeMap<u32, VapidRow>,
+    pushed: BTreeMap<(AccountId, Box<str>), PushedRow>,
 }
 
 /// A question that waits until what was appended before it is committed.
@@ -302,7 +306,8 @@ impl Store {
             grouped: self.disk.grouped.values().cloned().collect(),
             purges: self.disk.purges.values().cloned().collect(),
             subscriptions: self.disk.subscriptions.values().cloned().collect(),
-            vapid: self.disk.vapid.values().cloned().collect(),
+            pushed: self.disk.pushed.values().cloned().collect(),
+            vapid: vec![VapidRow { id: 1, private: VAPID.into() }],
             channels: self.disk.channels.values().cloned().collect(),
             lists: self.disk.lists.values().cloned().collect(),
             conversations: conversations
@@ -355,6 +360,7 @@ impl Rows {
                 self.markers.retain(|(account, _), _| *account != id);
                 self.metadata.retain(|(owner, _), _| owner.split(' ').next() != Some(&format!("${id}")));
                 self.subscriptions.retain(|(account, _), _| *account != id);
+                self.pushed.retain(|(account, _), _| *account != id);
                 self.presences.remove(&id);
                 self.codes.retain(|(account, _), _| *account != id);
                 self.access.retain(|(_, account), _| *account != id);
@@ -448,9 +454,14 @@ impl Rows {
             Record::SubscriptionGone(account, endpoint) => {
                 self.subscriptions.remove(&(account, endpoint));
             }
-            Record::Vapid(row) => {
-                self.vapid.entry(row.id).or_insert(*row);
+            Record::Pushed(row) => {
+                self.pushed.insert((row.account, row.conversation.clone()), row);
             }
+            Record::PushedGone(account, conversation) => {
+                self.pushed.remove(&(account, conversation));
+            }
+            // It is there from the start.
+            Record::Vapid(_) => {}
             Record::Erased { account, after, before } => {
                 self.messages
                     .retain(|seq, row| row.account.as_ref() != Some(&account) || *seq <= after || *seq >= before);

@@ -17,7 +17,8 @@ use roost::server::event::{BadLine, CallId, CloseCause, ConnId, Event, Now, Peer
 use roost::server::frame::Frame;
 use roost::server::history;
 use roost::server::network::{Conversation, Network, UserId};
-use roost::server::record::{Kind, MessageRow, Reader, Record, Seq, Snapshot};
+use roost::server::push::WebPush;
+use roost::server::record::{Kind, MessageRow, MsgId, Reader, Record, Seq, Snapshot};
 use roost::server::right::Rights;
 use roost::server::settings::{Limits, Oper, Settings, Throttle};
 
@@ -64,7 +65,7 @@ pub struct Summary {
 }
 
 /// What runs must come to, or they prove little.
-pub const REACHED: [&str; 16] = [
+pub const REACHED: [&str; 17] = [
     "a user with several connections",
     "a page of history with messages",
     "a replay at login",
@@ -81,6 +82,7 @@ pub const REACHED: [&str; 16] = [
     "a call that returns to nobody",
     "a ping timeout",
     "a shutdown",
+    "a device told of a message",
 ];
 
 const WORKERS: usize = 2;
@@ -153,6 +155,12 @@ fn settings(random: &mut Random, password: bool) -> Settings {
             rights: Rights::ALL,
             ..Oper::default()
         })],
+        webpush: Some(WebPush {
+            delay_ms: [0, 0, 5000][random.below(3)],
+            present_ms: [0, 0, 60_000][random.below(3)],
+            devices: 2,
+            ..WebPush::default()
+        }),
         client_tag_deny: if random.percent(30) { vec!["*".into(), "-draft/react".into()] } else { Vec::new() },
         default_user_modes: (*random.pick(&["i", "", "iB"])).to_owned(),
         ..Settings::default()
@@ -397,7 +405,14 @@ impl<'a> World<'a> {
             }
             Call::Reload => Returned::Reloaded(Vec::new()),
             Call::Mail { .. } => Returned::Mailed(Ok(())),
-            Call::Push(_) => Returned::Pushed(push::Outcome::Delivered),
+            Call::Push(_) => Returned::Pushed(match self.random.below(12) {
+                0 => push::Outcome::Gone,
+                1 => push::Outcome::TooLarge,
+                2 => push::Outcome::Later { seconds: Some(2), reason: "busy".into() },
+                3 => push::Outcome::Unreached("no route".into()),
+                4 => push::Outcome::Refused("it answers 403 Forbidden".into()),
+                _ => push::Outcome::Delivered,
+            }),
             Call::Token { .. } => Returned::Token(Err("no".into())),
             Call::History(_) | Call::Search(_) | Call::Find { .. } => return Ok(()),
         };
@@ -546,7 +561,12 @@ impl<'a> World<'a> {
                     self.check_access(id, query.conversation, query.floor, query.reader.caps)?;
                     self.store.ask(id, *query);
                 }
-                call => self.calls.push((id, call)),
+                call => {
+                    if let Call::Push(push) = &call {
+                        self.check_push(&push.line)?;
+                    }
+                    self.calls.push((id, call));
+                }
             }
         }
         for (worker, net) in actions.net.into_iter().enumerate() {
@@ -721,6 +741,19 @@ impl<'a> World<'a> {
                 }
                 _ => {}
             }
+        }
+        Ok(())
+    }
+
+    /// What is pushed to a device is durable, as what is sent to a client.
+    fn check_push(&mut self, line: &str) -> Outcome {
+        let tags = line.strip_prefix('@').and_then(|rest| rest.split_once(' ')).map_or("", |(tags, _)| tags);
+        let msgid = tags.split(';').find_map(|tag| tag.strip_prefix("msgid=")).and_then(MsgId::parse);
+        let Some(MsgId { seq, .. }) = msgid else { return Ok(()) };
+        self.count("a device told of a message");
+        let kept = self.store.appended_rows.contains_key(&seq) && seq > self.durable;
+        if kept && self.settings.wait_for_store && !self.settings.relay_when_store_fails {
+            return broken(Invariant::Durable, format!("{line:?} is pushed and not durable"));
         }
         Ok(())
     }

@@ -114,6 +114,7 @@ fn move_rows(server: &mut Server, seq: Seq, id: ChannelId, new: &str) {
     for (conversation, key) in server.network.rename_conversation(old.as_str(), &folded) {
         server.keep(seq, Record::Conversation(ConversationRow { id: conversation, key }));
     }
+    server.rename_pushed(old.as_str(), &folded);
     for (account, said) in server.network.rename_private_metadata(old.as_str(), &folded) {
         metadata::move_private(server, seq, account, old.as_str(), &folded, said);
     }

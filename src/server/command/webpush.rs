@@ -118,6 +118,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, row: &SubscriptionRow
     let due = tested + limits::PUSH_TEST_SECONDS <= row.renewed;
     server.network.put_subscription(row.clone());
     server.keep(seq, Record::Subscription(Box::new(row.clone())));
+    server.device_renewed(account, endpoint);
     if is_first {
         server.listeners_changed(account);
     }

@@ -15,6 +15,15 @@ CREATE TABLE subscription (
     PRIMARY KEY (account, endpoint)
 );
 
+-- Conversations that were pushed to an account's devices and not read since: the key of the conversation, and `first`, the
+-- time of the first message that was pushed (milliseconds since 1970).
+CREATE TABLE pushed (
+    account BIGINT NOT NULL,
+    conversation TEXT COLLATE "C" NOT NULL,
+    first BIGINT NOT NULL,
+    PRIMARY KEY (account, conversation)
+);
+
 -- The keys by which push services know the server: PKCS #8 in base64. One is made at the first start, and never changed.
 CREATE TABLE vapid (
     id BIGINT PRIMARY KEY,
