@@ -94,6 +94,8 @@ capabilities! {
     BouncerNetworks = ["soju.im/bouncer-networks"];
     /// <https://codeberg.org/emersion/soju/src/branch/master/doc/ext/bouncer-networks.md>
     BouncerNetworksNotify = ["soju.im/bouncer-networks-notify"];
+    /// <https://ircv3.net/specs/extensions/oper-tag>
+    OperTag = ["draft/oper-tag"];
     /// The name of a message of one's own for clients without `echo-message`, as ZNC has it
     /// (<https://wiki.znc.in/Query_buffers>).
     SelfMessage = ["znc.in/self-message"];

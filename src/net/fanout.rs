@@ -12,7 +12,7 @@ use crate::server::action::NOBODY;
 use crate::server::frame::{Frame, OwnTags};
 
 /// Capabilities that decide about tags.
-const TAG_CAPS: CapSet = CapSet::of(&[Cap::ServerTime, Cap::MessageTags, Cap::AccountTag, Cap::Relaymsg]);
+const TAG_CAPS: CapSet = CapSet::of(&[Cap::ServerTime, Cap::MessageTags, Cap::AccountTag, Cap::Relaymsg, Cap::OperTag]);
 
 /// Messages in a row for one and the same audience.
 ///

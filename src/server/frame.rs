@@ -49,6 +49,9 @@ pub struct Frame {
     pub account: Option<Arc<str>>,
     /// Whether the source is a bot.
     pub bot: bool,
+    /// Whether the source is an operator of the server (`draft/oper`): no secret here, so the tag is for everyone who
+    /// asks for it; by which name it is one is nobody's business.
+    pub oper: bool,
     /// `draft/relaymsg`: who speaks for the source.
     pub relayed_by: Option<Arc<str>>,
     /// Client-only tags, as they came: `+a=b;+c`; and those of EDIT.
@@ -67,11 +70,11 @@ pub struct Variant {
 impl Variant {
     /// A number below [`Variant::COUNT`] for tables of variants.
     pub fn index(self) -> usize {
-        usize::from(self.form) << 4 | usize::from(self.tags)
+        usize::from(self.form) << 5 | usize::from(self.tags)
     }
 
-    /// How many there can be: four forms, with every set of four tag capabilities.
-    pub const COUNT: usize = 64;
+    /// How many there can be: four forms, with every set of five tag capabilities.
+    pub const COUNT: usize = 128;
 }
 
 /// Tags that only one connection gets.
@@ -89,6 +92,7 @@ const TIME: u8 = 1;
 const TAGS: u8 = 2;
 const ACCOUNT: u8 = 4;
 const RELAY: u8 = 8;
+const OPER: u8 = 16;
 
 impl Frame {
     /// A frame with one form for everyone.
@@ -99,6 +103,7 @@ impl Frame {
             msgid: None,
             account: None,
             bot: false,
+            oper: false,
             relayed_by: None,
             client_tags: None,
             forms: SmallVec::from_elem(
@@ -128,6 +133,9 @@ impl Frame {
         }
         if self.relayed_by.is_some() && caps.has(Cap::Relaymsg) {
             tags |= RELAY;
+        }
+        if self.oper && caps.has(Cap::OperTag) {
+            tags |= OPER;
         }
         Some(Variant { form: form as u8, tags })
     }
@@ -194,6 +202,10 @@ impl Frame {
             open(out);
             out.extend_from_slice(b"account=");
             out.extend_from_slice(ircv3::tags::escape(account).as_bytes());
+        }
+        if tags & OPER != 0 {
+            open(out);
+            out.extend_from_slice(b"draft/oper");
         }
         if tags & RELAY != 0
             && let Some(by) = &self.relayed_by

@@ -564,6 +564,7 @@ impl Server {
         let mut frame = Frame::plain(self.clock, Bytes::from(line));
         frame.account = user.account_name.clone();
         frame.bot = user.is_bot();
+        frame.oper = user.is_oper();
         frame
     }
 

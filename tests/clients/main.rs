@@ -1,4 +1,5 @@
-//! The real programs, headless: irssi under tmux and weechat-headless, and what they show.
+//! The real programs, headless: irssi under tmux and weechat-headless, and what they show; and clients on the
+//! libraries irc, pydle and irc-framework.
 //!
 //! Nothing here sleeps for a fixed time: every wait polls a condition until a deadline.
 
@@ -12,6 +13,7 @@ mod client;
 mod server;
 
 mod irssi;
+mod library;
 mod program;
 mod weechat;
 

@@ -63,6 +63,7 @@ specifications! {
     multi_prefix "multi-prefix"
     multiline "multiline"
     no_implicit_names "no-implicit-names"
+    oper_tag "oper-tag"
     pre_away "pre-away"
     read_marker "read-marker"
     sasl "sasl"

@@ -163,3 +163,80 @@ fn c42_one_msgid_for_everyone_and_never_the_same_twice() {
     unique.dedup();
     assert_eq!(unique.len(), 1000);
 }
+
+/// `draft/oper-tag` (<https://ircv3.net/specs/extensions/oper-tag>).
+#[test]
+fn what_an_operator_sends_is_tagged_for_those_who_ask_for_it_while_it_is_one() {
+    let oper = [("ROOST__OPER__0__NAME", "boss"), ("ROOST__OPER__0__PASSWORD", "letmein")];
+    let server = Server::with(&oper);
+    let caps = "draft/oper-tag echo-message";
+    let mut alice = server.user_with("alice", caps);
+    let mut friend =
+        server.user_with("friend", "draft/oper-tag setname away-notify message-tags draft/multiline batch");
+    let mut old = server.user_with("old", "message-tags");
+    for client in [&mut alice, &mut friend, &mut old] {
+        client.join("#room");
+    }
+    let mut all_tell = |alice: &mut Client, line: &str, tagged: bool| {
+        for other in [&mut friend, &mut old] {
+            other.sync();
+        }
+        let echo = alice.ask(line);
+        assert!(
+            echo.iter()
+                .filter(|line| line.source().starts_with("alice!"))
+                .all(|line| line.tag("draft/oper").is_some() == tagged),
+            "{echo:#?}"
+        );
+        let seen = friend.sync();
+        assert!(!seen.is_empty(), "{line}");
+        for seen in seen {
+            assert_eq!(seen.tag("draft/oper"), tagged.then_some(""), "{line}: {seen:?}");
+        }
+        for seen in old.sync() {
+            assert_eq!(seen.tag("draft/oper"), None, "{line}: {seen:?}");
+        }
+    };
+    all_tell(&mut alice, "PRIVMSG #room :before", false);
+    alice.ask("OPER boss letmein");
+    for line in [
+        "PRIVMSG #room :it's me",
+        "NOTICE friend :you",
+        "TOPIC #room :ours",
+        "MODE #room +v friend",
+        "SETNAME :Alice",
+        "AWAY :out",
+        "NICK alice2",
+        "NICK alice",
+        "PART #room :bye",
+        "JOIN #room",
+    ] {
+        all_tell(&mut alice, line, true);
+    }
+    alice.ask("MODE alice -o");
+    all_tell(&mut alice, "PRIVMSG #room :after", false);
+}
+
+/// `+draft/persist` (<https://github.com/ircv3/ircv3-specifications/pull/416>).
+#[test]
+fn a_tagmsg_whose_sender_wants_it_kept_is_in_history_after_a_crash_and_others_are_not() {
+    let mut server = Server::start();
+    let caps = "message-tags batch draft/chathistory draft/event-playback echo-message";
+    let mut alice = server.user_with("alice", caps);
+    alice.join("#room");
+    let kept = alice.one("@+draft/persist;+example=1 TAGMSG #room").msgid().to_owned();
+    alice.ask("@+example=2 TAGMSG #room");
+    alice.ask("@+typing=active;+draft/unpersist TAGMSG #room");
+    for _ in 0..2 {
+        let lines = alice.ask("CHATHISTORY LATEST #room * 100");
+        let tagmsgs: Vec<_> = lines.iter().filter(|line| line.command() == "TAGMSG").collect();
+        assert_eq!(tagmsgs.len(), 1, "{lines:#?}");
+        assert_eq!(
+            (tagmsgs[0].msgid(), tagmsgs[0].tag("+draft/persist"), tagmsgs[0].tag("+example")),
+            (&*kept, Some(""), Some("1"))
+        );
+        server.crash_and_restart();
+        alice = server.user_with("alice", caps);
+        alice.join("#room");
+    }
+}

@@ -36,6 +36,14 @@ const ABSURD: &[&str] = &[
     "timestamp=2023-01-01T00:00:00.000Z",
     "999999999999999999999",
 ];
+/// Commands that are not given, and why.
+pub const NEVER: &[(&str, &str)] = &[
+    ("BATCH", "what it says is one message, which the model does not put together"),
+    ("DEFCON", "nobody could come any more"),
+    ("DIE", "the world would end"),
+    ("RENAME", "the model knows channels by their names"),
+    ("RESTART", "the world would end"),
+];
 /// Commands that are sent with parameters of any kind.
 const ANY: &[&str] = &[
     "2FA",
@@ -245,7 +253,12 @@ impl Client {
     /// Puts tags on a line: a label that must be answered, client-only tags, things that are neither.
     fn tagged(&mut self, line: String, random: &mut Random) -> String {
         let mut tags: Vec<String> = Vec::new();
-        if random.percent(15) {
+        if line.starts_with("TAGMSG ") && random.percent(60) {
+            let target = fold(&line["TAGMSG ".len()..]);
+            let there = self.view.known.iter().rev().find(|(with, _, _)| fold(with) == target);
+            let known = there.map_or("x", |(_, id, _)| id);
+            tags.push(format!("+reply={known};+draft/react={}", random.pick(&["ü", "x"])));
+        } else if random.percent(15) {
             let known = self.view.known.last().map_or("x", |(_, id, _)| id);
             tags.push(match random.below(6) {
                 0 => "+typing=active".to_owned(),
@@ -394,8 +407,9 @@ impl Client {
             ),
             93 => format!("AUTHENTICATE {}", plain(NICKS[random.below(NICKS.len())], random.percent(70))),
             94 if random.percent(40) => format!("QUIT{}", random.pick(&["", " :so long", " :"])),
-            96..98 => self.push(random, &room, &who),
             95 => format!("PING {}", random.pick(&["x", ":a b", ":"])),
+            96 | 97 if random.percent(50) => self.push(random, &room, &who),
+            96 | 97 => self.other(random, counters, &room),
             _ => self.absurd(random),
         }
     }
@@ -412,6 +426,71 @@ impl Client {
             5 => format!("NS NOTIFY LEVEL {room} {}", random.pick(&["ALL", "ALL", "NONE", "DEFAULT"])),
             6 => "NS NOTIFY LEVEL * ALL".to_owned(),
             _ => format!("METADATA {} SET soju.im/muted {}", who, random.pick(&["0", "1"])),
+        }
+    }
+
+    /// What only some give, and rarely. What would end the world, or what the model does not follow, is in [`NEVER`].
+    fn other(&mut self, random: &mut Random, counters: &mut Counters, room: &str) -> String {
+        let known = self.view.known.last().map_or("00000000000000000000", |(_, id, _)| id).to_owned();
+        let who = nick(random);
+        match random.below(42) {
+            0..3 => format!(
+                "SEARCH {}",
+                random.pick(&["text=hello", "in=#a;text=x", "from=ann", "text=", "x=y", "limit=0"])
+            ),
+            3 | 4 => format!("REDACT {room} {known} :no"),
+            5 => format!("EDIT {room} {known} :another"),
+            6 => format!("EDITMSG {room} {known} :another"),
+            7..10 => {
+                let what = [
+                    "* SET avatar :x",
+                    "* SET avatar",
+                    "* GET avatar color",
+                    "* LIST",
+                    "* CLEAR",
+                    "* SUB avatar",
+                    "* SUBS",
+                    "* UNSUB avatar",
+                    "* SYNC",
+                ];
+                format!("METADATA {}", random.pick(&what))
+            }
+            10..12 => format!("MONITOR {}", random.pick(&["+ ann,Bob,zed", "- ann", "C", "L", "S", "+", "x"])),
+            12..14 => format!("MARKREAD {room}{}", random.pick(&["", " timestamp=2023-01-01T00:00:00.000Z", " x"])),
+            14 => (*random.pick(&["PERSISTENCE GET", "PERSISTENCE SET", "PERSISTENCE"])).to_owned(),
+            15 => (*random.pick(&["UBAN LIST", "UBAN ADD 192.0.2.0/24 1h :x", "UBAN DEL 192.0.2.0/24", "UBAN INFO x"]))
+                .to_owned(),
+            16 => {
+                (*random.pick(&["KLINE LIST", "KLINE x!*@192.0.2.1 :x", "UNKLINE x!*@192.0.2.1", "KLINE"])).to_owned()
+            }
+            17 => (*random.pick(&["DLINE LIST", "DLINE 192.0.2.1 :x", "UNDLINE 192.0.2.1", "DLINE x"])).to_owned(),
+            18 => "REHASH".to_owned(),
+            19 => format!("CHGHOST {who} a.vhost"),
+            20 => format!("SETHOST {}", random.pick(&["b.vhost", "no host"])),
+            21 => format!("SAMODE {room} {}", random.pick(&["+m", "-m", "+v ann", "-o Bob"])),
+            22 => format!("SAJOIN {room}"),
+            23 => format!("SAPART {who} {room}"),
+            24 => {
+                counters.nicks += 1;
+                format!("SANICK {who} s{}", counters.nicks)
+            }
+            25 => format!("SILENCE{}", random.pick(&["", " ann", " -x!*@*"])),
+            26 => format!("WALLOPS :{}", random.pick(&["all", ""])),
+            27 => "GLOBAL :hear".to_owned(),
+            28 => format!("PROP {}", random.pick(&[room, "ann", "*"])),
+            29 => format!("BOUNCER {}", random.pick(&["LISTNETWORKS", "BIND 1", "FROB"])),
+            30 => format!("EXTJWT {}", random.pick(&["*", room, "* x"])),
+            31 => (*random.pick(&["ISUPPORT", "LINKS", "MAP", "SUMMON", "USERS"])).to_owned(),
+            32 => format!("STATS {}", random.pick(&["?", "u", "m", "z", ""])),
+            33 => format!("TRACE {who}"),
+            34 => format!("USERIP {who}"),
+            35 => "WEBIRC x y z 192.0.2.1".to_owned(),
+            36 => format!("NPC {room} villain :{}", text(random, counters)),
+            37 => format!("NPCA {room} villain :{}", text(random, counters)),
+            39 => "CONNECT hub.test 6667".to_owned(),
+            40 => "SQUIT hub.test :bye".to_owned(),
+            38 => format!("SCENE {room} :{}", text(random, counters)),
+            _ => format!("RELAYMSG {room} vera/net :{}", text(random, counters)),
         }
     }
 

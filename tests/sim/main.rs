@@ -10,8 +10,12 @@ mod view;
 mod violation;
 mod world;
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use roost::server::command::COMMANDS;
+
+use crate::client::NEVER;
 use crate::fault::Fault;
 use crate::violation::{Invariant, Outcome, Violation};
 use crate::world::{REACHED, Summary, Trace, run};
@@ -50,12 +54,14 @@ fn every_seed_holds_every_invariant() {
     let mut failed = Vec::new();
     let (mut events, mut messages, mut seen) = (0, 0, 0);
     let mut reached = [0; REACHED.len()];
+    let mut given = BTreeSet::new();
     for seed in seeds() {
         match run_seed(seed, STEPS, None) {
             Ok(summary) => {
                 events += summary.events;
                 messages += summary.messages;
                 seen += summary.seen;
+                given.extend(summary.given);
                 for (sum, count) in reached.iter_mut().zip(summary.reached) {
                     *sum += count;
                 }
@@ -80,6 +86,11 @@ fn every_seed_holds_every_invariant() {
         let missed: Vec<&str> =
             REACHED.iter().zip(reached).filter(|(_, count)| *count == 0).map(|(what, _)| *what).collect();
         assert!(missed.is_empty(), "the runs never came to {missed:?}");
+        let known: BTreeSet<&str> = COMMANDS.iter().map(|command| command.name).collect();
+        let never: BTreeSet<&str> = NEVER.iter().map(|(name, _)| *name).collect();
+        assert!(given.is_disjoint(&never), "NEVER has what is given: {never:?}");
+        let missed: Vec<&&str> = known.iter().filter(|name| !given.contains(*name) && !never.contains(*name)).collect();
+        assert!(missed.is_empty(), "these were never given, and NEVER in client.rs does not say why: {missed:?}");
     }
 }
 

@@ -64,6 +64,8 @@ struct Batch {
     target: String,
     parent: Option<String>,
     rows: Vec<Seq>,
+    /// What came as context of those.
+    context: Vec<Seq>,
 }
 
 /// What the checks need to know of the run.
@@ -199,7 +201,9 @@ impl View {
                 "account" => Cap::AccountTag,
                 "batch" => Cap::Batch,
                 "label" => Cap::LabeledResponse,
-                "msgid" | "bot" | "draft/chathistory-end" => Cap::MessageTags,
+                "draft/oper" => Cap::OperTag,
+                "draft/relaymsg" => Cap::Relaymsg,
+                "msgid" | "bot" | "draft/chathistory-end" | "draft/chathistory-context" => Cap::MessageTags,
                 key if key.starts_with('+') => Cap::MessageTags,
                 _ => return broken(Invariant::Caps, format!("tag {key} is unknown")),
             };
@@ -294,6 +298,19 @@ impl View {
         let mut around = inside;
         while let Some(reference) = around {
             let Some(batch) = self.batches.iter_mut().find(|batch| batch.reference == reference) else { break };
+            if batch.kind == "chathistory" && message.tags().get("draft/chathistory-context").is_some() {
+                let parent = batch.rows.last().copied();
+                let seq = self.history_row(message, facts)?;
+                let row = facts.store.disk.messages.get(&seq);
+                let about = row.and_then(|row| MsgId::parse(row.argument.as_deref()?)).map(|id| id.seq);
+                if parent != Some(0) && (about.is_none() || about != parent) {
+                    return broken(Invariant::History, format!("{seq:x} follows what it is not about"));
+                }
+                if let Some(batch) = self.batches.iter_mut().find(|batch| batch.reference == reference) {
+                    batch.context.push(seq);
+                }
+                return Ok(true);
+            }
             if batch.kind == "chathistory" {
                 let seq = self.history_row(message, facts)?;
                 if let Some(batch) = self.batches.iter_mut().find(|batch| batch.reference == reference) {
@@ -314,7 +331,14 @@ impl View {
             }
             let kind = message.param(1).unwrap_or("").to_owned();
             let target = message.param(2).unwrap_or("").to_owned();
-            self.batches.push(Batch { reference: reference.to_owned(), kind, target, parent, rows: Vec::new() });
+            self.batches.push(Batch {
+                reference: reference.to_owned(),
+                kind,
+                target,
+                parent,
+                rows: Vec::new(),
+                context: Vec::new(),
+            });
             return Ok(());
         }
         let reference = name.strip_prefix('-').unwrap_or("");
@@ -367,6 +391,11 @@ impl View {
         // Only msgids tell every row.
         if batch.rows.contains(&0) {
             return Ok(());
+        }
+        let mut all: Vec<Seq> = batch.rows.iter().chain(&batch.context).copied().collect();
+        all.sort_unstable();
+        if all.windows(2).any(|pair| pair[0] == pair[1]) {
+            return broken(Invariant::History, "a page has something twice");
         }
         let rows = &facts.store.disk.messages;
         let ids: BTreeSet<u64> =

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use ircv3::sasl::scram::ChannelBindings;
 use ircv3::{Cap, CapSet, Casemapping, Message, Rank};
 use roost::accounts::Secrets;
@@ -12,7 +13,7 @@ use roost::push;
 use roost::server::Server;
 use roost::server::action::{Actions, Call, NetAction};
 use roost::server::channel::Channel;
-use roost::server::command::Pending;
+use roost::server::command::{self, Pending};
 use roost::server::event::{BadLine, CallId, CloseCause, ConnId, Event, Now, Peer, Returned};
 use roost::server::frame::Frame;
 use roost::server::history;
@@ -62,12 +63,15 @@ pub struct Summary {
     pub seen: usize,
     /// How often the run came to what [`REACHED`] lists.
     pub reached: [u64; REACHED.len()],
+    /// The commands that were given.
+    pub given: BTreeSet<&'static str>,
 }
 
 /// What runs must come to, or they prove little.
-pub const REACHED: [&str; 17] = [
+pub const REACHED: [&str; 18] = [
     "a user with several connections",
     "a page of history with messages",
+    "a page of history with what is about a message",
     "a replay at login",
     "a long answer in pages",
     "a paused connection",
@@ -112,6 +116,7 @@ struct World<'a> {
     stale: Vec<Option<Arc<[u32]>>>,
     digest: u64,
     events: u64,
+    given: BTreeSet<&'static str>,
     reached: [u64; REACHED.len()],
     trace: &'a mut Trace,
 }
@@ -130,6 +135,7 @@ pub fn run(seed: u64, steps: usize, fault: Option<Fault>, trace: &mut Trace) -> 
         messages: world.store.disk.messages.len(),
         seen: world.seen.len(),
         reached: world.reached,
+        given: world.given,
     })
 }
 
@@ -208,6 +214,7 @@ impl<'a> World<'a> {
             events: 0,
             random,
             reached: [0; REACHED.len()],
+            given: BTreeSet::new(),
             trace,
         }
     }
@@ -414,7 +421,10 @@ impl<'a> World<'a> {
                 _ => push::Outcome::Delivered,
             }),
             Call::Token { .. } => Returned::Token(Err("no".into())),
-            Call::History(_) | Call::Search(_) | Call::Find { .. } => return Ok(()),
+            Call::Search(query) => Returned::History(history::render(&query.reader, &[], false)),
+            // Of what is there, the model must not lose anything.
+            Call::Find { .. } => Returned::Found(None),
+            Call::History(_) => return Ok(()),
         };
         self.handle(Event::Returned(id, returned), &[])
     }
@@ -766,6 +776,9 @@ impl<'a> World<'a> {
     }
 
     fn count_event(&mut self, event: &Event) {
+        if let Event::Line(_, line) = event {
+            self.given.extend(command::find(line.command()).map(|command| command.name));
+        }
         match event {
             Event::Closed(_, CloseCause::SendQueue) => self.count("a reader given up"),
             Event::StoreFailed(_) => self.count("a store that fails"),
@@ -780,6 +793,11 @@ impl<'a> World<'a> {
                         }
                         (Pending::History { .. }, Returned::History(page)) if page.messages > 0 => {
                             self.count("a page of history with messages");
+                            let context = b"draft/chathistory-context";
+                            let has = |chunk: &Bytes| chunk.windows(context.len()).any(|bytes| bytes == context);
+                            if page.chunks.iter().any(has) {
+                                self.count("a page of history with what is about a message");
+                            }
                         }
                         (Pending::Register { .. }, Returned::Failed(_)) => self.count("a hash that fails"),
                         (Pending::Register { .. }, Returned::Hashed(_)) => self.count("an account registered"),

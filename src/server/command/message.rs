@@ -293,6 +293,7 @@ fn frame(server: &mut Server, seq: Seq, user: UserId, said: &Said<'_>, target: &
     };
     frame.account = there.account_name.clone();
     frame.bot = there.is_bot();
+    frame.oper = there.is_oper();
     frame.msgid = Some(server.msgid(seq));
     frame.client_tags = said.tags.map(Into::into);
     if said.kind == Kind::Tagmsg {
