@@ -28,6 +28,7 @@ mod email;
 mod everything;
 mod extjwt;
 mod framing;
+mod goguma;
 mod history;
 mod isupport;
 mod kill;
