@@ -257,6 +257,17 @@ impl Server {
         self.run(conn, input);
     }
 
+    /// A connection's user has come into a channel by another of its connections.
+    pub fn joined_elsewhere(&mut self, conn: ConnId, channel: ChannelId) {
+        let Some(session) = self.session_mut(conn) else { return };
+        let waits = session.is_busy() || !session.parked.is_empty();
+        match session.parked.back_mut() {
+            Some(Input::Joined(channels)) => channels.push(channel),
+            _ if waits => session.parked.push_back(Input::Joined(vec![channel])),
+            _ => self.run(conn, Input::Joined(vec![channel])),
+        }
+    }
+
     /// Runs lines that had to wait, until one has to wait again.
     fn run_parked(&mut self, conn: ConnId) {
         loop {
@@ -289,6 +300,11 @@ impl Server {
                 let label = self.label_of(conn, &line);
                 let mut ctx = self.ctx(conn, label);
                 command::run(self, &mut ctx, &line);
+                self.finish(ctx);
+            }
+            Input::Joined(channels) => {
+                let mut ctx = self.ctx(conn, None);
+                command::chathistory::replay(self, &mut ctx, Some(&channels));
                 self.finish(ctx);
             }
             Input::Bad(bad) => {

@@ -15,17 +15,19 @@ use crate::server::command::monitor::Target;
 use crate::server::command::playback::Wish;
 use crate::server::command::token::Shown;
 use crate::server::event::{BadLine, ConnId, Peer};
-use crate::server::network::UserId;
+use crate::server::network::{ChannelId, UserId};
 use crate::server::record::{AccountId, ConversationId, Seq};
 use crate::server::second::{Enrolment, First};
 
-/// Something a connection sent.
+/// Something a connection sent, or that is done for it in its turn.
 #[derive(Debug)]
 pub enum Input {
     /// A message.
     Line(Message),
     /// A line that is none.
     Bad(BadLine),
+    /// Another connection of its user has come into these channels: what this one missed there is replayed.
+    Joined(Vec<ChannelId>),
 }
 
 /// A call under way for a session.

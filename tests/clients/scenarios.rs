@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use p256::elliptic_curve::sec1::ToSec1Point as _;
 use sha2::{Digest as _, Sha256};
 
-use crate::client::texts;
+use crate::client::{Client, texts};
 use crate::irssi::Irssi;
 use crate::program::wait_until;
 use crate::server::Server;
@@ -104,6 +104,67 @@ fn weechat_comes_back_after_sigkill_and_shows_what_it_missed_with_the_times_of_t
         let parts: Vec<&str> = line.split('\t').collect();
         assert_eq!(parts[2], text);
         assert_eq!(parts[0], time[..19].replace('T', " "), "{line}");
+    }
+}
+
+#[test]
+fn two_irssi_and_a_weechat_on_one_account_show_each_line_once_whoever_is_killed() {
+    let mut server = server();
+    let homes: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+    let irssi =
+        |at: usize, login: &str| Irssi::start_at(homes[at].path(), server.tls, "iris", login, "sesame", "#roost");
+    let (desk, couch) = (irssi(0, "iris@desk"), irssi(1, "iris@couch"));
+    let phone = [
+        "/set irc.server.roost.sasl_username iris@phone".to_owned(),
+        "/set irc.server.roost.autoreconnect_delay 1".to_owned(),
+    ];
+    let weechat = WeeChat::start_with(homes[2].path(), server.tls, "iris", "sesame", "#roost", &phone);
+    weechat.shows(ROOM, &["Nicks #roost"]);
+    let mut speaker = server.user("speaker");
+    speaker.join("#roost");
+    // They are one to others.
+    assert_eq!(speaker.ask("NAMES #roost")[0].params().last(), Some(&"@iris speaker"));
+
+    let logs = |irssi: &Irssi| [irssi.log("#roost"), irssi.log("speaker")].concat();
+    let weechat_logs = || [weechat.log(ROOM), weechat.log("irc.roost.speaker")].concat().join("\n");
+    let say = |speaker: &mut Client, text: &str| {
+        speaker.ask(&format!("PRIVMSG #roost :{text} to all"));
+        speaker.ask(&format!("PRIVMSG iris :{text} to you"));
+    };
+    let shows = |logs: &dyn Fn() -> String, text: &str| {
+        let both = || ["to all", "to you"].iter().all(|to| logs().contains(&format!("{text} {to}"))).then_some(());
+        wait_until(&format!("{text:?} being shown"), both, logs);
+    };
+    say(&mut speaker, "first");
+    shows(&|| logs(&desk), "first");
+    shows(&|| logs(&couch), "first");
+    shows(&weechat_logs, "first");
+    couch.kill();
+    say(&mut speaker, "second");
+    shows(&|| logs(&desk), "second");
+    shows(&weechat_logs, "second");
+    server.crash_and_restart();
+    let mut speaker = server.user("speaker");
+    speaker.join("#roost");
+    // Whoever is back first keeps the nick; the others find out what was said meanwhile.
+    wait_until("iris being back", || speaker.ask("ISON iris")[0].raw.ends_with("iris").then_some(()), &weechat_logs);
+    say(&mut speaker, "third");
+    let couch = Irssi::start_at(homes[1].path(), server.tls, "iris", "iris@couch", "sesame", "#roost");
+    for text in ["second", "third"] {
+        shows(&|| logs(&desk), text);
+        shows(&|| logs(&couch), text);
+        shows(&weechat_logs, text);
+    }
+    // Whatever comes twice has come once a line of now is there.
+    say(&mut speaker, "last");
+    let all: [&dyn Fn() -> String; 3] = [&|| logs(&desk), &|| logs(&couch), &weechat_logs];
+    for shown in all {
+        shows(shown, "last");
+        for text in ["first", "second", "third", "last"] {
+            for to in ["to all", "to you"] {
+                assert_eq!(shown().matches(&format!("{text} {to}")).count(), 1, "{text} {to}:\n{}", shown());
+            }
+        }
     }
 }
 

@@ -123,7 +123,8 @@ fn a_phone_that_was_away_gets_all_that_it_missed_at_once_and_once() {
     let begun = Instant::now();
     let (mut phone, lines) = connect(&server);
     // What is not known is refused by itself, and the rest is granted.
-    let refused: Vec<&Line> = lines.iter().filter(|line| line.command() == "CAP" && line.params()[1] == "NAK").collect();
+    let refused: Vec<&Line> =
+        lines.iter().filter(|line| line.command() == "CAP" && line.params()[1] == "NAK").collect();
     assert!(matches!(&refused[..], [one] if one.params()[2].trim() == "example.org/unknown"), "{refused:#?}");
     let lines = come_back(&mut phone, &mut label);
     let joined: Vec<&str> = lines.iter().filter(|line| line.command() == "JOIN").map(|line| line.params()[0]).collect();

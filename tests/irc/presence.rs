@@ -1,6 +1,6 @@
 //! Presence that survives a disconnect (always-on, draft/persistence), and away as the sum over devices.
 
-use crate::client::{Client, Line, all, commands, find};
+use crate::client::{Client, Line, all, commands, find, texts};
 use crate::server::Server;
 
 const CAPS: &str = "draft/persistence away-notify";
@@ -154,6 +154,42 @@ fn c39_away_is_the_sum_over_the_devices() {
     // The one that was there goes: what is left is away.
     gone(desk);
     assert_eq!(commands(&bob.sync()), ["AWAY"]);
+}
+
+#[test]
+fn a_device_is_shown_all_of_a_channel_that_another_joins_and_what_it_missed_there() {
+    let server = Server::start();
+    server.account("alice", "sesame");
+    let mut bob = server.user("bob");
+    for channel in ["#one", "#two"] {
+        bob.join(channel);
+        bob.ask(&format!("TOPIC {channel} :about {channel}"));
+    }
+    let mut couch = server.logged_in("alice", "alice@couch", "sesame", "server-time");
+    couch.join("#one");
+    couch.join("#two");
+    gone(couch);
+    for channel in ["#one", "#two"] {
+        bob.ask(&format!("PRIVMSG {channel} :missed in {channel}"));
+    }
+    bob.ask("PRIVMSG alice :nobody is there");
+    // The desk is there first, and in no channel yet; the couch finds it like that.
+    let mut desk = server.logged_in("alice", "alice@desk", "sesame", "");
+    let mut couch = server.logged_in("alice", "alice@couch", "sesame", "server-time draft/read-marker");
+    couch.silent();
+    let own = desk.ask("JOIN #one,#two");
+    let shown = couch.sync();
+    let heads: Vec<&str> = commands(&own);
+    assert_eq!(heads, ["JOIN", "332", "333", "353", "366", "JOIN", "332", "333", "353", "366"], "{own:#?}");
+    let bursts: Vec<&str> = commands(&shown).into_iter().filter(|command| *command != "PRIVMSG").collect();
+    let each = ["JOIN", "332", "333", "MARKREAD", "353", "366"];
+    assert_eq!(bursts, [each, each].concat(), "{shown:#?}");
+    assert_eq!(texts(&shown), ["missed in #one", "missed in #two"]);
+    // Once, whoever joins again.
+    assert!(texts(&couch.ask("JOIN #one,#two")).is_empty());
+    desk.ask("PART #one");
+    desk.ask("JOIN #one");
+    assert!(texts(&couch.sync()).is_empty());
 }
 
 #[test]

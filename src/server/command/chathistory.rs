@@ -286,7 +286,11 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, joined: Option<&[ChannelId]>) 
         return;
     }
     let mut left: VecDeque<Found> = match joined {
-        Some(joined) => joined.iter().filter_map(|id| Some(in_channel(server, *id)?.0)).collect(),
+        // By now another channel may have the place of one that is gone.
+        Some(joined) => {
+            let here = joined.iter().filter(|id| server.network.users[user].channels.contains(id));
+            here.filter_map(|id| Some(in_channel(server, *id)?.0)).collect()
+        }
         None => readable(server, ctx).into_iter().map(|(found, _)| found).collect(),
     };
     // What is said from here on is shown live.

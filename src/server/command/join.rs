@@ -146,6 +146,15 @@ pub fn enter(server: &mut Server, ctx: &mut Ctx, seq: Seq, given: &str) {
     let others = server.network.channels[id].beholders(user);
     present(server, user, &others);
     burst(server, ctx, id);
+    // The user's other devices are in it, too, and want all that comes with it.
+    for conn in server.network.users[user].sessions.clone() {
+        if conn != ctx.conn {
+            let mut told = server.ctx(conn, None);
+            burst(server, &mut told, id);
+            server.finish(told);
+            server.joined_elsewhere(conn, id);
+        }
+    }
 }
 
 /// What others are told of a newcomer after its JOIN.
