@@ -156,10 +156,11 @@ pub fn parents(page: &[(Seq, MessageRow)]) -> impl DoubleEndedIterator<Item = (S
     page.iter().filter(|(_, row)| row.kind.is_text()).map(|(seq, row)| (*seq, row))
 }
 
-/// Of the rows that are about each text of a page (its number first, then theirs), those that are sent after it: no row
-/// that is on the page by itself, and of the newest texts first where there are too many. In ascending order.
+/// Of the rows that are about each text of a page (its number first, then theirs), those that are sent after it: none that
+/// is older than the text, for whoever wrote that guessed its id, and it may be older than what the reader may see; none
+/// that is on the page by itself; and of the newest texts first where there are too many. In ascending order.
 pub fn choose_context(page: &[(Seq, MessageRow)], mut about: Vec<(Seq, Seq)>) -> Vec<(Seq, Seq)> {
-    about.retain(|(_, seq)| page.binary_search_by_key(seq, |(seq, _)| *seq).is_err());
+    about.retain(|(parent, seq)| seq > parent && page.binary_search_by_key(seq, |(seq, _)| *seq).is_err());
     about.sort_unstable();
     about.drain(..about.len().saturating_sub(CONTEXT_A_PAGE));
     about
@@ -334,7 +335,7 @@ mod tests {
 
     use ircv3::{Cap, CapSet};
 
-    use super::{CHUNK_BYTES, render, select};
+    use super::{CHUNK_BYTES, choose_context, render, select};
     use crate::server::record::{Border, HistoryPage, Kind, MessageRow, Range, Reader, Seq, Wanted};
 
     fn row(time: u64, kind: Kind, text: &str) -> MessageRow {
@@ -442,6 +443,13 @@ mod tests {
         let empty = ":roost.local BATCH +7 chathistory #r\r\n:roost.local BATCH -7\r\n";
         assert_eq!(text(&render(&batched, &[], true)), empty);
         assert_eq!(render(&reader(&[Cap::Batch]), &[], true), HistoryPage::default());
+    }
+
+    #[test]
+    fn context_is_newer_than_its_message_and_not_on_the_page_itself() {
+        let page = [(10, row(1, Kind::Privmsg, "")), (20, row(2, Kind::Privmsg, "")), (30, row(3, Kind::Tagmsg, ""))];
+        let about = vec![(20, 40), (10, 5), (10, 30), (20, 15), (10, 25)];
+        assert_eq!(choose_context(&page, about), [(10, 25), (20, 40)]);
     }
 
     #[test]

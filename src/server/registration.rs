@@ -312,7 +312,6 @@ impl Server {
             self.network.invisible += 1;
         }
         self.become_user(ctx, id);
-        self.apply_away(id);
         command::metadata::adopt(self, id, since, early);
         self.keep_presence(id);
         self.welcome(ctx, id);
@@ -320,6 +319,8 @@ impl Server {
         let there = &self.network.users[id];
         let (folded, nick, source) = (there.folded.clone(), there.nick.clone(), there.source.clone());
         command::monitor::changed(self, &folded, &nick, Some(&source));
+        // It may have come away (pre-away): that is told after its coming.
+        self.apply_away(id);
         self.notify(About::Connects, |server| server.network.users[id].described("comes", &ip.to_string()));
         command::chathistory::replay(self, ctx, None);
     }
