@@ -180,7 +180,7 @@ pub const HASHES_WAITING: usize = 320;
 
 /// Bytes of a push service's URL: what a line has room for with the keys after it.
 pub const PUSH_ENDPOINT_BYTES: usize = 367;
-/// Pushes that are under way at once: each is a socket.
+/// Pushes that are under way at once: each is a socket, and takes the place of a client.
 pub const PUSHES_AT_ONCE: usize = 512;
 /// Of these to one push service, and so many connections: more is what such services call a flood.
 pub const PUSHES_PER_ORIGIN: usize = 8;
