@@ -207,9 +207,9 @@ pub const JOINED_FRAMES: usize = 512;
 /// Passwords that wait to be hashed: at 60 ms each and two cores, ten seconds of them.
 pub const HASHES_WAITING: usize = 320;
 
-/// Bytes of a push service's URL: with the keys after it a line has room for 367, and a FAIL with it for its text.
-pub const PUSH_ENDPOINT_BYTES: usize = 400;
-/// Pushes that are under way at once: each is a socket.
+/// Bytes of a push service's URL: what a line has room for with the keys after it.
+pub const PUSH_ENDPOINT_BYTES: usize = 367;
+/// Pushes that are under way at once: each is a socket, and takes the place of a client.
 pub const PUSHES_AT_ONCE: usize = 512;
 /// Of these to one push service, and so many connections: more is what such services call a flood.
 pub const PUSHES_PER_ORIGIN: usize = 8;

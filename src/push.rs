@@ -1,8 +1,9 @@
 //! Web push (RFC 8030): messages are sealed, signed and posted to push services, off the server thread.
 //!
-//! One thread with a runtime of its own. The server thread decides who gets what, and hands over so few at once, in all
-//! and for one push service, that none waits here: a service that is slow or dead holds up nobody else. Each push has
-//! one deadline. The address is looked at when it is dialled, after its name was looked up; nothing is redirected.
+//! One thread with a runtime of its own, from the first push on. The server thread decides who gets what, and hands over
+//! so few at once, in all and for one push service, that none waits here: a service that is slow or dead holds up nobody
+//! else. Each push has one deadline. The address is looked at when it is dialled, after its name was looked up; nothing
+//! is redirected.
 
 pub mod endpoint;
 pub mod seal;
@@ -38,6 +39,7 @@ use crate::limits::{
     PUSH_ANSWER_BYTES, PUSH_CONNECT_MS, PUSH_CONNECTIONS, PUSH_IDLE_MS, PUSH_LOOKUPS, PUSH_MS, PUSH_ORIGINS,
     PUSH_REST_MS, PUSHES_AT_ONCE, PUSHES_PER_ORIGIN, VAPID_TOKEN_SECONDS,
 };
+use crate::net::{Room, Seat};
 use crate::server::event::{CallId, Event, Returned};
 
 /// How soon a push is to reach its device (RFC 8030, section 5.3).
@@ -107,45 +109,59 @@ pub enum Outcome {
 /// Where an answer goes: to the server thread.
 pub type Deliver = Arc<dyn Fn(Event) + Send + Sync>;
 
-/// The thread that pushes. Every push that is submitted is answered once, with `Event::Returned`, unless the server
-/// ends before.
+/// The thread that pushes, which is there from the first push on. Every push that is submitted is answered once, with
+/// `Event::Returned`, unless the server ends before.
 pub struct Pusher {
-    queue: Mutex<Option<mpsc::Sender<(CallId, Push)>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    running: Mutex<Option<Running>>,
+    room: Arc<Room>,
     deliver: Deliver,
 }
 
+struct Running {
+    queue: mpsc::Sender<(CallId, Push)>,
+    thread: JoinHandle<()>,
+}
+
 impl Pusher {
-    /// Starts the thread.
-    ///
-    /// # Errors
-    /// The system has no more threads.
-    pub fn new(deliver: Deliver) -> std::io::Result<Pusher> {
-        let (queue, pushes) = mpsc::channel(PUSHES_AT_ONCE);
-        // Names are looked up on threads of their own, which a slow name server may hold.
-        let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(PUSH_LOOKUPS).build()?;
-        let answers = deliver.clone();
-        let thread = std::thread::Builder::new().name("push".into());
-        let thread = thread.spawn(move || {
-            runtime.block_on(run(pushes, answers));
-            // A look-up of a name may take long yet.
-            runtime.shutdown_background();
-        })?;
-        Ok(Pusher { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)), deliver })
+    /// Starts nothing yet. Each connection will take a seat in `room`, as those of clients do: files are left for the
+    /// store.
+    pub fn new(room: Arc<Room>, deliver: Deliver) -> Pusher {
+        Pusher { running: Mutex::default(), room, deliver }
     }
 
     /// Has a push done, or fails it at once where too many are under way. Never waits.
     pub fn submit(&self, id: CallId, push: Push) {
-        let queue = lock(&self.queue);
-        if queue.as_ref().is_none_or(|queue| queue.try_send((id, push)).is_err()) {
-            (self.deliver)(Event::Returned(id, Returned::Failed("too many pushes are under way".into())));
+        let mut running = lock(&self.running);
+        if running.is_none() {
+            *running = self.start().ok();
         }
+        let sent = running.as_ref().map(|running| running.queue.try_send((id, push)).is_ok());
+        drop(running);
+        let problem = match sent {
+            Some(true) => return,
+            Some(false) => "too many pushes are under way",
+            None => "the system has no more threads or files",
+        };
+        (self.deliver)(Event::Returned(id, Returned::Failed(problem.into())));
+    }
+
+    fn start(&self) -> std::io::Result<Running> {
+        let (queue, pushes) = mpsc::channel(PUSHES_AT_ONCE);
+        // Names are looked up on threads of their own, which a slow name server may hold.
+        let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(PUSH_LOOKUPS).build()?;
+        let (answers, room) = (self.deliver.clone(), self.room.clone());
+        let thread = std::thread::Builder::new().name("push".into()).spawn(move || {
+            runtime.block_on(run(pushes, room, answers));
+            // A look-up of a name may take long yet.
+            runtime.shutdown_background();
+        })?;
+        Ok(Running { queue, thread })
     }
 
     /// Ends the thread, and what is under way.
     pub fn close(&self) {
-        drop(lock(&self.queue).take());
-        if let Some(thread) = lock(&self.thread).take() {
+        if let Some(Running { queue, thread }) = lock(&self.running).take() {
+            drop(queue);
             // A thread that panicked has said so on standard error.
             let _ = thread.join();
         }
@@ -163,8 +179,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn run(mut pushes: mpsc::Receiver<(CallId, Push)>, deliver: Deliver) {
-    let sender = Arc::new(Sender::new());
+async fn run(mut pushes: mpsc::Receiver<(CallId, Push)>, room: Arc<Room>, deliver: Deliver) {
+    let sender = Arc::new(Sender::new(room));
     let mut sweep = tokio::time::interval(Duration::from_millis(PUSH_IDLE_MS));
     loop {
         let next = tokio::select! {
@@ -191,6 +207,7 @@ type Connection = SendRequest<Full<Bytes>>;
 
 /// What several pushes have in common.
 struct Sender {
+    room: Arc<Room>,
     tls: TlsConnector,
     kept: Mutex<Kept>,
 }
@@ -254,14 +271,14 @@ impl Kept {
 }
 
 impl Sender {
-    fn new() -> Sender {
-        Sender::trusting(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
+    fn new(room: Arc<Room>) -> Sender {
+        Sender::trusting(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }, room)
     }
 
-    fn trusting(roots: RootCertStore) -> Sender {
+    fn trusting(roots: RootCertStore, room: Arc<Room>) -> Sender {
         let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Sender { tls: Arc::new(config).into(), kept: Mutex::default() }
+        Sender { room, tls: Arc::new(config).into(), kept: Mutex::default() }
     }
 
     async fn send(&self, push: &Push) -> Outcome {
@@ -330,6 +347,9 @@ impl Sender {
             true => may_dial(*address, &push.allowed),
             false => push.allowed.iter().any(|network| network.contains(*address)),
         };
+        let Some(seat) = self.room.seat() else {
+            return Err(Outcome::Later { seconds: None, reason: "clients have all the files".into() });
+        };
         let mut problem = None;
         for address in found.into_iter().filter(may) {
             let patience = Duration::from_millis(PUSH_CONNECT_MS);
@@ -338,10 +358,10 @@ impl Sender {
                 Ok(stream) => {
                     let _ = stream.set_nodelay(true);
                     if !secure {
-                        return speak(stream).await.map_err(|error| unreached(&error));
+                        return speak(stream, seat).await.map_err(|error| unreached(&error));
                     }
                     let stream = self.tls.connect(name, stream).await.map_err(|error| unreached(&error))?;
-                    return speak(stream).await.map_err(|error| unreached(&error));
+                    return speak(stream, seat).await.map_err(|error| unreached(&error));
                 }
                 Err(error) => problem = Some(unreached(&error)),
             }
@@ -362,14 +382,17 @@ impl Sender {
     }
 }
 
-async fn speak<S>(stream: S) -> Result<Connection, hyper::Error>
+async fn speak<S>(stream: S, seat: Seat) -> Result<Connection, hyper::Error>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (connection, driver) =
         http1::Builder::new().max_buf_size(PUSH_ANSWER_BYTES).handshake(TokioIo::new(stream)).await?;
     // It ends when its user drops it.
-    tokio::spawn(async move { drop(driver.await) });
+    tokio::spawn(async move {
+        let _ = driver.await;
+        drop(seat);
+    });
     Ok(connection)
 }
 
@@ -426,7 +449,7 @@ mod tests {
 
     use super::endpoint::Endpoint;
     use super::vapid::VapidKey;
-    use super::{Manner, Outcome, Push, Sender, Urgency, http_date, meaning, retry_after, seal};
+    use super::{Manner, Outcome, Push, Room, Sender, Urgency, http_date, meaning, retry_after, seal};
 
     /// A push service over TLS on loopback, with a certificate for `localhost`: its port, that certificate, and the
     /// first line of each request with the number of its connection.
@@ -483,12 +506,12 @@ mod tests {
     fn a_push_goes_over_tls_to_whom_the_certificate_names_and_the_connection_is_used_again() {
         let (port, certificate, requests) = service();
         let mut roots = RootCertStore::empty();
-        roots.add(certificate).unwrap();
+        roots.add(certificate.clone()).unwrap();
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let url = format!("https://localhost:{port}/push/x?y=z");
             let own = ["127.0.0.0/8"];
-            let sender = Sender::trusting(roots);
+            let sender = Sender::trusting(roots, Room::new(100));
             for _ in 0..3 {
                 assert_eq!(sender.send(&push(&url, &own)).await, Outcome::Delivered);
                 assert_eq!(requests.recv().unwrap(), (0, "POST /push/x?y=z HTTP/1.1".to_owned()));
@@ -496,15 +519,26 @@ mod tests {
             // Another name than the certificate's, and an authority that nobody knows.
             let by_address = format!("https://127.0.0.1:{port}/");
             assert!(matches!(sender.send(&push(&by_address, &own)).await, Outcome::Unreached(_)));
-            assert!(matches!(Sender::new().send(&push(&url, &own)).await, Outcome::Unreached(_)));
+            assert!(matches!(Sender::new(Room::new(100)).send(&push(&url, &own)).await, Outcome::Unreached(_)));
             // A name of the house, though it was let in: the address that it has now is what counts.
-            let sender = Sender::new();
+            let sender = Sender::new(Room::new(100));
             for allowed in [&[][..], &["10.0.0.0/8"]] {
                 let outcome = sender.send(&push(&url, allowed)).await;
                 assert!(matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
             }
+            // With no file to spare it waits, and an open connection takes one for as long as it is open.
+            let room = Room::new(2);
+            let seat = room.seat();
+            let mut roots = RootCertStore::empty();
+            roots.add(certificate).unwrap();
+            let sender = Sender::trusting(roots, room.clone());
+            assert!(matches!(sender.send(&push(&url, &own)).await, Outcome::Later { .. }));
+            drop(seat);
+            assert_eq!(sender.send(&push(&url, &own)).await, Outcome::Delivered);
+            assert_eq!((requests.recv().unwrap().1.len() > 9, room.taken()), (true, 1));
             // Nothing listens there.
             let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let sender = Sender::new(Room::new(100));
             let outcome = sender.send(&push(&format!("https://127.0.0.1:{closed}/"), &own)).await;
             assert!(matches!(outcome, Outcome::Unreached(_)), "{outcome:?}");
         });

@@ -114,13 +114,14 @@ pub fn run(config: Config, reload: Reload) -> Result<Ended, RunError> {
     let pool = Pool::new(hashers, HASHES_WAITING, config.accounts.bcrypt_cost, deliver(&events, &durable))?;
 
     let poster = Poster::new(deliver(&events, &durable))?;
-    let pusher = Pusher::new(deliver(&events, &durable))?;
+    let room = Room::new(files);
+    let pusher = Pusher::new(room.clone(), deliver(&events, &durable));
     make_vapid(settings.vapid_key, &store, &mut snapshot)?;
 
     let (reloads, asked_again) = mpsc::unbounded_channel();
     let clock = Clock::start();
     let server = Server::new(settings, snapshot, workers, clock.now());
-    let threads = start_workers(net_options(&config), &events, &durable, listeners, Room::new(files))?;
+    let threads = start_workers(net_options(&config), &events, &durable, listeners, room)?;
     let carrier = Carrier {
         events: events.clone(),
         durable: durable.clone(),

@@ -26,7 +26,7 @@ pub mod worker;
 
 pub use flood::FloodOptions;
 pub use listener::{Address, BindError, Listener};
-pub use queue::{Durable, EventQueue, Inbox, Room, Wire};
+pub use queue::{Durable, EventQueue, Inbox, Room, Seat, Wire};
 pub use tls::{TlsError, TlsSetup, ensure_certificate};
 pub use websocket::Origins;
 pub use worker::Worker;

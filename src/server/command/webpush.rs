@@ -1,6 +1,7 @@
 //! WEBPUSH (<https://github.com/ircv3/ircv3-specifications/pull/471>): devices that are told of messages while they are
 //! not connected.
 
+use ircv3::message::{MAX_BODY_BYTES, cut};
 use ircv3::webpush::Keys;
 use ircv3::{Cap, Message};
 
@@ -25,7 +26,8 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         ("UNREGISTER", rest) => fail(ctx, "INVALID_PARAMS", "UNREGISTER", rest.first(), "It takes an endpoint"),
         (other, rest) => {
             let text = "WEBPUSH knows REGISTER and UNREGISTER";
-            fail(ctx, "INVALID_PARAMS", printable(other), rest.first(), text);
+            let other = cut(printable(other), 32);
+            fail(ctx, "INVALID_PARAMS", other, rest.first(), text);
         }
     }
 }
@@ -35,6 +37,10 @@ fn fail(ctx: &mut Ctx, code: &str, subcommand: &str, endpoint: Option<&&str>, te
     let mut context = vec![subcommand];
     let endpoint = endpoint.map(|endpoint| printable(endpoint));
     context.extend(endpoint.map(|endpoint| if endpoint.len() > limits::PUSH_ENDPOINT_BYTES { "*" } else { endpoint }));
+    // With the longest name of a server and the longest endpoint it still is one line.
+    let around = ": FAIL WEBPUSH  :\r\n".len() + limits::HOST_LEN + code.len();
+    let around = around + context.iter().map(|word| 1 + word.len()).sum::<usize>();
+    let text = cut(text, MAX_BODY_BYTES.saturating_sub(around));
     ctx.reply.fail("WEBPUSH", code, &context, text);
 }
 
@@ -181,4 +187,31 @@ pub fn apply_reached(server: &mut Server, seq: Seq, account: AccountId, endpoint
     row.reached = server.clock() / 1000;
     server.network.put_subscription(row.clone());
     server.keep(seq, Record::Subscription(Box::new(row)));
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::limits;
+    use crate::server::command::bulk::testing::Asked;
+
+    #[test]
+    fn whatever_is_repeated_every_answer_is_one_line() {
+        let mut asked = Asked::new();
+        let alice = asked.user_with("alice", "draft/webpush");
+        for bytes in
+            [limits::PUSH_ENDPOINT_BYTES - 1, limits::PUSH_ENDPOINT_BYTES, limits::PUSH_ENDPOINT_BYTES + 1, 480]
+        {
+            let endpoint = format!("https://{}", "x".repeat(bytes - 8));
+            for line in [
+                format!("WEBPUSH REGISTER {endpoint}"),
+                format!("WEBPUSH REGISTER {endpoint} k"),
+                format!("WEBPUSH UNREGISTER {endpoint}"),
+                format!("WEBPUSH {endpoint}"),
+                format!("WEBPUSH x {endpoint}"),
+            ] {
+                // That no line is longer than 512 bytes is seen to by `ask`.
+                assert_eq!(asked.ask(alice, &line).len(), 1, "{line}");
+            }
+        }
+    }
 }
