@@ -772,6 +772,7 @@ impl Server {
         let there = &mut self.network.channels[channel];
         there.members.shift_remove(&user);
         there.unshown.swap_remove(&user);
+        there.listeners = None;
         for conn in &self.network.users[user].sessions {
             there.unhear(*conn);
         }
