@@ -25,6 +25,7 @@ use crate::mail::{self as smtp, Smtp};
 use crate::net::Address;
 use crate::server::cloak::Cloak;
 use crate::server::mail::{self, Mail};
+use crate::server::retention::Keep;
 use crate::server::right::Rights;
 use crate::server::settings::{self, Settings};
 use crate::server::user::Letters;
@@ -136,6 +137,8 @@ sections! {
     }
     HistorySection {
         enabled: bool = true,
+        keep_days: u32 = 0,
+        keep_messages: u32 = 0,
         chathistory_limit: u32 = 1000,
         edit_window: u32 = 3600,
         autoreplay_limit: u32 = 500,
@@ -615,6 +618,7 @@ impl Config {
             channels_per_user: self.channels.per_user,
             list_entries: self.channels.list_entries,
             history: self.history.enabled,
+            keep: Keep { days: self.history.keep_days, messages: self.history.keep_messages },
             chathistory_limit: self.history.chathistory_limit,
             edit_window: self.history.edit_window,
             autoreplay_limit: self.history.autoreplay_limit,
@@ -1051,6 +1055,7 @@ mod tests {
     use crate::server::cloak::Cloak;
     use crate::server::event::Peer;
     use crate::server::mail::{BODY, Mail};
+    use crate::server::retention::Keep;
     use crate::server::settings::{JwtService, Secret, Settings, Sts};
 
     fn parse(text: &str) -> Config {
@@ -1205,6 +1210,8 @@ mod tests {
             seconds = 60
             [history]
             enabled = false
+            keep_days = 90
+            keep_messages = 5000
             chathistory_limit = 7
             edit_window = 60
             autoreplay_limit = 0
@@ -1282,6 +1289,7 @@ mod tests {
             channels_per_user: 3,
             list_entries: 4,
             history: false,
+            keep: Keep { days: 90, messages: 5000 },
             chathistory_limit: 7,
             edit_window: 60,
             autoreplay_limit: 0,

@@ -301,6 +301,11 @@ impl Carrier {
         for (actions, inbox) in actions.net.iter_mut().zip(self.durable.workers()) {
             inbox.deliver(actions);
         }
+        for what in actions.expire.drain(..) {
+            if let Some(store) = &self.store {
+                store.expire(what);
+            }
+        }
         for (id, call) in actions.calls.drain(..) {
             self.call(id, call);
         }

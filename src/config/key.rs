@@ -96,6 +96,8 @@ pub(super) const KEYS: &[Key] = &[
     start("store.url", Kind::Text(store_url)),
     start("store.sync", Kind::Choice(&["full", "normal"])),
     reload("history.enabled", Kind::Bool),
+    reload("history.keep_days", Kind::Integer(0, 36_500)),
+    reload("history.keep_messages", Kind::Integer(0, 1_000_000)),
     reload("history.chathistory_limit", Kind::Integer(1, 10_000)),
     reload("history.edit_window", Kind::Integer(0, 31_536_000)),
     reload("history.autoreplay_limit", Kind::Integer(0, 10_000)),

@@ -372,6 +372,17 @@ pub enum Change<'a> {
     ServiceRank(&'a op::Given<'a>),
     /// ChanServ AMODE
     Access(&'a amode::Given<'a>),
+    /// ChanServ SET
+    ChannelSetting(&'a chanserv::set::Wanted<'a>),
+    /// NickServ SET and SASET of what is kept beside the account's row.
+    AccountSetting {
+        /// Whose.
+        account: AccountId,
+        /// What, with their new values.
+        values: &'a [(&'static str, Option<Box<str>>)],
+        /// What NickServ says then.
+        said: &'a str,
+    },
     /// ChanServ TRANSFER
     Transfer {
         /// The channel.
@@ -455,13 +466,9 @@ impl Server {
     ///
     /// Coming, going and joining are never refused: while the store fails they are not in history.
     fn refusal<'a>(&self, ctx: &Ctx, change: &Change<'a>) -> Option<Refusal<'a>> {
-        let history = self.settings.history;
-        let kept = |channel: &str| {
-            history
-                || self
-                    .network
-                    .channel_by_name(channel)
-                    .is_some_and(|channel| self.network.channels[channel].founder.is_some())
+        let kept = |channel: &str| match self.network.channel_by_name(channel) {
+            Some(id) => self.keeps_history(id) || self.network.channels[id].founder.is_some(),
+            None => self.settings.history,
         };
         match change {
             Change::Message(said) => message::is_kept(self, ctx.me(), said).then_some(Refusal::Fail(
@@ -470,11 +477,11 @@ impl Server {
                 said.target,
             )),
             Change::Relayed(relayed) => {
-                history.then_some(Refusal::Fail(relayed.command, "MESSAGE_ERROR", relayed.channel))
+                kept(relayed.channel).then_some(Refusal::Fail(relayed.command, "MESSAGE_ERROR", relayed.channel))
             }
             Change::Rename { old, .. } => kept(old).then_some(Refusal::Fail("RENAME", "CANNOT_RENAME", old)),
             Change::Kick { channel, .. } => {
-                history.then_some(Refusal::Fail("KICK", "TEMPORARILY_UNAVAILABLE", channel))
+                kept(channel).then_some(Refusal::Fail("KICK", "TEMPORARILY_UNAVAILABLE", channel))
             }
             Change::Topic { channel, .. } => {
                 kept(channel).then_some(Refusal::Fail("TOPIC", "TEMPORARILY_UNAVAILABLE", channel))
@@ -508,6 +515,7 @@ impl Server {
             | Change::Credentials { .. }
             | Change::AlwaysOn { by_nickserv: true, .. }
             | Change::Multiclient { .. }
+            | Change::AccountSetting { .. }
             | Change::AutoreplayMissed { .. } => Some(Refusal::Service("NickServ")),
             Change::AlwaysOn { .. } => Some(Refusal::Fail("PERSISTENCE", "UNKNOWN_ERROR", "SET")),
             Change::Account { wanted, .. } => Some(Refusal::Fail("REGISTER", "TEMPORARILY_UNAVAILABLE", wanted.name)),
@@ -515,8 +523,9 @@ impl Server {
             Change::RegisterChannel { .. }
             | Change::DropChannel { .. }
             | Change::Access(_)
+            | Change::ChannelSetting(_)
             | Change::Transfer { .. }
-            | Change::ClearChannel { what: What::Access, .. }
+            | Change::ClearChannel { what: What::Access | What::History, .. }
             | Change::Purge { .. } => Some(Refusal::Service("ChanServ")),
             Change::Ban(_) | Change::Unban { .. } => Some(Refusal::Fail("UBAN", "TEMPORARILY_UNAVAILABLE", "*")),
             Change::Arrive { .. }
@@ -616,6 +625,10 @@ impl Server {
             Change::DropChannel { channel } => chanserv::register::apply_drop(self, ctx, seq, channel),
             Change::ServiceRank(given) => op::apply(self, ctx, given),
             Change::Access(given) => amode::apply(self, ctx, seq, given),
+            Change::ChannelSetting(wanted) => chanserv::set::apply(self, ctx, seq, wanted),
+            Change::AccountSetting { account, values, said } => {
+                set::apply_settings(self, ctx, seq, account, values, said);
+            }
             Change::Transfer { channel, step } => transfer::apply(self, ctx, seq, channel, step),
             Change::ClearChannel { channel, what } => clear::apply(self, ctx, seq, channel, what),
             Change::Purge { channel, reason } => purge::apply(self, ctx, seq, channel, reason),
@@ -637,8 +650,10 @@ pub struct Happened<'a> {
 impl Server {
     /// Puts a user into a channel.
     pub fn add_member(&mut self, channel: ChannelId, user: UserId, ranks: Ranks) {
+        let joined = self.clock();
         let there = &mut self.network.channels[channel];
         there.members.insert(user, ranks);
+        there.joined.insert(user, joined);
         if ranks.is_empty() && (there.modes.has('D') || there.modes.has('u')) {
             there.unshown.insert(user);
         }
@@ -661,10 +676,16 @@ impl Server {
     pub(super) fn leave_channel(&mut self, channel: ChannelId, user: UserId) {
         let there = &mut self.network.channels[channel];
         there.members.shift_remove(&user);
+        there.joined.remove(&user);
         there.unshown.swap_remove(&user);
         there.forget_audience();
         self.network.users[user].channels.retain(|other| *other != channel);
         mode::settle_delayed(self, channel);
+        let there = &mut self.network.channels[channel];
+        if there.members.is_empty() && !there.settings.keep_topic && there.topic.take().is_some() {
+            let seq = self.last_seq();
+            self.keep_channel(channel, seq);
+        }
         self.network.drop_channel_if_empty(channel);
     }
 
@@ -678,6 +699,7 @@ impl Server {
         if row.kind.is_text() {
             conversation.last_text = time;
         }
+        conversation.fresh = conversation.fresh.saturating_add(1);
         row.conversation = conversation.id;
         row.time = time;
         if let Some(record) = record {
@@ -693,10 +715,10 @@ impl Server {
     /// Several rows of one change (a QUIT, a NICK) stand in several conversations under numbers of
     /// their own, so that each has its id; the frame has that of the first.
     pub fn keep_event(&mut self, frame: &mut Frame, channel: ChannelId, user: UserId, seq: Seq, event: Happened<'_>) {
-        if !self.settings.history || self.store_refuses() {
+        let there = &self.network.channels[channel];
+        if !self.keeps_history(channel) || !there.settings.events.has(event.kind) || self.store_refuses() {
             return;
         }
-        let there = &self.network.channels[channel];
         let (name, key) = (there.name.clone(), there.folded.clone());
         let user = &self.network.users[user];
         let row = MessageRow {
@@ -718,6 +740,11 @@ impl Server {
         frame.msgid.get_or_insert(self.msgid(seq));
     }
 
+    /// Whether what is said in a channel is kept.
+    pub fn keeps_history(&self, channel: ChannelId) -> bool {
+        self.settings.history && self.network.channels[channel].settings.history
+    }
+
     fn last_kept_is(&self, seq: Seq) -> bool {
         matches!(self.out.store.last(), Some((last, Record::Message(_))) if *last >= seq)
     }
@@ -729,6 +756,14 @@ impl Server {
         let after = self.wait_for(seq);
         self.network.channels[channel].changed = after;
         after
+    }
+
+    /// Keeps all that was chosen of a registered channel.
+    pub fn keep_channel_settings(&mut self, channel: ChannelId, seq: Seq) {
+        let channel = &self.network.channels[channel];
+        for row in channel.settings.rows(channel.folded.as_str()) {
+            self.keep(seq, Record::Setting(Box::new(row)));
+        }
     }
 
     /// A channel by name, made where there is none; whether it is new or has no members.

@@ -7,7 +7,7 @@ use ircv3::Message;
 use ircv3::sasl::scram::{ChannelBindings, Credential};
 
 use crate::accounts::Secrets;
-use crate::server::record::{HistoryPage, MessageRow, Seq};
+use crate::server::record::{ConversationId, HistoryPage, MessageRow, Seq};
 use crate::server::settings::Settings;
 
 /// What time it is; handed in, never asked for.
@@ -155,6 +155,13 @@ pub enum Event {
     StoreFailed(Box<str>),
     /// The store writes again.
     StoreRecovered,
+    /// The store has deleted what of a conversation was past its time.
+    Expired {
+        /// Of which.
+        conversation: ConversationId,
+        /// How many rows that were.
+        rows: u64,
+    },
     /// A call is done.
     Returned(CallId, Returned),
     /// Time has passed; comes about four times a second.

@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use crate::server::command::edit;
 use crate::server::command::message::forms;
 use crate::server::frame::{Form, Frame, OwnTags, Tagged};
-use crate::server::record::{Border, HistoryPage, Kind, MessageRow, MsgId, Range, Reader, Seq, Wanted};
+use crate::server::record::{Border, Expiry, HistoryPage, Kind, MessageRow, MsgId, Range, Reader, Seq, Wanted};
 
 /// Bytes after which a page goes on in the next piece.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -73,7 +73,7 @@ pub fn render(reader: &Reader, rows: &[(Seq, MessageRow)], reached_end: bool) ->
 /// Which of a conversation's rows, given in ascending order, a question means; and whether there are
 /// no more rows in its range than those, so that paging on in its direction finds nothing.
 ///
-/// Only rows of the kinds that are wanted are looked at, and only those after `floor`. A border is a place in the
+/// Only rows of the kinds that are wanted are looked at, and only those after `floor` and not before `since`. A border is a place in the
 /// order, whether or not there is a row at it. `AROUND` takes half from each side, and more from one
 /// where the other has too few.
 pub fn select<'a>(
@@ -82,10 +82,11 @@ pub fn select<'a>(
     limit: u32,
     wanted: Wanted,
     floor: Seq,
+    since: u64,
 ) -> (Vec<(Seq, MessageRow)>, bool) {
     let limit = limit as usize;
     let visible: Vec<(Seq, &MessageRow)> =
-        rows.into_iter().filter(|(seq, row)| *seq > floor && wanted.has(row.kind)).collect();
+        rows.into_iter().filter(|(seq, row)| *seq > floor && row.time >= since && wanted.has(row.kind)).collect();
     let before = |border: Border| {
         visible.partition_point(|(seq, row)| match border {
             Border::Seq(border) => *seq < border,
@@ -127,6 +128,34 @@ pub fn select<'a>(
         }
     };
     (visible[chosen].iter().map(|(seq, row)| (*seq, (*row).clone())).collect(), reached_end)
+}
+
+/// Which of a conversation's rows, given in ascending order, are past their time: what a store deletes.
+///
+/// Where rows are counted, text, events and redactions are counted apart, and nothing stays that is older than the
+/// oldest text that stays. What is about a message that goes, goes with it.
+pub fn overdue<'a>(rows: impl IntoIterator<Item = (Seq, &'a MessageRow)>, expiry: &Expiry) -> Vec<Seq> {
+    let rows: Vec<(Seq, &MessageRow)> = rows.into_iter().collect();
+    let class = |row: &MessageRow| match row.kind {
+        Kind::Privmsg | Kind::Notice => 0,
+        Kind::Redact => 2,
+        _ => 1,
+    };
+    let mut before = [expiry.before; 3];
+    for (of, border) in before.iter_mut().enumerate() {
+        let mut times = rows.iter().rev().filter(|(_, row)| class(row) == of).map(|(_, row)| row.time);
+        if let Some(most) = expiry.most
+            && let Some(oldest) = times.nth(most.saturating_sub(1) as usize)
+        {
+            *border = oldest.max(*border);
+        }
+    }
+    before[1] = before[1].max(before[0]);
+    before[2] = before[2].max(before[0]);
+    let is_old = |row: &MessageRow| row.time < before[class(row)];
+    let last = rows.iter().filter(|(_, row)| class(row) == 0 && is_old(row)).map(|(seq, _)| *seq).max();
+    let goes = |row: &MessageRow| is_old(row) || row.about().is_some_and(|about| Some(about) <= last);
+    rows.iter().filter(|(_, row)| goes(row)).map(|(seq, _)| *seq).collect()
 }
 
 /// How many rows `AROUND` takes from before and from after its border, where so many are there and
@@ -264,7 +293,7 @@ mod tests {
     use ircv3::{Cap, CapSet};
 
     use super::{CHUNK_BYTES, render, select};
-    use crate::server::record::{Border, HistoryPage, Kind, MessageRow, Range, Reader, Seq, Wanted};
+    use crate::server::record::{Border, Expiry, HistoryPage, Kind, MessageRow, Range, Reader, Seq, Wanted};
 
     fn row(time: u64, kind: Kind, text: &str) -> MessageRow {
         MessageRow {
@@ -391,7 +420,7 @@ mod tests {
         let rows: Vec<_> = (1..10).map(|n| (n * 10, row(n * 100, kind(n), ""))).collect();
         let answer = |range, limit, events, floor| {
             let wanted = Wanted { events, redactions: events };
-            let (rows, end) = select(rows.iter().map(|(n, row)| (*n, row)), range, limit, wanted, floor);
+            let (rows, end) = select(rows.iter().map(|(n, row)| (*n, row)), range, limit, wanted, floor, 0);
             (rows.iter().map(|(n, _)| n / 10).collect::<Vec<_>>(), end)
         };
         let ask = |range, limit| answer(range, limit, true, 0);

@@ -20,9 +20,11 @@ pub mod presence;
 pub mod record;
 pub mod registration;
 pub mod reply;
+pub mod retention;
 pub mod right;
 pub mod search;
 pub mod session;
+pub mod setting;
 pub mod settings;
 pub mod throttle;
 pub mod timer;
@@ -44,6 +46,7 @@ use self::mail::Mails;
 use self::network::{ChannelId, Network, UserId};
 use self::record::{MsgId, Record, SEQ_COUNTER_BITS, Seq, Snapshot};
 use self::reply::Reply;
+use self::retention::Retention;
 use self::session::{Input, Session, Waiting};
 use self::settings::Settings;
 use self::throttle::Throttles;
@@ -63,6 +66,7 @@ pub struct Server {
     timers: Timers,
     throttles: Throttles,
     mails: Mails,
+    retention: Retention,
     now: Now,
     /// Wall time that never goes back.
     clock: u64,
@@ -113,11 +117,13 @@ impl Server {
         let isupport = Arc::new(registration::isupport(&settings, settings.casemapping));
         let mut snapshot = snapshot;
         let lookalikes = if settings.confusables { Lookalikes::on() } else { Lookalikes::default() };
+        let retention = Retention::new(&snapshot, last_time, now);
         let presences = std::mem::take(&mut snapshot.presences);
         let mut network = Network::with(settings.casemapping, lookalikes, snapshot);
         presence::restore(&settings, &secret, &mut network, presences);
         Server {
             mails: Mails::new(&network, now.mono_ms),
+            retention,
             network,
             sessions: (0..workers).map(|_| Vec::new()).collect(),
             session_count: 0,
@@ -152,6 +158,7 @@ impl Server {
         std::mem::swap(&mut self.out, actions);
         self.now = now;
         self.clock = self.clock.max(now.unix_ms);
+        self.advance_aging();
         match event {
             Event::Opened(conn, peer) => self.opened(conn, peer),
             Event::Line(conn, line) => self.input(conn, Input::Line(line)),
@@ -164,6 +171,7 @@ impl Server {
             }
             Event::StoreFailed(reason) => self.store_failed(reason),
             Event::StoreRecovered => self.store_recovered(),
+            Event::Expired { rows, .. } => self.expired(rows),
             Event::Returned(id, returned) => self.returned(id, returned),
             Event::Tick => self.tick(),
             Event::Reload(settings) => self.reload(settings),
@@ -658,12 +666,17 @@ impl Server {
         }
         self.expire_presences();
         self.look_after_accounts();
+        self.look_after_retention();
         self.throttles.forget(self.now.mono_ms);
     }
 
     fn reload(&mut self, settings: Arc<Settings>) {
         let old = std::mem::replace(&mut self.settings, settings);
         command::oper::reloaded(self);
+        if old.keep != self.settings.keep {
+            self.network.forget_counts();
+            self.renew_retention();
+        }
         let tokens = Arc::new(registration::isupport(&self.settings, self.network.casemapping));
         let known = std::mem::replace(&mut self.isupport, tokens);
         command::cap::reloaded(self, &old);

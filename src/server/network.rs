@@ -20,8 +20,9 @@ use crate::server::lookalike::{Holder, Lookalikes};
 use crate::server::policy::SERVICES;
 use crate::server::record::{
     AccountId, AccountRow, CodeRow, ConversationId, ConversationRow, Credentials, CredentialsRow, MetadataRow,
-    PurgeRow, Purpose, Record, Seq, Snapshot, SuspensionRow,
+    PurgeRow, Purpose, Record, Seq, SettingRow, Snapshot, SuspensionRow,
 };
+use crate::server::setting::{AccountSettings, PLAIN_ACCOUNT};
 use crate::server::user::{Letters, Metadata, User, put_metadata};
 
 /// A user's place in [`Network::users`].
@@ -48,7 +49,10 @@ pub struct Network {
     purges: BTreeMap<Box<str>, PurgeRow>,
     next_channel: u64,
     next_user: u64,
-    conversations: AHashMap<Box<str>, Conversation>,
+    conversations: AHashMap<Arc<str>, Conversation>,
+    /// The keys of the conversations.
+    conversation_keys: BTreeMap<ConversationId, Arc<str>>,
+    account_settings: AHashMap<AccountId, Box<AccountSettings>>,
     peers: AHashMap<AccountId, Vec<Box<str>>>,
     next_conversation: ConversationId,
     seen: AHashMap<(AccountId, Box<str>), Seq>,
@@ -84,6 +88,13 @@ pub struct Conversation {
     pub last_time: u64,
     /// `time` of its last PRIVMSG or NOTICE.
     pub last_text: u64,
+    /// Messages since they were counted last; as many as there can be where they never were.
+    pub fresh: u32,
+}
+
+impl Conversation {
+    /// One that nothing was ever said in.
+    const NONE: Conversation = Conversation { id: 0, last_time: 0, last_text: 0, fresh: 0 };
 }
 
 /// Someone who was here.
@@ -141,6 +152,15 @@ impl Identity {
         }
     }
 
+    /// The accounts in the key of a private conversation.
+    pub fn accounts_in(key: &str) -> impl Iterator<Item = AccountId> {
+        let both = if key.starts_with('#') { "" } else { key };
+        both.split(' ').filter_map(|part| match Identity::parse(part) {
+            Some(Identity::Account(id)) => Some(id),
+            _ => None,
+        })
+    }
+
     /// The key of the conversation of two: the same from both sides.
     pub fn key(&self, other: &Identity) -> Box<str> {
         let (a, b) = (self.text(), other.text());
@@ -176,6 +196,8 @@ impl Network {
             next_channel: 0,
             next_user: 0,
             conversations: AHashMap::new(),
+            conversation_keys: BTreeMap::new(),
+            account_settings: AHashMap::new(),
             peers: AHashMap::new(),
             next_conversation: 1,
             seen: AHashMap::new(),
@@ -204,7 +226,7 @@ impl Network {
         }
         for (row, last_time, last_text) in snapshot.conversations {
             network.next_conversation = network.next_conversation.max(row.id + 1);
-            network.put_conversation(row.key, Conversation { id: row.id, last_time, last_text });
+            network.put_conversation(row.key, Conversation { id: row.id, last_time, last_text, fresh: u32::MAX });
         }
         for row in snapshot.channels {
             let channel = Channel::from_row(row, casemapping);
@@ -230,6 +252,17 @@ impl Network {
                 None => {
                     if let Some(id) = network.channel_names.get(&*owner).copied() {
                         network.channels[id].set_metadata(&key, value.as_deref());
+                    }
+                }
+            }
+        }
+        for SettingRow { owner, key, value } in snapshot.settings {
+            match owner.strip_prefix('$').map(str::parse) {
+                Some(Ok(account)) => network.account_settings_mut(account).put(&key, value.as_deref()),
+                Some(Err(_)) => {}
+                None => {
+                    if let Some(id) = network.channel_names.get(&*owner).copied() {
+                        network.channels[id].settings.put(&key, value.as_deref());
                     }
                 }
             }
@@ -262,6 +295,16 @@ impl Network {
     /// Who has this nick.
     pub fn user_by_nick(&self, nick: &str) -> Option<UserId> {
         self.nicks.get(&self.fold(nick)).copied()
+    }
+
+    /// What was chosen of an account.
+    pub fn account_settings(&self, account: AccountId) -> &AccountSettings {
+        self.account_settings.get(&account).map_or(&PLAIN_ACCOUNT, |settings| settings)
+    }
+
+    /// The same, to be altered.
+    pub fn account_settings_mut(&mut self, account: AccountId) -> &mut AccountSettings {
+        self.account_settings.entry(account).or_default()
     }
 
     /// Puts a user on the network. The nick must be free.
@@ -356,6 +399,11 @@ impl Network {
         self.channel_names.get(&self.fold(name)).copied()
     }
 
+    /// The channel with this name, folded.
+    pub fn channel_by_folded(&self, folded: &str) -> Option<ChannelId> {
+        self.channel_names.get(folded).copied()
+    }
+
     /// Makes a channel known.
     pub fn insert_channel(&mut self, mut channel: Channel) -> ChannelId {
         self.next_channel += 1;
@@ -386,11 +434,11 @@ impl Network {
         let Some(conversation) = self.conversations.remove(old) else { return moved };
         if let Some(earlier) = self.conversations.remove(new) {
             let aside: Box<str> = format!("{new} {}", earlier.id).into();
-            moved.push((earlier.id, aside.clone()));
-            self.conversations.insert(aside, earlier);
+            self.file_conversation(aside.as_ref().into(), earlier);
+            moved.push((earlier.id, aside));
         }
         moved.push((conversation.id, new.into()));
-        self.conversations.insert(new.into(), conversation);
+        self.file_conversation(new.into(), conversation);
         moved
     }
 
@@ -454,7 +502,15 @@ impl Network {
             self.connected.retain(|(account, _), _| *account != id);
             self.markers.remove(&id);
             self.account_metadata.remove(&id);
+            self.account_settings.remove(&id);
         }
+    }
+
+    /// All accounts, by number.
+    pub fn account_ids(&self) -> Vec<AccountId> {
+        let mut all: Vec<AccountId> = self.accounts.keys().copied().collect();
+        all.sort_unstable();
+        all
     }
 
     /// Why nobody may use an account, if so.
@@ -604,9 +660,9 @@ impl Network {
             let id = self.next_conversation;
             self.next_conversation += 1;
             record = Some(Record::Conversation(ConversationRow { id, key: key.into() }));
-            self.put_conversation(key.into(), Conversation { id, last_time: 0, last_text: 0 });
+            self.put_conversation(key.into(), Conversation { id, ..Conversation::NONE });
         }
-        (self.conversations.entry(key.into()).or_insert(Conversation { id: 0, last_time: 0, last_text: 0 }), record)
+        (self.conversations.entry(key.into()).or_insert(Conversation::NONE), record)
     }
 
     fn put_conversation(&mut self, key: Box<str>, conversation: Conversation) {
@@ -621,7 +677,50 @@ impl Network {
                 }
             }
         }
+        self.file_conversation(key.into(), conversation);
+    }
+
+    fn file_conversation(&mut self, key: Arc<str>, conversation: Conversation) {
+        self.conversation_keys.insert(conversation.id, key.clone());
         self.conversations.insert(key, conversation);
+    }
+
+    /// The conversation with the next number after this one, and its key.
+    pub fn conversation_after(&self, id: ConversationId) -> Option<(ConversationId, Arc<str>)> {
+        self.conversation_keys.range(id + 1..).next().map(|(id, key)| (*id, key.clone()))
+    }
+
+    /// Whether so many messages have come to a conversation since they were counted that they are to be counted
+    /// again: then they count as counted.
+    pub fn take_fresh(&mut self, key: &str, is_due: impl Fn(u32) -> bool) -> bool {
+        let Some(conversation) = self.conversations.get_mut(key) else { return false };
+        let due = is_due(conversation.fresh);
+        if due {
+            conversation.fresh = 0;
+        }
+        due
+    }
+
+    /// Has the messages of a channel counted anew.
+    pub fn forget_count(&mut self, channel: &str) {
+        let key = self.fold(channel);
+        if let Some(conversation) = self.conversations.get_mut(key.as_str()) {
+            conversation.fresh = u32::MAX;
+        }
+    }
+
+    /// Has the messages of an account's private conversations counted anew.
+    pub fn forget_private_counts(&mut self, account: AccountId) {
+        for key in self.peers.get(&account).map_or(&[][..], Vec::as_slice) {
+            if let Some(conversation) = self.conversations.get_mut(&**key) {
+                conversation.fresh = u32::MAX;
+            }
+        }
+    }
+
+    /// Has all conversations counted anew.
+    pub fn forget_counts(&mut self) {
+        self.conversations.values_mut().for_each(|conversation| conversation.fresh = u32::MAX);
     }
 
     /// An account's private conversations: whom with, and the conversation.
@@ -632,7 +731,7 @@ impl Network {
             .filter_map(|key| {
                 let (a, b) = key.split_once(' ')?;
                 let peer = Identity::parse(if a == own { b } else { a })?;
-                Some((peer, *self.conversations.get(key)?))
+                Some((peer, *self.conversations.get(&**key)?))
             })
             .collect()
     }

@@ -76,6 +76,8 @@ pub struct Particulars {
     pub app: Option<Box<str>>,
     /// What it asked `*playback` for.
     pub playback: Option<Wish>,
+    /// The channels, by serial, whose message for those who join it was told.
+    pub greeted: Vec<u64>,
 }
 
 /// Those of a connection that has none.
@@ -86,6 +88,7 @@ static NO_PARTICULARS: Particulars = Particulars {
     replayed: Vec::new(),
     app: None,
     playback: None,
+    greeted: Vec::new(),
 };
 
 /// One connection.

@@ -11,6 +11,7 @@ use ircv3::{Casemapping, Cidr};
 use crate::server::cloak::Cloak;
 use crate::server::event::Peer;
 use crate::server::mail::Mail;
+use crate::server::retention::Keep;
 use crate::server::right::Rights;
 use crate::server::user::Letters;
 
@@ -100,6 +101,8 @@ pub struct Settings {
     pub list_entries: usize,
     /// Whether history is kept at all.
     pub history: bool,
+    /// How much of each conversation is kept.
+    pub keep: Keep,
     /// Messages in one CHATHISTORY answer, at most.
     pub chathistory_limit: u32,
     /// Seconds after which a message cannot be edited any more; 0: none ever.
@@ -279,6 +282,7 @@ impl Default for Settings {
             channels_per_user: 100,
             list_entries: 100,
             history: true,
+            keep: Keep::default(),
             chathistory_limit: 1000,
             edit_window: 3600,
             autoreplay_limit: 500,

@@ -196,6 +196,11 @@ fn refold_channels(snapshot: &mut Snapshot, to: Casemapping, records: &mut Vec<R
             value: value.clone(),
         })));
     }
+    for row in &mut snapshot.settings {
+        let Some(new) = moved.get(&row.owner) else { continue };
+        row.owner = new.clone();
+        records.push(Record::Setting(Box::new(row.clone())));
+    }
 }
 
 /// Moves channels that are closed for good; of two that become one, the first holds.

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Database, Error, Executor, IntoArguments, Row};
 
 use crate::server::record::{
     AccessRow, AccountRow, BanRow, ChannelRow, CodeRow, ConversationRow, CredentialsRow, ListRow, MarkerRow,
-    MetadataRow, PresenceRow, PurgeRow, Purpose, SeenRow, Snapshot, SuspensionRow,
+    MetadataRow, PresenceRow, PurgeRow, Purpose, SeenRow, SettingRow, Snapshot, SuspensionRow,
 };
 
 /// The columns of a row, by their place.
@@ -114,6 +114,11 @@ where
         Ok(MetadataRow { owner: row.text(0)?.into(), key: row.text(1)?.into(), value })
     })
     .await?;
+    let settings = all::<DB, _>(connection, "SELECT owner, key, value FROM setting ORDER BY owner, key", |row| {
+        let value = row.maybe_text(2)?.map(Into::into);
+        Ok(SettingRow { owner: row.text(0)?.into(), key: row.text(1)?.into(), value })
+    })
+    .await?;
     let presences = all::<DB, _>(
         connection,
         "SELECT account, since, nick, \"user\", host, realname, modes, away, channels, signon, gone FROM presence \
@@ -150,6 +155,7 @@ where
         markers,
         metadata,
         presences,
+        settings,
         bans,
         ..begun
     })

@@ -56,6 +56,7 @@ mod relaymsg;
 mod reload;
 mod rename;
 mod replay;
+mod retention;
 mod sasl;
 mod sasl_tls;
 mod search;

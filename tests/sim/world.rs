@@ -1049,7 +1049,9 @@ impl<'a> World<'a> {
             }
         }
         for (row, last_time, last_text) in &snapshot.conversations {
-            let stored = Conversation { id: row.id, last_time: *last_time, last_text: *last_text };
+            // How many came since they were counted is not kept.
+            let fresh = network.conversation(&row.key).map_or(0, |there| there.fresh);
+            let stored = Conversation { id: row.id, last_time: *last_time, last_text: *last_text, fresh };
             if network.conversation(&row.key) != Some(stored) {
                 let there = network.conversation(&row.key);
                 return broken(Invariant::Durable, format!("{} is stored as {stored:?} and is {there:?}", row.key));

@@ -131,6 +131,10 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, amendment: &Amendment
         no_conversation(ctx, &amendment.deed, target);
         return;
     };
+    if row.time < found.since {
+        amendment.fail(server, ctx, amendment.deed.codes().1, UNKNOWN);
+        return;
+    }
     let channel = target.starts_with('#').then(|| server.network.channel_by_name(target)).flatten();
     let peer = if channel.is_none() { server.network.user_by_nick(target) } else { None };
     let name: Arc<str> = match (channel, peer) {

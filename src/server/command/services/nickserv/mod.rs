@@ -61,6 +61,8 @@ pub const ROWS: &[Row] = rows! {
         "ALWAYS-ON ON|OFF|DEFAULT: whether you stay on the network when you disconnect",
         "AUTOREPLAY-MISSED ON|OFF: whether what you missed is replayed at login",
         "EMAIL <address>|OFF: your address, to which a code is sent",
+        "HISTORY ON|OFF: whether your private conversations are kept; either of the two may turn it off",
+        "HISTORY-RETENTION 30d|1000|30d,1000|DEFAULT: for how many days, and how many messages; of what two chose, the less",
         "MULTICLIENT ON|OFF: whether several of your devices share one nick",
         "PUBKEY <key>|OFF: your key for ECDSA-NIST256P-CHALLENGE";
     "SUSPEND", 1 Operator(Ban) suspend::run, "ADD <account> [duration] [reason] | DEL <account> | LIST",

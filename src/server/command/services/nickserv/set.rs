@@ -5,6 +5,7 @@ use ircv3::message::cut;
 
 use crate::server::change::Change;
 use crate::server::command::register::{self, By};
+use crate::server::command::services::chanserv::set::{parse_flag, parse_retention, retention_text};
 use crate::server::command::services::nickserv::credentials;
 use crate::server::command::services::{keep_account, own_account, say};
 use crate::server::mail::Given;
@@ -13,7 +14,8 @@ use crate::server::record::{AccountId, Purpose, Seq};
 use crate::server::{Ctx, Server};
 
 /// The settings, by name.
-const SETTINGS: &[&str] = &["ALWAYS-ON", "AUTOREPLAY-MISSED", "EMAIL", "MULTICLIENT", "PUBKEY"];
+const SETTINGS: &[&str] =
+    &["ALWAYS-ON", "AUTOREPLAY-MISSED", "EMAIL", "HISTORY", "HISTORY-RETENTION", "MULTICLIENT", "PUBKEY"];
 
 /// SET
 pub fn set(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
@@ -22,6 +24,8 @@ pub fn set(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     match name.as_str() {
         "PUBKEY" => return credentials::set_key(server, ctx, value),
         "EMAIL" => return email(server, ctx, account, value),
+        "HISTORY" => return history(server, ctx, account, value),
+        "HISTORY-RETENTION" => return retention(server, ctx, account, &params[1..].join(" ")),
         name if !SETTINGS.contains(&name) => return unknown(ctx, name),
         _ => {}
     }
@@ -59,6 +63,8 @@ pub fn get(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         "ALWAYS-ON" => row.always_on.map_or("DEFAULT".to_owned(), word),
         "AUTOREPLAY-MISSED" => word(row.autoreplay_missed),
         "EMAIL" => row.email.map_or("OFF".to_owned(), String::from),
+        "HISTORY" => word(server.network.account_settings(row.id).history),
+        "HISTORY-RETENTION" => retention_text(server.network.account_settings(row.id).keep),
         "MULTICLIENT" => word(row.multiclient),
         "PUBKEY" => {
             let key = server.network.credentials(row.id).and_then(|kept| kept.key.as_ref());
@@ -67,6 +73,58 @@ pub fn get(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         _ => return unknown(ctx, &name),
     };
     say(ctx, "NickServ", &format!("{name} is {value}"));
+}
+
+/// SET HISTORY
+fn history(server: &mut Server, ctx: &mut Ctx, account: AccountId, value: &str) {
+    let Some(on) = parse_flag(value) else { return wrong(ctx, "HISTORY", value) };
+    let values = [("history", (!on).then(|| Box::from("off")))];
+    let said = if on {
+        "HISTORY is on: your private conversations are kept"
+    } else {
+        "HISTORY is off: nothing of your private conversations is kept from now on; ERASEMESSAGES deletes what was"
+    };
+    server.submit(ctx, Change::AccountSetting { account, values: &values, said });
+}
+
+/// SET HISTORY-RETENTION
+fn retention(server: &mut Server, ctx: &mut Ctx, account: AccountId, value: &str) {
+    let keep = match parse_retention(server, value) {
+        Ok(keep) => keep,
+        Err(text) => return say(ctx, "NickServ", &text),
+    };
+    let number = |number: u32| (number > 0).then(|| number.to_string().into_boxed_str());
+    let values = [("keep-days", number(keep.days)), ("keep-messages", number(keep.messages))];
+    let said = format!(
+        "HISTORY-RETENTION is {}: your private conversations are kept {}, or less where the other side chose so",
+        retention_text(keep),
+        keep.and(server.settings.keep).spoken()
+    );
+    server.submit(ctx, Change::AccountSetting { account, values: &values, said: &said });
+}
+
+/// Changes what is kept beside an account's row.
+pub fn apply_settings(
+    server: &mut Server,
+    ctx: &mut Ctx,
+    seq: Seq,
+    account: AccountId,
+    values: &[(&'static str, Option<Box<str>>)],
+    said: &str,
+) {
+    if server.network.account(account).is_none() {
+        return;
+    }
+    let before = server.network.account_settings(account).keep;
+    for (key, value) in values {
+        server.put_account_setting(account, seq, key, value.as_deref());
+    }
+    ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
+    if server.network.account_settings(account).keep != before {
+        server.network.forget_private_counts(account);
+        server.renew_retention();
+    }
+    say(ctx, "NickServ", said);
 }
 
 /// SET EMAIL: the address is the account's once its code has come back.
