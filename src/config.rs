@@ -161,6 +161,7 @@ sections! {
         token_autocreate: bool = false,
         always_on: AlwaysOn = AlwaysOn::OptIn,
         always_on_expiry_days: u32 = 0,
+        expire_days: u32 = 0,
     }
     EmailSection {
         server: String = String::new(),
@@ -180,6 +181,7 @@ sections! {
     }
     ChannelsSection {
         registration: bool = true,
+        expire_days: u32 = 0,
         per_user: usize = 100,
         list_entries: usize = 100,
     }
@@ -654,6 +656,8 @@ impl Config {
                 AlwaysOn::Mandatory => settings::AlwaysOn::Mandatory,
             },
             always_on_expiry_days: self.accounts.always_on_expiry_days,
+            account_expire_days: self.accounts.expire_days,
+            channel_expire_days: self.channels.expire_days,
             channel_registration: self.channels.registration,
             throttle: self.throttle.enabled.then(|| self.throttle.settings()),
             opers,
@@ -1226,6 +1230,7 @@ mod tests {
             token_autocreate = true
             always_on = "mandatory"
             always_on_expiry_days = 8
+            expire_days = 400
             [email]
             server = "mail.example.org"
             port = 465
@@ -1241,6 +1246,7 @@ mod tests {
             blocked_domains = ["bad.example.org"]
             [channels]
             registration = false
+            expire_days = 500
             per_user = 3
             list_entries = 4
             [connection]
@@ -1321,6 +1327,8 @@ mod tests {
             })),
             always_on: crate::server::settings::AlwaysOn::Mandatory,
             always_on_expiry_days: 8,
+            account_expire_days: 400,
+            channel_expire_days: 500,
             channel_registration: false,
             throttle: None,
             opers: Vec::new(),

@@ -42,6 +42,10 @@ pub const COUNT_STEP: u32 = 10_000;
 /// Milliseconds between two such steps while there is always something to write: what is past its time goes then, too,
 /// but slowly.
 pub const EXPIRY_PAUSE_MS: u64 = 1_000;
+/// Users, channels and accounts that are looked at at once to see whether somebody uses them.
+pub const UNUSED_LOOKS: usize = 1_000;
+/// Milliseconds between two rounds in which all of them are looked at.
+pub const UNUSED_ROUND_MS: u64 = 3_600_000;
 /// Conversations that the store looks at for what is past its time before it is asked for more.
 pub const EXPIRIES_AT_ONCE: usize = 8;
 /// Milliseconds after which a conversation is looked at again for what is past its time.

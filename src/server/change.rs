@@ -383,6 +383,18 @@ pub enum Change<'a> {
         /// What NickServ says then.
         said: &'a str,
     },
+    /// Something is being used.
+    Used {
+        /// An account,
+        account: Option<AccountId>,
+        /// or a channel.
+        channel: Option<ChannelId>,
+    },
+    /// A registered channel that nobody uses.
+    ChannelLapsed {
+        /// Which.
+        channel: ChannelId,
+    },
     /// ChanServ TRANSFER
     Transfer {
         /// The channel.
@@ -526,6 +538,7 @@ impl Server {
             | Change::ChannelSetting(_)
             | Change::Transfer { .. }
             | Change::ClearChannel { what: What::Access | What::History, .. }
+            | Change::ChannelLapsed { .. }
             | Change::Purge { .. } => Some(Refusal::Service("ChanServ")),
             Change::Ban(_) | Change::Unban { .. } => Some(Refusal::Fail("UBAN", "TEMPORARILY_UNAVAILABLE", "*")),
             Change::Arrive { .. }
@@ -534,6 +547,7 @@ impl Server {
             | Change::LoggedIn { .. }
             | Change::AwaySum { .. }
             | Change::Seen { .. }
+            | Change::Used { .. }
             | Change::Join { .. }
             | Change::Part { .. }
             | Change::UserModes { .. }
@@ -625,6 +639,8 @@ impl Server {
             Change::DropChannel { channel } => chanserv::register::apply_drop(self, ctx, seq, channel),
             Change::ServiceRank(given) => op::apply(self, ctx, given),
             Change::Access(given) => amode::apply(self, ctx, seq, given),
+            Change::Used { account, channel } => self.apply_used(seq, account, channel),
+            Change::ChannelLapsed { channel } => self.apply_lapsed(seq, channel),
             Change::ChannelSetting(wanted) => chanserv::set::apply(self, ctx, seq, wanted),
             Change::AccountSetting { account, values, said } => {
                 set::apply_settings(self, ctx, seq, account, values, said);

@@ -28,6 +28,7 @@ pub mod setting;
 pub mod settings;
 pub mod throttle;
 pub mod timer;
+pub mod unused;
 pub mod user;
 
 use std::sync::Arc;
@@ -51,6 +52,7 @@ use self::session::{Input, Session, Waiting};
 use self::settings::Settings;
 use self::throttle::Throttles;
 use self::timer::Timers;
+use self::unused::Unused;
 use crate::limits;
 
 /// The server: all shared state and every session, owned by one thread.
@@ -67,6 +69,7 @@ pub struct Server {
     throttles: Throttles,
     mails: Mails,
     retention: Retention,
+    unused: Unused,
     now: Now,
     /// Wall time that never goes back.
     clock: u64,
@@ -118,12 +121,14 @@ impl Server {
         let mut snapshot = snapshot;
         let lookalikes = if settings.confusables { Lookalikes::on() } else { Lookalikes::default() };
         let retention = Retention::new(&snapshot, last_time, now);
+        let unused = Unused::new(&snapshot);
         let presences = std::mem::take(&mut snapshot.presences);
         let mut network = Network::with(settings.casemapping, lookalikes, snapshot);
         presence::restore(&settings, &secret, &mut network, presences);
         Server {
             mails: Mails::new(&network, now.mono_ms),
             retention,
+            unused,
             network,
             sessions: (0..workers).map(|_| Vec::new()).collect(),
             session_count: 0,
@@ -667,6 +672,7 @@ impl Server {
         self.expire_presences();
         self.look_after_accounts();
         self.look_after_retention();
+        self.look_after_unused();
         self.throttles.forget(self.now.mono_ms);
     }
 

@@ -448,6 +448,7 @@ impl Server {
     pub(super) fn note_seen(&mut self, seq: Seq, account: AccountId, device: &str, seen: Option<Seq>) {
         self.network.set_seen(account, device, seen);
         self.keep(seq, Record::Seen(SeenRow { account, device: device.into(), seq: seen }));
+        self.note_account_used(account, seq);
     }
 
     /// Takes a user off the network; its connections are gone or going.

@@ -24,10 +24,10 @@ macro_rules! rights {
 }
 
 rights! {
-    Ban "ban" "UBAN, KLINE, UNKLINE, DLINE, UNDLINE, NickServ SUSPEND and ChanServ PURGE: keep people off the server.";
+    Ban "ban" "UBAN, KLINE, UNKLINE, DLINE, UNDLINE, NickServ LIST and SUSPEND, ChanServ LIST and PURGE: keep people off the server.";
     Defcon "defcon" "DEFCON: close the server to new people, step by step.";
     Die "die" "DIE and RESTART.";
-    Force "force" "SAJOIN, SAPART, SANICK, SAMODE, NickServ SAREGISTER, UNREGISTER and ERASE: act for others.";
+    Force "force" "SAJOIN, SAPART, SANICK, SAMODE, ChanServ SET, NickServ SADROP, SAGET, SAREGISTER, SASET, SAVERIFY, UNREGISTER and ERASE: act for others.";
     Global "global" "GLOBAL: write to everyone.";
     Kill "kill" "KILL: end someone's connection.";
     Notices "notices" "User mode s: be told what happens on the server.";

@@ -141,6 +141,10 @@ pub struct Settings {
     pub always_on: AlwaysOn,
     /// Days without a connection after which they leave; 0 is never.
     pub always_on_expiry_days: u32,
+    /// Days after which an account lapses that nobody uses; 0 is never.
+    pub account_expire_days: u32,
+    /// Days after which a registered channel lapses that nobody is in; 0 is never.
+    pub channel_expire_days: u32,
     /// Whether channels may be registered by their operators.
     pub channel_registration: bool,
     /// Limits and throttles by address and account.
@@ -302,6 +306,8 @@ impl Default for Settings {
             mail: None,
             always_on: AlwaysOn::OptIn,
             always_on_expiry_days: 0,
+            account_expire_days: 0,
+            channel_expire_days: 0,
             channel_registration: true,
             throttle: Some(Throttle::default()),
             opers: Vec::new(),

@@ -1084,7 +1084,7 @@ fn a_server_that_dies_while_rows_go_leaves_every_step_whole() {
         let orphans = "SELECT count(*) FROM message AS reaction WHERE about IS NOT NULL \
              AND NOT EXISTS (SELECT * FROM message WHERE seq = reaction.about)";
         assert_eq!(killed.count(orphans), 0);
-        let mut again = Running::on(&killed);
+        let again = Running::on(&killed);
         let gone = overdue(of(&rows, 1), &expiry);
         rows.retain(|n, _| gone.binary_search(n).is_err());
         again.expire(expiry);

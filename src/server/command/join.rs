@@ -123,6 +123,7 @@ pub fn enter(server: &mut Server, ctx: &mut Ctx, seq: Seq, given: &str) {
         None => Ranks::default(),
     };
     server.add_member(id, user, ranks);
+    server.note_channel_used(id, seq);
     if empty && server.network.channels[id].founder.is_none() {
         server.notify(About::Channels, |server| {
             let (channel, there) = (&server.network.channels[id], &server.network.users[user]);

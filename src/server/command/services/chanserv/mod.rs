@@ -55,7 +55,7 @@ pub const ROWS: &[Row] = rows! {
         "closes a channel for good: nobody may join it or register it";
     "REGISTER", 1 Anyone register::register, "<#channel>",
         "registers a channel that you are operator of";
-    "SET", 3 LoggedIn set::set, "<#channel> <setting> <value>",
+    "SET", 3 Anyone set::set, "<#channel> <setting> <value>",
         "changes a setting of your channel; HELP SET lists them",
         "For its founder, and for accounts that AMODE has given admin",
         "DESCRIPTION, URL, EMAIL text|OFF: what the channel is about, shown by INFO",
@@ -229,6 +229,12 @@ fn succeed(server: &mut Server, ctx: &mut Ctx, seq: Seq, id: ChannelId, heir: Ac
             change_ranks(server, ctx, (id, user), ranks_of(Rank::Founder), true, after);
         }
     }
+}
+
+/// Ends the registration of a channel that nobody uses.
+pub fn lapse(server: &mut Server, ctx: &mut Ctx, seq: Seq, id: ChannelId) {
+    release(server, ctx, seq, id);
+    server.network.drop_channel_if_empty(id);
 }
 
 /// An account is no more: nor are its channels registered, nor is it anything in others.

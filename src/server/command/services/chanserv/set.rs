@@ -282,6 +282,10 @@ fn changeable(server: &mut Server, ctx: &mut Ctx, name: &str, setting: &Setting)
         server.audit(ctx.me(), &format!("ChanServ SET {name} {}", setting.name));
         return Some(id);
     }
+    if own_account(server, ctx).is_none() {
+        say(ctx, "ChanServ", "Log in first: /msg NickServ IDENTIFY <account> <password>");
+        return None;
+    }
     match setting.who {
         Changer::Operator => say(ctx, "ChanServ", "Only operators of the server change EXPIRE"),
         Changer::Founder => say(ctx, "ChanServ", &format!("Only its founder changes {}", setting.name)),

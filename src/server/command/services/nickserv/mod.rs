@@ -6,6 +6,7 @@ pub mod erase;
 pub mod ghost;
 pub mod identify;
 pub mod info;
+pub mod others;
 pub mod register;
 pub mod reset;
 pub mod sessions;
@@ -41,6 +42,8 @@ pub const ROWS: &[Row] = rows! {
     "INFO", 0 Anyone info::run, "[account]",
         "tells about an account",
         "Without an account it is that of your nick";
+    "LIST", 0 Operator(Ban) others::list, "[mask]",
+        "lists accounts";
     "PASSWD", 2 LoggedIn credentials::passwd, "<new password> <new password>",
         "changes your password";
     "REGAIN" | "RECOVER" | "RELEASE", 1 LoggedIn ghost::regain, "<nick>",
@@ -52,8 +55,18 @@ pub const ROWS: &[Row] = rows! {
         "mails another code for an account that waits for one";
     "RESETPASS", 3 Anyone reset::resetpass, "<account> <code> <new password>",
         "gives your account another password, with the code that SENDPASS mailed";
+    "SADROP", 1 Operator(Force) erase::unregister, "<account> [code]",
+        "deletes the account of someone else";
+    "SAGET", 2 Operator(Force) others::saget, "<account> <setting>",
+        "shows a setting of an account";
     "SAREGISTER", 2 Operator(Force) register::saregister, "<account> <password>",
         "makes an account for someone else";
+    "SASET", 3 Operator(Force) others::saset, "<account> <setting> <value>",
+        "changes a setting of an account",
+        "The settings are those of SET, but PUBKEY; an address of EMAIL is taken without a code",
+        "EXPIRE ON|OFF: whether it may lapse when nobody uses it";
+    "SAVERIFY", 1 Operator(Force) others::saverify, "<account>",
+        "lets an account be used that waits for its code";
     "SENDPASS", 1 Anyone reset::sendpass, "<account>",
         "mails a code to the address of an account whose password was forgotten";
     "SET", 2 LoggedIn set::set, "<setting> <value>",
@@ -65,6 +78,8 @@ pub const ROWS: &[Row] = rows! {
         "HISTORY-RETENTION 30d|1000|30d,1000|DEFAULT: for how many days, and how many messages; of what two chose, the less",
         "MULTICLIENT ON|OFF: whether several of your devices share one nick",
         "PUBKEY <key>|OFF: your key for ECDSA-NIST256P-CHALLENGE";
+    "STATUS" | "ACC", 0 Anyone others::status, "[nick]...",
+        "tells who is logged in: STATUS nick 3 account, or 1 for not logged in, 0 for nobody";
     "SUSPEND", 1 Operator(Ban) suspend::run, "ADD <account> [duration] [reason] | DEL <account> | LIST",
         "keeps people from using an account",
         "A duration is as 1h30m; without one it holds until DEL. Connections that are logged in to it end";

@@ -10,7 +10,7 @@ use crate::server::command::services::nickserv::credentials;
 use crate::server::command::services::{keep_account, own_account, say};
 use crate::server::mail::Given;
 use crate::server::presence;
-use crate::server::record::{AccountId, Purpose, Seq};
+use crate::server::record::{AccountId, AccountRow, Purpose, Seq};
 use crate::server::{Ctx, Server};
 
 /// The settings, by name.
@@ -24,8 +24,18 @@ pub fn set(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     match name.as_str() {
         "PUBKEY" => return credentials::set_key(server, ctx, value),
         "EMAIL" => return email(server, ctx, account, value),
-        "HISTORY" => return history(server, ctx, account, value),
         "HISTORY-RETENTION" => return retention(server, ctx, account, &params[1..].join(" ")),
+        name if !SETTINGS.contains(&name) => return unknown(ctx, name),
+        _ => {}
+    }
+    set_for(server, ctx, account, &name, value);
+}
+
+/// Changes a setting of an account that has a word for its value.
+pub fn set_for(server: &mut Server, ctx: &mut Ctx, account: AccountId, name: &str, value: &str) {
+    match name {
+        "HISTORY" => return history(server, ctx, account, value),
+        "HISTORY-RETENTION" => return retention(server, ctx, account, value),
         name if !SETTINGS.contains(&name) => return unknown(ctx, name),
         _ => {}
     }
@@ -33,13 +43,13 @@ pub fn set(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         "ON" | "TRUE" | "YES" => Some(true),
         "OFF" | "FALSE" | "NO" => Some(false),
         "DEFAULT" => None,
-        _ => return wrong(ctx, &name, value),
+        _ => return wrong(ctx, name, value),
     };
-    let change = match (name.as_str(), value) {
+    let change = match (name, value) {
         ("AUTOREPLAY-MISSED", Some(on)) => Change::AutoreplayMissed { account, on },
         ("ALWAYS-ON", chosen) => Change::AlwaysOn { account, chosen, by_nickserv: true },
         ("MULTICLIENT", Some(on)) => Change::Multiclient { account, on },
-        _ => return wrong(ctx, &name, "DEFAULT"),
+        _ => return wrong(ctx, name, "DEFAULT"),
     };
     server.submit(ctx, change);
 }
@@ -57,8 +67,13 @@ pub fn get(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let Some(row) = own_account(server, ctx).and_then(|account| server.network.account(account)).cloned() else {
         return;
     };
+    show(server, ctx, row, params[0]);
+}
+
+/// Shows a setting of an account.
+pub fn show(server: &Server, ctx: &mut Ctx, row: AccountRow, name: &str) {
     let word = |on| if on { "ON" } else { "OFF" }.to_owned();
-    let name = params[0].to_ascii_uppercase();
+    let name = name.to_ascii_uppercase();
     let value = match name.as_str() {
         "ALWAYS-ON" => row.always_on.map_or("DEFAULT".to_owned(), word),
         "AUTOREPLAY-MISSED" => word(row.autoreplay_missed),
