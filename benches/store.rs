@@ -270,7 +270,7 @@ fn search(
     measure(events, queries, name, |n| {
         let (places, text) = what(n);
         let query = SearchQuery {
-            places,
+            places: places.into_iter().map(|place| (place, 0)).collect(),
             floor: 0,
             words: words(&text),
             from: None,
@@ -323,6 +323,7 @@ fn reader() -> Reader {
         label: Some("label".into()),
         batch: Some("1".into()),
         batch_type: "chathistory",
+        told: false,
         target: "#channel".into(),
         epoch: 7,
         nick: "someone".into(),

@@ -111,9 +111,15 @@ impl Pool {
     /// passwords, or after [`Pool::close`]. Never waits.
     pub fn submit(&self, id: CallId, call: Call) {
         let refused = match (&call, &*lock(&self.queue)) {
-            (Call::History(_) | Call::Search(_) | Call::Find { .. } | Call::Reload | Call::Mail { .. }, _) => {
-                Some("not a call for the password threads")
-            }
+            (
+                Call::History(_)
+                | Call::Search(_)
+                | Call::Find { .. }
+                | Call::Export { .. }
+                | Call::Reload
+                | Call::Mail { .. },
+                _,
+            ) => Some("not a call for the password threads"),
             (_, None) => Some("closed"),
             (Call::Hash { .. } | Call::Verify { .. } | Call::Token { .. }, Some(queue)) => {
                 match queue.try_send((id, call)) {
@@ -169,9 +175,12 @@ fn run(call: Call, cost: u32) -> Returned {
             (right, _) => Returned::Verified(right),
         },
         Call::Token { token, tokens } => Returned::Token(tokens.account(&token).map(Into::into).map_err(Into::into)),
-        Call::History(_) | Call::Search(_) | Call::Find { .. } | Call::Reload | Call::Mail { .. } => {
-            Returned::Failed("not a call for the password threads".into())
-        }
+        Call::History(_)
+        | Call::Search(_)
+        | Call::Find { .. }
+        | Call::Export { .. }
+        | Call::Reload
+        | Call::Mail { .. } => Returned::Failed("not a call for the password threads".into()),
     }
 }
 

@@ -56,6 +56,7 @@ pub struct Config {
     pub connection: ConnectionSection,
     pub users: UsersSection,
     pub cloak: CloakSection,
+    pub vhosts: VhostsSection,
     pub flood: FloodSection,
     pub throttle: ThrottleSection,
     pub multiline: MultilineSection,
@@ -202,6 +203,10 @@ sections! {
         ipv4_bits: u8 = 32,
         ipv6_bits: u8 = 64,
         optional: bool = false,
+    }
+    VhostsSection {
+        requests: bool = true,
+        offered: Vec<String> = Vec::new(),
     }
     FloodSection {
         enabled: bool = true,
@@ -665,6 +670,8 @@ impl Config {
             multiline_lines: self.multiline.max_lines,
             gateways,
             client_tag_deny: self.client_tags.deny.clone(),
+            host_requests: self.vhosts.requests,
+            offered_hosts: self.vhosts.offered.iter().map(|host| host.as_str().into()).collect(),
             cloak: self.cloak.enabled.then(|| self.cloak.settings()),
             default_user_modes: self.users.default_modes.clone(),
         })
@@ -914,6 +921,7 @@ impl Default for Config {
             connection: ConnectionSection::default(),
             users: UsersSection::default(),
             cloak: CloakSection::default(),
+            vhosts: VhostsSection::default(),
             flood: FloodSection::default(),
             throttle: ThrottleSection::default(),
             multiline: MultilineSection::default(),
@@ -1260,6 +1268,9 @@ mod tests {
             [multiline]
             max_bytes = 1024
             max_lines = 9
+            [vhosts]
+            requests = false
+            offered = ["$account.users.example.org"]
             [client_tags]
             deny = ["*", "-typing"]
             [cloak]
@@ -1294,6 +1305,8 @@ mod tests {
             ping_ms: 6000,
             channels_per_user: 3,
             list_entries: 4,
+            host_requests: false,
+            offered_hosts: vec!["$account.users.example.org".into()],
             history: false,
             keep: Keep { days: 90, messages: 5000 },
             chathistory_limit: 7,
@@ -1471,7 +1484,7 @@ mod tests {
             ),
             (
                 "[[oper_class]]\nname = \"helper\"\nrights = [\"klil\"]",
-                "roost.toml:3: oper_class.0.rights: \"klil\" is not a right; give ban, defcon, die, force, global, kill, \
+                "roost.toml:3: oper_class.0.rights: \"klil\" is not a right; give ban, defcon, die, force, global, history, kill, \
                  notices, rehash, stats, vhost, wallops",
             ),
             (

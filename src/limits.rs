@@ -133,6 +133,12 @@ pub const CHANNEL_TEXT_LEN: usize = 300;
 pub const RETENTION_MOST: u32 = 1_000_000;
 /// Channels whose message for those who join one connection remembers to have been told: as many as most people are in.
 pub const GREETED: usize = 200;
+/// Messages that HistServ PLAY tells: some screens.
+pub const PLAYED: u32 = 200;
+/// Accounts that asked for what is kept of them in one answer of HistServ STATUS.
+pub const EXPORTS_LISTED: usize = 50;
+/// Milliseconds between two hosts that an account asks for: each is something that an operator has to look at.
+pub const HOST_REQUEST_MS: u64 = 300_000;
 /// Accounts that are something in one channel (ChanServ AMODE).
 pub const CHANNEL_ACCESS: usize = 200;
 /// App passwords of one account: one for each device, and some bots.

@@ -12,6 +12,7 @@ use crate::limits;
 use crate::mail;
 use crate::net::Address;
 use crate::server::cloak::LETTERS_SHOWN;
+use crate::server::command::vhost::is_shown_host;
 use crate::server::notice::SNOMASKS;
 use crate::server::right::{RIGHTS, Right};
 use crate::store::{self, StoreError};
@@ -149,6 +150,8 @@ pub(super) const KEYS: &[Key] = &[
     reload("cloak.ipv4_bits", Kind::Integer(8, 32)),
     reload("cloak.ipv6_bits", Kind::Integer(16, 128)),
     reload("cloak.optional", Kind::Bool),
+    reload("vhosts.requests", Kind::Bool),
+    reload("vhosts.offered", Kind::List(offered_host)),
     start("flood.enabled", Kind::Bool),
     start("flood.burst", Kind::Integer(1, 10_000)),
     start("flood.per_second", Kind::Float(0.1, 10_000.0)),
@@ -475,6 +478,18 @@ fn cloak_suffix(text: &str) -> Result<(), String> {
             "{text:?} is not the end of a host; give 1 to {most} letters, digits, and . - _ , such as \"example\""
         ))
     }
+}
+
+fn offered_host(text: &str) -> Result<(), String> {
+    // As long an account as there can be.
+    if is_shown_host(&text.replace("$account", &"a".repeat(limits::NICK_LEN))) {
+        return Ok(());
+    }
+    Err(format!(
+        "is no host to be shown by; give 1 to {} letters, digits, and . - _ : /, in which $account stands for up to {} more",
+        limits::HOST_LEN,
+        limits::NICK_LEN
+    ))
 }
 
 fn mode(text: &str) -> Result<(), String> {

@@ -119,6 +119,11 @@ pub enum Call {
     History(Box<HistoryQuery>),
     /// Look for words, and render what has them.
     Search(Box<SearchQuery>),
+    /// Write all that is kept of the account of this name into a file; `Event::Exported` says what came of it.
+    Export {
+        /// The account.
+        account: Box<str>,
+    },
     /// Read one message.
     Find {
         /// The conversation that it must be of.

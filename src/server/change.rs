@@ -26,7 +26,8 @@ use crate::server::command::{
 use crate::server::event::ConnId;
 use crate::server::frame::Frame;
 use crate::server::network::{ChannelId, UserId};
-use crate::server::record::{AccountId, AppPassword, Kind, MessageRow, Purpose, Record, Seq};
+use crate::server::record::{AccountId, AppPassword, Kind, MessageRow, Purpose, Record, Seq, SettingRow};
+use crate::server::retention::SERVER;
 use crate::server::{Ctx, Server};
 
 /// Something that alters the shared state, as it was asked for: names as they were given, values that
@@ -380,8 +381,26 @@ pub enum Change<'a> {
         account: AccountId,
         /// What, with their new values.
         values: &'a [(&'static str, Option<Box<str>>)],
-        /// What NickServ says then.
+        /// What is said then; empty: nothing.
         said: &'a str,
+        /// Which service says it.
+        service: &'static str,
+    },
+    /// HistServ DELETE of a message that stands in the store so.
+    Delete {
+        /// The channel, by serial.
+        channel: u64,
+        /// The message's number.
+        message: Seq,
+        /// As it stands there.
+        row: &'a MessageRow,
+    },
+    /// Something that the server notes for its next start.
+    Noted {
+        /// What it is called.
+        key: &'static str,
+        /// Its value.
+        value: &'a str,
     },
     /// Something is being used.
     Used {
@@ -527,8 +546,9 @@ impl Server {
             | Change::Credentials { .. }
             | Change::AlwaysOn { by_nickserv: true, .. }
             | Change::Multiclient { .. }
-            | Change::AccountSetting { .. }
             | Change::AutoreplayMissed { .. } => Some(Refusal::Service("NickServ")),
+            Change::AccountSetting { service, .. } => Some(Refusal::Service(service)),
+            Change::Delete { .. } => Some(Refusal::Service("HistServ")),
             Change::AlwaysOn { .. } => Some(Refusal::Fail("PERSISTENCE", "UNKNOWN_ERROR", "SET")),
             Change::Account { wanted, .. } => Some(Refusal::Fail("REGISTER", "TEMPORARILY_UNAVAILABLE", wanted.name)),
             Change::Verified { .. } => Some(Refusal::Fail("VERIFY", "TEMPORARILY_UNAVAILABLE", "*")),
@@ -548,6 +568,7 @@ impl Server {
             | Change::AwaySum { .. }
             | Change::Seen { .. }
             | Change::Used { .. }
+            | Change::Noted { .. }
             | Change::Join { .. }
             | Change::Part { .. }
             | Change::UserModes { .. }
@@ -639,11 +660,18 @@ impl Server {
             Change::DropChannel { channel } => chanserv::register::apply_drop(self, ctx, seq, channel),
             Change::ServiceRank(given) => op::apply(self, ctx, given),
             Change::Access(given) => amode::apply(self, ctx, seq, given),
+            Change::Noted { key, value } => {
+                let row = SettingRow { owner: SERVER.into(), key: key.into(), value: Some(value.into()) };
+                self.keep(seq, Record::Setting(Box::new(row)));
+            }
             Change::Used { account, channel } => self.apply_used(seq, account, channel),
             Change::ChannelLapsed { channel } => self.apply_lapsed(seq, channel),
             Change::ChannelSetting(wanted) => chanserv::set::apply(self, ctx, seq, wanted),
-            Change::AccountSetting { account, values, said } => {
-                set::apply_settings(self, ctx, seq, account, values, said);
+            Change::AccountSetting { account, values, said, service } => {
+                set::apply_settings(self, ctx, seq, account, values, (service, said));
+            }
+            Change::Delete { channel, message, row } => {
+                services::histserv::apply_delete(self, ctx, seq, channel, message, row);
             }
             Change::Transfer { channel, step } => transfer::apply(self, ctx, seq, channel, step),
             Change::ClearChannel { channel, what } => clear::apply(self, ctx, seq, channel, what),

@@ -162,6 +162,13 @@ pub enum Event {
         /// How many rows that were.
         rows: u64,
     },
+    /// What is kept of an account was written into a file, with so many messages; or why not.
+    Exported {
+        /// Of which.
+        account: Box<str>,
+        /// The file, and how many messages are in it.
+        outcome: Result<(String, u64), String>,
+    },
     /// A call is done.
     Returned(CallId, Returned),
     /// Time has passed; comes about four times a second.

@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ircv3::message::{put, write_line};
-use ircv3::multiline::is_multiline;
+use ircv3::message::{MAX_BODY_BYTES, cut, put, write_line};
+use ircv3::multiline::{is_multiline, lines};
+use ircv3::time::time_text;
 use ircv3::{Cap, CapSet};
 use smallvec::SmallVec;
 
@@ -45,6 +46,14 @@ pub fn render(reader: &Reader, rows: &[(Seq, MessageRow)], reached_end: bool) ->
             _ => true,
         };
         if !knows {
+            continue;
+        }
+        if reader.told {
+            put_told(reader, row, &mut out);
+            page.messages += 1;
+            if out.len() >= CHUNK_BYTES {
+                page.chunks.push(Bytes::from(std::mem::take(&mut out)));
+            }
             continue;
         }
         let own = OwnTags { label: label.take(), batch: reference };
@@ -213,6 +222,32 @@ impl TagWriter {
     }
 }
 
+/// A message as HistServ tells it: when, who, what. Of several lines, each.
+fn put_told(reader: &Reader, row: &MessageRow, out: &mut Vec<u8>) {
+    let nick = row.argument.as_deref().or_else(|| row.source.split('!').next()).unwrap_or_default();
+    let time = time_text(row.time);
+    let when = time.get(..19).unwrap_or(&time).replace('T', " ");
+    let action = row.text.strip_prefix("\u{1}ACTION ").map(|text| text.trim_end_matches('\u{1}'));
+    let said = |text: &str| match (action, row.kind) {
+        (Some(_), _) => format!("[{when}] * {nick} {text}"),
+        (None, Kind::Notice) => format!("[{when}] -{nick}- {text}"),
+        _ => format!("[{when}] <{nick}> {text}"),
+    };
+    let room = MAX_BODY_BYTES.saturating_sub(HISTSERV.len() + reader.nick.len() + ": NOTICE  :\r\n".len());
+    let mut put_one = |text: &str| {
+        let text = said(text);
+        write_line(out, HISTSERV, "NOTICE", &[&reader.nick], Some(cut(&text, room)));
+    };
+    match action {
+        Some(text) => put_one(text),
+        None if is_multiline(&row.text) => lines(&row.text).for_each(|(_, text)| put_one(text)),
+        None => put_one(&row.text),
+    }
+}
+
+/// What HistServ speaks as.
+const HISTSERV: &str = "HistServ!HistServ@services";
+
 /// A message of several lines: as a batch in the batch, or as single ones.
 fn put_lines(reader: &Reader, seq: Seq, row: &MessageRow, own: OwnTags<'_>, out: &mut Vec<u8>) {
     let command = if row.kind == Kind::Notice { "NOTICE" } else { "PRIVMSG" };
@@ -293,7 +328,7 @@ mod tests {
     use ircv3::{Cap, CapSet};
 
     use super::{CHUNK_BYTES, render, select};
-    use crate::server::record::{Border, Expiry, HistoryPage, Kind, MessageRow, Range, Reader, Seq, Wanted};
+    use crate::server::record::{Border, HistoryPage, Kind, MessageRow, Range, Reader, Seq, Wanted};
 
     fn row(time: u64, kind: Kind, text: &str) -> MessageRow {
         MessageRow {
@@ -317,6 +352,7 @@ mod tests {
             label: None,
             batch: None,
             batch_type: "chathistory",
+            told: false,
             target: "#r".into(),
             epoch: 1,
             nick: "al".into(),

@@ -11,7 +11,7 @@ use crate::limits;
 use crate::server::action::Call;
 use crate::server::change::{Change, CredentialChange};
 use crate::server::command::services::nickserv::{apppass, suspend};
-use crate::server::command::{self, Pending, chathistory, services};
+use crate::server::command::{self, Pending, chathistory, services, vhost};
 use crate::server::event::{ConnId, Returned};
 use crate::server::network::UserId;
 use crate::server::notice::About;
@@ -315,6 +315,9 @@ impl Server {
         self.frame_to_users(&neighbours, frame.clone(), Some(ctx.conn));
         command::monitor::extend(self, user, &frame, &neighbours);
         self.keep_presence(user);
+        if let Some(host) = self.vhost_of(account) {
+            vhost::set(self, ctx, user, &host);
+        }
     }
 }
 

@@ -70,6 +70,8 @@ pub struct Server {
     mails: Mails,
     retention: Retention,
     unused: Unused,
+    /// The account of which all that is kept is being written.
+    pub(in crate::server) exporting: Option<Arc<str>>,
     now: Now,
     /// Wall time that never goes back.
     clock: u64,
@@ -129,6 +131,7 @@ impl Server {
             mails: Mails::new(&network, now.mono_ms),
             retention,
             unused,
+            exporting: None,
             network,
             sessions: (0..workers).map(|_| Vec::new()).collect(),
             session_count: 0,
@@ -177,6 +180,7 @@ impl Server {
             Event::StoreFailed(reason) => self.store_failed(reason),
             Event::StoreRecovered => self.store_recovered(),
             Event::Expired { rows, .. } => self.expired(rows),
+            Event::Exported { account, outcome } => self.exported(&account, outcome),
             Event::Returned(id, returned) => self.returned(id, returned),
             Event::Tick => self.tick(),
             Event::Reload(settings) => self.reload(settings),
@@ -452,6 +456,13 @@ impl Server {
         self.run_parked(id.conn);
     }
 
+    /// Has all that is kept of an account written; nobody's lines wait for it.
+    pub fn export(&mut self, account: &str) {
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        self.out.calls.push((CallId { conn: ConnId::NONE, serial }, Call::Export { account: account.into() }));
+    }
+
     fn drained(&mut self, conn: ConnId) {
         bulk::next_page(self, conn);
         self.run_parked(conn);
@@ -528,7 +539,7 @@ impl Server {
         self.store_failing = None;
     }
 
-    fn tell_opers(&mut self, text: &str) {
+    pub(in crate::server) fn tell_opers(&mut self, text: &str) {
         let opers: Vec<UserId> =
             self.network.users.iter().filter(|(_, user)| user.is_oper()).map(|(id, _)| id).collect();
         for id in opers {

@@ -40,7 +40,7 @@ pub struct Network {
     /// Channels that have members or are registered.
     pub channels: Slab<Channel>,
     channel_names: AHashMap<Folded, ChannelId>,
-    accounts: AHashMap<AccountId, AccountRow>,
+    accounts: BTreeMap<AccountId, AccountRow>,
     account_names: AHashMap<Folded, AccountId>,
     credentials: AHashMap<AccountId, Credentials>,
     certificate_owners: AHashMap<Box<str>, AccountId>,
@@ -52,7 +52,7 @@ pub struct Network {
     conversations: AHashMap<Arc<str>, Conversation>,
     /// The keys of the conversations.
     conversation_keys: BTreeMap<ConversationId, Arc<str>>,
-    account_settings: AHashMap<AccountId, Box<AccountSettings>>,
+    account_settings: BTreeMap<AccountId, Box<AccountSettings>>,
     peers: AHashMap<AccountId, Vec<Box<str>>>,
     next_conversation: ConversationId,
     seen: AHashMap<(AccountId, Box<str>), Seq>,
@@ -186,7 +186,7 @@ impl Network {
             nicks: AHashMap::new(),
             channels: Slab::new(),
             channel_names: AHashMap::new(),
-            accounts: AHashMap::new(),
+            accounts: BTreeMap::new(),
             account_names: AHashMap::new(),
             credentials: AHashMap::new(),
             certificate_owners: AHashMap::new(),
@@ -197,7 +197,7 @@ impl Network {
             next_user: 0,
             conversations: AHashMap::new(),
             conversation_keys: BTreeMap::new(),
-            account_settings: AHashMap::new(),
+            account_settings: BTreeMap::new(),
             peers: AHashMap::new(),
             next_conversation: 1,
             seen: AHashMap::new(),
@@ -300,6 +300,19 @@ impl Network {
     /// What was chosen of an account.
     pub fn account_settings(&self, account: AccountId) -> &AccountSettings {
         self.account_settings.get(&account).map_or(&PLAIN_ACCOUNT, |settings| settings)
+    }
+
+    /// What was chosen of each account of which something was, by number.
+    pub fn all_account_settings(&self) -> Vec<(AccountId, &AccountSettings)> {
+        self.account_settings.iter().map(|(id, settings)| (*id, &**settings)).collect()
+    }
+
+    /// The accounts that asked for all that is kept of them, and when: who asked first comes first.
+    pub fn exports_asked(&self) -> Vec<(AccountId, u64)> {
+        let asked = self.account_settings.iter().filter(|(_, settings)| settings.export_asked > 0);
+        let mut asked: Vec<_> = asked.map(|(id, settings)| (*id, settings.export_asked)).collect();
+        asked.sort_unstable_by_key(|(id, at)| (*at, *id));
+        asked
     }
 
     /// The same, to be altered.
@@ -508,9 +521,7 @@ impl Network {
 
     /// All accounts, by number.
     pub fn account_ids(&self) -> Vec<AccountId> {
-        let mut all: Vec<AccountId> = self.accounts.keys().copied().collect();
-        all.sort_unstable();
-        all
+        self.accounts.keys().copied().collect()
     }
 
     /// Why nobody may use an account, if so.
@@ -720,7 +731,11 @@ impl Network {
 
     /// Has all conversations counted anew.
     pub fn forget_counts(&mut self) {
-        self.conversations.values_mut().for_each(|conversation| conversation.fresh = u32::MAX);
+        for key in self.conversation_keys.values() {
+            if let Some(conversation) = self.conversations.get_mut(key) {
+                conversation.fresh = u32::MAX;
+            }
+        }
     }
 
     /// An account's private conversations: whom with, and the conversation.

@@ -270,7 +270,8 @@ impl Server {
         modes.set('Z', secure);
         let cloak = self.cloak(ctx.conn);
         modes.set('x', cloak.is_some());
-        let host = cloak.unwrap_or(address);
+        let plain_host = cloak.unwrap_or(address);
+        let host = account.and_then(|account| self.vhost_of(account)).unwrap_or_else(|| plain_host.clone());
         let id = self.network.insert_user(User {
             serial: 0,
             since,
@@ -278,7 +279,7 @@ impl Server {
             folded: self.network.fold(nick),
             source: source(nick, &user, &host),
             user: user.into(),
-            plain_host: host.clone(),
+            plain_host,
             host,
             former_hosts: SmallVec::new(),
             realname: ircv3::message::cut(realname, limits::REALNAME_LEN).into(),
@@ -347,6 +348,7 @@ impl Server {
         there.secure = secure && (there.secure || there.sessions.len() == 1);
         there.modes.set('Z', there.secure);
         self.sessions_changed(user);
+        self.reveal_plain_host(ctx, user);
         self.become_user(ctx, user);
         command::metadata::adopt(self, user, seq, early);
         self.sum_away(user);
@@ -356,6 +358,21 @@ impl Server {
             command::join::show(self, ctx, channel);
         }
         command::chathistory::replay(self, ctx, None);
+    }
+
+    /// Of a user who was put back at the start, what is behind the host that it was given is not known until it comes.
+    fn reveal_plain_host(&mut self, ctx: &Ctx, user: UserId) {
+        let there = &self.network.users[user];
+        let given = there.account.and_then(|account| self.vhost_of(account));
+        if there.sessions.len() != 1 || there.host != there.plain_host || given.as_ref() != Some(&there.host) {
+            return;
+        }
+        let address = self.session(ctx.conn).map(|session| session.peer.host());
+        let plain = if there.modes.has('x') { self.cloak(ctx.conn).or(address) } else { address };
+        if let Some(plain) = plain {
+            self.network.users[user].plain_host = plain;
+            self.to_judge.push(user);
+        }
     }
 
     fn welcome(&mut self, ctx: &mut Ctx, user: UserId) {

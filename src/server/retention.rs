@@ -9,9 +9,10 @@ use std::sync::Arc;
 use crate::limits::{CLOCK_NOTE_MS, EXPIRIES_AT_ONCE, EXPIRY_LOOKS, EXPIRY_ROUND_MS, LEAP_BELIEVED_MS, LEAP_MS};
 use crate::server::Server;
 use crate::server::ban::spoken;
+use crate::server::change::Change;
 use crate::server::event::Now;
 use crate::server::network::{ChannelId, Identity, UserId};
-use crate::server::record::{ConversationId, Expiry, Record, SettingRow, Snapshot};
+use crate::server::record::{ConversationId, Expiry, Snapshot};
 use crate::server::setting::{Cutoff, SEES_ALL};
 
 /// Milliseconds of a day.
@@ -127,7 +128,7 @@ pub struct Retention {
     /// Rows that went in this round.
     gone: u64,
     /// Rows that went since the start.
-    pub gone_in_all: u64,
+    gone_in_all: u64,
 }
 
 impl Retention {
@@ -216,9 +217,8 @@ impl Server {
         let now = self.now.mono_ms;
         if now >= self.retention.next_note && !self.store_refuses() {
             self.retention.next_note = now + CLOCK_NOTE_MS;
-            let seq = self.number();
-            let row = SettingRow { owner: SERVER.into(), key: CLOCK.into(), value: Some(self.retention.clock.note()) };
-            self.keep(seq, Record::Setting(Box::new(row)));
+            let note = self.retention.clock.note();
+            self.submit_alone(Change::Noted { key: CLOCK, value: &note });
         }
         if now < self.retention.next_round {
             return;
@@ -254,6 +254,11 @@ impl Server {
         }
         self.retention.asked += 1;
         self.out.expire.push(Expiry { conversation, before, most });
+    }
+
+    /// How many rows were deleted since the start for being past their time.
+    pub fn deleted_since_start(&self) -> u64 {
+        self.retention.gone_in_all
     }
 
     /// The store has deleted what of a conversation was past its time.

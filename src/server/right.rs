@@ -29,11 +29,12 @@ rights! {
     Die "die" "DIE and RESTART.";
     Force "force" "SAJOIN, SAPART, SANICK, SAMODE, ChanServ SET, NickServ SADROP, SAGET, SAREGISTER, SASET, SAVERIFY, UNREGISTER and ERASE: act for others.";
     Global "global" "GLOBAL: write to everyone.";
+    History "history" "HistServ DELETE, EXPORT and FORGET: see to what is kept of others.";
     Kill "kill" "KILL: end someone's connection.";
     Notices "notices" "User mode s: be told what happens on the server.";
     Rehash "rehash" "REHASH: read the configuration again.";
     Stats "stats" "STATS and TRACE, all of it.";
-    Vhost "vhost" "CHGHOST and SETHOST: change a displayed host.";
+    Vhost "vhost" "CHGHOST, SETHOST and HostServ: change a displayed host, and give hosts to accounts.";
     Wallops "wallops" "WALLOPS: write to everyone with user mode w.";
 }
 

@@ -252,6 +252,8 @@ pub struct AccountSettings {
     pub vhost_on: bool,
     /// The host that it asked for.
     pub vhost_asked: Option<HostAsked>,
+    /// When it asked for all that is kept of it, in milliseconds since 1970; 0 where it did not.
+    pub export_asked: u64,
 }
 
 /// What is chosen where nothing was.
@@ -263,6 +265,7 @@ pub static PLAIN_ACCOUNT: AccountSettings = AccountSettings {
     vhost: None,
     vhost_on: true,
     vhost_asked: None,
+    export_asked: 0,
 };
 
 impl Default for AccountSettings {
@@ -273,8 +276,17 @@ impl Default for AccountSettings {
 
 impl AccountSettings {
     /// The keys, as they are in the database: never change one.
-    pub const KEYS: [&'static str; 8] =
-        ["history", "keep-days", "keep-messages", "noexpire", "used", "vhost", "vhost-asked", "vhost-off"];
+    pub const KEYS: [&'static str; 9] = [
+        "export-asked",
+        "history",
+        "keep-days",
+        "keep-messages",
+        "noexpire",
+        "used",
+        "vhost",
+        "vhost-asked",
+        "vhost-off",
+    ];
 
     /// Takes a value; `None`, and what this version does not understand, is as without.
     pub fn put(&mut self, key: &str, value: Option<&str>) {
@@ -289,6 +301,7 @@ impl AccountSettings {
                 let parts = value.and_then(|value| value.split_once(' '));
                 self.vhost_asked = parts.map(|(at, host)| HostAsked { host: host.into(), at: number(Some(at)) });
             }
+            "export-asked" => self.export_asked = number(value),
             "vhost-off" => self.vhost_on = value != Some("on"),
             _ => {}
         }
@@ -305,6 +318,7 @@ impl AccountSettings {
             "used" => differs(self.used != 0, self.used.to_string()),
             "vhost" => self.vhost.clone(),
             "vhost-asked" => self.vhost_asked.as_ref().map(|asked| format!("{} {}", asked.at, asked.host).into()),
+            "export-asked" => differs(self.export_asked != 0, self.export_asked.to_string()),
             "vhost-off" => differs(!self.vhost_on, flag(true)),
             _ => None,
         }
@@ -359,6 +373,7 @@ mod tests {
             vhost: Some("a.b".into()),
             vhost_on: false,
             vhost_asked: Some(HostAsked { host: "c.d".into(), at: 8 }),
+            export_asked: 4,
         };
         let rows = full.rows("$1");
         assert_eq!(rows.len(), AccountSettings::KEYS.len());

@@ -161,6 +161,10 @@ pub struct Settings {
     pub client_tag_deny: Vec<String>,
     /// How addresses are hidden; `None` shows them.
     pub cloak: Option<Cloak>,
+    /// Whether people may ask for a host to be shown by.
+    pub host_requests: bool,
+    /// Hosts that everyone may take who is logged in; `$account` in one is the account's name.
+    pub offered_hosts: Vec<Box<str>>,
     /// User modes of a new user, such as `i`.
     pub default_user_modes: String,
 }
@@ -316,6 +320,8 @@ impl Default for Settings {
             gateways: Vec::new(),
             client_tag_deny: Vec::new(),
             cloak: Some(Cloak::default()),
+            host_requests: true,
+            offered_hosts: Vec::new(),
             default_user_modes: "i".into(),
         }
     }

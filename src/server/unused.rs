@@ -11,7 +11,7 @@ use crate::server::change::Change;
 use crate::server::command::services::chanserv;
 use crate::server::network::ChannelId;
 use crate::server::notice::About;
-use crate::server::record::{AccountId, Record, Seq, SettingRow, Snapshot};
+use crate::server::record::{AccountId, Seq, Snapshot};
 use crate::server::retention::{DAY_MS, SERVER};
 
 /// Where the rounds are.
@@ -110,10 +110,8 @@ impl Server {
         self.unused.next_round = self.now.mono_ms + UNUSED_ROUND_MS;
         if self.unused.since == 0 {
             self.unused.since = self.aging_clock();
-            let seq = self.number();
-            let value = Some(self.unused.since.to_string().into());
-            let row = SettingRow { owner: SERVER.into(), key: SINCE.into(), value };
-            self.keep(seq, Record::Setting(Box::new(row)));
+            let since = self.unused.since.to_string();
+            self.submit_alone(Change::Noted { key: SINCE, value: &since });
         }
         self.unused.users = self.network.users.iter().map(|(id, _)| id).collect();
         self.unused.channels = self.network.channels.iter().map(|(id, _)| id).collect();

@@ -9,6 +9,7 @@ mod backup;
 #[cfg(test)]
 mod bed;
 mod expiry;
+mod export;
 #[cfg(test)]
 mod loss;
 mod postgres;
@@ -44,6 +45,7 @@ use crate::store::refold::refold;
 use crate::store::writer::{GroupCommit, Lag, Progress};
 
 pub use self::backup::{BackupError, backup, restore};
+pub use self::export::{ExportError, VERSION as EXPORT_VERSION, export, export_to};
 
 /// Connections that read: enough that a long answer does not hold up the short ones.
 const READERS: usize = 4;

@@ -163,6 +163,11 @@ impl Database {
         Ok(Writer { connection })
     }
 
+    /// A connection that reads all of what there is of somebody.
+    pub async fn exporter(&self) -> Result<PgConnection, Error> {
+        self.connect("SET default_transaction_read_only = on; SET enable_seqscan = on; SET enable_sort = on;").await
+    }
+
     /// A connection that reads.
     pub async fn source(&self) -> Result<Source, Error> {
         self.source_with("").await

@@ -150,6 +150,11 @@ impl Database {
         Ok(())
     }
 
+    /// A connection that reads all of what there is of somebody.
+    pub async fn exporter(&self) -> Result<SqliteConnection, Error> {
+        self.options().busy_timeout(BUSY_AT_START).read_only(true).connect().await
+    }
+
     /// A connection that reads.
     pub async fn source(&self) -> Result<Source, Error> {
         let options = self.options().read_only(true).pragma("cache_size", "-8192");

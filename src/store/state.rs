@@ -188,7 +188,7 @@ pub fn casemapping(token: &str) -> Result<Casemapping, Error> {
         .ok_or_else(|| Error::Decode(format!("the casemapping {token:?}, which this version does not have").into()))
 }
 
-async fn all<DB, T>(
+pub(super) async fn all<DB, T>(
     connection: &mut DB::Connection,
     sql: &str,
     read: fn(&DB::Row) -> Result<T, Error>,
@@ -202,7 +202,7 @@ where
     rows.iter().map(read).collect()
 }
 
-fn account(row: &impl Columns) -> Result<AccountRow, Error> {
+pub(super) fn account(row: &impl Columns) -> Result<AccountRow, Error> {
     Ok(AccountRow {
         id: row.number(0)?,
         name: row.text(1)?.into(),

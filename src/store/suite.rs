@@ -122,6 +122,7 @@ fn reader() -> Reader {
         label: Some("l".into()),
         batch: Some("b".into()),
         batch_type: "chathistory",
+        told: false,
         target: "#rust".into(),
         epoch: 7,
         nick: "alice".into(),
@@ -803,7 +804,7 @@ fn a_search_finds_what_the_model_says_in_the_index_and_behind_it() {
                 };
                 let mut query = query;
                 for (_, since) in &mut query.places {
-                    *since = (random.random_range(0..3) == 0).then(|| random.random_range(0..12 * last)).unwrap_or(0);
+                    *since = if random.random_range(0..3) == 0 { random.random_range(0..12 * last) } else { 0 };
                 }
                 let expected = search::select(rows.iter().map(|(n, row)| (*n, row)), &query);
                 assert_eq!(

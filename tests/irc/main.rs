@@ -29,6 +29,8 @@ mod everything;
 mod extjwt;
 mod framing;
 mod history;
+mod histserv;
+mod hostserv;
 mod isupport;
 mod kill;
 mod labels;

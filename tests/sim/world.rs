@@ -397,7 +397,7 @@ impl<'a> World<'a> {
             Call::Reload => Returned::Reloaded(Vec::new()),
             Call::Mail { .. } => Returned::Mailed(Ok(())),
             Call::Token { .. } => Returned::Token(Err("no".into())),
-            Call::History(_) | Call::Search(_) | Call::Find { .. } => return Ok(()),
+            Call::History(_) | Call::Search(_) | Call::Find { .. } | Call::Export { .. } => return Ok(()),
         };
         self.handle(Event::Returned(id, returned), &[])
     }
@@ -1132,6 +1132,7 @@ fn plain_reader(caps: CapSet) -> Reader {
         label: None,
         batch: None,
         batch_type: "chathistory",
+        told: false,
         target: "".into(),
         epoch: EPOCH,
         nick: "".into(),

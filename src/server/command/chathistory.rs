@@ -171,6 +171,7 @@ pub fn reader(
         label,
         batch,
         batch_type,
+        told: false,
         target: target.into(),
         epoch,
         nick: (*ctx.reply.nick).into(),

@@ -42,7 +42,8 @@ fn ask(server: &mut Server, ctx: &mut Ctx, nick: &str, host: &str) {
     }
 }
 
-fn is_shown_host(host: &str) -> bool {
+/// Whether people may be shown by it.
+pub fn is_shown_host(host: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:/".contains(&byte);
     !host.is_empty() && host.len() <= limits::HOST_LEN && !host.starts_with(':') && host.bytes().all(fits)
 }

@@ -208,7 +208,7 @@ fn release(server: &mut Server, ctx: &mut Ctx, seq: Seq, id: ChannelId) {
 /// A channel goes to its founder's successor.
 fn succeed(server: &mut Server, ctx: &mut Ctx, seq: Seq, id: ChannelId, heir: AccountId) {
     let channel = &mut server.network.channels[id];
-    let was = std::mem::replace(&mut channel.founder, Some(heir));
+    let was = channel.founder.replace(heir);
     let name = channel.name.clone();
     if channel.access.remove(&heir).is_some() {
         let folded = channel.folded.as_str().into();

@@ -79,7 +79,7 @@ pub fn saset(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
             let values = [("noexpire", (!on).then(|| Box::from("on")))];
             let does = if on { "may lapse when nobody uses it" } else { "stays, however long nobody uses it" };
             let said = format!("The account {} {does}", row.name);
-            server.submit(ctx, Change::AccountSetting { account, values: &values, said: &said });
+            server.submit(ctx, Change::AccountSetting { account, values: &values, said: &said, service: "NickServ" });
         }
         "EMAIL" => {
             let email = (!value.eq_ignore_ascii_case("OFF")).then_some(&*value);

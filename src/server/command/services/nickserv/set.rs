@@ -7,7 +7,7 @@ use crate::server::change::Change;
 use crate::server::command::register::{self, By};
 use crate::server::command::services::chanserv::set::{parse_flag, parse_retention, retention_text};
 use crate::server::command::services::nickserv::credentials;
-use crate::server::command::services::{keep_account, own_account, say};
+use crate::server::command::services::{hostserv, keep_account, own_account, say};
 use crate::server::mail::Given;
 use crate::server::presence;
 use crate::server::record::{AccountId, AccountRow, Purpose, Seq};
@@ -99,7 +99,7 @@ fn history(server: &mut Server, ctx: &mut Ctx, account: AccountId, value: &str) 
     } else {
         "HISTORY is off: nothing of your private conversations is kept from now on; ERASEMESSAGES deletes what was"
     };
-    server.submit(ctx, Change::AccountSetting { account, values: &values, said });
+    server.submit(ctx, Change::AccountSetting { account, values: &values, said, service: "NickServ" });
 }
 
 /// SET HISTORY-RETENTION
@@ -115,7 +115,7 @@ fn retention(server: &mut Server, ctx: &mut Ctx, account: AccountId, value: &str
         retention_text(keep),
         keep.and(server.settings.keep).spoken()
     );
-    server.submit(ctx, Change::AccountSetting { account, values: &values, said: &said });
+    server.submit(ctx, Change::AccountSetting { account, values: &values, said: &said, service: "NickServ" });
 }
 
 /// Changes what is kept beside an account's row.
@@ -125,12 +125,13 @@ pub fn apply_settings(
     seq: Seq,
     account: AccountId,
     values: &[(&'static str, Option<Box<str>>)],
-    said: &str,
+    (service, said): (&str, &str),
 ) {
     if server.network.account(account).is_none() {
         return;
     }
-    let before = server.network.account_settings(account).keep;
+    let settings = server.network.account_settings(account);
+    let (before, host) = (settings.keep, settings.vhost.clone());
     for (key, value) in values {
         server.put_account_setting(account, seq, key, value.as_deref());
     }
@@ -139,7 +140,12 @@ pub fn apply_settings(
         server.network.forget_private_counts(account);
         server.renew_retention();
     }
-    say(ctx, "NickServ", said);
+    if !said.is_empty() {
+        say(ctx, service, said);
+    }
+    if values.iter().any(|(key, _)| matches!(*key, "vhost" | "vhost-off")) {
+        hostserv::refresh(server, ctx, account, host.as_deref());
+    }
 }
 
 /// SET EMAIL: the address is the account's once its code has come back.
