@@ -17,7 +17,7 @@ use crate::server::command::register::{By, Wanted};
 use crate::server::command::relaymsg::Relayed;
 use crate::server::command::services::chanserv::clear::What;
 use crate::server::command::services::chanserv::transfer::Step;
-use crate::server::command::services::chanserv::{self, amode, clear, op, purge, transfer};
+use crate::server::command::services::chanserv::{self, amode, clear, deed, op, purge, transfer};
 use crate::server::command::services::nickserv::{credentials, erase, set, suspend};
 use crate::server::command::{
     Pending, accept, amend, away, control, force, invite, join, kick, knock, markread, metadata, mode, nick, oper,
@@ -371,6 +371,8 @@ pub enum Change<'a> {
     },
     /// ChanServ OP, DEOP, VOICE, DEVOICE
     ServiceRank(&'a op::Given<'a>),
+    /// ChanServ KICK, BAN, UNBAN, INVITE, TOPIC
+    ServiceDeed(&'a deed::Asked<'a>),
     /// ChanServ AMODE
     Access(&'a amode::Given<'a>),
     /// ChanServ SET
@@ -555,6 +557,7 @@ impl Server {
             Change::RegisterChannel { .. }
             | Change::DropChannel { .. }
             | Change::Access(_)
+            | Change::ServiceDeed(_)
             | Change::ChannelSetting(_)
             | Change::Transfer { .. }
             | Change::ClearChannel { what: What::Access | What::History, .. }
@@ -659,6 +662,7 @@ impl Server {
             Change::RegisterChannel { channel } => chanserv::register::apply(self, ctx, seq, channel),
             Change::DropChannel { channel } => chanserv::register::apply_drop(self, ctx, seq, channel),
             Change::ServiceRank(given) => op::apply(self, ctx, given),
+            Change::ServiceDeed(asked) => deed::apply(self, ctx, seq, asked),
             Change::Access(given) => amode::apply(self, ctx, seq, given),
             Change::Noted { key, value } => {
                 let row = SettingRow { owner: SERVER.into(), key: key.into(), value: Some(value.into()) };

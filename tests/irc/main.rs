@@ -18,6 +18,7 @@ mod capabilities;
 mod casemapping;
 mod channels;
 mod chanserv;
+mod chanserv_deeds;
 mod chanserv_set;
 mod cloak;
 mod confusables;

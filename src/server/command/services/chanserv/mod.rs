@@ -2,6 +2,7 @@
 
 pub mod amode;
 pub mod clear;
+pub mod deed;
 pub mod howtoban;
 pub mod info;
 pub mod op;
@@ -32,8 +33,13 @@ pub const ROWS: &[Row] = rows! {
     "AMODE", 1 LoggedIn amode::run, "<#channel> [+|-letter account]",
         "lists or changes what accounts are in your channel whenever they join",
         "Letters: a (admin), o (operator), h (halfop), v (voice); give those below your own";
+    "BAN", 2 LoggedIn deed::ban, "<#channel> <nick|mask> [reason]",
+        "keeps someone out of your channel, and puts them out",
+        "Of a nick it is the account, or else the host. For accounts that AMODE has given halfop, and those above them";
     "CLEAR", 2 LoggedIn clear::run, "<#channel> USERS|ACCESS|HISTORY",
         "USERS removes everyone from your channel, ACCESS everything of AMODE and all lists, HISTORY what was said";
+    "DEHALFOP", 1 LoggedIn op::dehalfop, "<#channel> [nick]",
+        "takes halfop from someone, or from you";
     "DEOP", 1 LoggedIn op::deop, "<#channel> [nick]",
         "takes operator from someone, or from you";
     "DEVOICE", 1 LoggedIn op::devoice, "<#channel> [nick]",
@@ -42,10 +48,18 @@ pub const ROWS: &[Row] = rows! {
         "ends the registration of your channel";
     "GET", 1 Anyone set::get, "<#channel> [setting]",
         "shows the settings of a channel, or one of them";
+    "GETKEY", 1 LoggedIn deed::get_key, "<#channel>",
+        "tells you the key of your channel";
+    "HALFOP", 1 LoggedIn op::halfop, "<#channel> [nick]",
+        "makes you, or someone else, halfop of your channel";
     "HOWTOBAN", 2 LoggedIn howtoban::run, "<#channel> <nick>",
         "says which ban keeps someone out";
     "INFO", 1 Anyone info::info, "<#channel>",
         "tells about a channel";
+    "INVITE", 1 LoggedIn deed::invite, "<#channel> [nick]",
+        "lets you, or someone else, into your channel";
+    "KICK", 2 LoggedIn deed::kick, "<#channel> <nick> [reason]",
+        "puts someone out of your channel";
     "LIST", 0 Operator(Ban) info::list, "[mask]",
         "lists registered channels";
     "OP", 1 LoggedIn op::op, "<#channel> [nick]",
@@ -67,9 +81,17 @@ pub const ROWS: &[Row] = rows! {
         "HISTORY-EVENTS ALL|NONE|join,part,quit,kick,mode,topic,nick: which events are kept beside what is said",
         "KEEPTOPIC ON|OFF: whether the topic outlives the last member",
         "SUCCESSOR account|OFF: whose it is once your account is no more";
+    "STATUS", 1 LoggedIn deed::status, "<#channel> [nick]",
+        "tells what you, or someone else, are in your channel";
+    "TOPIC", 1 LoggedIn deed::topic, "<#channel> [text]",
+        "sets the topic of your channel, or takes it away";
     "TRANSFER", 2 LoggedIn transfer::run, "<#channel> <account> [code] | ACCEPT <#channel> | CANCEL <#channel>",
         "gives your channel to another account, which has to accept it",
         "Without a code you are told the code to confirm it with";
+    "UNBAN", 1 LoggedIn deed::unban, "<#channel> [nick|mask]",
+        "takes the bans away that keep you, or someone else, out of your channel";
+    "UP", 1 LoggedIn op::up, "<#channel>",
+        "gives you all that your account is in your channel";
     "VOICE", 1 LoggedIn op::voice, "<#channel> [nick]",
         "gives you, or someone else, voice in your channel";
 };
@@ -80,6 +102,12 @@ const SOURCE: &str = "ChanServ!ChanServ@services";
 /// The channel that a command names, if the client may know of it.
 fn channel_named(server: &Server, ctx: &mut Ctx, name: &str) -> Option<ChannelId> {
     let seen = policy::channel_seen(&server.network, ctx.me(), name);
+    // Whoever is something in a secret channel knows of it.
+    let own = server.network.channel_by_name(name).filter(|id| {
+        let account = own_account(server, ctx);
+        server.network.channels[*id].standing(account).is_some()
+    });
+    let seen = seen.or(own);
     if seen.is_none() {
         say(ctx, "ChanServ", &format!("There is no channel {:?}", cut(name, 64)));
     }
