@@ -698,7 +698,9 @@ pub struct Happened<'a> {
 impl Server {
     /// Puts a user into a channel.
     pub fn add_member(&mut self, channel: ChannelId, user: UserId, ranks: Ranks) {
-        let joined = self.clock();
+        // Behind all that was said, however fast that came.
+        let last = self.network.conversation(self.network.channels[channel].folded.as_str());
+        let joined = last.map_or(0, |last| last.last_time + 1).max(self.clock());
         let there = &mut self.network.channels[channel];
         there.members.insert(user, ranks);
         there.joined.insert(user, joined);

@@ -744,6 +744,9 @@ impl Server {
             if channel.members.is_empty() && channel.founder.is_none() && !channel.modes.has('P') {
                 return Err(format!("{} was left behind empty", channel.name));
             }
+            if channel.joined.len() != channel.members.len() {
+                return Err(format!("{} does not know when each member joined", channel.name));
+            }
             if let Some(gone) = channel.unshown.iter().find(|user| !channel.members.contains_key(*user)) {
                 return Err(format!("{} hides user {gone}, who is not in it", channel.name));
             }

@@ -143,6 +143,7 @@ fn in_a_channel_without_history_nothing_is_kept_or_shown_and_what_was_kept_comes
     assert!(alice.told("CS CLEAR #garden HISTORY").contains("history of #garden"));
     assert_eq!(history(&mut alice, "#garden"), Vec::<String>::new());
     alice.ask("PRIVMSG #garden :after");
+    assert_eq!(history(&mut alice, "#garden"), ["after"]);
     server.crash_and_restart();
     let mut alice = server.logged_in("alice", "alice", "sesame", CAPS);
     alice.join("#garden");

@@ -77,6 +77,8 @@ pub fn set(server: &mut Server, ctx: &mut Ctx, user: UserId, host: &str) {
     let mut line = Vec::with_capacity(96);
     write_line(&mut line, &before, "CHGHOST", &[&there.user, host], None);
     let mut frame = server.frame_from(user, Vec::new());
+    // A host that is kept is shown to nobody before it is.
+    frame.after = ctx.reply.after;
     frame.forms = smallvec![form_for(Cap::Chghost, line)];
     let own = frame.clone();
     let rejoin = server.settings.rejoin_on_host_change;
@@ -105,6 +107,7 @@ pub fn set(server: &mut Server, ctx: &mut Ctx, user: UserId, host: &str) {
         } else {
             server.frame_to(conn, &own);
             let mut theirs = server.ctx(conn, None);
+            theirs.reply.after = ctx.reply.after;
             theirs.reply.numeric(Numeric::RPL_HOSTHIDDEN, &[host], Some("is now your displayed host"));
             server.finish(theirs);
         }

@@ -114,7 +114,7 @@ pub fn status(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     };
     let others = Some(nick) != Some(&*own);
     if others && channel.standing(own_account(server, ctx)).is_none_or(|rank| rank < Rank::Halfop) {
-        drop(channel_with(server, ctx, params[0], Rank::Halfop));
+        let _ = channel_with(server, ctx, params[0], Rank::Halfop);
         return;
     }
     let name = channel.name.clone();

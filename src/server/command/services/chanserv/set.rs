@@ -289,7 +289,9 @@ fn changeable(server: &mut Server, ctx: &mut Ctx, name: &str, setting: &Setting)
     match setting.who {
         Changer::Operator => say(ctx, "ChanServ", "Only operators of the server change EXPIRE"),
         Changer::Founder => say(ctx, "ChanServ", &format!("Only its founder changes {}", setting.name)),
-        Changer::Admin => drop(channel_with(server, ctx, name, Rank::Admin)),
+        Changer::Admin => {
+            let _ = channel_with(server, ctx, name, Rank::Admin);
+        }
     }
     None
 }
