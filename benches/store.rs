@@ -130,7 +130,7 @@ fn main() {
         std::hint::black_box(render(&reader(), &page, true));
     }
     println!("render 1000 rows: {:.0} µs", began.elapsed().as_secs_f64() * 1e6 / 200.0);
-    let model = select(page.iter().map(|(seq, row)| (*seq, row)), Range::Latest(None), 10, Wanted::ALL, 0);
+    let model = select(page.iter().map(|(seq, row)| (*seq, row)), Range::Latest(None), 10, Wanted::ALL, 0, 0);
     assert_eq!(model.0.len(), 10);
 }
 
@@ -252,6 +252,7 @@ fn ask(
             limit,
             wanted: Wanted { events: events_too, redactions: events_too },
             floor: 0,
+            since: 0,
             reader: reader(),
         };
         store.history(CALL, query);
@@ -269,7 +270,7 @@ fn search(
     measure(events, queries, name, |n| {
         let (places, text) = what(n);
         let query = SearchQuery {
-            places,
+            places: places.into_iter().map(|place| (place, 0)).collect(),
             floor: 0,
             words: words(&text),
             from: None,
@@ -322,6 +323,7 @@ fn reader() -> Reader {
         label: Some("label".into()),
         batch: Some("1".into()),
         batch_type: "chathistory",
+        told: false,
         target: "#channel".into(),
         epoch: 7,
         nick: "someone".into(),

@@ -116,6 +116,7 @@ impl Pool {
                 Call::History(_)
                 | Call::Search(_)
                 | Call::Find { .. }
+                | Call::Export { .. }
                 | Call::Reload
                 | Call::Mail { .. }
                 | Call::Push(_),
@@ -176,9 +177,13 @@ fn run(call: Call, cost: u32) -> Returned {
             (right, _) => Returned::Verified(right),
         },
         Call::Token { token, tokens } => Returned::Token(tokens.account(&token).map(Into::into).map_err(Into::into)),
-        Call::History(_) | Call::Search(_) | Call::Find { .. } | Call::Reload | Call::Mail { .. } | Call::Push(_) => {
-            Returned::Failed("not a call for the password threads".into())
-        }
+        Call::History(_)
+        | Call::Search(_)
+        | Call::Find { .. }
+        | Call::Export { .. }
+        | Call::Reload
+        | Call::Mail { .. }
+        | Call::Push(_) => Returned::Failed("not a call for the password threads".into()),
     }
 }
 

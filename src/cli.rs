@@ -1,4 +1,4 @@
-//! The command line: `roost [--config FILE] [run|check|passwd|backup|restore]`. Every fault is one line.
+//! The command line: `roost [--config FILE] [run|check|passwd|backup|export|restore]`. Every fault is one line.
 
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
@@ -38,6 +38,12 @@ enum Command {
         /// The file to make, which must not be there yet
         file: PathBuf,
     },
+    /// Write all that is kept of an account to standard output, as JSON, while the server runs or not
+    Export {
+        /// The account's name
+        #[arg(long)]
+        account: String,
+    },
     /// Put a backup in the place of the database, while no server runs on it
     Restore {
         /// The backup
@@ -66,6 +72,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<()> {
         Command::Check => check(line.config.as_deref()),
         Command::Passwd => passwd(),
         Command::Backup { file } => backup(line.config.as_deref(), &file),
+        Command::Export { account } => export(line.config.as_deref(), &account),
         Command::Restore { file } => restore(line.config.as_deref(), &file),
     }
 }
@@ -137,6 +144,14 @@ fn check(file: Option<&Path>) -> anyhow::Result<()> {
 fn backup(config: Option<&Path>, file: &Path) -> anyhow::Result<()> {
     let bytes = store::backup(&load(config)?.store_url(), file)?;
     print(&format!("{} is a backup of {bytes} bytes; `roost restore` puts it back\n", file.display()))
+}
+
+/// Writes what is kept of an account.
+fn export(config: Option<&Path>, account: &str) -> anyhow::Result<()> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    store::export(&load(config)?.store_url(), account, now.as_millis() as u64, &mut out)?;
+    Ok(())
 }
 
 /// Puts a copy of the database in its place.

@@ -27,6 +27,7 @@ use crate::server::authtoken;
 use crate::server::cloak::Cloak;
 use crate::server::mail::{self, Mail};
 use crate::server::push::WebPush;
+use crate::server::retention::Keep;
 use crate::server::right::Rights;
 use crate::server::settings::{self, Settings};
 use crate::server::user::Letters;
@@ -58,6 +59,7 @@ pub struct Config {
     pub connection: ConnectionSection,
     pub users: UsersSection,
     pub cloak: CloakSection,
+    pub vhosts: VhostsSection,
     pub flood: FloodSection,
     pub throttle: ThrottleSection,
     pub multiline: MultilineSection,
@@ -140,6 +142,8 @@ sections! {
     }
     HistorySection {
         enabled: bool = true,
+        keep_days: u32 = 0,
+        keep_messages: u32 = 0,
         chathistory_limit: u32 = 1000,
         edit_window: u32 = 3600,
         autoreplay_limit: u32 = 500,
@@ -164,6 +168,7 @@ sections! {
         always_on_expiry_days: u32 = 0,
         bouncer_networks: bool = false,
         grouped_nicks: usize = 10,
+        expire_days: u32 = 0,
     }
     EmailSection {
         server: String = String::new(),
@@ -193,6 +198,7 @@ sections! {
     }
     ChannelsSection {
         registration: bool = true,
+        expire_days: u32 = 0,
         per_user: usize = 100,
         list_entries: usize = 100,
     }
@@ -213,6 +219,10 @@ sections! {
         ipv4_bits: u8 = 32,
         ipv6_bits: u8 = 64,
         optional: bool = false,
+    }
+    VhostsSection {
+        requests: bool = true,
+        offered: Vec<String> = Vec::new(),
     }
     FloodSection {
         enabled: bool = true,
@@ -654,6 +664,7 @@ impl Config {
             channels_per_user: self.channels.per_user,
             list_entries: self.channels.list_entries,
             history: self.history.enabled,
+            keep: Keep { days: self.history.keep_days, messages: self.history.keep_messages },
             chathistory_limit: self.history.chathistory_limit,
             edit_window: self.history.edit_window,
             autoreplay_limit: self.history.autoreplay_limit,
@@ -703,6 +714,8 @@ impl Config {
             always_on_expiry_days: self.accounts.always_on_expiry_days,
             bouncer_networks: self.accounts.bouncer_networks,
             grouped_nicks: self.accounts.grouped_nicks,
+            account_expire_days: self.accounts.expire_days,
+            channel_expire_days: self.channels.expire_days,
             channel_registration: self.channels.registration,
             throttle: self.throttle.enabled.then(|| self.throttle.settings()),
             opers,
@@ -710,6 +723,8 @@ impl Config {
             multiline_lines: self.multiline.max_lines,
             gateways,
             client_tag_deny: self.client_tags.deny.clone(),
+            host_requests: self.vhosts.requests,
+            offered_hosts: self.vhosts.offered.iter().map(|host| host.as_str().into()).collect(),
             cloak: self.cloak.enabled.then(|| self.cloak.settings()),
             default_user_modes: self.users.default_modes.clone(),
         })
@@ -977,6 +992,7 @@ impl Default for Config {
             connection: ConnectionSection::default(),
             users: UsersSection::default(),
             cloak: CloakSection::default(),
+            vhosts: VhostsSection::default(),
             flood: FloodSection::default(),
             throttle: ThrottleSection::default(),
             multiline: MultilineSection::default(),
@@ -1125,6 +1141,7 @@ mod tests {
     use crate::server::event::Peer;
     use crate::server::mail::{BODY, Mail};
     use crate::server::push::WebPush;
+    use crate::server::retention::Keep;
     use crate::server::settings::{JwtService, Secret, Settings, Sts};
 
     fn parse(text: &str) -> Config {
@@ -1287,6 +1304,8 @@ mod tests {
             certificate = "AB:CDABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB"
             [history]
             enabled = false
+            keep_days = 90
+            keep_messages = 5000
             chathistory_limit = 7
             edit_window = 60
             autoreplay_limit = 0
@@ -1303,6 +1322,7 @@ mod tests {
             always_on_expiry_days = 8
             bouncer_networks = true
             grouped_nicks = 3
+            expire_days = 400
             [email]
             server = "mail.example.org"
             port = 465
@@ -1326,6 +1346,7 @@ mod tests {
             allow_private_endpoints = ["127.0.0.0/8"]
             [channels]
             registration = false
+            expire_days = 500
             per_user = 3
             list_entries = 4
             [connection]
@@ -1339,6 +1360,9 @@ mod tests {
             [multiline]
             max_bytes = 1024
             max_lines = 9
+            [vhosts]
+            requests = false
+            offered = ["$account.users.example.org"]
             [client_tags]
             deny = ["*", "-typing"]
             [cloak]
@@ -1381,7 +1405,10 @@ mod tests {
             ping_ms: 6000,
             channels_per_user: 3,
             list_entries: 4,
+            host_requests: false,
+            offered_hosts: vec!["$account.users.example.org".into()],
             history: false,
+            keep: Keep { days: 90, messages: 5000 },
             chathistory_limit: 7,
             edit_window: 60,
             autoreplay_limit: 0,
@@ -1424,6 +1451,8 @@ mod tests {
             always_on_expiry_days: 8,
             bouncer_networks: true,
             grouped_nicks: 3,
+            account_expire_days: 400,
+            channel_expire_days: 500,
             channel_registration: false,
             throttle: None,
             opers: Vec::new(),
@@ -1581,7 +1610,7 @@ mod tests {
             ),
             (
                 "[[oper_class]]\nname = \"helper\"\nrights = [\"klil\"]",
-                "roost.toml:3: oper_class.0.rights: \"klil\" is not a right; give ban, defcon, die, force, global, kill, \
+                "roost.toml:3: oper_class.0.rights: \"klil\" is not a right; give ban, defcon, die, force, global, history, kill, \
                  notices, rehash, stats, vhost, wallops",
             ),
             (

@@ -40,6 +40,31 @@ pub const INDEX_STEP: usize = 512;
 /// one by one, which takes it some tenths of a second at the most. A busy minute's messages cost no more than their
 /// rows; their words are put into the index when it is over.
 pub const INDEX_LAG: usize = 131_072;
+/// Messages that the store deletes at once that are past their time, with their words: some 5 ms, for which a message
+/// that comes in between waits.
+pub const EXPIRY_STEP: usize = 128;
+/// Rows of an index that the store walks over at once to find which messages are the newest: some 2 ms.
+pub const COUNT_STEP: u32 = 10_000;
+/// Milliseconds between two such steps while there is always something to write: what is past its time goes then, too,
+/// but slowly.
+pub const EXPIRY_PAUSE_MS: u64 = 1_000;
+/// Users, channels and accounts that are looked at at once to see whether somebody uses them.
+pub const UNUSED_LOOKS: usize = 1_000;
+/// Milliseconds between two rounds in which all of them are looked at.
+pub const UNUSED_ROUND_MS: u64 = 3_600_000;
+/// Conversations that the store looks at for what is past its time before it is asked for more.
+pub const EXPIRIES_AT_ONCE: usize = 8;
+/// Milliseconds after which a conversation is looked at again for what is past its time.
+pub const EXPIRY_ROUND_MS: u64 = 600_000;
+/// Conversations that are passed in one look for those that have something past its time.
+pub const EXPIRY_LOOKS: usize = 200;
+/// Milliseconds by which the clock may leap before what that makes old is not deleted at once: more than any correction
+/// of a clock that is kept right.
+pub const LEAP_MS: u64 = 3_600_000;
+/// Milliseconds after which a clock that has leapt is believed: a day, in which somebody can set it right.
+pub const LEAP_BELIEVED_MS: u64 = 86_400_000;
+/// Milliseconds between two notes of what time it is, for the next start.
+pub const CLOCK_NOTE_MS: u64 = 3_600_000;
 /// Characters of a word that count in SEARCH; what is longer is no word that anyone types.
 pub const SEARCH_WORD_CHARS: usize = 40;
 /// Bytes of SASL response, before base64 is taken off, that are put together from chunks of 400.
@@ -108,6 +133,19 @@ pub const CALLER_MS: u64 = 60_000;
 pub const EXPIRED_AT_ONCE: usize = 100;
 /// Former users that WHOWAS remembers.
 pub const WHOWAS_ENTRIES: usize = 1000;
+/// The longest text of a channel's settings (ChanServ SET DESCRIPTION, ENTRYMSG and so on), in bytes: it fits into one
+/// line with all that stands round it.
+pub const CHANNEL_TEXT_LEN: usize = 300;
+/// Days, or messages, that somebody may choose to be kept: what the configuration takes, too.
+pub const RETENTION_MOST: u32 = 1_000_000;
+/// Channels whose message for those who join one connection remembers to have been told: as many as most people are in.
+pub const GREETED: usize = 200;
+/// Messages that HistServ PLAY tells: some screens.
+pub const PLAYED: u32 = 200;
+/// Accounts that asked for what is kept of them in one answer of HistServ STATUS.
+pub const EXPORTS_LISTED: usize = 50;
+/// Milliseconds between two hosts that an account asks for: each is something that an operator has to look at.
+pub const HOST_REQUEST_MS: u64 = 300_000;
 /// Accounts that are something in one channel (ChanServ AMODE).
 pub const CHANNEL_ACCESS: usize = 200;
 /// App passwords of one account: one for each device, and some bots.

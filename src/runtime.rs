@@ -131,6 +131,7 @@ pub fn run(config: Config, reload: Reload) -> Result<Ended, RunError> {
         pusher: Some(pusher),
         audit,
         reloads,
+        exports: (config.store_url(), config.data_dir().join("exports")),
         restart: false,
     };
     let (ended, end) = oneshot::channel();
@@ -280,6 +281,13 @@ impl Clock {
     }
 }
 
+/// The name of a file for what is kept of an account: whatever is in the account's name, it stays in its directory.
+fn export_name(account: &str, now_ms: u64) -> String {
+    let plain: String =
+        account.chars().map(|c| if c.is_alphanumeric() || c == '-' || c == '_' { c } else { '+' }).collect();
+    format!("{plain}-{}.json", now_ms / 1000)
+}
+
 /// What carries out the server's actions.
 struct Carrier {
     events: Arc<EventQueue>,
@@ -291,6 +299,8 @@ struct Carrier {
     audit: Audit,
     /// Whoever asked for the configuration to be read again.
     reloads: mpsc::UnboundedSender<CallId>,
+    /// The store's URL, and where what is kept of single accounts is written.
+    exports: (String, PathBuf),
     restart: bool,
 }
 
@@ -298,6 +308,23 @@ impl Carrier {
     fn append(&self, records: Vec<(Seq, Record)>) {
         if let (Some(store), false) = (&self.store, records.is_empty()) {
             store.append(records);
+        }
+    }
+
+    /// Has what is kept of an account written, by a thread that ends with it.
+    fn export(&self, account: Box<str>) {
+        let (events, (url, directory)) = (self.events.clone(), self.exports.clone());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+        let name = account.clone();
+        let write = move || {
+            let file = directory.join(export_name(&account, now));
+            let outcome = store::export_to(&url, &account, now, &file);
+            let outcome = outcome.map(|count| (file.display().to_string(), count)).map_err(|error| error.to_string());
+            events.push(Event::Exported { account, outcome });
+        };
+        if let Err(error) = thread::Builder::new().name("export".into()).spawn(write) {
+            let outcome = Err(format!("no thread for it: {error}"));
+            self.events.push(Event::Exported { account: name, outcome });
         }
     }
 
@@ -317,6 +344,7 @@ impl Carrier {
                     pusher.submit(id, *push);
                 }
             }
+            (Call::Export { account }, _, _) => self.export(account),
             (Call::History(query), Some(store), _) => store.history(id, *query),
             (Call::Search(query), Some(store), _) => store.search(id, *query),
             (Call::Find { conversation, seq }, Some(store), _) => store.find(id, conversation, seq),
@@ -330,6 +358,11 @@ impl Carrier {
         self.append(std::mem::take(&mut actions.store));
         for (actions, inbox) in actions.net.iter_mut().zip(self.durable.workers()) {
             inbox.deliver(actions);
+        }
+        for what in actions.expire.drain(..) {
+            if let Some(store) = &self.store {
+                store.expire(what);
+            }
         }
         for (id, call) in actions.calls.drain(..) {
             self.call(id, call);

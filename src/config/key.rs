@@ -12,6 +12,7 @@ use crate::limits;
 use crate::mail;
 use crate::net::Address;
 use crate::server::cloak::LETTERS_SHOWN;
+use crate::server::command::vhost::is_shown_host;
 use crate::server::notice::SNOMASKS;
 use crate::server::right::{RIGHTS, Right};
 use crate::store::{self, StoreError};
@@ -96,6 +97,8 @@ pub(super) const KEYS: &[Key] = &[
     start("store.url", Kind::Text(store_url)),
     start("store.sync", Kind::Choice(&["full", "normal"])),
     reload("history.enabled", Kind::Bool),
+    reload("history.keep_days", Kind::Integer(0, 36_500)),
+    reload("history.keep_messages", Kind::Integer(0, 1_000_000)),
     reload("history.chathistory_limit", Kind::Integer(1, 10_000)),
     reload("history.edit_window", Kind::Integer(0, 31_536_000)),
     reload("history.autoreplay_limit", Kind::Integer(0, 10_000)),
@@ -118,6 +121,7 @@ pub(super) const KEYS: &[Key] = &[
     reload("accounts.always_on_expiry_days", Kind::Integer(0, 100_000)),
     reload("accounts.bouncer_networks", Kind::Bool),
     reload("accounts.grouped_nicks", Kind::Integer(0, 100)),
+    reload("accounts.expire_days", Kind::Integer(0, 36_500)),
     reload("email.server", Kind::Text(mail_server)),
     reload("email.port", Kind::Integer(1, 65_535)),
     reload("email.protection", Kind::Choice(&["starttls", "tls", "none"])),
@@ -141,6 +145,7 @@ pub(super) const KEYS: &[Key] = &[
     start("webpush.key", Kind::Integer(1, 1_000_000)),
     reload("webpush.allow_private_endpoints", Kind::List(network)),
     reload("channels.registration", Kind::Bool),
+    reload("channels.expire_days", Kind::Integer(0, 36_500)),
     reload("channels.per_user", Kind::Integer(1, 10_000)),
     reload("channels.list_entries", Kind::Integer(1, 10_000)),
     reload("connection.password", Kind::Password { optional: true }),
@@ -155,6 +160,8 @@ pub(super) const KEYS: &[Key] = &[
     reload("cloak.ipv4_bits", Kind::Integer(8, 32)),
     reload("cloak.ipv6_bits", Kind::Integer(16, 128)),
     reload("cloak.optional", Kind::Bool),
+    reload("vhosts.requests", Kind::Bool),
+    reload("vhosts.offered", Kind::List(offered_host)),
     start("flood.enabled", Kind::Bool),
     start("flood.burst", Kind::Integer(1, 10_000)),
     start("flood.per_second", Kind::Float(0.1, 10_000.0)),
@@ -532,6 +539,18 @@ fn cloak_suffix(text: &str) -> Result<(), String> {
             "{text:?} is not the end of a host; give 1 to {most} letters, digits, and . - _ , such as \"example\""
         ))
     }
+}
+
+fn offered_host(text: &str) -> Result<(), String> {
+    // As long an account as there can be.
+    if is_shown_host(&text.replace("$account", &"a".repeat(limits::NICK_LEN))) {
+        return Ok(());
+    }
+    Err(format!(
+        "is no host to be shown by; give 1 to {} letters, digits, and . - _ : /, in which $account stands for up to {} more",
+        limits::HOST_LEN,
+        limits::NICK_LEN
+    ))
 }
 
 fn mode(text: &str) -> Result<(), String> {

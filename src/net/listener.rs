@@ -301,6 +301,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::{Address, Listener};
+    use crate::limits::RESERVED_FILES;
     use crate::net::queue::{Room, Wire};
 
     fn bind(address: &str) -> Result<Listener, String> {
@@ -350,7 +351,7 @@ mod tests {
     fn a_seat_is_given_back_and_some_files_are_left_to_others() {
         let room = Room::new(66);
         assert_eq!(room.most(), 33);
-        assert_eq!(Room::new(1024).most(), 960);
+        assert_eq!(Room::new(1024).most(), 1024 - RESERVED_FILES);
         let mut seats: Vec<_> = std::iter::from_fn(|| room.seat()).collect();
         assert_eq!((seats.len(), room.taken()), (33, 33));
         seats.pop();

@@ -10,7 +10,7 @@ use crate::mail::{Letter, Smtp};
 use crate::push::Push;
 use crate::server::event::CallId;
 use crate::server::frame::Frame;
-use crate::server::record::{ConversationId, HistoryQuery, Record, SearchQuery, Seq};
+use crate::server::record::{ConversationId, Expiry, HistoryQuery, Record, SearchQuery, Seq};
 
 /// No connection: the `except` of a fan-out that leaves nobody out.
 pub const NOBODY: u32 = u32::MAX;
@@ -122,6 +122,11 @@ pub enum Call {
     History(Box<HistoryQuery>),
     /// Look for words, and render what has them.
     Search(Box<SearchQuery>),
+    /// Write all that is kept of the account of this name into a file; `Event::Exported` says what came of it.
+    Export {
+        /// The account.
+        account: Box<str>,
+    },
     /// Read one message.
     Find {
         /// The conversation that it must be of.
@@ -156,6 +161,8 @@ pub struct Actions {
     pub net: Vec<Vec<NetAction>>,
     /// In the order of their numbers.
     pub store: Vec<(Seq, Record)>,
+    /// What the store is to look at for what is past its time; it need not last, for it is asked for again.
+    pub expire: Vec<Expiry>,
     /// For the pool.
     pub calls: Vec<(CallId, Call)>,
     /// For the log.
@@ -178,6 +185,7 @@ impl Actions {
     pub fn is_empty(&self) -> bool {
         self.net.iter().all(Vec::is_empty)
             && self.store.is_empty()
+            && self.expire.is_empty()
             && self.calls.is_empty()
             && self.log.is_empty()
             && self.audit.is_empty()

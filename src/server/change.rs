@@ -18,7 +18,7 @@ use crate::server::command::register::{By, Wanted};
 use crate::server::command::relaymsg::Relayed;
 use crate::server::command::services::chanserv::clear::What;
 use crate::server::command::services::chanserv::transfer::Step;
-use crate::server::command::services::chanserv::{self, amode, clear, op, purge, transfer};
+use crate::server::command::services::chanserv::{self, amode, clear, deed, op, purge, transfer};
 use crate::server::command::services::nickserv::{credentials, erase, group, notify, set, suspend};
 use crate::server::command::{
     Pending, accept, amend, away, control, force, invite, join, kick, knock, markread, metadata, mode, nick, oper,
@@ -27,7 +27,10 @@ use crate::server::command::{
 use crate::server::event::ConnId;
 use crate::server::frame::Frame;
 use crate::server::network::{ChannelId, UserId};
-use crate::server::record::{AccountId, AppPassword, Kind, MessageRow, Purpose, Record, Seq, SubscriptionRow};
+use crate::server::record::{
+    AccountId, AppPassword, Kind, MessageRow, Purpose, Record, Seq, SettingRow, SubscriptionRow,
+};
+use crate::server::retention::SERVER;
 use crate::server::second::{self, SecondChange};
 use crate::server::{Ctx, Server};
 
@@ -445,8 +448,51 @@ pub enum Change<'a> {
     },
     /// ChanServ OP, DEOP, VOICE, DEVOICE
     ServiceRank(&'a op::Given<'a>),
+    /// ChanServ KICK, BAN, UNBAN, INVITE, TOPIC
+    ServiceDeed(&'a deed::Asked<'a>),
     /// ChanServ AMODE
     Access(&'a amode::Given<'a>),
+    /// ChanServ SET
+    ChannelSetting(&'a chanserv::set::Wanted<'a>),
+    /// NickServ SET and SASET of what is kept beside the account's row.
+    AccountSetting {
+        /// Whose.
+        account: AccountId,
+        /// What, with their new values.
+        values: &'a [(&'static str, Option<Box<str>>)],
+        /// What is said then; empty: nothing.
+        said: &'a str,
+        /// Which service says it.
+        service: &'static str,
+    },
+    /// HistServ DELETE of a message that stands in the store so.
+    Delete {
+        /// The channel, by serial.
+        channel: u64,
+        /// The message's number.
+        message: Seq,
+        /// As it stands there.
+        row: &'a MessageRow,
+    },
+    /// Something that the server notes for its next start.
+    Noted {
+        /// What it is called.
+        key: &'static str,
+        /// Its value.
+        value: &'a str,
+    },
+    /// Something is being used.
+    Used {
+        /// An account,
+        account: Option<AccountId>,
+        /// or a channel.
+        channel: Option<ChannelId>,
+    },
+    /// A registered channel that nobody uses.
+    ChannelLapsed {
+        /// Which.
+        channel: ChannelId,
+    },
     /// ChanServ TRANSFER
     Transfer {
         /// The channel.
@@ -530,13 +576,9 @@ impl Server {
     ///
     /// Coming, going and joining are never refused: while the store fails they are not in history.
     fn refusal<'a>(&self, ctx: &Ctx, change: &Change<'a>) -> Option<Refusal<'a>> {
-        let history = self.settings.history;
-        let kept = |channel: &str| {
-            history
-                || self
-                    .network
-                    .channel_by_name(channel)
-                    .is_some_and(|channel| self.network.channels[channel].founder.is_some())
+        let kept = |channel: &str| match self.network.channel_by_name(channel) {
+            Some(id) => self.keeps_history(id) || self.network.channels[id].founder.is_some(),
+            None => self.settings.history,
         };
         match change {
             Change::Message(said) => message::is_kept(self, ctx.me(), said).then_some(Refusal::Fail(
@@ -545,11 +587,11 @@ impl Server {
                 said.target,
             )),
             Change::Relayed(relayed) => {
-                history.then_some(Refusal::Fail(relayed.command, "MESSAGE_ERROR", relayed.channel))
+                kept(relayed.channel).then_some(Refusal::Fail(relayed.command, "MESSAGE_ERROR", relayed.channel))
             }
             Change::Rename { old, .. } => kept(old).then_some(Refusal::Fail("RENAME", "CANNOT_RENAME", old)),
             Change::Kick { channel, .. } => {
-                history.then_some(Refusal::Fail("KICK", "TEMPORARILY_UNAVAILABLE", channel))
+                kept(channel).then_some(Refusal::Fail("KICK", "TEMPORARILY_UNAVAILABLE", channel))
             }
             Change::Topic { channel, .. } => {
                 kept(channel).then_some(Refusal::Fail("TOPIC", "TEMPORARILY_UNAVAILABLE", channel))
@@ -599,14 +641,19 @@ impl Server {
                 SecondChange::Given { .. } => None,
                 _ => Some(Refusal::Service("NickServ")),
             },
+            Change::AccountSetting { service, .. } => Some(Refusal::Service(service)),
+            Change::Delete { .. } => Some(Refusal::Service("HistServ")),
             Change::AlwaysOn { .. } => Some(Refusal::Fail("PERSISTENCE", "UNKNOWN_ERROR", "SET")),
             Change::Account { wanted, .. } => Some(Refusal::Fail("REGISTER", "TEMPORARILY_UNAVAILABLE", wanted.name)),
             Change::Verified { .. } => Some(Refusal::Fail("VERIFY", "TEMPORARILY_UNAVAILABLE", "*")),
             Change::RegisterChannel { .. }
             | Change::DropChannel { .. }
             | Change::Access(_)
+            | Change::ServiceDeed(_)
+            | Change::ChannelSetting(_)
             | Change::Transfer { .. }
-            | Change::ClearChannel { what: What::Access, .. }
+            | Change::ClearChannel { what: What::Access | What::History, .. }
+            | Change::ChannelLapsed { .. }
             | Change::Purge { .. } => Some(Refusal::Service("ChanServ")),
             Change::Ban(_) | Change::Unban { .. } => Some(Refusal::Fail("UBAN", "TEMPORARILY_UNAVAILABLE", "*")),
             Change::Arrive { .. }
@@ -615,6 +662,8 @@ impl Server {
             | Change::LoggedIn { .. }
             | Change::AwaySum { .. }
             | Change::Seen { .. }
+            | Change::Used { .. }
+            | Change::Noted { .. }
             | Change::Join { .. }
             | Change::Part { .. }
             | Change::UserModes { .. }
@@ -724,7 +773,21 @@ impl Server {
             Change::RegisterChannel { channel } => chanserv::register::apply(self, ctx, seq, channel),
             Change::DropChannel { channel } => chanserv::register::apply_drop(self, ctx, seq, channel),
             Change::ServiceRank(given) => op::apply(self, ctx, given),
+            Change::ServiceDeed(asked) => deed::apply(self, ctx, seq, asked),
             Change::Access(given) => amode::apply(self, ctx, seq, given),
+            Change::Noted { key, value } => {
+                let row = SettingRow { owner: SERVER.into(), key: key.into(), value: Some(value.into()) };
+                self.keep(seq, Record::Setting(Box::new(row)));
+            }
+            Change::Used { account, channel } => self.apply_used(seq, account, channel),
+            Change::ChannelLapsed { channel } => self.apply_lapsed(seq, channel),
+            Change::ChannelSetting(wanted) => chanserv::set::apply(self, ctx, seq, wanted),
+            Change::AccountSetting { account, values, said, service } => {
+                set::apply_settings(self, ctx, seq, account, values, (service, said));
+            }
+            Change::Delete { channel, message, row } => {
+                services::histserv::apply_delete(self, ctx, seq, channel, message, row);
+            }
             Change::Transfer { channel, step } => transfer::apply(self, ctx, seq, channel, step),
             Change::ClearChannel { channel, what } => clear::apply(self, ctx, seq, channel, what),
             Change::Purge { channel, reason } => purge::apply(self, ctx, seq, channel, reason),
@@ -746,8 +809,12 @@ pub struct Happened<'a> {
 impl Server {
     /// Puts a user into a channel.
     pub fn add_member(&mut self, channel: ChannelId, user: UserId, ranks: Ranks) {
+        // Behind all that was said, however fast that came.
+        let last = self.network.conversation(self.network.channels[channel].folded.as_str());
+        let joined = last.map_or(0, |last| last.last_time + 1).max(self.clock());
         let there = &mut self.network.channels[channel];
         there.members.insert(user, ranks);
+        there.joined.insert(user, joined);
         if ranks.is_empty() && (there.modes.has('D') || there.modes.has('u')) {
             there.unshown.insert(user);
         }
@@ -771,6 +838,7 @@ impl Server {
         self.push_left(channel, user);
         let there = &mut self.network.channels[channel];
         there.members.shift_remove(&user);
+        there.joined.remove(&user);
         there.unshown.swap_remove(&user);
         there.listeners = None;
         for conn in &self.network.users[user].sessions {
@@ -778,6 +846,11 @@ impl Server {
         }
         self.network.users[user].channels.retain(|other| *other != channel);
         mode::settle_delayed(self, channel);
+        let there = &mut self.network.channels[channel];
+        if there.members.is_empty() && !there.settings.keep_topic && there.topic.take().is_some() {
+            let seq = self.last_seq();
+            self.keep_channel(channel, seq);
+        }
         self.network.drop_channel_if_empty(channel);
     }
 
@@ -791,6 +864,7 @@ impl Server {
         if row.kind.is_text() {
             conversation.last_text = time;
         }
+        conversation.fresh = conversation.fresh.saturating_add(1);
         row.conversation = conversation.id;
         row.time = time;
         if let Some(record) = record {
@@ -806,10 +880,10 @@ impl Server {
     /// Several rows of one change (a QUIT, a NICK) stand in several conversations under numbers of
     /// their own, so that each has its id; the frame has that of the first.
     pub fn keep_event(&mut self, frame: &mut Frame, channel: ChannelId, user: UserId, seq: Seq, event: Happened<'_>) {
-        if !self.settings.history || self.store_refuses() {
+        let there = &self.network.channels[channel];
+        if !self.keeps_history(channel) || !there.settings.events.has(event.kind) || self.store_refuses() {
             return;
         }
-        let there = &self.network.channels[channel];
         let (name, key) = (there.name.clone(), there.folded.clone());
         let user = &self.network.users[user];
         let row = MessageRow {
@@ -831,6 +905,11 @@ impl Server {
         frame.msgid.get_or_insert(self.msgid(seq));
     }
 
+    /// Whether what is said in a channel is kept.
+    pub fn keeps_history(&self, channel: ChannelId) -> bool {
+        self.settings.history && self.network.channels[channel].settings.history
+    }
+
     fn last_kept_is(&self, seq: Seq) -> bool {
         matches!(self.out.store.last(), Some((last, Record::Message(_))) if *last >= seq)
     }
@@ -842,6 +921,14 @@ impl Server {
         let after = self.wait_for(seq);
         self.network.channels[channel].changed = after;
         after
+    }
+
+    /// Keeps all that was chosen of a registered channel.
+    pub fn keep_channel_settings(&mut self, channel: ChannelId, seq: Seq) {
+        let channel = &self.network.channels[channel];
+        for row in channel.settings.rows(channel.folded.as_str()) {
+            self.keep(seq, Record::Setting(Box::new(row)));
+        }
     }
 
     /// A channel by name, made where there is none; whether it is new or has no members.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ahash::AHashMap;
 use indexmap::{IndexMap, IndexSet};
 use ircv3::mode::{Rank, Ranks};
 use ircv3::{Casemapping, Folded};
@@ -10,6 +11,7 @@ use ircv3::{Casemapping, Folded};
 use crate::server::event::ConnId;
 use crate::server::network::UserId;
 use crate::server::record::{AccessRow, AccountId, ChannelRow, ListRow, Seq};
+use crate::server::setting::ChannelSettings;
 use crate::server::user::{Letters, Metadata, put_metadata};
 
 /// An entry of a list mode.
@@ -71,6 +73,10 @@ pub struct Channel {
     pub transfer: Option<AccountId>,
     /// What accounts are in it whenever they join; never founder.
     pub access: BTreeMap<AccountId, Rank>,
+    /// What was chosen of it, where it is registered.
+    pub settings: ChannelSettings,
+    /// When each member joined, in milliseconds since 1970.
+    pub joined: AHashMap<UserId, u64>,
     /// Its members, in the order they came.
     pub members: IndexMap<UserId, Ranks, ahash::RandomState>,
     /// Those of them whose JOIN only halfops and those above them were shown (`D`, `u`).
@@ -108,6 +114,8 @@ impl Channel {
             registered: 0,
             transfer: None,
             access: BTreeMap::new(),
+            settings: ChannelSettings::default(),
+            joined: AHashMap::new(),
             members: IndexMap::default(),
             unshown: IndexSet::default(),
             knocked: None,

@@ -8,7 +8,7 @@ use ircv3::sasl::scram::{ChannelBindings, Credential};
 
 use crate::accounts::Secrets;
 use crate::push::Outcome;
-use crate::server::record::{HistoryPage, MessageRow, Seq};
+use crate::server::record::{ConversationId, HistoryPage, MessageRow, Seq};
 use crate::server::settings::Settings;
 
 /// What time it is; handed in, never asked for.
@@ -156,6 +156,20 @@ pub enum Event {
     StoreFailed(Box<str>),
     /// The store writes again.
     StoreRecovered,
+    /// The store has deleted what of a conversation was past its time.
+    Expired {
+        /// Of which.
+        conversation: ConversationId,
+        /// How many rows that were.
+        rows: u64,
+    },
+    /// What is kept of an account was written into a file, with so many messages; or why not.
+    Exported {
+        /// Of which.
+        account: Box<str>,
+        /// The file, and how many messages are in it.
+        outcome: Result<(String, u64), String>,
+    },
     /// A call is done.
     Returned(CallId, Returned),
     /// Time has passed; comes about four times a second.

@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ircv3::message::{put, write_line};
-use ircv3::multiline::is_multiline;
+use ircv3::message::{MAX_BODY_BYTES, cut, put, write_line};
+use ircv3::multiline::{is_multiline, lines};
+use ircv3::time::time_text;
 use ircv3::{Cap, CapSet};
 use smallvec::SmallVec;
 
@@ -15,7 +16,9 @@ use crate::limits::CONTEXT_A_PAGE;
 use crate::server::command::edit;
 use crate::server::command::message::forms;
 use crate::server::frame::{Form, Frame, OwnTags, Tagged};
-use crate::server::record::{Border, ContextRow, HistoryPage, Kind, MessageRow, MsgId, Range, Reader, Seq, Wanted};
+use crate::server::record::{
+    Border, ContextRow, Expiry, HistoryPage, Kind, MessageRow, MsgId, Range, Reader, Seq, Wanted,
+};
 
 /// Bytes after which a page goes on in the next piece.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -59,6 +62,14 @@ pub fn render_page(
         if !knows {
             continue;
         }
+        if reader.told {
+            put_told(reader, row, &mut out);
+            page.messages += 1;
+            if out.len() >= CHUNK_BYTES {
+                page.chunks.push(Bytes::from(std::mem::take(&mut out)));
+            }
+            continue;
+        }
         let own = OwnTags { label: label.take(), batch: reference, context: false };
         if row.kind.is_text() && is_multiline(&row.text) {
             put_lines(reader, *seq, row, own, &mut out);
@@ -95,7 +106,7 @@ pub fn render_page(
 /// Which of a conversation's rows, given in ascending order, a question means; and whether there are
 /// no more rows in its range than those, so that paging on in its direction finds nothing.
 ///
-/// Only rows of the kinds that are wanted are looked at, and only those after `floor`. A border is a place in the
+/// Only rows of the kinds that are wanted are looked at, and only those after `floor` and not before `since`. A border is a place in the
 /// order, whether or not there is a row at it. `AROUND` takes half from each side, and more from one
 /// where the other has too few.
 pub fn select<'a>(
@@ -104,10 +115,11 @@ pub fn select<'a>(
     limit: u32,
     wanted: Wanted,
     floor: Seq,
+    since: u64,
 ) -> (Vec<(Seq, MessageRow)>, bool) {
     let limit = limit as usize;
     let visible: Vec<(Seq, &MessageRow)> =
-        rows.into_iter().filter(|(seq, row)| *seq > floor && wanted.has(row.kind)).collect();
+        rows.into_iter().filter(|(seq, row)| *seq > floor && row.time >= since && wanted.has(row.kind)).collect();
     let before = |border: Border| {
         visible.partition_point(|(seq, row)| match border {
             Border::Seq(border) => *seq < border,
@@ -199,6 +211,34 @@ pub fn context<'a>(
     context
 }
 
+/// Which of a conversation's rows, given in ascending order, are past their time: what a store deletes.
+///
+/// Where rows are counted, text, events and redactions are counted apart, and nothing stays that is older than the
+/// oldest text that stays. What is about a message that goes, goes with it.
+pub fn overdue<'a>(rows: impl IntoIterator<Item = (Seq, &'a MessageRow)>, expiry: &Expiry) -> Vec<Seq> {
+    let rows: Vec<(Seq, &MessageRow)> = rows.into_iter().collect();
+    let class = |row: &MessageRow| match row.kind {
+        Kind::Privmsg | Kind::Notice => 0,
+        Kind::Redact => 2,
+        _ => 1,
+    };
+    let mut before = [expiry.before; 3];
+    for (of, border) in before.iter_mut().enumerate() {
+        let mut times = rows.iter().rev().filter(|(_, row)| class(row) == of).map(|(_, row)| row.time);
+        if let Some(most) = expiry.most
+            && let Some(oldest) = times.nth(most.saturating_sub(1) as usize)
+        {
+            *border = oldest.max(*border);
+        }
+    }
+    before[1] = before[1].max(before[0]);
+    before[2] = before[2].max(before[0]);
+    let is_old = |row: &MessageRow| row.time < before[class(row)];
+    let last = rows.iter().filter(|(_, row)| class(row) == 0 && is_old(row)).map(|(seq, _)| *seq).max();
+    let goes = |row: &MessageRow| is_old(row) || row.about().is_some_and(|about| Some(about) <= last);
+    rows.iter().filter(|(_, row)| goes(row)).map(|(seq, _)| *seq).collect()
+}
+
 /// How many rows `AROUND` takes from before and from after its border, where so many are there and
 /// `at` stand at the border itself.
 pub fn share(limit: usize, before: usize, at: usize, after: usize) -> (usize, usize) {
@@ -254,6 +294,32 @@ impl TagWriter {
         }
     }
 }
+
+/// A message as HistServ tells it: when, who, what. Of several lines, each.
+fn put_told(reader: &Reader, row: &MessageRow, out: &mut Vec<u8>) {
+    let nick = row.argument.as_deref().or_else(|| row.source.split('!').next()).unwrap_or_default();
+    let time = time_text(row.time);
+    let when = time.get(..19).unwrap_or(&time).replace('T', " ");
+    let action = row.text.strip_prefix("\u{1}ACTION ").map(|text| text.trim_end_matches('\u{1}'));
+    let said = |text: &str| match (action, row.kind) {
+        (Some(_), _) => format!("[{when}] * {nick} {text}"),
+        (None, Kind::Notice) => format!("[{when}] -{nick}- {text}"),
+        _ => format!("[{when}] <{nick}> {text}"),
+    };
+    let room = MAX_BODY_BYTES.saturating_sub(HISTSERV.len() + reader.nick.len() + ": NOTICE  :\r\n".len());
+    let mut put_one = |text: &str| {
+        let text = said(text);
+        write_line(out, HISTSERV, "NOTICE", &[&reader.nick], Some(cut(&text, room)));
+    };
+    match action {
+        Some(text) => put_one(text),
+        None if is_multiline(&row.text) => lines(&row.text).for_each(|(_, text)| put_one(text)),
+        None => put_one(&row.text),
+    }
+}
+
+/// What HistServ speaks as.
+const HISTSERV: &str = "HistServ!HistServ@services";
 
 /// A message of several lines: as a batch in the batch, or as single ones.
 fn put_lines(reader: &Reader, seq: Seq, row: &MessageRow, own: OwnTags<'_>, out: &mut Vec<u8>) {
@@ -360,6 +426,7 @@ mod tests {
             label: None,
             batch: None,
             batch_type: "chathistory",
+            told: false,
             target: "#r".into(),
             epoch: 1,
             nick: "al".into(),
@@ -470,7 +537,7 @@ mod tests {
         let rows: Vec<_> = (1..10).map(|n| (n * 10, row(n * 100, kind(n), ""))).collect();
         let answer = |range, limit, events, floor| {
             let wanted = Wanted { events, redactions: events };
-            let (rows, end) = select(rows.iter().map(|(n, row)| (*n, row)), range, limit, wanted, floor);
+            let (rows, end) = select(rows.iter().map(|(n, row)| (*n, row)), range, limit, wanted, floor, 0);
             (rows.iter().map(|(n, _)| n / 10).collect::<Vec<_>>(), end)
         };
         let ask = |range, limit| answer(range, limit, true, 0);

@@ -11,7 +11,7 @@ use crate::limits;
 use crate::server::action::Call;
 use crate::server::change::{Change, CredentialChange};
 use crate::server::command::services::nickserv::{apppass, suspend};
-use crate::server::command::{self, Pending, chathistory, services};
+use crate::server::command::{self, Pending, chathistory, services, vhost};
 use crate::server::event::{ConnId, Returned};
 use crate::server::network::UserId;
 use crate::server::notice::About;
@@ -358,6 +358,9 @@ impl Server {
         self.keep_presence(user);
         for channel in &self.network.users[user].channels {
             self.network.channels[*channel].listeners = None;
+        }
+        if let Some(host) = self.vhost_of(account) {
+            vhost::set(self, ctx, user, &host);
         }
     }
 }

@@ -23,13 +23,16 @@ pub mod push;
 pub mod record;
 pub mod registration;
 pub mod reply;
+pub mod retention;
 pub mod right;
 pub mod search;
 pub mod second;
 pub mod session;
+pub mod setting;
 pub mod settings;
 pub mod throttle;
 pub mod timer;
+pub mod unused;
 pub mod user;
 
 use std::sync::Arc;
@@ -49,10 +52,12 @@ use self::network::{ChannelId, Network, UserId};
 use self::push::Pushes;
 use self::record::{MsgId, Record, SEQ_COUNTER_BITS, Seq, Snapshot};
 use self::reply::Reply;
+use self::retention::Retention;
 use self::session::{Input, Session, Waiting};
 use self::settings::Settings;
 use self::throttle::Throttles;
 use self::timer::Timers;
+use self::unused::Unused;
 use crate::limits;
 
 /// The server: all shared state and every session, owned by one thread.
@@ -70,6 +75,10 @@ pub struct Server {
     mails: Mails,
     /// What is pushed to devices.
     pub pushes: Pushes,
+    retention: Retention,
+    unused: Unused,
+    /// The account of which all that is kept is being written.
+    pub(in crate::server) exporting: Option<Arc<str>>,
     now: Now,
     /// Wall time that never goes back.
     clock: u64,
@@ -122,6 +131,8 @@ impl Server {
         let isupport = Arc::new(registration::isupport(&settings, settings.casemapping));
         let mut snapshot = snapshot;
         let lookalikes = if settings.confusables { Lookalikes::on() } else { Lookalikes::default() };
+        let retention = Retention::new(&snapshot, last_time, now);
+        let unused = Unused::new(&snapshot);
         let presences = std::mem::take(&mut snapshot.presences);
         let mut pushes = Pushes::new(&snapshot.vapid, settings.vapid_key);
         let pushed = std::mem::take(&mut snapshot.pushed);
@@ -131,6 +142,9 @@ impl Server {
         Server {
             mails: Mails::new(&network, now.mono_ms),
             pushes,
+            retention,
+            unused,
+            exporting: None,
             network,
             sessions: (0..workers).map(|_| Vec::new()).collect(),
             session_count: 0,
@@ -166,6 +180,7 @@ impl Server {
         std::mem::swap(&mut self.out, actions);
         self.now = now;
         self.clock = self.clock.max(now.unix_ms);
+        self.advance_aging();
         match event {
             Event::Opened(conn, peer) => self.opened(conn, peer),
             Event::Line(conn, line) => self.input(conn, Input::Line(line)),
@@ -179,6 +194,8 @@ impl Server {
             }
             Event::StoreFailed(reason) => self.store_failed(reason),
             Event::StoreRecovered => self.store_recovered(),
+            Event::Expired { rows, .. } => self.expired(rows),
+            Event::Exported { account, outcome } => self.exported(&account, outcome),
             Event::Returned(id, returned) => self.returned(id, returned),
             Event::Tick => self.tick(),
             Event::Reload(settings) => self.reload(settings),
@@ -474,6 +491,13 @@ impl Server {
         self.run_parked(id.conn);
     }
 
+    /// Has all that is kept of an account written; nobody's lines wait for it.
+    pub fn export(&mut self, account: &str) {
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        self.out.calls.push((CallId { conn: ConnId::NONE, serial }, Call::Export { account: account.into() }));
+    }
+
     fn drained(&mut self, conn: ConnId) {
         bulk::next_page(self, conn);
         self.run_parked(conn);
@@ -550,7 +574,7 @@ impl Server {
         self.store_failing = None;
     }
 
-    fn tell_opers(&mut self, text: &str) {
+    pub(in crate::server) fn tell_opers(&mut self, text: &str) {
         let opers: Vec<UserId> =
             self.network.users.iter().filter(|(_, user)| user.is_oper()).map(|(id, _)| id).collect();
         for id in opers {
@@ -695,6 +719,8 @@ impl Server {
         self.expire_presences();
         self.look_after_accounts();
         self.look_after_pushes();
+        self.look_after_retention();
+        self.look_after_unused();
         self.throttles.forget(self.now.mono_ms);
     }
 
@@ -703,6 +729,10 @@ impl Server {
         command::oper::reloaded(self);
         for (_, channel) in &mut self.network.channels {
             channel.listeners = None;
+        }
+        if old.keep != self.settings.keep {
+            self.network.forget_counts();
+            self.renew_retention();
         }
         let tokens = Arc::new(registration::isupport(&self.settings, self.network.casemapping));
         let known = std::mem::replace(&mut self.isupport, tokens);
@@ -755,6 +785,9 @@ impl Server {
         for (id, channel) in &self.network.channels {
             if channel.members.is_empty() && channel.founder.is_none() && !channel.modes.has('P') {
                 return Err(format!("{} was left behind empty", channel.name));
+            }
+            if channel.joined.len() != channel.members.len() {
+                return Err(format!("{} does not know when each member joined", channel.name));
             }
             if let Some(gone) = channel.unshown.iter().find(|user| !channel.members.contains_key(*user)) {
                 return Err(format!("{} hides user {gone}, who is not in it", channel.name));

@@ -21,8 +21,9 @@ use crate::server::lookalike::{Holder, Lookalikes};
 use crate::server::policy::SERVICES;
 use crate::server::record::{
     AccountId, AccountRow, CodeRow, ConversationId, ConversationRow, Credentials, CredentialsRow, GroupedRow,
-    MetadataRow, PurgeRow, Purpose, Record, Seq, Snapshot, SubscriptionRow, SuspensionRow,
+    MetadataRow, PurgeRow, Purpose, Record, Seq, SettingRow, Snapshot, SubscriptionRow, SuspensionRow,
 };
+use crate::server::setting::{AccountSettings, PLAIN_ACCOUNT};
 use crate::server::user::{Letters, Metadata, User, put_metadata};
 
 /// A user's place in [`Network::users`].
@@ -40,7 +41,7 @@ pub struct Network {
     /// Channels that have members or are registered.
     pub channels: Slab<Channel>,
     channel_names: AHashMap<Folded, ChannelId>,
-    accounts: AHashMap<AccountId, AccountRow>,
+    accounts: BTreeMap<AccountId, AccountRow>,
     account_names: AHashMap<Folded, AccountId>,
     credentials: AHashMap<AccountId, Credentials>,
     certificate_owners: AHashMap<Box<str>, AccountId>,
@@ -51,7 +52,10 @@ pub struct Network {
     purges: BTreeMap<Box<str>, PurgeRow>,
     next_channel: u64,
     next_user: u64,
-    conversations: AHashMap<Box<str>, Conversation>,
+    conversations: AHashMap<Arc<str>, Conversation>,
+    /// The keys of the conversations.
+    conversation_keys: BTreeMap<ConversationId, Arc<str>>,
+    account_settings: BTreeMap<AccountId, Box<AccountSettings>>,
     peers: AHashMap<AccountId, Vec<Box<str>>>,
     next_conversation: ConversationId,
     seen: AHashMap<(AccountId, Box<str>), Seq>,
@@ -91,6 +95,13 @@ pub struct Conversation {
     pub last_time: u64,
     /// `time` of its last PRIVMSG or NOTICE.
     pub last_text: u64,
+    /// Messages since they were counted last; as many as there can be where they never were.
+    pub fresh: u32,
+}
+
+impl Conversation {
+    /// One that nothing was ever said in.
+    const NONE: Conversation = Conversation { id: 0, last_time: 0, last_text: 0, fresh: 0 };
 }
 
 /// Someone who was here.
@@ -149,6 +160,15 @@ impl Identity {
         }
     }
 
+    /// The accounts in the key of a private conversation.
+    pub fn accounts_in(key: &str) -> impl Iterator<Item = AccountId> {
+        let both = if key.starts_with('#') { "" } else { key };
+        both.split(' ').filter_map(|part| match Identity::parse(part) {
+            Some(Identity::Account(id)) => Some(id),
+            _ => None,
+        })
+    }
+
     /// The key of the conversation of two: the same from both sides.
     pub fn key(&self, other: &Identity) -> Box<str> {
         let (a, b) = (self.text(), other.text());
@@ -174,7 +194,7 @@ impl Network {
             nicks: AHashMap::new(),
             channels: Slab::new(),
             channel_names: AHashMap::new(),
-            accounts: AHashMap::new(),
+            accounts: BTreeMap::new(),
             account_names: AHashMap::new(),
             credentials: AHashMap::new(),
             certificate_owners: AHashMap::new(),
@@ -186,6 +206,8 @@ impl Network {
             next_channel: 0,
             next_user: 0,
             conversations: AHashMap::new(),
+            conversation_keys: BTreeMap::new(),
+            account_settings: BTreeMap::new(),
             peers: AHashMap::new(),
             next_conversation: 1,
             seen: AHashMap::new(),
@@ -220,7 +242,7 @@ impl Network {
         }
         for (row, last_time, last_text) in snapshot.conversations {
             network.next_conversation = network.next_conversation.max(row.id + 1);
-            network.put_conversation(row.key, Conversation { id: row.id, last_time, last_text });
+            network.put_conversation(row.key, Conversation { id: row.id, last_time, last_text, fresh: u32::MAX });
         }
         for row in snapshot.channels {
             let channel = Channel::from_row(row, casemapping);
@@ -257,6 +279,17 @@ impl Network {
         for row in snapshot.subscriptions {
             network.put_subscription(row);
         }
+        for SettingRow { owner, key, value } in snapshot.settings {
+            match owner.strip_prefix('$').map(str::parse) {
+                Some(Ok(account)) => network.account_settings_mut(account).put(&key, value.as_deref()),
+                Some(Err(_)) => {}
+                None => {
+                    if let Some(id) = network.channel_names.get(&*owner).copied() {
+                        network.channels[id].settings.put(&key, value.as_deref());
+                    }
+                }
+            }
+        }
         for row in snapshot.seen {
             if let Some(seq) = row.seq {
                 network.seen.insert((row.account, row.device), seq);
@@ -285,6 +318,29 @@ impl Network {
     /// Who has this nick.
     pub fn user_by_nick(&self, nick: &str) -> Option<UserId> {
         self.nicks.get(&self.fold(nick)).copied()
+    }
+
+    /// What was chosen of an account.
+    pub fn account_settings(&self, account: AccountId) -> &AccountSettings {
+        self.account_settings.get(&account).map_or(&PLAIN_ACCOUNT, |settings| settings)
+    }
+
+    /// What was chosen of each account of which something was, by number.
+    pub fn all_account_settings(&self) -> Vec<(AccountId, &AccountSettings)> {
+        self.account_settings.iter().map(|(id, settings)| (*id, &**settings)).collect()
+    }
+
+    /// The accounts that asked for all that is kept of them, and when: who asked first comes first.
+    pub fn exports_asked(&self) -> Vec<(AccountId, u64)> {
+        let asked = self.account_settings.iter().filter(|(_, settings)| settings.export_asked > 0);
+        let mut asked: Vec<_> = asked.map(|(id, settings)| (*id, settings.export_asked)).collect();
+        asked.sort_unstable_by_key(|(id, at)| (*at, *id));
+        asked
+    }
+
+    /// The same, to be altered.
+    pub fn account_settings_mut(&mut self, account: AccountId) -> &mut AccountSettings {
+        self.account_settings.entry(account).or_default()
     }
 
     /// Puts a user on the network. The nick must be free.
@@ -382,6 +438,11 @@ impl Network {
         self.channel_names.get(&self.fold(name)).copied()
     }
 
+    /// The channel with this name, folded.
+    pub fn channel_by_folded(&self, folded: &str) -> Option<ChannelId> {
+        self.channel_names.get(folded).copied()
+    }
+
     /// Makes a channel known.
     pub fn insert_channel(&mut self, mut channel: Channel) -> ChannelId {
         self.next_channel += 1;
@@ -412,11 +473,11 @@ impl Network {
         let Some(conversation) = self.conversations.remove(old) else { return moved };
         if let Some(earlier) = self.conversations.remove(new) {
             let aside: Box<str> = format!("{new} {}", earlier.id).into();
-            moved.push((earlier.id, aside.clone()));
-            self.conversations.insert(aside, earlier);
+            self.file_conversation(aside.as_ref().into(), earlier);
+            moved.push((earlier.id, aside));
         }
         moved.push((conversation.id, new.into()));
-        self.conversations.insert(new.into(), conversation);
+        self.file_conversation(new.into(), conversation);
         moved
     }
 
@@ -517,6 +578,7 @@ impl Network {
             self.account_metadata.remove(&id);
             self.private_metadata.remove(&id);
             self.subscriptions.remove(&id);
+            self.account_settings.remove(&id);
             self.tokens.forget(id);
             for nick in self.groups.remove(&id).unwrap_or_default() {
                 self.remove_grouped(nick.as_str());
@@ -609,6 +671,11 @@ impl Network {
             channel if channel.starts_with('#') => self.fold(channel).as_str().into(),
             nick => self.identity_by_name(nick).text().into(),
         }
+    }
+
+    /// All accounts, by number.
+    pub fn account_ids(&self) -> Vec<AccountId> {
+        self.accounts.keys().copied().collect()
     }
 
     /// Why nobody may use an account, if so.
@@ -758,9 +825,9 @@ impl Network {
             let id = self.next_conversation;
             self.next_conversation += 1;
             record = Some(Record::Conversation(ConversationRow { id, key: key.into() }));
-            self.put_conversation(key.into(), Conversation { id, last_time: 0, last_text: 0 });
+            self.put_conversation(key.into(), Conversation { id, ..Conversation::NONE });
         }
-        (self.conversations.entry(key.into()).or_insert(Conversation { id: 0, last_time: 0, last_text: 0 }), record)
+        (self.conversations.entry(key.into()).or_insert(Conversation::NONE), record)
     }
 
     fn put_conversation(&mut self, key: Box<str>, conversation: Conversation) {
@@ -775,7 +842,54 @@ impl Network {
                 }
             }
         }
+        self.file_conversation(key.into(), conversation);
+    }
+
+    fn file_conversation(&mut self, key: Arc<str>, conversation: Conversation) {
+        self.conversation_keys.insert(conversation.id, key.clone());
         self.conversations.insert(key, conversation);
+    }
+
+    /// The conversation with the next number after this one, and its key.
+    pub fn conversation_after(&self, id: ConversationId) -> Option<(ConversationId, Arc<str>)> {
+        self.conversation_keys.range(id + 1..).next().map(|(id, key)| (*id, key.clone()))
+    }
+
+    /// Whether so many messages have come to a conversation since they were counted that they are to be counted
+    /// again: then they count as counted.
+    pub fn take_fresh(&mut self, key: &str, is_due: impl Fn(u32) -> bool) -> bool {
+        let Some(conversation) = self.conversations.get_mut(key) else { return false };
+        let due = is_due(conversation.fresh);
+        if due {
+            conversation.fresh = 0;
+        }
+        due
+    }
+
+    /// Has the messages of a channel counted anew.
+    pub fn forget_count(&mut self, channel: &str) {
+        let key = self.fold(channel);
+        if let Some(conversation) = self.conversations.get_mut(key.as_str()) {
+            conversation.fresh = u32::MAX;
+        }
+    }
+
+    /// Has the messages of an account's private conversations counted anew.
+    pub fn forget_private_counts(&mut self, account: AccountId) {
+        for key in self.peers.get(&account).map_or(&[][..], Vec::as_slice) {
+            if let Some(conversation) = self.conversations.get_mut(&**key) {
+                conversation.fresh = u32::MAX;
+            }
+        }
+    }
+
+    /// Has all conversations counted anew.
+    pub fn forget_counts(&mut self) {
+        for key in self.conversation_keys.values() {
+            if let Some(conversation) = self.conversations.get_mut(key) {
+                conversation.fresh = u32::MAX;
+            }
+        }
     }
 
     /// An account's private conversations: whom with, and the conversation.
@@ -786,7 +900,7 @@ impl Network {
             .filter_map(|key| {
                 let (a, b) = key.split_once(' ')?;
                 let peer = Identity::parse(if a == own { b } else { a })?;
-                Some((peer, *self.conversations.get(key)?))
+                Some((peer, *self.conversations.get(&**key)?))
             })
             .collect()
     }

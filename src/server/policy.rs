@@ -309,7 +309,7 @@ pub fn nick_held(network: &Network, user: UserId) -> Option<NickHeld> {
 }
 
 /// Whether any entry of a list fits a user: those about everything, and those about `deed`.
-fn listed(network: &Network, user: UserId, list: &[ListEntry], deed: Option<Deed>) -> bool {
+pub fn listed(network: &Network, user: UserId, list: &[ListEntry], deed: Option<Deed>) -> bool {
     list.iter()
         .map(|entry| Entry::read(&entry.mask))
         .any(|entry| (entry.about.is_none() || entry.about == deed) && fits(network, user, &entry))

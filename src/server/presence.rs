@@ -95,8 +95,11 @@ pub fn restore(settings: &Settings, secret: &[u8; 32], network: &mut Network, ro
             };
             let mut ranks = Ranks::default();
             letters.chars().filter_map(Rank::by_letter).for_each(|rank| ranks.insert(rank));
+            // An earlier version did not note when someone joined.
+            let joined = letters.trim_start_matches(|letter: char| !letter.is_ascii_digit()).parse();
             let there = &mut network.channels[channel];
             there.members.insert(id, ranks);
+            there.joined.insert(id, joined.unwrap_or(row.signon * 1000));
             if ranks.is_empty() && there.modes.has('u') {
                 there.unshown.insert(id);
             }
@@ -147,6 +150,9 @@ impl Server {
             channels.push_str(&channel.name);
             channels.push(':');
             channels.extend(channel.ranks(user).unwrap_or_default().iter().map(Rank::letter));
+            if let Some(joined) = channel.joined.get(&user) {
+                channels.push_str(&joined.to_string());
+            }
         }
         PresenceRow {
             account,

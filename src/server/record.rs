@@ -6,6 +6,7 @@ use bytes::Bytes;
 use ircv3::mode::Rank;
 use ircv3::sasl::ecdsa::PublicKey;
 use ircv3::sasl::scram::Credential;
+use ircv3::tags::Tags;
 use ircv3::webpush::Keys;
 use ircv3::{Cap, CapSet, Casemapping};
 use smallvec::SmallVec;
@@ -142,6 +143,23 @@ pub struct MessageRow {
     pub argument: Option<Box<str>>,
     /// See [`Kind`].
     pub text: Box<str>,
+}
+
+impl MessageRow {
+    /// The number of the message that the row says something about, and without which it says nothing: of an edit, a
+    /// redaction, a reaction.
+    pub fn about(&self) -> Option<Seq> {
+        let msgid = match self.kind {
+            Kind::Redact | Kind::Edit => self.argument.as_deref()?,
+            Kind::Tagmsg => {
+                let tags = Tags::new(self.tags.as_deref()?);
+                let named = tags.iter().filter(|(key, _)| matches!(*key, "+reply" | "+draft/reply"));
+                named.map(|(_, value)| value).last()?
+            }
+            _ => return None,
+        };
+        MsgId::parse(msgid).map(|msgid| msgid.seq)
+    }
 }
 
 /// A person's account.
@@ -594,6 +612,18 @@ impl std::fmt::Debug for VapidRow {
     }
 }
 
+/// Something that was chosen, or noted, of an account, a registered channel or the server: see
+/// [`setting`](crate::server::setting) for what there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingRow {
+    /// `$` and the number of an account, a folded channel name, or `*` for the server.
+    pub owner: Box<str>,
+    /// What it is called.
+    pub key: Box<str>,
+    /// Its value; `None` where it is as it is without.
+    pub value: Option<Box<str>>,
+}
+
 /// A ban of the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BanRow {
@@ -632,7 +662,7 @@ pub struct PresenceRow {
     pub modes: Box<str>,
     /// Why it is away, where it said so.
     pub away: Option<Box<str>>,
-    /// Its channels with the letters of its ranks: `#a:qo #b:`.
+    /// Its channels with the letters of its ranks and when it joined them, in milliseconds: `#a:qo1700000000000 #b:`.
     pub channels: Box<str>,
     /// When it came, in seconds since 1970.
     pub signon: u64,
@@ -689,6 +719,8 @@ pub enum Record {
     PushedGone(AccountId, Box<str>),
     /// A new key for web push.
     Vapid(Box<VapidRow>),
+    /// A setting that was chosen.
+    Setting(Box<SettingRow>),
     /// What an account is in a channel.
     Access(Box<AccessRow>),
     /// An account that is nothing in a channel (folded) any more.
@@ -803,6 +835,8 @@ pub struct Snapshot {
     pub pushed: Vec<PushedRow>,
     /// The server's keys for web push.
     pub vapid: Vec<VapidRow>,
+    /// What was chosen, by owner.
+    pub settings: Vec<SettingRow>,
 }
 
 /// A border of a history query. Exclusive, but for `AROUND`.
@@ -846,6 +880,8 @@ pub struct Reader {
     pub target: Box<str>,
     /// The database's epoch.
     pub epoch: u32,
+    /// Whether the messages are told by HistServ, each as a NOTICE with its time and who said it.
+    pub told: bool,
     /// In a private conversation: the reader's own current nick, and its identity as in
     /// [`ConversationRow::key`] is not needed: rows keep their own targets.
     pub nick: Box<str>,
@@ -913,6 +949,8 @@ pub struct HistoryQuery {
     pub wanted: Wanted,
     /// Only rows after this number: what the reader may see.
     pub floor: Seq,
+    /// Only rows of this moment or later, in milliseconds since 1970: what is kept, and what the reader may see.
+    pub since: u64,
     /// For whom to render.
     pub reader: Reader,
 }
@@ -920,8 +958,8 @@ pub struct HistoryQuery {
 /// A question for text (PRIVMSG and NOTICE) that has all of some words, wherever it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchQuery {
-    /// In these conversations: what the reader may read.
-    pub places: Vec<ConversationId>,
+    /// In these conversations, each from a moment on, in milliseconds since 1970: what the reader may read.
+    pub places: Vec<(ConversationId, u64)>,
     /// Only rows after this number.
     pub floor: Seq,
     /// What must all be in the text, as [`words`](crate::server::search::words) makes them.
@@ -936,6 +974,24 @@ pub struct SearchQuery {
     pub limit: u32,
     /// For whom to render.
     pub reader: Reader,
+}
+
+impl SearchQuery {
+    /// The conversations that it looks through.
+    pub fn conversations(&self) -> Vec<ConversationId> {
+        self.places.iter().map(|(conversation, _)| *conversation).collect()
+    }
+}
+
+/// What of a conversation is to be here no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    /// Of which conversation.
+    pub conversation: ConversationId,
+    /// Whatever is older than this moment, in milliseconds since 1970.
+    pub before: u64,
+    /// Text (and beside it events, and redactions) older than the newest so many; `None` does not count.
+    pub most: Option<u32>,
 }
 
 /// The answer: whole lines, in pieces of about 16 KiB.

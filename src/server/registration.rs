@@ -279,7 +279,8 @@ impl Server {
         modes.set('Z', secure);
         let cloak = self.cloak(ctx.conn);
         modes.set('x', cloak.is_some());
-        let host = cloak.unwrap_or(address);
+        let plain_host = cloak.unwrap_or(address);
+        let host = account.and_then(|account| self.vhost_of(account)).unwrap_or_else(|| plain_host.clone());
         let id = self.network.insert_user(User {
             serial: 0,
             since,
@@ -287,7 +288,7 @@ impl Server {
             folded: self.network.fold(nick),
             source: source(nick, &user, &host),
             user: user.into(),
-            plain_host: host.clone(),
+            plain_host,
             host,
             former_hosts: SmallVec::new(),
             realname: ircv3::message::cut(realname, limits::REALNAME_LEN).into(),
@@ -358,6 +359,7 @@ impl Server {
         there.secure = secure && (there.secure || there.sessions.len() == 1);
         there.modes.set('Z', there.secure);
         self.sessions_changed(user);
+        self.reveal_plain_host(ctx, user);
         self.become_user(ctx, user);
         command::metadata::adopt(self, user, seq, early);
         self.sum_away(user);
@@ -372,6 +374,21 @@ impl Server {
     /// One connection less that has not registered.
     pub fn no_longer_unregistered(&mut self) {
         self.unregistered -= 1;
+    }
+
+    /// Of a user who was put back at the start, what is behind the host that it was given is not known until it comes.
+    fn reveal_plain_host(&mut self, ctx: &Ctx, user: UserId) {
+        let there = &self.network.users[user];
+        let given = there.account.and_then(|account| self.vhost_of(account));
+        if there.sessions.len() != 1 || there.host != there.plain_host || given.as_ref() != Some(&there.host) {
+            return;
+        }
+        let address = self.session(ctx.conn).map(|session| session.peer.host());
+        let plain = if there.modes.has('x') { self.cloak(ctx.conn).or(address) } else { address };
+        if let Some(plain) = plain {
+            self.network.users[user].plain_host = plain;
+            self.to_judge.push(user);
+        }
     }
 
     /// 001 to 005.
@@ -475,6 +492,7 @@ impl Server {
     pub(super) fn note_seen(&mut self, seq: Seq, account: AccountId, device: &str, seen: Option<Seq>) {
         self.network.set_seen(account, device, seen);
         self.keep(seq, Record::Seen(SeenRow { account, device: device.into(), seq: seen }));
+        self.note_account_used(account, seq);
     }
 
     /// Takes a user off the network; its connections are gone or going.

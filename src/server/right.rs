@@ -24,16 +24,17 @@ macro_rules! rights {
 }
 
 rights! {
-    Ban "ban" "UBAN, KLINE, UNKLINE, DLINE, UNDLINE, NickServ SUSPEND and ChanServ PURGE: keep people off the server.";
+    Ban "ban" "UBAN, KLINE, UNKLINE, DLINE, UNDLINE, NickServ LIST and SUSPEND, ChanServ LIST and PURGE: keep people off the server.";
     Defcon "defcon" "DEFCON: close the server to new people, step by step.";
     Die "die" "DIE and RESTART.";
-    Force "force" "SAJOIN, SAPART, SANICK, SAMODE, NickServ SA2FA, SAREGISTER, UNREGISTER and ERASE: act for others.";
+    Force "force" "SAJOIN, SAPART, SANICK, SAMODE, ChanServ SET, NickServ SA2FA, SADROP, SAGET, SAREGISTER, SASET, SAVERIFY, UNREGISTER and ERASE: act for others.";
     Global "global" "GLOBAL: write to everyone.";
+    History "history" "HistServ DELETE, EXPORT and FORGET: see to what is kept of others.";
     Kill "kill" "KILL: end someone's connection.";
     Notices "notices" "User mode s: be told what happens on the server.";
     Rehash "rehash" "REHASH: read the configuration again.";
     Stats "stats" "STATS and TRACE, all of it.";
-    Vhost "vhost" "CHGHOST and SETHOST: change a displayed host.";
+    Vhost "vhost" "CHGHOST, SETHOST and HostServ: change a displayed host, and give hosts to accounts.";
     Wallops "wallops" "WALLOPS: write to everyone with user mode w.";
 }
 

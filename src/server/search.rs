@@ -80,7 +80,7 @@ pub fn terms(conversation: ConversationId, source: &str, text: &str) -> String {
 
 /// What an index has to have of a row that a question means: one of the first, and all of the second.
 pub fn terms_of(query: &SearchQuery) -> (Vec<String>, Vec<String>) {
-    let places = query.places.iter().map(|id| place_term(*id)).collect();
+    let places = query.places.iter().map(|(id, _)| place_term(*id)).collect();
     let words = query.words.iter().map(|word| String::from(&**word));
     (places, query.from.iter().map(|nick| nick_term(nick)).chain(words).collect())
 }
@@ -110,7 +110,7 @@ fn nick_term(nick: &str) -> String {
 pub fn matches(query: &SearchQuery, seq: Seq, row: &MessageRow) -> bool {
     if !row.kind.is_text()
         || seq <= query.floor
-        || !query.places.contains(&row.conversation)
+        || !query.places.iter().any(|(place, since)| *place == row.conversation && row.time >= *since)
         || query.after.is_some_and(|after| row.time < after)
         || query.before.is_some_and(|before| row.time > before)
         || query.from.as_ref().is_some_and(|nick| !Casemapping::default().same(nick, nick_of(&row.source)))

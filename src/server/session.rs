@@ -91,6 +91,8 @@ pub struct Particulars {
     pub enrolment: Option<Enrolment>,
     /// A token that it is showing in several lines.
     pub shown: Option<Shown>,
+    /// The channels, by serial, whose message for those who join it was told.
+    pub greeted: Vec<u64>,
 }
 
 /// Those of a connection that has none.
@@ -106,6 +108,7 @@ static NO_PARTICULARS: Particulars = Particulars {
     first: None,
     enrolment: None,
     shown: None,
+    greeted: Vec::new(),
 };
 
 /// One connection.

@@ -13,6 +13,7 @@ use crate::server::cloak::Cloak;
 use crate::server::event::Peer;
 use crate::server::mail::Mail;
 use crate::server::push::WebPush;
+use crate::server::retention::Keep;
 use crate::server::right::Rights;
 use crate::server::user::Letters;
 
@@ -102,6 +103,8 @@ pub struct Settings {
     pub list_entries: usize,
     /// Whether history is kept at all.
     pub history: bool,
+    /// How much of each conversation is kept.
+    pub keep: Keep,
     /// Messages in one CHATHISTORY answer, at most.
     pub chathistory_limit: u32,
     /// Seconds after which a message cannot be edited any more; 0: none ever.
@@ -150,6 +153,10 @@ pub struct Settings {
     pub always_on_expiry_days: u32,
     /// Whether clients that know bouncers may take this server for one.
     pub bouncer_networks: bool,
+    /// Days after which an account lapses that nobody uses; 0 is never.
+    pub account_expire_days: u32,
+    /// Days after which a registered channel lapses that nobody is in; 0 is never.
+    pub channel_expire_days: u32,
     /// Whether channels may be registered by their operators.
     pub channel_registration: bool,
     /// Limits and throttles by address and account.
@@ -166,6 +173,10 @@ pub struct Settings {
     pub client_tag_deny: Vec<String>,
     /// How addresses are hidden; `None` shows them.
     pub cloak: Option<Cloak>,
+    /// Whether people may ask for a host to be shown by.
+    pub host_requests: bool,
+    /// Hosts that everyone may take who is logged in; `$account` in one is the account's name.
+    pub offered_hosts: Vec<Box<str>>,
     /// User modes of a new user, such as `i`.
     pub default_user_modes: String,
 }
@@ -291,6 +302,7 @@ impl Default for Settings {
             channels_per_user: 100,
             list_entries: 100,
             history: true,
+            keep: Keep::default(),
             chathistory_limit: 1000,
             edit_window: 3600,
             autoreplay_limit: 500,
@@ -315,6 +327,8 @@ impl Default for Settings {
             grouped_nicks: 10,
             always_on_expiry_days: 0,
             bouncer_networks: false,
+            account_expire_days: 0,
+            channel_expire_days: 0,
             channel_registration: true,
             throttle: Some(Throttle::default()),
             opers: Vec::new(),
@@ -323,6 +337,8 @@ impl Default for Settings {
             gateways: Vec::new(),
             client_tag_deny: Vec::new(),
             cloak: Some(Cloak::default()),
+            host_requests: true,
+            offered_hosts: Vec::new(),
             default_user_modes: "i".into(),
         }
     }

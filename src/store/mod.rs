@@ -8,6 +8,8 @@
 mod backup;
 #[cfg(test)]
 mod bed;
+mod expiry;
+mod export;
 #[cfg(test)]
 mod loss;
 mod postgres;
@@ -36,12 +38,14 @@ use tokio::time::timeout;
 use crate::limits::{SEARCH_WAIT_MS, WAITING_BYTES, WAITING_RECORDS};
 use crate::server::event::{CallId, Event, Returned};
 use crate::server::history::{render, render_page};
-use crate::server::record::{ConversationId, HistoryQuery, Record, SearchQuery, Seq, Snapshot};
+use crate::server::record::{ConversationId, Expiry, HistoryQuery, Record, SearchQuery, Seq, Snapshot};
+use crate::store::expiry::Expiries;
 use crate::store::reader::{Side, Source};
 use crate::store::refold::refold;
 use crate::store::writer::{GroupCommit, Lag, Progress};
 
 pub use self::backup::{BackupError, backup, restore};
+pub use self::export::{ExportError, VERSION as EXPORT_VERSION, export, export_to};
 
 /// Connections that read: enough that a long answer does not hold up the short ones.
 const READERS: usize = 4;
@@ -204,6 +208,7 @@ pub struct Store {
     records: mpsc::UnboundedSender<Vec<(Seq, Record)>>,
     reads: mpsc::UnboundedSender<Read>,
     searches: mpsc::UnboundedSender<Read>,
+    expiries: mpsc::UnboundedSender<Expiry>,
     appended: AtomicU64,
     written: Arc<AtomicU64>,
     /// Bytes of records that are not on disk yet.
@@ -233,6 +238,7 @@ pub fn open(options: Options, deliver: Deliver) -> Result<(Store, Snapshot), Sto
     let (records, inbox) = mpsc::unbounded_channel();
     let (reads, questions) = mpsc::unbounded_channel();
     let (searches, looked_for) = mpsc::unbounded_channel();
+    let (expiries, overdue) = mpsc::unbounded_channel();
     let written = Arc::new(AtomicU64::new(0));
     let (opened, opening) = std::sync::mpsc::sync_channel(1);
     let counter = written.clone();
@@ -284,6 +290,8 @@ pub fn open(options: Options, deliver: Deliver) -> Result<(Store, Snapshot), Sto
                 written: counter,
                 bytes: less,
                 lag: Lag::default(),
+                overdue,
+                expiries: Expiries::default(),
                 index_lag: options.index_lag,
             };
             let outcome = commit.run(writer).await;
@@ -299,9 +307,10 @@ pub fn open(options: Options, deliver: Deliver) -> Result<(Store, Snapshot), Sto
     };
     let thread = thread::Builder::new().name("store".to_owned()).spawn(run).map_err(StoreError::Thread)?;
     match opening.recv() {
-        Ok(Ok(snapshot)) => {
-            Ok((Store { records, reads, searches, appended: AtomicU64::new(0), written, bytes, thread }, snapshot))
-        }
+        Ok(Ok(snapshot)) => Ok((
+            Store { records, reads, searches, expiries, appended: AtomicU64::new(0), written, bytes, thread },
+            snapshot,
+        )),
         Ok(Err(error)) => Err(error),
         Err(_) => match thread.join() {
             Ok(Err(error)) => Err(error),
@@ -354,6 +363,12 @@ impl Store {
         self.ask(id, Question::Search(Box::new(query)));
     }
 
+    /// Deletes what is past its time, when nothing is to be written, and comes back with `Event::Expired`. What
+    /// was not done when the server ends has to be asked for again.
+    pub fn expire(&self, what: Expiry) {
+        let _ = self.expiries.send(what);
+    }
+
     fn ask(&self, id: CallId, question: Question) {
         let queue = if matches!(question, Question::Search(_)) { &self.searches } else { &self.reads };
         let after = self.appended.load(Ordering::Relaxed);
@@ -363,8 +378,8 @@ impl Store {
     /// Writes what waits and ends; returns when all is on disk. A store that fails is tried for a
     /// while, then its records are given up.
     pub fn close(self) -> Result<(), StoreError> {
-        let Store { records, reads, searches, thread, .. } = self;
-        drop((records, reads, searches));
+        let Store { records, reads, searches, expiries, thread, .. } = self;
+        drop((records, reads, searches, expiries));
         thread.join().unwrap_or_else(|_| Err(StoreError::Thread(io::Error::other("it has panicked"))))
     }
 }
@@ -498,6 +513,34 @@ impl Writer {
         match self {
             Writer::Sqlite(writer) => writer.index(side).await,
             Writer::Postgres(writer) => writer.index(side).await,
+        }
+    }
+
+    /// The moment of the `nth` newest row of a class before a moment.
+    async fn nth_newest(
+        &mut self,
+        conversation: ConversationId,
+        class: u8,
+        before: i64,
+        nth: u32,
+    ) -> Result<Option<i64>, sqlx::Error> {
+        match self {
+            Writer::Sqlite(writer) => writer.nth_newest(conversation, class, before, nth).await,
+            Writer::Postgres(writer) => writer.nth_newest(conversation, class, before, nth).await,
+        }
+    }
+
+    /// Deletes the oldest rows of a class before a moment; how many, and whether there may be more.
+    async fn expire(
+        &mut self,
+        conversation: ConversationId,
+        class: u8,
+        before: i64,
+        limit: usize,
+    ) -> Result<(u64, bool), sqlx::Error> {
+        match self {
+            Writer::Sqlite(writer) => writer.expire(conversation, class, before, limit).await,
+            Writer::Postgres(writer) => writer.expire(conversation, class, before, limit).await,
         }
     }
 

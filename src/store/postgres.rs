@@ -61,6 +61,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "words", include_str!("migrations/postgres/0005_words.sql")),
     (6, "grouped", include_str!("migrations/postgres/0006_grouped.sql")),
     (7, "webpush", include_str!("migrations/postgres/0007_webpush.sql")),
+    (8, "keeping", include_str!("migrations/postgres/0008_keeping.sql")),
     (9, "about", include_str!("migrations/postgres/0009_about.sql")),
 ];
 
@@ -164,6 +165,11 @@ impl Database {
             self.note_session(&mut connection, epoch, boot).await.map_err(failed)?;
         }
         Ok(Writer { connection })
+    }
+
+    /// A connection that reads all of what there is of somebody.
+    pub async fn exporter(&self) -> Result<PgConnection, Error> {
+        self.connect("SET default_transaction_read_only = on; SET enable_seqscan = on; SET enable_sort = on;").await
     }
 
     /// A connection that reads.
@@ -337,6 +343,73 @@ impl Writer {
         Ok(rows.len())
     }
 
+    /// The moment of the `nth` newest row of a class before a moment, counted from 1; `None` where there are fewer.
+    pub async fn nth_newest(
+        &mut self,
+        conversation: ConversationId,
+        class: u8,
+        before: i64,
+        nth: u32,
+    ) -> Result<Option<i64>, Error> {
+        let sql = format!(
+            "SELECT message.time FROM message WHERE conversation = $1 AND {CLASS} = {class} AND message.time < $2 \
+             ORDER BY message.time DESC LIMIT 1 OFFSET $3"
+        );
+        let moment = sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(conversation as i64)
+            .bind(before)
+            .bind(i64::from(nth.saturating_sub(1)))
+            .fetch_optional(&mut self.connection);
+        within(moment).await
+    }
+
+    /// Deletes the oldest rows of a class before a moment, with their words and all that is about them: at most so
+    /// many. How many rows that were, and whether there may be more.
+    pub async fn expire(
+        &mut self,
+        conversation: ConversationId,
+        class: u8,
+        before: i64,
+        limit: usize,
+    ) -> Result<(u64, bool), Error> {
+        let oldest = format!(
+            "SELECT seq FROM message WHERE conversation = $1 AND {CLASS} = {class} AND message.time < $2 \
+             ORDER BY message.time LIMIT $3"
+        );
+        let expired = async {
+            let mut transaction = self.connection.begin().await?;
+            let seqs: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(oldest))
+                .bind(conversation as i64)
+                .bind(before)
+                .bind(limit as i64)
+                .fetch_all(&mut *transaction)
+                .await?;
+            let Some(last) = seqs.iter().max().copied() else { return Ok((0, false)) };
+            let mut rows = 0;
+            if class == 0 {
+                // First what is about them: whenever this ends, nothing is about what is not there.
+                let about = sqlx::query(
+                    "DELETE FROM message WHERE seq = ANY(ARRAY(SELECT seq FROM message \
+                     WHERE conversation = $1 AND about IS NOT NULL AND about <= $2 LIMIT $3))",
+                );
+                let about = about.bind(conversation as i64).bind(last).bind(limit as i64);
+                rows = about.execute(&mut *transaction).await?.rows_affected();
+                if rows as usize == limit {
+                    transaction.commit().await?;
+                    return Ok((rows, true));
+                }
+                let words = sqlx::query("DELETE FROM word WHERE seq = ANY($1)").bind(seqs.clone());
+                words.execute(&mut *transaction).await?;
+            }
+            let more = seqs.len() == limit;
+            let gone = sqlx::query("DELETE FROM message WHERE seq = ANY($1)").bind(seqs);
+            rows += gone.execute(&mut *transaction).await?.rows_affected();
+            transaction.commit().await?;
+            Ok((rows, more))
+        };
+        within(expired).await
+    }
+
     /// Closes the connection.
     pub async fn close(self) -> Result<(), Error> {
         close(self.connection).await
@@ -363,6 +436,7 @@ struct Batch<'a> {
     markers: BTreeMap<(AccountId, &'a str), u64>,
     presences: BTreeMap<AccountId, Option<&'a PresenceRow>>,
     metadata: BTreeMap<(&'a str, &'a str), Option<&'a str>>,
+    settings: BTreeMap<(&'a str, &'a str), Option<&'a str>>,
     /// As `gone_accounts`.
     gone_channels: Vec<&'a str>,
     channels: BTreeMap<&'a str, &'a ChannelRow>,
@@ -419,6 +493,7 @@ impl<'a> Batch<'a> {
                 self.metadata.retain(|(of, _), _| *of != owner && !of.starts_with(&said));
                 self.subscriptions.retain(|(account, _), _| account != id);
                 self.pushed.retain(|(account, _), _| account != id);
+                self.settings.retain(|(of, _), _| *of != owner);
                 self.gone_accounts.push(*id);
             }
             Record::Credentials(row) => drop(self.credentials.insert(row.account, &row.credentials)),
@@ -430,6 +505,7 @@ impl<'a> Batch<'a> {
                 self.lists.retain(|(channel, ..), _| *channel != &**folded);
                 self.access.retain(|(channel, _), _| *channel != &**folded);
                 self.metadata.retain(|(of, _), _| *of != &**folded);
+                self.settings.retain(|(of, _), _| *of != &**folded);
                 self.gone_channels.push(folded);
             }
             Record::ListEntry(row) => drop(self.lists.insert((&row.channel, row.mode, &row.mask), Some(row))),
@@ -456,6 +532,7 @@ impl<'a> Batch<'a> {
                 self.vapid.entry(row.id).or_insert(&row.private);
             }
             Record::Metadata(row) => drop(self.metadata.insert((&row.owner, &row.key), row.value.as_deref())),
+            Record::Setting(row) => drop(self.settings.insert((&row.owner, &row.key), row.value.as_deref())),
         }
     }
 
@@ -489,7 +566,7 @@ impl<'a> Batch<'a> {
         statements.extend(seen(self.seen));
         statements.extend(markers(self.markers));
         statements.extend(presences(self.presences));
-        statements.extend(metadata(self.metadata));
+        statements.extend(values("metadata", &UPSERTS.metadata, self.metadata));
         statements.extend(subscriptions(self.subscriptions));
         statements.extend(pushed(self.pushed));
         for (id, private) in self.vapid {
@@ -497,6 +574,7 @@ impl<'a> Batch<'a> {
             let kept = sqlx::query("INSERT INTO vapid (id, private) VALUES ($1, $2) ON CONFLICT DO NOTHING");
             statements.push(kept.bind(i64::from(id)).bind(private));
         }
+        statements.extend(values("setting", &UPSERTS.setting, self.settings));
         statements.extend(channels(self.channels.into_values().collect()));
         statements.extend(lists(self.lists));
         statements.extend(bans(self.bans));
@@ -528,9 +606,9 @@ fn messages<'a>(rows: &[(Seq, &'a MessageRow)]) -> Option<Statement<'a>> {
     let rows: Vec<&MessageRow> = rows.iter().map(|(_, row)| *row).collect();
     // A commit whose outcome was not seen is done again.
     let insert = sqlx::query(
-        "INSERT INTO message (seq, conversation, time, kind, bot, source, account, target, tags, argument, text) \
+        "INSERT INTO message (seq, conversation, time, kind, bot, source, account, target, tags, argument, text, about) \
          SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::boolean[], $6::text[], \
-         $7::text[], $8::text[], $9::text[], $10::text[], $11::text[]) ON CONFLICT (seq) DO NOTHING",
+         $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::bigint[]) ON CONFLICT (seq) DO NOTHING",
     );
     Some(
         insert
@@ -544,7 +622,8 @@ fn messages<'a>(rows: &[(Seq, &'a MessageRow)]) -> Option<Statement<'a>> {
             .bind(column(&rows, |row| &*row.target))
             .bind(column(&rows, |row| row.tags.as_deref()))
             .bind(column(&rows, |row| row.argument.as_deref()))
-            .bind(column(&rows, |row| &*row.text)),
+            .bind(column(&rows, |row| &*row.text))
+            .bind(column(&rows, |row| row.about().and_then(|seq| i64::try_from(seq).ok()))),
     )
 }
 
@@ -580,9 +659,11 @@ fn gone_accounts<'a>(ids: &[AccountId]) -> Vec<Statement<'a>> {
         sqlx::query("DELETE FROM marker WHERE account = ANY($1)").bind(ids.clone()),
         sqlx::query("DELETE FROM presence WHERE account = ANY($1)").bind(ids.clone()),
         // What it says of others begins with its number and a space.
-        sqlx::query("DELETE FROM metadata WHERE owner = ANY($1) OR split_part(owner, ' ', 1) = ANY($1)").bind(owners),
+        sqlx::query("DELETE FROM metadata WHERE owner = ANY($1) OR split_part(owner, ' ', 1) = ANY($1)")
+            .bind(owners.clone()),
         sqlx::query("DELETE FROM subscription WHERE account = ANY($1)").bind(ids.clone()),
         sqlx::query("DELETE FROM pushed WHERE account = ANY($1)").bind(ids.clone()),
+        sqlx::query("DELETE FROM setting WHERE owner = ANY($1)").bind(owners),
         sqlx::query("DELETE FROM credential WHERE account = ANY($1)").bind(ids.clone()),
         sqlx::query("DELETE FROM code WHERE account = ANY($1)").bind(ids.clone()),
         sqlx::query("DELETE FROM access WHERE account = ANY($1)").bind(ids.clone()),
@@ -600,6 +681,7 @@ fn gone_channels<'a>(channels: &[&'a str]) -> Vec<Statement<'a>> {
         sqlx::query("DELETE FROM list WHERE channel = ANY($1)").bind(channels.to_vec()),
         sqlx::query("DELETE FROM access WHERE channel = ANY($1)").bind(channels.to_vec()),
         sqlx::query("DELETE FROM metadata WHERE owner = ANY($1)").bind(channels.to_vec()),
+        sqlx::query("DELETE FROM setting WHERE owner = ANY($1)").bind(channels.to_vec()),
         sqlx::query("DELETE FROM channel WHERE folded = ANY($1)").bind(channels.to_vec()),
     ]
 }
@@ -716,21 +798,26 @@ fn presences(rows: BTreeMap<AccountId, Option<&PresenceRow>>) -> Vec<Statement<'
     statements
 }
 
-fn metadata<'a>(rows: BTreeMap<(&'a str, &'a str), Option<&'a str>>) -> Vec<Statement<'a>> {
+/// Values by owner and key.
+fn values<'a>(
+    table: &str,
+    upsert_sql: &Arc<str>,
+    rows: BTreeMap<(&'a str, &'a str), Option<&'a str>>,
+) -> Vec<Statement<'a>> {
     let (kept, gone): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, value)| value.is_some());
     let mut statements = Vec::new();
     if !gone.is_empty() {
-        let delete = sqlx::query(
-            "DELETE FROM metadata USING unnest($1::text[], $2::text[]) AS gone (owner, key) \
-             WHERE metadata.owner = gone.owner AND metadata.key = gone.key",
+        let delete = format!(
+            "DELETE FROM {table} USING unnest($1::text[], $2::text[]) AS gone (owner, key) \
+             WHERE {table}.owner = gone.owner AND {table}.key = gone.key"
         );
         let (owners, keys): (Vec<_>, Vec<_>) = gone.into_iter().map(|(key, _)| key).unzip();
-        statements.push(delete.bind(owners).bind(keys));
+        statements.push(sqlx::query(AssertSqlSafe(delete)).bind(owners).bind(keys));
     }
     if !kept.is_empty() {
         let (keys, values): (Vec<_>, Vec<_>) = kept.into_iter().unzip();
         let (owners, keys): (Vec<_>, Vec<_>) = keys.into_iter().unzip();
-        statements.push(upsert(&UPSERTS.metadata).bind(owners).bind(keys).bind(values));
+        statements.push(upsert(upsert_sql).bind(owners).bind(keys).bind(values));
     }
     statements
 }
@@ -952,6 +1039,7 @@ struct Upserts {
     metadata: Arc<str>,
     subscription: Arc<str>,
     pushed: Arc<str>,
+    setting: Arc<str>,
     channel: Arc<str>,
     list: Arc<str>,
     ban: Arc<str>,
@@ -990,6 +1078,7 @@ static UPSERTS: LazyLock<Upserts> = LazyLock::new(|| Upserts {
          renewed bigint, reached bigint",
     ),
     pushed: upsert_sql("pushed", 2, "account bigint, conversation text, first bigint"),
+    setting: upsert_sql("setting", 2, "owner text, key text, value text"),
     channel: upsert_sql(
         "channel",
         1,
@@ -1393,7 +1482,7 @@ mod tests {
                 walks_only(&place, "message_pkey", &["seq = "]);
                 for kind in [Kind::Tagmsg, Kind::Edit] {
                     let steps = plan(&mut source, &about(kind).replace("$2::", "'{a,b}'::"), 3).await;
-                    walks_only(&steps, "message_about", &["conversation = ", "argument = ", "kind = "]);
+                    walks_only(&steps, "message_context", &["conversation = ", "argument = ", "kind = "]);
                 }
             }
             source.close().await.unwrap();

@@ -117,7 +117,7 @@ impl Source {
         let all = Span {
             conversation: query.conversation,
             wanted: query.wanted,
-            after: -1,
+            after: i64::try_from(query.since).unwrap_or(i64::MAX) - 1,
             before: i64::MAX,
             direction: Direction::Newest,
         };
@@ -148,6 +148,7 @@ impl Source {
                 return Ok((rows, reached_end));
             }
         };
+        let span = Span { after: span.after.max(all.after), ..span };
         let limit = query.limit as usize;
         let mut rows = self.take(span, query.limit, floor).await?;
         let reached_end = rows.len() <= limit;
@@ -235,7 +236,8 @@ impl Source {
         let limit = query.limit as usize;
         let place = self.locate(all, border).await?;
         let mut before = self.take(Span { before: place.before(), ..*all }, query.limit, query.floor).await?;
-        let from = Span { after: place.before().saturating_sub(1), direction: Direction::Oldest, ..*all };
+        let from =
+            Span { after: place.before().saturating_sub(1).max(all.after), direction: Direction::Oldest, ..*all };
         let mut after = self.take(from, query.limit, query.floor).await?;
         let reached_end = before.len() + after.len() <= limit;
         let at = usize::from(!place.behind && after.first().is_some_and(|(_, row)| row.time as i64 == place.time));
@@ -285,36 +287,41 @@ impl Source {
             source.limit_time(Duration::from_millis(SEARCH_MS)).await?;
         }
         let (mut first, mut last) = (query.floor.saturating_add(1), Seq::MAX);
+        let conversations = query.conversations();
         if let Some(after) = query.after {
-            first = first.max(self.first_since(&query.places, after).await?);
+            first = first.max(self.first_since(&conversations, after).await?);
         }
         if let Some(before) = query.before {
-            last = self.last_until(&query.places, before).await?;
+            last = self.last_until(&conversations, before).await?;
         }
-        let mut rows = Vec::new();
-        if query.places.is_empty() || first > last {
-            return Ok(rows);
+        let mut meant = Vec::new();
+        if conversations.is_empty() || first > last {
+            return Ok(meant);
         }
         // Should more be put into the index meanwhile, it is among the rows that are read one by one.
         let indexed = self.indexed().await?;
-        let (from, to) = (first.max(indexed.low), last.min(indexed.high));
-        if from <= to {
-            rows = self.by_terms(query, from, to).await?;
+        let (mut from, mut to) = (first.max(indexed.low), last.min(indexed.high));
+        while from <= to && meant.len() < query.limit as usize {
+            let rows = self.by_terms(query, from, to).await?;
+            let Some(end) = (if query.after.is_some() { rows.last() } else { rows.first() }) else { break };
+            // Of those that are not shown any more there may be more than were asked for.
+            let (end, whole) = (end.0, rows.len() < query.limit as usize);
+            if query.after.is_some() {
+                from = end + 1
+            } else {
+                to = end - 1
+            }
+            take_meant(query, rows, &mut meant).await;
+            if whole {
+                break;
+            }
         }
         let since = first.max(indexed.high.saturating_add(1));
         if since <= last {
-            rows.append(&mut self.texts(&query.places, since, last).await?);
+            let rows = self.texts(&conversations, since, last).await?;
+            take_meant(query, rows, &mut meant).await;
         }
-        // Whatever an index has: nobody is shown what is not theirs.
-        let mut meant = Vec::new();
-        for (at, (seq, row)) in rows.into_iter().enumerate() {
-            if at % ROWS_A_TURN == ROWS_A_TURN - 1 {
-                yield_now().await;
-            }
-            if matches(query, seq, &row) {
-                meant.push((seq, row));
-            }
-        }
+        meant.sort_unstable_by_key(|(seq, _)| *seq);
         cut(query, &mut meant);
         Ok(meant)
     }
@@ -403,6 +410,18 @@ impl Source {
         match self {
             Source::Sqlite(source) => source.close().await,
             Source::Postgres(source) => source.close().await,
+        }
+    }
+}
+
+/// Takes the rows that a search means. Whatever an index has: nobody is shown what is not theirs.
+async fn take_meant(query: &SearchQuery, rows: Vec<(Seq, MessageRow)>, meant: &mut Vec<(Seq, MessageRow)>) {
+    for (at, (seq, row)) in rows.into_iter().enumerate() {
+        if at % ROWS_A_TURN == ROWS_A_TURN - 1 {
+            yield_now().await;
+        }
+        if matches(query, seq, &row) {
+            meant.push((seq, row));
         }
     }
 }

@@ -247,6 +247,11 @@ fn refold_channels(snapshot: &mut Snapshot, to: Casemapping, records: &mut Vec<R
             value: value.clone(),
         })));
     }
+    for row in &mut snapshot.settings {
+        let Some(new) = moved.get(&row.owner) else { continue };
+        row.owner = new.clone();
+        records.push(Record::Setting(Box::new(row.clone())));
+    }
 }
 
 /// Writes anew whom what accounts say of others is about; of two that become one, the first holds.

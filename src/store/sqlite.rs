@@ -61,6 +61,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (12, "words", include_str!("migrations/sqlite/0012_words.sql")),
     (13, "grouped", include_str!("migrations/sqlite/0013_grouped.sql")),
     (14, "webpush", include_str!("migrations/sqlite/0014_webpush.sql")),
+    (15, "keeping", include_str!("migrations/sqlite/0015_keeping.sql")),
     (16, "about", include_str!("migrations/sqlite/0016_about.sql")),
 ];
 
@@ -150,6 +151,11 @@ impl Database {
             sqlx::query("PRAGMA synchronous = NORMAL").execute(connection).await?;
         }
         Ok(())
+    }
+
+    /// A connection that reads all of what there is of somebody.
+    pub async fn exporter(&self) -> Result<SqliteConnection, Error> {
+        self.options().busy_timeout(BUSY_AT_START).read_only(true).connect().await
     }
 
     /// A connection that reads.
@@ -267,16 +273,38 @@ fn about(kind: Kind) -> String {
     )
 }
 
+/// The moment of a row of a class, counted from a moment back.
+fn nth_newest(class: u8) -> String {
+    format!(
+        "SELECT time FROM message WHERE conversation = ?1 AND {CLASS} = {class} AND time < ?2 \
+         ORDER BY time DESC LIMIT 1 OFFSET ?3"
+    )
+}
+
+/// The numbers of the oldest rows of a class before a moment.
+fn oldest(class: u8) -> String {
+    format!(
+        "SELECT seq FROM message WHERE conversation = ?1 AND {CLASS} = {class} AND time < ?2 ORDER BY time LIMIT ?3"
+    )
+}
+
+/// Deletes what is about messages up to a number.
+fn gone_about() -> String {
+    "DELETE FROM message WHERE seq IN (SELECT seq FROM message \
+     WHERE conversation = ?1 AND about IS NOT NULL AND about <= ?2 LIMIT ?3)"
+        .to_owned()
+}
+
 /// INSERTs of 1, 2, 4, ... rows.
 fn inserts() -> Vec<Arc<str>> {
-    let count = COLUMNS.split(',').count();
+    let count = COLUMNS.split(',').count() + 1;
     let row = format!("({})", vec!["?"; count].join(","));
     let sizes = std::iter::successors(Some(1), |n| (n * 2 <= INSERT_ROWS).then_some(n * 2));
     sizes
         .map(|n| {
             let rows = vec![row.as_str(); n].join(",");
             // A commit whose outcome was not seen is done again.
-            Arc::from(format!("INSERT INTO message ({COLUMNS}) VALUES {rows} ON CONFLICT (seq) DO NOTHING"))
+            Arc::from(format!("INSERT INTO message ({COLUMNS}, about) VALUES {rows} ON CONFLICT (seq) DO NOTHING"))
         })
         .collect()
 }
@@ -343,6 +371,71 @@ impl Writer {
         Ok(rows.len())
     }
 
+    /// The moment of the `nth` newest row of a class before a moment, counted from 1; `None` where there are fewer.
+    pub async fn nth_newest(
+        &mut self,
+        conversation: ConversationId,
+        class: u8,
+        before: i64,
+        nth: u32,
+    ) -> Result<Option<i64>, Error> {
+        sqlx::query_scalar(AssertSqlSafe(nth_newest(class)))
+            .bind(conversation as i64)
+            .bind(before)
+            .bind(nth.saturating_sub(1))
+            .fetch_optional(&mut self.connection)
+            .await
+    }
+
+    /// Deletes the oldest rows of a class before a moment, with their words and all that is about them: at most so
+    /// many. How many rows that were, and whether there may be more.
+    pub async fn expire(
+        &mut self,
+        conversation: ConversationId,
+        class: u8,
+        before: i64,
+        limit: usize,
+    ) -> Result<(u64, bool), Error> {
+        let oldest = oldest(class);
+        if class != 0 {
+            let gone = format!("DELETE FROM message WHERE seq IN ({oldest})");
+            let gone = sqlx::query(AssertSqlSafe(gone)).bind(conversation as i64).bind(before).bind(limit as i64);
+            let rows = gone.execute(&mut self.connection).await?.rows_affected();
+            return Ok((rows, rows as usize == limit));
+        }
+        let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
+        let packed = format!("SELECT group_concat({PACKED}, '') FROM message WHERE seq IN ({oldest})");
+        let packed = sqlx::query_scalar(AssertSqlSafe(packed)).bind(conversation as i64).bind(before);
+        let rows = unpack(packed.bind(limit as i64).fetch_one(&mut *transaction).await?)?;
+        let Some((last, _)) = rows.last() else { return Ok((0, false)) };
+        // First what is about them: whenever this ends, nothing is about what is not there.
+        let about = sqlx::query(AssertSqlSafe(gone_about()));
+        let about = about.bind(conversation as i64).bind(*last as i64).bind(limit as i64);
+        let about = about.execute(&mut *transaction).await?.rows_affected();
+        if about as usize == limit {
+            transaction.commit().await?;
+            return Ok((about, true));
+        }
+        let indexed = indexed(&mut transaction).await?;
+        let there = rows.iter().filter(|(seq, _)| indexed.low <= *seq && *seq <= indexed.high);
+        let words: Vec<(Seq, String)> =
+            there.map(|(seq, row)| (*seq, terms(row.conversation, &row.source, &row.text))).collect();
+        let json = |error: serde_json::Error| Error::Encode(error.into());
+        let words = serde_json::to_string(&words).map_err(json)?;
+        sqlx::query(
+            "INSERT INTO word (word, rowid, terms) SELECT 'delete', value ->> 0, value ->> 1 FROM json_each(?)",
+        )
+        .bind(words)
+        .execute(&mut *transaction)
+        .await?;
+        let seqs: Vec<Seq> = rows.iter().map(|(seq, _)| *seq).collect();
+        let seqs = serde_json::to_string(&seqs).map_err(json)?;
+        let gone = sqlx::query("DELETE FROM message WHERE seq IN (SELECT value FROM json_each(?))").bind(seqs);
+        gone.execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok((about + rows.len() as u64, rows.len() == limit))
+    }
+
     /// Closes the connection; the last one to go empties the log into the database.
     pub async fn close(self) -> Result<(), Error> {
         self.connection.close().await
@@ -385,6 +478,7 @@ fn bind<'q>(
         .bind(row.tags.as_deref())
         .bind(row.argument.as_deref())
         .bind(&*row.text)
+        .bind(row.about().and_then(|seq| i64::try_from(seq).ok()))
 }
 
 async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(), Error> {
@@ -424,6 +518,8 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
             subscriptions.execute(&mut *connection).await?;
             let pushed = sqlx::query("DELETE FROM pushed WHERE account = ?").bind(*id as i64);
             pushed.execute(&mut *connection).await?;
+            let settings = sqlx::query("DELETE FROM setting WHERE owner = ?").bind(format!("${id}"));
+            settings.execute(&mut *connection).await?;
             let credentials = sqlx::query("DELETE FROM credential WHERE account = ?").bind(*id as i64);
             credentials.execute(&mut *connection).await?;
             let codes = sqlx::query("DELETE FROM code WHERE account = ?").bind(*id as i64);
@@ -491,6 +587,8 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
             access.execute(&mut *connection).await?;
             let metadata = sqlx::query("DELETE FROM metadata WHERE owner = ?").bind(&**folded);
             metadata.execute(&mut *connection).await?;
+            let settings = sqlx::query("DELETE FROM setting WHERE owner = ?").bind(&**folded);
+            settings.execute(&mut *connection).await?;
             sqlx::query("DELETE FROM channel WHERE folded = ?").bind(&**folded)
         }
         Record::ListEntry(row) => {
@@ -584,6 +682,13 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
         Record::Vapid(row) => {
             sqlx::query("INSERT OR IGNORE INTO vapid (id, private) VALUES (?, ?)").bind(row.id).bind(&*row.private)
         }
+        Record::Setting(row) => match &row.value {
+            Some(value) => sqlx::query("INSERT OR REPLACE INTO setting (owner, key, value) VALUES (?, ?, ?)")
+                .bind(&*row.owner)
+                .bind(&*row.key)
+                .bind(&**value),
+            None => sqlx::query("DELETE FROM setting WHERE owner = ? AND key = ?").bind(&*row.owner).bind(&*row.key),
+        },
         Record::Access(row) => sqlx::query("INSERT OR REPLACE INTO access (channel, account, rank) VALUES (?, ?, ?)")
             .bind(&*row.channel)
             .bind(row.account as i64)
@@ -853,7 +958,7 @@ impl Source {
                 .bind(whole(query.after, 0))
                 .bind(whole(query.before, i64::MAX))
                 .bind(query.limit)
-                .bind(list(&query.places))
+                .bind(list(&query.conversations()))
                 .fetch_one(&mut self.connection);
             let (count, packed): (i64, Option<String>) = some.await?;
             let rows = unpack(packed)?;
@@ -960,7 +1065,7 @@ mod tests {
     use tempfile::TempDir;
     use tokio::runtime::{Builder, Runtime};
 
-    use super::{Database, Source, about, among, by_terms, is_interrupted, texts};
+    use super::{Database, Source, about, among, by_terms, gone_about, is_interrupted, nth_newest, oldest, texts};
     use crate::server::record::Kind;
     use crate::store::{Options, StoreError, Sync, open};
 
@@ -994,6 +1099,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_past_its_time_is_found_in_an_index_and_nothing_is_sorted() {
+        let dir = TempDir::new().unwrap();
+        let database = Database::new(dir.path().join("roost.db"), Sync::Normal);
+        runtime().block_on(async {
+            let (_writer, _) = database.open().await.unwrap();
+            let mut source = database.source().await.unwrap();
+            for (sql, index) in [
+                (nth_newest(0), "message_place"),
+                (oldest(0), "message_place"),
+                (oldest(1), "message_place"),
+                (gone_about(), "message_about"),
+            ] {
+                let steps = plan(&mut source, &sql).await;
+                let seeks = |step: &&String| step.starts_with("SEARCH message USING") && step.contains(index);
+                assert_eq!(steps.iter().filter(seeks).count(), 1, "{sql}: {steps:?}");
+                assert!(
+                    !steps.iter().any(|step| step.contains("SCAN message") || step.contains("TEMP B-TREE")),
+                    "{sql}: {steps:?}"
+                );
+            }
+        });
+    }
+
+    #[test]
     fn a_search_walks_over_the_index_of_words_and_sorts_nothing() {
         let dir = TempDir::new().unwrap();
         let database = Database::new(dir.path().join("roost.db"), Sync::Normal);
@@ -1014,7 +1143,7 @@ mod tests {
             for kind in [Kind::Tagmsg, Kind::Edit] {
                 let steps = plan(&mut source, &about(kind)).await;
                 let walk =
-                    "SEARCH message USING COVERING INDEX message_about (conversation=? AND argument=? AND kind=?)";
+                    "SEARCH message USING COVERING INDEX message_context (conversation=? AND argument=? AND kind=?)";
                 assert!(steps.iter().any(|step| step == walk), "{steps:?}");
                 assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{steps:?}");
             }

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Database, Error, Executor, IntoArguments, Row};
 
 use crate::server::record::{
     AccessRow, AccountRow, BanRow, ChannelRow, CodeRow, ConversationRow, CredentialsRow, GroupedRow, ListRow,
-    MarkerRow, MetadataRow, PresenceRow, PurgeRow, Purpose, PushedRow, SeenRow, Snapshot, SubscriptionRow,
+    MarkerRow, MetadataRow, PresenceRow, PurgeRow, Purpose, PushedRow, SeenRow, SettingRow, Snapshot, SubscriptionRow,
     SuspensionRow, VapidRow,
 };
 
@@ -115,6 +115,11 @@ where
         Ok(MetadataRow { owner: row.text(0)?.into(), key: row.text(1)?.into(), value })
     })
     .await?;
+    let settings = all::<DB, _>(connection, "SELECT owner, key, value FROM setting ORDER BY owner, key", |row| {
+        let value = row.maybe_text(2)?.map(Into::into);
+        Ok(SettingRow { owner: row.text(0)?.into(), key: row.text(1)?.into(), value })
+    })
+    .await?;
     let presences = all::<DB, _>(
         connection,
         "SELECT account, since, nick, \"user\", host, realname, modes, away, channels, signon, gone FROM presence \
@@ -177,6 +182,7 @@ where
         markers,
         metadata,
         presences,
+        settings,
         bans,
         ..begun
     })
@@ -209,7 +215,7 @@ pub fn casemapping(token: &str) -> Result<Casemapping, Error> {
         .ok_or_else(|| Error::Decode(format!("the casemapping {token:?}, which this version does not have").into()))
 }
 
-async fn all<DB, T>(
+pub(super) async fn all<DB, T>(
     connection: &mut DB::Connection,
     sql: &str,
     read: fn(&DB::Row) -> Result<T, Error>,
@@ -223,7 +229,7 @@ where
     rows.iter().map(read).collect()
 }
 
-fn account(row: &impl Columns) -> Result<AccountRow, Error> {
+pub(super) fn account(row: &impl Columns) -> Result<AccountRow, Error> {
     Ok(AccountRow {
         id: row.number(0)?,
         name: row.text(1)?.into(),

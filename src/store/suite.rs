@@ -17,15 +17,15 @@ use proptest::test_runner::{Config, TestRunner};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::limits::{CONTEXT_A_MESSAGE, CONTEXT_A_PAGE, STORE_BATCH};
+use crate::limits::{CONTEXT_A_MESSAGE, CONTEXT_A_PAGE, EXPIRY_STEP, STORE_BATCH};
 use crate::server::command::edit;
 use crate::server::event::{CallId, ConnId, Event, Returned};
-use crate::server::history::{context, render, render_page, select};
+use crate::server::history::{context, overdue, render, render_page, select};
 use crate::server::record::{
     AccessRow, AccountRow, AppPassword, BanRow, Border, ChannelRow, CodeRow, ConversationRow, Credentials,
-    CredentialsRow, GroupedRow, HistoryPage, HistoryQuery, Kind, ListRow, MarkerRow, MessageRow, MetadataRow, MsgId,
-    PresenceRow, PurgeRow, Purpose, PushedRow, Range, Reader, Record, SearchQuery, SecondFactor, SecondProof, SeenRow,
-    Seq, Snapshot, SubscriptionRow, SuspensionRow, VapidRow, Wanted,
+    CredentialsRow, Expiry, GroupedRow, HistoryPage, HistoryQuery, Kind, ListRow, MarkerRow, MessageRow, MetadataRow,
+    MsgId, PresenceRow, PurgeRow, Purpose, PushedRow, Range, Reader, Record, SearchQuery, SecondFactor, SecondProof,
+    SeenRow, Seq, SettingRow, Snapshot, SubscriptionRow, SuspensionRow, VapidRow, Wanted,
 };
 use crate::server::search::{self, words};
 use crate::store::bed::Bed;
@@ -97,6 +97,18 @@ impl Running {
         }
     }
 
+    /// Has what is past its time deleted, and waits for it; how many rows that were.
+    fn expire(&self, what: Expiry) -> u64 {
+        self.store.expire(what);
+        loop {
+            match self.next() {
+                Event::Committed(_) => {}
+                Event::Expired { conversation, rows } if conversation == what.conversation => return rows,
+                other => panic!("{other:?} came instead of what is past its time"),
+            }
+        }
+    }
+
     pub fn close(self) {
         self.store.close().unwrap();
     }
@@ -111,6 +123,7 @@ fn reader() -> Reader {
         label: Some("l".into()),
         batch: Some("b".into()),
         batch_type: "chathistory",
+        told: false,
         target: "#rust".into(),
         epoch: 7,
         nick: "alice".into(),
@@ -118,7 +131,15 @@ fn reader() -> Reader {
 }
 
 pub fn latest(conversation: u64, limit: u32) -> HistoryQuery {
-    HistoryQuery { conversation, range: Range::Latest(None), limit, wanted: Wanted::ALL, floor: 0, reader: reader() }
+    HistoryQuery {
+        conversation,
+        range: Range::Latest(None),
+        limit,
+        wanted: Wanted::ALL,
+        floor: 0,
+        since: 0,
+        reader: reader(),
+    }
 }
 
 pub fn message(conversation: u64, time: u64, kind: Kind, text: &str) -> MessageRow {
@@ -314,6 +335,10 @@ fn key(owner: &str, key: &str, value: Option<&str>) -> Record {
     Record::Metadata(Box::new(metadata(owner, key, value)))
 }
 
+fn setting(owner: &str, key: &str, value: Option<&str>) -> Record {
+    Record::Setting(Box::new(SettingRow { owner: owner.into(), key: key.into(), value: value.map(Into::into) }))
+}
+
 fn ban(target: &str, set_at: u64, expires: Option<u64>) -> BanRow {
     BanRow {
         target: target.into(),
@@ -434,6 +459,16 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             key("$5 *", "roost/notify", Some("all")),
             key("$51 *", "roost/notify", Some("all")),
             Record::AccountGone(5),
+            setting("#gone", "url", Some("x")),
+            setting("$5", "vhost", Some("x")),
+            setting("#full", "url", Some("x")),
+            setting("#full", "url", Some("ü")),
+            setting("#full", "history", Some("off")),
+            setting("#full", "history", None),
+            setting("$1", "vhost", Some("a.b")),
+            setting("*", "clock", Some("5")),
+            Record::ChannelGone("#gone".into()),
+            Record::AccountGone(5),
             Record::Purge(Box::new(purge("#bad", 1))),
             Record::Purge(Box::new(purge("#bad", 2))),
             Record::Purge(Box::new(purge("#good", 2))),
@@ -487,6 +522,13 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             suspensions: vec![suspension(1, Some(5))],
             grouped: vec![grouped("moon", 1, 2), grouped("sun", 3, 1)],
             purges: vec![purge("#bad", 2)],
+            settings: [("#full", "url", "ü"), ("$1", "vhost", "a.b"), ("*", "clock", "5")]
+                .map(|(owner, key, value)| SettingRow {
+                    owner: owner.into(),
+                    key: key.into(),
+                    value: Some(value.into()),
+                })
+                .into(),
         };
         assert_eq!(Running::on(&bed.killed()).snapshot, expected, "after a kill");
         running.close();
@@ -775,7 +817,7 @@ const FILLS_INDEX: u64 = (INDEX_LAG + 2 * STORE_BATCH) as u64;
 
 fn looking_for(text: &str, conversations: &[u64]) -> SearchQuery {
     SearchQuery {
-        places: conversations.to_vec(),
+        places: conversations.iter().map(|id| (*id, 0)).collect(),
         floor: 0,
         words: words(text),
         from: None,
@@ -835,6 +877,10 @@ fn a_search_finds_what_the_model_says_in_the_index_and_behind_it() {
                     limit: [1, 7, 1000][last as usize % 3],
                     ..looking_for(&words.join(" "), &conversations)
                 };
+                let mut query = query;
+                for (_, since) in &mut query.places {
+                    *since = if random.random_range(0..3) == 0 { random.random_range(0..12 * last) } else { 0 };
+                }
                 let expected = search::select(rows.iter().map(|(n, row)| (*n, row)), &query);
                 assert_eq!(
                     text(&running.found(query.clone())),
@@ -927,8 +973,9 @@ fn case() -> impl Strategy<Value = (Vec<(Seq, MessageRow)>, Vec<HistoryQuery>)> 
         ];
         let limit = prop_oneof![8 => 0u32..9, 1 => 90u32..=u32::MAX];
         let floor = prop_oneof![2 => Just(0), 1 => 0..seq + 5];
-        let query = (1u64..4, range, limit, any::<(bool, bool, bool, bool)>(), floor).prop_map(
-            |(conversation, range, limit, wants, floor)| {
+        let since = prop_oneof![2 => Just(0), 1 => 0..most];
+        let query = (1u64..4, range, limit, any::<(bool, bool, bool, bool)>(), floor, since).prop_map(
+            |(conversation, range, limit, wants, floor, since)| {
                 let wanted = Wanted { events: wants.0, redactions: wants.1 };
                 let mut reader = reader();
                 for (cap, has) in [(Cap::EventPlayback, wants.2), (Cap::MessageEdit, wants.3)] {
@@ -936,7 +983,7 @@ fn case() -> impl Strategy<Value = (Vec<(Seq, MessageRow)>, Vec<HistoryQuery>)> 
                         reader.caps.insert(cap);
                     }
                 }
-                HistoryQuery { conversation, range, limit, wanted, floor, reader }
+                HistoryQuery { conversation, range, limit, wanted, floor, since, reader }
             },
         );
         (Just(rows), prop::collection::vec(query, 60))
@@ -956,7 +1003,7 @@ fn every_range_is_answered_as_the_model_says() {
                     let there = rows.iter().filter(|(_, row)| row.conversation == query.conversation);
                     let there = there.map(|(seq, row)| (*seq, row));
                     let (mut expected, end) =
-                        select(there.clone(), query.range, query.limit, query.wanted, query.floor);
+                        select(there.clone(), query.range, query.limit, query.wanted, query.floor, query.since);
                     tag_edits(&mut expected, &rows);
                     let about = context(there, &expected, &query.reader);
                     let found = running.page(query.clone());
@@ -1043,6 +1090,178 @@ fn reactions_that_were_there_before_there_was_an_index_of_them_are_found() {
         for (word, there) in [("=a.", true), ("=b.", true), ("=c.", true), ("=d.", false)] {
             assert_eq!(page.contains(word), there, "{word} {page}");
         }
+        running.close();
+    }
+}
+
+/// A row of a conversation in which things are said, and said about what was said.
+fn lively(random: &mut StdRng, conversation: u64, n: Seq, texts: &[Seq]) -> MessageRow {
+    let about = |random: &mut StdRng| MsgId { epoch: 7, seq: texts[random.random_range(0..texts.len())] }.to_string();
+    let mut row = message(conversation, 10 * n, Kind::Privmsg, &format!("word{} number{n}", n % 7));
+    match random.random_range(0..10) {
+        0 => row.kind = Kind::Join,
+        1 if !texts.is_empty() => {
+            row.kind = Kind::Tagmsg;
+            row.tags = Some(format!("+draft/reply={};+draft/react=x", about(random)).into());
+        }
+        2 if !texts.is_empty() => {
+            row.kind = Kind::Edit;
+            row.argument = Some(about(random).into());
+        }
+        3 if !texts.is_empty() => {
+            row.kind = Kind::Redact;
+            row.argument = Some(about(random).into());
+        }
+        _ => {}
+    }
+    row
+}
+
+/// Rows of two conversations, in the order of their numbers.
+fn lively_rows(random: &mut StdRng, count: u64) -> BTreeMap<Seq, MessageRow> {
+    let (mut rows, mut texts) = (BTreeMap::new(), [Vec::new(), Vec::new()]);
+    for n in 1..=count {
+        let conversation = 1 + u64::from(random.random_range(0..3) == 0);
+        let said = &mut texts[conversation as usize - 1];
+        let row = lively(random, conversation, n, said);
+        if row.kind.is_text() {
+            said.push(n);
+        }
+        rows.insert(n, row);
+    }
+    rows
+}
+
+fn of(rows: &BTreeMap<Seq, MessageRow>, conversation: u64) -> impl Iterator<Item = (Seq, &MessageRow)> {
+    rows.iter().filter(move |(_, row)| row.conversation == conversation).map(|(n, row)| (*n, row))
+}
+
+#[test]
+fn what_is_past_its_time_goes_as_the_model_says_with_its_words_and_what_is_about_it() {
+    for bed in Bed::all() {
+        let mut random = StdRng::seed_from_u64(11);
+        let mut rows = lively_rows(&mut random, FILLS_INDEX);
+        let running = Running::on(&bed);
+        running.store.append(rows.iter().map(|(n, row)| (*n, Record::Message(Box::new(row.clone())))).collect());
+        running.committed(FILLS_INDEX);
+        let last = FILLS_INDEX;
+        // By age, by count, by both; and what was done already does nothing.
+        for (before, most) in
+            [(0, None), (3_000, None), (10 * last / 2, Some(3_000)), (0, Some(1_000)), (0, Some(7)), (20 * last, None)]
+        {
+            for conversation in [1, 2] {
+                let expiry = Expiry { conversation, before, most };
+                let gone = overdue(of(&rows, conversation), &expiry);
+                rows.retain(|n, _| gone.binary_search(n).is_err());
+                assert_eq!(running.expire(expiry), gone.len() as u64, "{expiry:?}");
+                assert_eq!(running.expire(expiry), 0, "{expiry:?}");
+            }
+            assert_eq!(bed.count("SELECT count(*) FROM message"), rows.len() as i64);
+            for conversation in [1, 2] {
+                let query = latest(conversation, u32::MAX);
+                let expected: Vec<_> = of(&rows, conversation).map(|(n, row)| (n, row.clone())).collect();
+                let shown = running.page(query.clone());
+                // What edited messages say is in none of these rows.
+                let lines = |page: HistoryPage| -> Vec<String> {
+                    text(&page).lines().filter(|line| !line.contains(" EDIT ")).map(str::to_owned).collect()
+                };
+                assert_eq!(lines(shown), lines(render(&query.reader, &expected, true)), "{before} {most:?}");
+            }
+            for word in ["word3", "number12"] {
+                let query = looking_for(word, &[1, 2]);
+                let expected = search::select(rows.iter().map(|(n, row)| (*n, row)), &query);
+                assert_eq!(
+                    text(&running.found(query.clone())),
+                    text(&render(&query.reader, &expected, false)),
+                    "{word}"
+                );
+            }
+        }
+        assert!(rows.is_empty());
+        // Not one word is left behind.
+        if bed.url().starts_with("sqlite") || !bed.url().contains("://") {
+            assert_eq!(bed.count("SELECT count(*) FROM word WHERE word MATCH 'word3'"), 0);
+        } else {
+            assert_eq!(bed.count("SELECT count(*) FROM word"), 0);
+        }
+        running.close();
+    }
+}
+
+#[test]
+fn c44_paging_while_rows_go_skips_nothing_that_stays_and_shows_nothing_twice() {
+    for bed in Bed::all() {
+        let mut random = StdRng::seed_from_u64(5);
+        let rows = lively_rows(&mut random, 3_000);
+        let running = Running::on(&bed);
+        running.store.append(rows.iter().map(|(n, row)| (*n, Record::Message(Box::new(row.clone())))).collect());
+        let texts: Vec<Seq> = of(&rows, 1).filter(|(_, row)| row.kind.is_text()).map(|(n, _)| n).collect();
+        // Back from the newest: pages of 50, and after each of them the oldest are gone, of those that were not shown.
+        let (mut shown, mut border) = (Vec::new(), None);
+        for page in 1.. {
+            let range = border.map_or(Range::Latest(None), |seq| Range::Before(Border::Seq(seq)));
+            let query = HistoryQuery { range, wanted: Wanted::default(), ..latest(1, 50) };
+            let found = running.page(query);
+            let ids = msgids(&found);
+            let left = texts.iter().filter(|n| **n * 10 >= 300 * (page - 1) && border.is_none_or(|seq| **n < seq));
+            assert_eq!(ids.len(), left.count().min(50), "page {page}");
+            let Some(first) = ids.first() else { break };
+            border = Some(*first);
+            shown.splice(0..0, ids);
+            running.expire(Expiry { conversation: 1, before: 300 * page, most: None });
+        }
+        assert!(shown.is_sorted_by(|a, b| a < b) && shown.len() > 500, "{}", shown.len());
+        assert!(texts.ends_with(&shown));
+        // Forwards from one that has gone since it was shown.
+        let left = *shown.first().unwrap();
+        let query =
+            HistoryQuery { range: Range::After(Border::Seq(texts[0])), wanted: Wanted::default(), ..latest(1, 50) };
+        let ids = msgids(&running.page(query));
+        assert!(ids.len() == 50 && ids[0] >= left.min(ids[0]) && texts.windows(50).any(|run| run == ids));
+        running.close();
+    }
+}
+
+/// The numbers of the messages in a page.
+fn msgids(page: &HistoryPage) -> Vec<Seq> {
+    let text = text(page);
+    let ids = text.lines().filter_map(|line| line.split_once("msgid=")?.1.split([';', ' ']).next());
+    ids.map(|id| MsgId::parse(id).unwrap().seq).collect()
+}
+
+#[test]
+fn a_server_that_dies_while_rows_go_leaves_every_step_whole() {
+    for bed in Bed::all() {
+        let mut random = StdRng::seed_from_u64(3);
+        let mut rows = lively_rows(&mut random, FILLS_INDEX);
+        let running = Running::on(&bed);
+        running.store.append(rows.iter().map(|(n, row)| (*n, Record::Message(Box::new(row.clone())))).collect());
+        running.committed(FILLS_INDEX);
+        let expiry = Expiry { conversation: 1, before: 5 * FILLS_INDEX, most: None };
+        running.store.expire(expiry);
+        // Some steps later, for each batch that comes in between lets one be made.
+        let all = bed.count("SELECT count(*) FROM message");
+        while bed.count("SELECT count(*) FROM message") > all - 2 * EXPIRY_STEP as i64 {
+            std::thread::yield_now();
+        }
+        let killed = bed.killed();
+        let dead = killed.count("SELECT count(*) FROM message");
+        assert!(dead < all, "{dead}");
+        // Nothing is about a message that has gone.
+        let orphans = "SELECT count(*) FROM message AS reaction WHERE about IS NOT NULL \
+             AND NOT EXISTS (SELECT * FROM message WHERE seq = reaction.about)";
+        assert_eq!(killed.count(orphans), 0);
+        let again = Running::on(&killed);
+        let gone = overdue(of(&rows, 1), &expiry);
+        rows.retain(|n, _| gone.binary_search(n).is_err());
+        again.expire(expiry);
+        assert_eq!(killed.count("SELECT count(*) FROM message"), rows.len() as i64);
+        let query = looking_for("word3", &[1, 2]);
+        let expected = search::select(rows.iter().map(|(n, row)| (*n, row)), &query);
+        assert_eq!(text(&again.found(query.clone())), text(&render(&query.reader, &expected, false)));
+        again.store.append(vec![said(FILLS_INDEX + 5, "later")]);
+        again.committed(FILLS_INDEX + 5);
+        again.close();
         running.close();
     }
 }

@@ -7,9 +7,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::limits::{INDEX_STEP, STORE_BATCH};
+use crate::limits::{EXPIRY_PAUSE_MS, INDEX_STEP, STORE_BATCH};
 use crate::server::event::Event;
-use crate::server::record::{Record, Seq};
+use crate::server::record::{Expiry, Record, Seq};
+use crate::store::expiry::Expiries;
 use crate::store::reader::Side;
 use crate::store::{Backend, Deliver, StoreError, Writer, bytes_of};
 
@@ -49,7 +50,18 @@ pub struct Lag {
     rests_until: Instant,
 }
 
-/// How many times as long as a step of the index takes nothing is put there after it.
+/// What there is to do while nothing is to be written.
+enum Chore {
+    /// Put words into the index.
+    Index(Side),
+    /// Delete what is past its time.
+    Expire,
+}
+
+/// How long something may be past its time while there is always something to write: then one step in so long.
+const EXPIRY_PAUSE: Duration = Duration::from_millis(EXPIRY_PAUSE_MS);
+
+/// How many times as long as a step of the index, or one that deletes, takes nothing of the kind is done after it.
 const RESTS: u32 = 9;
 
 impl Default for Lag {
@@ -95,6 +107,10 @@ pub struct GroupCommit {
     pub bytes: Arc<AtomicUsize>,
     /// How far the index of words is.
     pub lag: Lag,
+    /// What is to be looked at for what is past its time,
+    pub overdue: mpsc::UnboundedReceiver<Expiry>,
+    /// and what of it is at hand.
+    pub expiries: Expiries,
     /// How many messages it may be behind.
     pub index_lag: usize,
 }
@@ -104,6 +120,7 @@ impl GroupCommit {
     pub async fn run(mut self, writer: Writer) -> Result<Option<Writer>, StoreError> {
         let mut writer = Some(writer);
         let mut waiting: Vec<(Seq, Record)> = Vec::new();
+        let mut expired = Instant::now();
         loop {
             if waiting.is_empty() {
                 match self.next(&mut writer).await {
@@ -135,21 +152,70 @@ impl GroupCommit {
             while self.lag.newer >= self.index_lag && !self.lag.failed {
                 self.index(&mut writer, Side::Newer).await;
             }
+            self.take_overdue();
+            if self.expiries.is_due() && expired.elapsed() >= EXPIRY_PAUSE && !self.lag.failed {
+                self.expire(&mut writer).await;
+                expired = Instant::now();
+            }
         }
         Ok(writer)
     }
 
-    /// What comes next; until it does, words are put into the index.
+    /// What comes next; until it does, words are put into the index, and what is past its time is deleted.
     async fn next(&mut self, writer: &mut Option<Writer>) -> Option<Vec<(Seq, Record)>> {
-        while let Some(side) = self.lag.side() {
+        let mut last_was_index = false;
+        loop {
+            self.take_overdue();
+            let chore = match self.lag.side() {
+                _ if self.lag.failed => None,
+                Some(side) if !(last_was_index && self.expiries.is_due()) => Some(Chore::Index(side)),
+                _ => self.expiries.is_due().then_some(Chore::Expire),
+            };
+            let Some(chore) = chore else {
+                tokio::select! {
+                    next = self.inbox.recv() => return next,
+                    Some(asked) = self.overdue.recv() => self.expiries.push(asked),
+                }
+                continue;
+            };
             if let Ok(next) = timeout_at(self.lag.rests_until, self.inbox.recv()).await {
                 return next;
             }
             let began = Instant::now();
-            self.index(writer, side).await;
+            last_was_index = matches!(chore, Chore::Index(_));
+            match chore {
+                Chore::Index(side) => self.index(writer, side).await,
+                Chore::Expire => self.expire(writer).await,
+            }
             self.lag.rests_until = Instant::now() + began.elapsed() * RESTS;
         }
-        self.inbox.recv().await
+    }
+
+    fn take_overdue(&mut self) {
+        while let Ok(asked) = self.overdue.try_recv() {
+            self.expiries.push(asked);
+        }
+    }
+
+    /// Makes one step of deleting what is past its time.
+    async fn expire(&mut self, writer: &mut Option<Writer>) {
+        let Some(there) = writer else { return self.lag.failed = true };
+        match self.expiries.step(there).await {
+            Ok(Some((conversation, rows))) => (self.deliver)(Event::Expired { conversation, rows }),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!("what is past its time could not be deleted: {error}");
+                self.give_up(writer).await;
+            }
+        }
+    }
+
+    /// As a connection that failed to write: whoever writes next makes another.
+    async fn give_up(&mut self, writer: &mut Option<Writer>) {
+        self.lag.failed = true;
+        if let Some(writer) = writer.take() {
+            let _ = writer.close().await;
+        }
     }
 
     async fn index(&mut self, writer: &mut Option<Writer>, side: Side) {
@@ -166,11 +232,7 @@ impl GroupCommit {
             (Ok(rows), Side::Older) => self.lag.older = rows > 0,
             (Err(error), _) => {
                 tracing::warn!("words could not be put into the index for SEARCH: {error}");
-                self.lag.failed = true;
-                // As a connection that failed to write.
-                if let Some(writer) = writer.take() {
-                    let _ = writer.close().await;
-                }
+                self.give_up(writer).await;
             }
         }
     }

@@ -591,8 +591,8 @@ fn after_the_kill(server: &Server, expected: &mut Expected, round: u64) -> Vec<C
     let mut bob = server.logged_in("bob", "bob", "secret0", CAPS);
     let mut carol = server.logged_in("carol", "carol", "secret0", CAPS);
 
-    let info = bob.one("CS INFO #plot");
-    expected.registered.settle("whether #plot is registered", info.raw.contains("is registered to bob"));
+    let info = bob.told("CS INFO #plot");
+    expected.registered.settle("whether #plot is registered", info.contains("is registered to bob"));
     bob.join("#plot");
     for client in [&mut alice, &mut bob, &mut carol] {
         let lines = client.join("#room,#garden,#tmp");

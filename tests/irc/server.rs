@@ -197,6 +197,11 @@ impl Server {
         self.settings.push((key.to_owned(), value.to_owned()));
     }
 
+    /// Has a command run with the server's own settings.
+    pub fn environment(&self, command: &mut Command) {
+        command.envs(self.settings.iter().map(|(key, value)| (key, value)));
+    }
+
     /// A new process on the same data and ports, after the last one ended.
     pub fn start_again(&mut self) {
         self.child = command(self.home.path(), self.plain, self.tls, self.websocket, &self.settings).spawn().unwrap();

@@ -368,6 +368,15 @@ impl Client {
                 random.pick(&["REGISTER", "REGISTER", "REGISTER", "DROP", "INFO", "OP", "", "FROB"])
             ),
             78 => format!("REGISTER * * pw-{}", self.view.nick.to_lowercase()),
+            79 if random.percent(30) => (*random.pick(&[
+                "HISTSERV STATUS",
+                "HS WAITING",
+                "HOSTSERV REQUEST a.host.test",
+                "HOSTSERV WAITING",
+                "HISTSERV PLAY #a 10",
+                "HISTSERV FROB",
+            ]))
+            .to_owned(),
             79 => format!("PRIVMSG NickServ :{}", self.nickserv(random)),
             80..90 => self.chathistory(random, &room),
             90 => {

@@ -9,7 +9,7 @@ use roost::server::history;
 use roost::server::record::{
     AccessRow, AccountId, AccountRow, BanRow, ChannelRow, CodeRow, ConversationId, ConversationRow, CredentialsRow,
     GroupedRow, HistoryQuery, ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow, PurgeRow, Purpose, PushedRow,
-    Record, SeenRow, Seq, Snapshot, SubscriptionRow, SuspensionRow, VapidRow,
+    Record, SeenRow, Seq, SettingRow, Snapshot, SubscriptionRow, SuspensionRow, VapidRow,
 };
 
 use crate::view::fold;
@@ -33,6 +33,7 @@ pub struct Rows {
     seen: BTreeMap<(AccountId, Box<str>), Option<Seq>>,
     markers: BTreeMap<(AccountId, Box<str>), u64>,
     metadata: BTreeMap<(Box<str>, Box<str>), Box<str>>,
+    settings: BTreeMap<(Box<str>, Box<str>), SettingRow>,
     bans: Vec<BanRow>,
     presences: BTreeMap<AccountId, PresenceRow>,
     codes: BTreeMap<(AccountId, Purpose), CodeRow>,
@@ -236,7 +237,7 @@ impl Store {
         let Read { id, query, .. } = self.reads.remove(at)?;
         let rows = self.disk.messages.iter().filter(|(_, row)| row.conversation == query.conversation);
         let rows = rows.map(|(seq, row)| (*seq, row));
-        let (mut rows, ended) = history::select(rows, query.range, query.limit, query.wanted, query.floor);
+        let (mut rows, ended) = history::select(rows, query.range, query.limit, query.wanted, query.floor, query.since);
         if lose_row && rows.len() > 2 {
             rows.remove(1);
         }
@@ -327,6 +328,7 @@ impl Store {
                 .collect(),
             bans: self.disk.bans.clone(),
             presences: self.disk.presences.values().cloned().collect(),
+            settings: self.disk.settings.values().cloned().collect(),
             metadata: self
                 .disk
                 .metadata
@@ -361,6 +363,7 @@ impl Rows {
                 self.metadata.retain(|(owner, _), _| owner.split(' ').next() != Some(&format!("${id}")));
                 self.subscriptions.retain(|(account, _), _| *account != id);
                 self.pushed.retain(|(account, _), _| *account != id);
+                self.settings.retain(|(owner, _), _| **owner != *format!("${id}"));
                 self.presences.remove(&id);
                 self.codes.retain(|(account, _), _| *account != id);
                 self.access.retain(|(_, account), _| *account != id);
@@ -378,6 +381,7 @@ impl Rows {
                 self.lists.retain(|(channel, _, _), _| *channel != folded);
                 self.access.retain(|(channel, _), _| *channel != folded);
                 self.metadata.retain(|(owner, _), _| *owner != folded);
+                self.settings.retain(|(owner, _), _| *owner != folded);
             }
             Record::ListEntry(row) => {
                 self.lists.insert((row.channel.clone(), row.mode, row.mask.clone()), *row);
@@ -406,6 +410,13 @@ impl Rows {
                 match row.value {
                     Some(value) => self.metadata.insert((row.owner, row.key), value),
                     None => self.metadata.remove(&(row.owner, row.key)),
+                };
+            }
+            Record::Setting(row) => {
+                let place = (row.owner.clone(), row.key.clone());
+                match row.value {
+                    Some(_) => self.settings.insert(place, *row),
+                    None => self.settings.remove(&place),
                 };
             }
             // The simulation keeps to one casemapping.

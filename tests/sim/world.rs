@@ -424,7 +424,7 @@ impl<'a> World<'a> {
             Call::Search(query) => Returned::History(history::render(&query.reader, &[], false)),
             // Of what is there, the model must not lose anything.
             Call::Find { .. } => Returned::Found(None),
-            Call::History(_) => return Ok(()),
+            Call::History(_) | Call::Export { .. } => return Ok(()),
         };
         self.handle(Event::Returned(id, returned), &[])
     }
@@ -1102,7 +1102,9 @@ impl<'a> World<'a> {
             }
         }
         for (row, last_time, last_text) in &snapshot.conversations {
-            let stored = Conversation { id: row.id, last_time: *last_time, last_text: *last_text };
+            // How many came since they were counted is not kept.
+            let fresh = network.conversation(&row.key).map_or(0, |there| there.fresh);
+            let stored = Conversation { id: row.id, last_time: *last_time, last_text: *last_text, fresh };
             if network.conversation(&row.key) != Some(stored) {
                 let there = network.conversation(&row.key);
                 return broken(Invariant::Durable, format!("{} is stored as {stored:?} and is {there:?}", row.key));
@@ -1183,6 +1185,7 @@ fn plain_reader(caps: CapSet) -> Reader {
         label: None,
         batch: None,
         batch_type: "chathistory",
+        told: false,
         target: "".into(),
         epoch: EPOCH,
         nick: "".into(),

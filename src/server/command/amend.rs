@@ -122,6 +122,14 @@ pub struct Place {
     pub peer: Option<UserId>,
 }
 
+impl Place {
+    /// The conversation of a channel.
+    pub fn channel(server: &Server, id: ChannelId) -> Place {
+        let channel = &server.network.channels[id];
+        Place { key: channel.folded.as_str().into(), name: channel.name.clone(), channel: Some(id), peer: None }
+    }
+}
+
 /// Does it about a message that stands in the store as `row`, where the sender may.
 pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, amendment: &Amendment, row: &MessageRow) {
     let target = &*amendment.target;
@@ -131,6 +139,10 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, amendment: &Amendment
         no_conversation(ctx, &amendment.deed, target);
         return;
     };
+    if row.time < found.since {
+        amendment.fail(server, ctx, amendment.deed.codes().1, UNKNOWN);
+        return;
+    }
     let channel = target.starts_with('#').then(|| server.network.channel_by_name(target)).flatten();
     let peer = if channel.is_none() { server.network.user_by_nick(target) } else { None };
     let name: Arc<str> = match (channel, peer) {

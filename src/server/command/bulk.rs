@@ -248,7 +248,7 @@ pub(in crate::server) mod testing {
     use crate::server::event::{CallId, ConnId, Event, Now, Peer};
     use crate::server::frame::OwnTags;
     use crate::server::network::UserId;
-    use crate::server::record::{Record, Seq, Snapshot};
+    use crate::server::record::{Expiry, Record, Seq, Snapshot};
     use crate::server::right::Rights;
     use crate::server::settings::{Oper, Settings};
 
@@ -312,6 +312,11 @@ pub(in crate::server) mod testing {
         /// Takes calls of an earlier event for those of the last.
         pub fn set_calls(&mut self, calls: Vec<(CallId, Call)>) {
             self.actions.calls = calls;
+        }
+
+        /// What the last event asked the store to delete.
+        pub fn expiries(&self) -> &[Expiry] {
+            &self.actions.expire
         }
 
         /// What the last event gave to the store.

@@ -9,7 +9,7 @@ use ircv3::{Cap, CapSet, Message};
 use crate::server::action::{Call, NetAction};
 use crate::server::command::{Pending, bulk, printable};
 use crate::server::event::Returned;
-use crate::server::network::{ChannelId, Identity};
+use crate::server::network::{ChannelId, Identity, UserId};
 use crate::server::record::{Border, ConversationId, HistoryPage, HistoryQuery, MsgId, Range, Reader, Seq, Wanted};
 use crate::server::{Ctx, Server};
 
@@ -56,6 +56,7 @@ fn messages(server: &mut Server, ctx: &mut Ctx, subcommand: &str, target: &str, 
             redactions: ctx.reply.caps.has_all(CapSet::of(&[Cap::MessageRedaction, Cap::Batch])),
         },
         floor: found.floor,
+        since: found.since,
         reader,
     };
     let pending = Pending::History { subcommand: printable(subcommand).into(), target: printable(target).into() };
@@ -98,6 +99,8 @@ pub struct Found {
     pub name: Box<str>,
     /// Only what is after this.
     pub floor: Seq,
+    /// Only what is of this moment or later, in milliseconds since 1970.
+    pub since: u64,
 }
 
 /// A conversation that nothing was ever said in.
@@ -108,11 +111,13 @@ pub fn conversation(server: &Server, ctx: &Ctx, target: &str) -> Option<Found> {
     let user = ctx.me();
     let network = &server.network;
     if target.starts_with('#') {
-        let channel = &network.channels[network.channel_by_name(target)?];
+        let at = network.channel_by_name(target)?;
+        let channel = &network.channels[at];
         channel.ranks(user)?;
-        let found = network.conversation(channel.folded.as_str());
+        let found = network.conversation(channel.folded.as_str()).filter(|_| channel.settings.history);
         let id = found.map_or(NO_CONVERSATION, |found| found.id);
-        return Some(Found { id, key: channel.folded.as_str().into(), name: (*channel.name).into(), floor: 0 });
+        let (key, since) = (channel.folded.as_str().into(), server.readable_since(at, user));
+        return Some(Found { id, key, name: (*channel.name).into(), floor: 0, since });
     }
     if !ircv3::name::is_nick(target, crate::limits::NICK_LEN, network.casemapping) {
         return None;
@@ -126,7 +131,8 @@ pub fn conversation(server: &Server, ctx: &Ctx, target: &str) -> Option<Found> {
         Identity::Account(_) => 0,
         Identity::Guest(_) => network.users[user].since,
     };
-    Some(Found { id: found.map_or(NO_CONVERSATION, |found| found.id), key, name: target.into(), floor })
+    let since = server.kept_since(&key);
+    Some(Found { id: found.map_or(NO_CONVERSATION, |found| found.id), key, name: target.into(), floor, since })
 }
 
 fn range_of(server: &Server, range: Asked<'_>) -> Option<Range> {
@@ -165,6 +171,7 @@ pub fn reader(
         label,
         batch,
         batch_type,
+        told: false,
         target: target.into(),
         epoch,
         nick: (*ctx.reply.nick).into(),
@@ -192,28 +199,33 @@ fn targets(server: &mut Server, ctx: &mut Ctx, from: u64, to: u64, limit: u32) {
 }
 
 /// The conversations of a client in which something was said: its channels, and with an account its private
-/// ones; each with the moment of the last text, in milliseconds since 1970.
+/// ones; each with the moment of the last text, in milliseconds since 1970. What nothing is left of is not among them.
 pub fn readable(server: &Server, ctx: &Ctx) -> Vec<(Found, u64)> {
     let network = &server.network;
     let user = &network.users[ctx.me()];
-    let mut all: Vec<(Found, u64)> = user.channels.iter().filter_map(|id| in_channel(server, *id)).collect();
+    let channels = user.channels.iter();
+    let mut all: Vec<(Found, u64)> = channels.filter_map(|id| in_channel(server, *id, ctx.me())).collect();
     if let Some(account) = user.account {
         let own = network.identity(ctx.me());
         for (peer, conversation) in network.private_conversations(account) {
             if let Some(name) = name_of(server, &peer) {
-                let found = Found { id: conversation.id, key: own.key(&peer), name, floor: 0 };
+                let key = own.key(&peer);
+                let since = server.kept_since(&key);
+                let found = Found { id: conversation.id, key, name, floor: 0, since };
                 all.push((found, conversation.last_text));
             }
         }
     }
+    all.retain(|(found, last)| *last >= found.since);
     all
 }
 
-fn in_channel(server: &Server, channel: ChannelId) -> Option<(Found, u64)> {
-    let channel = server.network.channels.get(channel)?;
+fn in_channel(server: &Server, id: ChannelId, user: UserId) -> Option<(Found, u64)> {
+    let channel = server.network.channels.get(id).filter(|channel| channel.settings.history)?;
     let key = channel.folded.as_str();
     let conversation = server.network.conversation(key)?;
-    let found = Found { id: conversation.id, key: key.into(), name: (*channel.name).into(), floor: 0 };
+    let since = server.readable_since(id, user);
+    let found = Found { id: conversation.id, key: key.into(), name: (*channel.name).into(), floor: 0, since };
     Some((found, conversation.last_text))
 }
 
@@ -273,7 +285,7 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, joined: Option<&[ChannelId]>) 
     let Some(session) = server.session(ctx.conn) else { return };
     let caps = session.caps;
     if let (Some(wish), Some(joined)) = (session.particulars().playback.clone(), joined) {
-        let mut wanted: Vec<Found> = joined.iter().filter_map(|id| Some(in_channel(server, *id)?.0)).collect();
+        let mut wanted: Vec<Found> = joined.iter().filter_map(|id| Some(in_channel(server, *id, user)?.0)).collect();
         wanted.retain(|found| wish.fits(&found.name, server.network.casemapping));
         play(server, ctx, wish.range(), wanted);
         return;
@@ -289,7 +301,7 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, joined: Option<&[ChannelId]>) 
         // By now another channel may have the place of one that is gone.
         Some(joined) => {
             let here = joined.iter().filter(|id| server.network.users[user].channels.contains(id));
-            here.filter_map(|id| Some(in_channel(server, *id)?.0)).collect()
+            here.filter_map(|id| Some(in_channel(server, *id, user)?.0)).collect()
         }
         None => readable(server, ctx).into_iter().map(|(found, _)| found).collect(),
     };
@@ -335,6 +347,7 @@ pub fn replay_next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
         limit: replay.limit,
         wanted: Wanted::default(),
         floor: found.floor,
+        since: found.since,
         reader,
     };
     // What the command answered goes out first, under its own label.

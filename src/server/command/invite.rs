@@ -9,6 +9,7 @@ use ircv3::{Cap, CapSet, Message};
 
 use crate::server::change::Change;
 use crate::server::command::{find_channel, need_more_params, printable};
+use crate::server::network::{ChannelId, UserId};
 use crate::server::policy;
 use crate::server::{Ctx, Server};
 
@@ -31,7 +32,6 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
 /// Invites someone, where the sender may.
 pub fn apply(server: &mut Server, ctx: &mut Ctx, nick: &str, name: &str) {
     let user = ctx.me();
-    let now = server.now().mono_ms;
     let Some(target) = server.network.user_by_nick(nick) else {
         ctx.reply.numeric(Numeric::ERR_NOSUCHNICK, &[printable(nick)], Some("No such nick"));
         return;
@@ -53,17 +53,11 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, nick: &str, name: &str) {
         ctx.reply.numeric(Numeric::ERR_USERONCHANNEL, &[&nick, &name], Some("is already on channel"));
         return;
     }
-    let serial = there.serial;
     // Whoever is silenced is not told so.
     let silenced = policy::is_silenced(&server.network, user, target);
     // Only those who may open the channel do so by inviting.
     if ranks.at_least(Rank::Halfop) && !silenced {
-        let invites = &mut server.network.users[target].contacts.get_or_insert_default().invites;
-        invites.retain(|(invited, until)| *invited != serial && *until > now);
-        if invites.len() >= MOST {
-            invites.remove(0);
-        }
-        invites.push((serial, now + LASTS_MS));
+        open(server, channel, target);
     }
     ctx.reply.numeric(Numeric::RPL_INVITING, &[&nick, &name], None);
     if let Some(away) = server.network.users[target].away.clone() {
@@ -85,6 +79,18 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, nick: &str, name: &str) {
         .map(|(id, _)| *id)
         .collect();
     server.frame_to_users(&members, Arc::new(frame), None);
+}
+
+/// Lets someone into a channel for a day, whatever keeps others out.
+pub fn open(server: &mut Server, channel: ChannelId, target: UserId) {
+    let now = server.now().mono_ms;
+    let serial = server.network.channels[channel].serial;
+    let invites = &mut server.network.users[target].contacts.get_or_insert_default().invites;
+    invites.retain(|(invited, until)| *invited != serial && *until > now);
+    if invites.len() >= MOST {
+        invites.remove(0);
+    }
+    invites.push((serial, now + LASTS_MS));
 }
 
 /// 336 for each invitation that holds, then 337.

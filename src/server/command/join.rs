@@ -11,7 +11,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::limits;
 use crate::server::change::{Change, Happened};
-use crate::server::command::services::chanserv::ranks_of;
+use crate::server::command::services::chanserv::{ranks_of, set};
 use crate::server::command::{away, chathistory, markread, metadata, mode, names, printable, topic};
 use crate::server::frame::{Form, Frame, Tagged};
 use crate::server::network::{ChannelId, UserId};
@@ -123,6 +123,7 @@ pub fn enter(server: &mut Server, ctx: &mut Ctx, seq: Seq, given: &str) {
         None => Ranks::default(),
     };
     server.add_member(id, user, ranks);
+    server.note_channel_used(id, seq);
     if empty && server.network.channels[id].founder.is_none() {
         server.notify(About::Channels, |server| {
             let (channel, there) = (&server.network.channels[id], &server.network.users[user]);
@@ -235,6 +236,7 @@ fn burst(server: &mut Server, ctx: &mut Ctx, channel: ChannelId) {
         names::send(server, ctx, channel);
     }
     metadata::on_join(server, ctx, channel);
+    set::greet(server, ctx, channel);
     ctx.reply.after = ctx.reply.after.max(server.network.channels[channel].changed);
 }
 

@@ -208,14 +208,16 @@ pub fn is_kept(server: &Server, user: UserId, said: &Said<'_>) -> bool {
         return false;
     }
     if said.target.starts_with('#') {
-        return server.network.channel_by_name(said.target).is_some();
+        return server.network.channel_by_name(said.target).is_some_and(|id| server.keeps_history(id));
     }
-    server.network.user_by_nick(said.target).is_some_and(|target| has_account(server, user, target))
+    server.network.user_by_nick(said.target).is_some_and(|target| is_private_kept(server, user, target))
 }
 
-/// Two guests could never read it back.
-fn has_account(server: &Server, user: UserId, target: UserId) -> bool {
-    server.network.users[user].account.is_some() || server.network.users[target].account.is_some()
+/// Two guests could never read it back; and neither may have asked that nothing be kept.
+fn is_private_kept(server: &Server, user: UserId, target: UserId) -> bool {
+    let accounts = [user, target].map(|id| server.network.users[id].account);
+    let mut known = accounts.into_iter().flatten().peekable();
+    known.peek().is_some() && known.all(|account| server.network.account_settings(account).history)
 }
 
 /// Whether a TAGMSG is worth keeping: reactions are, and what its sender wants kept; typing is not.
@@ -340,7 +342,7 @@ fn to_channel(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, cha
     let moderated = policy::is_moderated_by_ops(there, user);
     let rank = if moderated { rank.max(Some(Rank::Halfop)) } else { rank };
     // What only some members may read is not in the channel's history.
-    let kept = server.settings.history && rank.is_none() && is_worth_keeping(said);
+    let kept = server.keeps_history(channel) && rank.is_none() && is_worth_keeping(said);
     let key = kept.then(|| there.folded.clone());
     if rank.is_none_or(|rank| rank == Rank::Voice) {
         join::reveal(server, channel, user);
@@ -416,7 +418,7 @@ fn to_user(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, target
     // Whoever is silenced is not told so, and what it says is nowhere.
     let silenced = policy::is_silenced(&server.network, user, target);
     let (own, other) = (server.network.identity(user), server.network.identity(target));
-    let kept = !silenced && server.settings.history && is_worth_keeping(said) && has_account(server, user, target);
+    let kept = !silenced && server.settings.history && is_worth_keeping(said) && is_private_kept(server, user, target);
     let key = kept.then(|| own.key(&other));
     let frame = frame(server, seq, user, said, &nick, key.as_deref());
     if ctx.reply.caps.has(Cap::EchoMessage) {

@@ -64,7 +64,7 @@ use crate::server::event::Returned;
 use crate::server::login::Attempt;
 use crate::server::network::ChannelId;
 use crate::server::policy;
-use crate::server::record::AccountId;
+use crate::server::record::{AccountId, Seq};
 use crate::server::right::Right;
 use crate::server::{Ctx, Server};
 
@@ -126,6 +126,9 @@ commands! {
     "GLOBAL" 1 Operator(Global) control::global, "text", "Tells everyone.";
     "HELP" 0 Registered help::run, "[subject [entry]]", "Explains a command.";
     "HELPOP" 0 Registered help::run, "[subject [entry]]", "As HELP.";
+    "HISTSERV" 1 Registered services::histserv, "command [parameters]", "What was said; HISTSERV HELP lists its commands.";
+    "HOSTSERV" 1 Registered services::hostserv, "command [parameters]", "Hosts to be shown by; HOSTSERV HELP lists its commands.";
+    "HS" 1 Registered services::hostserv, "command [parameters]", "As HOSTSERV.";
     "INFO" 0 Registered info::info, "[server]", "What this server is.";
     "INVITE" 0 Registered invite::run, "[nick channel]", "Invites someone, or lists your invitations.";
     "ISON" 1 Registered userhost::ison, "nick ...", "Which of these are online.";
@@ -340,6 +343,18 @@ pub enum Pending {
     Search,
     /// REDACT, EDIT.
     Amend(Box<amend::Amendment>),
+    /// HistServ PLAY.
+    Told {
+        /// Of what.
+        target: Box<str>,
+    },
+    /// HistServ DELETE.
+    Delete {
+        /// The channel, by serial.
+        channel: u64,
+        /// The message.
+        seq: Seq,
+    },
     /// What was missed.
     Replay(chathistory::Replay),
 }
@@ -368,6 +383,8 @@ pub fn resume(server: &mut Server, ctx: &mut Ctx, pending: Pending, returned: Re
         }
         Pending::Search => search::returned(server, ctx, returned),
         Pending::Amend(amendment) => amend::found(server, ctx, &amendment, returned),
+        Pending::Told { target } => services::histserv::told(server, ctx, &target, returned),
+        Pending::Delete { channel, seq } => services::histserv::found(server, ctx, channel, seq, returned),
         Pending::Replay(replay) => chathistory::replayed(server, ctx, replay, returned),
     }
 }

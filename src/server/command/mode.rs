@@ -91,8 +91,18 @@ pub fn apply_forced(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, ch
     make(server, ctx, seq, name, changes, true);
 }
 
+/// As [`apply`], for someone whose account may, and who need not be in the channel (ChanServ).
+pub fn apply_by_service(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: ChannelId, changes: &[ModeChange<'_>]) {
+    make_in(server, ctx, seq, channel, changes, true);
+}
+
 fn make(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, changes: &[ModeChange<'_>], forced: bool) {
-    let Some(channel) = find_channel(server, ctx, name) else { return };
+    if let Some(channel) = find_channel(server, ctx, name) {
+        make_in(server, ctx, seq, channel, changes, forced);
+    }
+}
+
+fn make_in(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: ChannelId, changes: &[ModeChange<'_>], forced: bool) {
     let mut done: Vec<Done> = Vec::new();
     let mut records: Vec<Record> = Vec::new();
     let mut with_param = 0;

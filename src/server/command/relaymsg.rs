@@ -131,7 +131,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, relayed: &Relayed<'_>
         return;
     }
     let plain = policy::heard(there, relayed.text);
-    let kept = server.settings.history;
+    let kept = server.keeps_history(channel);
     let key = there.folded.clone();
     let by = server.network.users[user].nick.clone();
     // The user name says who is behind it; the host is no one's.

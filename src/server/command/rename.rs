@@ -110,6 +110,7 @@ fn move_rows(server: &mut Server, seq: Seq, id: ChannelId, new: &str) {
             server.keep(seq, Record::Access(Box::new(row)));
         }
         metadata::keep_channel(server, seq, id);
+        server.keep_channel_settings(id, seq);
     }
     for (conversation, key) in server.network.rename_conversation(old.as_str(), &folded) {
         server.keep(seq, Record::Conversation(ConversationRow { id: conversation, key }));

@@ -78,14 +78,14 @@ fn batch_type(server: &Server, ctx: &Ctx) -> &'static str {
 
 /// The conversations to look through, and the number after which rows may be seen: what CHATHISTORY lets the
 /// sender read. `None` where that is nothing of the target.
-fn places(server: &Server, ctx: &Ctx, target: Option<&str>) -> Option<(Vec<ConversationId>, Seq)> {
+fn places(server: &Server, ctx: &Ctx, target: Option<&str>) -> Option<(Vec<(ConversationId, u64)>, Seq)> {
     if let Some(target) = target {
         let found = chathistory::conversation(server, ctx, target)?;
-        return Some((vec![found.id], found.floor));
+        return Some((vec![(found.id, found.since)], found.floor));
     }
     let mut all = chathistory::readable(server, ctx);
     all.sort_unstable_by_key(|(_, last)| Reverse(*last));
-    Some((all.iter().take(limits::SEARCH_CONVERSATIONS).map(|(found, _)| found.id).collect(), 0))
+    Some((all.iter().take(limits::SEARCH_CONVERSATIONS).map(|(found, _)| (found.id, found.since)).collect(), 0))
 }
 
 /// The messages were found.
@@ -153,8 +153,8 @@ mod tests {
         let conversation =
             |server: &Asked, name: &str| server.server.network.conversation(name).map(|found| found.id).unwrap();
         let (a, b) = (conversation(&server, "#a"), conversation(&server, "#b"));
-        let all = asked(&mut server, alice, "text=x").places;
+        let all = asked(&mut server, alice, "text=x").conversations();
         assert!(all.len() == 2 && all.contains(&a) && all.contains(&b));
-        assert_eq!(asked(&mut server, bob, "text=x").places, [b]);
+        assert_eq!(asked(&mut server, bob, "text=x").conversations(), [b]);
     }
 }

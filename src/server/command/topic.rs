@@ -42,7 +42,8 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, text: &st
     set(server, ctx, seq, channel, text);
 }
 
-fn set(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: ChannelId, text: &str) {
+/// Sets a topic.
+pub fn set(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: ChannelId, text: &str) {
     let user = ctx.me();
     join::reveal(server, channel, user);
     let setter = server.network.users[user].source.clone();

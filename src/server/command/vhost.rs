@@ -42,7 +42,8 @@ fn ask(server: &mut Server, ctx: &mut Ctx, nick: &str, host: &str) {
     }
 }
 
-fn is_shown_host(host: &str) -> bool {
+/// Whether people may be shown by it.
+pub fn is_shown_host(host: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:/".contains(&byte);
     !host.is_empty() && host.len() <= limits::HOST_LEN && !host.starts_with(':') && host.bytes().all(fits)
 }
@@ -76,6 +77,8 @@ pub fn set(server: &mut Server, ctx: &mut Ctx, user: UserId, host: &str) {
     let mut line = Vec::with_capacity(96);
     write_line(&mut line, &before, "CHGHOST", &[&there.user, host], None);
     let mut frame = server.frame_from(user, Vec::new());
+    // A host that is kept is shown to nobody before it is.
+    frame.after = ctx.reply.after;
     frame.forms = smallvec![form_for(Cap::Chghost, line)];
     let own = frame.clone();
     let rejoin = server.settings.rejoin_on_host_change;
@@ -104,6 +107,7 @@ pub fn set(server: &mut Server, ctx: &mut Ctx, user: UserId, host: &str) {
         } else {
             server.frame_to(conn, &own);
             let mut theirs = server.ctx(conn, None);
+            theirs.reply.after = ctx.reply.after;
             theirs.reply.numeric(Numeric::RPL_HOSTHIDDEN, &[host], Some("is now your displayed host"));
             server.finish(theirs);
         }

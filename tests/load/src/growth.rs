@@ -371,7 +371,8 @@ impl Rows {
             if conversation != 0 && self.rows < 500 * SMALL_CONVERSATIONS {
                 return Ok(None);
             }
-            let query = HistoryQuery { conversation, range, limit: 100, wanted: TEXT, floor: 0, reader: reader() };
+            let query =
+                HistoryQuery { conversation, range, limit: 100, wanted: TEXT, floor: 0, since: 0, reader: reader() };
             let begun = Instant::now();
             self.store.history(id, query);
             match self.events.recv_timeout(Duration::from_secs(60)).context("the store does not answer")? {
@@ -485,6 +486,7 @@ fn reader() -> Reader {
         label: None,
         batch: Some("1".into()),
         batch_type: "chathistory",
+        told: false,
         target: "#c".into(),
         epoch: 7,
         nick: "someone".into(),

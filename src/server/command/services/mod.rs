@@ -2,6 +2,8 @@
 //! commands; every check that all of them share is made here, and HELP comes from the tables.
 
 pub mod chanserv;
+pub mod histserv;
+pub mod hostserv;
 pub mod nickserv;
 
 use ircv3::message::cut;
@@ -67,6 +69,8 @@ pub struct Service {
 /// All services.
 pub const SERVICES: &[Service] = &[
     Service { name: "ChanServ", purpose: "Registers channels", rows: chanserv::ROWS },
+    Service { name: "HistServ", purpose: "Tells what was said, and what is kept", rows: histserv::ROWS },
+    Service { name: "HostServ", purpose: "Gives people hosts to be shown by", rows: hostserv::ROWS },
     Service { name: "NickServ", purpose: "Registers accounts and logs in to them", rows: nickserv::ROWS },
 ];
 
@@ -85,6 +89,18 @@ pub fn nickserv(server: &mut Server, ctx: &mut Ctx, line: &Message) {
 pub fn chanserv(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let text = words(line);
     message(server, ctx, "ChanServ", &text);
+}
+
+/// HISTSERV
+pub fn histserv(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    let text = words(line);
+    message(server, ctx, "HistServ", &text);
+}
+
+/// HOSTSERV, HS
+pub fn hostserv(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    let text = words(line);
+    message(server, ctx, "HostServ", &text);
 }
 
 fn words(line: &Message) -> String {

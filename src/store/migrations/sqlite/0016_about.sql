@@ -1,6 +1,6 @@
 -- Reactions (kind 2) and edits (kind 11) by the message that they are about, for `draft/chathistory-context`. Other
 -- messages are not in it, and cost nothing.
-CREATE INDEX message_about ON message (conversation, argument, kind) WHERE kind IN (2, 11);
+CREATE INDEX message_context ON message (conversation, argument, kind) WHERE kind IN (2, 11);
 
 -- Reactions that are there already: what `+reply`, or else `+draft/reply`, says.
 UPDATE message SET argument = CASE

@@ -15,6 +15,8 @@ pub enum What {
     Users,
     /// What AMODE gave, and the lists.
     Access,
+    /// What was said.
+    History,
 }
 
 /// CLEAR
@@ -22,6 +24,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let what = match params[1].to_ascii_uppercase().as_str() {
         "USERS" => What::Users,
         "ACCESS" => What::Access,
+        "HISTORY" => What::History,
         _ => return usage_of(ctx, "ChanServ", "CLEAR"),
     };
     server.submit(ctx, Change::ClearChannel { channel: params[0], what });
@@ -40,6 +43,15 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: &str, what: 
                 kick::expel(server, ctx, seq, id, user, "The channel was cleared by its founder");
             }
             say(ctx, "ChanServ", &format!("{count} people were removed from {title}"));
+        }
+        What::History => {
+            let key = server.network.channels[id].folded.clone();
+            let last = server.network.conversation(key.as_str()).map_or(0, |conversation| conversation.last_time);
+            // From this moment on nobody is shown it; what has to be deleted is deleted in steps.
+            server.put_channel_setting(id, seq, "cleared", Some(&(last + 1).to_string()));
+            ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
+            server.renew_retention();
+            say(ctx, "ChanServ", &format!("The history of {title} is gone; who has read it may still have it"));
         }
         What::Access => {
             let channel = &mut server.network.channels[id];

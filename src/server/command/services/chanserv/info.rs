@@ -5,6 +5,7 @@ use ircv3::message::cut;
 
 use crate::server::command::info::readable;
 use crate::server::command::services::chanserv::channel_named;
+use crate::server::command::services::chanserv::set::history_text;
 use crate::server::command::services::say;
 use crate::server::record::AccountId;
 use crate::server::{Ctx, Server};
@@ -37,7 +38,23 @@ pub fn info(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let own = server.network.users[ctx.me()].account;
     let offered = channel.transfer.filter(|to| own == Some(*to) || own == Some(founder));
     let offered = offered.map(|to| format!("It is offered to {}", account_name(server, to)));
+    let settings = channel.settings.clone();
     say(ctx, "ChanServ", &text);
+    for (what, text) in [("About", &settings.description), ("More", &settings.url), ("Write to", &settings.email)] {
+        if let Some(text) = text {
+            say(ctx, "ChanServ", &format!("{what}: {text}"));
+        }
+    }
+    if server.settings.history {
+        let text = history_text(server, id);
+        say(ctx, "ChanServ", &text);
+    }
+    if settings.used > 0 {
+        say(ctx, "ChanServ", &format!("It was last used about {}", readable(settings.used)));
+    }
+    if settings.no_expire {
+        say(ctx, "ChanServ", "It does not lapse, however long nobody uses it");
+    }
     if access > 0 {
         say(ctx, "ChanServ", &format!("Accounts that are something in it whenever they join: {access}"));
     }

@@ -2,11 +2,13 @@
 
 pub mod amode;
 pub mod clear;
+pub mod deed;
 pub mod howtoban;
 pub mod info;
 pub mod op;
 pub mod purge;
 pub mod register;
+pub mod set;
 pub mod transfer;
 
 use std::sync::Arc;
@@ -20,8 +22,10 @@ use crate::server::command::{join, mode, services};
 use crate::server::event::ConnId;
 use crate::server::frame::Frame;
 use crate::server::network::{ChannelId, UserId};
+use crate::server::notice::About;
 use crate::server::policy;
 use crate::server::record::{AccountId, Record, Seq};
+use crate::server::setting::ChannelSettings;
 use crate::server::{Ctx, Server};
 
 /// Its commands, by name.
@@ -29,18 +33,33 @@ pub const ROWS: &[Row] = rows! {
     "AMODE", 1 LoggedIn amode::run, "<#channel> [+|-letter account]",
         "lists or changes what accounts are in your channel whenever they join",
         "Letters: a (admin), o (operator), h (halfop), v (voice); give those below your own";
-    "CLEAR", 2 LoggedIn clear::run, "<#channel> USERS|ACCESS",
-        "USERS removes everyone from your channel, ACCESS everything of AMODE and all lists";
+    "BAN", 2 LoggedIn deed::ban, "<#channel> <nick|mask> [reason]",
+        "keeps someone out of your channel, and puts them out",
+        "Of a nick it is the account, or else the host. For accounts that AMODE has given halfop, and those above them";
+    "CLEAR", 2 LoggedIn clear::run, "<#channel> USERS|ACCESS|HISTORY",
+        "USERS removes everyone from your channel, ACCESS everything of AMODE and all lists, HISTORY what was said";
+    "DEHALFOP", 1 LoggedIn op::dehalfop, "<#channel> [nick]",
+        "takes halfop from someone, or from you";
     "DEOP", 1 LoggedIn op::deop, "<#channel> [nick]",
         "takes operator from someone, or from you";
     "DEVOICE", 1 LoggedIn op::devoice, "<#channel> [nick]",
         "takes voice from someone, or from you";
     "DROP" | "UNREGISTER", 1 LoggedIn register::drop, "<#channel>",
         "ends the registration of your channel";
+    "GET", 1 Anyone set::get, "<#channel> [setting]",
+        "shows the settings of a channel, or one of them";
+    "GETKEY", 1 LoggedIn deed::get_key, "<#channel>",
+        "tells you the key of your channel";
+    "HALFOP", 1 LoggedIn op::halfop, "<#channel> [nick]",
+        "makes you, or someone else, halfop of your channel";
     "HOWTOBAN", 2 LoggedIn howtoban::run, "<#channel> <nick>",
         "says which ban keeps someone out";
     "INFO", 1 Anyone info::info, "<#channel>",
         "tells about a channel";
+    "INVITE", 1 LoggedIn deed::invite, "<#channel> [nick]",
+        "lets you, or someone else, into your channel";
+    "KICK", 2 LoggedIn deed::kick, "<#channel> <nick> [reason]",
+        "puts someone out of your channel";
     "LIST", 0 Operator(Ban) info::list, "[mask]",
         "lists registered channels";
     "OP", 1 LoggedIn op::op, "<#channel> [nick]",
@@ -50,9 +69,29 @@ pub const ROWS: &[Row] = rows! {
         "closes a channel for good: nobody may join it or register it";
     "REGISTER", 1 Anyone register::register, "<#channel>",
         "registers a channel that you are operator of";
+    "SET", 3 Anyone set::set, "<#channel> <setting> <value>",
+        "changes a setting of your channel; HELP SET lists them",
+        "For its founder, and for accounts that AMODE has given admin",
+        "DESCRIPTION, URL, EMAIL text|OFF: what the channel is about, shown by INFO",
+        "ENTRYMSG text|OFF: what whoever joins is told",
+        "EXPIRE ON|OFF: whether it may lapse when nobody uses it (operators only)",
+        "HISTORY ON|OFF: whether what is said is kept; while it is OFF, nobody reads what was kept before, either",
+        "HISTORY-RETENTION 30d|1000|30d,1000|DEFAULT: for how many days, and how many messages; less than the server, never more",
+        "HISTORY-CUTOFF NONE|REGISTRATION|JOIN: whether members read all of it, or from when their account was registered, or they joined; halfops and above of AMODE read all",
+        "HISTORY-EVENTS ALL|NONE|join,part,quit,kick,mode,topic,nick: which events are kept beside what is said",
+        "KEEPTOPIC ON|OFF: whether the topic outlives the last member",
+        "SUCCESSOR account|OFF: whose it is once your account is no more";
+    "STATUS", 1 LoggedIn deed::status, "<#channel> [nick]",
+        "tells what you, or someone else, are in your channel";
+    "TOPIC", 1 LoggedIn deed::topic, "<#channel> [text]",
+        "sets the topic of your channel, or takes it away";
     "TRANSFER", 2 LoggedIn transfer::run, "<#channel> <account> [code] | ACCEPT <#channel> | CANCEL <#channel>",
         "gives your channel to another account, which has to accept it",
         "Without a code you are told the code to confirm it with";
+    "UNBAN", 1 LoggedIn deed::unban, "<#channel> [nick|mask]",
+        "takes the bans away that keep you, or someone else, out of your channel";
+    "UP", 1 LoggedIn op::up, "<#channel>",
+        "gives you all that your account is in your channel";
     "VOICE", 1 LoggedIn op::voice, "<#channel> [nick]",
         "gives you, or someone else, voice in your channel";
 };
@@ -63,6 +102,12 @@ const SOURCE: &str = "ChanServ!ChanServ@services";
 /// The channel that a command names, if the client may know of it.
 fn channel_named(server: &Server, ctx: &mut Ctx, name: &str) -> Option<ChannelId> {
     let seen = policy::channel_seen(&server.network, ctx.me(), name);
+    // Whoever is something in a secret channel knows of it.
+    let own = server.network.channel_by_name(name).filter(|id| {
+        let account = own_account(server, ctx);
+        server.network.channels[*id].standing(account).is_some()
+    });
+    let seen = seen.or(own);
     if seen.is_none() {
         say(ctx, "ChanServ", &format!("There is no channel {:?}", cut(name, 64)));
     }
@@ -167,17 +212,57 @@ fn announce(server: &mut Server, ctx: &mut Ctx, id: ChannelId, after: Seq, line:
     }
 }
 
+/// A NOTICE from ChanServ to everyone in a channel.
+fn announce_text(server: &mut Server, ctx: &mut Ctx, id: ChannelId, after: Seq, text: &str) {
+    let mut line = Vec::with_capacity(256);
+    write_line(&mut line, SOURCE, "NOTICE", &[&server.network.channels[id].name], Some(text));
+    announce(server, ctx, id, after, Bytes::from(line));
+}
+
 /// Ends the registration of a channel, and shows it.
 fn release(server: &mut Server, ctx: &mut Ctx, seq: Seq, id: ChannelId) {
     let channel = &mut server.network.channels[id];
     channel.founder = None;
     channel.transfer = None;
     channel.access.clear();
+    channel.settings = ChannelSettings::default();
     let folded = channel.folded.clone();
     server.keep(seq, Record::ChannelGone(folded.as_str().into()));
     let after = server.wait_for(seq);
     ctx.reply.after = ctx.reply.after.max(after);
     announce_registered(server, ctx, id, after, "-r");
+}
+
+/// A channel goes to its founder's successor.
+fn succeed(server: &mut Server, ctx: &mut Ctx, seq: Seq, id: ChannelId, heir: AccountId) {
+    let channel = &mut server.network.channels[id];
+    let was = channel.founder.replace(heir);
+    let name = channel.name.clone();
+    if channel.access.remove(&heir).is_some() {
+        let folded = channel.folded.as_str().into();
+        server.keep(seq, Record::AccessGone(folded, heir));
+    }
+    server.put_channel_setting(id, seq, "successor", None);
+    let after = server.keep_channel(id, seq);
+    let heir_name = server.network.account(heir).map(|row| row.name.clone()).unwrap_or_default();
+    server.log(false, format!("channel {name} went to {heir_name}, its founder's successor"));
+    server.notify(About::Channels, |_| format!("{name} is {heir_name}'s now, its founder's successor"));
+    let members: Vec<UserId> = server.network.channels[id].members.keys().copied().collect();
+    for user in members {
+        let own = server.network.users[user].account;
+        if own.is_some() && own == was {
+            change_ranks(server, ctx, (id, user), Ranks::of(Rank::Founder), false, after);
+        }
+        if own == Some(heir) {
+            change_ranks(server, ctx, (id, user), ranks_of(Rank::Founder), true, after);
+        }
+    }
+}
+
+/// Ends the registration of a channel that nobody uses.
+pub fn lapse(server: &mut Server, ctx: &mut Ctx, seq: Seq, id: ChannelId) {
+    release(server, ctx, seq, id);
+    server.network.drop_channel_if_empty(id);
 }
 
 /// An account is no more: nor are its channels registered, nor is it anything in others.
@@ -191,7 +276,15 @@ pub fn forget_account(server: &mut Server, seq: Seq, account: AccountId) {
             server.keep_channel(id, seq);
         }
         let channel = &mut server.network.channels[id];
-        if channel.founder == Some(account) {
+        let successor = channel.settings.successor;
+        if successor == Some(account) {
+            server.put_channel_setting(id, seq, "successor", None);
+        }
+        let heir = successor.filter(|heir| *heir != account && server.network.account(*heir).is_some());
+        let channel = &mut server.network.channels[id];
+        if let (true, Some(heir)) = (channel.founder == Some(account), heir) {
+            succeed(server, &mut nobody, seq, id, heir);
+        } else if channel.founder == Some(account) {
             release(server, &mut nobody, seq, id);
             server.network.drop_channel_if_empty(id);
         } else if channel.access.remove(&account).is_some() {

@@ -1,4 +1,4 @@
-//! ChanServ OP, DEOP, VOICE and DEVOICE: ranks of those who are there, by what the sender's account is.
+//! ChanServ OP, HALFOP, VOICE, what takes them, and UP: ranks of those who are there, by what the sender's account is.
 
 use ircv3::message::cut;
 use ircv3::mode::{Rank, Ranks};
@@ -31,6 +31,23 @@ pub fn deop(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     submit(server, ctx, params, Rank::Op, false);
 }
 
+/// HALFOP
+pub fn halfop(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    submit(server, ctx, params, Rank::Halfop, true);
+}
+
+/// DEHALFOP
+pub fn dehalfop(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    submit(server, ctx, params, Rank::Halfop, false);
+}
+
+/// UP
+pub fn up(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    let Some((_, standing)) = channel_with(server, ctx, params[0], Rank::Voice) else { return };
+    let rank = if standing > Rank::Op { Rank::Op } else { standing };
+    submit(server, ctx, &params[..1], rank, true);
+}
+
 /// VOICE
 pub fn voice(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     submit(server, ctx, params, Rank::Voice, true);
@@ -48,7 +65,14 @@ fn submit(server: &mut Server, ctx: &mut Ctx, params: &[&str], rank: Rank, give:
 
 /// Gives a rank to a member or takes it.
 pub fn apply(server: &mut Server, ctx: &mut Ctx, given: &Given<'_>) {
-    let least = if given.rank == Rank::Voice { Rank::Halfop } else { given.rank };
+    let is_own = given.nick.is_none_or(|nick| server.network.user_by_nick(nick) == ctx.user);
+    let least = match given.rank {
+        // One's own rank by account is given by nobody else.
+        rank if is_own => rank,
+        Rank::Voice => Rank::Halfop,
+        Rank::Halfop => Rank::Op,
+        rank => rank,
+    };
     let Some((id, standing)) = channel_with(server, ctx, given.channel, least) else { return };
     let name = server.network.channels[id].name.clone();
     let user = match given.nick {

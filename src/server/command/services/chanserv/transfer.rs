@@ -108,6 +108,9 @@ fn accept(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: &str) {
     let title = there.name.clone();
     there.transfer = None;
     let was = std::mem::replace(&mut there.founder, account);
+    if there.settings.successor == account {
+        server.put_channel_setting(id, seq, "successor", None);
+    }
     let after = server.keep_channel(id, seq);
     ctx.reply.after = ctx.reply.after.max(after);
     say(ctx, "ChanServ", &format!("{title} is yours now"));

@@ -18,7 +18,7 @@ pub fn unregister(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     if !is_own {
         server.audit(ctx.me(), &format!("NickServ UNREGISTER {}", params.join(" ")));
     }
-    if confirmed(server, ctx, "UNREGISTER", Some(&row.name), row.id, params.get(1)) {
+    if confirmed(server, ctx, "NickServ", "UNREGISTER", Some(&row.name), row.id, params.get(1)) {
         drop_account(server, ctx, &row, false);
     }
 }
@@ -26,7 +26,7 @@ pub fn unregister(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
 /// ERASE
 pub fn erase(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let Some(row) = account_named(server, ctx, "NickServ", params[0]) else { return };
-    if confirmed(server, ctx, "ERASE", Some(&row.name), row.id, params.get(1)) {
+    if confirmed(server, ctx, "NickServ", "ERASE", Some(&row.name), row.id, params.get(1)) {
         drop_account(server, ctx, &row, true);
     }
 }
@@ -34,7 +34,7 @@ pub fn erase(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
 /// ERASEMESSAGES
 pub fn erase_messages(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let Some(account) = own_account(server, ctx) else { return };
-    if !confirmed(server, ctx, "ERASEMESSAGES", None, account, params.first()) {
+    if !confirmed(server, ctx, "NickServ", "ERASEMESSAGES", None, account, params.first()) {
         return;
     }
     if server.may_erase(account) {
@@ -45,9 +45,10 @@ pub fn erase_messages(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
 }
 
 /// Whether the code is there that says that it is meant; without it, it is told.
-fn confirmed(
+pub fn confirmed(
     server: &Server,
     ctx: &mut Ctx,
+    service: &str,
     verb: &str,
     name: Option<&str>,
     account: AccountId,
@@ -57,10 +58,10 @@ fn confirmed(
     let name = name.map(|name| format!("{name} ")).unwrap_or_default();
     match given {
         Some(given) if **given == *code => return true,
-        Some(_) => say(ctx, "NickServ", &format!("That is not the code; say {verb} {name}{code}")),
+        Some(_) => say(ctx, service, &format!("That is not the code; say {verb} {name}{code}")),
         None => {
-            let text = format!("Nothing brings back what {verb} deletes. To go on: /msg NickServ {verb} {name}{code}");
-            say(ctx, "NickServ", &text);
+            let text = format!("Nothing brings back what {verb} deletes. To go on: /msg {service} {verb} {name}{code}");
+            say(ctx, service, &text);
         }
     }
     false

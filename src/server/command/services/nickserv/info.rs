@@ -21,6 +21,16 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     if !is_own && !is_oper {
         return;
     }
+    let settings = server.network.account_settings(row.id).clone();
+    if server.sessions_of(row.id).is_empty() {
+        let used = if settings.used > 0 { readable(settings.used) } else { "before that was noted".to_owned() };
+        say(ctx, "NickServ", &format!("It was last used about {used}"));
+    } else {
+        say(ctx, "NickServ", "It is being used now");
+    }
+    if settings.no_expire {
+        say(ctx, "NickServ", "It does not lapse, however long nobody uses it");
+    }
     say(ctx, "NickServ", &format!("Its address is {}", row.email.as_deref().unwrap_or("not given")));
     if let Some(text) = second::info(server, row.id) {
         say(ctx, "NickServ", &text);

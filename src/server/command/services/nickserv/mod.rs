@@ -8,6 +8,7 @@ pub mod group;
 pub mod identify;
 pub mod info;
 pub mod notify;
+pub mod others;
 pub mod register;
 pub mod reset;
 pub mod second;
@@ -55,6 +56,8 @@ pub const ROWS: &[Row] = rows! {
     "INFO", 0 Anyone info::run, "[account]",
         "tells about an account",
         "Without an account it is that of your nick";
+    "LIST", 0 Operator(Ban) others::list, "[mask]",
+        "lists accounts";
     "NOTIFY", 0 LoggedIn notify::run, "[LIST | LEVEL|QUIET|HIDE|KEYWORD <#channel|nick|*> ... | DEVICES | FORGET <number>|ALL | TEST]",
         "what your devices are told of by push; * is everything",
         "LEVEL <target> ALL|MENTIONS|NONE|DEFAULT: mentions are your nick, your account and your keywords",
@@ -76,8 +79,18 @@ pub const ROWS: &[Row] = rows! {
     "SA2FA", 2 Operator(Force) second::sa2fa, "OFF <account>",
         "takes the second factor off the account of someone who has lost it",
         "Make sure first that it is them: from then on the password alone logs in";
+    "SADROP", 1 Operator(Force) erase::unregister, "<account> [code]",
+        "deletes the account of someone else";
+    "SAGET", 2 Operator(Force) others::saget, "<account> <setting>",
+        "shows a setting of an account";
     "SAREGISTER", 2 Operator(Force) register::saregister, "<account> <password>",
         "makes an account for someone else";
+    "SASET", 3 Operator(Force) others::saset, "<account> <setting> <value>",
+        "changes a setting of an account",
+        "The settings are those of SET, but PUBKEY; an address of EMAIL is taken without a code",
+        "EXPIRE ON|OFF: whether it may lapse when nobody uses it";
+    "SAVERIFY", 1 Operator(Force) others::saverify, "<account>",
+        "lets an account be used that waits for its code";
     "SENDPASS", 1 Anyone reset::sendpass, "<account>",
         "mails a code to the address of an account whose password was forgotten";
     "SET", 2 LoggedIn set::set, "<setting> <value>",
@@ -85,8 +98,12 @@ pub const ROWS: &[Row] = rows! {
         "ALWAYS-ON ON|OFF|DEFAULT: whether you stay on the network when you disconnect",
         "AUTOREPLAY-MISSED ON|OFF: whether what you missed is replayed at login",
         "EMAIL <address>|OFF: your address, to which a code is sent",
+        "HISTORY ON|OFF: whether your private conversations are kept; either of the two may turn it off",
+        "HISTORY-RETENTION 30d|1000|30d,1000|DEFAULT: for how many days, and how many messages; of what two chose, the less",
         "MULTICLIENT ON|OFF: whether several of your devices share one nick",
         "PUBKEY <key>|OFF: your key for ECDSA-NIST256P-CHALLENGE";
+    "STATUS" | "ACC", 0 Anyone others::status, "[nick]...",
+        "tells who is logged in: STATUS nick 3 account, or 1 for not logged in, 0 for nobody";
     "SUSPEND", 1 Operator(Ban) suspend::run, "ADD <account> [duration] [reason] | DEL <account> | LIST",
         "keeps people from using an account",
         "A duration is as 1h30m; without one it holds until DEL. Connections that are logged in to it end";

@@ -5,15 +5,17 @@ use ircv3::message::cut;
 
 use crate::server::change::Change;
 use crate::server::command::register::{self, By};
+use crate::server::command::services::chanserv::set::{parse_flag, parse_retention, retention_text};
 use crate::server::command::services::nickserv::credentials;
-use crate::server::command::services::{keep_account, own_account, say};
+use crate::server::command::services::{hostserv, keep_account, own_account, say};
 use crate::server::mail::Given;
 use crate::server::presence;
-use crate::server::record::{AccountId, Purpose, Seq};
+use crate::server::record::{AccountId, AccountRow, Purpose, Seq};
 use crate::server::{Ctx, Server};
 
 /// The settings, by name.
-const SETTINGS: &[&str] = &["ALWAYS-ON", "AUTOREPLAY-MISSED", "EMAIL", "MULTICLIENT", "PUBKEY"];
+const SETTINGS: &[&str] =
+    &["ALWAYS-ON", "AUTOREPLAY-MISSED", "EMAIL", "HISTORY", "HISTORY-RETENTION", "MULTICLIENT", "PUBKEY"];
 
 /// SET
 pub fn set(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
@@ -25,6 +27,18 @@ pub fn set(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         "EMAIL" => {
             return credentials::own_to_change(server, ctx).map_or((), |account| email(server, ctx, account, value));
         }
+        "HISTORY-RETENTION" => return retention(server, ctx, account, &params[1..].join(" ")),
+        name if !SETTINGS.contains(&name) => return unknown(ctx, name),
+        _ => {}
+    }
+    set_for(server, ctx, account, &name, value);
+}
+
+/// Changes a setting of an account that has a word for its value.
+pub fn set_for(server: &mut Server, ctx: &mut Ctx, account: AccountId, name: &str, value: &str) {
+    match name {
+        "HISTORY" => return history(server, ctx, account, value),
+        "HISTORY-RETENTION" => return retention(server, ctx, account, value),
         name if !SETTINGS.contains(&name) => return unknown(ctx, name),
         _ => {}
     }
@@ -32,13 +46,13 @@ pub fn set(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         "ON" | "TRUE" | "YES" => Some(true),
         "OFF" | "FALSE" | "NO" => Some(false),
         "DEFAULT" => None,
-        _ => return wrong(ctx, &name, value),
+        _ => return wrong(ctx, name, value),
     };
-    let change = match (name.as_str(), value) {
+    let change = match (name, value) {
         ("AUTOREPLAY-MISSED", Some(on)) => Change::AutoreplayMissed { account, on },
         ("ALWAYS-ON", chosen) => Change::AlwaysOn { account, chosen, by_nickserv: true },
         ("MULTICLIENT", Some(on)) => Change::Multiclient { account, on },
-        _ => return wrong(ctx, &name, "DEFAULT"),
+        _ => return wrong(ctx, name, "DEFAULT"),
     };
     server.submit(ctx, change);
 }
@@ -56,12 +70,19 @@ pub fn get(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let Some(row) = own_account(server, ctx).and_then(|account| server.network.account(account)).cloned() else {
         return;
     };
+    show(server, ctx, row, params[0]);
+}
+
+/// Shows a setting of an account.
+pub fn show(server: &Server, ctx: &mut Ctx, row: AccountRow, name: &str) {
     let word = |on| if on { "ON" } else { "OFF" }.to_owned();
-    let name = params[0].to_ascii_uppercase();
+    let name = name.to_ascii_uppercase();
     let value = match name.as_str() {
         "ALWAYS-ON" => row.always_on.map_or("DEFAULT".to_owned(), word),
         "AUTOREPLAY-MISSED" => word(row.autoreplay_missed),
         "EMAIL" => row.email.map_or("OFF".to_owned(), String::from),
+        "HISTORY" => word(server.network.account_settings(row.id).history),
+        "HISTORY-RETENTION" => retention_text(server.network.account_settings(row.id).keep),
         "MULTICLIENT" => word(row.multiclient),
         "PUBKEY" => {
             let key = server.network.credentials(row.id).and_then(|kept| kept.key.as_ref());
@@ -70,6 +91,64 @@ pub fn get(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         _ => return unknown(ctx, &name),
     };
     say(ctx, "NickServ", &format!("{name} is {value}"));
+}
+
+/// SET HISTORY
+fn history(server: &mut Server, ctx: &mut Ctx, account: AccountId, value: &str) {
+    let Some(on) = parse_flag(value) else { return wrong(ctx, "HISTORY", value) };
+    let values = [("history", (!on).then(|| Box::from("off")))];
+    let said = if on {
+        "HISTORY is on: your private conversations are kept"
+    } else {
+        "HISTORY is off: nothing of your private conversations is kept from now on; ERASEMESSAGES deletes what was"
+    };
+    server.submit(ctx, Change::AccountSetting { account, values: &values, said, service: "NickServ" });
+}
+
+/// SET HISTORY-RETENTION
+fn retention(server: &mut Server, ctx: &mut Ctx, account: AccountId, value: &str) {
+    let keep = match parse_retention(server, value) {
+        Ok(keep) => keep,
+        Err(text) => return say(ctx, "NickServ", &text),
+    };
+    let number = |number: u32| (number > 0).then(|| number.to_string().into_boxed_str());
+    let values = [("keep-days", number(keep.days)), ("keep-messages", number(keep.messages))];
+    let said = format!(
+        "HISTORY-RETENTION is {}: your private conversations are kept {}, or less where the other side chose so",
+        retention_text(keep),
+        keep.and(server.settings.keep).spoken()
+    );
+    server.submit(ctx, Change::AccountSetting { account, values: &values, said: &said, service: "NickServ" });
+}
+
+/// Changes what is kept beside an account's row.
+pub fn apply_settings(
+    server: &mut Server,
+    ctx: &mut Ctx,
+    seq: Seq,
+    account: AccountId,
+    values: &[(&'static str, Option<Box<str>>)],
+    (service, said): (&str, &str),
+) {
+    if server.network.account(account).is_none() {
+        return;
+    }
+    let settings = server.network.account_settings(account);
+    let (before, host) = (settings.keep, settings.vhost.clone());
+    for (key, value) in values {
+        server.put_account_setting(account, seq, key, value.as_deref());
+    }
+    ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
+    if server.network.account_settings(account).keep != before {
+        server.network.forget_private_counts(account);
+        server.renew_retention();
+    }
+    if !said.is_empty() {
+        say(ctx, service, said);
+    }
+    if values.iter().any(|(key, _)| matches!(*key, "vhost" | "vhost-off")) {
+        hostserv::refresh(server, ctx, account, host.as_deref());
+    }
 }
 
 /// SET EMAIL: the address is the account's once its code has come back.

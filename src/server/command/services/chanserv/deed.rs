@@ -1,0 +1,267 @@
+//! ChanServ KICK, BAN, UNBAN, INVITE, GETKEY, TOPIC and STATUS: what those do in a channel whose account is something in
+//! it, whether they are there or not. Others see who did it.
+
+use ircv3::message::{cut, write_line};
+use ircv3::mode::{ModeChange, Rank, Ranks};
+
+use crate::limits;
+use crate::server::change::Change;
+use crate::server::command::services::chanserv::{channel_named, channel_with};
+use crate::server::command::services::{own_account, say};
+use crate::server::command::{invite, kick, mode, topic};
+use crate::server::network::{ChannelId, UserId};
+use crate::server::policy;
+use crate::server::record::Seq;
+use crate::server::{Ctx, Server};
+
+/// What is to be done, and where.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The channel.
+    pub channel: &'a str,
+    /// What.
+    pub deed: Deed<'a>,
+}
+
+/// Something that is done in a channel.
+#[derive(Clone, Copy, Debug)]
+pub enum Deed<'a> {
+    /// Someone is put out.
+    Kick {
+        /// Who.
+        nick: &'a str,
+        /// Why; may be empty.
+        reason: &'a str,
+    },
+    /// Someone is kept out, and put out.
+    Ban {
+        /// A nick, or a mask.
+        whom: &'a str,
+        /// Why; may be empty.
+        reason: &'a str,
+    },
+    /// Someone is not kept out any more.
+    Unban {
+        /// A nick, or a mask; `None`: the sender.
+        whom: Option<&'a str>,
+    },
+    /// Someone is asked in.
+    Invite {
+        /// Who; `None`: the sender.
+        nick: Option<&'a str>,
+    },
+    /// A topic is set; empty takes it away.
+    Topic {
+        /// What it says.
+        text: &'a str,
+    },
+}
+
+fn submit(server: &mut Server, ctx: &mut Ctx, channel: &str, deed: Deed<'_>) {
+    server.submit(ctx, Change::ServiceDeed(&Asked { channel, deed }));
+}
+
+/// KICK
+pub fn kick(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    let reason = params[2..].join(" ");
+    submit(server, ctx, params[0], Deed::Kick { nick: params[1], reason: cut(&reason, limits::KICK_LEN) });
+}
+
+/// BAN
+pub fn ban(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    let reason = params[2..].join(" ");
+    submit(server, ctx, params[0], Deed::Ban { whom: params[1], reason: cut(&reason, limits::KICK_LEN) });
+}
+
+/// UNBAN
+pub fn unban(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    submit(server, ctx, params[0], Deed::Unban { whom: params.get(1).copied() });
+}
+
+/// INVITE
+pub fn invite(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    submit(server, ctx, params[0], Deed::Invite { nick: params.get(1).copied() });
+}
+
+/// TOPIC
+pub fn topic(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    let text = params[1..].join(" ");
+    submit(server, ctx, params[0], Deed::Topic { text: cut(&text, limits::TOPIC_LEN) });
+}
+
+/// GETKEY
+pub fn get_key(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    let Some((id, _)) = channel_with(server, ctx, params[0], Rank::Halfop) else { return };
+    let channel = &server.network.channels[id];
+    let text = match &channel.key {
+        Some(key) => format!("The key of {} is {key}", channel.name),
+        None => format!("{} has no key", channel.name),
+    };
+    ctx.reply.after = ctx.reply.after.max(channel.changed);
+    say(ctx, "ChanServ", &text);
+}
+
+/// STATUS
+pub fn status(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    let Some(id) = channel_named(server, ctx, params[0]) else { return };
+    let own = ctx.reply.nick.clone();
+    let nick = params.get(1).copied().unwrap_or(&own);
+    let channel = &server.network.channels[id];
+    let user = server.network.user_by_nick(nick);
+    let account = match user {
+        Some(user) => server.network.users[user].account,
+        None => server.network.account_by_name(nick).map(|row| row.id),
+    };
+    let others = Some(nick) != Some(&*own);
+    if others && channel.standing(own_account(server, ctx)).is_none_or(|rank| rank < Rank::Halfop) {
+        let _ = channel_with(server, ctx, params[0], Rank::Halfop);
+        return;
+    }
+    let name = channel.name.clone();
+    let standing = channel
+        .standing(account)
+        .map_or("nothing by account".to_owned(), |rank| format!("+{} by account", rank.letter()));
+    let there = user.and_then(|user| channel.ranks(user)).map_or("not there".to_owned(), |ranks| {
+        let letters: String = ranks.iter().map(Rank::letter).collect();
+        if letters.is_empty() { "there without a rank".to_owned() } else { format!("there with +{letters}") }
+    });
+    say(ctx, "ChanServ", &format!("{} is {standing} in {name}, and {there}", cut(nick, 64)));
+}
+
+/// Does it, where the sender's account may.
+pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, asked: &Asked<'_>) {
+    let Some((id, standing)) = channel_with(server, ctx, asked.channel, Rank::Halfop) else { return };
+    let name = server.network.channels[id].name.clone();
+    match asked.deed {
+        Deed::Kick { nick, reason } => {
+            let Some(user) = server.network.user_by_nick(nick).filter(|user| is_there(server, id, *user)) else {
+                say(ctx, "ChanServ", &format!("{:?} is not in {name}", cut(nick, 64)));
+                return;
+            };
+            put_out(server, ctx, seq, (id, user), standing, reason);
+        }
+        Deed::Ban { whom, reason } => {
+            let user = server.network.user_by_nick(whom);
+            if user.is_some_and(|user| outranks(server, id, user, standing)) {
+                say(ctx, "ChanServ", &format!("They have a higher rank in {name} than your account"));
+                return;
+            }
+            let mask = match user.map(|user| &server.network.users[user]) {
+                Some(user) => user
+                    .account_name
+                    .as_ref()
+                    .map_or_else(|| format!("*!*@{}", user.host), |account| format!("account:{account}")),
+                None if whom.contains(['!', '@', '*', '?', ':', '.']) => whom.to_owned(),
+                None => {
+                    let text = format!("{:?} is nobody's nick and no mask", cut(whom, 64));
+                    say(ctx, "ChanServ", &text);
+                    return;
+                }
+            };
+            change(server, ctx, seq, id, true, &[&mask]);
+            if let Some(user) = user.filter(|user| is_there(server, id, *user)) {
+                put_out(server, ctx, seq, (id, user), standing, reason);
+            }
+        }
+        Deed::Unban { whom } => {
+            let user = whom.map_or(ctx.user, |whom| server.network.user_by_nick(whom));
+            let channel = &server.network.channels[id];
+            let masks: Vec<String> = match user {
+                Some(user) => {
+                    let holds = |entry: &&crate::server::channel::ListEntry| {
+                        policy::listed(&server.network, user, std::slice::from_ref(*entry), None)
+                    };
+                    channel.bans.iter().filter(holds).map(|entry| entry.mask.to_string()).collect()
+                }
+                None => {
+                    let whom = whom.unwrap_or_default();
+                    let same = |entry: &&crate::server::channel::ListEntry| entry.mask.eq_ignore_ascii_case(whom);
+                    channel.bans.iter().filter(same).map(|entry| entry.mask.to_string()).collect()
+                }
+            };
+            if masks.is_empty() {
+                let who = whom.map_or("you".to_owned(), |whom| format!("{:?}", cut(whom, 64)));
+                say(ctx, "ChanServ", &format!("No ban of {name} holds {who}"));
+                return;
+            }
+            let masks: Vec<&str> = masks.iter().map(String::as_str).take(limits::MODES).collect();
+            change(server, ctx, seq, id, false, &masks);
+            say(ctx, "ChanServ", &format!("No longer banned from {name}: {}", masks.join(" ")));
+        }
+        Deed::Invite { nick } => {
+            let target = nick.map_or(ctx.user, |nick| server.network.user_by_nick(nick));
+            let Some(target) = target else {
+                say(ctx, "ChanServ", &format!("There is nobody with the nick {:?}", cut(nick.unwrap_or(""), 64)));
+                return;
+            };
+            if is_there(server, id, target) {
+                let nick = server.network.users[target].nick.clone();
+                say(ctx, "ChanServ", &format!("{nick} is in {name} already"));
+                return;
+            }
+            ask_in(server, ctx, id, target);
+        }
+        Deed::Topic { text } => {
+            topic::set(server, ctx, seq, id, text);
+            if !is_there(server, id, ctx.me()) {
+                say(ctx, "ChanServ", &format!("The topic of {name} is set"));
+            }
+        }
+    }
+}
+
+fn is_there(server: &Server, id: ChannelId, user: UserId) -> bool {
+    server.network.channels[id].members.contains_key(&user)
+}
+
+/// Whether somebody is more in a channel than an account of this rank: by their own account, or as they are there.
+fn outranks(server: &Server, id: ChannelId, user: UserId, standing: Rank) -> bool {
+    let channel = &server.network.channels[id];
+    let by_account = channel.standing(server.network.users[user].account);
+    let there = channel.ranks(user).and_then(Ranks::highest);
+    by_account.max(there) > Some(standing)
+}
+
+fn put_out(
+    server: &mut Server,
+    ctx: &mut Ctx,
+    seq: Seq,
+    (id, user): (ChannelId, UserId),
+    standing: Rank,
+    reason: &str,
+) {
+    let name = server.network.channels[id].name.clone();
+    if outranks(server, id, user, standing) {
+        say(ctx, "ChanServ", &format!("They have a higher rank in {name} than your account"));
+        return;
+    }
+    let own = ctx.reply.nick.clone();
+    let reason = if reason.is_empty() { &*own } else { reason };
+    kick::expel(server, ctx, seq, id, user, reason);
+}
+
+/// Puts masks on the list of bans, or takes them off.
+fn change(server: &mut Server, ctx: &mut Ctx, seq: Seq, id: ChannelId, add: bool, masks: &[&str]) {
+    let changes: Vec<ModeChange<'_>> =
+        masks.iter().map(|mask| ModeChange { add, letter: 'b', param: Some(mask) }).collect();
+    mode::apply_by_service(server, ctx, seq, id, &changes);
+}
+
+/// INVITE from whoever asked, which opens the channel.
+fn ask_in(server: &mut Server, ctx: &mut Ctx, id: ChannelId, target: UserId) {
+    let user = ctx.me();
+    let (name, nick) = (server.network.channels[id].name.clone(), server.network.users[target].nick.clone());
+    // Whoever is silenced is not told so.
+    if !policy::is_silenced(&server.network, user, target) {
+        invite::open(server, id, target);
+        let mut line = Vec::with_capacity(96);
+        write_line(&mut line, &server.network.users[user].source, "INVITE", &[&nick, &name], None);
+        let frame = server.frame_from(user, line);
+        if user == target {
+            server.frame_to_self(ctx, user, &frame);
+        } else {
+            server.frame_to_user(target, &frame, None);
+        }
+    }
+    say(ctx, "ChanServ", &format!("{nick} is invited to {name}"));
+}

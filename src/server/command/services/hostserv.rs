@@ -1,0 +1,342 @@
+//! HostServ: hosts that people are shown by in place of their cloak. Some are offered to everyone who is logged in; others
+//! are asked for, and an operator approves them.
+//!
+//! Bans see what is behind it: one of a cloak, or of an address, holds whatever somebody is shown by.
+
+use ircv3::mask;
+use ircv3::message::cut;
+
+use crate::limits;
+use crate::server::change::Change;
+use crate::server::command::info::readable;
+use crate::server::command::services::{Row, account_named, own_account, rows, say, usage_of};
+use crate::server::command::vhost::{self, is_shown_host};
+use crate::server::network::UserId;
+use crate::server::notice::About;
+use crate::server::record::{AccountId, AccountRow};
+use crate::server::right::Right;
+use crate::server::{Ctx, Server};
+
+const NAME: &str = "HostServ";
+/// Accounts in one answer to LIST and WAITING.
+const LISTED: usize = 100;
+
+/// Its commands, by name.
+pub const ROWS: &[Row] = rows! {
+    "APPROVE", 1 Operator(Vhost) approve, "<account>",
+        "gives someone the host that they asked for";
+    "DEL", 1 Operator(Vhost) del, "<account>",
+        "takes the host of an account away";
+    "DROP", 0 LoggedIn drop_own, "",
+        "gives your host back, or takes back what you asked for";
+    "LIST", 0 Operator(Vhost) list, "[mask]",
+        "lists accounts that have a host";
+    "OFF", 0 LoggedIn off, "",
+        "shows you by your cloak again";
+    "OFFERLIST" | "OFFERS", 0 Anyone offers, "",
+        "lists hosts that you may take";
+    "ON", 0 LoggedIn on, "",
+        "shows you by your host";
+    "REJECT", 1 Operator(Vhost) reject, "<account> [reason]",
+        "refuses someone the host that they asked for";
+    "REQUEST", 1 LoggedIn request, "<host>",
+        "asks the operators for a host",
+        "It is of letters, digits, and . - _ : /, such as roses.example.org. One that is offered you TAKE without asking";
+    "SET", 2 Operator(Vhost) set, "<account> <host>",
+        "gives an account a host";
+    "STATUS", 0 LoggedIn status, "[account]",
+        "tells which host you have, and what you asked for",
+        "Operators with the right \"vhost\" may name an account";
+    "TAKE", 1 LoggedIn take, "<number>|<host>",
+        "takes one of the hosts of OFFERLIST";
+    "WAITING", 0 Operator(Vhost) waiting, "",
+        "lists hosts that were asked for";
+};
+
+/// The hosts that are offered, as they would be this account's.
+fn offered(server: &Server, account: &str) -> Vec<String> {
+    let account: String = account.chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect();
+    let all = server.settings.offered_hosts.iter().map(|host| host.replace("$account", &account));
+    all.filter(|host| is_shown_host(host)).collect()
+}
+
+fn change(
+    server: &mut Server,
+    ctx: &mut Ctx,
+    account: AccountId,
+    values: &[(&'static str, Option<Box<str>>)],
+    said: &str,
+) {
+    server.submit(ctx, Change::AccountSetting { account, values, said, service: NAME });
+}
+
+/// The values that give an account a host.
+fn given(host: &str) -> [(&'static str, Option<Box<str>>); 3] {
+    [("vhost", Some(host.into())), ("vhost-off", None), ("vhost-asked", None)]
+}
+
+fn own(server: &Server, ctx: &Ctx) -> Option<AccountRow> {
+    server.network.account(own_account(server, ctx)?).cloned()
+}
+
+/// ON
+fn on(server: &mut Server, ctx: &mut Ctx, _params: &[&str]) {
+    let Some(row) = own(server, ctx) else { return };
+    let Some(host) = server.network.account_settings(row.id).vhost.clone() else {
+        say(ctx, NAME, "You have no host; REQUEST asks for one, and OFFERLIST shows those that you may take");
+        return;
+    };
+    change(server, ctx, row.id, &[("vhost-off", None)], &format!("You are shown as {host}"));
+}
+
+/// OFF
+fn off(server: &mut Server, ctx: &mut Ctx, _params: &[&str]) {
+    let Some(row) = own(server, ctx) else { return };
+    if server.network.account_settings(row.id).vhost.is_none() {
+        say(ctx, NAME, "You have no host");
+        return;
+    }
+    change(
+        server,
+        ctx,
+        row.id,
+        &[("vhost-off", Some("on".into()))],
+        "You are not shown by your host any more; ON does that",
+    );
+}
+
+/// DROP
+fn drop_own(server: &mut Server, ctx: &mut Ctx, _params: &[&str]) {
+    let Some(row) = own(server, ctx) else { return };
+    let settings = server.network.account_settings(row.id);
+    if settings.vhost.is_none() && settings.vhost_asked.is_none() {
+        say(ctx, NAME, "You have no host, and asked for none");
+        return;
+    }
+    let values = [("vhost", None), ("vhost-off", None), ("vhost-asked", None)];
+    change(server, ctx, row.id, &values, "You have no host any more");
+}
+
+/// OFFERLIST
+fn offers(server: &mut Server, ctx: &mut Ctx, _params: &[&str]) {
+    let name = own(server, ctx).map_or_else(|| "account".into(), |row| row.name);
+    let all = offered(server, &name);
+    for (at, host) in all.iter().enumerate() {
+        say(ctx, NAME, &format!("{}: {host}", at + 1));
+    }
+    say(ctx, NAME, &format!("End of the hosts that are offered: {}; TAKE with a number takes one", all.len()));
+}
+
+/// TAKE
+fn take(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    let Some(row) = own(server, ctx) else { return };
+    let all = offered(server, &row.name);
+    let by_number = params[0].parse::<usize>().ok().and_then(|number| all.get(number.checked_sub(1)?));
+    let Some(host) = by_number.or_else(|| all.iter().find(|host| host.eq_ignore_ascii_case(params[0]))) else {
+        say(ctx, NAME, &format!("{:?} is not offered; OFFERLIST shows what is", cut(params[0], 64)));
+        return;
+    };
+    change(server, ctx, row.id, &given(host), &format!("You are shown as {host}"));
+}
+
+/// REQUEST
+fn request(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    let Some(row) = own(server, ctx) else { return };
+    if !server.settings.host_requests {
+        say(ctx, NAME, "This server gives no hosts on request; OFFERLIST shows those that you may take");
+        return;
+    }
+    let host = params[0];
+    if !is_shown_host(host) {
+        not_a_host(ctx, host);
+        return;
+    }
+    let settings = server.network.account_settings(row.id);
+    if settings.vhost.as_deref() == Some(host) {
+        say(ctx, NAME, "You have that host already");
+        return;
+    }
+    let clock = server.clock();
+    if settings.vhost_asked.as_ref().is_some_and(|asked| asked.at + limits::HOST_REQUEST_MS > clock) {
+        say(ctx, NAME, "You have asked for a host a moment ago; ask for another in some minutes");
+        return;
+    }
+    let values = [("vhost-asked", Some(format!("{clock} {host}").into()))];
+    let said = format!("You have asked for {host}; an operator decides. DROP takes it back");
+    change(server, ctx, row.id, &values, &said);
+    if server.network.account_settings(row.id).vhost_asked.as_ref().is_some_and(|asked| asked.at == clock) {
+        let name = row.name;
+        server.notify(About::Vhosts, |_| format!("{name} asks for the host {host}: /msg HostServ APPROVE {name}"));
+    }
+}
+
+fn not_a_host(ctx: &mut Ctx, host: &str) {
+    let text = format!(
+        "{:?} is no host: give 1 to {} letters, digits, and . - _ : /, not beginning with a colon",
+        cut(host, 80),
+        limits::HOST_LEN
+    );
+    say(ctx, NAME, &text);
+}
+
+/// WAITING
+fn waiting(server: &mut Server, ctx: &mut Ctx, _params: &[&str]) {
+    let mut count = 0;
+    for (account, settings) in server.network.all_account_settings() {
+        let (Some(asked), Some(row)) = (&settings.vhost_asked, server.network.account(account)) else { continue };
+        if count < LISTED {
+            let has = settings.vhost.as_ref().map(|host| format!(" (has {host})")).unwrap_or_default();
+            say(ctx, NAME, &format!("{} asked for {} at {}{has}", row.name, asked.host, readable(asked.at)));
+        }
+        count += 1;
+    }
+    say(ctx, NAME, &format!("End of the hosts that were asked for: {count}; APPROVE or REJECT with the account"));
+}
+
+/// LIST
+fn list(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    let wanted = params.first().copied().unwrap_or("*");
+    let casemapping = server.network.casemapping;
+    let mut count = 0;
+    for (account, settings) in server.network.all_account_settings() {
+        let (Some(host), Some(row)) = (&settings.vhost, server.network.account(account)) else { continue };
+        if !mask::matches(wanted, &row.name, casemapping) && !mask::matches(wanted, host, casemapping) {
+            continue;
+        }
+        if count < LISTED {
+            let off = if settings.vhost_on { "" } else { " (off)" };
+            say(ctx, NAME, &format!("{} has {host}{off}", row.name));
+        }
+        count += 1;
+    }
+    let more = if count > LISTED { "; give a mask to see the others" } else { "" };
+    say(ctx, NAME, &format!("End of the list of hosts: {count}{more}"));
+}
+
+/// The account, and the host that it asked for.
+fn asked(server: &Server, ctx: &mut Ctx, name: &str) -> Option<(AccountRow, Box<str>)> {
+    let row = account_named(server, ctx, NAME, name)?;
+    let asked = server.network.account_settings(row.id).vhost_asked.clone();
+    if asked.is_none() {
+        say(ctx, NAME, &format!("{} has asked for no host; WAITING lists who has", row.name));
+    }
+    Some((row, asked?.host))
+}
+
+/// APPROVE
+fn approve(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    let Some((row, host)) = asked(server, ctx, params[0]) else { return };
+    change(server, ctx, row.id, &given(&host), &format!("{} is shown as {host} now", row.name));
+    tell(server, row.id, &format!("You have the host {host} now; OFF shows you by your cloak again"));
+    let by = ctx.reply.nick.clone();
+    server.notify(About::Vhosts, |_| format!("{by} gave {} the host {host}", row.name));
+}
+
+/// REJECT
+fn reject(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    let Some((row, host)) = asked(server, ctx, params[0]) else { return };
+    let reason = params[1..].join(" ");
+    let reason = if reason.is_empty() { String::new() } else { format!(": {}", cut(&reason, limits::REASON_LEN)) };
+    change(server, ctx, row.id, &[("vhost-asked", None)], &format!("{} does not get {host}", row.name));
+    tell(server, row.id, &format!("You do not get the host {host}{reason}"));
+    let by = ctx.reply.nick.clone();
+    server.notify(About::Vhosts, |_| format!("{by} refused {} the host {host}{reason}", row.name));
+}
+
+/// SET
+fn set(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    let Some(row) = account_named(server, ctx, NAME, params[0]) else { return };
+    let host = params[1];
+    if !is_shown_host(host) {
+        not_a_host(ctx, host);
+        return;
+    }
+    change(server, ctx, row.id, &given(host), &format!("{} is shown as {host} now", row.name));
+    let by = ctx.reply.nick.clone();
+    server.notify(About::Vhosts, |_| format!("{by} gave {} the host {host}", row.name));
+}
+
+/// DEL
+fn del(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    let Some(row) = account_named(server, ctx, NAME, params[0]) else { return };
+    if server.network.account_settings(row.id).vhost.is_none() {
+        say(ctx, NAME, &format!("{} has no host", row.name));
+        return;
+    }
+    let values = [("vhost", None), ("vhost-off", None)];
+    change(server, ctx, row.id, &values, &format!("{} has no host any more", row.name));
+    let by = ctx.reply.nick.clone();
+    server.notify(About::Vhosts, |_| format!("{by} took the host of {} away", row.name));
+}
+
+/// STATUS
+fn status(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    let row = match params.first() {
+        None => own(server, ctx),
+        Some(_) if !server.network.users[ctx.me()].may(Right::Vhost) => {
+            usage_of(ctx, NAME, "STATUS");
+            return;
+        }
+        Some(name) => account_named(server, ctx, NAME, name),
+    };
+    let Some(row) = row else { return };
+    let settings = server.network.account_settings(row.id).clone();
+    let text = match (&settings.vhost, settings.vhost_on) {
+        (None, _) => format!("{} has no host", row.name),
+        (Some(host), true) => format!("{} has the host {host}, and is shown by it", row.name),
+        (Some(host), false) => format!("{} has the host {host}, and is not shown by it (OFF)", row.name),
+    };
+    say(ctx, NAME, &text);
+    if let Some(asked) = settings.vhost_asked {
+        let text = format!("{} asked for {} at {}", row.name, asked.host, readable(asked.at));
+        say(ctx, NAME, &text);
+    }
+}
+
+/// Tells all connections of an account.
+fn tell(server: &mut Server, account: AccountId, text: &str) {
+    for conn in server.sessions_of(account) {
+        if server.session(conn).is_some_and(|session| session.user.is_some()) {
+            let mut told = server.ctx(conn, None);
+            told.reply.after = server.wait_for(server.last_seq());
+            say(&mut told, NAME, text);
+            server.finish(told);
+        }
+    }
+}
+
+/// Shows whoever uses an account by its host, or not any more by the one that it had until now.
+pub fn refresh(server: &mut Server, ctx: &mut Ctx, account: AccountId, before: Option<&str>) {
+    let settings = server.network.account_settings(account);
+    let now = settings.vhost.clone().filter(|_| settings.vhost_on);
+    let users = server.network.users.iter().filter(|(_, user)| user.account == Some(account));
+    let users: Vec<UserId> = users.map(|(id, _)| id).collect();
+    for user in users {
+        let there = &server.network.users[user];
+        let host = match &now {
+            Some(host) => host.to_string(),
+            // Another that an operator gave it stays.
+            None if before.is_some_and(|before| *there.host == *before) => plain_host(server, user).to_string(),
+            None => continue,
+        };
+        server.to_judge.push(user);
+        vhost::set(server, ctx, user, &host);
+    }
+}
+
+impl Server {
+    /// The host that whoever uses an account is shown by, where it has one.
+    pub(in crate::server) fn vhost_of(&self, account: AccountId) -> Option<std::sync::Arc<str>> {
+        let settings = self.network.account_settings(account);
+        settings.vhost.as_deref().filter(|_| settings.vhost_on).map(Into::into)
+    }
+}
+
+/// What a user is shown by that has no host of its own.
+fn plain_host(server: &Server, user: UserId) -> std::sync::Arc<str> {
+    let there = &server.network.users[user];
+    let Some(conn) = there.sessions.first() else { return there.plain_host.clone() };
+    let address = || server.session(*conn).map(|session| session.peer.host());
+    let plain = if there.modes.has('x') { server.cloak(*conn).or_else(address) } else { address() };
+    plain.unwrap_or_else(|| there.plain_host.clone())
+}

@@ -1,0 +1,426 @@
+//! How long what was said is kept: what a conversation keeps, which moment that makes, and the rounds over all
+//! conversations in which the store is asked to delete what is past its time.
+//!
+//! What is past its age is shown to nobody from that moment on, whenever it is deleted. Whatever is asked of the store
+//! here need not last: the next round asks again.
+
+use std::sync::Arc;
+
+use crate::limits::{CLOCK_NOTE_MS, EXPIRIES_AT_ONCE, EXPIRY_LOOKS, EXPIRY_ROUND_MS, LEAP_BELIEVED_MS, LEAP_MS};
+use crate::server::Server;
+use crate::server::ban::spoken;
+use crate::server::change::Change;
+use crate::server::event::Now;
+use crate::server::network::{ChannelId, Identity, UserId};
+use crate::server::record::{ConversationId, Expiry, Snapshot};
+use crate::server::setting::{Cutoff, SEES_ALL};
+
+/// Milliseconds of a day.
+pub const DAY_MS: u64 = 86_400_000;
+
+/// How much of a conversation is kept, at most. 0 is without bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// For so many days.
+    pub days: u32,
+    /// The newest so many messages. A tenth more may be there until the next look.
+    pub messages: u32,
+}
+
+impl Keep {
+    /// What both allow.
+    pub fn and(self, other: Keep) -> Keep {
+        let less = |a: u32, b: u32| match (a, b) {
+            (0, n) | (n, 0) => n,
+            (a, b) => a.min(b),
+        };
+        Keep { days: less(self.days, other.days), messages: less(self.messages, other.messages) }
+    }
+
+    /// In words, after "kept".
+    pub fn spoken(self) -> String {
+        let days = match self.days {
+            1 => "for a day".to_owned(),
+            days => format!("for {days} days"),
+        };
+        let messages = format!("the newest {} of them", self.messages);
+        match (self.days, self.messages) {
+            (0, 0) => "for good".to_owned(),
+            (_, 0) => days,
+            (0, _) => format!("for good, but only {messages}"),
+            _ => format!("{days}, and only {messages}"),
+        }
+    }
+}
+
+/// The time by which messages grow old: the wall clock's, but for a leap of it, which is believed only after a day. So
+/// a clock that is years ahead by mistake deletes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetentionClock {
+    /// What time it is, in milliseconds since 1970; never goes back.
+    believed: u64,
+    /// When the wall clock leapt, by its own time.
+    doubted: Option<u64>,
+    last: Now,
+}
+
+impl RetentionClock {
+    /// As it was noted, or where nothing was noted, from when something was last kept.
+    fn new(noted: Option<&str>, last_time: u64, now: Now) -> RetentionClock {
+        let mut words = noted.unwrap_or("").split(' ').map(str::parse::<u64>);
+        let believed = match words.next() {
+            Some(Ok(noted)) => noted,
+            _ if last_time == 0 => now.unix_ms,
+            _ => last_time.min(now.unix_ms),
+        };
+        let doubted = words.next().and_then(Result::ok);
+        let mut clock = RetentionClock { believed, doubted, last: now };
+        clock.advance(now);
+        clock
+    }
+
+    /// Takes the time of an event; whether the clock has leapt just now.
+    fn advance(&mut self, now: Now) -> bool {
+        let elapsed = now.mono_ms.saturating_sub(self.last.mono_ms);
+        let leapt = now.unix_ms > self.last.unix_ms + elapsed + LEAP_MS;
+        self.last = now;
+        if now.unix_ms <= self.believed + elapsed + LEAP_MS {
+            self.believed = self.believed.max(now.unix_ms);
+            self.doubted = None;
+            return false;
+        }
+        self.believed += elapsed;
+        match self.doubted {
+            Some(since) if !leapt && since <= now.unix_ms => {
+                if now.unix_ms - since >= LEAP_BELIEVED_MS {
+                    self.believed = now.unix_ms;
+                    self.doubted = None;
+                }
+                false
+            }
+            _ => {
+                self.doubted = Some(now.unix_ms);
+                true
+            }
+        }
+    }
+
+    fn note(&self) -> Box<str> {
+        match self.doubted {
+            Some(since) => format!("{} {since}", self.believed).into(),
+            None => self.believed.to_string().into(),
+        }
+    }
+}
+
+/// Where the rounds are.
+#[derive(Debug)]
+pub struct Retention {
+    clock: RetentionClock,
+    /// When it is to be noted what time it is, on the monotonic clock.
+    next_note: u64,
+    /// The conversation that was looked at last.
+    cursor: ConversationId,
+    /// When the next round begins, on the monotonic clock.
+    next_round: u64,
+    /// Conversations that the store is looking at.
+    asked: usize,
+    /// Rows that went in this round.
+    gone: u64,
+    /// Rows that went since the start.
+    gone_in_all: u64,
+}
+
+impl Retention {
+    /// What is known at the start.
+    pub fn new(snapshot: &Snapshot, last_time: u64, now: Now) -> Retention {
+        let noted = snapshot.settings.iter().find(|row| &*row.owner == SERVER && &*row.key == CLOCK);
+        let clock = RetentionClock::new(noted.and_then(|row| row.value.as_deref()), last_time, now);
+        Retention {
+            clock,
+            next_note: now.mono_ms + if clock.doubted.is_some() { 0 } else { CLOCK_NOTE_MS },
+            cursor: 0,
+            next_round: now.mono_ms,
+            asked: 0,
+            gone: 0,
+            gone_in_all: 0,
+        }
+    }
+}
+
+/// The owner of settings that is the server itself.
+pub const SERVER: &str = "*";
+/// The key of what time it is.
+const CLOCK: &str = "clock";
+
+impl Server {
+    /// The time by which things grow old, in milliseconds since 1970.
+    pub fn aging_clock(&self) -> u64 {
+        self.retention.clock.believed
+    }
+
+    /// What is kept of the conversation with this key.
+    pub fn keep_of(&self, key: &str) -> Keep {
+        let keep = self.settings.keep;
+        if key.starts_with('#') {
+            let channel = self.network.channel_by_folded(key);
+            return channel.map_or(keep, |id| keep.and(self.network.channels[id].settings.keep));
+        }
+        Identity::accounts_in(key).fold(keep, |keep, account| keep.and(self.network.account_settings(account).keep))
+    }
+
+    /// The moment before which nothing of a conversation is shown, in milliseconds since 1970.
+    pub fn kept_since(&self, key: &str) -> u64 {
+        let keep = self.keep_of(key);
+        let aged = match keep.days {
+            0 => 0,
+            days => self.aging_clock().saturating_sub(u64::from(days) * DAY_MS),
+        };
+        let channel = self.network.channel_by_folded(key);
+        aged.max(channel.map_or(0, |id| self.network.channels[id].settings.cleared))
+    }
+
+    /// The moment before which a user is shown nothing of a channel that it is in.
+    pub fn readable_since(&self, id: ChannelId, user: UserId) -> u64 {
+        let channel = &self.network.channels[id];
+        let since = self.kept_since(channel.folded.as_str());
+        let account = self.network.users.get(user).and_then(|user| user.account);
+        if channel.standing(account).is_some_and(|rank| rank >= SEES_ALL) {
+            return since;
+        }
+        let joined = || channel.joined.get(&user).copied().unwrap_or(u64::MAX);
+        since.max(match channel.settings.cutoff {
+            Cutoff::None => 0,
+            Cutoff::Join => joined(),
+            Cutoff::Registration => {
+                account.and_then(|id| self.network.account(id)).map_or_else(joined, |row| row.registered)
+            }
+        })
+    }
+
+    /// Time has come to an event: see [`RetentionClock`].
+    pub(super) fn advance_aging(&mut self) {
+        if self.retention.clock.advance(self.now) {
+            let ahead = self.now.unix_ms.saturating_sub(self.retention.clock.believed) / 1000;
+            let text = format!(
+                "the clock went ahead by {}: what that makes old is not deleted for a day, in which it can be set right",
+                spoken(ahead)
+            );
+            self.tell_opers(&text);
+            self.log(true, text);
+            self.retention.next_note = self.now.mono_ms;
+        }
+    }
+
+    /// Asks the store to look at some conversations for what is past its time.
+    pub(super) fn look_after_retention(&mut self) {
+        let now = self.now.mono_ms;
+        if now >= self.retention.next_note && !self.store_refuses() {
+            self.retention.next_note = now + CLOCK_NOTE_MS;
+            let note = self.retention.clock.note();
+            self.submit_alone(Change::Noted { key: CLOCK, value: &note });
+        }
+        if now < self.retention.next_round {
+            return;
+        }
+        for _ in 0..EXPIRY_LOOKS {
+            if self.retention.asked >= EXPIRIES_AT_ONCE {
+                return;
+            }
+            let Some((conversation, key)) = self.network.conversation_after(self.retention.cursor) else {
+                self.retention.cursor = 0;
+                self.retention.next_round = now + EXPIRY_ROUND_MS;
+                if self.retention.gone > 0 {
+                    let text =
+                        format!("{} messages and events that were past their time are deleted", self.retention.gone);
+                    self.log(false, text);
+                    self.retention.gone = 0;
+                }
+                return;
+            };
+            self.retention.cursor = conversation;
+            self.look_at(conversation, &key);
+        }
+    }
+
+    fn look_at(&mut self, conversation: ConversationId, key: &Arc<str>) {
+        let keep = self.keep_of(key);
+        let before = self.kept_since(key);
+        // A walk over all that is kept is worth it once there is a tenth more.
+        let is_due = |fresh: u32| keep.messages > 0 && fresh >= (keep.messages / 10).max(1);
+        let most = self.network.take_fresh(key, is_due).then_some(keep.messages);
+        if before == 0 && most.is_none() {
+            return;
+        }
+        self.retention.asked += 1;
+        self.out.expire.push(Expiry { conversation, before, most });
+    }
+
+    /// How many rows were deleted since the start for being past their time.
+    pub fn deleted_since_start(&self) -> u64 {
+        self.retention.gone_in_all
+    }
+
+    /// The store has deleted what of a conversation was past its time.
+    pub(super) fn expired(&mut self, rows: u64) {
+        self.retention.asked = self.retention.asked.saturating_sub(1);
+        self.retention.gone += rows;
+        self.retention.gone_in_all += rows;
+    }
+
+    /// Looks at all conversations anew, for what is kept of one has changed.
+    pub fn renew_retention(&mut self) {
+        self.retention.cursor = 0;
+        self.retention.next_round = self.now.mono_ms;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{DAY_MS, Keep, RetentionClock};
+    use crate::server::action::Call;
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::event::{Event, Now, Returned};
+    use crate::server::record::HistoryPage;
+    use crate::server::settings::Settings;
+
+    #[test]
+    fn the_less_of_two_is_kept() {
+        let keep = |days, messages| Keep { days, messages };
+        assert_eq!(keep(0, 5).and(keep(3, 0)), keep(3, 5));
+        assert_eq!(keep(7, 5).and(keep(3, 9)), keep(3, 5));
+        assert_eq!(keep(0, 0).and(keep(0, 0)), keep(0, 0));
+        assert_eq!(keep(0, 0).spoken(), "for good");
+        assert_eq!(keep(1, 10).spoken(), "for a day, and only the newest 10 of them");
+    }
+
+    const START: u64 = 1_700_000_000_000;
+
+    fn at(wall: u64, mono: u64) -> Now {
+        Now { unix_ms: wall, mono_ms: mono }
+    }
+
+    #[test]
+    fn a_clock_that_leaps_is_believed_after_a_day_and_one_that_is_set_right_deletes_nothing() {
+        let mut clock = RetentionClock::new(None, 0, at(START, 0));
+        assert_eq!(clock.believed, START);
+        assert!(!clock.advance(at(START + 1000, 1000)));
+        assert_eq!(clock.believed, START + 1000);
+        // Ten years ahead: it goes on from where it was.
+        let far = START + 3650 * DAY_MS;
+        assert!(clock.advance(at(far, 2000)));
+        assert_eq!(clock.believed, START + 2000);
+        assert!(!clock.advance(at(far + 5000, 7000)), "it is said once");
+        assert_eq!(clock.believed, START + 7000);
+        // A start in between does not make it right.
+        let mut again = RetentionClock::new(Some(&clock.note()), far, at(far + 9000, 50));
+        assert_eq!(again.believed, START + 7000);
+        assert!(!again.advance(at(far + DAY_MS / 2, DAY_MS / 2)));
+        // Set right: nothing was lost.
+        let mut right = again;
+        assert!(!right.advance(at(START + DAY_MS / 2 + 8000, DAY_MS / 2 + 1)));
+        assert_eq!((right.believed, right.doubted), (START + DAY_MS / 2 + 8000, None));
+        // Left as it is: after a day it is believed.
+        assert!(!again.advance(at(far + DAY_MS + 10, DAY_MS)));
+        assert_eq!((again.believed, again.doubted), (far + DAY_MS + 10, None));
+        // It leaps once more meanwhile: another day.
+        let mut twice = RetentionClock::new(None, 0, at(START, 0));
+        assert!(twice.advance(at(far, 10)));
+        assert!(twice.advance(at(2 * far, 20)));
+        assert_eq!(twice.believed, START + 20);
+        // Going back, it stands still.
+        let mut back = RetentionClock::new(None, 0, at(START, 0));
+        assert!(!back.advance(at(START - DAY_MS, 1000)));
+        assert_eq!(back.believed, START);
+    }
+
+    #[test]
+    fn what_is_past_its_age_is_shown_to_nobody_and_the_store_is_asked_to_delete_it() {
+        let mut asked = Asked::new();
+        let settings =
+            Settings { keep: Keep { days: 2, messages: 0 }, ping_ms: 1 << 40, ..(*asked.server.settings).clone() };
+        asked.handle(Event::Reload(Arc::new(settings)));
+        let alice = asked.user_with("alice", "draft/chathistory batch");
+        asked.ask(alice, "JOIN #a");
+        asked.ask(alice, "PRIVMSG #a :text");
+        let first = asked.now.unix_ms;
+        let since = |asked: &mut Asked| {
+            asked.ask(alice, "CHATHISTORY LATEST #a * 10");
+            let [(id, Call::History(query))] = asked.calls() else { panic!("{:?}", asked.calls()) };
+            let (id, since) = (*id, query.since);
+            asked.handle(Event::Returned(id, Returned::History(HistoryPage::default())));
+            since
+        };
+        assert_eq!(since(&mut asked), first - 2 * DAY_MS);
+        // Ten years ahead by mistake: nothing is older than before.
+        asked.now.mono_ms += 1000;
+        asked.now.unix_ms += 3650 * DAY_MS;
+        asked.handle(Event::Tick);
+        assert_eq!(
+            asked.expiries().iter().map(|expiry| expiry.before).collect::<Vec<_>>(),
+            [first + 1000 - 2 * DAY_MS]
+        );
+        assert_eq!(since(&mut asked), first + 1000 - 2 * DAY_MS);
+        asked.handle(Event::Expired { conversation: 1, rows: 0 });
+        asked.now.unix_ms -= 3650 * DAY_MS;
+        // Three days go by.
+        for _ in 0..72 {
+            asked.now.mono_ms += 3_600_000;
+            asked.now.unix_ms += 3_600_000;
+            asked.handle(Event::Tick);
+            asked.handle(Event::Expired { conversation: 1, rows: 1 });
+        }
+        assert!(since(&mut asked) > first + DAY_MS / 2);
+        let targets = "CHATHISTORY TARGETS timestamp=2020-01-01T00:00:00.000Z timestamp=2099-01-01T00:00:00.000Z 9";
+        assert!(!asked.ask(alice, targets).concat().contains("#a"));
+        asked.now.mono_ms += 3_600_000;
+        asked.now.unix_ms += 3_600_000;
+        asked.handle(Event::Tick);
+        assert_eq!(asked.expiries().len(), 1);
+        // A private conversation whose one side keeps less.
+        assert_eq!(asked.server.keep_of("$1 $2"), Keep { days: 2, messages: 0 });
+        asked.server.network.account_settings_mut(2).keep = Keep { days: 1, messages: 7 };
+        assert_eq!(asked.server.keep_of("$1 $2"), Keep { days: 1, messages: 7 });
+        assert_eq!(asked.server.keep_of("$1 ~bob"), Keep { days: 2, messages: 0 });
+    }
+
+    #[test]
+    fn messages_are_counted_once_there_are_a_tenth_more() {
+        let mut asked = Asked::new();
+        let settings =
+            Settings { keep: Keep { days: 0, messages: 20 }, ping_ms: 1 << 40, ..(*asked.server.settings).clone() };
+        asked.handle(Event::Reload(Arc::new(settings)));
+        let alice = asked.user("alice");
+        asked.ask(alice, "JOIN #a");
+        let mut counted = Vec::new();
+        for round in 0..6 {
+            asked.ask(alice, "PRIVMSG #a :text");
+            asked.now.mono_ms += 700_000;
+            asked.now.unix_ms += 700_000;
+            asked.handle(Event::Tick);
+            if let [expiry] = asked.expiries() {
+                assert_eq!((expiry.before, expiry.most), (0, Some(20)));
+                counted.push(round);
+                asked.handle(Event::Expired { conversation: 1, rows: 0 });
+            }
+            // The end of the round.
+            asked.handle(Event::Tick);
+        }
+        assert_eq!(counted, [1, 3, 5], "every second message");
+    }
+
+    #[test]
+    fn a_start_after_a_long_time_is_a_leap_and_one_after_a_short_time_is_none() {
+        let note = (START).to_string();
+        let soon = RetentionClock::new(Some(&note), 0, at(START + 60_000, 5));
+        assert_eq!((soon.believed, soon.doubted), (START + 60_000, None));
+        let late = RetentionClock::new(Some(&note), 0, at(START + 30 * DAY_MS, 5));
+        assert_eq!((late.believed, late.doubted), (START, Some(START + 30 * DAY_MS)));
+        // A database of an earlier version: what was kept last says what time it was.
+        let earlier = RetentionClock::new(None, START, at(START + 30 * DAY_MS, 5));
+        assert_eq!(earlier.believed, START);
+        assert_eq!(RetentionClock::new(None, START + DAY_MS, at(START, 5)).believed, START);
+    }
+}
