@@ -40,8 +40,8 @@ pub const INDEX_STEP: usize = 512;
 /// one by one, which takes it some tenths of a second at the most. A busy minute's messages cost no more than their
 /// rows; their words are put into the index when it is over.
 pub const INDEX_LAG: usize = 131_072;
-/// Messages that the store deletes at once that are past their time, with their words: some 5 ms, for which a message
-/// that comes in between waits.
+/// Messages that the store deletes at once that are past their time, with their words: some milliseconds, for which a
+/// message that comes in between waits.
 pub const EXPIRY_STEP: usize = 128;
 /// Rows of an index that the store walks over at once to find which messages are the newest: some 2 ms.
 pub const COUNT_STEP: u32 = 10_000;

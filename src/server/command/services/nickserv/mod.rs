@@ -16,7 +16,7 @@ pub mod sessions;
 pub mod set;
 pub mod suspend;
 
-use crate::server::command::services::{Row, rows};
+use crate::server::command::services::{Row, histserv, rows};
 
 /// Its commands, by name.
 pub const ROWS: &[Row] = rows! {
@@ -42,6 +42,8 @@ pub const ROWS: &[Row] = rows! {
     "ERASEMESSAGES", 0 LoggedIn erase::erase_messages, "[code]",
         "deletes all that you ever said here while logged in, in channels and in private",
         "Without a code you are told the code to confirm it with; nothing brings it back";
+    "EXPORT", 0 LoggedIn histserv::export, "[CANCEL]",
+        "asks the operators for all that is kept of you; HistServ answers";
     "GET", 1 LoggedIn set::get, "<setting>",
         "shows one of the settings of SET";
     "GHOST", 1 LoggedIn ghost::ghost, "<nick>",
