@@ -9,6 +9,7 @@
 //! | [`table`] | which workloads, what Roost must reach, medians, ratios, the page |
 //! | [`latency`] | how long a line takes while others ask for long answers |
 //! | [`push`] | how long a PING takes while a thousand web pushes a second go out |
+//! | [`comeback`] | how long a start takes, and a thousand devices that come back at once |
 //! | [`growth`] | what becomes dearer as there is more of something |
 //! | [`svg`] | plots |
 //! | [`server`] | starts and ends the floor, InspIRCd and Roost, each on a free port of 127.0.0.1 |
@@ -20,6 +21,7 @@
 //! | [`process`] | processor time and memory of a process, and what the machine is |
 
 mod clients;
+mod comeback;
 mod crowd;
 mod floor;
 mod growth;
@@ -100,6 +102,12 @@ enum Task {
         #[arg(long)]
         write: bool,
     },
+    /// Times a start with 100,000 people who are always there, and a thousand devices that log in at once
+    Comeback {
+        /// Writes the page to tests/load/COMEBACK.md, too
+        #[arg(long)]
+        write: bool,
+    },
     /// Measures what becomes dearer with more members, users and rows of history, and plots it
     Growth {
         /// The most rows of history; ten million of them take minutes and 3 GB of disk, which is free again afterwards
@@ -151,7 +159,11 @@ fn main() -> Result<()> {
     let patience = Duration::from_secs(patience);
     // Every client is an open file, here and in the servers, which inherit the limit.
     rlimit::increase_nofile_limit(u64::MAX)?;
-    if !no_build && matches!(task, Task::Table { .. } | Task::Latency { .. } | Task::Growth { .. } | Task::Push { .. })
+    if !no_build
+        && matches!(
+            task,
+            Task::Table { .. } | Task::Latency { .. } | Task::Growth { .. } | Task::Push { .. } | Task::Comeback { .. }
+        )
     {
         server::build()?;
     }
@@ -171,6 +183,12 @@ fn main() -> Result<()> {
             let (page, reached) = push::measure()?;
             show(&page, write.then_some("PUSH.md"))?;
             ensure!(reached, "Roost pushes too little, or answers too slowly meanwhile");
+            Ok(())
+        }
+        Task::Comeback { write } => {
+            let (page, reached) = comeback::measure()?;
+            show(&page, write.then_some("COMEBACK.md"))?;
+            ensure!(reached, "Roost takes too long until all are back");
             Ok(())
         }
         Task::Growth { rows, quick, write } => {

@@ -86,9 +86,18 @@ impl Server {
     /// # Errors
     /// It cannot be started, ends at once, or does not listen in 20 seconds; with what it said.
     pub fn start(kind: Kind, programs: &Programs) -> Result<Self> {
+        Server::start_on(kind, programs, |_| Ok(()))
+    }
+
+    /// As [`Server::start`], in a directory in which `prepare` has put something.
+    ///
+    /// # Errors
+    /// Those of `prepare`, too.
+    pub fn start_on(kind: Kind, programs: &Programs, prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
         // Beside the programs: /tmp may be in memory, and what is stored is to reach a disk.
         let near = programs.own.parent().context("this program is in no directory")?;
         let directory = tempfile::Builder::new().prefix("roost-load-").tempdir_in(near)?;
+        prepare(directory.path())?;
         let [plain, tls, websocket] = [free_port()?, free_port()?, free_port()?].map(loopback);
         // A measured server does not outlive this program, however it ends: `setpriv` (util-linux) has the kernel
         // kill it, and becomes it under the same process id.
