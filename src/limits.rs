@@ -206,6 +206,15 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 pub const JOINED_FRAMES: usize = 512;
 /// Passwords that wait to be hashed: at 60 ms each and two cores, ten seconds of them.
 pub const HASHES_WAITING: usize = 320;
+/// Of a hash that was imported, at most: the cost of bcrypt, where one comparison takes some four seconds of one core.
+pub const FOREIGN_BCRYPT_COST: u32 = 16;
+/// Rounds of PBKDF2 and of crypt(3) of a hash that was imported, at most: about a second of one core.
+pub const FOREIGN_ROUNDS: u32 = 1_000_000;
+/// Kibibytes that comparing with a hash of Argon2 that was imported takes, at most, on each thread that hashes.
+pub const FOREIGN_ARGON2_KIB: u32 = 256 * 1024;
+/// Bytes of a file that `roost import` reads: it is in memory whole, and a network of a million accounts has half as
+/// much.
+pub const IMPORT_BYTES: u64 = 1 << 30;
 
 /// Bytes of a push service's URL: with the keys after it a line has room for 367, and a FAIL with it for its text.
 pub const PUSH_ENDPOINT_BYTES: usize = 400;

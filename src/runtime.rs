@@ -96,18 +96,7 @@ pub fn run(config: Config, reload: Reload) -> Result<Ended, RunError> {
     let events = Arc::new(EventQueue::default());
     // The mark stands at the last start's end until the store has told where this one begins.
     let durable = Arc::new(Durable::new(0, workers));
-    let (store, mut snapshot) = store::open(
-        store::Options {
-            url: config.store_url(),
-            sync: match config.store.sync {
-                config::Sync::Full => store::Sync::Full,
-                config::Sync::Normal => store::Sync::Normal,
-            },
-            casemapping: config.casemapping(),
-            index_lag: INDEX_LAG,
-        },
-        deliver(&events, &durable),
-    )?;
+    let (store, mut snapshot) = store::open(store_options(&config), deliver(&events, &durable))?;
     snapshot.second_key = totp::ensure_key(config.data_dir())?;
     durable.advance(u64::from(snapshot.boot) << SEQ_COUNTER_BITS);
     let hashers = thread::available_parallelism().map_or(1, usize::from);
@@ -185,6 +174,19 @@ fn make_vapid(id: u32, store: &Store, snapshot: &mut Snapshot) -> io::Result<()>
     store.append(vec![(u64::from(snapshot.boot) << SEQ_COUNTER_BITS, Record::Vapid(Box::new(row.clone())))]);
     snapshot.vapid.push(row);
     Ok(())
+}
+
+/// How the configuration has its store opened.
+pub fn store_options(config: &Config) -> store::Options {
+    store::Options {
+        url: config.store_url(),
+        sync: match config.store.sync {
+            config::Sync::Full => store::Sync::Full,
+            config::Sync::Normal => store::Sync::Normal,
+        },
+        casemapping: config.casemapping(),
+        index_lag: INDEX_LAG,
+    }
 }
 
 fn net_options(config: &Config) -> net::Options {

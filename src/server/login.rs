@@ -7,6 +7,7 @@ use ircv3::numeric::Numeric;
 use ircv3::sasl::scram::{self, Hash};
 use ircv3::{Cap, CapSet};
 
+use crate::accounts::foreign::Foreign;
 use crate::limits;
 use crate::server::action::Call;
 use crate::server::change::{Change, CredentialChange};
@@ -157,7 +158,9 @@ impl Server {
                 kept.scram.iter().any(|credential| credential.hash == *hash && credential.iterations == iterations)
             })
         });
-        let derive = (!complete && account.is_some()).then_some(iterations);
+        // And one that was imported gets a hash of ours.
+        let imported = hash.as_deref().is_some_and(|hash| Foreign::parse(hash).is_some());
+        let derive = ((!complete || imported) && account.is_some()).then_some(iterations);
         let attempt = Attempt {
             door,
             account,
@@ -180,6 +183,13 @@ impl Server {
             (Returned::Verified(true), Some(account)) => {
                 self.admit(ctx, door, account, &device, proof);
             }
+            (Returned::Hashed(secrets), Some(account)) => {
+                // The hash was another server's. Nobody waits for ours: while the store fails, a later login gives it.
+                if !self.store_refuses() {
+                    self.submit(ctx, Change::Credentials { account, change: CredentialChange::Rehashed(&secrets) });
+                }
+                self.admit(ctx, door, account, &device, proof);
+            }
             (Returned::Derived(scram), Some(account)) => {
                 // Nothing that anyone waits for: while the store fails, it is done at a later login.
                 if !self.store_refuses() {
@@ -187,7 +197,9 @@ impl Server {
                 }
                 self.admit(ctx, door, account, &device, proof);
             }
-            (Returned::Verified(_) | Returned::Derived(_), _) => self.turn_away(ctx, door, Refused::Wrong(Some(&name))),
+            (Returned::Verified(_) | Returned::Derived(_) | Returned::Hashed(_), _) => {
+                self.turn_away(ctx, door, Refused::Wrong(Some(&name)))
+            }
             _ => self.turn_away(ctx, door, Refused::Busy),
         }
     }

@@ -27,7 +27,7 @@ rights! {
     Ban "ban" "UBAN, KLINE, UNKLINE, DLINE, UNDLINE, NickServ SUSPEND and ChanServ PURGE: keep people off the server.";
     Defcon "defcon" "DEFCON: close the server to new people, step by step.";
     Die "die" "DIE and RESTART.";
-    Force "force" "SAJOIN, SAPART, SANICK, SAMODE, NickServ SA2FA, SAREGISTER, UNREGISTER and ERASE: act for others.";
+    Force "force" "SAJOIN, SAPART, SANICK, SAMODE, NickServ SA2FA, SAPASSWD, SAREGISTER, UNREGISTER and ERASE: act for others.";
     Global "global" "GLOBAL: write to everyone.";
     Kill "kill" "KILL: end someone's connection.";
     Notices "notices" "User mode s: be told what happens on the server.";

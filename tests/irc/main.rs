@@ -29,6 +29,7 @@ mod everything;
 mod extjwt;
 mod framing;
 mod history;
+mod import;
 mod isupport;
 mod kill;
 mod labels;

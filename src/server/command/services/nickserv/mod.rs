@@ -76,6 +76,9 @@ pub const ROWS: &[Row] = rows! {
     "SA2FA", 2 Operator(Force) second::sa2fa, "OFF <account>",
         "takes the second factor off the account of someone who has lost it",
         "Make sure first that it is them: from then on the password alone logs in";
+    "SAPASSWD", 2 Operator(Force) credentials::sapasswd, "<account> <new password>",
+        "gives the account of someone who cannot log in another password",
+        "Make sure first that it is them";
     "SAREGISTER", 2 Operator(Force) register::saregister, "<account> <password>",
         "makes an account for someone else";
     "SENDPASS", 1 Anyone reset::sendpass, "<account>",
