@@ -120,6 +120,7 @@ impl Pool {
                 | Call::Find { .. }
                 | Call::Reload
                 | Call::Mail { .. }
+                | Call::Script { .. }
                 | Call::Push(_),
                 _,
             ) => Some("not a call for the password threads"),
@@ -183,9 +184,13 @@ fn run(call: Call, cost: u32) -> Returned {
             }
         }
         Call::Token { token, tokens } => Returned::Token(tokens.account(&token).map(Into::into).map_err(Into::into)),
-        Call::History(_) | Call::Search(_) | Call::Find { .. } | Call::Reload | Call::Mail { .. } | Call::Push(_) => {
-            Returned::Failed("not a call for the password threads".into())
-        }
+        Call::History(_)
+        | Call::Search(_)
+        | Call::Find { .. }
+        | Call::Reload
+        | Call::Mail { .. }
+        | Call::Script { .. }
+        | Call::Push(_) => Returned::Failed("not a call for the password threads".into()),
     }
 }
 

@@ -9,6 +9,7 @@
 //! - [`import`] takes accounts and channels of other servers into the database, while no server runs on it.
 //! - [`mail`] sends codes by SMTP, off the server thread.
 //! - [`push`] seals messages for devices and posts them to push services, off the server thread.
+//! - [`script`] has logins judged by a program of the operator, off the server thread.
 //! - [`audit`] writes what operators did.
 //! - [`config`] reads `conf/roost.toml` and the environment; [`limits`] has every other bound.
 //! - [`runtime`] starts the threads, carries events and actions between them, and ends them.
@@ -26,5 +27,6 @@ pub mod mail;
 pub mod net;
 pub mod push;
 pub mod runtime;
+pub mod script;
 pub mod server;
 pub mod store;

@@ -206,6 +206,14 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 pub const JOINED_FRAMES: usize = 512;
 /// Passwords that wait to be hashed: at 60 ms each and two cores, ten seconds of them.
 pub const HASHES_WAITING: usize = 320;
+/// Programs that judge logins (`accounts.script`) at once: each is a process.
+pub const SCRIPTS_AT_ONCE: usize = 32;
+/// Logins that wait for them: as many as are through in eight times the time that one takes.
+pub const SCRIPTS_WAITING: usize = 256;
+/// Bytes of such a program's answer, which is a name and a sentence.
+pub const SCRIPT_ANSWER_BYTES: u64 = 16 * 1024;
+/// Bytes of what it says on standard error that are logged for one login; of more the number is.
+pub const SCRIPT_COMPLAINT_BYTES: u64 = 64 * 1024;
 /// Of a hash that was imported, at most: the cost of bcrypt, where one comparison takes some four seconds of one core.
 pub const FOREIGN_BCRYPT_COST: u32 = 16;
 /// Rounds of PBKDF2 and of crypt(3) of a hash that was imported, at most: about a second of one core.

@@ -20,6 +20,7 @@ use crate::mail::Poster;
 use crate::net::{self, Durable, EventQueue, FloodOptions, Listener, Origins, Room, TlsError, TlsSetup, Wire, Worker};
 use crate::push::Pusher;
 use crate::push::vapid::VapidKey;
+use crate::script::Asker;
 use crate::server::Server;
 use crate::server::action::{Actions, Call};
 use crate::server::event::{CallId, Event, Now, Returned};
@@ -104,6 +105,7 @@ pub fn run(config: Config, reload: Reload) -> Result<Ended, RunError> {
 
     let poster = Poster::new(deliver(&events, &durable))?;
     let pusher = Pusher::new(deliver(&events, &durable))?;
+    let asker = Asker::new(deliver(&events, &durable))?;
     make_vapid(settings.vapid_key, &store, &mut snapshot)?;
 
     let (reloads, asked_again) = mpsc::unbounded_channel();
@@ -117,6 +119,7 @@ pub fn run(config: Config, reload: Reload) -> Result<Ended, RunError> {
         pool: Some(pool),
         poster: Some(poster),
         pusher: Some(pusher),
+        asker: Some(asker),
         audit,
         reloads,
         restart: false,
@@ -143,6 +146,7 @@ pub fn run(config: Config, reload: Reload) -> Result<Ended, RunError> {
     drop(carrier.pool.take());
     drop(carrier.poster.take());
     drop(carrier.pusher.take());
+    drop(carrier.asker.take());
     if let Some(store) = carrier.store.take() {
         store.close()?;
     }
@@ -289,6 +293,7 @@ struct Carrier {
     pool: Option<Pool>,
     poster: Option<Poster>,
     pusher: Option<Pusher>,
+    asker: Option<Asker>,
     audit: Audit,
     /// Whoever asked for the configuration to be read again.
     reloads: mpsc::UnboundedSender<CallId>,
@@ -311,6 +316,11 @@ impl Carrier {
             (Call::Mail { letter, smtp }, _, _) => {
                 if let Some(poster) = &self.poster {
                     poster.submit(id, *letter, smtp);
+                }
+            }
+            (Call::Script { question, script }, _, _) => {
+                if let Some(asker) = &self.asker {
+                    asker.submit(id, *question, script);
                 }
             }
             (Call::Push(push), _, _) => {

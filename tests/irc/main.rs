@@ -62,6 +62,7 @@ mod rename;
 mod replay;
 mod sasl;
 mod sasl_tls;
+mod script;
 mod search;
 mod second;
 mod server_time;
