@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{ChildStdin, Command};
 use tokio::runtime::Builder;
 use tokio::sync::{Semaphore, mpsc};
@@ -169,11 +169,15 @@ impl Script {
         let mut line = serde_json::to_vec(question).map_err(|error| error.to_string())?;
         line.push(b'\n');
         let program = self.program.clone();
-        // A program of a program may hold it open for longer.
-        tokio::spawn(timeout_at(Instant::now() + Duration::from_secs(self.seconds), complain(program, stderr)));
-        let (_, said) = tokio::join!(tell(stdin, &line), first_line(stdout));
-        let status = child.wait().await.map_err(|error| error.to_string())?;
+        // A program of a program may hold them open for longer.
+        let end = Instant::now() + Duration::from_secs(self.seconds);
+        tokio::spawn(timeout_at(end, complain(program, stderr)));
+        let mut stdout = BufReader::new(stdout);
+        let (_, said) = tokio::join!(tell(stdin, &line), first_line(&mut stdout));
         let said = said?;
+        // Whoever says more than is asked for must not fail by that.
+        tokio::spawn(timeout_at(end, async move { tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await }));
+        let status = child.wait().await.map_err(|error| error.to_string())?;
         if !status.success() {
             return Err(format!("it ended with {status}"));
         }
@@ -187,10 +191,9 @@ async fn tell(mut stdin: ChildStdin, line: &[u8]) {
     let _ = stdin.shutdown().await;
 }
 
-async fn first_line(stdout: impl AsyncRead + Unpin) -> Result<Vec<u8>, String> {
+async fn first_line(stdout: &mut (impl AsyncBufRead + Unpin)) -> Result<Vec<u8>, String> {
     let mut line = Vec::new();
-    let mut stdout = BufReader::new(stdout).take(SCRIPT_ANSWER_BYTES);
-    stdout.read_until(b'\n', &mut line).await.map_err(|error| error.to_string())?;
+    stdout.take(SCRIPT_ANSWER_BYTES).read_until(b'\n', &mut line).await.map_err(|error| error.to_string())?;
     if line.len() as u64 == SCRIPT_ANSWER_BYTES && !line.ends_with(b"\n") {
         return Err(format!("its answer has more than {SCRIPT_ANSWER_BYTES} bytes"));
     }
@@ -267,8 +270,10 @@ mod tests {
         assert_eq!(&*said, r#"{"accountName":"alice\"; $(x)","passphrase":"ses\name","ip":"::1"}"#);
         ask(&asker, r#"echo '{"success":false,"error":"wrong"}'"#, 30);
         assert!(matches!(answers.recv().unwrap(), Returned::Judged(Err(why)) if &*why == "wrong"));
-        ask(&asker, r#"echo '{"success":true,"accountName":null}'; echo more"#, 30);
-        assert!(matches!(answers.recv().unwrap(), Returned::Judged(Ok(name)) if name.is_empty()));
+        // What comes after the line is passed over, however much it is.
+        ask(&asker, r#"echo '{"success":true,"accountName":null}'; head -c 1000000 /dev/zero"#, 30);
+        let returned = answers.recv().unwrap();
+        assert!(matches!(&returned, Returned::Judged(Ok(name)) if name.is_empty()), "{returned:?}");
     }
 
     #[test]

@@ -171,7 +171,7 @@ impl Foreign {
     /// Why it cannot be compared, in words.
     pub fn ergo(text: &str) -> Result<Kept, String> {
         let method = Method::Sha3Bcrypt(bcrypt_of(text)?);
-        Ok(Kept::Hash(Foreign { family: Family::Ergo, text: text.into(), method }))
+        Foreign::kept(Family::Ergo, text, method)
     }
 
     /// What Anope keeps, `method:hash`.
@@ -212,7 +212,7 @@ impl Foreign {
                 _ => return Err(format!("its password is hashed by the method {name:?}, which is not known here")),
             },
         };
-        Ok(Kept::Hash(Foreign { family: Family::Anope, text: text.into(), method }))
+        Foreign::kept(Family::Anope, text, method)
     }
 
     /// What Atheme keeps. Where `hashed` is false, the database says that it is the password itself.
@@ -233,7 +233,7 @@ impl Foreign {
                 let (salt, key) = text.split_at(16);
                 let key = hex(key).ok_or_else(|| broken("pbkdf2"))?;
                 let method = Method::Pbkdf2 { hash: Hash::Sha512, rounds: 128_000, salt: salt.into(), key };
-                return Ok(Kept::Hash(Foreign { family: Family::Atheme, text: text.into(), method }));
+                return Foreign::kept(Family::Atheme, text, method);
             }
             _ => return Err("its password is hashed by crypt(3) of DES or another method without a name".to_owned()),
         };
@@ -252,7 +252,15 @@ impl Foreign {
             "rawsha512" => raw(Hash::Sha512, name, rest)?,
             _ => return Err(format!("its password is hashed by the method {name:?}, which is not known here")),
         };
-        Ok(Kept::Hash(Foreign { family: Family::Atheme, text: text.into(), method }))
+        Foreign::kept(Family::Atheme, text, method)
+    }
+
+    fn kept(family: Family, text: &str, method: Method) -> Result<Kept, String> {
+        // What no method looks at may be anything, and not every database takes that.
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err("its password is no hash: there are characters in it that none has".to_owned());
+        }
+        Ok(Kept::Hash(Foreign { family, text: text.into(), method }))
     }
 
     /// The hash that stands in the store; `None` where that is one of ours, or none.
@@ -532,6 +540,7 @@ mod tests {
             (Foreign::anope("sesame"), "no method"),
             (Foreign::anope("hmac-sha256:00"), "none of"),
             (Foreign::anope(&slow), "cost of 20"),
+            (Foreign::anope("md5:c8dae1c50e092f3d877192fc555b1dcf:\0"), "characters"),
             (Foreign::ergo("sesame"), "no hash of bcrypt"),
             (Foreign::atheme("$1$abcdefgh$5XhrJpGu.bBXAZh4lT8oY/", true), "\"1\", which is not known"),
             (Foreign::atheme("aa1234567890.", true), "DES"),

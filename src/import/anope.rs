@@ -281,12 +281,7 @@ fn channels(objects: &[(String, Object)], found: &mut Found, place: &dyn Fn(&Obj
     for object in of("CSSuspendInfo") {
         let Suspension { reason, setter, set_at, expires } = suspension(object);
         let name = object.get("chan").or_else(|| object.get("ci")).cloned().unwrap_or_default();
-        if expires.is_some() {
-            found
-                .notes
-                .push(format!("channel {name:?} was suspended for a time, and is closed until ChanServ PURGE DEL"));
-        }
-        found.purges.push(Purge { name, reason, setter, set_at });
+        found.purges.push(Purge { name, reason, setter, set_at, expires });
     }
 }
 
@@ -408,8 +403,8 @@ mod tests {
         assert_eq!(access, expected);
         let masks: Vec<&str> = room.lists.iter().map(|(_, mask, ..)| &**mask).collect();
         assert_eq!(masks, ["*!*@x", "account:bob", "*!*@y"]);
-        assert_eq!(found.purges[0].name, "#shut");
-        for part in ["FLOOD", "*!*@x", "frank", "#shut"] {
+        assert_eq!((&*found.purges[0].name, found.purges[0].expires), ("#shut", Some(9)));
+        for part in ["FLOOD", "*!*@x", "frank"] {
             assert!(found.notes.iter().any(|note| note.contains(part)), "{part}: {:?}", found.notes);
         }
     }

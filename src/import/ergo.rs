@@ -231,6 +231,7 @@ fn database(all: &BTreeMap<String, Vec<u8>>) -> Found {
                 reason: string(&given, "Reason").unwrap_or("").to_owned(),
                 setter: string(&given, "Oper").unwrap_or("").to_owned(),
                 set_at: instant(&given, "PurgedAt").unwrap_or(0) / 1000,
+                expires: None,
             });
         }
     }

@@ -180,6 +180,8 @@ pub struct Purge {
     pub setter: String,
     /// When, in seconds since 1970.
     pub set_at: u64,
+    /// When that ends, in seconds since 1970; `None` where it does not.
+    pub expires: Option<u64>,
 }
 
 /// Reads a file.

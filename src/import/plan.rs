@@ -9,7 +9,7 @@ use ircv3::sasl::scram::Credential;
 use ircv3::{Casemapping, extban, mask, name};
 
 use crate::accounts;
-use crate::import::{Account, Channel, Found, Password};
+use crate::import::{Account, Channel, Found, Password, Purge};
 use crate::limits;
 use crate::server::command::verify::looks_like_email;
 use crate::server::lookalike::{Holder, Lookalikes};
@@ -121,7 +121,7 @@ pub fn plan(
         plan.nicks(account);
     }
     for purge in &found.purges {
-        plan.purge(&purge.name, &purge.reason, &purge.setter, purge.set_at);
+        plan.purge(purge);
     }
     for channel in &found.channels {
         plan.channel(channel);
@@ -191,6 +191,11 @@ impl<'a> Plan<'a> {
 
     fn say(&mut self, line: String) {
         self.report.lines.push(shown(&line));
+    }
+
+    /// A time of a file, which is not in the future.
+    fn past(&self, seconds: u64) -> u64 {
+        seconds.min(self.now_ms / 1000)
     }
 
     fn keep(&mut self, record: Record) {
@@ -273,7 +278,7 @@ impl<'a> Plan<'a> {
                 account: id,
                 reason: clean(&suspended.reason, limits::REASON_LEN),
                 setter: setter(&suspended.setter),
-                set_at: suspended.set_at,
+                set_at: self.past(suspended.set_at),
                 expires: suspended.expires,
             })));
             self.say(format!("account {given:?} is suspended, as it was"));
@@ -395,7 +400,11 @@ impl<'a> Plan<'a> {
         self.ours.get(&folded).or_else(by_nick).copied()
     }
 
-    fn purge(&mut self, given: &str, reason: &str, by: &str, set_at: u64) {
+    fn purge(&mut self, purge: &Purge) {
+        let Purge { name: given, reason, setter: by, set_at, expires } = purge;
+        if expires.is_some_and(|expires| expires <= self.now_ms / 1000) {
+            return;
+        }
         let folded = self.fold(given);
         if self.purges.contains(&folded) {
             self.report.purges.there += 1;
@@ -410,12 +419,13 @@ impl<'a> Plan<'a> {
                 channel: folded.clone(),
                 reason: clean(reason, limits::REASON_LEN),
                 setter: setter(by),
-                set_at,
+                set_at: self.past(*set_at),
             };
             self.keep(Record::Purge(Box::new(row)));
             self.purges.insert(folded);
             self.report.purges.taken += 1;
-            self.say(format!("channel {given:?} is closed, as it was"));
+            let until = if expires.is_some() { "; there it was for a time, here until ChanServ PURGE DEL" } else { "" };
+            self.say(format!("channel {given:?} is closed, as it was{until}"));
             return;
         };
         self.report.purges.refused += 1;
@@ -494,7 +504,7 @@ impl<'a> Plan<'a> {
                 let most = limits::TOPIC_LEN;
                 self.report.lines.push(shown(&format!("channel {given:?}: its topic was cut to {most} bytes")));
             }
-            (clean(text, limits::TOPIC_LEN), setter(by), *at)
+            (clean(text, limits::TOPIC_LEN), setter(by), self.past(*at))
         });
         self.next += 1;
         self.keep(Record::Channel(Box::new(ChannelRow {
@@ -537,7 +547,7 @@ impl<'a> Plan<'a> {
                         mode: *mode,
                         mask: mask.as_str().into(),
                         setter: setter(by),
-                        set_at: *set_at,
+                        set_at: self.past(*set_at),
                     })));
                     taken.push((*mode, mask));
                     self.report.entries.taken += 1;
@@ -605,7 +615,7 @@ pub mod tests {
     use ircv3::Casemapping;
     use ircv3::mode::Rank;
 
-    use super::{Report, Rules, plan};
+    use super::{Report, Rules, Tally, plan};
     use crate::accounts::{self, foreign::Foreign};
     use crate::import::{Account, Channel, Found, Password, Purge};
     use crate::server::record::{AccountRow, Record, Seq, Snapshot};
@@ -728,7 +738,10 @@ pub mod tests {
                 room("#shut", "alice"),
                 room("#Heir", "alice"),
             ],
-            purges: vec![Purge { name: "#shut".to_owned(), reason: "spam\r\nQUIT".to_owned(), ..Purge::default() }],
+            purges: vec![
+                Purge { name: "#shut".to_owned(), reason: "spam\r\nQUIT".to_owned(), ..Purge::default() },
+                Purge { name: "#over".to_owned(), expires: Some(5), ..Purge::default() },
+            ],
             ..Found::default()
         };
         let (records, report) = planned(&Snapshot::default(), &found);
@@ -737,6 +750,7 @@ pub mod tests {
         says(&report, "\"#lost\" did not come: the account of its founder \"ghost\"");
         says(&report, "\"#nobody\" did not come: it has no founder");
         says(&report, "\"#shut\" did not come: it is closed");
+        assert_eq!(report.purges, Tally { taken: 1, ..Tally::default() });
         let purge = records.iter().find_map(|r| if let Record::Purge(row) = r { Some(row) } else { None }).unwrap();
         assert_eq!((&*purge.reason, &*purge.setter), ("spam  QUIT", "*"));
     }
