@@ -1,13 +1,14 @@
 //! `roost import`: the files of Ergo, Anope and Atheme, into SQLite and PostgreSQL, and who logs in afterwards.
 
 use std::fs;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::Digest as _;
 use sha3::Sha3_512;
 
-use crate::client::{commands, find, plain};
+use crate::client::{Client, commands, find, plain};
 use crate::sasl::{Kind, Scram};
 use crate::server::Server;
 use crate::server::schema::Schema;
@@ -46,9 +47,15 @@ fn has(text: &str, parts: &[&str]) {
     }
 }
 
+/// Somebody with `sasl` and a nick that nobody has had: the last one may not have been seen to leave.
+fn guest(server: &Server) -> Client {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    server.user_with(&format!("guest{}", COUNT.fetch_add(1, Ordering::Relaxed)), "sasl")
+}
+
 /// Whether SASL PLAIN lets somebody in.
 fn logs_in(server: &Server, account: &str, password: &str) -> bool {
-    let mut guest = server.user_with("guest", "sasl");
+    let mut guest = guest(server);
     guest.send("AUTHENTICATE PLAIN");
     guest.expect("AUTHENTICATE +");
     let lines = guest.ask(&format!("AUTHENTICATE {}", plain(account, password)));
@@ -56,7 +63,7 @@ fn logs_in(server: &Server, account: &str, password: &str) -> bool {
 }
 
 fn scram(server: &Server, account: &str, kind: Kind) -> String {
-    server.user_with("guest", "sasl").scram(&Scram::new(kind, account, "sesame")).1
+    guest(server).scram(&Scram::new(kind, account, "sesame")).1
 }
 
 /// Alice with all that she had there: the old password by every door, her nick `al`, her channel `#garden` with its
