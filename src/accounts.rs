@@ -4,6 +4,7 @@
 //! bcrypt reads 72 bytes and stops at NUL, so what it is given is the base64 of the password's
 //! SHA-512: every byte of a long password counts.
 
+pub mod foreign;
 pub mod token;
 pub mod totp;
 
@@ -18,6 +19,7 @@ use base64::engine::general_purpose::STANDARD;
 use ircv3::sasl::scram::{self, Credential, Hash, SALT_BYTES};
 use sha2::{Digest as _, Sha512};
 
+use crate::accounts::foreign::Foreign;
 use crate::server::action::Call;
 use crate::server::event::{CallId, Event, Returned};
 
@@ -119,6 +121,7 @@ impl Pool {
                 | Call::Export { .. }
                 | Call::Reload
                 | Call::Mail { .. }
+                | Call::Script { .. }
                 | Call::Push(_),
                 _,
             ) => Some("not a call for the password threads"),
@@ -172,10 +175,15 @@ fn run(call: Call, cost: u32) -> Returned {
             }
             Err(error) => Returned::Failed(error.to_string().into()),
         },
-        Call::Verify { password, hash, derive } => match (verify(&password, hash.as_deref(), cost), derive) {
-            (true, Some(iterations)) => Returned::Derived(self::derive(&password, iterations)),
-            (right, _) => Returned::Verified(right),
-        },
+        Call::Verify { password, hash, derive } => {
+            if let Some(foreign) = hash.as_deref().and_then(Foreign::parse) {
+                return compare_foreign(&foreign, &password, derive, cost);
+            }
+            match (verify(&password, hash.as_deref(), cost), derive) {
+                (true, Some(iterations)) => Returned::Derived(self::derive(&password, iterations)),
+                (right, _) => Returned::Verified(right),
+            }
+        }
         Call::Token { token, tokens } => Returned::Token(tokens.account(&token).map(Into::into).map_err(Into::into)),
         Call::History(_)
         | Call::Search(_)
@@ -183,7 +191,21 @@ fn run(call: Call, cost: u32) -> Returned {
         | Call::Export { .. }
         | Call::Reload
         | Call::Mail { .. }
+        | Call::Script { .. }
         | Call::Push(_) => Returned::Failed("not a call for the password threads".into()),
+    }
+}
+
+/// Compares with a hash that was imported; where it fits, our own comes back in its place.
+fn compare_foreign(foreign: &Foreign, password: &str, derive: Option<u32>, cost: u32) -> Returned {
+    let fits = foreign.fits(password);
+    // Some methods are quick. Hashing takes its time either way, so that nobody can tell by that which account there is.
+    match (hash(password, cost), derive) {
+        (Ok(hash), Some(iterations)) if fits => {
+            let scram = self::derive(password, iterations);
+            Returned::Hashed(Box::new(Secrets { hash: hash.into(), scram }))
+        }
+        _ => Returned::Verified(fits),
     }
 }
 
@@ -290,6 +312,24 @@ mod tests {
         assert_ne!(derived[0].salt, secrets.scram[0].salt);
         pool.submit(id(5), derive("Secret"));
         assert!(matches!(answers.recv().unwrap(), (5, Returned::Verified(false))));
+    }
+
+    #[test]
+    fn a_hash_that_was_imported_comes_back_as_our_own_where_the_password_fits() {
+        let (pool, answers) = pool(1, 8);
+        // MD5 of "secret".
+        let verify = |password: &str, derive| Call::Verify {
+            password: password.into(),
+            hash: Some("anope:md5:5ebe2294ecd0e0f08eab7690d2a6ee69".into()),
+            derive,
+        };
+        pool.submit(id(1), verify("secret", Some(4096)));
+        let (1, Returned::Hashed(secrets)) = answers.recv().unwrap() else { panic!("no hash") };
+        assert!(super::verify("secret", Some(&secrets.hash), LOWEST_COST) && secrets.scram.len() == 2);
+        pool.submit(id(2), verify("Secret", Some(4096)));
+        assert!(matches!(answers.recv().unwrap(), (2, Returned::Verified(false))));
+        pool.submit(id(3), verify("secret", None));
+        assert!(matches!(answers.recv().unwrap(), (3, Returned::Verified(true))));
     }
 
     #[test]

@@ -1,17 +1,18 @@
-//! The command line: `roost [--config FILE] [run|check|passwd|backup|export|restore]`. Every fault is one line.
+//! The command line: `roost [--config FILE] [run|check|passwd|backup|export|import|restore]`. Every fault is one line.
 
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use roost::config::{Config, ConfigError};
 use roost::runtime::Ended;
-use roost::{accounts, limits, runtime, store};
+use roost::{accounts, import, limits, runtime, store};
 use tracing_subscriber::EnvFilter;
 
 /// An IRC server that you can come back to
@@ -49,6 +50,25 @@ enum Command {
         /// The backup
         file: PathBuf,
     },
+    /// Take accounts and channels of another server into the database, while no server runs on it
+    Import {
+        /// What wrote the file
+        #[arg(long, value_name = "ergo|anope|atheme")]
+        from: From,
+        /// Say what would come, and write nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Ergo's ircd.db or the JSON of `ergo importdb`, Anope's anope.db, Atheme's services.db
+        file: PathBuf,
+    },
+}
+
+/// What wrote a file that is imported.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum From {
+    Ergo,
+    Anope,
+    Atheme,
 }
 
 /// Does what the command line asks for.
@@ -74,6 +94,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<()> {
         Command::Backup { file } => backup(line.config.as_deref(), &file),
         Command::Export { account } => export(line.config.as_deref(), &account),
         Command::Restore { file } => restore(line.config.as_deref(), &file),
+        Command::Import { from, dry_run, file } => import(line.config.as_deref(), from, dry_run, &file),
     }
 }
 
@@ -160,6 +181,29 @@ fn restore(config: Option<&Path>, file: &Path) -> anyhow::Result<()> {
     let old = store::restore(&url, file)?;
     let kept = old.map(|old| format!("; what was there is now {}", old.display())).unwrap_or_default();
     print(&format!("the database is that of {}{kept}\n", file.display()))
+}
+
+/// Takes accounts and channels of another server into the database.
+fn import(config: Option<&Path>, from: From, dry_run: bool, file: &Path) -> anyhow::Result<()> {
+    let config = load(config)?;
+    let source = match from {
+        From::Ergo => import::Source::Ergo,
+        From::Anope => import::Source::Anope,
+        From::Atheme => import::Source::Atheme,
+    };
+    let found = import::read(source, file)?;
+    let settings = config.settings()?;
+    let rules = import::Rules {
+        casemapping: settings.casemapping,
+        confusables: settings.confusables,
+        list_entries: settings.list_entries,
+        bcrypt_cost: config.accounts.bcrypt_cost,
+        scram_iterations: settings.scram_iterations,
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64);
+    let report = import::run(&runtime::store_options(&config), &rules, &found, now, dry_run)?;
+    let end = if dry_run { "nothing was written" } else { "all of it is written" };
+    print(&format!("{report}{}: {end}\n", config.store_name()))
 }
 
 /// Asks for a password, twice where a person types it, and prints its hash.

@@ -9,6 +9,7 @@ mod key;
 mod source;
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use self::source::Source;
 use crate::accounts::{self, token::Tokens};
 use crate::mail::{self as smtp, Smtp};
 use crate::net::Address;
+use crate::script::Script;
 use crate::server::authtoken;
 use crate::server::cloak::Cloak;
 use crate::server::mail::{self, Mail};
@@ -164,6 +166,10 @@ sections! {
         token_claim: String = "preferred_username".to_owned(),
         token_leeway: u64 = 60,
         token_autocreate: bool = false,
+        script: Vec<String> = Vec::new(),
+        script_timeout: u64 = 9,
+        script_autocreate: bool = false,
+        script_first: bool = false,
         always_on: AlwaysOn = AlwaysOn::OptIn,
         always_on_expiry_days: u32 = 0,
         bouncer_networks: bool = false,
@@ -702,6 +708,9 @@ impl Config {
             mechanisms: self.accounts.mechanisms.iter().filter_map(|name| Mechanism::by_name(name)).collect(),
             tokens: self.tokens()?,
             token_autocreate: self.accounts.token_autocreate,
+            script: self.script()?,
+            script_autocreate: self.accounts.script_autocreate,
+            script_first: self.accounts.script_first,
             mail: self.mail()?,
             webpush: self.webpush.enabled.then(|| self.push()),
             vapid_key: self.webpush.key,
@@ -728,6 +737,28 @@ impl Config {
             cloak: self.cloak.enabled.then(|| self.cloak.settings()),
             default_user_modes: self.users.default_modes.clone(),
         })
+    }
+
+    /// The program that judges logins, which has to be there.
+    fn script(&self) -> Result<Option<Arc<Script>>, ConfigError> {
+        let Some((program, arguments)) = self.accounts.script.split_first() else { return Ok(None) };
+        let path = Path::new(program);
+        let may_run = |file: &std::fs::Metadata| file.is_file() && file.permissions().mode() & 0o111 != 0;
+        let problem = match std::fs::metadata(path) {
+            _ if !path.is_absolute() => Some("is no absolute path".to_owned()),
+            Err(error) => Some(format!("cannot be found: {error}")),
+            Ok(file) if !may_run(&file) => Some("is no program that may be run".to_owned()),
+            Ok(_) => None,
+        };
+        if let Some(problem) = problem {
+            let problem = format!("{program:?} {problem}; give the path of a program, and behind it its arguments");
+            return Err(self.fault("accounts.script", &problem));
+        }
+        Ok(Some(Arc::new(Script {
+            program: program.as_str().into(),
+            arguments: arguments.iter().map(|argument| argument.as_str().into()).collect(),
+            seconds: self.accounts.script_timeout,
+        })))
     }
 
     /// What bearer tokens must be like; reads the keys. `None` without keys.
@@ -1318,6 +1349,10 @@ mod tests {
             scram_iterations = 5000
             mechanisms = ["scram-sha-256", "EXTERNAL"]
             token_autocreate = true
+            script = ["/bin/sh", "-c", "exit 1"]
+            script_timeout = 5
+            script_autocreate = true
+            script_first = true
             always_on = "mandatory"
             always_on_expiry_days = 8
             bouncer_networks = true
@@ -1421,6 +1456,13 @@ mod tests {
             mechanisms: vec![Mechanism::Scram(Hash::Sha256), Mechanism::External],
             tokens: None,
             token_autocreate: true,
+            script: Some(Arc::new(crate::script::Script {
+                program: "/bin/sh".into(),
+                arguments: vec!["-c".into(), "exit 1".into()],
+                seconds: 5,
+            })),
+            script_autocreate: true,
+            script_first: true,
             mail: Some(Arc::new(Mail {
                 smtp: Arc::new(Smtp {
                     server: "mail.example.org".into(),

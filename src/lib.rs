@@ -6,8 +6,10 @@
 //! - [`store`] is what is kept: one writer with group commit and the durable mark, and readers.
 //! - [`accounts`] hashes and compares passwords, and looks at tokens, off the server thread; and has the codes of
 //!   authenticators.
+//! - [`import`] takes accounts and channels of other servers into the database, while no server runs on it.
 //! - [`mail`] sends codes by SMTP, off the server thread.
 //! - [`push`] seals messages for devices and posts them to push services, off the server thread.
+//! - [`script`] has logins judged by a program of the operator, off the server thread.
 //! - [`audit`] writes what operators did.
 //! - [`config`] reads `conf/roost.toml` and the environment; [`limits`] has every other bound.
 //! - [`runtime`] starts the threads, carries events and actions between them, and ends them.
@@ -19,10 +21,12 @@
 pub mod accounts;
 pub mod audit;
 pub mod config;
+pub mod import;
 pub mod limits;
 pub mod mail;
 pub mod net;
 pub mod push;
 pub mod runtime;
+pub mod script;
 pub mod server;
 pub mod store;

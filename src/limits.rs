@@ -244,6 +244,23 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 pub const JOINED_FRAMES: usize = 512;
 /// Passwords that wait to be hashed: at 60 ms each and two cores, ten seconds of them.
 pub const HASHES_WAITING: usize = 320;
+/// Programs that judge logins (`accounts.script`) at once: each is a process.
+pub const SCRIPTS_AT_ONCE: usize = 32;
+/// Logins that wait for them: as many as are through in eight times the time that one takes.
+pub const SCRIPTS_WAITING: usize = 256;
+/// Bytes of such a program's answer, which is a name and a sentence.
+pub const SCRIPT_ANSWER_BYTES: u64 = 16 * 1024;
+/// Bytes of what it says on standard error that are logged for one login; of more the number is.
+pub const SCRIPT_COMPLAINT_BYTES: u64 = 64 * 1024;
+/// Of a hash that was imported, at most: the cost of bcrypt, where one comparison takes some four seconds of one core.
+pub const FOREIGN_BCRYPT_COST: u32 = 16;
+/// Rounds of PBKDF2 and of crypt(3) of a hash that was imported, at most: about a second of one core.
+pub const FOREIGN_ROUNDS: u32 = 1_000_000;
+/// Kibibytes that comparing with a hash of Argon2 that was imported takes, at most, on each thread that hashes.
+pub const FOREIGN_ARGON2_KIB: u32 = 256 * 1024;
+/// Bytes of a file that `roost import` reads: it is in memory whole, and a network of a million accounts has half as
+/// much.
+pub const IMPORT_BYTES: u64 = 1 << 30;
 
 /// Bytes of a push service's URL: what a line has room for with the keys after it.
 pub const PUSH_ENDPOINT_BYTES: usize = 367;

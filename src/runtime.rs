@@ -20,6 +20,7 @@ use crate::mail::Poster;
 use crate::net::{self, Durable, EventQueue, FloodOptions, Listener, Origins, Room, TlsError, TlsSetup, Wire, Worker};
 use crate::push::Pusher;
 use crate::push::vapid::VapidKey;
+use crate::script::Asker;
 use crate::server::Server;
 use crate::server::action::{Actions, Call};
 use crate::server::event::{CallId, Event, Now, Returned};
@@ -96,18 +97,7 @@ pub fn run(config: Config, reload: Reload) -> Result<Ended, RunError> {
     let events = Arc::new(EventQueue::default());
     // The mark stands at the last start's end until the store has told where this one begins.
     let durable = Arc::new(Durable::new(0, workers));
-    let (store, mut snapshot) = store::open(
-        store::Options {
-            url: config.store_url(),
-            sync: match config.store.sync {
-                config::Sync::Full => store::Sync::Full,
-                config::Sync::Normal => store::Sync::Normal,
-            },
-            casemapping: config.casemapping(),
-            index_lag: INDEX_LAG,
-        },
-        deliver(&events, &durable),
-    )?;
+    let (store, mut snapshot) = store::open(store_options(&config), deliver(&events, &durable))?;
     snapshot.second_key = totp::ensure_key(config.data_dir())?;
     durable.advance(u64::from(snapshot.boot) << SEQ_COUNTER_BITS);
     let hashers = thread::available_parallelism().map_or(1, usize::from);
@@ -116,6 +106,7 @@ pub fn run(config: Config, reload: Reload) -> Result<Ended, RunError> {
     let poster = Poster::new(deliver(&events, &durable))?;
     let room = Room::new(files);
     let pusher = Pusher::new(room.clone(), deliver(&events, &durable));
+    let asker = Asker::new(deliver(&events, &durable))?;
     make_vapid(settings.vapid_key, &store, &mut snapshot)?;
 
     let (reloads, asked_again) = mpsc::unbounded_channel();
@@ -129,6 +120,7 @@ pub fn run(config: Config, reload: Reload) -> Result<Ended, RunError> {
         pool: Some(pool),
         poster: Some(poster),
         pusher: Some(pusher),
+        asker: Some(asker),
         audit,
         reloads,
         exports: (config.store_url(), config.data_dir().join("exports")),
@@ -156,6 +148,7 @@ pub fn run(config: Config, reload: Reload) -> Result<Ended, RunError> {
     drop(carrier.pool.take());
     drop(carrier.poster.take());
     drop(carrier.pusher.take());
+    drop(carrier.asker.take());
     if let Some(store) = carrier.store.take() {
         store.close()?;
     }
@@ -187,6 +180,19 @@ fn make_vapid(id: u32, store: &Store, snapshot: &mut Snapshot) -> io::Result<()>
     store.append(vec![(u64::from(snapshot.boot) << SEQ_COUNTER_BITS, Record::Vapid(Box::new(row.clone())))]);
     snapshot.vapid.push(row);
     Ok(())
+}
+
+/// How the configuration has its store opened.
+pub fn store_options(config: &Config) -> store::Options {
+    store::Options {
+        url: config.store_url(),
+        sync: match config.store.sync {
+            config::Sync::Full => store::Sync::Full,
+            config::Sync::Normal => store::Sync::Normal,
+        },
+        casemapping: config.casemapping(),
+        index_lag: INDEX_LAG,
+    }
 }
 
 fn net_options(config: &Config) -> net::Options {
@@ -296,6 +302,7 @@ struct Carrier {
     pool: Option<Pool>,
     poster: Option<Poster>,
     pusher: Option<Pusher>,
+    asker: Option<Asker>,
     audit: Audit,
     /// Whoever asked for the configuration to be read again.
     reloads: mpsc::UnboundedSender<CallId>,
@@ -337,6 +344,11 @@ impl Carrier {
             (Call::Mail { letter, smtp }, _, _) => {
                 if let Some(poster) = &self.poster {
                     poster.submit(id, *letter, smtp);
+                }
+            }
+            (Call::Script { question, script }, _, _) => {
+                if let Some(asker) = &self.asker {
+                    asker.submit(id, *question, script);
                 }
             }
             (Call::Push(push), _, _) => {

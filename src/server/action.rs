@@ -8,6 +8,7 @@ use ircv3::CapSet;
 use crate::accounts::token::Tokens;
 use crate::mail::{Letter, Smtp};
 use crate::push::Push;
+use crate::script::{Question, Script};
 use crate::server::event::CallId;
 use crate::server::frame::Frame;
 use crate::server::record::{ConversationId, Expiry, HistoryQuery, Record, SearchQuery, Seq};
@@ -99,6 +100,13 @@ pub enum Call {
         hash: Option<Box<str>>,
         /// Where the password is right, what SCRAM keeps of it is wanted too, hashed so often.
         derive: Option<u32>,
+    },
+    /// Have the operator's program judge a login.
+    Script {
+        /// What it is asked.
+        question: Box<Question>,
+        /// Which program.
+        script: Arc<Script>,
     },
     /// Find out whose token this is.
     Token {

@@ -141,7 +141,7 @@ pub struct Bans {
     /// How many bans of addresses there are, by the bits of their network.
     lengths: BTreeMap<u8, usize>,
     /// The masks whose host is a plain name, by that host.
-    hosts: AHashMap<Box<str>, BTreeSet<u64>>,
+    by_host: AHashMap<Box<str>, BTreeSet<u64>>,
     /// Those that have to be compared.
     others: BTreeSet<u64>,
     expiries: BTreeSet<(u64, u64)>,
@@ -233,10 +233,10 @@ impl Bans {
                 self.lengths.retain(|_, count| *count > 0);
             }
             Place::Host(host) => {
-                if let Some(of_host) = self.hosts.get_mut(host) {
+                if let Some(of_host) = self.by_host.get_mut(host) {
                     of_host.remove(&number);
                     if of_host.is_empty() {
-                        self.hosts.remove(host);
+                        self.by_host.remove(host);
                     }
                 }
             }
@@ -257,7 +257,7 @@ impl Bans {
         match target.place() {
             Place::Network(bits) => *self.lengths.entry(bits).or_default() += 1,
             Place::Host(host) => {
-                self.hosts.entry(host.into()).or_default().insert(number);
+                self.by_host.entry(host.into()).or_default().insert(number);
             }
             Place::Account => {}
             Place::Other => {
@@ -277,7 +277,7 @@ impl Bans {
         let networks = subject.address.into_iter().flat_map(|address| self.networks(address));
         let account = subject.account.clone().and_then(|name| self.numbers.get(&Target::Account(name)).copied());
         let hosts = subject.sources.iter().filter_map(|source| source.rsplit_once('@'));
-        let hosts = hosts.filter_map(|(_, host)| self.hosts.get(&*mask::fold(host, casemapping)));
+        let hosts = hosts.filter_map(|(_, host)| self.by_host.get(&*mask::fold(host, casemapping)));
         let named = networks.chain(account).chain(hosts.flatten().copied()).filter(fits).min();
         // Those that were made later than one that fits do not matter.
         let before = named.unwrap_or(u64::MAX);

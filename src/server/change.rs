@@ -521,6 +521,8 @@ pub enum Change<'a> {
 pub enum CredentialChange<'a> {
     /// What SCRAM keeps of its password, which was seen at a login.
     Scram(&'a [Credential]),
+    /// Our own hash of its password, which was seen at a login, in place of one that was imported.
+    Rehashed(&'a Secrets),
     /// NickServ CERT ADD, of a fingerprint.
     AddCertificate(&'a str),
     /// NickServ CERT DEL.

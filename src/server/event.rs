@@ -191,6 +191,9 @@ pub enum Returned {
     Reloaded(Vec<&'static str>),
     /// The password fits the hash, and this is what SCRAM keeps of it.
     Derived(Vec<Credential>),
+    /// The account that the operator's program lets in, empty where it is that which was asked for; or why not, for the
+    /// log.
+    Judged(Result<Box<str>, Box<str>>),
     /// The account that a token names, or what is wrong with it.
     Token(Result<Box<str>, Box<str>>),
     /// The mail server has taken the letter, or refuses its address for good for this reason.

@@ -5,17 +5,20 @@ use std::sync::Arc;
 use ircv3::message::write_line;
 use ircv3::numeric::Numeric;
 use ircv3::sasl::scram::{self, Hash};
-use ircv3::{Cap, CapSet};
+use ircv3::{Cap, CapSet, name};
 
+use crate::accounts::foreign::Foreign;
 use crate::limits;
+use crate::script::{Question, Script};
 use crate::server::action::Call;
 use crate::server::change::{Change, CredentialChange};
 use crate::server::command::services::nickserv::{apppass, suspend};
-use crate::server::command::{self, Pending, chathistory, services, vhost};
+use crate::server::command::{self, Pending, chathistory, register, services, vhost};
 use crate::server::event::{ConnId, Returned};
 use crate::server::network::UserId;
 use crate::server::notice::About;
 use crate::server::record::AccountId;
+use crate::server::settings::Secret;
 use crate::server::throttle::{Origin, Tried};
 use crate::server::{Ctx, Server, second};
 
@@ -44,6 +47,8 @@ pub struct Attempt {
     device: Box<str>,
     /// The code of the second factor that came with it.
     code: Option<Box<str>>,
+    /// The password, while the operator's program is asked first and may say no.
+    given: Option<Secret>,
 }
 
 /// What somebody who wants to be let in has proved.
@@ -150,6 +155,45 @@ impl Server {
             return;
         }
         let (account, hash) = (row.map(|row| row.id), row.map(|row| row.password.clone()));
+        let attempt = Attempt {
+            door,
+            account,
+            hash,
+            name: name.into(),
+            device: device.into(),
+            code: code.map(Into::into),
+            given: None,
+        };
+        match self.script_question(ctx.conn, &attempt, password) {
+            Some((question, script)) => {
+                let attempt = Attempt { given: Some(Secret::new(password)), ..attempt };
+                let question = Box::new(question);
+                self.call(ctx, Call::Script { question, script }, Pending::Login(attempt));
+            }
+            None => self.compare_password(ctx, attempt, password),
+        }
+    }
+
+    /// What the operator's program is asked about a login; `None` where the password is compared here alone.
+    fn script_question(&self, conn: ConnId, attempt: &Attempt, password: &str) -> Option<(Question, Arc<Script>)> {
+        let script = self.settings.script.clone()?;
+        let has_password = attempt.hash.as_ref().is_some_and(|hash| !hash.is_empty());
+        // An empty password is none; some directories take it for a question that anyone may ask.
+        let asks = !password.is_empty()
+            && (!has_password || self.settings.script_first)
+            && name::is_account_name(&attempt.name, limits::NICK_LEN, self.network.casemapping);
+        let peer = &self.session(conn)?.peer;
+        let account = match attempt.account.and_then(|id| self.network.account(id)) {
+            Some(row) => row.name.as_ref().into(),
+            None => attempt.name.clone(),
+        };
+        let certfp = peer.certfp.as_deref().filter(|_| peer.tls).map(Into::into);
+        let question = Question { account, passphrase: password.into(), certfp, ip: peer.ip.to_string().into() };
+        asks.then_some((question, script))
+    }
+
+    fn compare_password(&mut self, ctx: &mut Ctx, attempt: Attempt, password: &str) {
+        let (account, hash) = (attempt.account, attempt.hash.clone());
         // A password that is older than SCRAM, or than the setting, gets its credentials now.
         let iterations = self.settings.scram_iterations;
         let complete = account.and_then(|id| self.network.credentials(id)).is_some_and(|kept| {
@@ -157,27 +201,32 @@ impl Server {
                 kept.scram.iter().any(|credential| credential.hash == *hash && credential.iterations == iterations)
             })
         });
-        let derive = (!complete && account.is_some()).then_some(iterations);
-        let attempt = Attempt {
-            door,
-            account,
-            hash: hash.clone(),
-            name: name.into(),
-            device: device.into(),
-            code: code.map(Into::into),
-        };
+        // And one that was imported gets a hash of ours.
+        let imported = hash.as_deref().is_some_and(|hash| Foreign::parse(hash).is_some());
+        let derive = ((!complete || imported) && account.is_some()).then_some(iterations);
         self.call(ctx, Call::Verify { password: password.into(), hash, derive }, Pending::Login(attempt));
     }
 
     /// The password was compared.
-    pub fn password_compared(&mut self, ctx: &mut Ctx, attempt: Attempt, returned: Returned) {
-        let Attempt { door, account, hash, name, device, code } = attempt;
+    pub fn password_compared(&mut self, ctx: &mut Ctx, mut attempt: Attempt, returned: Returned) {
+        if let Some(given) = attempt.given.take() {
+            self.judged(ctx, attempt, &given, returned);
+            return;
+        }
+        let Attempt { door, account, hash, name, device, code, .. } = attempt;
         let proof = Proof::Knows(code.as_deref());
         // It may have another password by now.
         let unchanged =
             |id: &AccountId| self.network.account(*id).is_some_and(|row| Some(&row.password) == hash.as_ref());
         match (returned, account.filter(unchanged)) {
             (Returned::Verified(true), Some(account)) => {
+                self.admit(ctx, door, account, &device, proof);
+            }
+            (Returned::Hashed(secrets), Some(account)) => {
+                // The hash was another server's. Nobody waits for ours: while the store fails, a later login gives it.
+                if !self.store_refuses() {
+                    self.submit(ctx, Change::Credentials { account, change: CredentialChange::Rehashed(&secrets) });
+                }
                 self.admit(ctx, door, account, &device, proof);
             }
             (Returned::Derived(scram), Some(account)) => {
@@ -187,9 +236,52 @@ impl Server {
                 }
                 self.admit(ctx, door, account, &device, proof);
             }
-            (Returned::Verified(_) | Returned::Derived(_), _) => self.turn_away(ctx, door, Refused::Wrong(Some(&name))),
+            (Returned::Verified(_) | Returned::Derived(_) | Returned::Hashed(_), _) => {
+                self.turn_away(ctx, door, Refused::Wrong(Some(&name)))
+            }
             _ => self.turn_away(ctx, door, Refused::Busy),
         }
+    }
+
+    /// The operator's program has judged a login.
+    fn judged(&mut self, ctx: &mut Ctx, attempt: Attempt, given: &Secret, returned: Returned) {
+        let Attempt { door, ref name, ref device, ref code, .. } = attempt;
+        let named = match returned {
+            Returned::Judged(Ok(named)) if named.is_empty() => name.clone(),
+            Returned::Judged(Ok(named)) => named,
+            refused => {
+                if let Returned::Judged(Err(why)) = &refused
+                    && !why.is_empty()
+                {
+                    self.log(false, format!("accounts.script does not let {name:?} in: {why:?}"));
+                }
+                // Whoever has a password here may use that, too.
+                if attempt.hash.as_ref().is_some_and(|hash| !hash.is_empty()) {
+                    let password = String::from_utf8_lossy(given.bytes()).into_owned();
+                    self.compare_password(ctx, attempt, &password);
+                } else if matches!(refused, Returned::Judged(_)) {
+                    self.turn_away(ctx, door, Refused::Wrong(Some(name)));
+                } else {
+                    self.turn_away(ctx, door, Refused::Busy);
+                }
+                return;
+            }
+        };
+        let (device, code) = (device.clone(), code.clone());
+        if self.network.account_by_name(&named).is_none() && self.settings.script_autocreate {
+            register::create_for_witness(self, ctx, &named, "accounts.script");
+        }
+        let Some(row) = self.network.account_by_name(&named) else {
+            self.turn_away(ctx, door, Refused::Unfit("there is no account of that name here, and it cannot be made"));
+            return;
+        };
+        let (account, has_password) = (row.id, !row.password.is_empty());
+        // It may have been given a password meanwhile, or be another than the one that was asked about.
+        if has_password && !self.settings.script_first {
+            self.turn_away(ctx, door, Refused::Unfit("the account has a password here, which alone logs in to it"));
+            return;
+        }
+        self.admit(ctx, door, account, &device, Proof::Knows(code.as_deref()));
     }
 
     /// Lets somebody in who has proved to be of this account, if the account may be logged in to.

@@ -177,7 +177,9 @@ impl Server {
             registration.password_login_tried = true;
             if let Some((name, secret)) = password.split_once(':') {
                 let (name, device) = login::split_device(name);
-                if self.network.account_by_name(name).is_some() {
+                // Where the server has a password of its own, it may have a colon in it.
+                let asks = self.settings.script.is_some() && self.settings.password.is_none();
+                if asks || self.network.account_by_name(name).is_some() {
                     self.try_password(ctx, Door::Pass, (name, device), secret, None);
                     return;
                 }

@@ -27,7 +27,7 @@ rights! {
     Ban "ban" "UBAN, KLINE, UNKLINE, DLINE, UNDLINE, NickServ LIST and SUSPEND, ChanServ LIST and PURGE: keep people off the server.";
     Defcon "defcon" "DEFCON: close the server to new people, step by step.";
     Die "die" "DIE and RESTART.";
-    Force "force" "SAJOIN, SAPART, SANICK, SAMODE, ChanServ SET, NickServ SA2FA, SADROP, SAGET, SAREGISTER, SASET, SAVERIFY, UNREGISTER and ERASE: act for others.";
+    Force "force" "SAJOIN, SAPART, SANICK, SAMODE, ChanServ SET, NickServ SA2FA, SADROP, SAGET, SAPASSWD, SAREGISTER, SASET, SAVERIFY, UNREGISTER and ERASE: act for others.";
     Global "global" "GLOBAL: write to everyone.";
     History "history" "HistServ DELETE, EXPORT and FORGET: see to what is kept of others.";
     Kill "kill" "KILL: end someone's connection.";

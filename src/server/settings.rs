@@ -8,6 +8,7 @@ use ircv3::sasl::Mechanism;
 use crate::accounts::{self, token::Tokens};
 use ircv3::{Casemapping, Cidr};
 
+use crate::script::Script;
 use crate::server::authtoken;
 use crate::server::cloak::Cloak;
 use crate::server::event::Peer;
@@ -139,6 +140,12 @@ pub struct Settings {
     pub tokens: Option<Arc<Tokens>>,
     /// Whether a token for an account that is not there makes it.
     pub token_autocreate: bool,
+    /// The program that judges logins; `None` where none does.
+    pub script: Option<Arc<Script>>,
+    /// Whether a login that the program lets in makes the account where it is not there.
+    pub script_autocreate: bool,
+    /// Whether the program is asked before the password that an account has here is compared.
+    pub script_first: bool,
     /// How codes are mailed; `None` where there is no mail.
     pub mail: Option<Arc<Mail>>,
     /// How web push is done; `None` where it is not.
@@ -320,6 +327,9 @@ impl Default for Settings {
             mechanisms: Mechanism::ALL.iter().map(|(mechanism, _)| *mechanism).collect(),
             tokens: None,
             token_autocreate: false,
+            script: None,
+            script_autocreate: false,
+            script_first: false,
             mail: None,
             webpush: Some(WebPush::default()),
             vapid_key: 1,

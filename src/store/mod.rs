@@ -319,6 +319,42 @@ pub fn open(options: Options, deliver: Deliver) -> Result<(Store, Snapshot), Sto
     }
 }
 
+/// Has `change` say what is to be written, where no server has the database, and writes it in one transaction. With
+/// `dry_run` nothing of that is written, and no database is made.
+///
+/// # Errors
+/// The database is another's, or cannot be opened, read or written; then nothing has changed.
+pub fn amend(
+    options: &Options,
+    dry_run: bool,
+    change: &mut dyn FnMut(&Snapshot) -> Vec<(Seq, Record)>,
+) -> Result<(), StoreError> {
+    if dry_run && !is_postgres(&options.url) && !sqlite_path(&options.url)?.exists() {
+        change(&Snapshot { casemapping: options.casemapping, ..Snapshot::default() });
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StoreError::Thread)?;
+    runtime.block_on(async {
+        let (backend, _lock) = Backend::claim(options)?;
+        let (mut writer, mut snapshot) = backend.open().await?;
+        let was = snapshot.casemapping.token();
+        let mut records = refold(&mut snapshot, options.casemapping).map_err(|names| StoreError::Casemapping {
+            database: backend.name(),
+            was,
+            asked: options.casemapping.token(),
+            names,
+        })?;
+        records.extend(change(&snapshot));
+        let written = if dry_run || records.is_empty() {
+            Ok(())
+        } else {
+            writer.write_patiently(&records).await.map_err(|source| backend.failed(source))
+        };
+        let _ = writer.close().await;
+        written
+    })
+}
+
 /// About how much memory records take.
 fn bytes_of(records: &[(Seq, Record)]) -> usize {
     records.iter().map(|(_, record)| record.bytes()).sum()
@@ -506,6 +542,14 @@ impl Writer {
         match self {
             Writer::Sqlite(writer) => writer.write(batch).await,
             Writer::Postgres(writer) => writer.write(batch).await,
+        }
+    }
+
+    /// As [`Writer::write`], where nobody waits and there may be much.
+    async fn write_patiently(&mut self, batch: &[(Seq, Record)]) -> Result<(), sqlx::Error> {
+        match self {
+            Writer::Sqlite(writer) => writer.write(batch).await,
+            Writer::Postgres(writer) => writer.write_patiently(batch).await,
         }
     }
 

@@ -278,6 +278,16 @@ impl Writer {
     /// Writes a batch in one transaction. Doing it twice is as doing it once. After an error the
     /// writer is of no more use.
     pub async fn write(&mut self, batch: &[(Seq, Record)]) -> Result<(), Error> {
+        let erases = batch.iter().any(|(_, record)| matches!(record, Record::Erased { .. }));
+        self.write_within(batch, if erases { ERASURE_PATIENCE } else { STATEMENT_PATIENCE }).await
+    }
+
+    /// As [`Writer::write`], where nobody waits and there may be much.
+    pub async fn write_patiently(&mut self, batch: &[(Seq, Record)]) -> Result<(), Error> {
+        self.write_within(batch, ERASURE_PATIENCE).await
+    }
+
+    async fn write_within(&mut self, batch: &[(Seq, Record)], patience: Duration) -> Result<(), Error> {
         let mut statements = Batch::new(batch).statements();
         let written = async {
             // One statement is a transaction by itself.
@@ -293,10 +303,7 @@ impl Writer {
             }
             transaction.commit().await
         };
-        if batch.iter().any(|(_, record)| matches!(record, Record::Erased { .. })) {
-            return timeout(ERASURE_PATIENCE, written).await.unwrap_or_else(|_| Err(too_long()));
-        }
-        within(written).await
+        timeout(patience, written).await.unwrap_or_else(|_| Err(too_long()))
     }
 
     /// Puts the words of the next messages that lack it into the index; how many rows were looked at.

@@ -139,6 +139,23 @@ fn backup_and_restore_take_a_file() {
 }
 
 #[test]
+fn import_names_what_it_cannot_read_and_makes_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    assert!(fault(roost(home.path(), &["import", "--from", "dbase", "x"], b"")).contains("dbase"));
+    std::fs::write(home.path().join("x"), "hello\n").unwrap();
+    for (from, part) in [("ergo", "ircd.db"), ("anope", "db_flatfile"), ("atheme", "services.db")] {
+        let line = fault(roost(home.path(), &["import", "--from", from, "x"], b""));
+        assert!(line.starts_with("x: ") && line.contains(part), "{line}");
+        let line = fault(roost(home.path(), &["import", "--from", from, "none"], b""));
+        assert!(line.starts_with("none: "), "{line}");
+    }
+    std::fs::write(home.path().join("x"), "DBV 12\nMU A alice x * 1 1 +\n").unwrap();
+    let text = printed(roost(home.path(), &["import", "--from", "atheme", "x", "--dry-run"], b""));
+    assert!(text.contains("1 would come") && text.ends_with("nothing was written\n"), "{text}");
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1, "something was made");
+}
+
+#[test]
 fn the_file_in_conf_is_read_where_it_is_there() {
     let home = tempfile::tempdir().unwrap();
     std::fs::create_dir(home.path().join("conf")).unwrap();

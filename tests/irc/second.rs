@@ -21,7 +21,7 @@ const CAPS: &str = "sasl draft/account-2fa";
 
 /// What people carry: it shows a code for each 30 seconds. Three of them are right at a time, and each is once, so
 /// that a test may use three.
-struct Authenticator {
+pub struct Authenticator {
     secret: Vec<u8>,
     next: u64,
 }
@@ -42,7 +42,7 @@ impl Authenticator {
     }
 
     /// A code that was not used.
-    fn code(&mut self) -> String {
+    pub fn code(&mut self) -> String {
         let step = self.next.max(now() - 1);
         assert!(step <= now() + 1, "a test may use three codes");
         self.next = step + 1;
@@ -61,7 +61,7 @@ fn now() -> u64 {
 }
 
 /// Turns it on by NickServ: the authenticator and the recovery codes.
-fn enrol(client: &mut Client) -> (Authenticator, Vec<String>) {
+pub fn enrol(client: &mut Client) -> (Authenticator, Vec<String>) {
     let told = client.told("NS 2FA ADD phone");
     let secret = told.lines().next().unwrap().rsplit(' ').next().unwrap().to_owned();
     assert!(told.contains(&format!("?secret={secret}&issuer=Roost")), "{told}");

@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -162,6 +162,12 @@ impl Server {
         let said = printed("stderr").split_off(before[1]);
         assert_eq!((status.code(), said.trim_end().lines().count()), (Some(1), 1), "{said}");
         Some(said)
+    }
+
+    /// Runs another command of the binary with the server's settings, on its data.
+    pub fn roost(&self, arguments: &[&str]) -> Output {
+        let mut command = command(self.home.path(), self.plain, self.tls, self.websocket, &self.settings);
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap()
     }
 
     /// SIGKILL, then a new process on the same data and ports.

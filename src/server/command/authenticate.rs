@@ -388,7 +388,7 @@ pub fn token_checked(server: &mut Server, ctx: &mut Ctx, presented: &Presented, 
         return;
     }
     if server.network.account_by_name(&name).is_none() && server.settings.token_autocreate {
-        register::create_for_token(server, ctx, &name);
+        register::create_for_witness(server, ctx, &name, "a token");
     }
     let account = server.network.account_by_name(&name).map(|row| row.id);
     match account {

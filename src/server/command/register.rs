@@ -84,8 +84,8 @@ pub enum By {
     NickServ,
     /// An operator, for someone else: NickServ SAREGISTER
     Operator,
-    /// A bearer token that names it.
-    Token,
+    /// A bearer token that names it, or the operator's program that lets it in.
+    Witness,
 }
 
 /// Has the password of a new account hashed, if this connection may make one of this name.
@@ -174,15 +174,15 @@ fn count(server: &mut Server, ctx: &Ctx) -> Result<(), Refused> {
     Err(Refused { code: "TEMPORARILY_UNAVAILABLE", text })
 }
 
-/// Makes the account that a token names, if that may be made.
-pub fn create_for_token(server: &mut Server, ctx: &mut Ctx, name: &str) {
-    let may = may_make(server, ctx, name, By::Token).and_then(|()| count(server, ctx));
+/// Makes the account that `witness`, a token or the operator's program, names, if that may be made.
+pub fn create_for_witness(server: &mut Server, ctx: &mut Ctx, name: &str, witness: &str) {
+    let may = may_make(server, ctx, name, By::Witness).and_then(|()| count(server, ctx));
     match may {
         Ok(()) => {
-            let wanted = Wanted { name, email: None, by: By::Token };
+            let wanted = Wanted { name, email: None, by: By::Witness };
             server.submit(ctx, Change::Account { wanted: &wanted, secrets: None, code: None });
         }
-        Err(refused) => server.log(false, format!("a token for account {name:?} did not make it: {}", refused.text)),
+        Err(refused) => server.log(false, format!("{witness} for account {name:?} did not make it: {}", refused.text)),
     }
 }
 
@@ -261,7 +261,7 @@ pub fn apply(
             services::say(ctx, "NickServ", &format!("Account created: you are registered and logged in as {name}"));
         }
         By::Operator => services::say(ctx, "NickServ", &format!("Account {name} is registered")),
-        By::Token => {}
+        By::Witness => {}
     }
 }
 
@@ -270,7 +270,7 @@ fn refuse(ctx: &mut Ctx, name: &str, by: By, refused: &Refused) {
         By::Register => ctx.reply.fail("REGISTER", refused.code, &[printable(name)], &refused.text),
         By::NickServ | By::Operator => services::say(ctx, "NickServ", &refused.text),
         // What it is not let in for is said by AUTHENTICATE.
-        By::Token => {}
+        By::Witness => {}
     }
 }
 

@@ -27,6 +27,21 @@ pub fn passwd(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
     }
 }
 
+/// SAPASSWD: another password for someone who cannot log in.
+pub fn sapasswd(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    let [name, new, ..] = params else { return };
+    let Some(account) = server.network.account_by_name(name).map(|row| row.id) else {
+        say(ctx, "NickServ", &format!("There is no account {:?}", ircv3::message::cut(name, 64)));
+        return;
+    };
+    if new.is_empty() || new.len() > limits::PASSWORD_LEN {
+        say(ctx, "NickServ", &format!("A password has 1 to {} bytes", limits::PASSWORD_LEN));
+        return;
+    }
+    let call = Call::Hash { password: (*new).into(), iterations: server.settings.scram_iterations };
+    server.call(ctx, call, Pending::SetPassword { account, code: None });
+}
+
 /// The sender's account, where it may change what that logs in with; it is told where not.
 pub fn own_to_change(server: &Server, ctx: &mut Ctx) -> Option<AccountId> {
     let account = own_account(server, ctx)?;
@@ -140,6 +155,11 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, c
     match change {
         CredentialChange::Scram(scram) => {
             keep(server, ctx, seq, account, |kept| kept.scram = scram.to_vec());
+        }
+        CredentialChange::Rehashed(secrets) => {
+            if keep_account(server, ctx, seq, account, |row| row.password = secrets.hash.clone()) {
+                keep(server, ctx, seq, account, |kept| kept.scram = secrets.scram.clone());
+            }
         }
         CredentialChange::AddCertificate(fingerprint) => {
             let owner = server.network.account_by_certificate(fingerprint);

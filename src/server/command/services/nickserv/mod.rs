@@ -85,6 +85,9 @@ pub const ROWS: &[Row] = rows! {
         "deletes the account of someone else";
     "SAGET", 2 Operator(Force) others::saget, "<account> <setting>",
         "shows a setting of an account";
+    "SAPASSWD", 2 Operator(Force) credentials::sapasswd, "<account> <new password>",
+        "gives the account of someone who cannot log in another password",
+        "Make sure first that it is them";
     "SAREGISTER", 2 Operator(Force) register::saregister, "<account> <password>",
         "makes an account for someone else";
     "SASET", 3 Operator(Force) others::saset, "<account> <setting> <value>",
