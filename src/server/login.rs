@@ -10,6 +10,7 @@ use ircv3::{Cap, CapSet};
 use crate::limits;
 use crate::server::action::Call;
 use crate::server::change::{Change, CredentialChange};
+use crate::server::command::services::hostserv;
 use crate::server::command::services::nickserv::{apppass, suspend};
 use crate::server::command::{self, Pending, chathistory, services, vhost};
 use crate::server::event::{ConnId, Returned};
@@ -349,6 +350,7 @@ impl Server {
     /// Gives a user an account, and tells whom it concerns.
     pub(super) fn set_account(&mut self, ctx: &mut Ctx, user: UserId, account: AccountId, name: Arc<str>) {
         self.forget_presence(user);
+        let former = self.network.users[user].account.and_then(|account| self.vhost_of(account));
         let there = &mut self.network.users[user];
         there.account = Some(account);
         there.account_name = Some(name);
@@ -367,7 +369,12 @@ impl Server {
         for channel in &self.network.users[user].channels {
             self.network.channels[*channel].listeners = None;
         }
+        self.note_former_vhost(user);
         if let Some(host) = self.vhost_of(account) {
+            vhost::set(self, ctx, user, &host);
+        } else if former.is_some_and(|former| former == self.network.users[user].host) {
+            // A host that was given to the other account is that account's.
+            let host = hostserv::plain_host(self, user);
             vhost::set(self, ctx, user, &host);
         }
     }

@@ -309,6 +309,7 @@ impl Server {
             left: 0,
             presence_kept: false,
         });
+        self.note_former_vhost(id);
         if modes.has('i') {
             self.network.invisible += 1;
         }
@@ -360,6 +361,7 @@ impl Server {
         there.modes.set('Z', there.secure);
         self.sessions_changed(user);
         self.reveal_plain_host(ctx, user);
+        self.note_former_vhost(user);
         self.become_user(ctx, user);
         command::metadata::adopt(self, user, seq, early);
         self.sum_away(user);

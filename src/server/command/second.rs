@@ -93,7 +93,8 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
 fn may(server: &Server, ctx: &mut Ctx) -> bool {
     let may = server.may_change_credentials(ctx.conn);
     if !may {
-        let text = "This connection came by an app password, or another of yours logged in for it; log in with your own";
+        let text =
+            "This connection came by an app password, or another of yours logged in for it; log in with your own";
         fail(ctx, "NOT_AUTHENTICATED", &[], text);
     }
     may
