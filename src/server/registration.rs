@@ -471,6 +471,10 @@ impl Server {
                 let frame = self.frame_from(user, line);
                 self.frame_to(conn, &frame);
             }
+            // Whatever connects next to the account may have proved less than the one that gave OPER.
+            if self.network.users[user].sessions.is_empty() && command::mode::set_user_mode(self, user, 'o', false) {
+                command::oper::step_down(self, user);
+            }
             self.sessions_changed(user);
             self.sum_away(user);
         }
