@@ -369,6 +369,7 @@ mod tests {
     use std::sync::Arc;
 
     use crate::accounts::Secrets;
+    use crate::server::cloak::Cloak;
     use crate::server::command::bulk::testing::Asked;
     use crate::server::event::{ConnId, Event, Returned};
     use crate::server::settings::Settings;
@@ -451,6 +452,32 @@ mod tests {
             "bob"
         );
         assert_eq!(host(&asked, "alice"), "10.0.0.1");
+    }
+
+    #[test]
+    fn who_is_banned_by_the_host_that_they_will_be_shown_by_does_not_come_in() {
+        for banned in ["reader.example.org", "cloak"] {
+            let mut asked = asked();
+            let settings = Settings { cloak: Some(Cloak::default()), ..(*asked.server.settings).clone() };
+            asked.server.settings = Arc::new(settings);
+            let bob = owner(&mut asked, "bob");
+            let cloak = host(&asked, "bob");
+            assert!(cloak.ends_with(".cloak"));
+            asked.ask(bob, "HS TAKE reader.example.org");
+            asked.ask(bob, "QUIT");
+            let boss = asked.user("boss");
+            asked.set_oper("boss");
+            let banned = if banned == "cloak" { &*cloak } else { banned };
+            asked.ask(boss, &format!("KLINE bob*!*@{banned} :out"));
+            let bob = asked.open();
+            for line in ["PASS bob:sesame", "NICK bob2", "USER u 0 * :a"] {
+                asked.ask(bob, line);
+            }
+            let call = asked.calls()[0].0;
+            asked.handle(Event::Returned(call, Returned::Verified(true)));
+            assert!(asked.server.network.user_by_nick("bob2").is_none(), "{banned}");
+            assert!(asked.last_words(bob).contains("out"), "{banned}");
+        }
     }
 
     #[test]
