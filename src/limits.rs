@@ -146,6 +146,9 @@ pub const PLAYED: u32 = 200;
 pub const EXPORTS_LISTED: usize = 50;
 /// Milliseconds between two hosts that an account asks for: each is something that an operator has to look at.
 pub const HOST_REQUEST_MS: u64 = 300_000;
+/// Hosts that somebody was shown by before, of which bans hold still. People have a cloak, an address and a host or two;
+/// each is compared with each ban of their channels.
+pub const FORMER_HOSTS: usize = 16;
 /// Accounts that are something in one channel (ChanServ AMODE).
 pub const CHANNEL_ACCESS: usize = 200;
 /// App passwords of one account: one for each device, and some bots.

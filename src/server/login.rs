@@ -12,6 +12,7 @@ use crate::limits;
 use crate::script::{Question, Script};
 use crate::server::action::Call;
 use crate::server::change::{Change, CredentialChange};
+use crate::server::command::services::hostserv;
 use crate::server::command::services::nickserv::{apppass, suspend};
 use crate::server::command::{self, Pending, chathistory, register, services, vhost};
 use crate::server::event::{ConnId, Returned};
@@ -395,7 +396,7 @@ impl Server {
         if let Some(old) = old_account {
             self.device_left(old, &old_device, self.last_seq);
         }
-        self.set_session_account(ctx.conn, account, &name, device);
+        self.set_session_account(ctx.conn, account, &name, device, false);
         let mask = match user {
             Some(user) => self.network.users[user].source.to_string(),
             None => format!("{}!*@*", ctx.reply.nick),
@@ -408,7 +409,7 @@ impl Server {
                 if let Some(was) = was {
                     self.device_left(was, &device, self.last_seq);
                 }
-                self.set_session_account(conn, account, &name, &device);
+                self.set_session_account(conn, account, &name, &device, true);
             }
             // Whoever logs in again to the same account changes nothing that others see.
             if self.network.users[user].account != Some(account) {
@@ -417,14 +418,22 @@ impl Server {
         }
     }
 
-    fn set_session_account(&mut self, conn: ConnId, account: AccountId, name: &Arc<str>, device: &str) {
+    fn set_session_account(
+        &mut self,
+        conn: ConnId,
+        account: AccountId,
+        name: &Arc<str>,
+        device: &str,
+        taken_along: bool,
+    ) {
         if let Some(session) = self.session_mut(conn) {
             session.account = Some(account);
             session.account_name = Some(name.clone());
             session.device = device.into();
             // Most have none, and need no place for it.
-            if session.particulars().app.is_some() {
-                session.particulars_mut().app = None;
+            if session.particulars().app.is_some() || session.particulars().taken_along != taken_along {
+                let particulars = session.particulars_mut();
+                (particulars.app, particulars.taken_along) = (None, taken_along);
             }
             self.device_came(account, device);
         }
@@ -433,6 +442,7 @@ impl Server {
     /// Gives a user an account, and tells whom it concerns.
     pub(super) fn set_account(&mut self, ctx: &mut Ctx, user: UserId, account: AccountId, name: Arc<str>) {
         self.forget_presence(user);
+        let former = self.network.users[user].account.and_then(|account| self.vhost_of(account));
         let there = &mut self.network.users[user];
         there.account = Some(account);
         there.account_name = Some(name);
@@ -451,7 +461,12 @@ impl Server {
         for channel in &self.network.users[user].channels {
             self.network.channels[*channel].listeners = None;
         }
+        self.note_former_vhost(user);
         if let Some(host) = self.vhost_of(account) {
+            vhost::set(self, ctx, user, &host);
+        } else if former.is_some_and(|former| former == self.network.users[user].host) {
+            // A host that was given to the other account is that account's.
+            let host = hostserv::plain_host(self, user);
             vhost::set(self, ctx, user, &host);
         }
     }
@@ -461,11 +476,15 @@ impl Server {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use hmac::{Hmac, KeyInit as _, Mac as _};
     use ircv3::sasl::scram::{Credential, Hash};
 
     use crate::accounts::Secrets;
     use crate::server::command::bulk::testing::Asked;
-    use crate::server::event::{Event, Returned};
+    use crate::server::event::{ConnId, Event, Returned};
+    use crate::server::record::{AccountId, CodeRow, Purpose};
 
     fn secrets(password: &str) -> Returned {
         Returned::Hashed(Box::new(Secrets { hash: format!("h:{password}").into(), scram: scram(password) }))
@@ -494,6 +513,178 @@ mod tests {
         assert!(lines.len() == 1 && lines[0].starts_with(":irc.test 904 guest "), "{lines:?}");
         let account = asked.server.network.account_by_name("alice").unwrap().id;
         assert_eq!(asked.server.network.credentials(account).unwrap().scram, scram("new"));
+    }
+
+    /// Somebody with an account, whose password is `sesame`.
+    fn with_account(asked: &mut Asked, nick: &str, caps: &str) -> ConnId {
+        let conn = asked.user_with(nick, caps);
+        asked.ask(conn, "REGISTER * * sesame");
+        let call = asked.calls()[0].0;
+        asked.handle(Event::Returned(call, secrets("sesame")));
+        conn
+    }
+
+    fn plain(asked: &mut Asked, conn: ConnId, name: &str, password: &str) -> String {
+        asked.ask(conn, "AUTHENTICATE PLAIN");
+        let response = STANDARD.encode(format!("\0{name}\0{password}"));
+        let lines = asked.ask(conn, &format!("AUTHENTICATE {response}"));
+        let Some(call) = asked.calls().first().map(|(id, _)| *id) else { return lines.concat() };
+        asked.handle(Event::Returned(call, Returned::Verified(true)));
+        asked.sent(conn).concat()
+    }
+
+    fn app_password(asked: &mut Asked, conn: ConnId) -> String {
+        asked.ask(conn, "NS APPPASS ADD phone")[0].rsplit_once(' ').unwrap().1.to_owned()
+    }
+
+    #[test]
+    fn an_app_password_neither_takes_an_account_over_nor_deletes_it() {
+        let mut asked = Asked::new();
+        let alice = with_account(&mut asked, "alice", "");
+        let app = app_password(&mut asked, alice);
+        let phone = asked.user_with("phone", "sasl draft/account-2fa");
+        assert!(plain(&mut asked, phone, "alice", &app).contains(" 903 "));
+        let fingerprint = "ab".repeat(32);
+        for line in [
+            "PASSWD other other",
+            &format!("CERT ADD {fingerprint}"),
+            "SET EMAIL mallory@example.org",
+            "SET PUBKEY OFF",
+            "APPPASS ADD tablet",
+            "2FA ADD",
+            "UNREGISTER alice",
+            "ERASEMESSAGES",
+        ] {
+            let told = asked.ask(phone, &format!("NS {line}")).concat();
+            assert!(told.contains("app password") && asked.calls().is_empty(), "{line}: {told}");
+        }
+        let code = asked.server.confirmation(&format!("UNREGISTER {}", account_of(&asked, "alice")));
+        asked.ask(phone, &format!("NS UNREGISTER alice {code}"));
+        assert!(asked.server.network.account_by_name("alice").is_some());
+        // With the password itself they are all there.
+        assert!(plain(&mut asked, phone, "alice", "sesame").contains(" 903 "));
+        assert!(asked.ask(phone, "NS UNREGISTER alice").concat().contains(&code));
+    }
+
+    #[test]
+    fn a_login_makes_no_more_of_the_users_other_connections_than_they_have_proved() {
+        let mut asked = Asked::new();
+        let alice = with_account(&mut asked, "alice", "");
+        let app = app_password(&mut asked, alice);
+        asked.ask(alice, "QUIT");
+        // Two connections of mallory's, of which one comes to alice's account by an app password.
+        let mallory = with_account(&mut asked, "mallory", "sasl");
+        let second = asked.open();
+        asked.ask(second, "CAP REQ sasl");
+        assert!(plain(&mut asked, second, "mallory", "sesame").contains(" 903 "));
+        for line in ["NICK mallory", "USER u 0 * :a", "CAP END"] {
+            asked.ask(second, line);
+        }
+        assert_eq!(asked.server.session(second).unwrap().user, Some(asked.id("mallory")));
+        assert!(plain(&mut asked, mallory, "alice", &app).contains(" 903 "));
+        let told = asked.ask(second, "NS PASSWD other other").concat();
+        assert!(told.contains("app password") && asked.calls().is_empty(), "{told}");
+        // So it is where the first logs in by the password.
+        assert!(plain(&mut asked, mallory, "mallory", "sesame").contains(" 903 "));
+        assert!(plain(&mut asked, mallory, "alice", "sesame").contains(" 903 "));
+        let told = asked.ask(second, "NS UNREGISTER alice").concat();
+        assert!(told.contains("app password"), "{told}");
+        assert!(!asked.ask(mallory, "NS UNREGISTER alice").concat().contains("app password"));
+        assert!(plain(&mut asked, second, "alice", "sesame").contains(" 903 "));
+        assert!(!asked.ask(second, "NS UNREGISTER alice").concat().contains("app password"));
+    }
+
+    fn account_of(asked: &Asked, name: &str) -> AccountId {
+        asked.server.network.account_by_name(name).unwrap().id
+    }
+
+    /// A client of SCRAM that knows the password.
+    fn scram_first(asked: &mut Asked, conn: ConnId) -> String {
+        asked.ask(conn, "AUTHENTICATE SCRAM-SHA-256");
+        let first = STANDARD.encode("n,,n=alice,r=clientnonce");
+        let answer = asked.ask(conn, &format!("AUTHENTICATE {first}")).concat();
+        let answer = STANDARD.decode(answer.strip_prefix("AUTHENTICATE ").unwrap()).unwrap();
+        String::from_utf8(answer).unwrap()
+    }
+
+    fn scram_final(server_first: &str) -> String {
+        let part = |key: &str| server_first.split(',').find_map(|part| part.strip_prefix(key)).unwrap().to_owned();
+        let without = format!("c=biws,r={}", part("r="));
+        let message = format!("n=alice,r=clientnonce,{server_first},{without}");
+        let (salt, rounds) = (STANDARD.decode(part("s=")).unwrap(), part("i=").parse().unwrap());
+        let mut salted = [0; 32];
+        pbkdf2::pbkdf2_hmac::<sha2::Sha256>(b"sesame", &salt, rounds, &mut salted);
+        let mac = |key: &[u8], text: &[u8]| {
+            Hmac::<sha2::Sha256>::new_from_slice(key).unwrap().chain_update(text).finalize().into_bytes()
+        };
+        let client = mac(&salted, b"Client Key");
+        let stored = <sha2::Sha256 as sha2::Digest>::digest(client);
+        let proof: Vec<u8> =
+            client.iter().zip(mac(&stored, message.as_bytes())).map(|(one, other)| one ^ other).collect();
+        STANDARD.encode(format!("{without},p={}", STANDARD.encode(proof)))
+    }
+
+    #[test]
+    fn a_scram_exchange_that_began_before_the_password_was_replaced_does_not_log_in() {
+        for last in [false, true] {
+            let mut asked = Asked::new();
+            let (alice, guest) = (with_account(&mut asked, "alice", ""), asked.user_with("guest", "sasl"));
+            let first = scram_first(&mut asked, guest);
+            let proof = scram_final(&first);
+            if last {
+                asked.ask(guest, &format!("AUTHENTICATE {proof}"));
+            }
+            asked.ask(alice, "NS PASSWD new new");
+            let call = asked.calls()[0].0;
+            asked.handle(Event::Returned(call, secrets("new")));
+            if !last {
+                let told = asked.ask(guest, &format!("AUTHENTICATE {proof}")).concat();
+                if told.starts_with("AUTHENTICATE ") {
+                    asked.ask(guest, "AUTHENTICATE +");
+                }
+            } else {
+                asked.ask(guest, "AUTHENTICATE +");
+            }
+            assert_eq!(asked.server.session(guest).unwrap().account, None, "{last}");
+            // Without that it does.
+            asked.ask(alice, "NS PASSWD sesame sesame");
+            let call = asked.calls()[0].0;
+            asked.handle(Event::Returned(call, secrets("sesame")));
+            let first = scram_first(&mut asked, guest);
+            asked.ask(guest, &format!("AUTHENTICATE {}", scram_final(&first)));
+            assert!(asked.ask(guest, "AUTHENTICATE +").concat().contains(" 903 "));
+        }
+    }
+
+    #[test]
+    fn an_operator_who_verifies_an_account_is_not_logged_in_to_it() {
+        let mut asked = Asked::new();
+        let alice = with_account(&mut asked, "alice", "");
+        asked.ask(alice, "QUIT");
+        let boss = asked.user("boss");
+        asked.set_oper("boss");
+        let mut row = asked.server.network.account_by_name("alice").unwrap().clone();
+        row.verified = false;
+        let account = row.id;
+        asked.server.network.put_account(row);
+        let code = CodeRow {
+            account,
+            purpose: Purpose::Register,
+            code: "secret".into(),
+            email: "alice@example.org".into(),
+            expires: asked.now.unix_ms / 1000 + 60,
+            wrong: 0,
+            mailed: true,
+        };
+        asked.server.network.put_code(code);
+        let told = asked.ask(boss, "NS SAVERIFY alice").concat();
+        assert!(told.contains("may be used now") && !told.contains(" 900 "), "{told}");
+        assert_eq!(asked.server.session(boss).unwrap().account, None);
+        let row = asked.server.network.account(account).unwrap();
+        assert!(row.verified && row.email.as_deref() == Some("alice@example.org"));
+        let guest = asked.user_with("guest", "sasl");
+        assert!(plain(&mut asked, guest, "alice", "sesame").contains(" 903 "));
+        assert!(asked.ask(boss, "NS SAVERIFY alice").concat().contains("verified already"));
     }
 
     #[test]

@@ -169,6 +169,11 @@ impl Server {
         self.throttles.allow(Tried::PushTest(account), 1, 60_000, self.now.mono_ms)
     }
 
+    /// Whether an account may ask the operators for a host now. Counts it.
+    pub fn may_request_host(&mut self, account: AccountId) -> bool {
+        self.throttles.allow(Tried::HostRequest(account), 1, limits::HOST_REQUEST_MS, self.now.mono_ms)
+    }
+
     /// Whether an account may have one more device told of messages: each is sent one at once, wherever it says that it
     /// is. Counts it.
     pub fn may_subscribe(&mut self, account: AccountId) -> bool {

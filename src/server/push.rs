@@ -951,6 +951,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_device_that_registers_again_and_again_is_sent_no_test_each_time() {
+        let mut bed = Bed::new();
+        let throttle = Some(crate::server::settings::Throttle::default());
+        bed.asked.server.settings = Arc::new(Settings { throttle, ..(*bed.asked.server.settings).clone() });
+        bed.asked.ask(bed.alice, "CAP REQ soju.im/webpush");
+        let most = limits::SUBSCRIPTIONS_PER_HOUR as usize;
+        for _ in 0..most + 20 {
+            let told = bed.asked.ask(bed.alice, &format!("WEBPUSH REGISTER https://one.example.org/alice {KEYS}"));
+            assert!(!told.concat().contains("FAIL"), "{told:?}");
+            bed.take();
+            bed.commit();
+        }
+        let (waiting, queued, underway) = bed.asked.server.pushes.sizes();
+        let counts = bed.asked.server.pushes.counts;
+        let all = (waiting + queued + underway) as u64 + counts.dropped;
+        assert!(all > 0 && all <= most as u64, "{waiting} {queued} {underway} {counts:?}");
+    }
+
     fn unreached() -> Outcome {
         Outcome::Unreached("no route".into())
     }

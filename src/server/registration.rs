@@ -311,6 +311,7 @@ impl Server {
             left: 0,
             presence_kept: false,
         });
+        self.note_former_vhost(id);
         if modes.has('i') {
             self.network.invisible += 1;
         }
@@ -362,6 +363,7 @@ impl Server {
         there.modes.set('Z', there.secure);
         self.sessions_changed(user);
         self.reveal_plain_host(ctx, user);
+        self.note_former_vhost(user);
         self.become_user(ctx, user);
         command::metadata::adopt(self, user, seq, early);
         self.sum_away(user);
@@ -470,6 +472,10 @@ impl Server {
                 write_line(&mut line, &there.source, "QUIT", &[], Some(reason));
                 let frame = self.frame_from(user, line);
                 self.frame_to(conn, &frame);
+            }
+            // Whatever connects next to the account may have proved less than the one that gave OPER.
+            if self.network.users[user].sessions.is_empty() && command::mode::set_user_mode(self, user, 'o', false) {
+                command::oper::step_down(self, user);
             }
             self.sessions_changed(user);
             self.sum_away(user);

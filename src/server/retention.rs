@@ -256,6 +256,12 @@ impl Server {
         self.out.expire.push(Expiry { conversation, before, most });
     }
 
+    /// Asks the store to delete what of a conversation is from before a moment.
+    pub(super) fn expire_before(&mut self, conversation: ConversationId, before: u64) {
+        self.retention.asked += 1;
+        self.out.expire.push(Expiry { conversation, before, most: None });
+    }
+
     /// How many rows were deleted since the start for being past their time.
     pub fn deleted_since_start(&self) -> u64 {
         self.retention.gone_in_all

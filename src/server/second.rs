@@ -321,10 +321,11 @@ impl Server {
         (0..limits::RECOVERY_CODES).map(|_| spaced(&self.new_code())).collect()
     }
 
-    /// Whether a connection may change what its account logs in with: not by an app password, where those are asked
-    /// for less than others.
-    pub fn may_change_credentials(&self, conn: ConnId, account: AccountId) -> bool {
-        !self.asks_second(account) || self.session(conn).is_some_and(|session| session.particulars().app.is_none())
+    /// Whether a connection may change what its account logs in with, and put an end to it: not by an app password,
+    /// which can be taken away again, and not where another connection has logged in for it.
+    pub fn may_change_credentials(&self, conn: ConnId) -> bool {
+        let particulars = self.session(conn).map(|session| session.particulars());
+        particulars.is_some_and(|particulars| particulars.app.is_none() && !particulars.taken_along)
     }
 }
 

@@ -79,6 +79,8 @@ pub struct Particulars {
     pub replayed: Vec<ConversationId>,
     /// The app password that it logged in with, by name.
     pub app: Option<Box<str>>,
+    /// Another connection of its user logged in to the account, and took it along: it has proved nothing itself.
+    pub taken_along: bool,
     /// What it asked `*playback` for.
     pub playback: Option<Wish>,
     /// Where it takes web push (WEBPUSH REGISTER).
@@ -102,6 +104,7 @@ static NO_PARTICULARS: Particulars = Particulars {
     monitored: Vec::new(),
     replayed: Vec::new(),
     app: None,
+    taken_along: false,
     playback: None,
     endpoint: None,
     binding: Binding::None,

@@ -52,6 +52,8 @@ pub enum Tried {
     PushTest(AccountId),
     /// New devices for web push, for an account.
     Subscription(AccountId),
+    /// Asking the operators for a host, for an account.
+    HostRequest(AccountId),
     /// A letter to an address.
     LetterTo(Box<str>),
 }

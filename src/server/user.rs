@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ircv3::Folded;
 use smallvec::SmallVec;
 
+use crate::limits;
 use crate::server::event::ConnId;
 use crate::server::network::{ChannelId, UserId};
 use crate::server::record::{AccountId, Seq};
@@ -112,7 +113,7 @@ pub struct User {
     pub host: Arc<str>,
     /// What is shown where no other host was given to it: its cloak, or its address.
     pub plain_host: Arc<str>,
-    /// What stood there before (mode `x`): bans of it hold whatever is shown instead.
+    /// What it was shown by before (mode `x`, HostServ, CHGHOST): bans of it hold whatever is shown instead.
     pub former_hosts: SmallVec<[Arc<str>; 1]>,
     /// The real name.
     pub realname: Box<str>,
@@ -168,6 +169,17 @@ impl User {
     pub fn shown_hosts(&self) -> impl Iterator<Item = &Arc<str>> {
         let others = [&self.plain_host].into_iter().chain(&self.former_hosts);
         [&self.host].into_iter().chain(others.filter(|host| **host != self.host))
+    }
+
+    /// Notes a host that it is not shown by any more, so that bans of it hold.
+    pub fn was_shown_by(&mut self, host: Arc<str>) {
+        if host == self.host || host == self.plain_host || self.former_hosts.contains(&host) {
+            return;
+        }
+        if self.former_hosts.len() >= limits::FORMER_HOSTS {
+            self.former_hosts.remove(0);
+        }
+        self.former_hosts.push(host);
     }
 
     /// Whether it is an operator.

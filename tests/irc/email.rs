@@ -149,7 +149,7 @@ fn a_dead_mail_server_stalls_nobody_and_is_told_of() {
     for _ in 0..20 {
         bob.silent();
     }
-    bob.one("NS INFO alice").must_fit(":NickServ!* NOTICE bob :*");
+    find(&bob.ask("NS INFO alice"), "NOTICE").must_fit(":NickServ!* NOTICE bob :*");
     alice.expect(":roost.local FAIL REGISTER TEMPORARILY_UNAVAILABLE alice :*");
     let mut nobody = server.user("nobody");
     nobody.one("VERIFY alice x").must_fit(":roost.local FAIL VERIFY INVALID_CODE alice :*");

@@ -40,7 +40,7 @@ fn a_host_is_asked_for_approved_seen_by_others_and_there_at_the_next_login() {
     assert!(alice.told("HS REQUEST a!b").contains("is no host"));
     assert!(alice.told("HS REQUEST roses.example.org").contains("an operator decides"));
     assert!(alice.told("HS REQUEST other.example.org").contains("a moment ago"));
-    find(&alice.ask("HS APPROVE alice"), "481");
+    find(&alice.ask("HS APPROVE alice roses.example.org"), "481");
     server.crash_and_restart();
     let mut alice = server.logged_in("alice", "alice", "sesame", "");
     let mut watcher = server.user_with("watcher", "chghost");
@@ -49,8 +49,8 @@ fn a_host_is_asked_for_approved_seen_by_others_and_there_at_the_next_login() {
     alice.sync();
     let mut boss = boss(&server);
     assert!(boss.told("HS WAITING").contains("alice asked for roses.example.org"));
-    assert!(boss.told("HS APPROVE bob").contains("asked for no host"));
-    assert!(boss.told("HS APPROVE alice").contains("alice is shown as roses.example.org now"));
+    assert!(boss.told("HS APPROVE bob roses.example.org").contains("asked for no host"));
+    assert!(boss.told("HS APPROVE alice roses.example.org").contains("alice is shown as roses.example.org now"));
     find(&watcher.sync(), "CHGHOST").must_fit(&format!(":alice!*@{cloak} CHGHOST * roses.example.org"));
     let lines = alice.sync();
     find(&lines, "396");

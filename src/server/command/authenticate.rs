@@ -41,9 +41,9 @@ enum Step {
     /// SCRAM's first message.
     ScramFirst { hash: Hash, plus: bool },
     /// SCRAM's final message.
-    ScramFinal { exchange: Box<scram::Exchange>, name: Box<str>, device: Box<str> },
+    ScramFinal { exchange: Box<scram::Exchange>, owner: Option<Owner>, name: Box<str>, device: Box<str> },
     /// The empty one after the server has proved itself.
-    ScramEnd { account: AccountId, device: Box<str> },
+    ScramEnd { owner: Owner, device: Box<str> },
     /// The account of ECDSA-NIST256P-CHALLENGE.
     EcdsaAccount,
     /// The signature.
@@ -58,6 +58,26 @@ enum Step {
     Totp,
     /// The empty one that says that the certificate is the second factor.
     SecondExternal,
+}
+
+/// Whose password an exchange is about. It may go on for as long as the client likes, and with another password, or
+/// another account of that name, it proves nothing any more.
+#[derive(Debug)]
+struct Owner {
+    account: AccountId,
+    /// The hash of the password.
+    password: Box<str>,
+}
+
+impl Owner {
+    fn named(server: &Server, name: &str) -> Option<Owner> {
+        let row = server.network.account_by_name(name)?;
+        Some(Owner { account: row.id, password: row.password.clone() })
+    }
+
+    fn is_same(&self, server: &Server) -> bool {
+        server.network.account(self.account).is_some_and(|row| row.password == self.password)
+    }
 }
 
 /// A token that is being looked at.
@@ -190,14 +210,25 @@ fn go_on(server: &mut Server, ctx: &mut Ctx, step: Step, response: &[u8]) {
         Step::Plain => plain(server, ctx, response),
         Step::External => external(server, ctx, response),
         Step::ScramFirst { hash, plus } => scram_first(server, ctx, hash, plus, response),
-        Step::ScramFinal { exchange, name, device } => scram_final(server, ctx, *exchange, &name, &device, response),
-        Step::ScramEnd { account, device } if response.is_empty() => {
-            server.admit(ctx, Door::Sasl, account, &device, Proof::Knows(None));
+        Step::ScramFinal { exchange, owner, name, device } => {
+            let owner = owner.filter(|owner| owner.is_same(server));
+            scram_final(server, ctx, *exchange, owner, (&name, &device), response);
+        }
+        Step::ScramEnd { owner, device } if response.is_empty() => {
+            if owner.is_same(server) {
+                server.admit(ctx, Door::Sasl, owner.account, &device, Proof::Knows(None));
+            } else {
+                server.turn_away(ctx, Door::Sasl, Refused::Wrong(None));
+            }
         }
         Step::ScramEnd { .. } => fail(server, ctx, "the last response of SCRAM is empty (AUTHENTICATE +)"),
         Step::EcdsaAccount => ecdsa_account(server, ctx, response),
         Step::EcdsaSignature { challenge, key, name, device } => match key {
-            Some((account, key)) if key.has_signed(&challenge, response) => {
+            // It may have another key by now.
+            Some((account, key))
+                if server.network.credentials(account).and_then(|kept| kept.key.as_ref()) == Some(&key)
+                    && key.has_signed(&challenge, response) =>
+            {
                 server.admit(ctx, Door::Sasl, account, &device, Proof::Has);
             }
             _ => server.turn_away(ctx, Door::Sasl, Refused::Wrong(Some(&name))),
@@ -301,12 +332,12 @@ fn scram_first(server: &mut Server, ctx: &mut Ctx, hash: Hash, plus: bool, respo
     // A client that could bind itself and was not offered it is believed only if it was not.
     let binds = plus || offered(&server.settings, &session.peer).contains(&Mechanism::ScramPlus(hash));
     let here = if binds { session.peer.bindings.clone() } else { ChannelBindings::default() };
-    let credential = server.scram_credential(hash, name);
+    let (credential, owner) = (server.scram_credential(hash, name), Owner::named(server, name));
     let nonce = server.nonce();
     match scram::Exchange::new(&first, plus, &here, credential, &nonce) {
         Ok((exchange, answer)) => {
             let exchange = Box::new(exchange);
-            let step = Step::ScramFinal { exchange, name: name.into(), device: device.into() };
+            let step = Step::ScramFinal { exchange, owner, name: name.into(), device: device.into() };
             challenge(server, ctx, answer.as_bytes(), step);
         }
         Err(error) => fail(server, ctx, &error.to_string()),
@@ -317,14 +348,13 @@ fn scram_final(
     server: &mut Server,
     ctx: &mut Ctx,
     exchange: scram::Exchange,
-    name: &str,
-    device: &str,
+    owner: Option<Owner>,
+    (name, device): (&str, &str),
     response: &[u8],
 ) {
-    let account = server.network.account_by_name(name).map(|row| row.id);
-    match (exchange.finish(response), account) {
-        (Ok(proof), Some(account)) => {
-            challenge(server, ctx, proof.as_bytes(), Step::ScramEnd { account, device: device.into() });
+    match (exchange.finish(response), owner) {
+        (Ok(proof), Some(owner)) => {
+            challenge(server, ctx, proof.as_bytes(), Step::ScramEnd { owner, device: device.into() });
         }
         (Err(ScramError::Proof), _) | (Ok(_), None) => {
             server.turn_away(ctx, Door::Sasl, Refused::Wrong(Some(name)));

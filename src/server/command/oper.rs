@@ -182,11 +182,35 @@ mod tests {
 
     use std::sync::Arc;
 
+    use crate::accounts::Secrets;
     use crate::server::command::bulk::testing::Asked;
-    use crate::server::event::Event;
+    use crate::server::event::{CloseCause, Event, Returned};
     use crate::server::right::Rights;
     use crate::server::settings::{Oper, Settings};
     use crate::server::user::Letters;
+
+    #[test]
+    fn who_stays_without_a_connection_is_no_operator_any_more() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        asked.ask(alice, "REGISTER * * sesame");
+        let call = asked.calls()[0].0;
+        let secrets = Secrets { hash: "h".into(), scram: Vec::new() };
+        asked.handle(Event::Returned(call, Returned::Hashed(Box::new(secrets))));
+        asked.ask(alice, "NS SET ALWAYS-ON ON");
+        asked.set_oper("alice");
+        let app = asked.ask(alice, "NS APPPASS ADD phone")[0].rsplit_once(' ').unwrap().1.to_owned();
+        asked.handle(Event::Closed(alice, CloseCause::Eof));
+        assert!(asked.server.network.users[asked.id("alice")].sessions.is_empty());
+        // The password of the operator is asked for again, of whatever connects to the account.
+        let phone = asked.open();
+        for line in [&*format!("PASS alice:{app}"), "NICK alice", "USER u 0 * :a"] {
+            asked.ask(phone, line);
+        }
+        assert_eq!(asked.server.session(phone).unwrap().user, Some(asked.id("alice")));
+        assert!(asked.ask(phone, "KILL alice :x").concat().contains(" 481 "));
+        assert_eq!(asked.server.network.opers, 0);
+    }
 
     fn with_opers(opers: &[Oper]) -> Asked {
         let mut asked = Asked::new();

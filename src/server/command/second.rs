@@ -59,7 +59,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         need_more_params(ctx, "2FA");
         return;
     }
-    if !matches!(verb.as_str(), "STATUS" | "LIST") && !may(server, ctx, account) {
+    if !matches!(verb.as_str(), "STATUS" | "LIST") && !may(server, ctx) {
         return;
     }
     match verb.as_str() {
@@ -90,12 +90,14 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
 }
 
 /// Whether a connection may change the second factor: not by an app password, which the factor is not asked for with.
-fn may(server: &Server, ctx: &mut Ctx, _account: AccountId) -> bool {
-    let by_app = server.session(ctx.conn).is_some_and(|session| session.particulars().app.is_some());
-    if by_app {
-        fail(ctx, "NOT_AUTHENTICATED", &[], "This connection came by an app password; log in with your own");
+fn may(server: &Server, ctx: &mut Ctx) -> bool {
+    let may = server.may_change_credentials(ctx.conn);
+    if !may {
+        let text =
+            "This connection came by an app password, or another of yours logged in for it; log in with your own";
+        fail(ctx, "NOT_AUTHENTICATED", &[], text);
     }
-    !by_app
+    may
 }
 
 fn fail(ctx: &mut Ctx, code: &str, context: &[&str], text: &str) {

@@ -348,6 +348,10 @@ impl Server {
                 else {
                     return subject;
                 };
+                // What it would be shown by; a host of HostServ, whether that is on or off.
+                hosts.extend(self.cloak(conn));
+                let given = session.account.map(|account| self.network.account_settings(account));
+                hosts.extend(given.and_then(|settings| settings.vhost.as_deref()).map(Into::into));
                 (nick.into(), format!("~{}", ircv3::name::sanitize_user(&user, limits::USER_LEN - 1)), realname)
             }
         };

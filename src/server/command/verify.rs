@@ -52,7 +52,7 @@ fn fail(ctx: &mut Ctx, code: &str, name: &str, by: By, text: &str) {
     }
 }
 
-/// Lets an account be used from now on, and logs the sender in to it.
+/// Lets an account be used from now on, and logs the sender in to it that gave the code; an operator has given none.
 pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, by: By) {
     let Some(code) = server.network.code(account, Purpose::Register).cloned() else { return };
     server.use_code(seq, account, Purpose::Register);
@@ -63,6 +63,10 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, b
     let name = server.network.account(account).map(|row| row.name.clone()).unwrap_or_default();
     server.log(false, format!("account {name} was verified"));
     server.notify(About::Accounts, |_| format!("the account {name} was verified"));
+    if by == By::Operator {
+        say(ctx, "NickServ", &format!("The account {name} may be used now"));
+        return;
+    }
     server.admit(ctx, Door::Made, account, "", Proof::Has);
     match by {
         By::Register => ctx.reply.line("VERIFY", &["SUCCESS", &name], Some("Account verified")),

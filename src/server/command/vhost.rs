@@ -72,7 +72,9 @@ pub fn set(server: &mut Server, ctx: &mut Ctx, user: UserId, host: &str) {
         return;
     }
     let before = there.source.clone();
-    there.host = host.into();
+    let former = std::mem::replace(&mut there.host, host.into());
+    there.was_shown_by(former);
+    there.former_hosts.retain(|former| **former != *host);
     there.source = source(&there.nick, &there.user, host);
     let mut line = Vec::with_capacity(96);
     write_line(&mut line, &before, "CHGHOST", &[&there.user, host], None);
@@ -133,9 +135,7 @@ pub fn set_cloaked(server: &mut Server, ctx: &mut Ctx, on: bool) -> bool {
     let there = &mut server.network.users[user];
     there.modes.set('x', on);
     let before = std::mem::replace(&mut there.plain_host, host.clone());
-    if !there.former_hosts.contains(&before) {
-        there.former_hosts.push(before.clone());
-    }
+    there.was_shown_by(before.clone());
     there.former_hosts.retain(|former| *former != host);
     if there.host == before {
         set(server, ctx, user, &host);

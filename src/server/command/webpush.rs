@@ -115,13 +115,14 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, row: &SubscriptionRow
         return;
     }
     let mut row = row.clone();
-    let mut tested = 0;
+    let (mut tested, mut was_known) = (0, false);
     if let Some(before) = before.filter(|before| before.keys == row.keys && before.vapid == row.vapid) {
-        tested = before.reached;
+        (tested, was_known) = (before.reached, true);
         (row.made, row.reached) = (before.made, before.reached);
     }
     let is_first = there.is_empty();
-    let due = tested + limits::PUSH_TEST_SECONDS <= row.renewed;
+    // Where it cannot be reached it is not tried each time: its endpoint may be that of somebody else.
+    let due = tested + limits::PUSH_TEST_SECONDS <= row.renewed && (!was_known || server.may_subscribe(account));
     server.network.put_subscription(row.clone());
     server.keep(seq, Record::Subscription(Box::new(row.clone())));
     server.device_renewed(account, endpoint);

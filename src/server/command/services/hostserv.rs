@@ -23,8 +23,9 @@ const LISTED: usize = 100;
 
 /// Its commands, by name.
 pub const ROWS: &[Row] = rows! {
-    "APPROVE", 1 Operator(Vhost) approve, "<account>",
-        "gives someone the host that they asked for";
+    "APPROVE", 2 Operator(Vhost) approve, "<account> <host>",
+        "gives someone the host that they asked for",
+        "The host is that of WAITING: they may have asked for another since";
     "DEL", 1 Operator(Vhost) del, "<account>",
         "takes the host of an account away";
     "DROP", 0 LoggedIn drop_own, "",
@@ -53,10 +54,10 @@ pub const ROWS: &[Row] = rows! {
         "lists hosts that were asked for";
 };
 
-/// The hosts that are offered, as they would be this account's.
+/// The hosts that are offered, as they would be this account's: without a letter that no host has it would be that of
+/// another account, so that whose name has one is not offered those with `$account`.
 fn offered(server: &Server, account: &str) -> Vec<String> {
-    let account: String = account.chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect();
-    let all = server.settings.offered_hosts.iter().map(|host| host.replace("$account", &account));
+    let all = server.settings.offered_hosts.iter().map(|host| host.replace("$account", account));
     all.filter(|host| is_shown_host(host)).collect()
 }
 
@@ -157,7 +158,9 @@ fn request(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         return;
     }
     let clock = server.clock();
-    if settings.vhost_asked.as_ref().is_some_and(|asked| asked.at + limits::HOST_REQUEST_MS > clock) {
+    let asked_lately = settings.vhost_asked.as_ref().is_some_and(|asked| asked.at + limits::HOST_REQUEST_MS > clock);
+    // Nor does it help to take it back.
+    if asked_lately || !server.may_request_host(row.id) {
         say(ctx, NAME, "You have asked for a host a moment ago; ask for another in some minutes");
         return;
     }
@@ -166,7 +169,8 @@ fn request(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     change(server, ctx, row.id, &values, &said);
     if server.network.account_settings(row.id).vhost_asked.as_ref().is_some_and(|asked| asked.at == clock) {
         let name = row.name;
-        server.notify(About::Vhosts, |_| format!("{name} asks for the host {host}: /msg HostServ APPROVE {name}"));
+        server
+            .notify(About::Vhosts, |_| format!("{name} asks for the host {host}: /msg HostServ APPROVE {name} {host}"));
     }
 }
 
@@ -190,7 +194,11 @@ fn waiting(server: &mut Server, ctx: &mut Ctx, _params: &[&str]) {
         }
         count += 1;
     }
-    say(ctx, NAME, &format!("End of the hosts that were asked for: {count}; APPROVE or REJECT with the account"));
+    say(
+        ctx,
+        NAME,
+        &format!("End of the hosts that were asked for: {count}; APPROVE with the account and the host, or REJECT"),
+    );
 }
 
 /// LIST
@@ -226,6 +234,10 @@ fn asked(server: &Server, ctx: &mut Ctx, name: &str) -> Option<(AccountRow, Box<
 /// APPROVE
 fn approve(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let Some((row, host)) = asked(server, ctx, params[0]) else { return };
+    if *host != *params[1] {
+        say(ctx, NAME, &format!("{} asks for {host}: APPROVE {} {host}, or REJECT", row.name, row.name));
+        return;
+    }
     change(server, ctx, row.id, &given(&host), &format!("{} is shown as {host} now", row.name));
     tell(server, row.id, &format!("You have the host {host} now; OFF shows you by your cloak again"));
     let by = ctx.reply.nick.clone();
@@ -325,6 +337,15 @@ pub fn refresh(server: &mut Server, ctx: &mut Ctx, account: AccountId, before: O
 }
 
 impl Server {
+    /// Bans of the host of an account hold whoever uses it without being shown by that host.
+    pub(in crate::server) fn note_former_vhost(&mut self, user: UserId) {
+        let Some(account) = self.network.users[user].account else { return };
+        let settings = self.network.account_settings(account);
+        if let Some(host) = settings.vhost.as_deref().filter(|_| !settings.vhost_on).map(Into::into) {
+            self.network.users[user].was_shown_by(host);
+        }
+    }
+
     /// The host that whoever uses an account is shown by, where it has one.
     pub(in crate::server) fn vhost_of(&self, account: AccountId) -> Option<std::sync::Arc<str>> {
         let settings = self.network.account_settings(account);
@@ -333,10 +354,155 @@ impl Server {
 }
 
 /// What a user is shown by that has no host of its own.
-fn plain_host(server: &Server, user: UserId) -> std::sync::Arc<str> {
+pub fn plain_host(server: &Server, user: UserId) -> std::sync::Arc<str> {
     let there = &server.network.users[user];
     let Some(conn) = there.sessions.first() else { return there.plain_host.clone() };
     let address = || server.session(*conn).map(|session| session.peer.host());
     let plain = if there.modes.has('x') { server.cloak(*conn).or_else(address) } else { address() };
     plain.unwrap_or_else(|| there.plain_host.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+
+    use crate::accounts::Secrets;
+    use crate::server::cloak::Cloak;
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::event::{ConnId, Event, Returned};
+    use crate::server::settings::Settings;
+
+    fn asked() -> Asked {
+        let mut asked = Asked::new();
+        let offered_hosts = vec!["$account.users.example.org".into(), "reader.example.org".into()];
+        let settings = Settings { offered_hosts, host_requests: true, ..(*asked.server.settings).clone() };
+        asked.server.settings = Arc::new(settings);
+        asked
+    }
+
+    /// Somebody with an account of their nick, whose password is always right.
+    fn owner(asked: &mut Asked, nick: &str) -> ConnId {
+        let conn = asked.user(nick);
+        asked.ask(conn, "REGISTER * * sesame");
+        let call = asked.calls()[0].0;
+        let secrets = Secrets { hash: format!("h:{nick}").into(), scram: Vec::new() };
+        asked.handle(Event::Returned(call, Returned::Hashed(Box::new(secrets))));
+        assert!(asked.server.session(conn).unwrap().account.is_some(), "{nick}");
+        conn
+    }
+
+    fn host(asked: &Asked, nick: &str) -> String {
+        asked.server.network.users[asked.id(nick)].host.to_string()
+    }
+
+    #[test]
+    fn nobody_is_offered_the_host_of_another_account() {
+        let mut asked = asked();
+        let (alice, other) = (owner(&mut asked, "alice"), owner(&mut asked, "[alice]"));
+        assert!(asked.ask(alice, "HS OFFERLIST").concat().contains("1: alice.users.example.org"));
+        let offers = asked.ask(other, "HS OFFERLIST").concat();
+        assert!(offers.contains("1: reader.example.org") && !offers.contains("users"), "{offers}");
+        assert!(asked.ask(other, "HS TAKE alice.users.example.org").concat().contains("is not offered"));
+    }
+
+    #[test]
+    fn an_operator_approves_the_host_that_they_have_read_and_no_other() {
+        let mut asked = asked();
+        let alice = owner(&mut asked, "alice");
+        let boss = asked.user("boss");
+        asked.set_oper("boss");
+        asked.ask(alice, "HS REQUEST roses.example.org");
+        // Taking it back makes no other possible at once.
+        asked.ask(alice, "HS DROP");
+        assert!(asked.ask(alice, "HS REQUEST irc.test").concat().contains("a moment ago"));
+        for _ in 0..10 {
+            asked.now.mono_ms += crate::limits::HOST_REQUEST_MS / 10;
+            asked.now.unix_ms += crate::limits::HOST_REQUEST_MS / 10;
+            asked.handle(Event::Tick);
+            asked.ask(alice, "PONG x");
+            asked.ask(boss, "PONG x");
+        }
+        let told = asked.ask(alice, "HS REQUEST irc.test").concat();
+        assert!(told.contains("an operator decides"), "{told}");
+        let told = asked.ask(boss, "HS APPROVE alice roses.example.org").concat();
+        assert!(told.contains("alice asks for irc.test"), "{told}");
+        assert!(asked.ask(boss, "HS APPROVE alice").concat().contains("APPROVE <account> <host>"));
+        assert_eq!(host(&asked, "alice"), "10.0.0.1");
+        asked.ask(boss, "HS APPROVE alice irc.test");
+        assert_eq!(host(&asked, "alice"), "irc.test");
+    }
+
+    #[test]
+    fn who_logs_in_to_another_account_does_not_keep_the_host_of_the_first() {
+        let mut asked = asked();
+        let alice = owner(&mut asked, "alice");
+        asked.ask(alice, "HS TAKE 1");
+        assert_eq!(host(&asked, "alice"), "alice.users.example.org");
+        let bob = owner(&mut asked, "bob");
+        asked.ask(bob, "QUIT");
+        asked.ask(alice, "CAP REQ sasl");
+        asked.ask(alice, "AUTHENTICATE PLAIN");
+        asked.ask(alice, "AUTHENTICATE AGJvYgBzZXNhbWU=");
+        let call = asked.calls()[0].0;
+        asked.handle(Event::Returned(call, Returned::Verified(true)));
+        assert_eq!(
+            &*asked.server.network.account(asked.server.session(alice).unwrap().account.unwrap()).unwrap().name,
+            "bob"
+        );
+        assert_eq!(host(&asked, "alice"), "10.0.0.1");
+    }
+
+    #[test]
+    fn who_is_banned_by_the_host_that_they_will_be_shown_by_does_not_come_in() {
+        for banned in ["reader.example.org", "cloak"] {
+            let mut asked = asked();
+            let settings = Settings { cloak: Some(Cloak::default()), ..(*asked.server.settings).clone() };
+            asked.server.settings = Arc::new(settings);
+            let bob = owner(&mut asked, "bob");
+            let cloak = host(&asked, "bob");
+            assert!(cloak.ends_with(".cloak"));
+            asked.ask(bob, "HS TAKE reader.example.org");
+            asked.ask(bob, "QUIT");
+            let boss = asked.user("boss");
+            asked.set_oper("boss");
+            let banned = if banned == "cloak" { &*cloak } else { banned };
+            asked.ask(boss, &format!("KLINE bob*!*@{banned} :out"));
+            let bob = asked.open();
+            for line in ["PASS bob:sesame", "NICK bob2", "USER u 0 * :a"] {
+                asked.ask(bob, line);
+            }
+            let call = asked.calls()[0].0;
+            asked.handle(Event::Returned(call, Returned::Verified(true)));
+            assert!(asked.server.network.user_by_nick("bob2").is_none(), "{banned}");
+            assert!(asked.last_words(bob).contains("out"), "{banned}");
+        }
+    }
+
+    #[test]
+    fn a_ban_of_a_host_holds_whoever_is_not_shown_by_it_any_more() {
+        let mut asked = asked();
+        let (alice, bob) = (owner(&mut asked, "alice"), owner(&mut asked, "bob"));
+        asked.ask(alice, "JOIN #garden");
+        asked.ask(bob, "HS TAKE reader.example.org");
+        asked.ask(alice, "MODE #garden +b *!*@reader.example.org");
+        for line in ["HS OFF", "HS TAKE 1", "HS DROP"] {
+            asked.ask(bob, line);
+            assert_ne!(host(&asked, "bob"), "reader.example.org");
+            assert!(asked.ask(bob, "JOIN #garden").concat().contains(" 474 "), "{line}");
+        }
+        // Nor where somebody comes with it off.
+        asked.ask(bob, "HS TAKE reader.example.org");
+        asked.ask(bob, "HS OFF");
+        asked.ask(bob, "QUIT");
+        let bob = asked.user("bob2");
+        asked.ask(bob, "NS IDENTIFY bob sesame");
+        let call = asked.calls()[0].0;
+        asked.handle(Event::Returned(call, Returned::Verified(true)));
+        assert!(asked.ask(bob, "JOIN #garden").concat().contains(" 474 "));
+        // Whoever was never shown by it comes in.
+        let carol = owner(&mut asked, "carol");
+        assert!(!asked.ask(carol, "JOIN #garden").concat().contains(" 474 "));
+    }
 }

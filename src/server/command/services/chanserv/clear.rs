@@ -46,10 +46,15 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: &str, what: 
         }
         What::History => {
             let key = server.network.channels[id].folded.clone();
-            let last = server.network.conversation(key.as_str()).map_or(0, |conversation| conversation.last_time);
+            let there = server.network.conversation(key.as_str());
+            let (conversation, last) = there.map_or((None, 0), |there| (Some(there.id), there.last_time));
             // From this moment on nobody is shown it; what has to be deleted is deleted in steps.
             server.put_channel_setting(id, seq, "cleared", Some(&(last + 1).to_string()));
             ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
+            // At once: when the round comes to it, the channel may be nobody's, and its settings gone.
+            if let Some(conversation) = conversation {
+                server.expire_before(conversation, last + 1);
+            }
             server.renew_retention();
             say(ctx, "ChanServ", &format!("The history of {title} is gone; who has read it may still have it"));
         }
@@ -81,5 +86,45 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: &str, what: 
                 change_ranks(server, ctx, (id, user), ranks_of(*was), false, after);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use crate::accounts::Secrets;
+    use crate::server::action::Call;
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::event::{ConnId, Event, Returned};
+
+    /// From when on somebody reads a channel.
+    fn since(asked: &mut Asked, conn: ConnId) -> u64 {
+        asked.ask(conn, "CHATHISTORY LATEST #garden * 10");
+        let [(id, Call::History(query))] = asked.calls() else { panic!("{:?}", asked.calls()) };
+        let (id, since) = (*id, query.since);
+        asked.handle(Event::Returned(id, Returned::Failed("enough".into())));
+        since
+    }
+
+    #[test]
+    fn history_that_was_cleared_does_not_come_back_when_the_channel_is_dropped_at_once() {
+        let mut asked = Asked::new();
+        let alice = asked.user_with("alice", "draft/chathistory batch");
+        asked.ask(alice, "REGISTER * * sesame");
+        let call = asked.calls()[0].0;
+        let secrets = Secrets { hash: "h".into(), scram: Vec::new() };
+        asked.handle(Event::Returned(call, Returned::Hashed(Box::new(secrets))));
+        for line in ["JOIN #garden", "CS REGISTER #garden", "PRIVMSG #garden :secret"] {
+            asked.ask(alice, line);
+        }
+        assert_eq!(since(&mut asked, alice), 0);
+        let last = asked.server.network.conversation("#garden").unwrap().last_time;
+        asked.ask(alice, "CS CLEAR #garden HISTORY");
+        let [expiry] = asked.expiries() else { panic!("{:?}", asked.expiries()) };
+        assert!(expiry.before > last && expiry.most.is_none(), "it is deleted without waiting for anything");
+        assert!(since(&mut asked, alice) > last);
+        asked.ask(alice, "CS DROP #garden");
+        assert!(since(&mut asked, alice) > last);
     }
 }

@@ -225,7 +225,8 @@ fn release(server: &mut Server, ctx: &mut Ctx, seq: Seq, id: ChannelId) {
     channel.founder = None;
     channel.transfer = None;
     channel.access.clear();
-    channel.settings = ChannelSettings::default();
+    // What was cleared stays so for whoever is there.
+    channel.settings = ChannelSettings { cleared: channel.settings.cleared, ..ChannelSettings::default() };
     let folded = channel.folded.clone();
     server.keep(seq, Record::ChannelGone(folded.as_str().into()));
     let after = server.wait_for(seq);

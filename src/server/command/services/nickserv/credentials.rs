@@ -45,13 +45,18 @@ pub fn sapasswd(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
 /// The sender's account, where it may change what that logs in with; it is told where not.
 pub fn own_to_change(server: &Server, ctx: &mut Ctx) -> Option<AccountId> {
     let account = own_account(server, ctx)?;
-    if !server.may_change_credentials(ctx.conn, account) {
-        let text = "This connection came by an app password, which no second factor is asked for with: log in with your \
-                    own password to change what logs in to your account";
+    may_change(server, ctx).then_some(account)
+}
+
+/// Whether the sender may change what its account logs in with, or put an end to it; it is told where not.
+pub fn may_change(server: &Server, ctx: &mut Ctx) -> bool {
+    let may = server.may_change_credentials(ctx.conn);
+    if !may {
+        let text = "This connection came by an app password, or another of yours logged in for it: log in with your own \
+                    password to do that";
         say(ctx, "NickServ", text);
-        return None;
     }
-    Some(account)
+    may
 }
 
 /// The password of PASSWD, or of RESETPASS with its code, was hashed.

@@ -1,6 +1,7 @@
 //! NickServ UNREGISTER, ERASE and ERASEMESSAGES: what is to be here no more.
 
 use crate::server::change::Change;
+use crate::server::command::services::nickserv::credentials::{may_change, own_to_change};
 use crate::server::command::services::{account_named, chanserv, own_account, say};
 use crate::server::notice::About;
 use crate::server::record::{AccountId, AccountRow, Record, Seq};
@@ -13,6 +14,9 @@ pub fn unregister(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let is_own = own_account(server, ctx) == Some(row.id);
     if !is_own && !server.network.users[ctx.me()].may(Right::Force) {
         say(ctx, "NickServ", &format!("{} is not your account; log in to it first", row.name));
+        return;
+    }
+    if is_own && !may_change(server, ctx) {
         return;
     }
     if !is_own {
@@ -33,7 +37,7 @@ pub fn erase(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
 
 /// ERASEMESSAGES
 pub fn erase_messages(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
-    let Some(account) = own_account(server, ctx) else { return };
+    let Some(account) = own_to_change(server, ctx) else { return };
     if !confirmed(server, ctx, "NickServ", "ERASEMESSAGES", None, account, params.first()) {
         return;
     }

@@ -101,8 +101,5 @@ pub fn saverify(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         say(ctx, "NickServ", &format!("The account {} is verified already", row.name));
         return;
     }
-    server.submit(ctx, Change::Verified { account: row.id, by: By::NickServ });
-    if server.network.account(row.id).is_some_and(|row| row.verified) {
-        say(ctx, "NickServ", &format!("The account {} may be used now", row.name));
-    }
+    server.submit(ctx, Change::Verified { account: row.id, by: By::Operator });
 }

@@ -5,6 +5,7 @@ use crate::limits;
 use crate::server::change::Change;
 use crate::server::command::info::readable;
 use crate::server::command::second::new_factor;
+use crate::server::command::services::nickserv::credentials::may_change;
 use crate::server::command::services::{account_named, own_account, say, usage_of};
 use crate::server::record::{AccountId, SecondProof};
 use crate::server::second::{By, Kind, SecondChange, is_name};
@@ -18,8 +19,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         list(server, ctx, account);
         return;
     }
-    if server.session(ctx.conn).is_some_and(|session| session.particulars().app.is_some()) {
-        say(ctx, "NickServ", "This connection came by an app password; log in with your own to change that");
+    if !may_change(server, ctx) {
         return;
     }
     let tries = matches!(verb.as_str(), "CONFIRM" | "REMOVE" | "OFF" | "RECOVERY");
