@@ -57,7 +57,9 @@ const ENDING: &[u8] = b"ERROR :Closing Link: (The server is shutting down)\r\n";
 ///   else's passes.
 /// - All actions that have come are applied before anything is written, and then each connection is
 ///   written once.
-/// - A slot is used again only after [`NetAction::Release`] was applied.
+/// - A slot that the server knows is used again only after [`NetAction::Release`] was applied.
+/// - Whoever is disconnected by the server has the time to read why: nothing is closed with input unread, within
+///   bounds of time and bytes.
 pub struct Worker {
     index: u16,
     options: Options,
