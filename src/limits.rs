@@ -231,6 +231,10 @@ pub const ACCEPT_RETRY_MS: u64 = 100;
 pub const ACCEPT_WARNING_MS: u64 = 60_000;
 /// Milliseconds that a connection stays half open after its last line, so that the other side reads it.
 pub const LINGER_MS: u64 = 2_000;
+/// Bytes that are read away of what the other side still says after its last line from the server. With anything
+/// unread the system resets the connection, and what the other side has not read yet is lost: this is more than any
+/// client pipelines, and reading it costs less than a millisecond.
+pub const LINGER_BYTES: u32 = 1024 * 1024;
 /// Milliseconds that workers have to write what is queued when the server ends.
 pub const SHUTDOWN_MS: u64 = 3_000;
 /// Bytes of memory that a connection costs at most that has not registered, whatever it sends: itself,

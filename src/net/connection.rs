@@ -1,11 +1,12 @@
 //! One connection: its transport, what it has not said whole yet, and what it has not read yet.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use ircv3::CapSet;
 
+use crate::limits::LINGER_BYTES;
 use crate::net::flood::Bucket;
 use crate::net::line::LineCodec;
 use crate::net::link::Link;
@@ -111,24 +112,18 @@ impl Transport {
         }
     }
 
-    /// Reads and forgets; `Ok(())` once the other side has closed, `WouldBlock` until then.
-    pub fn drain(&mut self, scratch: &mut [u8]) -> io::Result<()> {
-        // A client that never stops talking is cut off by the deadline; between turns, by this.
-        for _ in 0..16 {
-            match self {
-                Transport::Lines(link) => {
-                    if link.read(scratch)? == 0 {
-                        return Ok(());
-                    }
-                }
-                Transport::WebSocket(socket) => match socket.read_line() {
-                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
-                    other => drop(other?),
-                },
-                _ => return Ok(()),
-            }
+    /// What carries lines or messages, once the handshakes are done.
+    pub fn link_mut(&mut self) -> Option<&mut Link> {
+        match self {
+            Transport::Lines(link) => Some(link),
+            Transport::WebSocket(socket) => Some(socket.link_mut()),
+            _ => None,
         }
-        Ok(())
+    }
+
+    /// Reads once and forgets what it was, which is not looked at: how many bytes, none once the other side has closed.
+    pub fn drain(&mut self, scratch: &mut [u8]) -> io::Result<usize> {
+        self.link_mut().map_or(Ok(0), |link| link.read_raw(scratch))
     }
 
     /// Says that nothing more will come; `WouldBlock` until it is said.
@@ -177,6 +172,10 @@ pub struct Connection {
     pub serial: u32,
     /// How far it has come.
     pub phase: Phase,
+    /// Bytes that are still read away after the server asked for its end.
+    pub patience: u32,
+    /// The server has been told that it is gone: it is the worker that tells the other side why.
+    pub disowned: bool,
     /// Whether it has registered.
     pub registered: bool,
     /// The server does not want to hear of it for now.
@@ -205,6 +204,8 @@ impl Connection {
             seat: None,
             serial,
             phase: Phase::Handshake,
+            patience: LINGER_BYTES,
+            disowned: false,
             registered: false,
             paused: false,
             delayed: false,
@@ -263,7 +264,7 @@ impl Connection {
         }
     }
 
-    /// Forgets what waits and tries to say why the connection ends.
+    /// Forgets what waits: instead, the other side is to read `line`, why the connection ends, unless that is empty.
     pub fn give_up(&mut self, line: &'static [u8]) {
         let cut = !self.out.is_empty();
         self.out.clear();
@@ -271,7 +272,8 @@ impl Connection {
         if cut && matches!(self.transport, Transport::Lines(_)) {
             self.out.push(Bytes::from_static(b"\r\n"));
         }
-        self.out.push(Bytes::from_static(line));
-        let _ = self.flush(&mut Vec::new());
+        if !line.is_empty() {
+            self.out.push(Bytes::from_static(line));
+        }
     }
 }

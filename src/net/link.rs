@@ -51,6 +51,11 @@ impl Socket {
         Socket { stream, waker, unread: None }
     }
 
+    /// From now on it is `waker` that wants to hear of it, from the next time that there is nothing to do.
+    pub fn set_waker(&mut self, waker: Waker) {
+        self.waker = waker;
+    }
+
     /// Puts `bytes` back: they are what is read next.
     pub fn unread(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
@@ -246,6 +251,14 @@ impl Link {
         }
     }
 
+    /// As [`Socket::set_waker`].
+    pub fn set_waker(&mut self, waker: Waker) {
+        match self {
+            Link::Plain(socket) => socket.set_waker(waker),
+            Link::Tls(tls) => tls.socket.set_waker(waker),
+        }
+    }
+
     /// Whether each piece that is written costs more than copying it would.
     pub fn is_tls(&self) -> bool {
         matches!(self, Link::Tls(_))
@@ -256,6 +269,14 @@ impl Link {
         match self {
             Link::Plain(socket) => socket.write_slices(slices),
             Link::Tls(tls) => tls.write(slices.first().map_or(&[][..], |slice| slice)),
+        }
+    }
+
+    /// Reads bytes as they come by the socket, for someone who only wants to be rid of them.
+    pub fn read_raw(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Link::Plain(socket) => socket.read(buf),
+            Link::Tls(tls) => tls.socket.read(buf),
         }
     }
 

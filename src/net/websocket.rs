@@ -245,6 +245,11 @@ impl LineSocket {
         Ok(())
     }
 
+    /// The bytes under the messages.
+    pub fn link_mut(&mut self) -> &mut Link {
+        self.socket.get_mut()
+    }
+
     /// Says goodbye, then that nothing more will come.
     pub fn close_write(&mut self) -> io::Result<()> {
         let goodbye = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() };

@@ -41,8 +41,11 @@ const GATHERED_EVENTS: usize = 512;
 const TURNS_A_ROUND: usize = 1024;
 /// Turns that such a connection gets before new input of others is looked at.
 const ROUNDS_OF_TURNS: usize = 8;
-/// Milliseconds that the other sides have to close once everything is said and the server ends.
-const LAST_LINGER_MS: u64 = 50;
+/// Milliseconds without a word from any side, once everything is said and the server ends, after which those that have
+/// not closed are left: a way round the world, for what was under way.
+const LAST_LINGER_MS: u64 = 200;
+/// What those are told whom the server does not know yet when it ends.
+const ENDING: &[u8] = b"ERROR :Closing Link: (The server is shutting down)\r\n";
 
 /// A worker: a future that never ends before [`Inbox::end`], to be spawned on a runtime of its own thread.
 ///
@@ -54,7 +57,9 @@ const LAST_LINGER_MS: u64 = 50;
 ///   else's passes.
 /// - All actions that have come are applied before anything is written, and then each connection is
 ///   written once.
-/// - A slot is used again only after [`NetAction::Release`] was applied.
+/// - A slot that the server knows is used again only after [`NetAction::Release`] was applied.
+/// - Whoever is disconnected by the server has the time to read why: nothing is closed with input unread, within
+///   bounds of time and bytes.
 pub struct Worker {
     index: u16,
     options: Options,
@@ -85,6 +90,10 @@ pub struct Worker {
     now_ms: u64,
     /// When the worker was told to end.
     ending: Option<u64>,
+    /// When the worker last had something to say, or was told something, by a connection that is being closed.
+    stirred: u64,
+    /// For when it was last asked to be woken while it ends.
+    last_alarm: u64,
     actions: Vec<NetAction>,
     sockets: Vec<Accepted>,
     tokens: VecDeque<u32>,
@@ -121,6 +130,8 @@ impl Worker {
             started: Instant::now(),
             now_ms: 0,
             ending: None,
+            stirred: 0,
+            last_alarm: 0,
             actions: Vec::new(),
             sockets: Vec::new(),
             tokens: VecDeque::new(),
@@ -138,7 +149,11 @@ impl Worker {
     fn round(&mut self, cx: &mut Context<'_>) -> bool {
         self.now_ms = self.started.elapsed().as_millis() as u64;
         self.ready.attend(&mut self.tokens, cx.waker());
-        let ending = self.inbox.take(&mut self.actions, &mut self.sockets, cx.waker());
+        if self.inbox.take(&mut self.actions, &mut self.sockets, cx.waker()) {
+            self.ending.get_or_insert(self.now_ms);
+            // Nobody has spoken with them yet.
+            self.sockets.clear();
+        }
         if self.stalled {
             self.hand_over();
         }
@@ -186,11 +201,15 @@ impl Worker {
         if !self.stalled && !self.hungry.is_empty() {
             cx.waker().wake_by_ref();
         }
-        ending && self.is_done(cx)
+        self.ending.is_some_and(|since| self.is_done(since, cx))
     }
 
-    /// Gives the server what has gathered; where it has no room, sockets are not read until it has.
+    /// Gives the server what has gathered; where it has no room, sockets are not read until it has. A server that has
+    /// ended takes nothing any more, and what still comes is read away.
     fn hand_over(&mut self) {
+        if self.ending.is_some() {
+            self.events.clear();
+        }
         self.stalled = !self.server.push_batch(&mut self.events, &self.inbox);
     }
 
@@ -200,14 +219,22 @@ impl Worker {
 
     // Sockets to events.
 
-    fn admit(&mut self, accepted: Accepted) {
-        let slot = self.free.pop().unwrap_or_else(|| {
+    fn free_slot(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
             self.connections.push(None);
             self.held_until.push(0);
             self.taken.push(false);
             (self.connections.len() - 1) as u32
-        });
-        let waker = Waker::from(Arc::new(ConnectionWaker { ready: self.ready.clone(), slot }));
+        })
+    }
+
+    fn waker(&self, slot: u32) -> Waker {
+        Waker::from(Arc::new(ConnectionWaker { ready: self.ready.clone(), slot }))
+    }
+
+    fn admit(&mut self, accepted: Accepted) {
+        let slot = self.free_slot();
+        let waker = self.waker(slot);
         let wire = accepted.wire;
         let peer = Peer {
             tls: wire.tls.is_some(),
@@ -274,15 +301,38 @@ impl Worker {
         let stalled = self.stalled;
         let Some(Some(connection)) = self.connections.get_mut(slot as usize) else { return };
         match connection.phase {
-            Phase::Closing | Phase::Lingering => match connection.transport.drain(&mut self.scratch) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                _ if connection.phase == Phase::Lingering => self.finish(slot, CloseCause::Asked),
-                _ => {}
-            },
+            Phase::Closing | Phase::Lingering => self.drain(slot),
             _ if connection.paused || connection.delayed => {}
             _ if stalled => self.feed_later(slot),
             _ => self.read(slot),
         }
+    }
+
+    /// Reads away what a connection says after the server's last word, up to a bound: closing a socket in which
+    /// something lies unread would take from the other side what it has not read yet.
+    fn drain(&mut self, slot: u32) {
+        let Some(Some(connection)) = self.connections.get_mut(slot as usize) else { return };
+        let lingers = connection.phase == Phase::Lingering;
+        for _ in 0..READS_A_TURN {
+            if connection.patience == 0 && lingers {
+                return self.finish(slot, CloseCause::Asked);
+            }
+            if connection.patience == 0 {
+                // Its last lines are still on their way: it has until its deadline to read them.
+                return;
+            }
+            match connection.transport.drain(&mut self.scratch) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // Whoever says nothing more may still read.
+                Ok(0) if !lingers => return,
+                Ok(0) | Err(_) => return self.finish(slot, CloseCause::Asked),
+                Ok(count) => {
+                    connection.patience = connection.patience.saturating_sub(count as u32);
+                    self.stirred = self.now_ms;
+                }
+            }
+        }
+        self.feed_later(slot);
     }
 
     /// Goes on with the handshakes; `true` once the server knows of the connection.
@@ -380,22 +430,46 @@ impl Worker {
                 connection.delayed = true;
                 self.timers.push(Reverse((self.now_ms + ms, slot, connection.serial)));
             }
-            Stop::Closed(cause) => {
-                if cause == CloseCause::Flood {
-                    connection.give_up(b"ERROR :Closing Link: (Excess Flood)\r\n");
-                }
-                self.finish(slot, cause);
+            Stop::Closed(CloseCause::Flood) => {
+                self.turn_out(slot, CloseCause::Flood, b"ERROR :Closing Link: (Excess Flood)\r\n");
             }
+            // Whoever speaks WebSocket or TLS has a way of its own to say what was wrong, and has said it.
+            Stop::Refused(cause) => self.turn_out(slot, cause, b""),
+            Stop::Closed(cause) => self.finish(slot, cause),
         }
     }
 
     /// The connection is gone: the socket is closed, and the server is told.
     fn finish(&mut self, slot: u32, cause: CloseCause) {
+        if self.connection(slot).is_some_and(|connection| connection.disowned) {
+            return self.forget(slot);
+        }
         if self.connections[slot as usize].take().is_some() {
             self.open -= 1;
             let id = self.id(slot);
             self.events.push(Event::Closed(id, cause));
         }
+    }
+
+    /// Ends a connection without being asked: the server is told at once that it is gone, and the other side has
+    /// `line`, and as much time to read it as after any other end. Meanwhile it has a slot that the server does not
+    /// know.
+    fn turn_out(&mut self, slot: u32, cause: CloseCause, line: &'static [u8]) {
+        let Some(mut connection) = self.connections[slot as usize].take() else { return };
+        let id = self.id(slot);
+        self.events.push(Event::Closed(id, cause));
+        let slot = self.free_slot();
+        if let Some(link) = connection.transport.link_mut() {
+            link.set_waker(self.waker(slot));
+        }
+        connection.give_up(line);
+        connection.disowned = true;
+        connection.drain_asked = false;
+        // The lists have it by its old slot.
+        (connection.dirty, connection.hungry) = (false, false);
+        self.connections[slot as usize] = Some(connection);
+        self.taken[slot as usize] = true;
+        self.close(slot);
     }
 
     // Actions to queues.
@@ -599,8 +673,7 @@ impl Worker {
         let options = self.options;
         let Some(connection) = self.connection(slot) else { return };
         if connection.out.len() > sendq(connection, options) {
-            connection.give_up(b"ERROR :Closing Link: (SendQ exceeded)\r\n");
-            self.finish(slot, CloseCause::SendQueue);
+            self.turn_out(slot, CloseCause::SendQueue, b"ERROR :Closing Link: (SendQ exceeded)\r\n");
         }
     }
 
@@ -722,27 +795,41 @@ impl Worker {
         }
     }
 
-    /// Whether a worker that was told to end has said everything, or its time is up.
-    fn is_done(&mut self, cx: &mut Context<'_>) -> bool {
-        let since = match self.ending {
-            Some(since) => since,
-            None => {
-                self.ending = Some(self.now_ms);
-                for slot in 0..self.connections.len() as u32 {
-                    if self.connection(slot).is_some_and(|connection| connection.phase == Phase::Handshake) {
-                        self.forget(slot);
+    /// Whether a worker that was told to end `since` then has said everything and the other sides have had the time to
+    /// read it, or its time is up.
+    fn is_done(&mut self, since: u64, cx: &mut Context<'_>) -> bool {
+        if self.held.is_empty() {
+            // All that the server said is under way. Whoever is open still came too late for it.
+            for slot in 0..self.connections.len() as u32 {
+                match self.connection(slot).map(|connection| connection.phase) {
+                    Some(Phase::Handshake) => self.forget(slot),
+                    Some(Phase::Open) => {
+                        self.send(slot, Bytes::from_static(ENDING));
+                        self.close(slot);
                     }
+                    _ => {}
                 }
-                // Timers for connections that do not exist: they only wake the worker.
-                self.timers.push(Reverse((self.now_ms + LAST_LINGER_MS, NOBODY, 0)));
-                self.timers.push(Reverse((self.now_ms + SHUTDOWN_MS, NOBODY, 0)));
-                self.run_timers(cx);
-                self.now_ms
             }
-        };
-        let said = self.held.is_empty() && self.connections.iter().flatten().all(|connection| !connection.has_output());
-        let passed = self.now_ms - since;
-        self.open == 0 || (said && passed >= LAST_LINGER_MS) || passed >= SHUTDOWN_MS
+            self.write();
+        }
+        if !self.held.is_empty() || self.connections.iter().flatten().any(|connection| connection.has_output()) {
+            self.stirred = self.now_ms;
+        }
+        let last = (self.stirred.max(since) + LAST_LINGER_MS).min(since + SHUTDOWN_MS);
+        if self.open == 0 || self.now_ms >= last {
+            return true;
+        }
+        if self.last_alarm < last {
+            self.last_alarm = last;
+            // A timer for a connection that does not exist: it only wakes the worker.
+            self.timers.push(Reverse((last, NOBODY, 0)));
+            self.run_timers(cx);
+        }
+        // What was made ready only now.
+        if !self.hungry.is_empty() {
+            cx.waker().wake_by_ref();
+        }
+        false
     }
 }
 
@@ -775,6 +862,18 @@ enum Stop {
     Delay(u64),
     /// The connection is over.
     Closed(CloseCause),
+    /// What came is none of the protocol: the connection is to end.
+    Refused(CloseCause),
+}
+
+impl Stop {
+    fn of(error: &io::Error) -> Stop {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => Stop::Dry,
+            io::ErrorKind::InvalidData => Stop::Refused(cause_of(error)),
+            _ => Stop::Closed(cause_of(error)),
+        }
+    }
 }
 
 /// One connection's turn at reading.
@@ -804,8 +903,7 @@ impl Reading<'_> {
             match link.read(scratch) {
                 Ok(0) => return Stop::Closed(CloseCause::Eof),
                 Ok(n) => input.extend_from_slice(&scratch[..n]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Stop::Dry,
-                Err(error) => return Stop::Closed(cause_of(&error)),
+                Err(error) => return Stop::of(&error),
             }
         }
         Stop::More
@@ -816,8 +914,7 @@ impl Reading<'_> {
             let Transport::WebSocket(socket) = &mut connection.transport else { return Stop::Dry };
             let message = match socket.read_line() {
                 Ok(message) => message,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Stop::Dry,
-                Err(error) => return Stop::Closed(cause_of(&error)),
+                Err(error) => return Stop::of(&error),
             };
             let Some(line) = parse_line(&message) else {
                 // A message with nothing in it costs a turn like any other.
@@ -922,7 +1019,7 @@ mod tests {
     use tungstenite::{Message as WebSocketMessage, client};
 
     use super::{GATHERED_EVENTS, Worker};
-    use crate::limits::LINES_A_TURN;
+    use crate::limits::{LINES_A_TURN, LINGER_MS, WAITING_EVENTS};
     use crate::net::{
         Durable, EventQueue, FloodOptions, Listener, Options, Origins, Room, TlsSetup, Wire, ensure_certificate,
     };
@@ -1009,11 +1106,20 @@ mod tests {
         }
     }
 
-    impl Drop for Rig {
-        fn drop(&mut self) {
+    impl Rig {
+        /// Ends the worker, and waits until it has.
+        fn end(&mut self) {
             self.durable.workers()[0].end();
             let ended = self.thread.take().map(JoinHandle::join);
             assert!(matches!(ended, Some(Ok(()))) || std::thread::panicking());
+        }
+    }
+
+    impl Drop for Rig {
+        fn drop(&mut self) {
+            if self.thread.is_some() {
+                self.end();
+            }
         }
     }
 
@@ -1297,6 +1403,86 @@ mod tests {
         rig.durable.workers()[0].end();
         rig.durable.advance(3);
         assert_eq!(client.hear_all(), "ERROR :down\r\n");
+    }
+
+    #[test]
+    fn a_server_that_takes_nothing_any_more_still_has_its_last_line_read() {
+        let mut rig = Rig::plain();
+        let (slot, mut client) = rig.connect();
+        client.say(&"PRIVMSG x :y\r\n".repeat(60_000));
+        rig.line();
+        // The server has no room any more, while the socket has most of that still.
+        for _ in 0..WAITING_EVENTS {
+            rig.events.push(Event::Tick);
+        }
+        // More than the client's socket holds unread; the rest waits on the server's side of the system.
+        let mut actions: Vec<NetAction> = (0..1_200).map(|_| send(slot, 0, &"z".repeat(400))).collect();
+        actions.push(NetAction::Close { slot, after: 0, bytes: "ERROR :down\r\n".into() });
+        rig.act(actions);
+        rig.end();
+        let said = client.hear_all();
+        assert_eq!((said.lines().count(), said.lines().last()), (1_201, Some("ERROR :down")));
+    }
+
+    #[test]
+    fn whom_the_server_did_not_know_when_it_ended_is_told_too() {
+        let mut rig = Rig::plain();
+        let mut client = Client::new(TcpStream::connect(rig.address).unwrap());
+        client.say("NICK ann\r\n");
+        rig.opened();
+        rig.end();
+        assert_eq!(client.hear_all(), "ERROR :Closing Link: (The server is shutting down)\r\n");
+    }
+
+    #[test]
+    fn whoever_is_turned_out_with_something_unread_reads_why() {
+        let mut rig = Rig::plain();
+        let ((slot, mut client), (aside, mut witness)) = (rig.connect(), rig.connect());
+        rig.act(vec![NetAction::Pause { slot }, send(slot, 0, "go")]);
+        assert_eq!(client.hear(), "go");
+        client.say(&"x".repeat(400_000));
+        rig.act(vec![NetAction::Resume { slot }]);
+        assert_eq!(client.hear_all(), "ERROR :Closing Link: (Excess Flood)\r\n");
+        // The server does not wait for that.
+        assert_eq!(rig.closed(), (slot, CloseCause::Flood));
+        // And what it says of a slot that it has back is for someone else.
+        rig.act(vec![NetAction::Release { slot }, send(aside, 0, "released")]);
+        assert_eq!(witness.hear(), "released");
+        let (next, mut other) = rig.connect();
+        assert_eq!(next, slot);
+        rig.act(vec![send(next, 0, "hello")]);
+        assert_eq!(other.hear(), "hello");
+    }
+
+    #[test]
+    fn whoever_reads_too_slowly_reads_why_it_ends() {
+        let mut rig = Rig::plain();
+        let (slot, mut client) = rig.connect();
+        rig.act(vec![NetAction::Registered { slot }, NetAction::Pause { slot }, send(slot, 0, "go")]);
+        assert_eq!(client.hear(), "go");
+        client.say(&"PRIVMSG x :y\r\n".repeat(5_000));
+        let line = "z".repeat(400);
+        // More than two sockets and its queue hold.
+        rig.act((0..40_000).map(|_| send(slot, 0, &line)).collect());
+        assert_eq!(rig.closed(), (slot, CloseCause::SendQueue));
+        let said = client.hear_all();
+        assert!(said.ends_with("\r\nERROR :Closing Link: (SendQ exceeded)\r\n"), "{:?}", said.get(said.len() - 80..));
+    }
+
+    #[test]
+    fn whoever_never_stops_talking_is_cut_off() {
+        let mut rig = Rig::plain();
+        let (slot, mut client) = rig.connect();
+        rig.act(vec![NetAction::Close { slot, after: 0, bytes: "ERROR :bye\r\n".into() }]);
+        assert_eq!(client.hear(), "ERROR :bye");
+        let begun = Instant::now();
+        let piece = vec![b'x'; 64 * 1024];
+        let mut said = 0;
+        while client.read.get_mut().write_all(&piece).is_ok() {
+            said += piece.len();
+        }
+        assert!(begun.elapsed() < Duration::from_millis(LINGER_MS), "after {said} bytes");
+        assert_eq!(rig.closed(), (slot, CloseCause::Asked));
     }
 
     /// Takes any server.

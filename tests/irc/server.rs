@@ -4,7 +4,7 @@
 pub mod schema;
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -62,7 +62,7 @@ impl Server {
         settings.extend(schema.as_ref().map(|schema| ("ROOST__STORE__URL".to_owned(), schema.url())));
         let child = command(home.path(), plain, tls, websocket, &settings).spawn().unwrap();
         let mut server = Server { child, plain, tls, websocket, settings, home, _schema: schema };
-        server.wait_until_ready();
+        server.wait_until_ready(0);
         server
     }
 
@@ -116,7 +116,7 @@ impl Server {
 
     /// Everything that it printed so far.
     pub fn output(&self) -> String {
-        ["stdout", "stderr"].map(|name| fs::read_to_string(self.home.path().join(name)).unwrap_or_default()).concat()
+        ["stdout", "stderr"].map(|name| self.printed(name)).concat()
     }
 
     /// Sends the process a signal, by name.
@@ -144,8 +144,7 @@ impl Server {
 
     /// A new process on the same data after the last one ended; where it refuses, its one line.
     pub fn start_or_refuse(&mut self) -> Option<String> {
-        let printed = |name: &str| fs::read_to_string(self.home.path().join(name)).unwrap_or_default();
-        let before = ["stdout", "stderr"].map(|name| printed(name).len());
+        let before = ["stdout", "stderr"].map(|name| self.printed(name).len());
         self.child = command(self.home.path(), self.plain, self.tls, self.websocket, &self.settings).spawn().unwrap();
         let deadline = Instant::now() + PATIENCE;
         // It listens before it opens the database, and greets when all is well: neither can be awaited.
@@ -153,13 +152,13 @@ impl Server {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            if printed("stdout")[before[0]..].contains("Operator:") {
+            if self.printed("stdout")[before[0]..].contains("Operator:") {
                 return None;
             }
             assert!(Instant::now() < deadline, "it neither started nor ended: {}", self.output());
             thread::sleep(Duration::from_millis(3));
         };
-        let said = printed("stderr").split_off(before[1]);
+        let said = self.printed("stderr").split_off(before[1]);
         assert_eq!((status.code(), said.trim_end().lines().count()), (Some(1), 1), "{said}");
         Some(said)
     }
@@ -210,22 +209,26 @@ impl Server {
 
     /// A new process on the same data and ports, after the last one ended.
     pub fn start_again(&mut self) {
+        let printed = self.printed("stdout").len();
         self.child = command(self.home.path(), self.plain, self.tls, self.websocket, &self.settings).spawn().unwrap();
-        self.wait_until_ready();
+        self.wait_until_ready(printed);
     }
 
-    fn wait_until_ready(&mut self) {
+    fn printed(&self, name: &str) -> String {
+        fs::read_to_string(self.home.path().join(name)).unwrap_or_default()
+    }
+
+    /// Waits until the server greets, which it does once everything stands: it listens before it opens its store, and
+    /// opens one listener after the other. `before` bytes of what it printed are of earlier processes.
+    fn wait_until_ready(&mut self, before: usize) {
         let deadline = Instant::now() + PATIENCE;
-        // The ports open one after the other: the last to answer decides.
-        for port in [self.plain, self.tls, self.websocket] {
-            while TcpStream::connect(port).is_err() {
-                if let Some(status) = self.child.try_wait().unwrap() {
-                    panic!("the server ended with {status} before it listened: {}", self.output());
-                }
-                assert!(Instant::now() < deadline, "the server never listened on {port}: {}", self.output());
-                // There is nothing to wait on: a port that is not open yet cannot be awaited, only tried.
-                thread::sleep(Duration::from_millis(3));
+        while !self.printed("stdout")[before..].contains("Operator:") {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("the server ended with {status} before it greeted: {}", self.output());
             }
+            assert!(Instant::now() < deadline, "the server never greeted: {}", self.output());
+            // A greeting cannot be awaited, only looked for.
+            thread::sleep(Duration::from_millis(3));
         }
     }
 }
