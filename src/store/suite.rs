@@ -615,6 +615,27 @@ fn another_casemapping_files_everything_anew_or_changes_nothing() {
 }
 
 #[test]
+fn a_nick_that_went_from_one_account_to_one_that_is_no_more_is_nobodys() {
+    for bed in Bed::all() {
+        let running = Running::on(&bed);
+        running.store.append(vec![
+            (1, Record::Account(Box::new(account(1, "ann")))),
+            (1, Record::Account(Box::new(account(2, "bob")))),
+            (1, Record::Grouped(Box::new(grouped("moon", 1, 5)))),
+        ]);
+        running.committed(1);
+        running.store.append(vec![
+            (2, Record::GroupedGone("moon".into())),
+            (2, Record::Grouped(Box::new(grouped("moon", 2, 6)))),
+            (2, Record::AccountGone(2)),
+        ]);
+        running.committed(2);
+        running.close();
+        assert_eq!(Running::on(&bed).snapshot.grouped, []);
+    }
+}
+
+#[test]
 fn a_question_sees_what_was_appended_before_it() {
     for bed in Bed::all() {
         let running = Running::on(&bed);

@@ -50,6 +50,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: &str, what: 
             // From this moment on nobody is shown it; what has to be deleted is deleted in steps.
             server.put_channel_setting(id, seq, "cleared", Some(&(last + 1).to_string()));
             ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
+            server.push_cleared(key.as_str(), last);
             server.renew_retention();
             say(ctx, "ChanServ", &format!("The history of {title} is gone; who has read it may still have it"));
         }

@@ -221,11 +221,13 @@ fn announce_text(server: &mut Server, ctx: &mut Ctx, id: ChannelId, after: Seq, 
 
 /// Ends the registration of a channel, and shows it.
 fn release(server: &mut Server, ctx: &mut Ctx, seq: Seq, id: ChannelId) {
+    // What is past its time by the channel's own settings is gone, whether the store has come to it or not.
+    server.delete_overdue_of(id);
     let channel = &mut server.network.channels[id];
     channel.founder = None;
     channel.transfer = None;
     channel.access.clear();
-    channel.settings = ChannelSettings::default();
+    channel.settings = ChannelSettings { cleared: channel.settings.cleared, ..ChannelSettings::default() };
     let folded = channel.folded.clone();
     server.keep(seq, Record::ChannelGone(folded.as_str().into()));
     let after = server.wait_for(seq);
