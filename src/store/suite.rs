@@ -938,6 +938,22 @@ fn a_search_finds_what_the_model_says_in_the_index_and_behind_it() {
 }
 
 #[test]
+fn a_search_is_not_slower_for_all_that_the_reader_may_not_read() {
+    for bed in Bed::all() {
+        let running = Running::on(&bed);
+        let said = |n: u64| message(1, n, Kind::Privmsg, "word");
+        running.store.append((1..=FILLS_INDEX).map(|n| (n, Record::Message(Box::new(said(n))))).collect());
+        running.committed(FILLS_INDEX);
+        let later = FILLS_INDEX + 1_000_000;
+        for (places, found) in [(vec![(1, later)], 0), (vec![(1, later), (2, 0)], 0), (vec![(1, 0), (2, 0)], 1)] {
+            let query = SearchQuery { places: places.clone(), limit: 1, ..looking_for("word", &[]) };
+            assert_eq!(running.found(query).messages, found, "{places:?}");
+        }
+        running.close();
+    }
+}
+
+#[test]
 fn what_was_said_before_there_was_an_index_comes_into_it_while_the_store_runs() {
     for bed in Bed::all() {
         let running = Running::on(&bed);
