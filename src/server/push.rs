@@ -617,7 +617,9 @@ impl Server {
 
     /// What was said in a conversation up to a moment is no more: where it still waits, it is not pushed.
     pub fn push_cleared(&mut self, key: &str, until: u64) {
-        let is_gone = |held: &Held| *held.key == *key && held.kind == Kind::Message && held.content.time <= until;
+        // An invitation has no number, and stays.
+        let is_said = |held: &Held| held.kind == Kind::Message && held.seq > 0;
+        let is_gone = |held: &Held| *held.key == *key && is_said(held) && held.content.time <= until;
         self.pushes.cancel(is_gone);
     }
 
@@ -1233,6 +1235,18 @@ mod tests {
         assert!(bed.sent.is_empty(), "{:?}", bed.texts());
         bed.say("PRIVMSG #a :alice, once more");
         assert_eq!(bed.texts(), ["alice, once more"]);
+        // An invitation is nothing that was said there.
+        bed.answer(0, Outcome::Delivered);
+        bed.asked.ask(bed.alice, "PART #a");
+        let webpush = WebPush { delay_ms: 60_000, present_ms: 0, ..WebPush::default() };
+        bed.asked.server.settings =
+            Arc::new(Settings { webpush: Some(webpush), ..(*bed.asked.server.settings).clone() });
+        bed.asked.ask(bed.bob, "INVITE alice #a");
+        bed.asked.ask(bed.bob, "PRIVMSG #a :nobody");
+        bed.asked.ask(bed.bob, "CS CLEAR #a HISTORY");
+        bed.commit();
+        bed.later(60_000);
+        assert!(bed.sent.len() == 1 && bed.sent[0].1.line.contains("INVITE alice"), "{:?}", bed.texts());
     }
 
     #[test]
