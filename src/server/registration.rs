@@ -320,7 +320,7 @@ impl Server {
         command::oper::come_by_certificate(self, ctx);
         let there = &self.network.users[id];
         let (folded, nick, source) = (there.folded.clone(), there.nick.clone(), there.source.clone());
-        command::monitor::changed(self, &folded, &nick, Some(&source));
+        command::monitor::changed(self, None, &folded, &nick, Some(&source));
         // It may have come away (pre-away): that is told after its coming.
         self.apply_away(id);
         self.notify(About::Connects, |server| server.network.users[id].described("comes", &ip.to_string()));
@@ -549,7 +549,7 @@ impl Server {
             self.leave_channel(channel, user);
         }
         let there = self.network.remove_user(user, self.clock);
-        command::monitor::changed(self, &there.folded, &there.nick, None);
+        command::monitor::changed(self, None, &there.folded, &there.nick, None);
         if there.is_oper() {
             self.network.opers -= 1;
         }

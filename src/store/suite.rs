@@ -123,7 +123,7 @@ fn reader() -> Reader {
         label: Some("l".into()),
         batch: Some("b".into()),
         batch_type: "chathistory",
-        told: false,
+        told: None,
         target: "#rust".into(),
         epoch: 7,
         nick: "alice".into(),
