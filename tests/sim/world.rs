@@ -13,7 +13,6 @@ use roost::push;
 use roost::server::Server;
 use roost::server::action::{Actions, Call, NetAction};
 use roost::server::channel::Channel;
-use roost::server::command::Pending;
 use roost::server::command::{self, Pending};
 use roost::server::event::{BadLine, CallId, CloseCause, ConnId, Event, Now, Peer, Returned};
 use roost::server::frame::Frame;
