@@ -401,7 +401,7 @@ impl Client {
                 let stays = matches!(cap, Cap::Batch | Cap::Chathistory);
                 format!("CAP REQ :{}{}", random.pick(&["", if stays { "" } else { "-" }, "nope "]), cap.names()[0])
             }
-            91 => (*random.pick(&["CAP LIST", "CAP LS 302", "CAP LS", "CAP END"])).to_owned(),
+            91 => (*random.pick(&["CAP LIST", "CAP LS 302", "CAP LS", "CAP END", "ISUPPORT"])).to_owned(),
             92 => format!(
                 "AUTHENTICATE {}",
                 random.pick(&[
