@@ -29,6 +29,8 @@ pub const CONTEXT_A_MESSAGE: usize = 32;
 /// Reactions and edits that come with one history page beside its messages, those of its newest messages first: as many
 /// as a page has messages at the most.
 pub const CONTEXT_A_PAGE: usize = 1000;
+/// Messages that a SEARCH takes out of the index at once while it meets none that the reader may read.
+pub const SEARCHED_AT_ONCE: u32 = 4_096;
 /// Milliseconds that one SEARCH may take; two words among a million messages take a few.
 pub const SEARCH_MS: u64 = 2_000;
 /// Milliseconds that a SEARCH waits for others to be done, at most.

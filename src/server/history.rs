@@ -62,8 +62,8 @@ pub fn render_page(
         if !knows {
             continue;
         }
-        if reader.told {
-            put_told(reader, row, &mut out);
+        if let Some(now) = reader.told {
+            put_told(reader, now, row, &mut out);
             page.messages += 1;
             if out.len() >= CHUNK_BYTES {
                 page.chunks.push(Bytes::from(std::mem::take(&mut out)));
@@ -296,7 +296,7 @@ impl TagWriter {
 }
 
 /// A message as HistServ tells it: when, who, what. Of several lines, each.
-fn put_told(reader: &Reader, row: &MessageRow, out: &mut Vec<u8>) {
+fn put_told(reader: &Reader, now: u64, row: &MessageRow, out: &mut Vec<u8>) {
     let nick = row.argument.as_deref().or_else(|| row.source.split('!').next()).unwrap_or_default();
     let time = time_text(row.time);
     let when = time.get(..19).unwrap_or(&time).replace('T', " ");
@@ -309,6 +309,9 @@ fn put_told(reader: &Reader, row: &MessageRow, out: &mut Vec<u8>) {
     let room = MAX_BODY_BYTES.saturating_sub(HISTSERV.len() + reader.nick.len() + ": NOTICE  :\r\n".len());
     let mut put_one = |text: &str| {
         let text = said(text);
+        if reader.caps.has(Cap::ServerTime) {
+            out.extend_from_slice(format!("@time={} ", time_text(now)).as_bytes());
+        }
         write_line(out, HISTSERV, "NOTICE", &[&reader.nick], Some(cut(&text, room)));
     };
     match action {
@@ -426,7 +429,7 @@ mod tests {
             label: None,
             batch: None,
             batch_type: "chathistory",
-            told: false,
+            told: None,
             target: "#r".into(),
             epoch: 1,
             nick: "al".into(),

@@ -279,6 +279,7 @@ impl Server {
         let Some(session) = self.session_mut(conn) else { return };
         let waits = session.is_busy() || !session.parked.is_empty();
         match session.parked.back_mut() {
+            Some(Input::Joined(channels)) if channels.contains(&channel) => {}
             Some(Input::Joined(channels)) => channels.push(channel),
             _ if waits => session.parked.push_back(Input::Joined(vec![channel])),
             _ => self.run(conn, Input::Joined(vec![channel])),

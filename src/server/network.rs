@@ -651,12 +651,13 @@ impl Network {
         }
     }
 
-    /// Moves what accounts say of a channel for themselves to its new name: whose, and what.
+    /// Moves what accounts say of a channel for themselves to its new name: whose, and what. What was said of that name
+    /// before, and is not said otherwise now, stays.
     pub fn rename_private_metadata(&mut self, old: &str, new: &str) -> Vec<(AccountId, Metadata)> {
         let mut moved = Vec::new();
         for (account, there) in &mut self.private_metadata {
             if let Some(map) = there.remove(old) {
-                there.insert(new.into(), map.clone());
+                there.entry(new.into()).or_default().extend(map.clone());
                 moved.push((*account, map));
             }
         }

@@ -59,6 +59,7 @@ pub fn restore(settings: &Settings, secret: &[u8; 32], network: &mut Network, ro
             modes.set('x', true);
         }
         network.invisible += usize::from(modes.has('i'));
+        let plain_host_known = network.account_settings(row.account).vhost.as_deref() != Some(&*host);
         let id = network.insert_user(User {
             serial: 0,
             since: row.since,
@@ -67,6 +68,7 @@ pub fn restore(settings: &Settings, secret: &[u8; 32], network: &mut Network, ro
             source: source(&row.nick, &row.user, &host),
             user: row.user,
             plain_host: host.clone(),
+            plain_host_known,
             host,
             former_hosts,
             realname: row.realname,

@@ -615,6 +615,14 @@ impl Server {
         self.pushes.cancel(|held| held.seq == seq);
     }
 
+    /// What was said in a conversation up to a moment is no more: where it still waits, it is not pushed.
+    pub fn push_cleared(&mut self, key: &str, until: u64) {
+        // An invitation has no number, and stays.
+        let is_said = |held: &Held| held.kind == Kind::Message && held.seq > 0;
+        let is_gone = |held: &Held| *held.key == *key && is_said(held) && held.content.time <= until;
+        self.pushes.cancel(is_gone);
+    }
+
     /// A message reads otherwise now.
     pub fn push_edited(&mut self, seq: Seq, text: &str) {
         let text = one_line(text);
@@ -1217,6 +1225,47 @@ mod tests {
         assert!(bed.asked.server.network.subscriptions(7).is_empty());
         let kept = bed.asked.kept();
         assert!(matches!(kept, [(_, Record::SubscriptionGone(7, _)), (_, Record::PushedGone(7, _))]), "{kept:?}");
+    }
+
+    #[test]
+    fn what_is_deleted_or_cleared_before_it_was_pushed_is_not_pushed() {
+        let mut bed = Bed::new();
+        bed.asked.account("bob", 9);
+        bed.asked.ask(bed.bob, "JOIN #a");
+        bed.asked.ask(bed.alice, "JOIN #a");
+        bed.asked.ask(bed.bob, "CS REGISTER #a");
+        bed.asked.set_oper("bob");
+        bed.commit();
+        bed.asked.ask(bed.bob, "PRIVMSG #a :alice, in haste");
+        let message = bed.asked.kept().iter().find_map(|(seq, record)| match record {
+            Record::Message(row) => Some((*seq, row.clone())),
+            _ => None,
+        });
+        let (seq, row) = message.unwrap();
+        let msgid = bed.asked.server.msgid(seq);
+        bed.asked.ask(bed.bob, &format!("HISTSERV DELETE #a {msgid}"));
+        let id = bed.asked.calls()[0].0;
+        bed.handle(Event::Returned(id, Returned::Found(Some(row))));
+        bed.commit();
+        assert!(bed.sent.is_empty(), "{:?}", bed.texts());
+        bed.asked.ask(bed.bob, "PRIVMSG #a :alice, again");
+        bed.asked.ask(bed.bob, "CS CLEAR #a HISTORY");
+        bed.commit();
+        assert!(bed.sent.is_empty(), "{:?}", bed.texts());
+        bed.say("PRIVMSG #a :alice, once more");
+        assert_eq!(bed.texts(), ["alice, once more"]);
+        // An invitation is nothing that was said there.
+        bed.answer(0, Outcome::Delivered);
+        bed.asked.ask(bed.alice, "PART #a");
+        let webpush = WebPush { delay_ms: 60_000, present_ms: 0, ..WebPush::default() };
+        bed.asked.server.settings =
+            Arc::new(Settings { webpush: Some(webpush), ..(*bed.asked.server.settings).clone() });
+        bed.asked.ask(bed.bob, "INVITE alice #a");
+        bed.asked.ask(bed.bob, "PRIVMSG #a :nobody");
+        bed.asked.ask(bed.bob, "CS CLEAR #a HISTORY");
+        bed.commit();
+        bed.later(60_000);
+        assert!(bed.sent.len() == 1 && bed.sent[0].1.line.contains("INVITE alice"), "{:?}", bed.texts());
     }
 
     #[test]

@@ -880,8 +880,8 @@ pub struct Reader {
     pub target: Box<str>,
     /// The database's epoch.
     pub epoch: u32,
-    /// Whether the messages are told by HistServ, each as a NOTICE with its time and who said it.
-    pub told: bool,
+    /// When the messages are told by HistServ, each as a NOTICE with its time and who said it: in milliseconds since 1970.
+    pub told: Option<u64>,
     /// In a private conversation: the reader's own current nick, and its identity as in
     /// [`ConversationRow::key`] is not needed: rows keep their own targets.
     pub nick: Box<str>,

@@ -291,6 +291,7 @@ impl Server {
             source: source(nick, &user, &host),
             user: user.into(),
             plain_host,
+            plain_host_known: true,
             host,
             former_hosts: SmallVec::new(),
             realname: ircv3::message::cut(realname, limits::REALNAME_LEN).into(),
@@ -322,7 +323,7 @@ impl Server {
         command::oper::come_by_certificate(self, ctx);
         let there = &self.network.users[id];
         let (folded, nick, source) = (there.folded.clone(), there.nick.clone(), there.source.clone());
-        command::monitor::changed(self, &folded, &nick, Some(&source));
+        command::monitor::changed(self, None, &folded, &nick, Some(&source));
         // It may have come away (pre-away): that is told after its coming.
         self.apply_away(id);
         self.notify(About::Connects, |server| server.network.users[id].described("comes", &ip.to_string()));
@@ -362,12 +363,15 @@ impl Server {
         there.secure = secure && (there.secure || there.sessions.len() == 1);
         there.modes.set('Z', there.secure);
         self.sessions_changed(user);
-        self.reveal_plain_host(ctx, user);
+        let shown_by = self.reveal_plain_host(ctx, user);
         self.note_former_vhost(user);
         self.become_user(ctx, user);
         command::metadata::adopt(self, user, seq, early);
         self.sum_away(user);
         self.welcome(ctx, user);
+        if let Some(host) = shown_by {
+            command::vhost::set(self, ctx, user, &host);
+        }
         command::oper::come_by_certificate(self, ctx);
         for channel in self.network.users[user].channels.clone() {
             command::join::show(self, ctx, channel);
@@ -381,18 +385,21 @@ impl Server {
     }
 
     /// Of a user who was put back at the start, what is behind the host that it was given is not known until it comes.
-    fn reveal_plain_host(&mut self, ctx: &Ctx, user: UserId) {
+    /// Where it has lost that host meanwhile, what it is to be shown by.
+    fn reveal_plain_host(&mut self, ctx: &Ctx, user: UserId) -> Option<Arc<str>> {
         let there = &self.network.users[user];
-        let given = there.account.and_then(|account| self.vhost_of(account));
-        if there.sessions.len() != 1 || there.host != there.plain_host || given.as_ref() != Some(&there.host) {
-            return;
+        if there.plain_host_known {
+            return None;
         }
         let address = self.session(ctx.conn).map(|session| session.peer.host());
-        let plain = if there.modes.has('x') { self.cloak(ctx.conn).or(address) } else { address };
-        if let Some(plain) = plain {
-            self.network.users[user].plain_host = plain;
-            self.to_judge.push(user);
-        }
+        let plain = if there.modes.has('x') { self.cloak(ctx.conn).or(address) } else { address }?;
+        let given = there.account.and_then(|account| self.vhost_of(account));
+        let there = &mut self.network.users[user];
+        let before = std::mem::replace(&mut there.plain_host, plain.clone());
+        there.plain_host_known = true;
+        self.to_judge.push(user);
+        let there = &self.network.users[user];
+        (there.host == before && given.as_ref() != Some(&before)).then_some(plain)
     }
 
     /// 001 to 005.
@@ -550,7 +557,7 @@ impl Server {
             self.leave_channel(channel, user);
         }
         let there = self.network.remove_user(user, self.clock);
-        command::monitor::changed(self, &there.folded, &there.nick, None);
+        command::monitor::changed(self, None, &there.folded, &there.nick, None);
         if there.is_oper() {
             self.network.opers -= 1;
         }

@@ -123,6 +123,8 @@ pub struct Retention {
     cursor: ConversationId,
     /// When the next round begins, on the monotonic clock.
     next_round: u64,
+    /// Whether the next one begins as soon as this one ends.
+    again: bool,
     /// Conversations that the store is looking at.
     asked: usize,
     /// Rows that went in this round.
@@ -141,6 +143,7 @@ impl Retention {
             next_note: now.mono_ms + if clock.doubted.is_some() { 0 } else { CLOCK_NOTE_MS },
             cursor: 0,
             next_round: now.mono_ms,
+            again: false,
             asked: 0,
             gone: 0,
             gone_in_all: 0,
@@ -229,7 +232,8 @@ impl Server {
             }
             let Some((conversation, key)) = self.network.conversation_after(self.retention.cursor) else {
                 self.retention.cursor = 0;
-                self.retention.next_round = now + EXPIRY_ROUND_MS;
+                let again = std::mem::take(&mut self.retention.again);
+                self.retention.next_round = if again { now } else { now + EXPIRY_ROUND_MS };
                 if self.retention.gone > 0 {
                     let text =
                         format!("{} messages and events that were past their time are deleted", self.retention.gone);
@@ -262,6 +266,14 @@ impl Server {
         self.out.expire.push(Expiry { conversation, before, most: None });
     }
 
+    /// Asks the store at once to look at a channel's conversation for what is past its time.
+    pub fn delete_overdue_of(&mut self, channel: ChannelId) {
+        let key: Arc<str> = self.network.channels[channel].folded.as_str().into();
+        if let Some(conversation) = self.network.conversation(&key) {
+            self.look_at(conversation.id, &key);
+        }
+    }
+
     /// How many rows were deleted since the start for being past their time.
     pub fn deleted_since_start(&self) -> u64 {
         self.retention.gone_in_all
@@ -274,9 +286,10 @@ impl Server {
         self.retention.gone_in_all += rows;
     }
 
-    /// Looks at all conversations anew, for what is kept of one has changed.
+    /// Looks at all conversations anew, for what is kept of one has changed. A round that is under way is ended first:
+    /// however often something changes, each conversation has its turn.
     pub fn renew_retention(&mut self) {
-        self.retention.cursor = 0;
+        self.retention.again = self.retention.cursor > 0;
         self.retention.next_round = self.now.mono_ms;
     }
 }
@@ -289,7 +302,7 @@ mod tests {
     use crate::server::action::Call;
     use crate::server::command::bulk::testing::Asked;
     use crate::server::event::{Event, Now, Returned};
-    use crate::server::record::HistoryPage;
+    use crate::server::record::{HistoryPage, Record};
     use crate::server::settings::Settings;
 
     #[test]
@@ -415,6 +428,56 @@ mod tests {
             asked.handle(Event::Tick);
         }
         assert_eq!(counted, [1, 3, 5], "every second message");
+    }
+
+    #[test]
+    fn what_was_cleared_stays_gone_when_the_channel_is_dropped_at_once() {
+        let mut asked = Asked::new();
+        let alice = asked.user_with("alice", "draft/chathistory batch");
+        asked.account("alice", 1);
+        asked.ask(alice, "JOIN #a");
+        let lines = asked.ask(alice, "CS REGISTER #a").concat();
+        assert!(lines.contains("is registered"), "{lines}");
+        asked.ask(alice, "PRIVMSG #a :text");
+        let said = asked.now.unix_ms;
+        for (line, answer) in [("CS CLEAR #a HISTORY", "is gone"), ("CS DROP #a", "no longer registered")] {
+            let lines = asked.ask(alice, line).concat();
+            assert!(lines.contains(answer), "{lines}");
+        }
+        assert!(
+            asked.expiries().iter().any(|expiry| expiry.before > said),
+            "nobody looks for it once the channel is no more"
+        );
+        asked.ask(alice, "CHATHISTORY LATEST #a * 10");
+        let [(id, Call::History(query))] = asked.calls() else { panic!("{:?}", asked.calls()) };
+        let (id, since) = (*id, query.since);
+        assert!(since > said, "it is shown again");
+        asked.handle(Event::Returned(id, Returned::History(HistoryPage::default())));
+        // Registered anew, it is so over a restart, too.
+        asked.ask(alice, "CS REGISTER #a");
+        let cleared = |record: &Record| matches!(record, Record::Setting(row) if &*row.key == "cleared");
+        assert!(asked.kept().iter().any(|(_, record)| cleared(record)));
+    }
+
+    #[test]
+    fn whoever_changes_a_setting_again_and_again_keeps_no_other_conversation_from_its_turn() {
+        let mut asked = Asked::new();
+        let settings = Settings { keep: Keep { days: 2, messages: 0 }, ..(*asked.server.settings).clone() };
+        asked.handle(Event::Reload(Arc::new(settings)));
+        for number in 1..=100 {
+            let (conversation, _) = asked.server.network.conversation_or_new(&format!("#{number}"));
+            assert_eq!(conversation.id, number);
+        }
+        let mut met = 0;
+        for _ in 0..100 {
+            asked.server.renew_retention();
+            asked.handle(Event::Tick);
+            for expiry in asked.expiries().to_vec() {
+                met = met.max(expiry.conversation);
+                asked.handle(Event::Expired { conversation: expiry.conversation, rows: 0 });
+            }
+        }
+        assert_eq!(met, 100);
     }
 
     #[test]

@@ -493,7 +493,9 @@ impl<'a> Batch<'a> {
                 self.codes.retain(|(account, _), _| account != id);
                 self.access.retain(|(_, account), _| account != id);
                 self.suspensions.remove(id);
-                self.grouped.retain(|_, row| row.is_none_or(|row| row.account != *id));
+                // In the database it may still be another's.
+                let own = self.grouped.values_mut().filter(|row| row.is_some_and(|row| row.account == *id));
+                own.for_each(|row| *row = None);
                 self.seen.retain(|(account, _), _| account != id);
                 self.markers.retain(|(account, _), _| account != id);
                 self.presences.remove(id);

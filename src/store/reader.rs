@@ -9,7 +9,7 @@ use std::time::Duration;
 use sqlx::Error;
 use tokio::task::yield_now;
 
-use crate::limits::SEARCH_MS;
+use crate::limits::{SEARCH_MS, SEARCHED_AT_ONCE};
 use crate::server::command::edit;
 use crate::server::history::{choose_context, parents, share, tag_context};
 use crate::server::record::{
@@ -288,7 +288,10 @@ impl Source {
         }
         let (mut first, mut last) = (query.floor.saturating_add(1), Seq::MAX);
         let conversations = query.conversations();
-        if let Some(after) = query.after {
+        // What is older than all that the reader may read need not be found first.
+        let readable = query.places.iter().map(|(_, since)| *since).min().unwrap_or(0);
+        let after = query.after.unwrap_or(0).max(readable);
+        if after > 0 {
             first = first.max(self.first_since(&conversations, after).await?);
         }
         if let Some(before) = query.before {
@@ -301,11 +304,13 @@ impl Source {
         // Should more be put into the index meanwhile, it is among the rows that are read one by one.
         let indexed = self.indexed().await?;
         let (mut from, mut to) = (first.max(indexed.low), last.min(indexed.high));
+        let mut asked = query.clone();
         while from <= to && meant.len() < query.limit as usize {
-            let rows = self.by_terms(query, from, to).await?;
+            let rows = self.by_terms(&asked, from, to).await?;
             let Some(end) = (if query.after.is_some() { rows.last() } else { rows.first() }) else { break };
-            // Of those that are not shown any more there may be more than were asked for.
-            let (end, whole) = (end.0, rows.len() < query.limit as usize);
+            // Of those that are not shown any more there may be more than were asked for, and many more.
+            let (end, whole) = (end.0, rows.len() < asked.limit as usize);
+            asked.limit = asked.limit.saturating_mul(4).min(SEARCHED_AT_ONCE.max(query.limit));
             if query.after.is_some() {
                 from = end + 1
             } else {

@@ -14,7 +14,7 @@ use ircv3::Casemapping;
 use crate::server::ban::Target;
 use crate::server::record::{
     AccountId, BanRow, ChannelRow, ConversationId, ConversationRow, GroupedRow, ListRow, MarkerRow, MetadataRow,
-    PurgeRow, Record, Seq, Snapshot,
+    PurgeRow, PushedRow, Record, Seq, Snapshot,
 };
 
 /// Pairs of names that are told at most.
@@ -53,12 +53,10 @@ pub fn refold(snapshot: &mut Snapshot, to: Casemapping) -> Result<Vec<(Seq, Reco
     refold_grouped(snapshot, to, &mut records);
     let conversations = refold_conversations(snapshot, to, &mut records);
     refold_markers(&mut snapshot.markers, &conversations, &mut records);
-    for row in &mut snapshot.pushed {
-        let Some(new) = conversations.get(&row.conversation) else { continue };
-        records.push(Record::PushedGone(row.account, std::mem::replace(&mut row.conversation, new.clone())));
-        records.push(Record::Pushed(row.clone()));
-    }
-    refold_private(&mut snapshot.metadata, to, &mut records);
+    refold_pushed(&mut snapshot.pushed, &conversations, &mut records);
+    let channels: BTreeMap<Box<str>, Box<str>> =
+        snapshot.channels.iter().map(|row| (row.folded.clone(), to.fold(&row.name).as_str().into())).collect();
+    refold_private(&mut snapshot.metadata, &channels, to, &mut records);
     refold_channels(snapshot, to, &mut records);
     refold_purges(&mut snapshot.purges, to, &mut records);
     refold_bans(&mut snapshot.bans, to, &mut records);
@@ -212,6 +210,17 @@ fn refold_markers(markers: &mut Vec<MarkerRow>, moved: &BTreeMap<Box<str>, Box<s
     markers.extend(all.into_values());
 }
 
+/// Moves what was pushed with its conversations. All that goes, goes first: one may come to where another has been.
+fn refold_pushed(rows: &mut [PushedRow], moved: &BTreeMap<Box<str>, Box<str>>, records: &mut Vec<Record>) {
+    let mut came = Vec::new();
+    for row in rows {
+        let Some(new) = moved.get(&row.conversation) else { continue };
+        records.push(Record::PushedGone(row.account, std::mem::replace(&mut row.conversation, new.clone())));
+        came.push(Record::Pushed(row.clone()));
+    }
+    records.append(&mut came);
+}
+
 /// Moves registered channels, with their lists and keys.
 fn refold_channels(snapshot: &mut Snapshot, to: Casemapping, records: &mut Vec<Record>) {
     let mut moved: BTreeMap<Box<str>, Box<str>> = BTreeMap::new();
@@ -254,29 +263,41 @@ fn refold_channels(snapshot: &mut Snapshot, to: Casemapping, records: &mut Vec<R
     }
 }
 
-/// Writes anew whom what accounts say of others is about; of two that become one, the first holds.
-fn refold_private(rows: &mut Vec<MetadataRow>, to: Casemapping, records: &mut Vec<Record>) {
-    let mut taken: BTreeSet<(Box<str>, Box<str>)> =
-        rows.iter().map(|row| (row.owner.clone(), row.key.clone())).collect();
-    rows.retain_mut(|row| {
-        let Some((account, about)) = row.owner.split_once(' ') else { return true };
-        let about = match about.strip_prefix('~') {
+/// Writes anew whom what accounts say of others is about: a registered channel by its name, as `channels` says, all else
+/// as it stands. Of two that become one, the first holds. All that goes, goes first.
+fn refold_private(
+    rows: &mut Vec<MetadataRow>,
+    channels: &BTreeMap<Box<str>, Box<str>>,
+    to: Casemapping,
+    records: &mut Vec<Record>,
+) {
+    let new_owner = |owner: &str| -> Option<Box<str>> {
+        let (account, about) = owner.split_once(' ')?;
+        let new = match about.strip_prefix('~') {
             Some(nick) => format!("~{}", to.fold(nick)),
-            None if about.starts_with('#') => to.fold(about).as_str().to_owned(),
-            None => return true,
+            None if about.starts_with('#') => match channels.get(about) {
+                Some(new) => new.to_string(),
+                None => to.fold(about).as_str().to_owned(),
+            },
+            None => return None,
         };
-        let owner: Box<str> = format!("{account} {about}").into();
-        if owner == row.owner {
-            return true;
-        }
+        (new != about).then(|| format!("{account} {new}").into())
+    };
+    let stays = |row: &&MetadataRow| new_owner(&row.owner).is_none();
+    let mut taken: BTreeSet<(Box<str>, Box<str>)> =
+        rows.iter().filter(stays).map(|row| (row.owner.clone(), row.key.clone())).collect();
+    let mut came = Vec::new();
+    rows.retain_mut(|row| {
+        let Some(owner) = new_owner(&row.owner) else { return true };
         records.push(Record::Metadata(Box::new(MetadataRow { value: None, ..row.clone() })));
         row.owner = owner;
         let is_new = taken.insert((row.owner.clone(), row.key.clone()));
         if is_new {
-            records.push(Record::Metadata(Box::new(row.clone())));
+            came.push(Record::Metadata(Box::new(row.clone())));
         }
         is_new
     });
+    records.append(&mut came);
 }
 
 /// Moves channels that are closed for good; of two that become one, the first holds.
@@ -338,7 +359,7 @@ mod tests {
     use crate::server::network::Network;
     use crate::server::record::{
         AccessRow, AccountRow, BanRow, ChannelRow, ConversationRow, GroupedRow, ListRow, MarkerRow, MetadataRow,
-        PurgeRow, Record, Snapshot,
+        PurgeRow, PushedRow, Record, Snapshot,
     };
 
     fn account(id: u64, name: &str, by: Casemapping) -> AccountRow {
@@ -523,6 +544,44 @@ mod tests {
         assert_eq!(keys(&snapshot), before);
         let network = Network::new(Ascii, snapshot);
         assert_eq!((network.marker(1, "#a["), network.marker(1, "#a{")), (Some(1), Some(2)));
+    }
+
+    #[test]
+    fn what_an_account_says_of_a_registered_channel_goes_where_the_channel_goes() {
+        let about = |owner: &str| MetadataRow { owner: owner.into(), key: "k".into(), value: Some("v".into()) };
+        let mut snapshot = Snapshot {
+            casemapping: Rfc1459,
+            channels: vec![channel("#Room[1]", Rfc1459)],
+            metadata: vec![about("$1 #free{}"), about("$1 #room{1}")],
+            ..Snapshot::default()
+        };
+        let records = refold(&mut snapshot, Ascii).unwrap();
+        assert_eq!(snapshot.metadata, [about("$1 #free{}"), about("$1 #room[1]")]);
+        assert!(records.iter().any(|(_, record)| *record == Record::Metadata(Box::new(about("$1 #room[1]")))));
+        let network = Network::new(Ascii, snapshot);
+        assert!(network.private_metadata(1, &network.about("#ROOM[1]")).is_some());
+    }
+
+    #[test]
+    fn of_two_pushed_conversations_of_which_one_takes_the_others_key_both_stay() {
+        let pushed = |conversation: &str, first| PushedRow { account: 1, conversation: conversation.into(), first };
+        let mut snapshot = Snapshot {
+            channels: vec![channel("#a[", Ascii)],
+            conversations: vec![conversation(1, "#a[", 1), conversation(2, "#a{", 9)],
+            pushed: vec![pushed("#a[", 1), pushed("#a{", 2)],
+            ..Snapshot::default()
+        };
+        let mut kept = snapshot.pushed.clone();
+        for (_, record) in refold(&mut snapshot, Rfc1459).unwrap() {
+            match record {
+                Record::PushedGone(_, key) => kept.retain(|row| row.conversation != key),
+                Record::Pushed(row) => kept.push(row),
+                _ => {}
+            }
+        }
+        assert_eq!(snapshot.pushed, [pushed("#a{", 1), pushed("#a{ =2", 2)]);
+        kept.sort_by_key(|row| row.first);
+        assert_eq!(kept, snapshot.pushed, "in the store, too");
     }
 
     #[test]

@@ -123,7 +123,7 @@ fn reader() -> Reader {
         label: Some("l".into()),
         batch: Some("b".into()),
         batch_type: "chathistory",
-        told: false,
+        told: None,
         target: "#rust".into(),
         epoch: 7,
         nick: "alice".into(),
@@ -615,6 +615,27 @@ fn another_casemapping_files_everything_anew_or_changes_nothing() {
 }
 
 #[test]
+fn a_nick_that_went_from_one_account_to_one_that_is_no_more_is_nobodys() {
+    for bed in Bed::all() {
+        let running = Running::on(&bed);
+        running.store.append(vec![
+            (1, Record::Account(Box::new(account(1, "ann")))),
+            (1, Record::Account(Box::new(account(2, "bob")))),
+            (1, Record::Grouped(Box::new(grouped("moon", 1, 5)))),
+        ]);
+        running.committed(1);
+        running.store.append(vec![
+            (2, Record::GroupedGone("moon".into())),
+            (2, Record::Grouped(Box::new(grouped("moon", 2, 6)))),
+            (2, Record::AccountGone(2)),
+        ]);
+        running.committed(2);
+        running.close();
+        assert_eq!(Running::on(&bed).snapshot.grouped, []);
+    }
+}
+
+#[test]
 fn a_question_sees_what_was_appended_before_it() {
     for bed in Bed::all() {
         let running = Running::on(&bed);
@@ -913,6 +934,22 @@ fn a_search_finds_what_the_model_says_in_the_index_and_behind_it() {
         }
         running.close();
         bed.check_index();
+    }
+}
+
+#[test]
+fn a_search_is_not_slower_for_all_that_the_reader_may_not_read() {
+    for bed in Bed::all() {
+        let running = Running::on(&bed);
+        let said = |n: u64| message(1, n, Kind::Privmsg, "word");
+        running.store.append((1..=FILLS_INDEX).map(|n| (n, Record::Message(Box::new(said(n))))).collect());
+        running.committed(FILLS_INDEX);
+        let later = FILLS_INDEX + 1_000_000;
+        for (places, found) in [(vec![(1, later)], 0), (vec![(1, later), (2, 0)], 0), (vec![(1, 0), (2, 0)], 1)] {
+            let query = SearchQuery { places: places.clone(), limit: 1, ..looking_for("word", &[]) };
+            assert_eq!(running.found(query).messages, found, "{places:?}");
+        }
+        running.close();
     }
 }
 

@@ -44,6 +44,11 @@ fn a_client_that_knows_nothing_is_told_what_was_said() {
     assert!(lines.iter().all(|line| line.command() == "NOTICE" && line.source().starts_with("HistServ!")));
     assert!(lines.iter().all(|line| line.raw.len() <= 510), "a line is too long");
     assert_eq!(texts(&bob.ask("HISTSERV PLAY #garden 1h")).len(), 12);
+    // Whoever negotiated it is told when it was told.
+    let mut carol = server.user_with("carol", "server-time");
+    carol.join("#garden");
+    let lines = carol.ask("HISTSERV PLAY #garden 4");
+    assert!(lines.len() == 5 && lines.iter().all(|line| line.tag("time").is_some()), "{lines:?}");
     for wrong in ["0", "-1", "soon"] {
         assert!(bob.told(&format!("HISTSERV PLAY #garden {wrong}")).contains("give 50, or 1h30m"), "{wrong}");
     }

@@ -76,6 +76,36 @@ fn a_host_is_asked_for_approved_seen_by_others_and_there_at_the_next_login() {
 }
 
 #[test]
+fn a_host_that_is_taken_away_after_a_restart_is_not_shown_once_its_owner_is_back() {
+    let mut server = server();
+    let mut alice = server.logged_in("alice", "alice", "sesame", "");
+    let cloak = host(&mut alice, "alice");
+    alice.told("NS SET ALWAYS-ON ON");
+    let mut boss = boss(&server);
+    boss.told("HS SET alice roses.example.org");
+    assert_eq!(host(&mut alice, "alice"), "roses.example.org");
+    drop(alice);
+    server.crash_and_restart();
+    let mut boss = self::boss(&server);
+    assert_eq!(host(&mut boss, "alice"), "roses.example.org");
+    boss.told("HS DEL alice");
+    let mut alice = server.logged_in("alice", "alice", "sesame", "");
+    assert_eq!(host(&mut boss, "alice"), cloak);
+    // One that it was given meanwhile is shown, and bans of what is behind it hold.
+    boss.told("HS SET alice roses.example.org");
+    alice.sync();
+    drop(alice);
+    server.crash_and_restart();
+    let mut boss = self::boss(&server);
+    boss.told("HS SET alice tulips.example.org");
+    let mut alice = server.logged_in("alice", "alice", "sesame", "");
+    assert_eq!(host(&mut boss, "alice"), "tulips.example.org");
+    boss.join("#garden");
+    boss.ask(&format!("MODE #garden +b *!*@{cloak}"));
+    find(&alice.ask("JOIN #garden"), "474");
+}
+
+#[test]
 fn what_is_offered_is_taken_without_asking_and_what_is_refused_is_not_given() {
     let server = server();
     let mut alice = server.logged_in("alice", "alice", "sesame", "");

@@ -331,6 +331,28 @@ fn what_clients_mute_and_block_is_kept_with_the_account_and_shown_to_nobody_else
 }
 
 #[test]
+fn what_was_said_of_a_channel_and_of_its_new_name_is_said_of_that_over_a_restart_too() {
+    let service = PushService::start();
+    let mut server = with(&service, &[]);
+    server.account("alice", "sesame");
+    let caps = "draft/metadata-2 batch";
+    let mut alice = server.logged_in("alice", "alice", "sesame", caps);
+    alice.join("#old");
+    for line in ["METADATA #old SET soju.im/muted 1", "METADATA #new SET soju.im/pinned 1"] {
+        find(&alice.ask(line), "761");
+    }
+    alice.ask("RENAME #old #new");
+    let said = |alice: &mut Client| {
+        let lines = alice.ask("METADATA #new GET soju.im/muted soju.im/pinned");
+        commands(&lines).into_iter().filter(|command| *command == "761").count()
+    };
+    assert_eq!(said(&mut alice), 2);
+    server.crash_and_restart();
+    let mut alice = server.logged_in("alice", "alice", "sesame", caps);
+    assert_eq!(said(&mut alice), 2);
+}
+
+#[test]
 fn an_invitation_and_a_message_of_several_lines_are_pushed_as_one_each() {
     let service = PushService::start();
     let (server, phone) = phone(&service, &[]);

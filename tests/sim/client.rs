@@ -363,6 +363,21 @@ impl Client {
             72 => format!("KILL {who} :enough"),
             73 => (*random.pick(&["OPER admin right", "OPER admin wrong", "OPER x y"])).to_owned(),
             74..76 => format!("NS {}", self.nickserv(random)),
+            76..78 if random.percent(35) => {
+                let what = random.pick(&[
+                    "KEEPTOPIC OFF",
+                    "KEEPTOPIC ON",
+                    "ENTRYMSG hello there",
+                    "ENTRYMSG OFF",
+                    "DESCRIPTION a room",
+                    "SUCCESSOR Bob",
+                    "SUCCESSOR OFF",
+                    "HISTORY-EVENTS topic,nick,quit",
+                    "HISTORY-EVENTS ALL",
+                    "FROB x",
+                ]);
+                format!("CS {} {room} {what}", random.pick(&["SET", "SET", "SET", "GET"]))
+            }
             76..78 => format!(
                 "CS {} {room}",
                 random.pick(&["REGISTER", "REGISTER", "REGISTER", "DROP", "INFO", "OP", "", "FROB"])
@@ -386,7 +401,7 @@ impl Client {
                 let stays = matches!(cap, Cap::Batch | Cap::Chathistory);
                 format!("CAP REQ :{}{}", random.pick(&["", if stays { "" } else { "-" }, "nope "]), cap.names()[0])
             }
-            91 => (*random.pick(&["CAP LIST", "CAP LS 302", "CAP LS", "CAP END"])).to_owned(),
+            91 => (*random.pick(&["CAP LIST", "CAP LS 302", "CAP LS", "CAP END", "ISUPPORT"])).to_owned(),
             92 => format!(
                 "AUTHENTICATE {}",
                 random.pick(&[

@@ -589,7 +589,10 @@ impl<'a> World<'a> {
     /// The messages of a page for a client that gets it without a batch, among the live ones.
     fn promise_page(&mut self, id: CallId, rows: &[Seq]) {
         let Some(session) = self.server.session(id.conn) else { return };
-        let waits = session.waiting.as_ref().is_some_and(|waiting| waiting.serial == id.serial);
+        // What HistServ tells is told as its own.
+        let is_told = |pending: &Pending| matches!(pending, Pending::Told { .. });
+        let waits =
+            session.waiting.as_ref().is_some_and(|waiting| waiting.serial == id.serial && !is_told(&waiting.pending));
         if session.closing || !waits || session.caps.has(Cap::Batch) {
             return;
         }
@@ -1186,7 +1189,7 @@ fn plain_reader(caps: CapSet) -> Reader {
         label: None,
         batch: None,
         batch_type: "chathistory",
-        told: false,
+        told: None,
         target: "".into(),
         epoch: EPOCH,
         nick: "".into(),

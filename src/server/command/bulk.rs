@@ -248,7 +248,7 @@ pub(in crate::server) mod testing {
     use crate::server::event::{CallId, ConnId, Event, Now, Peer};
     use crate::server::frame::OwnTags;
     use crate::server::network::UserId;
-    use crate::server::record::{Expiry, Record, Seq, Snapshot};
+    use crate::server::record::{AccountId, AccountRow, Expiry, Record, Seq, Snapshot};
     use crate::server::right::Rights;
     use crate::server::settings::{Oper, Settings};
 
@@ -326,6 +326,28 @@ pub(in crate::server) mod testing {
 
         pub fn id(&self, nick: &str) -> UserId {
             self.server.network.user_by_nick(nick).unwrap()
+        }
+
+        /// Makes an account of a user's nick, which that is logged in to.
+        pub fn account(&mut self, nick: &str, account: AccountId) {
+            self.server.network.put_account(AccountRow {
+                id: account,
+                name: nick.into(),
+                folded: nick.into(),
+                password: "".into(),
+                registered: 0,
+                autoreplay_missed: false,
+                always_on: None,
+                multiclient: true,
+                email: None,
+                verified: true,
+            });
+            let id = self.id(nick);
+            let user = &mut self.server.network.users[id];
+            (user.account, user.account_name) = (Some(account), Some(nick.into()));
+            for conn in user.sessions.clone() {
+                self.server.session_mut(conn).unwrap().account = Some(account);
+            }
         }
 
         pub fn set_oper(&mut self, nick: &str) {

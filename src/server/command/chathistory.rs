@@ -171,7 +171,7 @@ pub fn reader(
         label,
         batch,
         batch_type,
-        told: false,
+        told: None,
         target: target.into(),
         epoch,
         nick: (*ctx.reply.nick).into(),

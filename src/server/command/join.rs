@@ -254,3 +254,30 @@ fn refuse(server: &Server, ctx: &mut Ctx, channel: ChannelId, refused: JoinRefus
     };
     ctx.reply.numeric(numeric, &[name], Some(text));
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use crate::server::command::Pending;
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::session::{Input, Waiting};
+
+    #[test]
+    fn what_a_device_that_is_busy_is_to_be_shown_does_not_grow_with_each_join_of_another() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        let (id, other) = (asked.id("alice"), asked.open());
+        asked.server.network.users[id].sessions.push(other);
+        let session = asked.server.session_mut(other).unwrap();
+        (session.user, session.registration) = (Some(id), None);
+        session.waiting = Some(Box::new(Waiting { serial: u64::MAX, pending: Pending::Search, label: None }));
+        for _ in 0..100 {
+            asked.ask(alice, "JOIN #a,#b");
+            asked.ask(alice, "PART #a,#b");
+        }
+        let parked = &asked.server.session(other).unwrap().parked;
+        let [Input::Joined(channels)] = parked.iter().collect::<Vec<_>>()[..] else { panic!("{parked:?}") };
+        assert!(channels.len() <= 2, "{channels:?}");
+    }
+}

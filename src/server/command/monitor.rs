@@ -142,12 +142,17 @@ fn list(server: &Server, ctx: &mut Ctx, numeric: Numeric, words: &[Box<str>]) {
 }
 
 /// Tells whoever asked about a nick that someone has it now (`online`: the source), or nobody has.
-pub fn changed(server: &mut Server, folded: &Folded, nick: &str, online: Option<&str>) {
+pub fn changed(server: &mut Server, mut sender: Option<&mut Ctx>, folded: &Folded, nick: &str, online: Option<&str>) {
     let (numeric, word) = match online {
         Some(source) => (Numeric::RPL_MONONLINE, source),
         None => (Numeric::RPL_MONOFFLINE, nick),
     };
     for conn in server.network.watchers(folded).to_vec() {
+        // Whoever has changed is told behind what it is answered.
+        if let Some(sender) = sender.as_mut().filter(|sender| sender.conn == conn) {
+            sender.reply.numeric(numeric, &[], Some(word));
+            continue;
+        }
         let mut ctx = server.ctx(conn, None);
         ctx.reply.numeric(numeric, &[], Some(word));
         server.finish(ctx);

@@ -155,14 +155,25 @@ pub fn rename(server: &mut Server, ctx: &mut Ctx, seq: Seq, user: UserId, nick: 
     let there = &server.network.users[user];
     let (folded, source) = (there.folded.clone(), there.source.clone());
     if folded != old_folded {
-        monitor::changed(server, &old_folded, &old_nick, None);
-        monitor::changed(server, &folded, nick, Some(&source));
+        monitor::changed(server, Some(ctx), &old_folded, &old_nick, None);
+        monitor::changed(server, Some(ctx), &folded, nick, Some(&source));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use crate::server::command::bulk::testing::Asked;
+
+    #[test]
+    fn who_takes_a_nick_that_it_watches_is_told_of_its_nick_first() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        asked.ask(alice, "MONITOR + bob,alice");
+        let lines = asked.ask(alice, "NICK bob");
+        let expected =
+            [":alice!~u@10.0.0.1 NICK bob", ":irc.test 731 bob :alice", ":irc.test 730 bob :bob!~u@10.0.0.1"];
+        assert_eq!(lines, expected);
+    }
 
     #[test]
     fn whoever_is_banned_and_inside_keeps_its_nick() {

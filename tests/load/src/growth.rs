@@ -486,7 +486,7 @@ fn reader() -> Reader {
         label: None,
         batch: Some("1".into()),
         batch_type: "chathistory",
-        told: false,
+        told: None,
         target: "#c".into(),
         epoch: 7,
         nick: "someone".into(),

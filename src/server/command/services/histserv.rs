@@ -70,7 +70,7 @@ fn play(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let label = ctx.reply.take_label();
     let mut reader = chathistory::reader(server, ctx, "chathistory", &found.name, None);
     // As it is told, not as it was: nobody's client takes it for something that is said now.
-    reader.told = true;
+    reader.told = Some(server.clock());
     reader.batch = None;
     reader.label = None;
     let (floor, since) = (found.floor, found.since);
@@ -197,6 +197,7 @@ pub fn apply_delete(server: &mut Server, ctx: &mut Ctx, seq: Seq, serial: u64, m
     let mut frame = server.frame_from(user, line);
     frame.forms[0].needs = CapSet::of(&[Cap::MessageRedaction]);
     server.keep(seq, Record::Redacted(message));
+    server.push_redacted(message);
     amend::tell(server, ctx, seq, &place, frame, (Kind::Redact, &msgid, ""));
     ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
     say(ctx, NAME, &format!("The message {msgid} of {} is deleted", place.name));

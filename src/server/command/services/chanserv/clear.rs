@@ -55,6 +55,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: &str, what: 
             if let Some(conversation) = conversation {
                 server.expire_before(conversation, last + 1);
             }
+            server.push_cleared(key.as_str(), last);
             server.renew_retention();
             say(ctx, "ChanServ", &format!("The history of {title} is gone; who has read it may still have it"));
         }

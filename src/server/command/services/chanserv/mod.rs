@@ -221,6 +221,8 @@ fn announce_text(server: &mut Server, ctx: &mut Ctx, id: ChannelId, after: Seq, 
 
 /// Ends the registration of a channel, and shows it.
 fn release(server: &mut Server, ctx: &mut Ctx, seq: Seq, id: ChannelId) {
+    // What is past its time by the channel's own settings is gone, whether the store has come to it or not.
+    server.delete_overdue_of(id);
     let channel = &mut server.network.channels[id];
     channel.founder = None;
     channel.transfer = None;

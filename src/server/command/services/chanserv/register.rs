@@ -61,6 +61,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
     let by = server.network.users[ctx.me()].source.clone();
     server.notify(About::Channels, |_| format!("{name} was registered by {by}"));
     metadata::keep_channel(server, seq, id);
+    server.keep_channel_settings(id, seq);
     for row in lists {
         server.keep(seq, Record::ListEntry(Box::new(row)));
     }
