@@ -147,7 +147,7 @@ fn two_irssi_and_a_weechat_on_one_account_show_each_line_once_whoever_is_killed(
     let mut speaker = server.user("speaker");
     speaker.join("#roost");
     // Whoever is back first keeps the nick; the others find out what was said meanwhile.
-    wait_until("iris being back", || speaker.ask("ISON iris")[0].raw.ends_with("iris").then_some(()), &weechat_logs);
+    wait_until("iris being back", || speaker.ask("ISON iris")[0].raw.ends_with("iris").then_some(()), weechat_logs);
     say(&mut speaker, "third");
     let couch = Irssi::start_at(homes[1].path(), server.tls, "iris", "iris@couch", "sesame", "#roost");
     for text in ["second", "third"] {
