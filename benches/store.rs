@@ -323,7 +323,7 @@ fn reader() -> Reader {
         label: Some("label".into()),
         batch: Some("1".into()),
         batch_type: "chathistory",
-        told: false,
+        told: None,
         target: "#channel".into(),
         epoch: 7,
         nick: "someone".into(),
