@@ -124,7 +124,7 @@ impl Pool {
                 | Call::Script { .. }
                 | Call::Push(_),
                 _,
-            ) => Some("not a call for the password threads"),
+            ) => Some(NOT_OURS),
             (_, None) => Some("closed"),
             (Call::Hash { .. } | Call::Verify { .. } | Call::Token { .. }, Some(queue)) => {
                 match queue.try_send((id, call)) {
@@ -157,6 +157,9 @@ impl Drop for Pool {
     }
 }
 
+/// Why a call is refused that is for somebody else.
+const NOT_OURS: &str = "not a call for the password threads";
+
 fn work(jobs: &Mutex<Receiver<Job>>, closed: &AtomicBool, cost: u32, deliver: &Deliver) {
     loop {
         let next = lock(jobs).recv();
@@ -185,14 +188,8 @@ fn run(call: Call, cost: u32) -> Returned {
             }
         }
         Call::Token { token, tokens } => Returned::Token(tokens.account(&token).map(Into::into).map_err(Into::into)),
-        Call::History(_)
-        | Call::Search(_)
-        | Call::Find { .. }
-        | Call::Export { .. }
-        | Call::Reload
-        | Call::Mail { .. }
-        | Call::Script { .. }
-        | Call::Push(_) => Returned::Failed("not a call for the password threads".into()),
+        // What `submit` refuses.
+        _ => Returned::Failed(NOT_OURS.into()),
     }
 }
 

@@ -883,21 +883,10 @@ mod tests {
         }
 
         fn log_in(&mut self, nick: &str, account: u64) {
+            self.asked.account(nick, account);
             let network = &mut self.asked.server.network;
-            network.put_account(AccountRow {
-                id: account,
-                name: nick.into(),
-                folded: nick.into(),
-                password: "".into(),
-                registered: 0,
-                autoreplay_missed: false,
-                always_on: Some(true),
-                multiclient: true,
-                email: None,
-                verified: true,
-            });
-            let id = network.user_by_nick(nick).unwrap();
-            (network.users[id].account, network.users[id].account_name) = (Some(account), Some(nick.into()));
+            let row = network.account(account).unwrap().clone();
+            network.put_account(AccountRow { always_on: Some(true), ..row });
         }
 
         fn device(&mut self, account: u64, endpoint: &str) {

@@ -139,6 +139,7 @@ fn fill(directory: &Path) -> Result<()> {
         let seq: Seq = 1 << 40 | (1 + number);
         store.append(records(number).map(|record| (seq, record)).collect());
         while store.waiting() > WAITING {
+            // The store says nothing when it has room: this program only fills it.
             thread::sleep(Duration::from_millis(1));
         }
     }

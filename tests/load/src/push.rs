@@ -89,6 +89,7 @@ fn drive(server: &Server) -> Result<(String, bool)> {
     let (cpu, started) = (cpu_seconds(server.pid())?, Instant::now());
     let asking = thread::spawn(move || pings(address, whole));
     for message in 0..MESSAGES * CHANNELS {
+        // Messages come at their time, whatever became of those before.
         let due = started + PAUSE * message as u32;
         thread::sleep(due.saturating_duration_since(Instant::now()));
         speakers[message % CHANNELS]
@@ -140,6 +141,7 @@ fn pings(address: SocketAddr, lasts: Duration) -> Result<Vec<u64>> {
         let sent = Instant::now();
         client.ask("")?;
         times.push(sent.elapsed().as_nanos() as u64);
+        // Often enough to be in the way of every wave, and not so often as to be the load itself.
         thread::sleep(PING_PAUSE);
     }
     Ok(times)
