@@ -196,9 +196,8 @@ pub fn context<'a>(
     let rows: Vec<(Seq, &MessageRow)> = rows.into_iter().collect();
     let mut about = Vec::new();
     for (parent, _) in parents(page) {
-        let msgid = MsgId { epoch: reader.epoch, seq: parent }.to_string();
         for (kind, most) in reader.context() {
-            let is_about = |row: &MessageRow| row.kind == kind && row.argument.as_deref() == Some(&*msgid);
+            let is_about = |row: &MessageRow| row.kind == kind && row.about() == Some(parent);
             let all = rows.iter().rev().filter(|(_, row)| is_about(row));
             about.extend(all.take(most).map(|(seq, _)| (parent, *seq)));
         }

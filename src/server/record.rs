@@ -6,7 +6,6 @@ use bytes::Bytes;
 use ircv3::mode::Rank;
 use ircv3::sasl::ecdsa::PublicKey;
 use ircv3::sasl::scram::Credential;
-use ircv3::tags::Tags;
 use ircv3::webpush::Keys;
 use ircv3::{Cap, CapSet, Casemapping};
 use smallvec::SmallVec;
@@ -23,7 +22,8 @@ pub const SEQ_COUNTER_BITS: u32 = 40;
 
 /// The id of a message: the database's epoch and the number of the change.
 ///
-/// On the wire it is 20 characters of base 32: seven of the epoch, thirteen of the number.
+/// On the wire it is 20 characters of base 32: seven of the epoch, thirteen of the number. Byte for byte, the ids of one
+/// database stand in the order of their numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MsgId {
     /// Chosen at random when the database was made.
@@ -149,15 +149,8 @@ impl MessageRow {
     /// The number of the message that the row says something about, and without which it says nothing: of an edit, a
     /// redaction, a reaction.
     pub fn about(&self) -> Option<Seq> {
-        let msgid = match self.kind {
-            Kind::Redact | Kind::Edit => self.argument.as_deref()?,
-            Kind::Tagmsg => {
-                let tags = Tags::new(self.tags.as_deref()?);
-                let named = tags.iter().filter(|(key, _)| matches!(*key, "+reply" | "+draft/reply"));
-                named.map(|(_, value)| value).last()?
-            }
-            _ => return None,
-        };
+        let says = matches!(self.kind, Kind::Tagmsg | Kind::Redact | Kind::Edit);
+        let msgid = self.argument.as_deref().filter(|_| says)?;
         MsgId::parse(msgid).map(|msgid| msgid.seq)
     }
 }
@@ -992,6 +985,8 @@ pub struct Expiry {
     pub before: u64,
     /// Text (and beside it events, and redactions) older than the newest so many; `None` does not count.
     pub most: Option<u32>,
+    /// The database's epoch: what is about a message goes with it, and names it by its id.
+    pub epoch: u32,
 }
 
 /// The answer: whole lines, in pieces of about 16 KiB.
@@ -1003,4 +998,22 @@ pub struct HistoryPage {
     pub messages: u32,
     /// The number of the last of them; 0 without any.
     pub last: Seq,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MsgId;
+
+    /// The store looks for what is about messages up to one by their ids.
+    #[test]
+    fn the_ids_of_a_database_stand_in_the_order_of_their_numbers() {
+        let ids = |epoch: u32| {
+            let numbers = (0..64).flat_map(|bit| [(1u64 << bit) - 1, 1 << bit]).chain([u64::MAX]);
+            numbers.map(move |seq| MsgId { epoch, seq }.to_string()).collect::<Vec<_>>()
+        };
+        for epoch in [0, 7, u32::MAX] {
+            let ids = ids(epoch);
+            assert!(ids.is_sorted() && ids.iter().all(|id| id.len() == 20), "{ids:?}");
+        }
+    }
 }

@@ -257,13 +257,8 @@ impl Server {
             return;
         }
         self.retention.asked += 1;
-        self.out.expire.push(Expiry { conversation, before, most });
-    }
-
-    /// Asks the store to delete what of a conversation is from before a moment.
-    pub(super) fn expire_before(&mut self, conversation: ConversationId, before: u64) {
-        self.retention.asked += 1;
-        self.out.expire.push(Expiry { conversation, before, most: None });
+        let epoch = self.epoch();
+        self.out.expire.push(Expiry { conversation, before, most, epoch });
     }
 
     /// Asks the store at once to look at a channel's conversation for what is past its time.

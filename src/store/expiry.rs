@@ -61,7 +61,8 @@ impl Expiring {
                 Ok(false)
             }
             Stage::Delete { class } => {
-                let (rows, more) = writer.expire(conversation, class as u8, self.before[class], EXPIRY_STEP).await?;
+                let (before, epoch) = (self.before[class], self.asked.epoch);
+                let (rows, more) = writer.expire(conversation, class as u8, before, EXPIRY_STEP, epoch).await?;
                 self.rows += rows;
                 if !more {
                     self.stage = Stage::Delete { class: class + 1 };

@@ -581,10 +581,11 @@ impl Writer {
         class: u8,
         before: i64,
         limit: usize,
+        epoch: u32,
     ) -> Result<(u64, bool), sqlx::Error> {
         match self {
-            Writer::Sqlite(writer) => writer.expire(conversation, class, before, limit).await,
-            Writer::Postgres(writer) => writer.expire(conversation, class, before, limit).await,
+            Writer::Sqlite(writer) => writer.expire(conversation, class, before, limit, epoch).await,
+            Writer::Postgres(writer) => writer.expire(conversation, class, before, limit, epoch).await,
         }
     }
 

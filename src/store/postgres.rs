@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use crate::limits::{INDEX_STEP, SEARCH_MS};
 use crate::server::record::{
     AccessRow, AccountId, AccountRow, BanRow, ChannelRow, CodeRow, ConversationId, Credentials, GroupedRow, Kind,
-    ListRow, MessageRow, PresenceRow, PurgeRow, Purpose, Record, SearchQuery, Seq, Snapshot, SubscriptionRow,
+    ListRow, MessageRow, MsgId, PresenceRow, PurgeRow, Purpose, Record, SearchQuery, Seq, Snapshot, SubscriptionRow,
     SuspensionRow, Wanted,
 };
 use crate::server::search::{self, terms, terms_of};
@@ -378,6 +378,7 @@ impl Writer {
         class: u8,
         before: i64,
         limit: usize,
+        epoch: u32,
     ) -> Result<(u64, bool), Error> {
         let oldest = format!(
             "SELECT seq FROM message WHERE conversation = $1 AND {CLASS} = {class} AND message.time < $2 \
@@ -395,11 +396,12 @@ impl Writer {
             let mut rows = 0;
             if class == 0 {
                 // First what is about them: whenever this ends, nothing is about what is not there.
-                let about = sqlx::query(
-                    "DELETE FROM message WHERE seq = ANY(ARRAY(SELECT seq FROM message \
-                     WHERE conversation = $1 AND about IS NOT NULL AND about <= $2 LIMIT $3))",
-                );
-                let about = about.bind(conversation as i64).bind(last).bind(limit as i64);
+                let about = sqlx::query(AssertSqlSafe(format!(
+                    "DELETE FROM message WHERE seq = ANY(ARRAY(SELECT seq FROM message WHERE conversation = $1 \
+                     AND argument COLLATE \"C\" >= $2 AND argument COLLATE \"C\" <= $3 AND {ABOUT} LIMIT $4))"
+                )));
+                let [first, last] = [0, last as u64].map(|seq| MsgId { epoch, seq }.to_string());
+                let about = about.bind(conversation as i64).bind(first).bind(last).bind(limit as i64);
                 rows = about.execute(&mut *transaction).await?.rows_affected();
                 if rows as usize == limit {
                     transaction.commit().await?;
@@ -615,9 +617,9 @@ fn messages<'a>(rows: &[(Seq, &'a MessageRow)]) -> Option<Statement<'a>> {
     let rows: Vec<&MessageRow> = rows.iter().map(|(_, row)| *row).collect();
     // A commit whose outcome was not seen is done again.
     let insert = sqlx::query(
-        "INSERT INTO message (seq, conversation, time, kind, bot, source, account, target, tags, argument, text, about) \
+        "INSERT INTO message (seq, conversation, time, kind, bot, source, account, target, tags, argument, text) \
          SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::boolean[], $6::text[], \
-         $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::bigint[]) ON CONFLICT (seq) DO NOTHING",
+         $7::text[], $8::text[], $9::text[], $10::text[], $11::text[]) ON CONFLICT (seq) DO NOTHING",
     );
     Some(
         insert
@@ -631,8 +633,7 @@ fn messages<'a>(rows: &[(Seq, &'a MessageRow)]) -> Option<Statement<'a>> {
             .bind(column(&rows, |row| &*row.target))
             .bind(column(&rows, |row| row.tags.as_deref()))
             .bind(column(&rows, |row| row.argument.as_deref()))
-            .bind(column(&rows, |row| &*row.text))
-            .bind(column(&rows, |row| row.about().and_then(|seq| i64::try_from(seq).ok()))),
+            .bind(column(&rows, |row| &*row.text)),
     )
 }
 
@@ -1243,11 +1244,14 @@ fn by_terms(order: &str) -> Arc<str> {
 fn about(kind: Kind) -> String {
     format!(
         "SELECT place, about.seq FROM unnest($2::text[]) WITH ORDINALITY AS parent (msgid, place) \
-         CROSS JOIN LATERAL (SELECT seq FROM message WHERE conversation = $1 AND argument = parent.msgid \
-         AND kind = {} ORDER BY seq DESC LIMIT $3) AS about",
+         CROSS JOIN LATERAL (SELECT seq FROM message WHERE conversation = $1 AND argument COLLATE \"C\" = parent.msgid \
+         AND {ABOUT} AND kind = {} ORDER BY seq DESC LIMIT $3) AS about",
         kind as u8
     )
 }
+
+/// Rows that are about another, whose id is their argument: what the index `message_about` has.
+const ABOUT: &str = "kind IN (2, 10, 11)";
 
 fn list(conversations: &[ConversationId]) -> Vec<i64> {
     conversations.iter().map(|id| *id as i64).collect()
@@ -1491,7 +1495,7 @@ mod tests {
                 walks_only(&place, "message_pkey", &["seq = "]);
                 for kind in [Kind::Tagmsg, Kind::Edit] {
                     let steps = plan(&mut source, &about(kind).replace("$2::", "'{a,b}'::"), 3).await;
-                    walks_only(&steps, "message_context", &["conversation = ", "argument = ", "kind = "]);
+                    walks_only(&steps, "message_about", &["conversation = ", "argument = ", "kind = "]);
                 }
             }
             source.close().await.unwrap();

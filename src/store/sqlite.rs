@@ -14,7 +14,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, Sqli
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, SqlSafeStr, Sqlite};
 
 use crate::limits::{INDEX_STEP, STORE_BATCH};
-use crate::server::record::{ConversationId, Kind, MessageRow, Record, SearchQuery, Seq, Snapshot, Wanted};
+use crate::server::record::{ConversationId, Kind, MessageRow, MsgId, Record, SearchQuery, Seq, Snapshot, Wanted};
 use crate::server::search::{self, terms, terms_of};
 use crate::store::reader::{Direction, Indexed, Side, Span, WANTED, classes, place_of};
 use crate::store::state;
@@ -267,7 +267,7 @@ fn texts() -> String {
 fn about(kind: Kind) -> String {
     format!(
         "SELECT group_concat(key || ':' || (SELECT group_concat(seq) FROM (SELECT seq FROM message \
-         WHERE conversation = ?1 AND argument = value AND kind IN (2, 11) AND kind = {} ORDER BY seq DESC LIMIT ?3)), \
+         WHERE conversation = ?1 AND argument = value AND {ABOUT} AND kind = {} ORDER BY seq DESC LIMIT ?3)), \
          ' ') FROM json_each(?2)",
         kind as u8
     )
@@ -288,23 +288,27 @@ fn oldest(class: u8) -> String {
     )
 }
 
-/// Deletes what is about messages up to a number.
+/// Deletes what is about messages between two ids.
 fn gone_about() -> String {
-    "DELETE FROM message WHERE seq IN (SELECT seq FROM message \
-     WHERE conversation = ?1 AND about IS NOT NULL AND about <= ?2 LIMIT ?3)"
-        .to_owned()
+    format!(
+        "DELETE FROM message WHERE seq IN (SELECT seq FROM message \
+         WHERE conversation = ?1 AND argument >= ?2 AND argument <= ?3 AND {ABOUT} LIMIT ?4)"
+    )
 }
+
+/// Rows that are about another, whose id is their argument: what the index `message_about` has.
+const ABOUT: &str = "kind IN (2, 10, 11)";
 
 /// INSERTs of 1, 2, 4, ... rows.
 fn inserts() -> Vec<Arc<str>> {
-    let count = COLUMNS.split(',').count() + 1;
+    let count = COLUMNS.split(',').count();
     let row = format!("({})", vec!["?"; count].join(","));
     let sizes = std::iter::successors(Some(1), |n| (n * 2 <= INSERT_ROWS).then_some(n * 2));
     sizes
         .map(|n| {
             let rows = vec![row.as_str(); n].join(",");
             // A commit whose outcome was not seen is done again.
-            Arc::from(format!("INSERT INTO message ({COLUMNS}, about) VALUES {rows} ON CONFLICT (seq) DO NOTHING"))
+            Arc::from(format!("INSERT INTO message ({COLUMNS}) VALUES {rows} ON CONFLICT (seq) DO NOTHING"))
         })
         .collect()
 }
@@ -395,6 +399,7 @@ impl Writer {
         class: u8,
         before: i64,
         limit: usize,
+        epoch: u32,
     ) -> Result<(u64, bool), Error> {
         let oldest = oldest(class);
         if class != 0 {
@@ -410,7 +415,8 @@ impl Writer {
         let Some((last, _)) = rows.last() else { return Ok((0, false)) };
         // First what is about them: whenever this ends, nothing is about what is not there.
         let about = sqlx::query(AssertSqlSafe(gone_about()));
-        let about = about.bind(conversation as i64).bind(*last as i64).bind(limit as i64);
+        let [first, last] = [0, *last].map(|seq| MsgId { epoch, seq }.to_string());
+        let about = about.bind(conversation as i64).bind(first).bind(last).bind(limit as i64);
         let about = about.execute(&mut *transaction).await?.rows_affected();
         if about as usize == limit {
             transaction.commit().await?;
@@ -478,7 +484,6 @@ fn bind<'q>(
         .bind(row.tags.as_deref())
         .bind(row.argument.as_deref())
         .bind(&*row.text)
-        .bind(row.about().and_then(|seq| i64::try_from(seq).ok()))
 }
 
 async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(), Error> {
@@ -1143,7 +1148,7 @@ mod tests {
             for kind in [Kind::Tagmsg, Kind::Edit] {
                 let steps = plan(&mut source, &about(kind)).await;
                 let walk =
-                    "SEARCH message USING COVERING INDEX message_context (conversation=? AND argument=? AND kind=?)";
+                    "SEARCH message USING COVERING INDEX message_about (conversation=? AND argument=? AND kind=?)";
                 assert!(steps.iter().any(|step| step == walk), "{steps:?}");
                 assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{steps:?}");
             }

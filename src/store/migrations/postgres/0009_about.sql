@@ -1,6 +1,7 @@
--- Reactions (kind 2) and edits (kind 11) by the message that they are about, for `draft/chathistory-context`. Other
--- messages are not in it, and cost nothing.
-CREATE INDEX message_context ON message (conversation, argument, kind, seq) WHERE kind IN (2, 11);
+-- Reactions (kind 2), redactions (10) and edits (11) by the message that they are about: reactions and edits come with
+-- it (`draft/chathistory-context`), and all go when it goes. Other messages are not in it, and cost nothing. Ids of one
+-- database stand in the order of their messages.
+CREATE INDEX message_about ON message (conversation, argument COLLATE "C", kind, seq) WHERE kind IN (2, 10, 11);
 
 -- Reactions that are there already: what `+reply`, or else `+draft/reply`, says.
 UPDATE message SET argument = left(coalesce(substring(tags FROM '(?:^|;)\+reply=([^;]*)'),

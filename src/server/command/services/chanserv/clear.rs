@@ -46,17 +46,12 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: &str, what: 
         }
         What::History => {
             let key = server.network.channels[id].folded.clone();
-            let there = server.network.conversation(key.as_str());
-            let (conversation, last) = there.map_or((None, 0), |there| (Some(there.id), there.last_time));
+            let last = server.network.conversation(key.as_str()).map_or(0, |there| there.last_time);
             // From this moment on nobody is shown it; what has to be deleted is deleted in steps.
             server.put_channel_setting(id, seq, "cleared", Some(&(last + 1).to_string()));
             ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
-            // At once: when the round comes to it, the channel may be nobody's, and its settings gone.
-            if let Some(conversation) = conversation {
-                server.expire_before(conversation, last + 1);
-            }
+            server.delete_overdue_of(id);
             server.push_cleared(key.as_str(), last);
-            server.renew_retention();
             say(ctx, "ChanServ", &format!("The history of {title} is gone; who has read it may still have it"));
         }
         What::Access => {
