@@ -29,7 +29,7 @@ use crate::server::authtoken;
 use crate::server::cloak::Cloak;
 use crate::server::mail::{self, Mail};
 use crate::server::push::WebPush;
-use crate::server::retention::Keep;
+use crate::server::retention::{Keep, kept_for};
 use crate::server::right::Rights;
 use crate::server::settings::{self, Settings};
 use crate::server::user::Letters;
@@ -144,7 +144,7 @@ sections! {
     }
     HistorySection {
         enabled: bool = true,
-        keep_days: u32 = 0,
+        keep_for: String = String::new(),
         keep_messages: u32 = 0,
         chathistory_limit: u32 = 1000,
         edit_window: u32 = 3600,
@@ -670,7 +670,7 @@ impl Config {
             channels_per_user: self.channels.per_user,
             list_entries: self.channels.list_entries,
             history: self.history.enabled,
-            keep: Keep { days: self.history.keep_days, messages: self.history.keep_messages },
+            keep: Keep { seconds: kept_for(&self.history.keep_for).unwrap_or(0), messages: self.history.keep_messages },
             chathistory_limit: self.history.chathistory_limit,
             edit_window: self.history.edit_window,
             autoreplay_limit: self.history.autoreplay_limit,
@@ -1335,7 +1335,7 @@ mod tests {
             certificate = "AB:CDABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB"
             [history]
             enabled = false
-            keep_days = 90
+            keep_for = "90d"
             keep_messages = 5000
             chathistory_limit = 7
             edit_window = 60
@@ -1443,7 +1443,7 @@ mod tests {
             host_requests: false,
             offered_hosts: vec!["$account.users.example.org".into()],
             history: false,
-            keep: Keep { days: 90, messages: 5000 },
+            keep: Keep { seconds: 90 * 86_400, messages: 5000 },
             chathistory_limit: 7,
             edit_window: 60,
             autoreplay_limit: 0,

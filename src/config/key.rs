@@ -14,6 +14,7 @@ use crate::net::Address;
 use crate::server::cloak::LETTERS_SHOWN;
 use crate::server::command::vhost::is_shown_host;
 use crate::server::notice::SNOMASKS;
+use crate::server::retention::kept_for;
 use crate::server::right::{RIGHTS, Right};
 use crate::store::{self, StoreError};
 
@@ -97,7 +98,7 @@ pub(super) const KEYS: &[Key] = &[
     start("store.url", Kind::Text(store_url)),
     start("store.sync", Kind::Choice(&["full", "normal"])),
     reload("history.enabled", Kind::Bool),
-    reload("history.keep_days", Kind::Integer(0, 36_500)),
+    reload("history.keep_for", Kind::Text(keep_for)),
     reload("history.keep_messages", Kind::Integer(0, 1_000_000)),
     reload("history.chathistory_limit", Kind::Integer(1, 10_000)),
     reload("history.edit_window", Kind::Integer(0, 31_536_000)),
@@ -387,6 +388,14 @@ fn url(text: &str) -> Result<(), String> {
         Err(format!(
             "{text:?} is not the URL of a file; give one such as \"https://example.org/icon.png\", at most 300 bytes"
         ))
+    }
+}
+
+fn keep_for(text: &str) -> Result<(), String> {
+    if text.is_empty() || kept_for(text).is_some() {
+        Ok(())
+    } else {
+        Err(format!("{text:?} is no time of a minute or more; give one such as \"90d\", \"1h30m\", or \"\" for good"))
     }
 }
 

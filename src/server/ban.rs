@@ -329,6 +329,19 @@ pub fn duration(text: &str) -> Option<u64> {
 /// The longest duration, in seconds: a hundred years.
 const LONGEST: u64 = 100 * 365 * 86_400;
 
+/// A duration in seconds as [`duration`] reads it: `1d12h`.
+pub fn short(seconds: u64) -> String {
+    let mut rest = seconds;
+    let mut text = String::new();
+    for (unit, letter) in [(86_400, 'd'), (3_600, 'h'), (60, 'm'), (1, 's')] {
+        if rest >= unit {
+            text += &format!("{}{letter}", rest / unit);
+            rest %= unit;
+        }
+    }
+    text
+}
+
 /// A duration in seconds for people: `1 day 2 hours`.
 pub fn spoken(seconds: u64) -> String {
     let mut rest = seconds;
@@ -354,7 +367,7 @@ mod tests {
     use proptest::option;
     use proptest::prelude::{Strategy, any, prop_oneof, proptest};
 
-    use super::{Ban, Bans, Subject, Target, duration, spoken};
+    use super::{Ban, Bans, Subject, Target, duration, short, spoken};
     use crate::server::record::BanRow;
 
     fn target(text: &str) -> Target {
@@ -446,6 +459,9 @@ mod tests {
         }
         assert_eq!(spoken(90_061), "1 day 1 hour 1 minute 1 second");
         assert_eq!(spoken(7200), "2 hours");
+        for text in ["1d12h", "90d", "1m", "2h1s"] {
+            assert_eq!(duration(text).map(short).as_deref(), Some(text));
+        }
     }
 
     /// Targets, expiries and subjects that meet often.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::limits::{CLOCK_NOTE_MS, EXPIRIES_AT_ONCE, EXPIRY_LOOKS, EXPIRY_ROUND_MS, LEAP_BELIEVED_MS, LEAP_MS};
 use crate::server::Server;
-use crate::server::ban::spoken;
+use crate::server::ban::{duration, spoken};
 use crate::server::change::Change;
 use crate::server::event::Now;
 use crate::server::network::{ChannelId, Identity, UserId};
@@ -21,8 +21,8 @@ pub const DAY_MS: u64 = 86_400_000;
 /// How much of a conversation is kept, at most. 0 is without bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keep {
-    /// For so many days.
-    pub days: u32,
+    /// For so many seconds.
+    pub seconds: u32,
     /// The newest so many messages. A tenth more may be there until the next look.
     pub messages: u32,
 }
@@ -34,23 +34,25 @@ impl Keep {
             (0, n) | (n, 0) => n,
             (a, b) => a.min(b),
         };
-        Keep { days: less(self.days, other.days), messages: less(self.messages, other.messages) }
+        Keep { seconds: less(self.seconds, other.seconds), messages: less(self.messages, other.messages) }
     }
 
     /// In words, after "kept".
     pub fn spoken(self) -> String {
-        let days = match self.days {
-            1 => "for a day".to_owned(),
-            days => format!("for {days} days"),
-        };
+        let time = format!("for {}", spoken(self.seconds.into()));
         let messages = format!("the newest {} of them", self.messages);
-        match (self.days, self.messages) {
+        match (self.seconds, self.messages) {
             (0, 0) => "for good".to_owned(),
-            (_, 0) => days,
+            (_, 0) => time,
             (0, _) => format!("for good, but only {messages}"),
-            _ => format!("{days}, and only {messages}"),
+            _ => format!("{time}, and only {messages}"),
         }
     }
+}
+
+/// For how many seconds `30d` or `1h30m` is, where that is a minute or more.
+pub fn kept_for(text: &str) -> Option<u32> {
+    duration(text).and_then(|seconds| u32::try_from(seconds).ok()).filter(|seconds| *seconds >= 60)
 }
 
 /// The time by which messages grow old: the wall clock's, but for a leap of it, which is believed only after a day. So
@@ -175,9 +177,9 @@ impl Server {
     /// The moment before which nothing of a conversation is shown, in milliseconds since 1970.
     pub fn kept_since(&self, key: &str) -> u64 {
         let keep = self.keep_of(key);
-        let aged = match keep.days {
+        let aged = match keep.seconds {
             0 => 0,
-            days => self.aging_clock().saturating_sub(u64::from(days) * DAY_MS),
+            seconds => self.aging_clock().saturating_sub(u64::from(seconds) * 1000),
         };
         let channel = self.network.channel_by_folded(key);
         aged.max(channel.map_or(0, |id| self.network.channels[id].settings.cleared))
@@ -293,7 +295,7 @@ impl Server {
 mod tests {
     use std::sync::Arc;
 
-    use super::{DAY_MS, Keep, RetentionClock};
+    use super::{DAY_MS, Keep, RetentionClock, kept_for};
     use crate::server::action::Call;
     use crate::server::command::bulk::testing::Asked;
     use crate::server::event::{Event, Now, Returned};
@@ -302,15 +304,23 @@ mod tests {
 
     #[test]
     fn the_less_of_two_is_kept() {
-        let keep = |days, messages| Keep { days, messages };
+        let keep = |days, messages| Keep { seconds: days * DAY, messages };
         assert_eq!(keep(0, 5).and(keep(3, 0)), keep(3, 5));
         assert_eq!(keep(7, 5).and(keep(3, 9)), keep(3, 5));
         assert_eq!(keep(0, 0).and(keep(0, 0)), keep(0, 0));
+        assert_eq!(Keep { seconds: 5400, messages: 0 }.spoken(), "for 1 hour 30 minutes");
+        for (text, seconds) in
+            [("90d", Some(90 * DAY)), ("1h30m", Some(5400)), ("1m", Some(60)), ("59s", None), ("90", None)]
+        {
+            assert_eq!(kept_for(text), seconds, "{text}");
+        }
         assert_eq!(keep(0, 0).spoken(), "for good");
-        assert_eq!(keep(1, 10).spoken(), "for a day, and only the newest 10 of them");
+        assert_eq!(keep(1, 10).spoken(), "for 1 day, and only the newest 10 of them");
     }
 
     const START: u64 = 1_700_000_000_000;
+    /// Seconds of a day.
+    const DAY: u32 = 86_400;
 
     fn at(wall: u64, mono: u64) -> Now {
         Now { unix_ms: wall, mono_ms: mono }
@@ -353,8 +363,11 @@ mod tests {
     #[test]
     fn what_is_past_its_age_is_shown_to_nobody_and_the_store_is_asked_to_delete_it() {
         let mut asked = Asked::new();
-        let settings =
-            Settings { keep: Keep { days: 2, messages: 0 }, ping_ms: 1 << 40, ..(*asked.server.settings).clone() };
+        let settings = Settings {
+            keep: Keep { seconds: 2 * DAY, messages: 0 },
+            ping_ms: 1 << 40,
+            ..(*asked.server.settings).clone()
+        };
         asked.handle(Event::Reload(Arc::new(settings)));
         let alice = asked.user_with("alice", "draft/chathistory batch");
         asked.ask(alice, "JOIN #a");
@@ -394,17 +407,17 @@ mod tests {
         asked.handle(Event::Tick);
         assert_eq!(asked.expiries().len(), 1);
         // A private conversation whose one side keeps less.
-        assert_eq!(asked.server.keep_of("$1 $2"), Keep { days: 2, messages: 0 });
-        asked.server.network.account_settings_mut(2).keep = Keep { days: 1, messages: 7 };
-        assert_eq!(asked.server.keep_of("$1 $2"), Keep { days: 1, messages: 7 });
-        assert_eq!(asked.server.keep_of("$1 ~bob"), Keep { days: 2, messages: 0 });
+        assert_eq!(asked.server.keep_of("$1 $2"), Keep { seconds: 2 * DAY, messages: 0 });
+        asked.server.network.account_settings_mut(2).keep = Keep { seconds: 1 * DAY, messages: 7 };
+        assert_eq!(asked.server.keep_of("$1 $2"), Keep { seconds: 1 * DAY, messages: 7 });
+        assert_eq!(asked.server.keep_of("$1 ~bob"), Keep { seconds: 2 * DAY, messages: 0 });
     }
 
     #[test]
     fn messages_are_counted_once_there_are_a_tenth_more() {
         let mut asked = Asked::new();
         let settings =
-            Settings { keep: Keep { days: 0, messages: 20 }, ping_ms: 1 << 40, ..(*asked.server.settings).clone() };
+            Settings { keep: Keep { seconds: 0, messages: 20 }, ping_ms: 1 << 40, ..(*asked.server.settings).clone() };
         asked.handle(Event::Reload(Arc::new(settings)));
         let alice = asked.user("alice");
         asked.ask(alice, "JOIN #a");
@@ -457,7 +470,7 @@ mod tests {
     #[test]
     fn whoever_changes_a_setting_again_and_again_keeps_no_other_conversation_from_its_turn() {
         let mut asked = Asked::new();
-        let settings = Settings { keep: Keep { days: 2, messages: 0 }, ..(*asked.server.settings).clone() };
+        let settings = Settings { keep: Keep { seconds: 2 * DAY, messages: 0 }, ..(*asked.server.settings).clone() };
         asked.handle(Event::Reload(Arc::new(settings)));
         for number in 1..=100 {
             let (conversation, _) = asked.server.network.conversation_or_new(&format!("#{number}"));

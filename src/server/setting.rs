@@ -165,7 +165,7 @@ impl ChannelSettings {
         "entrymsg",
         "events",
         "history",
-        "keep-days",
+        "keep-seconds",
         "keep-messages",
         "keeptopic",
         "noexpire",
@@ -185,7 +185,7 @@ impl ChannelSettings {
             "entrymsg" => self.entry_message = text(),
             "events" => self.events = value.and_then(Events::parse).unwrap_or(Events::ALL),
             "history" => self.history = value != Some("off"),
-            "keep-days" => self.keep.days = number(value),
+            "keep-seconds" => self.keep.seconds = number(value),
             "keep-messages" => self.keep.messages = number(value),
             "keeptopic" => self.keep_topic = value != Some("off"),
             "noexpire" => self.no_expire = value == Some("on"),
@@ -208,7 +208,7 @@ impl ChannelSettings {
             "entrymsg" => self.entry_message.clone(),
             "events" => differs(self.events != plain.events, self.events.to_string()),
             "history" => differs(!self.history, flag(self.history)),
-            "keep-days" => differs(self.keep.days != 0, self.keep.days.to_string()),
+            "keep-seconds" => differs(self.keep.seconds != 0, self.keep.seconds.to_string()),
             "keep-messages" => differs(self.keep.messages != 0, self.keep.messages.to_string()),
             "keeptopic" => differs(!self.keep_topic, flag(self.keep_topic)),
             "noexpire" => differs(self.no_expire, flag(self.no_expire)),
@@ -259,7 +259,7 @@ pub struct AccountSettings {
 /// What is chosen where nothing was.
 pub static PLAIN_ACCOUNT: AccountSettings = AccountSettings {
     history: true,
-    keep: Keep { days: 0, messages: 0 },
+    keep: Keep { seconds: 0, messages: 0 },
     no_expire: false,
     used: 0,
     vhost: None,
@@ -279,7 +279,7 @@ impl AccountSettings {
     pub const KEYS: [&'static str; 9] = [
         "export-asked",
         "history",
-        "keep-days",
+        "keep-seconds",
         "keep-messages",
         "noexpire",
         "used",
@@ -292,7 +292,7 @@ impl AccountSettings {
     pub fn put(&mut self, key: &str, value: Option<&str>) {
         match key {
             "history" => self.history = value != Some("off"),
-            "keep-days" => self.keep.days = number(value),
+            "keep-seconds" => self.keep.seconds = number(value),
             "keep-messages" => self.keep.messages = number(value),
             "noexpire" => self.no_expire = value == Some("on"),
             "used" => self.used = number(value),
@@ -312,7 +312,7 @@ impl AccountSettings {
         let differs = |differs: bool, text: String| differs.then(|| text.into_boxed_str());
         match key {
             "history" => differs(!self.history, flag(self.history)),
-            "keep-days" => differs(self.keep.days != 0, self.keep.days.to_string()),
+            "keep-seconds" => differs(self.keep.seconds != 0, self.keep.seconds.to_string()),
             "keep-messages" => differs(self.keep.messages != 0, self.keep.messages.to_string()),
             "noexpire" => differs(self.no_expire, flag(self.no_expire)),
             "used" => differs(self.used != 0, self.used.to_string()),
@@ -341,7 +341,7 @@ mod tests {
     fn settings_come_back_from_their_rows_and_what_is_plain_has_none() {
         let full = ChannelSettings {
             history: false,
-            keep: Keep { days: 3, messages: 400 },
+            keep: Keep { seconds: 3, messages: 400 },
             cutoff: Cutoff::Join,
             cleared: 5,
             events: Events::parse("kick,topic").unwrap_or(Events::ALL),
@@ -367,7 +367,7 @@ mod tests {
 
         let full = AccountSettings {
             history: false,
-            keep: Keep { days: 3, messages: 400 },
+            keep: Keep { seconds: 3, messages: 400 },
             no_expire: true,
             used: 9,
             vhost: Some("a.b".into()),

@@ -108,7 +108,7 @@ fn check(text: &str) {
     let all: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
     assert_eq!((all["format"].as_str(), all["version"].as_u64()), (Some("roost-export"), Some(1)));
     assert_eq!(all["account"]["name"], "alice");
-    assert_eq!(all["settings"]["keep-days"], "90");
+    assert_eq!(all["settings"]["keep-seconds"], (90 * 86_400).to_string());
     assert_eq!(all["metadata"]["avatar"], "https://example.org/a.png");
     assert_eq!(all["app_passwords"][0]["name"], "phone");
     assert_eq!(all["nicks"], serde_json::json!(["alice", "alicia"]));

@@ -194,6 +194,8 @@ class RoostController(BaseServerController, DirectoryBasedController):
                 "enabled": conf["history"]["enabled"],
                 "chathistory_limit": conf["history"]["chathistory-maxmessages"],
                 "playback_limit": conf["history"].get("znc-maxmessages", 2048),
+                # What Sable has without its history server: messages of the last minute.
+                "keep_for": "1m" if self._faketime and not self.test_config.sable_history_server else "",
             },
             "accounts": {
                 "registration": registration["enabled"],

@@ -76,7 +76,7 @@ pub const ROWS: &[Row] = rows! {
         "ENTRYMSG text|OFF: what whoever joins is told",
         "EXPIRE ON|OFF: whether it may lapse when nobody uses it (operators only)",
         "HISTORY ON|OFF: whether what is said is kept; while it is OFF, nobody reads what was kept before, either",
-        "HISTORY-RETENTION 30d|1000|30d,1000|DEFAULT: for how many days, and how many messages; less than the server, never more",
+        "HISTORY-RETENTION 30d|1h|1000|30d,1000|DEFAULT: for how long, and how many messages; less than the server, never more",
         "HISTORY-CUTOFF NONE|REGISTRATION|JOIN: whether members read all of it, or from when their account was registered, or they joined; halfops and above of AMODE read all",
         "HISTORY-EVENTS ALL|NONE|join,part,quit,kick,mode,topic,nick: which events are kept beside what is said",
         "KEEPTOPIC ON|OFF: whether the topic outlives the last member",

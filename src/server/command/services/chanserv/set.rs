@@ -4,12 +4,13 @@ use ircv3::message::cut;
 use ircv3::mode::Rank;
 
 use crate::limits;
+use crate::server::ban::{short, spoken};
 use crate::server::change::Change;
 use crate::server::command::services::chanserv::{account_named, announce_text, channel_named, channel_with};
 use crate::server::command::services::{own_account, say, usage_of};
 use crate::server::network::ChannelId;
 use crate::server::record::{AccountId, Record, Seq, SettingRow};
-use crate::server::retention::Keep;
+use crate::server::retention::{Keep, kept_for};
 use crate::server::right::Right;
 use crate::server::setting::{ChannelSettings, Cutoff, Events};
 use crate::server::{Ctx, Server};
@@ -49,8 +50,8 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "HISTORY-RETENTION",
-        takes: "days as 30d, a number of messages as 1000, both as 30d,1000, or DEFAULT",
-        keys: &["keep-days", "keep-messages"],
+        takes: "a time as 30d or 1h30m, a number of messages as 1000, both as 30d,1000, or DEFAULT",
+        keys: &["keep-seconds", "keep-messages"],
         who: Changer::Admin,
     },
     Setting { name: "KEEPTOPIC", takes: "ON or OFF", keys: &["keeptopic"], who: Changer::Admin },
@@ -117,11 +118,11 @@ pub fn shown(server: &Server, id: ChannelId, setting: &Setting) -> String {
 
 /// How much is kept, as it is asked for.
 pub fn retention_text(keep: Keep) -> String {
-    match (keep.days, keep.messages) {
+    match (keep.seconds, keep.messages) {
         (0, 0) => "DEFAULT".to_owned(),
-        (days, 0) => format!("{days}d"),
+        (seconds, 0) => short(seconds.into()),
         (0, messages) => messages.to_string(),
-        (days, messages) => format!("{days}d,{messages}"),
+        (seconds, messages) => format!("{},{messages}", short(seconds.into())),
     }
 }
 
@@ -132,14 +133,15 @@ pub fn parse_retention(server: &Server, value: &str) -> Result<Keep, String> {
         return Ok(keep);
     }
     for part in value.split([',', ' ']).filter(|part| !part.is_empty()) {
-        let days = part.strip_suffix(['d', 'D']);
-        let place = if days.is_some() { &mut keep.days } else { &mut keep.messages };
-        match days.unwrap_or(part).parse::<u32>() {
-            Ok(number) if (1..=limits::RETENTION_MOST).contains(&number) && *place == 0 => *place = number,
+        let seconds = kept_for(part);
+        let messages = part.parse().ok().filter(|number| (1..=limits::RETENTION_MOST).contains(number));
+        match (seconds, messages) {
+            (Some(seconds), _) if keep.seconds == 0 => keep.seconds = seconds,
+            (_, Some(messages)) if keep.messages == 0 => keep.messages = messages,
             _ => {
                 return Err(format!(
-                    "{:?} says not how much to keep: give days as 30d, a number of messages as 1000, both as 30d,1000, \
-                     or DEFAULT",
+                    "{:?} says not how much to keep: give a time of a minute or more as 30d or 1h30m, a number of \
+                     messages as 1000, both as 30d,1000, or DEFAULT",
                     cut(value, 64)
                 ));
             }
@@ -147,8 +149,8 @@ pub fn parse_retention(server: &Server, value: &str) -> Result<Keep, String> {
     }
     let most = server.settings.keep;
     let is_more = |own: u32, most: u32| most != 0 && own > most;
-    if is_more(keep.days, most.days) {
-        return Err(format!("This server keeps nothing for longer than {} days", most.days));
+    if is_more(keep.seconds, most.seconds) {
+        return Err(format!("This server keeps nothing for longer than {}", spoken(most.seconds.into())));
     }
     if is_more(keep.messages, most.messages) {
         return Err(format!("This server keeps the newest {} messages at most", most.messages));

@@ -104,7 +104,7 @@ pub const ROWS: &[Row] = rows! {
         "AUTOREPLAY-MISSED ON|OFF: whether what you missed is replayed at login",
         "EMAIL <address>|OFF: your address, to which a code is sent",
         "HISTORY ON|OFF: whether your private conversations are kept; either of the two may turn it off",
-        "HISTORY-RETENTION 30d|1000|30d,1000|DEFAULT: for how many days, and how many messages; of what two chose, the less",
+        "HISTORY-RETENTION 30d|1h|1000|30d,1000|DEFAULT: for how long, and how many messages; of what two chose, the less",
         "MULTICLIENT ON|OFF: whether several of your devices share one nick",
         "PUBKEY <key>|OFF: your key for ECDSA-NIST256P-CHALLENGE";
     "STATUS" | "ACC", 0 Anyone others::status, "[nick]...",

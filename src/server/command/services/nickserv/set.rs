@@ -112,7 +112,7 @@ fn retention(server: &mut Server, ctx: &mut Ctx, account: AccountId, value: &str
         Err(text) => return say(ctx, "NickServ", &text),
     };
     let number = |number: u32| (number > 0).then(|| number.to_string().into_boxed_str());
-    let values = [("keep-days", number(keep.days)), ("keep-messages", number(keep.messages))];
+    let values = [("keep-seconds", number(keep.seconds)), ("keep-messages", number(keep.messages))];
     let said = format!(
         "HISTORY-RETENTION is {}: your private conversations are kept {}, or less where the other side chose so",
         retention_text(keep),
