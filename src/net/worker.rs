@@ -1018,8 +1018,8 @@ mod tests {
     use tungstenite::client::IntoClientRequest;
     use tungstenite::{Message as WebSocketMessage, client};
 
-    use super::{GATHERED_EVENTS, Worker};
-    use crate::limits::{LINES_A_TURN, LINGER_MS, WAITING_EVENTS};
+    use super::Worker;
+    use crate::limits::{LINGER_BYTES, WAITING_EVENTS};
     use crate::net::{
         Durable, EventQueue, FloodOptions, Listener, Options, Origins, Room, TlsSetup, Wire, ensure_certificate,
     };
@@ -1340,14 +1340,16 @@ mod tests {
         // Nothing is taken before both have spoken.
         rig.act(vec![NetAction::Pause { slot: a }, NetAction::Pause { slot: b }, send(a, 0, "go"), send(b, 0, "go")]);
         assert_eq!((ann.hear(), ben.hear()), ("go".into(), "go".into()));
-        ann.say(&"PING a\r\n".repeat(4000));
-        ben.say(&"PING b\r\n".repeat(4000));
+        const SAID: usize = 20_000;
+        ann.say(&"PING a\r\n".repeat(SAID));
+        ben.say(&"PING b\r\n".repeat(SAID));
         rig.act(vec![NetAction::Resume { slot: a }, NetAction::Resume { slot: b }]);
-        let order: Vec<u32> = (0..8000).map(|_| rig.line().0).collect();
-        // The system may tell of one of them first; then its lines are gathered before it is asked again.
+        let order: Vec<u32> = (0..2 * SAID).map(|_| rig.line().0).collect();
+        // The system may tell of one of them first; then its lines are gathered before it is asked again, and tokio asks
+        // it after some sixty turns at the latest.
         let first = order.iter().take_while(|slot| **slot == order[0]).count();
-        assert!(first <= GATHERED_EVENTS + LINES_A_TURN, "the second had to wait for {first} lines of the first");
-        assert_eq!(order.iter().filter(|slot| **slot == a).count(), 4000);
+        assert!(first <= SAID / 2, "the second had to wait for {first} lines of the first");
+        assert_eq!(order.iter().filter(|slot| **slot == a).count(), SAID);
     }
 
     #[test]
@@ -1475,13 +1477,13 @@ mod tests {
         let (slot, mut client) = rig.connect();
         rig.act(vec![NetAction::Close { slot, after: 0, bytes: "ERROR :bye\r\n".into() }]);
         assert_eq!(client.hear(), "ERROR :bye");
-        let begun = Instant::now();
         let piece = vec![b'x'; 64 * 1024];
         let mut said = 0;
         while client.read.get_mut().write_all(&piece).is_ok() {
             said += piece.len();
         }
-        assert!(begun.elapsed() < Duration::from_millis(LINGER_MS), "after {said} bytes");
+        // What it may say, and what two sockets hold besides. Its time alone would let it say hundreds of megabytes.
+        assert!(said < LINGER_BYTES as usize + 16 * 1024 * 1024, "{said} bytes");
         assert_eq!(rig.closed(), (slot, CloseCause::Asked));
     }
 
