@@ -408,8 +408,8 @@ mod tests {
         assert_eq!(asked.expiries().len(), 1);
         // A private conversation whose one side keeps less.
         assert_eq!(asked.server.keep_of("$1 $2"), Keep { seconds: 2 * DAY, messages: 0 });
-        asked.server.network.account_settings_mut(2).keep = Keep { seconds: 1 * DAY, messages: 7 };
-        assert_eq!(asked.server.keep_of("$1 $2"), Keep { seconds: 1 * DAY, messages: 7 });
+        asked.server.network.account_settings_mut(2).keep = Keep { seconds: DAY, messages: 7 };
+        assert_eq!(asked.server.keep_of("$1 $2"), Keep { seconds: DAY, messages: 7 });
         assert_eq!(asked.server.keep_of("$1 ~bob"), Keep { seconds: 2 * DAY, messages: 0 });
     }
 
