@@ -154,8 +154,8 @@ impl Server {
             return None;
         }
         let mut claims = Claims { account: (*row.name).into(), scope: found.scope.clone(), ..Claims::default() };
-        let own = self.network.users.iter().find(|(_, user)| user.account == Some(found.account));
-        claims.name = own.map(|(_, user)| user.nick.clone());
+        let own = self.network.users_of(found.account).next();
+        claims.name = own.map(|user| self.network.users[user].nick.clone());
         if let Some(scope) = found.scope.as_deref().filter(|scope| name::is_channel(scope, limits::CHANNEL_LEN)) {
             let (channel, ranks) = self.membership(found.account, scope)?;
             let there = self.network.channels[channel].name.clone();
@@ -169,8 +169,8 @@ impl Server {
     /// lowest.
     pub fn membership(&self, account: AccountId, name: &str) -> Option<(ChannelId, Option<Rank>)> {
         let channel = self.network.channel_by_name(name)?;
-        let users = self.network.users.iter().filter(|(_, user)| user.account == Some(account));
-        let ranks = users.filter_map(|(id, _)| self.network.channels[channel].ranks(id));
+        let users = self.network.users_of(account);
+        let ranks = users.filter_map(|user| self.network.channels[channel].ranks(user));
         let best = ranks.map(Ranks::highest).max()?;
         Some((channel, best))
     }

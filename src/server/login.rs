@@ -443,9 +443,7 @@ impl Server {
     pub(super) fn set_account(&mut self, ctx: &mut Ctx, user: UserId, account: AccountId, name: Arc<str>) {
         self.forget_presence(user);
         let former = self.network.users[user].account.and_then(|account| self.vhost_of(account));
-        let there = &mut self.network.users[user];
-        there.account = Some(account);
-        there.account_name = Some(name);
+        self.network.set_login(user, Some((account, name)));
         self.notify(About::Accounts, |server| server.network.users[user].described("is logged in", "login"));
         let there = &self.network.users[user];
         let mut line = Vec::with_capacity(96);

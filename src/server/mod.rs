@@ -35,6 +35,7 @@ pub mod timer;
 pub mod unused;
 pub mod user;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -782,6 +783,10 @@ impl Server {
             if user.sessions.is_empty() && !user.presence_kept {
                 return Err(format!("{} was left behind without a session", user.nick));
             }
+        }
+        let logged_in = self.network.users.iter().filter_map(|(id, user)| user.account.map(|account| (account, id)));
+        if logged_in.collect::<BTreeSet<_>>() != *self.network.logged_in() {
+            return Err(format!("these are said to be logged in: {:?}", self.network.logged_in()));
         }
         for (id, channel) in &self.network.channels {
             if channel.members.is_empty() && channel.founder.is_none() && !channel.modes.has('P') {

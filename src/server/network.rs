@@ -4,7 +4,7 @@
 //! Lookups go through hash maps; nothing iterates over one, so the order of answers is the order in
 //! which things happened.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use ahash::AHashMap;
@@ -38,6 +38,7 @@ pub struct Network {
     /// Everyone who is on the network.
     pub users: Slab<User>,
     nicks: AHashMap<Folded, UserId>,
+    logged_in: BTreeSet<(AccountId, UserId)>,
     /// Channels that have members or are registered.
     pub channels: Slab<Channel>,
     channel_names: AHashMap<Folded, ChannelId>,
@@ -205,6 +206,7 @@ impl Network {
             purges: snapshot.purges.into_iter().map(|row| (row.channel.clone(), row)).collect(),
             next_channel: 0,
             next_user: 0,
+            logged_in: BTreeSet::new(),
             conversations: AHashMap::new(),
             conversation_keys: BTreeMap::new(),
             account_settings: BTreeMap::new(),
@@ -348,7 +350,9 @@ impl Network {
         self.next_user += 1;
         user.serial = self.next_user;
         let folded = user.folded.clone();
+        let account = user.account;
         let id = self.users.insert(user);
+        self.logged_in.extend(account.map(|account| (account, id)));
         self.lookalikes.add(&self.users[id].nick, Holder::User(id));
         self.nicks.insert(folded, id);
         self.most_users = self.most_users.max(self.users.len());
@@ -376,11 +380,35 @@ impl Network {
         let user = self.users.remove(id);
         self.lookalikes.remove(&user.nick, Holder::User(id));
         self.nicks.remove(&user.folded);
+        if let Some(account) = user.account {
+            self.logged_in.remove(&(account, id));
+        }
         if user.notices != Letters::default() {
             self.noticed.retain(|other| *other != id);
         }
         self.remember(Whowas::of(&user, user.folded.clone(), left));
         user
+    }
+
+    /// Logs a user in to the account of this number and name, or out.
+    pub fn set_login(&mut self, id: UserId, login: Option<(AccountId, Arc<str>)>) {
+        let (account, name) = login.unzip();
+        let user = &mut self.users[id];
+        if let Some(was) = user.account {
+            self.logged_in.remove(&(was, id));
+        }
+        (user.account, user.account_name) = (account, name);
+        self.logged_in.extend(account.map(|account| (account, id)));
+    }
+
+    /// The users that are logged in to an account, whatever their nicks are.
+    pub fn users_of(&self, account: AccountId) -> impl Iterator<Item = UserId> + use<'_> {
+        self.logged_in.range((account, UserId::MIN)..=(account, UserId::MAX)).map(|(_, user)| *user)
+    }
+
+    /// Every user that is logged in, with its account. For tests.
+    pub fn logged_in(&self) -> &BTreeSet<(AccountId, UserId)> {
+        &self.logged_in
     }
 
     fn remember(&mut self, whowas: Whowas) {

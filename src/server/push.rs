@@ -487,8 +487,9 @@ impl Server {
 
     /// The devices of an account, its channels or their members have changed: who listens is found anew.
     pub fn listeners_changed(&mut self, account: AccountId) {
-        for (_, user) in self.network.users.iter().filter(|(_, user)| user.account == Some(account)) {
-            for channel in &user.channels {
+        let users: Vec<UserId> = self.network.users_of(account).collect();
+        for user in users {
+            for channel in &self.network.users[user].channels {
                 self.network.channels[*channel].listeners = None;
             }
         }

@@ -598,8 +598,8 @@ impl Server {
     /// Ends all that is logged in to an account.
     pub fn end_account(&mut self, ctx: &mut Ctx, account: AccountId, reason: &str) {
         let conns = self.sessions_of(account);
-        let users = self.network.users.iter().filter(|(_, user)| user.account == Some(account));
-        let users: Vec<(UserId, u64)> = users.map(|(id, user)| (id, user.serial)).collect();
+        let users = self.network.users_of(account).map(|id| (id, self.network.users[id].serial));
+        let users: Vec<(UserId, u64)> = users.collect();
         self.end_connections(ctx, &conns, reason);
         for (user, serial) in users {
             if self.network.users.get(user).is_some_and(|there| there.serial == serial) {
@@ -610,14 +610,11 @@ impl Server {
 
     /// Takes an account that is no more off whoever is logged in to it.
     pub(super) fn log_out_all(&mut self, account: AccountId) {
-        let users = self.network.users.iter().filter(|(_, user)| user.account == Some(account));
-        let users: Vec<UserId> = users.map(|(id, _)| id).collect();
+        let users: Vec<UserId> = self.network.users_of(account).collect();
         for user in users {
             self.forget_presence(user);
-            let there = &mut self.network.users[user];
-            there.account = None;
-            there.account_name = None;
-            if there.sessions.is_empty() {
+            self.network.set_login(user, None);
+            if self.network.users[user].sessions.is_empty() {
                 self.submit_alone(Change::Quit { user, reason: "Account deleted", shown: None });
             }
         }

@@ -217,7 +217,7 @@ mod tests {
 
     fn log_in(asked: &mut Asked, conn: ConnId, account: u64, name: &str) {
         let id = asked.id(name);
-        asked.server.network.users[id].account = Some(account);
+        asked.server.network.set_login(id, Some((account, name.into())));
         asked.server.session_mut(conn).unwrap().account = Some(account);
     }
 

@@ -43,6 +43,27 @@ fn c49_a_marker_is_pushed_to_ones_own_devices_and_to_nobody_else() {
 }
 
 #[test]
+fn a_marker_is_pushed_to_the_accounts_other_nicks_and_follows_who_logs_in() {
+    let server = Server::start();
+    server.account("alice", "sesame");
+    let mut desk = server.logged_in("alice", "alice", "sesame", CAPS);
+    let mut tablet = server.logged_in("ali", "alice", "sesame", CAPS);
+    let mut guest = server.user_with("al", CAPS);
+    desk.ask("MARKREAD #room timestamp=2024-01-02T00:00:00.000Z");
+    tablet.only().must_fit(":roost.local MARKREAD #room timestamp=2024-01-02T00:00:00.000Z");
+    guest.silent();
+    guest.ask("NICKSERV IDENTIFY alice sesame");
+    tablet.ask("MARKREAD #room timestamp=2024-01-03T00:00:00.000Z");
+    for device in [&mut desk, &mut guest] {
+        device.only().must_fit(":roost.local MARKREAD #room timestamp=2024-01-03T00:00:00.000Z");
+    }
+    tablet.send("QUIT");
+    tablet.closed();
+    guest.ask("MARKREAD #room timestamp=2024-01-04T00:00:00.000Z");
+    desk.only().must_fit(":roost.local MARKREAD #room timestamp=2024-01-04T00:00:00.000Z");
+}
+
+#[test]
 fn c49_what_is_no_time_is_refused_and_the_future_is_now() {
     let server = Server::start();
     let mut guest = server.user_with("guest", CAPS);

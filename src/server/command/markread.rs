@@ -1,6 +1,8 @@
 //! MARKREAD (<https://ircv3.net/specs/extensions/read-marker>): how far one has read, in step on all
 //! devices, kept for accounts and for as long as they stay for guests.
 
+use std::sync::Arc;
+
 use ircv3::message::write_line;
 use ircv3::time::{parse_time, time_text};
 use ircv3::{Cap, Message, name};
@@ -8,7 +10,8 @@ use ircv3::{Cap, Message, name};
 use crate::limits;
 use crate::server::change::Change;
 use crate::server::command::printable;
-use crate::server::record::{MarkerRow, Record, Seq};
+use crate::server::network::UserId;
+use crate::server::record::{AccountId, MarkerRow, Record, Seq};
 use crate::server::registration::server_frame;
 use crate::server::{Ctx, Server};
 
@@ -91,7 +94,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, target: &str, time: u
             }
             server.keep(seq, Record::Marker(MarkerRow { account, conversation: key.into(), time }));
             ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
-            tell_others(server, ctx, target, time);
+            tell_others(server, ctx, account, target, time);
             server.push_read(ctx.conn, account, key, target, time, ctx.reply.after);
         }
         None => {
@@ -108,11 +111,12 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, target: &str, time: u
 }
 
 /// The account's other connections hear of it, whoever's nick they are on.
-fn tell_others(server: &mut Server, ctx: &Ctx, target: &str, time: u64) {
+fn tell_others(server: &mut Server, ctx: &Ctx, account: AccountId, target: &str, time: u64) {
     let mut line = Vec::with_capacity(96);
     write_line(&mut line, &server.settings.server_name, "MARKREAD", &[target, &text_of(Some(time))], None);
     let mut frame = server_frame(server, line);
     frame.after = ctx.reply.after;
     frame.forms[0].needs = ircv3::CapSet::of(&[Cap::ReadMarker]);
-    server.frame_to_user(ctx.me(), &frame, Some(ctx.conn));
+    let users: Vec<UserId> = server.network.users_of(account).collect();
+    server.frame_to_users(&users, Arc::new(frame), Some(ctx.conn));
 }

@@ -104,7 +104,7 @@ mod tests {
         asked.ask(alice, "JOIN #a");
         asked.ask(alice, "MODE #a +i");
         let id = asked.id("alice");
-        asked.server.network.users[id].account = Some(7);
+        asked.server.network.set_login(id, Some((7, "alice".into())));
         let echo = ":bob!~u@10.0.0.1 PRIVMSG alice :hi";
         assert_eq!(asked.ask(bob, "PRIVMSG alice :hi"), [echo]);
         assert_eq!(asked.kept().len(), 2, "the conversation and what was said");

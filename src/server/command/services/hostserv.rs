@@ -321,8 +321,7 @@ fn tell(server: &mut Server, account: AccountId, text: &str) {
 pub fn refresh(server: &mut Server, ctx: &mut Ctx, account: AccountId, before: Option<&str>) {
     let settings = server.network.account_settings(account);
     let now = settings.vhost.clone().filter(|_| settings.vhost_on);
-    let users = server.network.users.iter().filter(|(_, user)| user.account == Some(account));
-    let users: Vec<UserId> = users.map(|(id, _)| id).collect();
+    let users: Vec<UserId> = server.network.users_of(account).collect();
     for user in users {
         let there = &server.network.users[user];
         let host = match &now {

@@ -67,9 +67,8 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: &str, step: 
             let after = server.keep_channel(id, seq);
             ctx.reply.after = ctx.reply.after.max(after);
             say(ctx, "ChanServ", &format!("{title} is {name}'s once they say /msg ChanServ TRANSFER ACCEPT {title}"));
-            let theirs: Vec<_> =
-                server.network.users.iter().filter(|(_, user)| user.account == Some(account)).collect();
-            let theirs: Vec<_> = theirs.iter().flat_map(|(_, user)| user.sessions.clone()).collect();
+            let theirs = server.network.users_of(account);
+            let theirs: Vec<_> = theirs.flat_map(|user| server.network.users[user].sessions.clone()).collect();
             for conn in theirs {
                 let mut told = server.ctx(conn, None);
                 told.reply.after = after;
