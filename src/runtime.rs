@@ -365,12 +365,14 @@ impl Carrier {
         }
     }
 
-    /// Carries out `actions` and empties them: the store first, for others wait for it.
-    fn carry_out(&self, actions: &mut Actions) {
+    /// Carries out `actions` and empties them: the store first, for others wait for it. `last` is the number of the
+    /// last change that they are of.
+    fn carry_out(&self, actions: &mut Actions, last: Seq) {
         self.append(std::mem::take(&mut actions.store));
         for (actions, inbox) in actions.net.iter_mut().zip(self.durable.workers()) {
             inbox.deliver(actions);
         }
+        self.durable.handed_over(last);
         for what in actions.expire.drain(..) {
             if let Some(store) = &self.store {
                 store.expire(what);
@@ -428,7 +430,7 @@ fn serve(mut server: Server, clock: Clock, mut carrier: Carrier) -> Carrier {
                 server.handle(clock.now(), Event::Tick, &mut actions);
                 next_tick = Instant::now() + TICK;
             }
-            carrier.carry_out(&mut actions);
+            carrier.carry_out(&mut actions, server.last_seq());
             if actions.ended {
                 drop(events);
                 carrier.restart = actions.restart;
@@ -553,7 +555,7 @@ mod tests {
     use crate::server::event::{CloseCause, ConnId, Event};
 
     fn closed(slot: u32) -> Event {
-        Event::Closed(ConnId { worker: 0, slot }, CloseCause::Eof)
+        Event::Closed(ConnId { worker: 0, slot }, CloseCause::Eof { shown: None })
     }
 
     /// The slots of those that are gone, and a dot for each other event.

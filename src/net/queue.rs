@@ -205,6 +205,7 @@ pub struct Inbox {
     /// Whether the worker holds bytes back until the mark moves.
     holding: AtomicBool,
     durable: Arc<AtomicU64>,
+    handed_over: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Default)]
@@ -280,6 +281,12 @@ impl Inbox {
         self.durable.load(Ordering::SeqCst)
     }
 
+    /// What the server said of changes up to this number was delivered. To be read before [`Inbox::take`], which then
+    /// takes all of that.
+    pub fn handed_over(&self) -> Seq {
+        self.handed_over.load(Ordering::SeqCst)
+    }
+
     /// The worker holds something back, or no longer does. The mark must be read again after
     /// `true`: it may have moved before anyone knew.
     pub fn set_holding(&self, holding: bool) {
@@ -312,6 +319,7 @@ fn weight(action: &NetAction) -> usize {
 #[derive(Debug)]
 pub struct Durable {
     mark: Arc<AtomicU64>,
+    handed_over: Arc<AtomicU64>,
     workers: Vec<Arc<Inbox>>,
 }
 
@@ -319,20 +327,27 @@ impl Durable {
     /// A mark at `start` and the inboxes of so many workers.
     pub fn new(start: Seq, workers: usize) -> Durable {
         let mark = Arc::new(AtomicU64::new(start));
+        let handed_over = Arc::new(AtomicU64::new(start));
         let inbox = |_| {
             Arc::new(Inbox {
                 inside: Mutex::default(),
                 taken: Condvar::new(),
                 holding: AtomicBool::new(false),
                 durable: mark.clone(),
+                handed_over: handed_over.clone(),
             })
         };
-        Durable { workers: (0..workers).map(inbox).collect(), mark }
+        Durable { workers: (0..workers).map(inbox).collect(), mark, handed_over }
     }
 
     /// The workers' inboxes.
     pub fn workers(&self) -> &[Arc<Inbox>] {
         &self.workers
+    }
+
+    /// What is to be said of changes up to `seq` is in the inboxes.
+    pub fn handed_over(&self, seq: Seq) {
+        self.handed_over.fetch_max(seq, Ordering::SeqCst);
     }
 
     /// Everything up to `seq` is on disk: workers that hold bytes back are told once.

@@ -75,6 +75,8 @@ pub struct Worker {
     open: usize,
     serial: u32,
     durable: Seq,
+    /// What the server said of changes up to this number has been taken from the inbox.
+    handed_over: Seq,
     held: VecDeque<(Seq, NetAction)>,
     run: Run,
     dirty: Vec<u32>,
@@ -110,6 +112,7 @@ impl Worker {
             options,
             server,
             durable: inbox.durable(),
+            handed_over: inbox.handed_over(),
             inbox,
             ready: Arc::default(),
             connections: Vec::new(),
@@ -149,6 +152,7 @@ impl Worker {
     fn round(&mut self, cx: &mut Context<'_>) -> bool {
         self.now_ms = self.started.elapsed().as_millis() as u64;
         self.ready.attend(&mut self.tokens, cx.waker());
+        let handed_over = self.inbox.handed_over();
         if self.inbox.take(&mut self.actions, &mut self.sockets, cx.waker()) {
             self.ending.get_or_insert(self.now_ms);
             // Nobody has spoken with them yet.
@@ -191,6 +195,7 @@ impl Worker {
             self.arrive(action);
         }
         self.actions = actions;
+        self.handed_over = handed_over;
         self.finish_run();
         self.hold();
         self.write();
@@ -444,11 +449,22 @@ impl Worker {
         if self.connection(slot).is_some_and(|connection| connection.disowned) {
             return self.forget(slot);
         }
-        if self.connections[slot as usize].take().is_some() {
+        if let Some(connection) = self.connections[slot as usize].take() {
             self.open -= 1;
             let id = self.id(slot);
+            let cause = match cause {
+                CloseCause::Eof { .. } => CloseCause::Eof { shown: self.shown_to(&connection, slot) },
+                cause => cause,
+            };
             self.events.push(Event::Closed(id, cause));
         }
+    }
+
+    /// Up to which change all that was for a connection has been given to the system.
+    fn shown_to(&self, connection: &Connection, slot: u32) -> Option<Seq> {
+        // What is held back is of changes behind the mark.
+        let most = if self.is_held(slot) { self.durable } else { Seq::MAX };
+        (!connection.has_output()).then(|| most.min(self.handed_over))
     }
 
     /// Ends a connection without being asked: the server is told at once that it is gone, and the other side has
@@ -847,7 +863,8 @@ fn sendq(connection: &Connection, options: Options) -> usize {
 
 fn cause_of(error: &io::Error) -> CloseCause {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => CloseCause::Eof,
+        // What was shown is known to the worker alone.
+        io::ErrorKind::UnexpectedEof => CloseCause::Eof { shown: None },
         _ => CloseCause::Error(error.to_string().into()),
     }
 }
@@ -901,7 +918,7 @@ impl Reading<'_> {
             }
             let Transport::Lines(link) = &mut connection.transport else { return Stop::Dry };
             match link.read(scratch) {
-                Ok(0) => return Stop::Closed(CloseCause::Eof),
+                Ok(0) => return Stop::Closed(CloseCause::Eof { shown: None }),
                 Ok(n) => input.extend_from_slice(&scratch[..n]),
                 Err(error) => return Stop::of(&error),
             }
@@ -1174,7 +1191,26 @@ mod tests {
         rig.act(vec![send(slot, 0, "one"), send(slot, 0, "two")]);
         assert_eq!((client.hear(), client.hear()), ("one".into(), "two".into()));
         drop(client);
-        assert_eq!(rig.closed(), (slot, CloseCause::Eof));
+        assert_eq!(rig.closed(), (slot, CloseCause::Eof { shown: Some(0) }));
+    }
+
+    #[test]
+    fn whoever_closes_is_known_to_have_been_given_what_the_system_has() {
+        let mut rig = Rig::plain();
+        let ((a, mut ann), (b, mut ben)) = (rig.connect(), rig.connect());
+        rig.durable.advance(5);
+        rig.act(vec![send(a, 4, "to ann"), send(b, 5, "to ben"), send(b, 7, "not on disk")]);
+        rig.durable.handed_over(9);
+        assert_eq!((ann.hear(), ben.hear()), ("to ann".into(), "to ben".into()));
+        // A round that began after that.
+        ann.say("PING x\r\n");
+        assert_eq!(rig.line(), (a, "PING x".into()));
+        rig.act(vec![send(a, 0, "PONG x")]);
+        assert_eq!(ann.hear(), "PONG x");
+        for (slot, client, shown) in [(b, ben, 5), (a, ann, 9)] {
+            drop(client);
+            assert_eq!(rig.closed(), (slot, CloseCause::Eof { shown: Some(shown) }));
+        }
     }
 
     #[test]
@@ -1239,7 +1275,7 @@ mod tests {
         let (slot, client) = rig.connect();
         rig.act(vec![send(slot, 9, "secret")]);
         drop(client);
-        assert_eq!(rig.closed(), (slot, CloseCause::Eof));
+        assert!(matches!(rig.closed(), (closed, CloseCause::Eof { .. }) if closed == slot));
         rig.act(vec![NetAction::Release { slot }]);
         let (other, _other_client) = rig.connect();
         assert_ne!(other, slot, "the slot was given away while something was held for it");
@@ -1393,7 +1429,7 @@ mod tests {
         for n in 0..30_000 {
             assert_eq!(rig.line().1, format!("PING {n}"));
         }
-        assert_eq!(rig.closed().1, CloseCause::Eof);
+        assert!(matches!(rig.closed().1, CloseCause::Eof { .. }));
         drop(writer.join().unwrap());
     }
 
@@ -1703,6 +1739,6 @@ mod tests {
         assert_eq!(rig.line(), (slot, "NICK ann".into()));
         client.close(None).unwrap();
         client.flush().unwrap();
-        assert_eq!(rig.closed(), (slot, CloseCause::Eof));
+        assert!(matches!(rig.closed(), (closed, CloseCause::Eof { .. }) if closed == slot));
     }
 }

@@ -126,7 +126,11 @@ impl BadLine {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CloseCause {
     /// The other side closed.
-    Eof,
+    Eof {
+        /// The number of a change: whatever was sent to the connection up to that one has been given to the system.
+        /// `None` where more waits, and it cannot be said from which on.
+        shown: Option<Seq>,
+    },
     /// The system reported this.
     Error(Box<str>),
     /// It did not read what it was sent.

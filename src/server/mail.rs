@@ -453,7 +453,7 @@ mod tests {
         let mut asked = with_mail();
         let alice = asked.user("alice");
         let (mut id, first) = register(&mut asked, alice);
-        asked.handle(Event::Closed(alice, CloseCause::Eof));
+        asked.handle(Event::Closed(alice, CloseCause::Eof { shown: None }));
         let mut pause = limits::LETTER_AGAIN_MS;
         for tries in 1..=limits::LETTER_TRIES {
             asked.handle(Event::Returned(id, Returned::Failed("no route".into())));

@@ -316,10 +316,16 @@ impl Server {
         }
         match input {
             Input::Line(line) => {
+                let before = self.last_seq;
                 let label = self.label_of(conn, &line);
                 let mut ctx = self.ctx(conn, label);
                 command::run(self, &mut ctx, &line);
                 self.finish(ctx);
+                // What it has said itself it need not be shown.
+                let now = self.last_seq;
+                if let Some(session) = self.session_mut(conn).filter(|session| session.heard_seq == before) {
+                    session.heard_seq = now;
+                }
             }
             Input::Joined(channels) => {
                 let mut ctx = self.ctx(conn, None);
@@ -449,7 +455,10 @@ impl Server {
         let Some(session) = self.session(conn) else { return };
         if !session.closing {
             let (reason, seen) = match &cause {
-                CloseCause::Eof => ("Remote host closed the connection", self.last_seq),
+                CloseCause::Eof { shown } => {
+                    let shown = shown.map_or(session.heard_seq, |shown| shown.min(self.last_seq));
+                    ("Remote host closed the connection", shown)
+                }
                 CloseCause::Error(error) => (&**error, session.heard_seq),
                 CloseCause::SendQueue => ("SendQ exceeded", session.heard_seq),
                 CloseCause::Flood => ("Excess flood", self.last_seq),

@@ -459,6 +459,7 @@ impl Server {
         // One that lists networks is no device.
         let account = account.filter(|_| !command::bouncer::is_unbound(session));
         let sees_quit = session.sees_quit;
+        let seen = session.particulars().unread.as_ref().map_or(seen, |unread| seen.min(unread.after));
         self.unregistered -= usize::from(unregistered);
         self.throttles.went(&origin);
         if let Some(account) = account {
@@ -646,4 +647,54 @@ pub fn form_for(cap: Cap, line: Vec<u8>) -> Form {
 /// A frame from the server itself.
 pub fn server_frame(server: &Server, line: Vec<u8>) -> Frame {
     Frame::plain(server.clock(), bytes::Bytes::from(line))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::event::{CloseCause, ConnId, Event};
+    use crate::server::record::{Record, Seq};
+
+    /// Someone with an account who has said something, and somebody who answered to it twice; the numbers of the three.
+    fn talk() -> (Asked, ConnId, [Seq; 3]) {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+        asked.account("alice", 1);
+        asked.server.device_came(1, "");
+        asked.ask(alice, "JOIN #a");
+        asked.ask(bob, "JOIN #a");
+        let said = [(alice, "hello"), (bob, "one"), (bob, "two")].map(|(conn, text)| {
+            asked.ask(conn, &format!("PRIVMSG #a :{text}"));
+            asked.server.last_seq()
+        });
+        (asked, alice, said)
+    }
+
+    /// Up to where her device has read when the connection ends so.
+    fn read(cause: CloseCause) -> (Option<Seq>, [Seq; 3]) {
+        let (mut asked, alice, said) = talk();
+        asked.handle(Event::Closed(alice, cause));
+        let mut seen = asked.kept().iter().filter_map(|(_, record)| match record {
+            Record::Seen(row) => row.seq,
+            _ => None,
+        });
+        (seen.next(), said)
+    }
+
+    #[test]
+    fn whoever_closes_has_read_what_was_given_to_the_system() {
+        let (seen, [_, _, last]) = read(CloseCause::Eof { shown: Some(Seq::MAX) });
+        assert_eq!(seen, Some(last));
+        let (_, _, [_, one, _]) = talk();
+        let (seen, _) = read(CloseCause::Eof { shown: Some(one) });
+        assert_eq!(seen, Some(one));
+    }
+
+    #[test]
+    fn whoever_is_cut_off_has_read_up_to_what_it_last_said_and_that_as_well() {
+        for cause in [CloseCause::Eof { shown: None }, CloseCause::Error("reset".into()), CloseCause::SendQueue] {
+            let (seen, [own, _, _]) = read(cause);
+            assert_eq!(seen, Some(own));
+        }
+    }
 }

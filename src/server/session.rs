@@ -66,6 +66,19 @@ pub struct Registration {
     pub lines: u32,
 }
 
+/// What a connection's device missed, on its way to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// What comes after this change is being replayed.
+    pub after: Seq,
+    /// Whether there was anything after it so far.
+    pub any: bool,
+    /// Whether a part of it could not be had, and is not replayed before the device comes again.
+    pub failed: bool,
+    /// What the PING behind it says; `None` before that was sent.
+    pub token: Option<Box<str>>,
+}
+
 /// What most connections never have, so that they do not pay for its place.
 #[derive(Debug, Default)]
 pub struct Particulars {
@@ -77,6 +90,8 @@ pub struct Particulars {
     pub monitored: Vec<Target>,
     /// The conversations that were replayed to it: none is twice.
     pub replayed: Vec<ConversationId>,
+    /// What is being replayed to it, until it is known to have read that.
+    pub unread: Option<Unread>,
     /// The app password that it logged in with, by name.
     pub app: Option<Box<str>>,
     /// Another connection of its user logged in to the account, and took it along: it has proved nothing itself.
@@ -103,6 +118,7 @@ static NO_PARTICULARS: Particulars = Particulars {
     subscriptions: None,
     monitored: Vec::new(),
     replayed: Vec::new(),
+    unread: None,
     app: None,
     taken_along: false,
     playback: None,

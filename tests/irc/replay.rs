@@ -71,6 +71,23 @@ fn back_after_quit(server: &Server) -> Vec<Line> {
 }
 
 #[test]
+fn a_replay_that_nobody_has_confirmed_comes_again() {
+    let server = Server::start();
+    let _alice = missed(&server);
+    // The line breaks while what was missed is on its way.
+    let mut carol = server.connect();
+    carol.confirms = false;
+    carol.log_in("carol", "carol", "sesame", CAPS);
+    let lines = carol.join("#room");
+    assert_eq!(said(&lines), ["one", "two", "three"]);
+    let ping = all(&lines, "PING")[0].params()[0].to_owned();
+    assert!(ping.starts_with("replayed-"), "{ping}");
+    drop(carol);
+    assert_eq!(said(&back(&server, CAPS)), ["one", "two", "three"]);
+    assert!(said(&back(&server, CAPS)).is_empty());
+}
+
+#[test]
 fn c47_no_replay_with_chathistory_or_without_server_time() {
     for caps in ["draft/chathistory server-time batch message-tags", "", "batch"] {
         let server = Server::start();

@@ -111,7 +111,7 @@ fn thousands_who_vanish_at_once_stall_nobody_and_leave_nothing() {
 
     let mut left = CROWD as usize;
     for (turn, conn) in crowd.iter().enumerate() {
-        let cause = if turn % 2 == 0 { CloseCause::Eof } else { CloseCause::Error("reset".into()) };
+        let cause = if turn % 2 == 0 { CloseCause::Eof { shown: None } } else { CloseCause::Error("reset".into()) };
         let work = room.handle(Event::Closed(*conn, cause));
         // One message for those who are left, and one connection to forget.
         assert!(work.actions <= WORKERS + 1, "{turn}: {work:?}");
@@ -132,7 +132,7 @@ fn thousands_who_vanish_at_once_stall_nobody_and_leave_nothing() {
     let channel = room.server.network.channel_by_name("#crowd").expect("somebody is there");
     assert_eq!(room.server.network.channels[channel].members.len(), 1);
     // The last one takes the channel along.
-    room.handle(Event::Closed(stays, CloseCause::Eof));
+    room.handle(Event::Closed(stays, CloseCause::Eof { shown: None }));
     assert!(room.server.network.users.is_empty() && room.server.network.channels.is_empty());
     room.server.check().expect("ids lead where they should");
 }

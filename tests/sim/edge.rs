@@ -59,7 +59,10 @@ struct Slot {
 /// One worker.
 #[derive(Debug, Default)]
 pub struct Worker {
-    pending: VecDeque<NetAction>,
+    /// Each with the number of the last change before the event that it is of.
+    pending: VecDeque<(Seq, NetAction)>,
+    /// The last change of which there can be actions.
+    told: Seq,
     slots: Vec<Slot>,
     durable: Seq,
     /// Lines taken from sockets since the worker last did its actions.
@@ -132,9 +135,12 @@ impl Edge {
         })
     }
 
-    /// Actions reach a worker's queue.
-    pub fn push(&mut self, worker: usize, actions: Vec<NetAction>) {
-        self.workers[worker].pending.extend(actions);
+    /// Actions reach a worker's queue; the last change was this one before the event that they are of, and this one
+    /// after it.
+    pub fn push(&mut self, worker: usize, actions: Vec<NetAction>, before: Seq, after: Seq) {
+        let there = &mut self.workers[worker];
+        there.pending.extend(actions.into_iter().map(|action| (before, action)));
+        there.told = after;
     }
 
     /// A worker learns how much is durable.
@@ -151,7 +157,7 @@ impl Edge {
     /// Does at most `count` actions of a worker, then writes what may go out.
     pub fn work(&mut self, worker: usize, count: usize, planted: &mut Planted) -> Outcome {
         for _ in 0..count {
-            let Some(action) = self.workers[worker].pending.pop_front() else { break };
+            let Some((_, action)) = self.workers[worker].pending.pop_front() else { break };
             self.apply(worker, action, planted)?;
         }
         if self.workers[worker].pending.is_empty() {
@@ -313,8 +319,24 @@ impl Edge {
 
     /// Notices that a client has closed; what it typed before is read first, or is lost.
     pub fn notice_close(&mut self, conn: ConnId, cause: CloseCause) {
-        let slot = &mut self.workers[usize::from(conn.worker)].slots[conn.slot as usize];
+        let there = &mut self.workers[usize::from(conn.worker)];
+        let given = there.pending.front().map_or(there.told, |(before, _)| *before);
+        let slot = &mut there.slots[conn.slot as usize];
         if matches!(slot.stage, Stage::Open | Stage::Ending) {
+            let cause = match cause {
+                // As TCP has it where a program ends without having read all.
+                CloseCause::Eof { .. } if !self.sockets[slot.socket].wire.is_empty() => {
+                    CloseCause::Error("Connection reset by peer".into())
+                }
+                CloseCause::Eof { .. } => CloseCause::Eof {
+                    shown: match slot.queue.front() {
+                        Some((after, _)) if *after <= there.durable => None,
+                        Some(_) => Some(given.min(there.durable)),
+                        None => Some(given),
+                    },
+                },
+                cause => cause,
+            };
             slot.end(&mut self.sockets[slot.socket]);
             self.events.push_back(Event::Closed(conn, cause));
         }

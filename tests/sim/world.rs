@@ -466,7 +466,7 @@ impl<'a> World<'a> {
             let cause = match self.random.below(3) {
                 0 => CloseCause::Error("Connection reset by peer".into()),
                 1 => CloseCause::Flood,
-                _ => CloseCause::Eof,
+                _ => CloseCause::Eof { shown: None },
             };
             self.edge.notice_close(conn, cause);
             return self.deliver(1);
@@ -543,6 +543,7 @@ impl<'a> World<'a> {
         }
 
         self.count_event(&event);
+        let before_seq = self.server.last_seq();
         let mut actions = Actions::new(WORKERS);
         self.server.handle(self.now, event, &mut actions);
         self.spoil(&mut actions);
@@ -581,7 +582,7 @@ impl<'a> World<'a> {
             }
         }
         for (worker, net) in actions.net.into_iter().enumerate() {
-            self.edge.push(worker, net);
+            self.edge.push(worker, net, before_seq, self.server.last_seq());
         }
         Ok(())
     }
@@ -987,7 +988,7 @@ impl<'a> World<'a> {
             }
             self.deliver(usize::MAX)?;
             for conn in self.edge.left() {
-                self.edge.notice_close(conn, CloseCause::Eof);
+                self.edge.notice_close(conn, CloseCause::Eof { shown: None });
             }
             for conn in self.edge.readable() {
                 self.read_from(conn)?;

@@ -343,9 +343,8 @@ pub(in crate::server) mod testing {
                 verified: true,
             });
             let id = self.id(nick);
-            let user = &mut self.server.network.users[id];
-            (user.account, user.account_name) = (Some(account), Some(nick.into()));
-            for conn in user.sessions.clone() {
+            self.server.network.set_login(id, Some((account, nick.into())));
+            for conn in self.server.network.users[id].sessions.clone() {
                 self.server.session_mut(conn).unwrap().account = Some(account);
             }
         }

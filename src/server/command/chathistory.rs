@@ -11,6 +11,7 @@ use crate::server::command::{Pending, bulk, printable};
 use crate::server::event::Returned;
 use crate::server::network::{ChannelId, Identity, UserId};
 use crate::server::record::{Border, ConversationId, HistoryPage, HistoryQuery, MsgId, Range, Reader, Seq, Wanted};
+use crate::server::session::Unread;
 use crate::server::{Ctx, Server};
 
 /// CHATHISTORY
@@ -308,9 +309,14 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, joined: Option<&[ChannelId]>) 
     // What is said from here on is shown live.
     let until = server.last_seq() + 1;
     let Some(session) = server.session_mut(ctx.conn) else { return };
-    let replayed = &mut session.particulars_mut().replayed;
+    let particulars = session.particulars_mut();
+    let replayed = &mut particulars.replayed;
     left.retain(|found| !replayed.contains(&found.id));
     replayed.extend(left.iter().map(|found| found.id));
+    if !left.is_empty() {
+        let unread = particulars.unread.get_or_insert(Unread { after, any: false, failed: false, token: None });
+        unread.token = None;
+    }
     left.iter_mut().for_each(|found| found.floor = after);
     let range = Range::Between(Border::Seq(until), Border::Seq(after));
     let limit = server.settings.autoreplay_limit;
@@ -338,7 +344,7 @@ pub fn replay_next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
         !name.starts_with('#') || channel.is_some_and(|channel| channel.ranks(ctx.me()).is_some())
     };
     replay.left.retain(|found| still(&found.name));
-    let Some(found) = replay.left.pop_front() else { return };
+    let Some(found) = replay.left.pop_front() else { return ask_whether_read(server, ctx) };
     let mut reader = reader(server, ctx, "chathistory", &found.name, None);
     reader.caps = reader.caps & CapSet::of(&[Cap::ServerTime, Cap::MessageTags, Cap::AccountTag, Cap::Batch]);
     let query = HistoryQuery {
@@ -357,8 +363,35 @@ pub fn replay_next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
     server.call(ctx, Call::History(Box::new(query)), Pending::Replay(replay));
 }
 
+/// Behind what was replayed comes a PING: once it is answered, all of that has been read. A connection that ends before
+/// has its device replayed the same again.
+fn ask_whether_read(server: &mut Server, ctx: &mut Ctx) {
+    let Some(session) = server.session_mut(ctx.conn) else { return };
+    let Some(unread) = &session.particulars().unread else { return };
+    match (unread.failed, unread.any) {
+        (true, _) => return,
+        (false, false) => {
+            session.particulars_mut().unread = None;
+            return;
+        }
+        (false, true) => {}
+    }
+    let token: Box<str> = format!("replayed-{}", session.new_batch()).into();
+    ctx.reply.line_from("", "PING", &[], Some(&token));
+    if let Some(unread) = &mut session.particulars_mut().unread {
+        unread.token = Some(token);
+    }
+}
+
 /// One conversation was read.
 pub fn replayed(server: &mut Server, ctx: &mut Ctx, replay: Replay, returned: Returned) {
+    let session = server.session_mut(ctx.conn);
+    if let Some(unread) = session.and_then(|session| session.particulars_mut().unread.as_mut()) {
+        match &returned {
+            Returned::History(page) => unread.any |= page.messages > 0,
+            _ => unread.failed = true,
+        }
+    }
     match returned {
         Returned::History(page) if page.messages > 0 => {
             bulk::history(server, ctx.conn, page.chunks.into_iter(), Some(replay));

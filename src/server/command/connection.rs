@@ -57,8 +57,14 @@ pub fn ping(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     }
 }
 
-/// PONG: that it came is all there is to it.
-pub fn pong(_: &mut Server, _: &mut Ctx, _: &Message) {}
+/// PONG: that it came is all there is to it, but behind what was replayed, where it says that this was read.
+pub fn pong(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    let Some(session) = server.session_mut(ctx.conn) else { return };
+    let Some(token) = session.particulars().unread.as_ref().and_then(|unread| unread.token.as_deref()) else { return };
+    if line.params().last() == Some(token) {
+        session.particulars_mut().unread = None;
+    }
+}
 
 /// QUIT
 pub fn quit(server: &mut Server, ctx: &mut Ctx, line: &Message) {

@@ -200,7 +200,7 @@ mod tests {
         asked.ask(alice, "NS SET ALWAYS-ON ON");
         asked.set_oper("alice");
         let app = asked.ask(alice, "NS APPPASS ADD phone")[0].rsplit_once(' ').unwrap().1.to_owned();
-        asked.handle(Event::Closed(alice, CloseCause::Eof));
+        asked.handle(Event::Closed(alice, CloseCause::Eof { shown: None }));
         assert!(asked.server.network.users[asked.id("alice")].sessions.is_empty());
         // The password of the operator is asked for again, of whatever connects to the account.
         let phone = asked.open();

@@ -282,7 +282,7 @@ const COMMANDS: &[Command] = &[
             let slot = crowd.free;
             crowd.come(slot)?;
             crowd.say(slot, "QUIT :bye")?;
-            crowd.happen(Event::Closed(conn(slot), CloseCause::Eof));
+            crowd.happen(Event::Closed(conn(slot), CloseCause::Eof { shown: None }));
             Ok(())
         },
     },
