@@ -809,8 +809,8 @@ pub struct Happened<'a> {
 }
 
 impl Server {
-    /// Puts a user into a channel.
-    pub fn add_member(&mut self, channel: ChannelId, user: UserId, ranks: Ranks) {
+    /// Puts a user into a channel; what output that shows so waits for.
+    pub fn add_member(&mut self, channel: ChannelId, user: UserId, ranks: Ranks) -> Seq {
         // Behind all that was said, however fast that came.
         let last = self.network.conversation(self.network.channels[channel].folded.as_str());
         let joined = last.map_or(0, |last| last.last_time + 1).max(self.clock());
@@ -826,10 +826,11 @@ impl Server {
         if let Some(contacts) = &mut self.network.users[user].contacts {
             contacts.invites.retain(|(invited, _)| *invited != serial);
         }
-        self.keep_presence(user);
+        self.keep_presence(user)
     }
 
-    /// Takes a user out of a channel; an empty channel that is not registered is no more.
+    /// Takes a user out of a channel; an empty channel that is not registered is no more. Output that shows so waits for
+    /// [`Server::presence_wait`] of before.
     pub fn remove_member(&mut self, channel: ChannelId, user: UserId) {
         self.leave_channel(channel, user);
         self.keep_presence(user);

@@ -441,21 +441,22 @@ impl Server {
 
     /// Gives a user an account, and tells whom it concerns.
     pub(super) fn set_account(&mut self, ctx: &mut Ctx, user: UserId, account: AccountId, name: Arc<str>) {
-        self.forget_presence(user);
+        let forgotten = self.forget_presence(user);
         let former = self.network.users[user].account.and_then(|account| self.vhost_of(account));
         self.network.set_login(user, Some((account, name)));
+        let kept = self.keep_presence(user);
         self.notify(About::Accounts, |server| server.network.users[user].described("is logged in", "login"));
         let there = &self.network.users[user];
         let mut line = Vec::with_capacity(96);
         write_line(&mut line, &there.source, "ACCOUNT", &[there.account_name.as_deref().unwrap_or("*")], None);
         let mut frame = self.frame_from(user, line);
         frame.forms[0].needs = CapSet::of(&[Cap::AccountNotify]);
+        frame.after = kept.max(forgotten);
         ctx.reply.frame(&frame);
         let neighbours = self.network.neighbours(user);
         let frame = Arc::new(frame);
         self.frame_to_users(&neighbours, frame.clone(), Some(ctx.conn));
         command::monitor::extend(self, user, &frame, &neighbours);
-        self.keep_presence(user);
         for channel in &self.network.users[user].channels {
             self.network.channels[*channel].listeners = None;
         }

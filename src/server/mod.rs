@@ -561,11 +561,14 @@ impl Server {
 
     /// What output waits for that shows the change `seq`: nothing, where it has kept nothing so far.
     pub fn wait_for(&self, seq: Seq) -> Seq {
-        let waits =
-            self.settings.wait_for_store && !(self.store_failing.is_some() && self.settings.relay_when_store_fails);
         // A number without a record is never reported durable.
         let mut latest = self.out.store.iter().rev().take_while(|(kept, _)| *kept >= seq);
-        if waits && latest.any(|(kept, _)| *kept == seq) { seq } else { 0 }
+        if self.waits_for_store() && latest.any(|(kept, _)| *kept == seq) { seq } else { 0 }
+    }
+
+    /// Whether output that shows what is kept waits for that.
+    fn waits_for_store(&self) -> bool {
+        self.settings.wait_for_store && !(self.store_failing.is_some() && self.settings.relay_when_store_fails)
     }
 
     /// Whether what must be kept has to be refused now; the reason.

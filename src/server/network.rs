@@ -830,6 +830,11 @@ impl Network {
         self.markers.get(&account)?.get(key).copied()
     }
 
+    /// How far an account has read, by the conversation's key.
+    pub fn markers_of(&self, account: AccountId) -> Option<&AHashMap<Box<str>, u64>> {
+        self.markers.get(&account).filter(|markers| !markers.is_empty())
+    }
+
     /// Moves a read marker; `false` where the account has as many as it may.
     pub fn set_marker(&mut self, account: AccountId, key: &str, time: u64) -> bool {
         let markers = self.markers.entry(account).or_default();

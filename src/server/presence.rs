@@ -123,22 +123,28 @@ impl Server {
                 self.keep(seq, Record::Presence(Box::new(row)));
                 self.wait_for(seq)
             }
-            None => {
-                self.forget_presence(user);
-                0
-            }
+            None => self.forget_presence(user),
         }
     }
 
-    /// Forgets what was kept of a user's presence.
-    pub fn forget_presence(&mut self, user: UserId) {
+    /// Forgets what was kept of a user's presence; what output that shows so waits for.
+    pub fn forget_presence(&mut self, user: UserId) -> Seq {
         let there = &mut self.network.users[user];
         if std::mem::take(&mut there.presence_kept)
             && let Some(account) = there.account
         {
             let seq = self.last_seq();
             self.keep(seq, Record::PresenceGone(account));
+            return self.wait_for(seq);
         }
+        0
+    }
+
+    /// What output waits for that shows what [`Server::keep_presence`] or [`Server::forget_presence`] is about to keep
+    /// under the number of the last change.
+    pub fn presence_wait(&self, user: UserId) -> Seq {
+        let kept = self.network.users[user].presence_kept || self.stays(user);
+        if kept && self.waits_for_store() { self.last_seq() } else { 0 }
     }
 
     fn presence_row(&self, user: UserId, account: AccountId) -> PresenceRow {

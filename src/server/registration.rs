@@ -538,6 +538,7 @@ impl Server {
                 );
             }
         }
+        frame.after = frame.after.max(self.presence_wait(user));
         if let Some(conn) = shown {
             self.frame_to(conn, &frame);
         }

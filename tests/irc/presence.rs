@@ -1,6 +1,7 @@
 //! Presence that survives a disconnect (always-on, draft/persistence), and away as the sum over devices.
 
 use crate::client::{Client, Line, all, commands, find, texts};
+use crate::opers;
 use crate::server::Server;
 
 const CAPS: &str = "draft/persistence away-notify";
@@ -216,4 +217,21 @@ fn a_rank_that_a_service_gave_survives_sigkill() {
     server.crash_and_restart();
     let mut bob = server.user("bob");
     assert_eq!(names(&bob.join("#mine")), "~alice bob");
+}
+
+#[test]
+fn who_is_away_leaves_when_an_operator_gives_it_another_nick() {
+    let mut server = opers::server();
+    let mut alice = always_on(&server);
+    let mut boss = opers::root(&server, "boss");
+    alice.join("#room");
+    boss.join("#room");
+    gone(alice);
+    boss.send("SANICK alice zoe");
+    find(&boss.until("QUIT"), "NICK").must_fit(":alice!* NICK zoe");
+    for nick in ["alice", "zoe"] {
+        boss.one(&format!("USERHOST {nick}")).must_fit("*302 boss :");
+    }
+    server.crash_and_restart();
+    server.user("bob").one("USERHOST alice").must_fit("*302 bob :");
 }

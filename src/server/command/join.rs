@@ -122,7 +122,7 @@ pub fn enter(server: &mut Server, ctx: &mut Ctx, seq: Seq, given: &str) {
         None if channel.founder.is_none() && empty && !channel.modes.has('P') => Ranks::of(Rank::Op),
         None => Ranks::default(),
     };
-    server.add_member(id, user, ranks);
+    let kept = server.add_member(id, user, ranks);
     server.note_channel_used(id, seq);
     if empty && server.network.channels[id].founder.is_none() {
         server.notify(About::Channels, |server| {
@@ -131,6 +131,7 @@ pub fn enter(server: &mut Server, ctx: &mut Ctx, seq: Seq, given: &str) {
         });
     }
     let mut frame = frame(server, user, id);
+    frame.after = frame.after.max(kept);
     if server.network.channels[id].unshown.contains(&user) {
         // What only some are shown is not in history; they get an id for it all the same.
         frame.msgid = Some(server.msgid(seq));

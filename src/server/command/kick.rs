@@ -81,6 +81,7 @@ pub fn expel(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: ChannelId, t
         let event = Happened { kind: Kind::Kick, argument: Some(&nick), text: reason };
         server.keep_event(&mut frame, channel, user, seq, event);
     }
+    frame.after = frame.after.max(server.presence_wait(target));
     let frame = Arc::new(frame);
     server.frame_about(channel, target, frame.clone(), Some(ctx.conn));
     ctx.reply.frame(&frame);

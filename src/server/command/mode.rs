@@ -405,12 +405,13 @@ fn announce(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: ChannelId, do
     for record in records {
         server.keep(seq, record);
     }
+    let mut kept = 0;
     for change in done.iter().filter(|done| Rank::by_letter(done.letter).is_some()) {
         if let Some(member) = change.param.as_deref().and_then(|nick| server.network.user_by_nick(nick)) {
-            server.keep_presence(member);
+            kept = kept.max(server.keep_presence(member));
         }
     }
-    let kept = server.keep_channel(channel, seq);
+    let kept = kept.max(server.keep_channel(channel, seq));
     let room = ircv3::message::MAX_BODY_BYTES - (source.len() + name.len() + " MODE ".len() + 6);
     for changes in mode::line_changes(&changes, room, limits::MODES) {
         let text = mode::encode(changes);
@@ -532,7 +533,6 @@ pub fn apply_to_user(server: &mut Server, ctx: &mut Ctx, modes: &str, mask: Opti
     }
     if !done.is_empty() {
         announce_user_modes(server, ctx, user, &mode::encode_user_modes(&done));
-        ctx.reply.after = ctx.reply.after.max(server.keep_presence(user));
     }
 }
 
@@ -572,6 +572,7 @@ pub fn announce_user_modes(server: &mut Server, ctx: &mut Ctx, user: UserId, mod
     write_line(&mut line, &there.source, "MODE", &[&there.nick, modes], None);
     let (source, nick) = (there.source.clone(), there.nick.clone());
     let mut frame = server.frame_from(user, line);
+    frame.after = server.keep_presence(user);
     let items: Vec<String> = mode::parse_user_modes(modes).filter_map(|change| mode::user_prop_item(&change)).collect();
     prop::add_form(&mut frame, &source, &nick, &items);
     server.frame_to_self(ctx, user, &frame);

@@ -147,7 +147,7 @@ pub fn rename(server: &mut Server, ctx: &mut Ctx, seq: Seq, user: UserId, nick: 
         // What was said under the new nick before was said to, and by, someone else.
         server.network.users[user].since = seq;
     }
-    server.keep_presence(user);
+    frame.after = frame.after.max(server.keep_presence(user));
     let neighbours = server.network.neighbours(user);
     ctx.reply.frame(&frame);
     server.frame_to_users(&neighbours, Arc::new(frame), Some(ctx.conn));
@@ -157,6 +157,10 @@ pub fn rename(server: &mut Server, ctx: &mut Ctx, seq: Seq, user: UserId, nick: 
     if folded != old_folded {
         monitor::changed(server, Some(ctx), &old_folded, &old_nick, None);
         monitor::changed(server, Some(ctx), &folded, nick, Some(&source));
+    }
+    // Under another nick than the account's nobody stays without a connection.
+    if server.network.users[user].sessions.is_empty() && !server.stays(user) {
+        server.submit_alone(Change::Quit { user, reason: "Nick changed while away", shown: None });
     }
 }
 

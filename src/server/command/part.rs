@@ -44,6 +44,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, reason: O
             Happened { kind: Kind::Part, argument: None, text: reason.unwrap_or("") },
         );
     }
+    frame.after = frame.after.max(server.presence_wait(user));
     let frame = Arc::new(frame);
     server.frame_about(channel, user, frame.clone(), Some(ctx.conn));
     ctx.reply.frame(&frame);

@@ -69,11 +69,11 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, old: &str, new: &str,
     }
     let other_name = channel.folded != server.network.fold(new);
     move_rows(server, seq, id, new);
-    let after = server.wait_for(seq);
-    announce(server, ctx, id, &was, reason, other_name, after);
+    let mut after = server.wait_for(seq);
     for member in server.network.channels[id].members.keys().copied().collect::<Vec<_>>() {
-        server.keep_presence(member);
+        after = after.max(server.keep_presence(member));
     }
+    announce(server, ctx, id, &was, reason, other_name, after);
 }
 
 /// Everything that is found by the channel's name is found by the new one.

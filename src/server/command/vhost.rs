@@ -80,6 +80,7 @@ pub fn set(server: &mut Server, ctx: &mut Ctx, user: UserId, host: &str) {
     write_line(&mut line, &before, "CHGHOST", &[&there.user, host], None);
     let mut frame = server.frame_from(user, Vec::new());
     // A host that is kept is shown to nobody before it is.
+    ctx.reply.after = ctx.reply.after.max(server.keep_presence(user));
     frame.after = ctx.reply.after;
     frame.forms = smallvec![form_for(Cap::Chghost, line)];
     let own = frame.clone();
@@ -100,7 +101,6 @@ pub fn set(server: &mut Server, ctx: &mut Ctx, user: UserId, host: &str) {
             come_back(server, channel, user);
         }
     }
-    server.keep_presence(user);
     // 396 is a numeric of the connection's own; the sender's goes where its other answers are.
     for conn in server.network.users[user].sessions.clone() {
         if conn == ctx.conn {

@@ -219,7 +219,7 @@ pub fn apply_always_on(
     if let Some(user) = server.network.user_by_nick(&name)
         && server.network.users[user].account == Some(account)
     {
-        server.keep_presence(user);
+        ctx.reply.after = ctx.reply.after.max(server.keep_presence(user));
         for conn in server.network.users[user].sessions.clone() {
             if conn != ctx.conn && server.session(conn).is_some_and(|session| session.caps.has(Cap::Persistence)) {
                 let mut told = server.ctx(conn, None);
