@@ -253,7 +253,7 @@ impl Client {
     /// Puts tags on a line: a label that must be answered, client-only tags, things that are neither.
     fn tagged(&mut self, line: String, random: &mut Random) -> String {
         let mut tags: Vec<String> = Vec::new();
-        if line.starts_with("TAGMSG ") && random.percent(60) {
+        if line.starts_with("TAGMSG ") && random.percent(90) {
             let target = fold(&line["TAGMSG ".len()..]);
             let there = self.view.known.iter().rev().find(|(with, _, _)| fold(with) == target);
             let known = there.map_or("x", |(_, id, _)| id);
@@ -331,8 +331,8 @@ impl Client {
                 };
                 format!("{command} {target} :{}", text(random, counters))
             }
-            27..30 => format!("TAGMSG {room}"),
-            30..40 => format!("JOIN {}{}", channel(random), random.pick(&["", "", "", " k1", ",#c k1,k2"])),
+            27..31 => format!("TAGMSG {room}"),
+            31..40 => format!("JOIN {}{}", channel(random), random.pick(&["", "", "", " k1", ",#c k1,k2"])),
             40..43 => format!("PART {room}{}", random.pick(&["", " :bye", " :"])),
             43 if random.percent(30) => "JOIN 0".to_owned(),
             43 => format!("MODE {room} -ikl k1"),
@@ -481,7 +481,14 @@ impl Client {
             }
             10..12 => format!("MONITOR {}", random.pick(&["+ ann,Bob,zed", "- ann", "C", "L", "S", "+", "x"])),
             12..14 => format!("MARKREAD {room}{}", random.pick(&["", " timestamp=2023-01-01T00:00:00.000Z", " x"])),
-            14 => (*random.pick(&["PERSISTENCE GET", "PERSISTENCE SET", "PERSISTENCE"])).to_owned(),
+            14 => (*random.pick(&[
+                "PERSISTENCE GET",
+                "PERSISTENCE SET ON",
+                "PERSISTENCE SET ON",
+                "PERSISTENCE SET OFF",
+                "PERSISTENCE",
+            ]))
+            .to_owned(),
             15 => (*random.pick(&["UBAN LIST", "UBAN ADD 192.0.2.0/24 1h :x", "UBAN DEL 192.0.2.0/24", "UBAN INFO x"]))
                 .to_owned(),
             16 => {

@@ -71,6 +71,12 @@ faults! {
     HistoryGap => History;
     /// A page of history is read from another conversation.
     HistoryForeign => History;
+    /// What someone who is always on is now is not given to the store.
+    PresenceUnkept => Kept;
+    /// That someone is not on any more is not given to the store.
+    PresenceOutlives => Kept;
+    /// A read marker is not given to the store.
+    MarkerUnkept => Kept;
     /// The order of two fan-outs depends on something that is no part of the seed.
     OrderByChance => Seed;
 }

@@ -167,5 +167,8 @@ planted! {
     a_call_lost_is_caught CallLost;
     a_page_with_a_gap_is_caught HistoryGap;
     a_page_of_another_conversation_is_caught HistoryForeign;
+    a_presence_not_kept_is_caught PresenceUnkept;
+    a_presence_that_outlives_its_user_is_caught PresenceOutlives;
+    a_marker_not_kept_is_caught MarkerUnkept;
     an_order_by_chance_is_caught OrderByChance;
 }

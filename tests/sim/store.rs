@@ -61,6 +61,8 @@ pub struct Store {
     boot: u32,
     /// What a crash leaves.
     pub disk: Rows,
+    /// What would be on disk if nothing waited, without messages.
+    shadow: Rows,
     waiting: VecDeque<(Seq, Record)>,
     appended: u64,
     committed: u64,
@@ -84,6 +86,7 @@ impl Store {
             casemapping,
             boot: 0,
             disk: Rows::default(),
+            shadow: Rows::default(),
             waiting: VecDeque::new(),
             appended: 0,
             committed: 0,
@@ -173,7 +176,19 @@ impl Store {
                 }
                 self.appended_rows.insert(seq, (**row).clone());
             }
+            Record::Marker(row) => {
+                let before = self.shadow.markers.get(&(row.account, row.conversation.clone()));
+                if before.is_some_and(|before| row.time <= *before) {
+                    return broken(Invariant::Kept, format!("a marker goes back from {before:?}: {row:?}"));
+                }
+            }
             _ => {}
+        }
+        if let Some(owner) = self.shadow.gone_owner(&record) {
+            return broken(Invariant::Kept, format!("{owner} is not there, and this is kept of it: {record:?}"));
+        }
+        if !matches!(record, Record::Message(_)) {
+            self.shadow.apply(seq, record.clone());
         }
         self.waiting.push_back((seq, record));
         self.appended += 1;
@@ -199,6 +214,16 @@ impl Store {
             self.disk.apply(seq, record);
         }
         done
+    }
+
+    /// What was last given to be kept of someone who is always on.
+    pub fn presence(&self, account: AccountId) -> Option<&PresenceRow> {
+        self.shadow.presences.get(&account)
+    }
+
+    /// What was last given to be kept of an account.
+    pub fn account(&self, id: AccountId) -> Option<&AccountRow> {
+        self.shadow.accounts.get(&id)
     }
 
     /// The number of the next record that waits.
@@ -264,6 +289,7 @@ impl Store {
         self.keys = self.disk.conversations.clone();
         self.last_times.clear();
         self.by_token.clear();
+        self.shadow = Rows { messages: BTreeMap::new(), ..self.disk.clone() };
         for (seq, row) in &self.disk.messages {
             self.last_times.insert(row.conversation, row.time);
             if row.kind.is_text() {
@@ -286,12 +312,20 @@ impl Store {
 
     /// What is on disk, as the state is rebuilt from it.
     pub fn snapshot(&self) -> Snapshot {
+        self.snapshot_of(&self.disk)
+    }
+
+    /// What would be on disk if nothing waited, without messages.
+    pub fn snapshot_of_all(&self) -> Snapshot {
+        self.snapshot_of(&self.shadow)
+    }
+
+    fn snapshot_of(&self, disk: &Rows) -> Snapshot {
         let last = |id: ConversationId, text: bool| {
-            let rows =
-                self.disk.messages.values().filter(|row| row.conversation == id && (!text || row.kind.is_text()));
+            let rows = disk.messages.values().filter(|row| row.conversation == id && (!text || row.kind.is_text()));
             rows.map(|row| row.time).max().unwrap_or(0)
         };
-        let conversations = self.disk.conversations.iter();
+        let conversations = disk.conversations.iter();
         Snapshot {
             epoch: self.epoch,
             secret: [5; 32],
@@ -299,38 +333,35 @@ impl Store {
             boot: self.boot,
             casemapping: self.casemapping,
             last_seq: self.last_seq(),
-            accounts: self.disk.accounts.values().cloned().collect(),
-            credentials: self.disk.credentials.values().cloned().collect(),
-            codes: self.disk.codes.values().cloned().collect(),
-            access: self.disk.access.values().cloned().collect(),
-            suspensions: self.disk.suspensions.values().cloned().collect(),
-            grouped: self.disk.grouped.values().cloned().collect(),
-            purges: self.disk.purges.values().cloned().collect(),
-            subscriptions: self.disk.subscriptions.values().cloned().collect(),
-            pushed: self.disk.pushed.values().cloned().collect(),
+            accounts: disk.accounts.values().cloned().collect(),
+            credentials: disk.credentials.values().cloned().collect(),
+            codes: disk.codes.values().cloned().collect(),
+            access: disk.access.values().cloned().collect(),
+            suspensions: disk.suspensions.values().cloned().collect(),
+            grouped: disk.grouped.values().cloned().collect(),
+            purges: disk.purges.values().cloned().collect(),
+            subscriptions: disk.subscriptions.values().cloned().collect(),
+            pushed: disk.pushed.values().cloned().collect(),
             vapid: vec![VapidRow { id: 1, private: VAPID.into() }],
-            channels: self.disk.channels.values().cloned().collect(),
-            lists: self.disk.lists.values().cloned().collect(),
+            channels: disk.channels.values().cloned().collect(),
+            lists: disk.lists.values().cloned().collect(),
             conversations: conversations
                 .map(|(id, key)| (ConversationRow { id: *id, key: key.clone() }, last(*id, false), last(*id, true)))
                 .collect(),
-            seen: self
-                .disk
+            seen: disk
                 .seen
                 .iter()
                 .map(|((account, device), seq)| SeenRow { account: *account, device: device.clone(), seq: *seq })
                 .collect(),
-            markers: self
-                .disk
+            markers: disk
                 .markers
                 .iter()
                 .map(|((account, key), time)| MarkerRow { account: *account, conversation: key.clone(), time: *time })
                 .collect(),
-            bans: self.disk.bans.clone(),
-            presences: self.disk.presences.values().cloned().collect(),
-            settings: self.disk.settings.values().cloned().collect(),
-            metadata: self
-                .disk
+            bans: disk.bans.clone(),
+            presences: disk.presences.values().cloned().collect(),
+            settings: disk.settings.values().cloned().collect(),
+            metadata: disk
                 .metadata
                 .iter()
                 .map(|((owner, key), value)| MetadataRow {
@@ -344,6 +375,39 @@ impl Store {
 }
 
 impl Rows {
+    /// The account or registered channel that a record belongs to, where that is not there.
+    fn gone_owner(&self, record: &Record) -> Option<String> {
+        let account = match record {
+            Record::Credentials(row) => row.account,
+            Record::Seen(row) => row.account,
+            Record::Marker(row) => row.account,
+            Record::Presence(row) => row.account,
+            Record::Code(row) => row.account,
+            Record::Access(row) if !self.channels.contains_key(&row.channel) => return Some(row.channel.to_string()),
+            Record::Access(row) => row.account,
+            Record::Grouped(row) => row.account,
+            Record::Suspension(row) => row.account,
+            Record::Subscription(row) => row.account,
+            Record::Pushed(row) => row.account,
+            Record::ListEntry(row) => {
+                return (!self.channels.contains_key(&row.channel)).then(|| row.channel.to_string());
+            }
+            Record::Setting(row) if row.value.is_some() => return self.gone_named(&row.owner),
+            Record::Metadata(row) if row.value.is_some() => return self.gone_named(&row.owner),
+            _ => return None,
+        };
+        (!self.accounts.contains_key(&account)).then(|| format!("account {account}"))
+    }
+
+    /// The same by name: `#channel`, or `$7` and what may stand behind it.
+    fn gone_named(&self, owner: &str) -> Option<String> {
+        if owner.starts_with('#') {
+            return (!self.channels.contains_key(owner)).then(|| owner.to_owned());
+        }
+        let account: AccountId = owner.split(' ').next()?.strip_prefix('$')?.parse().ok()?;
+        (!self.accounts.contains_key(&account)).then(|| format!("account {account}"))
+    }
+
     fn apply(&mut self, seq: Seq, record: Record) {
         match record {
             Record::Conversation(row) => {

@@ -23,6 +23,8 @@ pub enum Invariant {
     Seed,
     /// 9: history pages are what the store holds, and only for those who may read them.
     History,
+    /// 10: presences, markers, settings and devices are kept as they are, and nothing outlives its owner.
+    Kept,
 }
 
 /// An invariant that did not hold.

@@ -19,9 +19,9 @@ use roost::server::frame::Frame;
 use roost::server::history;
 use roost::server::network::{Conversation, Network, UserId};
 use roost::server::push::WebPush;
-use roost::server::record::{Kind, MessageRow, MsgId, Reader, Record, Seq, Snapshot};
+use roost::server::record::{Kind, MessageRow, MsgId, PresenceRow, Reader, Record, Seq, Snapshot};
 use roost::server::right::Rights;
-use roost::server::settings::{Limits, Oper, Settings, Throttle};
+use roost::server::settings::{AlwaysOn, Limits, Oper, Settings, Throttle};
 
 use crate::client::{Client, Counters, DIM, Persona};
 use crate::edge::{Edge, Typed};
@@ -94,6 +94,8 @@ const WORKERS: usize = 2;
 /// takes a few more before it does.
 const PARKED: usize = limits::PARKED_LINES;
 const EPOCH: u32 = 7;
+/// Of so many events one is followed by a look at all that is kept.
+const CHECK_KEPT: u64 = 1;
 
 struct World<'a> {
     random: Random,
@@ -168,6 +170,7 @@ fn settings(random: &mut Random, password: bool) -> Settings {
             ..WebPush::default()
         }),
         client_tag_deny: if random.percent(30) { vec!["*".into(), "-draft/react".into()] } else { Vec::new() },
+        always_on: [AlwaysOn::Off, AlwaysOn::OptIn, AlwaysOn::OptOut, AlwaysOn::Mandatory][random.below(4)],
         default_user_modes: (*random.pick(&["i", "", "iB"])).to_owned(),
         ..Settings::default()
     }
@@ -550,9 +553,11 @@ impl<'a> World<'a> {
 
         self.check_state(conn)?;
         self.check_waits(&actions, several)?;
+        self.check_acknowledged(&actions, several)?;
         self.hash(&actions);
         self.count_actions(&actions);
         let scene = actions.store.iter().any(|(_, record)| is_said(record)).then(|| Scene::of(&self.server));
+        let mut stored = 0;
         for (seq, record) in actions.store {
             if let (Record::Message(row), Some(scene)) = (&record, &scene)
                 && is_said(&record)
@@ -563,6 +568,10 @@ impl<'a> World<'a> {
                 }
             }
             self.store.append(seq, record)?;
+            stored += 1;
+        }
+        if stored > 0 && self.events.is_multiple_of(CHECK_KEPT) {
+            self.check_kept()?;
         }
         for (id, call) in actions.calls {
             match call {
@@ -760,6 +769,69 @@ impl<'a> World<'a> {
         Ok(())
     }
 
+    /// 2: what tells of a presence or a read marker that is kept waits for that.
+    fn check_acknowledged(&self, actions: &Actions, several: bool) -> Outcome {
+        if !self.strict || several {
+            return Ok(());
+        }
+        let (mut marker, mut chosen): (Seq, Seq) = (0, 0);
+        let mut present: Vec<(Seq, &PresenceRow, Option<&PresenceRow>)> = Vec::new();
+        for (seq, record) in &actions.store {
+            match record {
+                Record::Marker(_) => marker = *seq,
+                Record::Presence(row) => {
+                    let earlier = present.iter().rev().find(|(_, earlier, _)| earlier.account == row.account);
+                    let before = earlier.map(|(_, earlier, _)| *earlier).or(self.store.presence(row.account));
+                    // One that came later is another, though of the same name.
+                    present.push((*seq, row, before.filter(|before| before.since == row.since)));
+                }
+                Record::Account(row) => {
+                    if self.store.account(row.id).is_some_and(|before| before.always_on != row.always_on) {
+                        chosen = *seq;
+                    }
+                }
+                _ => {}
+            }
+        }
+        if marker == 0 && chosen == 0 && present.is_empty() {
+            return Ok(());
+        }
+        let held = |line: &[u8], after: Seq| {
+            let text = String::from_utf8_lossy(line);
+            let Ok(message) = Message::parse(text.trim_end()) else { return Ok(()) };
+            let needs = match message.command() {
+                "MARKREAD" => marker,
+                "PERSISTENCE" => chosen,
+                _ => 0,
+            };
+            if after < needs {
+                return broken(Invariant::Durable, format!("{text:?} waits for {after:x} only, not for {needs:x}"));
+            }
+            for (seq, row, before) in &present {
+                if after < *seq && tells_of(&message, row, *before) {
+                    return broken(Invariant::Durable, format!("{text:?} waits for {after:x} only, not for {seq:x}"));
+                }
+            }
+            Ok(())
+        };
+        for action in actions.net.iter().flatten() {
+            match action {
+                NetAction::Fanout { frame, .. } => {
+                    for line in frame.forms.iter().flat_map(|form| &form.lines) {
+                        held(line, frame.after)?;
+                    }
+                }
+                NetAction::Send { bytes, after, .. } => {
+                    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+                        held(line, *after)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// What is pushed to a device is durable, as what is sent to a client.
     fn check_push(&mut self, line: &str) -> Outcome {
         let tags = line.strip_prefix('@').and_then(|rest| rest.split_once(' ')).map_or("", |(tags, _)| tags);
@@ -891,6 +963,15 @@ impl<'a> World<'a> {
         }
         if planted.is(Fault::ChannelUnkept) {
             actions.store.retain(|(_, record)| !matches!(record, Record::Channel(_)));
+        }
+        for (fault, unkept) in [
+            (Fault::PresenceUnkept, (|record| matches!(record, Record::Presence(_))) as fn(&Record) -> bool),
+            (Fault::PresenceOutlives, |record| matches!(record, Record::PresenceGone(_))),
+            (Fault::MarkerUnkept, |record| matches!(record, Record::Marker(_))),
+        ] {
+            if planted.is(fault) {
+                actions.store.retain(|(_, record)| !unkept(record) || !planted.hits(fault));
+            }
         }
         if actions.store.len() > 1 && actions.store[0].0 != actions.store[1].0 && planted.hits(Fault::RecordsSwapped) {
             actions.store.swap(0, 1);
@@ -1149,6 +1230,59 @@ impl<'a> World<'a> {
         Ok(())
     }
 
+    /// 10: what is given to the store is what there is, at every moment. As records are committed in their order, a
+    /// crash then finds what there was at some moment, and at none before what anyone was shown.
+    fn check_kept(&self) -> Outcome {
+        let stored = Server::new(self.settings.clone(), self.store.snapshot_of_all(), WORKERS, self.now);
+        let (here, there) = (&self.server.network, &stored.network);
+        for (id, user) in here.users.iter().filter(|(id, _)| self.server.stays(*id)) {
+            // Whoever is there without being away is away with its last connection.
+            let gone = user.sessions.is_empty();
+            let kept = there.user_by_nick(&user.nick).map(|kept| presence(there, kept, gone));
+            let now = presence(here, id, gone);
+            if kept.as_ref() != Some(&now) {
+                return broken(Invariant::Kept, format!("{} is kept as {kept:?}\n    and is {now:?}", user.nick));
+            }
+        }
+        for (_, user) in &there.users {
+            if !here.user_by_nick(&user.nick).is_some_and(|id| self.server.stays(id)) {
+                return broken(Invariant::Kept, format!("{} would come back from the dead", user.nick));
+            }
+        }
+        for id in here.account_ids().into_iter().chain(there.account_ids()) {
+            let row = here.account(id);
+            if row != there.account(id) {
+                return broken(Invariant::Kept, format!("account {id} is {row:?}, kept is {:?}", there.account(id)));
+            }
+            let (now, kept) = (here.account_settings(id), there.account_settings(id));
+            if now != kept {
+                return broken(Invariant::Kept, format!("account {id} has {now:?}, kept is {kept:?}"));
+            }
+            let (now, kept) = (here.markers_of(id), there.markers_of(id));
+            if now != kept {
+                return broken(Invariant::Kept, format!("account {id} has read {now:?}, kept is {kept:?}"));
+            }
+            let told = |network: &Network| {
+                let mut devices: Vec<String> = network.subscriptions(id).iter().map(|row| format!("{row:?}")).collect();
+                devices.sort();
+                devices
+            };
+            if told(here) != told(there) {
+                let (now, kept) = (told(here), told(there));
+                return broken(Invariant::Kept, format!("account {id} has devices {now:?}, kept are {kept:?}"));
+            }
+        }
+        for (_, channel) in here.channels.iter().filter(|(_, channel)| channel.founder.is_some()) {
+            let now = (&channel.settings, &channel.access, &channel.metadata);
+            let kept = there.channel_by_name(&channel.name).map(|id| &there.channels[id]);
+            let kept = kept.map(|kept| (&kept.settings, &kept.access, &kept.metadata));
+            if kept != Some(now) {
+                return broken(Invariant::Kept, format!("{} has {now:?}, kept is {kept:?}", channel.name));
+            }
+        }
+        Ok(())
+    }
+
     /// Everyone goes; nothing is left.
     fn end(&mut self) -> Outcome {
         if self.random.percent(30) {
@@ -1167,16 +1301,63 @@ impl<'a> World<'a> {
             return broken(Invariant::State, format!("sessions are left: {:?}", self.server.session_counts()));
         }
         let network = &self.server.network;
-        if !network.users.is_empty() || network.opers != 0 || network.invisible != 0 {
-            let counts = (network.users.len(), network.opers, network.invisible);
-            return broken(Invariant::State, format!("users, operators, invisible are left: {counts:?}"));
+        let left: Vec<&str> = network
+            .users
+            .iter()
+            .filter(|(id, user)| !self.server.stays(*id) || !user.sessions.is_empty())
+            .map(|(_, user)| &*user.nick)
+            .collect();
+        if !left.is_empty() || network.opers != 0 {
+            return broken(Invariant::State, format!("{left:?} are left, and {} operators", network.opers));
         }
-        let stays = |channel: &Channel| channel.founder.is_some() || channel.modes.has('P');
+        let stays =
+            |channel: &Channel| channel.founder.is_some() || channel.modes.has('P') || !channel.members.is_empty();
         if let Some((_, channel)) = network.channels.iter().find(|(_, channel)| !stays(channel)) {
             return broken(Invariant::State, format!("channel {} is left", channel.name));
         }
         self.edge.check_empty()
     }
+}
+
+/// Whether a line shows what of someone's presence is another now.
+fn tells_of(message: &Message, now: &PresenceRow, before: Option<&PresenceRow>) -> bool {
+    let nick = message.source().unwrap_or("").split('!').next().unwrap_or("");
+    let param = |at: usize| message.param(at).unwrap_or("");
+    let is_in = |row: &PresenceRow, channel: &str| {
+        let mut names = row.channels.split(' ').map(|word| word.rsplit_once(':').map_or(word, |(name, _)| name));
+        names.any(|name| fold(name) == fold(channel))
+    };
+    let was_in = |channel: &str| before.is_some_and(|before| is_in(before, channel));
+    let own = fold(nick) == fold(&now.nick);
+    let modes = |row: &PresenceRow| row.modes.replace(['o', 's', 'Z'], "");
+    match message.command() {
+        "JOIN" => own && !was_in(param(0)) && is_in(now, param(0)),
+        "PART" => own && was_in(param(0)) && !is_in(now, param(0)),
+        "KICK" => fold(param(1)) == fold(&now.nick) && was_in(param(0)) && !is_in(now, param(0)),
+        "SETNAME" => own && before.is_some_and(|before| before.realname != now.realname),
+        "AWAY" => own && before.is_some_and(|before| before.away != now.away),
+        "MODE" => fold(param(0)) == fold(&now.nick) && before.is_some_and(|before| modes(before) != modes(now)),
+        _ => false,
+    }
+}
+
+/// What of an always-on user outlives a restart.
+fn presence(network: &Network, id: UserId, gone: bool) -> impl PartialEq + std::fmt::Debug + use<> {
+    let user = &network.users[id];
+    let mut channels: Vec<(String, String, Option<u64>)> = Vec::new();
+    for channel in user.channels.iter().map(|channel| &network.channels[*channel]) {
+        let ranks = channel.ranks(id).unwrap_or_default().iter().map(Rank::letter).collect();
+        channels.push((channel.folded.as_str().to_owned(), ranks, channel.joined.get(&id).copied()));
+    }
+    channels.sort();
+    let mut modes = user.modes;
+    // They are the connections'.
+    for mode in ['o', 's', 'Z'] {
+        modes.set(mode, false);
+    }
+    let away = user.away.clone().filter(|_| gone);
+    let who = (user.nick.clone(), user.account, user.user.clone(), user.host.clone(), user.realname.clone());
+    (who, modes.text(), channels, away, user.signon, user.since)
 }
 
 fn new_server(settings: &Arc<Settings>, snapshot: Snapshot, now: Now) -> Server {
