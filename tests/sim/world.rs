@@ -785,10 +785,10 @@ impl<'a> World<'a> {
                     // One that came later is another, though of the same name.
                     present.push((*seq, row, before.filter(|before| before.since == row.since)));
                 }
-                Record::Account(row) => {
-                    if self.store.account(row.id).is_some_and(|before| before.always_on != row.always_on) {
-                        chosen = *seq;
-                    }
+                Record::Account(row)
+                    if self.store.account(row.id).is_some_and(|before| before.always_on != row.always_on) =>
+                {
+                    chosen = *seq;
                 }
                 _ => {}
             }
