@@ -765,7 +765,7 @@ impl Config {
     /// Who judges logins outside; one of both, or nobody.
     fn witness(&self) -> Result<Option<Arc<Witness>>, ConfigError> {
         let script = self.script()?.map(Witness::Script);
-        let directory = self.directory()?.map(Witness::Ldap);
+        let directory = self.directory()?.map(|directory| Witness::Ldap(Box::new(directory)));
         Ok(script.or(directory).map(Arc::new))
     }
 
@@ -1620,7 +1620,7 @@ mod tests {
             mechanisms: vec![Mechanism::Scram(Hash::Sha256), Mechanism::External],
             tokens: None,
             token_autocreate: true,
-            witness: Some(Arc::new(Witness::Ldap(Directory {
+            witness: Some(Arc::new(Witness::Ldap(Box::new(Directory {
                 places: vec![
                     Place { host: "a.example.org".into(), port: 389, tls: false },
                     Place { host: "b.example.org".into(), port: 3890, tls: false },
@@ -1635,7 +1635,7 @@ mod tests {
                 },
                 group: Group::MemberOf(vec!["cn=irc,dc=example,dc=org".into()]),
                 name_attribute: "sAMAccountName".into(),
-            }))),
+            })))),
             witness_autocreate: true,
             witness_first: true,
             mail: Some(Arc::new(Mail {

@@ -290,8 +290,8 @@ impl Directory {
             Group::Any => return Ok(Ok(())),
             Group::MemberOf(groups) => {
                 // The directory compares, for it knows which ways of writing a name are the same.
-                let one = |group: &Box<str>| LdapFilter::Equality("memberOf".to_owned(), group.to_string());
-                let any = LdapFilter::Or(groups.iter().map(one).collect());
+                let one = |group: &str| LdapFilter::Equality("memberOf".to_owned(), group.to_owned());
+                let any = LdapFilter::Or(groups.iter().map(|group| one(group)).collect());
                 connection.search(dn, LdapSearchScope::Base, any, NO_ATTRIBUTE).await?
             }
             Group::Listed { base, filter } => {
@@ -528,7 +528,7 @@ mod tests {
         let question =
             Question { account: "alice".into(), passphrase: password.into(), certfp: None, ip: "::1".into() };
         let id = CallId { conn: ConnId { worker: 0, slot: 0 }, serial: 1 };
-        asker.submit(id, question, Arc::new(Witness::Ldap(directory)));
+        asker.submit(id, question, Arc::new(Witness::Ldap(Box::new(directory))));
         answers.recv().unwrap()
     }
 

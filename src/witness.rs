@@ -24,7 +24,7 @@ pub enum Witness {
     /// The operator's program.
     Script(Script),
     /// The operator's directory.
-    Ldap(Directory),
+    Ldap(Box<Directory>),
 }
 
 /// The account that is let in, empty where it is that which was asked about; or why nobody is, for the log.
