@@ -211,7 +211,11 @@ fn whoever_the_directory_lets_in_gets_an_account_by_every_door_and_an_app_passwo
         let mut server = slapd.server(way, &[AUTOCREATE]);
         assert_eq!(sasl(&server, "alice@phone", "open"), (true, "alice".into()));
         is_refused(&server, "alice", "shut", "InvalidCredentials (49)");
-        assert!(!sasl(&server, "alice", "").0, "an empty password is a bind of nobody");
+        // To this directory, an empty password is a bind of nobody, which succeeds.
+        assert!(!sasl(&server, "alice", "").0);
+        let mut nobody = server.connect();
+        nobody.send_all(&["PASS alice:", "NICK nobody", "USER nobody 0 * :x"]);
+        assert!(nobody.welcome("nobody").iter().all(|line| line.command() != "900"));
         let mut bob = server.user("bob");
         let told = bob.told("NS IDENTIFY bob shut");
         assert!(told.contains("You are not logged in"), "{told}");
@@ -368,6 +372,7 @@ fn suspension_the_second_factor_and_the_throttle_are_as_ever_and_a_reload_is_eno
     bob.told("NS IDENTIFY bob open");
     let (mut phone, _) = enrol(&mut bob);
     assert!(!sasl(&server, "bob", "open").0);
+    assert!(!sasl(&server, "bob", &format!(":{}", phone.code())).0, "without a password, a code is none");
     assert!(sasl(&server, "bob", &format!("open:{}", phone.code())).0);
 
     assert!(sasl(&server, "carol", "open").0);
