@@ -121,7 +121,7 @@ impl Pool {
                 | Call::Export { .. }
                 | Call::Reload
                 | Call::Mail { .. }
-                | Call::Script { .. }
+                | Call::Judge { .. }
                 | Call::Push(_),
                 _,
             ) => Some(NOT_OURS),

@@ -22,6 +22,7 @@ use toml::{Table, Value};
 use self::key::List;
 use self::source::Source;
 use crate::accounts::{self, token::Tokens};
+use crate::ldap::{self, Directory};
 use crate::mail::{self as smtp, Smtp};
 use crate::net::Address;
 use crate::script::Script;
@@ -34,6 +35,7 @@ use crate::server::right::Rights;
 use crate::server::settings::{self, Settings};
 use crate::server::user::Letters;
 use crate::store;
+use crate::witness::Witness;
 
 pub use self::greeting::greeting;
 pub use self::source::Place;
@@ -55,6 +57,7 @@ pub struct Config {
     pub store: StoreSection,
     pub history: HistorySection,
     pub accounts: AccountsSection,
+    pub ldap: LdapSection,
     pub email: EmailSection,
     pub webpush: WebpushSection,
     pub channels: ChannelsSection,
@@ -175,6 +178,24 @@ sections! {
         bouncer_networks: bool = false,
         grouped_nicks: usize = 10,
         expire_days: u32 = 0,
+    }
+    LdapSection {
+        urls: Vec<String> = Vec::new(),
+        starttls: bool = false,
+        authority: String = String::new(),
+        timeout: u64 = 9,
+        user_dn: String = String::new(),
+        bind_dn: String = String::new(),
+        bind_password: String = String::new(),
+        bind_password_file: String = String::new(),
+        base: String = String::new(),
+        filter: String = "(uid={account})".to_owned(),
+        groups: Vec<String> = Vec::new(),
+        group_base: String = String::new(),
+        group_filter: String = "(&(objectClass=groupOfNames)(member={dn}))".to_owned(),
+        name_attribute: String = String::new(),
+        autocreate: bool = false,
+        first: bool = false,
     }
     EmailSection {
         server: String = String::new(),
@@ -517,6 +538,7 @@ impl Config {
                 self.fault("email.sender", "is empty; say from whom the letters are, such as \"noreply@example.org\"")
             );
         }
+        self.check_ldap()?;
         for (at, on) in self.listen.on.iter().enumerate() {
             if on.address.is_empty() {
                 let problem = "this listener has no address; give one such as \"0.0.0.0:6667\"";
@@ -650,6 +672,7 @@ impl Config {
             let certfp = fingerprint(&gateway.certificate);
             gateways.push(settings::Gateway { from: networks(&gateway.from), password, certfp });
         }
+        let has_ldap = !self.ldap.urls.is_empty();
         Ok(Settings {
             casemapping: self.casemapping(),
             confusables: match self.server.confusables {
@@ -708,9 +731,9 @@ impl Config {
             mechanisms: self.accounts.mechanisms.iter().filter_map(|name| Mechanism::by_name(name)).collect(),
             tokens: self.tokens()?,
             token_autocreate: self.accounts.token_autocreate,
-            script: self.script()?,
-            script_autocreate: self.accounts.script_autocreate,
-            script_first: self.accounts.script_first,
+            witness: self.witness()?,
+            witness_autocreate: if has_ldap { self.ldap.autocreate } else { self.accounts.script_autocreate },
+            witness_first: if has_ldap { self.ldap.first } else { self.accounts.script_first },
             mail: self.mail()?,
             webpush: self.webpush.enabled.then(|| self.push()),
             vapid_key: self.webpush.key,
@@ -739,8 +762,15 @@ impl Config {
         })
     }
 
+    /// Who judges logins outside; one of both, or nobody.
+    fn witness(&self) -> Result<Option<Arc<Witness>>, ConfigError> {
+        let script = self.script()?.map(Witness::Script);
+        let directory = self.directory()?.map(|directory| Witness::Ldap(Box::new(directory)));
+        Ok(script.or(directory).map(Arc::new))
+    }
+
     /// The program that judges logins, which has to be there.
-    fn script(&self) -> Result<Option<Arc<Script>>, ConfigError> {
+    fn script(&self) -> Result<Option<Script>, ConfigError> {
         let Some((program, arguments)) = self.accounts.script.split_first() else { return Ok(None) };
         let path = Path::new(program);
         let may_run = |file: &std::fs::Metadata| file.is_file() && file.permissions().mode() & 0o111 != 0;
@@ -754,11 +784,131 @@ impl Config {
             let problem = format!("{program:?} {problem}; give the path of a program, and behind it its arguments");
             return Err(self.fault("accounts.script", &problem));
         }
-        Ok(Some(Arc::new(Script {
+        Ok(Some(Script {
             program: program.as_str().into(),
             arguments: arguments.iter().map(|argument| argument.as_str().into()).collect(),
             seconds: self.accounts.script_timeout,
-        })))
+        }))
+    }
+
+    /// The directory that judges logins; reads the files. What fits together was checked.
+    fn directory(&self) -> Result<Option<Directory>, ConfigError> {
+        let ldap = &self.ldap;
+        if ldap.urls.is_empty() {
+            return Ok(None);
+        }
+        let parse = |key: &str, text: &str| {
+            ldap::filter::parse(text).map_err(|problem| self.fault(key, &format!("{text:?} is no filter: {problem}")))
+        };
+        let authority = match ldap.authority.as_str() {
+            "" => None,
+            path => Some(self.read("ldap.authority", path)?.into_bytes().into()),
+        };
+        let password = match ldap.bind_password_file.as_str() {
+            "" => ldap.bind_password.clone(),
+            // Editors end a file with a new line.
+            path => self.read("ldap.bind_password_file", path)?.trim_end_matches(['\r', '\n']).to_owned(),
+        };
+        if !ldap.bind_dn.is_empty() && password.is_empty() {
+            return Err(self.fault("ldap.bind_password_file", "there is no password in the file; put it in"));
+        }
+        let way = if ldap.base.is_empty() {
+            ldap::Way::Named(ldap.user_dn.as_str().into())
+        } else {
+            let reader =
+                (!ldap.bind_dn.is_empty()).then(|| (ldap.bind_dn.as_str().into(), settings::Secret::new(&password)));
+            ldap::Way::Found { reader, base: ldap.base.as_str().into(), filter: parse("ldap.filter", &ldap.filter)? }
+        };
+        let group = if !ldap.groups.is_empty() {
+            ldap::Group::MemberOf(ldap.groups.iter().map(|group| group.as_str().into()).collect())
+        } else if !ldap.group_base.is_empty() {
+            let filter = parse("ldap.group_filter", &ldap.group_filter)?;
+            ldap::Group::Listed { base: ldap.group_base.as_str().into(), filter }
+        } else {
+            ldap::Group::Any
+        };
+        let directory = Directory {
+            places: ldap.urls.iter().filter_map(|url| ldap::Place::parse(url)).collect(),
+            starttls: ldap.starttls,
+            authority,
+            seconds: ldap.timeout,
+            way,
+            group,
+            name_attribute: ldap.name_attribute.as_str().into(),
+        };
+        directory.check().map_err(|problem| {
+            self.fault("ldap.authority", &format!("the certificates in it will not do: {problem}; give PEM"))
+        })?;
+        Ok(Some(directory))
+    }
+
+    /// A text file that is named under `key`.
+    fn read(&self, key: &str, path: &str) -> Result<String, ConfigError> {
+        std::fs::read_to_string(path).map_err(|error| {
+            self.fault(key, &format!("\"{path}\" cannot be read: {error}; give the path of a file, or \"\""))
+        })
+    }
+
+    /// Whether what is said of the directory fits together.
+    fn check_ldap(&self) -> Result<(), ConfigError> {
+        let ldap = &self.ldap;
+        let fault = |key: &str, problem: &str| Err(self.fault(key, problem));
+        if ldap.urls.is_empty() {
+            return Ok(());
+        }
+        if !self.accounts.script.is_empty() {
+            return fault("ldap.urls", "accounts.script judges logins already, and only one can; take out one of both");
+        }
+        if ldap.starttls && ldap.urls.iter().any(|url| ldap::Place::parse(url).is_some_and(|place| place.tls)) {
+            return fault("ldap.starttls", "true is for ldap://, and ldaps:// begins with TLS; give one kind of URLs");
+        }
+        match (ldap.user_dn.is_empty(), ldap.base.is_empty()) {
+            (true, true) => {
+                let problem = "nothing says how an entry is found; give ldap.user_dn (its name) or ldap.base (where to \
+                               look for it)";
+                return fault("ldap.urls", problem);
+            }
+            (false, false) => {
+                return fault(
+                    "ldap.user_dn",
+                    "ldap.base is there, too; give the name of entries or where they are, not both",
+                );
+            }
+            _ => {}
+        }
+        if !ldap.user_dn.is_empty() && !ldap.bind_dn.is_empty() {
+            return fault("ldap.bind_dn", "nobody has to look for entries whose name is ldap.user_dn; leave one out");
+        }
+        match (ldap.bind_password.is_empty(), ldap.bind_password_file.is_empty()) {
+            (false, false) => {
+                return fault("ldap.bind_password_file", "ldap.bind_password is there, too; leave one out");
+            }
+            (true, true) if !ldap.bind_dn.is_empty() => {
+                return fault(
+                    "ldap.bind_dn",
+                    "has no password; give ldap.bind_password_file, or leave the name out, too",
+                );
+            }
+            (false, true) if ldap.bind_dn.is_empty() => {
+                return fault("ldap.bind_password", "is nobody's; give ldap.bind_dn, too, or leave it out");
+            }
+            (true, false) if ldap.bind_dn.is_empty() => {
+                return fault("ldap.bind_password_file", "is nobody's; give ldap.bind_dn, too, or leave it out");
+            }
+            _ => {}
+        }
+        if !ldap.groups.is_empty() && !ldap.group_base.is_empty() {
+            return fault("ldap.group_base", "ldap.groups is there, too; give one of both");
+        }
+        let has_group = !ldap.groups.is_empty() || !ldap.group_base.is_empty();
+        if !ldap.user_dn.is_empty() && !ldap.user_dn.contains('=') && (has_group || !ldap.name_attribute.is_empty()) {
+            let problem = format!(
+                "{:?} names no entry that groups or attributes could be asked of; give ldap.base",
+                ldap.user_dn
+            );
+            return fault("ldap.user_dn", &problem);
+        }
+        Ok(())
     }
 
     /// What bearer tokens must be like; reads the keys. `None` without keys.
@@ -802,14 +952,9 @@ impl Config {
         if email.server.is_empty() {
             return Ok(None);
         }
-        let read = |key: &str, path: &str| {
-            std::fs::read_to_string(path).map_err(|error| {
-                self.fault(key, &format!("\"{path}\" cannot be read: {error}; give the path of a file, or \"\""))
-            })
-        };
         let authority = match email.authority.as_str() {
             "" => None,
-            path => Some(read("email.authority", path)?.into_bytes().into()),
+            path => Some(self.read("email.authority", path)?.into_bytes().into()),
         };
         let smtp = Smtp {
             server: email.server.as_str().into(),
@@ -830,7 +975,7 @@ impl Config {
         Ok(Some(Arc::new(Mail {
             smtp: Arc::new(smtp),
             subject: email.subject.clone(),
-            body: if email.body.is_empty() { mail::BODY.to_owned() } else { read("email.body", &email.body)? },
+            body: if email.body.is_empty() { mail::BODY.to_owned() } else { self.read("email.body", &email.body)? },
             required: email.required,
             hours: email.code_hours,
             letters_per_hour: email.letters_per_hour,
@@ -895,6 +1040,13 @@ impl Config {
         if !email.server.is_empty() && email.protection == Protection::None && !local {
             let problem = format!("\"none\": codes and the password can be read on the way to {}", email.server);
             warnings.push(self.fault("email.protection", &problem).to_string());
+        }
+        for place in self.ldap.urls.iter().filter_map(|url| ldap::Place::parse(url)) {
+            if !place.tls && !self.ldap.starttls && !place.is_local() {
+                let problem =
+                    format!("passwords can be read on the way to \"{place}\"; give ldaps://, or ldap.starttls = true");
+                warnings.push(self.fault("ldap.urls", &problem).to_string());
+            }
         }
         for listener in self.listeners() {
             // A proxy may be where TLS ends, and Tor encrypts by itself.
@@ -1017,6 +1169,7 @@ impl Default for Config {
             store: StoreSection::default(),
             history: HistorySection::default(),
             accounts: AccountsSection::default(),
+            ldap: LdapSection::default(),
             email: EmailSection::default(),
             webpush: WebpushSection::default(),
             channels: ChannelsSection::default(),
@@ -1165,8 +1318,10 @@ mod tests {
         ThrottleNetworkSection, WebIrcSection, greeting, key,
     };
     use crate::accounts;
+    use crate::ldap::{self, Directory, Group, Place, Way};
     use crate::mail::Smtp;
     use crate::net::Address;
+    use crate::script::Script;
     use crate::server::authtoken::Service;
     use crate::server::cloak::Cloak;
     use crate::server::event::Peer;
@@ -1174,6 +1329,7 @@ mod tests {
     use crate::server::push::WebPush;
     use crate::server::retention::Keep;
     use crate::server::settings::{JwtService, Secret, Settings, Sts};
+    use crate::witness::Witness;
 
     fn parse(text: &str) -> Config {
         Config::parse(text, "roost.toml").unwrap()
@@ -1349,15 +1505,23 @@ mod tests {
             scram_iterations = 5000
             mechanisms = ["scram-sha-256", "EXTERNAL"]
             token_autocreate = true
-            script = ["/bin/sh", "-c", "exit 1"]
-            script_timeout = 5
-            script_autocreate = true
-            script_first = true
             always_on = "mandatory"
             always_on_expiry_days = 8
             bouncer_networks = true
             grouped_nicks = 3
             expire_days = 400
+            [ldap]
+            urls = ["ldap://a.example.org", "ldap://b.example.org:3890"]
+            starttls = true
+            timeout = 5
+            bind_dn = "cn=roost,dc=example,dc=org"
+            bind_password = "hush"
+            base = "ou=people,dc=example,dc=org"
+            filter = "(sAMAccountName={account})"
+            groups = ["cn=irc,dc=example,dc=org"]
+            name_attribute = "sAMAccountName"
+            autocreate = true
+            first = true
             [email]
             server = "mail.example.org"
             port = 465
@@ -1456,13 +1620,24 @@ mod tests {
             mechanisms: vec![Mechanism::Scram(Hash::Sha256), Mechanism::External],
             tokens: None,
             token_autocreate: true,
-            script: Some(Arc::new(crate::script::Script {
-                program: "/bin/sh".into(),
-                arguments: vec!["-c".into(), "exit 1".into()],
+            witness: Some(Arc::new(Witness::Ldap(Box::new(Directory {
+                places: vec![
+                    Place { host: "a.example.org".into(), port: 389, tls: false },
+                    Place { host: "b.example.org".into(), port: 3890, tls: false },
+                ],
+                starttls: true,
+                authority: None,
                 seconds: 5,
-            })),
-            script_autocreate: true,
-            script_first: true,
+                way: Way::Found {
+                    reader: Some(("cn=roost,dc=example,dc=org".into(), Secret::new("hush"))),
+                    base: "ou=people,dc=example,dc=org".into(),
+                    filter: ldap::filter::parse("(sAMAccountName={account})").unwrap(),
+                },
+                group: Group::MemberOf(vec!["cn=irc,dc=example,dc=org".into()]),
+                name_attribute: "sAMAccountName".into(),
+            })))),
+            witness_autocreate: true,
+            witness_first: true,
             mail: Some(Arc::new(Mail {
                 smtp: Arc::new(Smtp {
                     server: "mail.example.org".into(),
@@ -1512,6 +1687,95 @@ mod tests {
             default_user_modes: String::new(),
         };
         assert_eq!(settings, expected);
+    }
+
+    #[test]
+    fn a_program_that_judges_logins_reaches_the_state_machine() {
+        let config = parse(
+            r#"
+            [accounts]
+            script = ["/bin/sh", "-c", "exit 1"]
+            script_timeout = 5
+            script_autocreate = true
+            script_first = true
+            "#,
+        );
+        let settings = config.settings().unwrap();
+        let arguments = vec!["-c".into(), "exit 1".into()];
+        let script = Script { program: "/bin/sh".into(), arguments, seconds: 5 };
+        assert_eq!(settings.witness, Some(Arc::new(Witness::Script(script))));
+        assert!(settings.witness_autocreate && settings.witness_first);
+    }
+
+    #[test]
+    fn what_is_said_of_a_directory_fits_together() {
+        let place = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = place.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let named = "[ldap]\nurls = [\"ldaps://ldap.example.org\"]\nuser_dn = \"uid={account},dc=example\"\n";
+        let found = "[ldap]\nurls = [\"ldap://127.0.0.1\"]\nbase = \"dc=example\"\n";
+        assert!(parse(named).settings().unwrap().witness.is_some() && parse(named).warnings().is_empty());
+        assert!(parse(found).settings().unwrap().witness.is_some() && parse(found).warnings().is_empty());
+        assert!(parse("[ldap]\nbase = \"dc=example\"").settings().unwrap().witness.is_none());
+        let secret = file("secret", "hush\n");
+        let config = parse(&format!("{found}bind_dn = \"cn=a\"\nbind_password_file = {secret:?}"));
+        let settings = config.settings().unwrap();
+        let Some(Witness::Ldap(directory)) = settings.witness.as_deref() else { panic!("no directory") };
+        let Way::Found { reader, .. } = &directory.way else { panic!("{directory:?}") };
+        assert_eq!(*reader, Some(("cn=a".into(), Secret::new("hush"))));
+        assert!(!format!("{settings:?}").contains("hush"));
+
+        let two = "[accounts]\nscript = [\"/bin/sh\"]\n";
+        let cases = [
+            (format!("{two}{named}"), "roost.toml:4: ldap.urls: accounts.script judges logins already"),
+            (format!("{named}starttls = true"), "ldap.starttls: true is for ldap://"),
+            (named.replace("user_dn", "# "), "ldap.urls: nothing says how an entry is found"),
+            (format!("{named}base = \"dc=example\""), "ldap.user_dn: ldap.base is there, too"),
+            (format!("{named}bind_dn = \"cn=a\"\nbind_password = \"b\""), "ldap.bind_dn: nobody has to look"),
+            (format!("{found}bind_dn = \"cn=a\""), "ldap.bind_dn: has no password"),
+            (format!("{found}bind_password = \"hush\""), "ldap.bind_password: is nobody's"),
+            (format!("{found}bind_password_file = \"a\""), "ldap.bind_password_file: is nobody's"),
+            (
+                format!("{found}bind_dn = \"a\"\nbind_password = \"hush\"\nbind_password_file = \"a\""),
+                "ldap.bind_password_file: ldap.bind_password is there, too",
+            ),
+            (format!("{found}groups = [\"cn=a\"]\ngroup_base = \"cn=b\""), "ldap.group_base: ldap.groups is there"),
+            (
+                format!("{}groups = [\"cn=a\"]", named.replace("uid={account},dc=example", "{account}@example.org")),
+                "ldap.user_dn: \"{account}@example.org\" names no entry",
+            ),
+            (found.replace("ldap://127.0.0.1", "http://a"), "ldap.urls: \"http://a\" is not the URL of a directory"),
+            (named.replace("{account}", "alice"), "ldap.user_dn: \"uid=alice,dc=example\" has no place"),
+            (format!("{found}filter = \"(uid=alice)\""), "ldap.filter: \"(uid=alice)\" has no place"),
+            (format!("{found}filter = \"uid={{account}}\""), "ldap.filter: \"uid={account}\" is no filter"),
+            (format!("{found}group_filter = \"(member=x)\""), "ldap.group_filter: \"(member=x)\" has no place"),
+            (format!("{found}name_attribute = \"a b\""), "ldap.name_attribute: \"a b\" is no attribute"),
+            (format!("{found}timeout = 0"), "ldap.timeout: 0 is out of range"),
+        ];
+        for (text, part) in cases {
+            let fault = fault(&text);
+            assert!(fault.contains(part) && !fault.contains("hush"), "{text}: {fault}");
+        }
+        for (line, part) in [
+            ("authority = \"/nowhere\"".to_owned(), "ldap.authority: \"/nowhere\" cannot be read"),
+            (format!("authority = {secret:?}"), "ldap.authority: the certificates in it will not do"),
+            (
+                format!("bind_dn = \"a\"\nbind_password_file = {:?}", file("empty", "\n")),
+                "ldap.bind_password_file: there is no password in the file",
+            ),
+        ] {
+            let fault = parse(&format!("{found}{line}")).settings().unwrap_err().to_string();
+            assert!(fault.contains(part) && !fault.contains("hush"), "{line}: {fault}");
+        }
+        let bare = parse(&found.replace("127.0.0.1", "ldap.example.org")).warnings();
+        assert!(
+            bare.len() == 1 && bare[0].contains("ldap.urls") && bare[0].contains("can be read on the way"),
+            "{bare:?}"
+        );
+        assert!(parse(&format!("{}starttls = true", found.replace("127.0.0.1", "a.b"))).warnings().is_empty());
     }
 
     #[test]

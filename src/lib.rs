@@ -9,7 +9,8 @@
 //! - [`import`] takes accounts and channels of other servers into the database, while no server runs on it.
 //! - [`mail`] sends codes by SMTP, off the server thread.
 //! - [`push`] seals messages for devices and posts them to push services, off the server thread.
-//! - [`script`] has logins judged by a program of the operator, off the server thread.
+//! - [`witness`] has logins judged by somebody outside, off the server thread: by a program of the operator
+//!   ([`script`]) or by a directory ([`ldap`]).
 //! - [`audit`] writes what operators did.
 //! - [`config`] reads `conf/roost.toml` and the environment; [`limits`] has every other bound.
 //! - [`runtime`] starts the threads, carries events and actions between them, and ends them.
@@ -22,6 +23,7 @@ pub mod accounts;
 pub mod audit;
 pub mod config;
 pub mod import;
+pub mod ldap;
 pub mod limits;
 pub mod mail;
 pub mod net;
@@ -30,3 +32,4 @@ pub mod runtime;
 pub mod script;
 pub mod server;
 pub mod store;
+pub mod witness;

@@ -253,14 +253,26 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 pub const JOINED_FRAMES: usize = 512;
 /// Passwords that wait to be hashed: at 60 ms each and two cores, ten seconds of them.
 pub const HASHES_WAITING: usize = 320;
-/// Programs that judge logins (`accounts.script`) at once: each is a process.
-pub const SCRIPTS_AT_ONCE: usize = 32;
-/// Logins that wait for them: as many as are through in eight times the time that one takes.
-pub const SCRIPTS_WAITING: usize = 256;
+/// Logins that are judged outside at once: each is a process (`accounts.script`) or a connection (`[ldap]`).
+pub const JUDGED_AT_ONCE: usize = 32;
+/// Logins that wait for that: as many as are through in eight times the time that one takes.
+pub const JUDGED_WAITING: usize = 256;
 /// Bytes of such a program's answer, which is a name and a sentence.
 pub const SCRIPT_ANSWER_BYTES: u64 = 16 * 1024;
 /// Bytes of what it says on standard error that are logged for one login; of more the number is.
 pub const SCRIPT_COMPLAINT_BYTES: u64 = 64 * 1024;
+/// Bytes of one message of a directory: an entry comes with one attribute at most, and some error texts are long.
+pub const LDAP_MESSAGE_BYTES: usize = 64 * 1024;
+/// How deep such a message may be nested: an entry's values are at 6.
+pub const LDAP_MESSAGE_DEPTH: usize = 16;
+/// Messages of a directory about one search, of which 2 entries are wanted at most: the others refer to other servers.
+pub const LDAP_SEARCH_MESSAGES: usize = 64;
+/// Bytes of what a directory says about a refusal that are logged: Active Directory's are some 100.
+pub const LDAP_REASON_BYTES: usize = 400;
+/// Milliseconds until the next server of a directory is tried, where one cannot be connected to.
+pub const LDAP_CONNECT_MS: u64 = 3_000;
+/// Brackets within brackets of a filter in the configuration, at most: those that people write have four.
+pub const LDAP_FILTER_DEPTH: usize = 16;
 /// Of a hash that was imported, at most: the cost of bcrypt, where one comparison takes some four seconds of one core.
 pub const FOREIGN_BCRYPT_COST: u32 = 16;
 /// Rounds of PBKDF2 and of crypt(3) of a hash that was imported, at most: about a second of one core.

@@ -20,12 +20,12 @@ use crate::mail::Poster;
 use crate::net::{self, Durable, EventQueue, FloodOptions, Listener, Origins, Room, TlsError, TlsSetup, Wire, Worker};
 use crate::push::Pusher;
 use crate::push::vapid::VapidKey;
-use crate::script::Asker;
 use crate::server::Server;
 use crate::server::action::{Actions, Call};
 use crate::server::event::{CallId, Event, Now, Returned};
 use crate::server::record::{Record, SEQ_COUNTER_BITS, Seq, Snapshot, VapidRow};
 use crate::store::{self, Store, StoreError};
+use crate::witness::Asker;
 
 /// How often the state machine is told that time has passed.
 const TICK: Duration = Duration::from_millis(250);
@@ -346,9 +346,9 @@ impl Carrier {
                     poster.submit(id, *letter, smtp);
                 }
             }
-            (Call::Script { question, script }, _, _) => {
+            (Call::Judge { question, witness }, _, _) => {
                 if let Some(asker) = &self.asker {
-                    asker.submit(id, *question, script);
+                    asker.submit(id, *question, witness);
                 }
             }
             (Call::Push(push), _, _) => {

@@ -1,24 +1,18 @@
-//! Logins that a program of the operator judges (`accounts.script`), off the server thread: one process for each.
+//! Logins that a program of the operator judges (`accounts.script`): one process for each.
 //!
-//! The contract is in `conf/AUTH-SCRIPT.md`. One thread with a runtime of its own runs a few at a time; each has one
-//! deadline, from when it was asked for to its answer, after which it is killed. No shell reads what a client typed: it
-//! goes in as JSON on standard input, and nothing of it is an argument or in the environment.
+//! The contract is in `conf/AUTH-SCRIPT.md`. [`witness`](crate::witness) has it run. No shell reads what a client typed:
+//! it goes in as JSON on standard input, and nothing of it is an argument or in the environment.
 
-use std::fmt;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{ChildStdin, Command};
-use tokio::runtime::Builder;
-use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout_at};
 
-use crate::limits::{SCRIPT_ANSWER_BYTES, SCRIPT_COMPLAINT_BYTES, SCRIPTS_AT_ONCE, SCRIPTS_WAITING};
-use crate::server::event::{CallId, Event, Returned};
+use crate::limits::{SCRIPT_ANSWER_BYTES, SCRIPT_COMPLAINT_BYTES};
+use crate::witness::{Question, Verdict};
 
 /// The program, and how long it may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,28 +25,6 @@ pub struct Script {
     pub seconds: u64,
 }
 
-/// What the program is asked. The names of the fields are the contract.
-#[derive(Clone, PartialEq, Eq, Serialize)]
-pub struct Question {
-    /// The account that somebody wants to log in to.
-    #[serde(rename = "accountName")]
-    pub account: Box<str>,
-    /// The password that they gave.
-    pub passphrase: Box<str>,
-    /// SHA-256 of their client certificate, in lower-case hex.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub certfp: Option<Box<str>>,
-    /// Their address.
-    pub ip: Box<str>,
-}
-
-/// The password is in no log.
-impl fmt::Debug for Question {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Question({:?})", self.account)
-    }
-}
-
 #[derive(Deserialize)]
 struct Answer {
     success: bool,
@@ -62,97 +34,12 @@ struct Answer {
     error: Option<String>,
 }
 
-/// Where an answer goes: to the server thread.
-pub type Deliver = Arc<dyn Fn(Event) + Send + Sync>;
-
-/// The thread that runs the program. Every question that is submitted is answered once, with `Event::Returned`, unless
-/// the server ends before.
-pub struct Asker {
-    queue: Mutex<Option<mpsc::Sender<Job>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-    deliver: Deliver,
-}
-
-struct Job {
-    id: CallId,
-    question: Question,
-    script: Arc<Script>,
-    deadline: Instant,
-}
-
-impl Asker {
-    /// Starts the thread.
-    ///
-    /// # Errors
-    /// The system has no more threads.
-    pub fn new(deliver: Deliver) -> std::io::Result<Asker> {
-        let (queue, jobs) = mpsc::channel(SCRIPTS_WAITING);
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let answers = deliver.clone();
-        let thread = std::thread::Builder::new().name("script".into());
-        // Programs that still run when it ends are killed.
-        let thread = thread.spawn(move || {
-            runtime.block_on(answer(jobs, answers));
-            runtime.shutdown_background();
-        })?;
-        Ok(Asker { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)), deliver })
-    }
-
-    /// Has a question asked, or fails it at once where too many wait. Never waits.
-    pub fn submit(&self, id: CallId, question: Question, script: Arc<Script>) {
-        let deadline = Instant::now() + Duration::from_secs(script.seconds);
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let job = Job { id, question, script, deadline };
-        if queue.as_ref().is_none_or(|queue| queue.try_send(job).is_err()) {
-            (self.deliver)(Event::Returned(id, Returned::Failed("too many logins wait for accounts.script".into())));
-        }
-    }
-
-    /// Ends the thread.
-    pub fn close(&self) {
-        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
-        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            // A thread that panicked has said so on standard error.
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Drop for Asker {
-    fn drop(&mut self) {
-        self.close();
-    }
-}
-
-async fn answer(mut jobs: mpsc::Receiver<Job>, deliver: Deliver) {
-    let room = Arc::new(Semaphore::new(SCRIPTS_AT_ONCE));
-    while let Some(job) = jobs.recv().await {
-        let (room, deliver) = (room.clone(), deliver.clone());
-        tokio::spawn(async move {
-            let Job { id, question, script, deadline } = job;
-            let asked = timeout_at(deadline, async {
-                let _permit = room.acquire().await;
-                script.ask(&question).await
-            });
-            let returned = match asked.await {
-                Ok(Ok(Answer { success: true, account, .. })) => {
-                    Returned::Judged(Ok(account.unwrap_or_default().into()))
-                }
-                Ok(Ok(Answer { error, .. })) => Returned::Judged(Err(error.unwrap_or_default().into())),
-                Ok(Err(reason)) => Returned::Failed(reason.into()),
-                Err(_) => Returned::Failed(format!("it took longer than {} seconds", script.seconds).into()),
-            };
-            if let Returned::Failed(reason) = &returned {
-                tracing::warn!("accounts.script: {}: {reason}", script.program);
-            }
-            deliver(Event::Returned(id, returned));
-        });
-    }
-}
-
 impl Script {
     /// Runs the program; it is killed where this is dropped before it has ended.
-    async fn ask(&self, question: &Question) -> Result<Answer, String> {
+    ///
+    /// # Errors
+    /// It has not judged, for this reason.
+    pub(crate) async fn ask(&self, question: &Question) -> Result<Verdict, String> {
         let mut command = Command::new(&*self.program);
         command.args(self.arguments.iter().map(|argument| &**argument));
         // Roost's own settings may be there, with passwords.
@@ -181,7 +68,12 @@ impl Script {
         if !status.success() {
             return Err(format!("it ended with {status}"));
         }
-        serde_json::from_slice(&said).map_err(|error| format!("its answer is none: {error}"))
+        let answer: Answer = serde_json::from_slice(&said).map_err(|error| format!("its answer is none: {error}"))?;
+        Ok(if answer.success {
+            Ok(answer.account.unwrap_or_default().into())
+        } else {
+            Err(answer.error.unwrap_or_default().into())
+        })
     }
 }
 
@@ -231,8 +123,9 @@ mod tests {
     use std::sync::mpsc::{Receiver, channel};
     use std::time::{Duration, Instant};
 
-    use super::{Asker, Question, Script};
+    use super::Script;
     use crate::server::event::{CallId, ConnId, Event, Returned};
+    use crate::witness::{Asker, Question, Witness};
 
     fn asker() -> (Asker, Receiver<Returned>) {
         let (sender, answers) = channel();
@@ -248,7 +141,11 @@ mod tests {
         let script = Script { program: "/bin/sh".into(), arguments, seconds };
         let question =
             Question { account: "alice\"; $(x)".into(), passphrase: "ses\name".into(), certfp: None, ip: "::1".into() };
-        asker.submit(CallId { conn: ConnId { worker: 0, slot: 0 }, serial: 1 }, question, Arc::new(script));
+        asker.submit(
+            CallId { conn: ConnId { worker: 0, slot: 0 }, serial: 1 },
+            question,
+            Arc::new(Witness::Script(script)),
+        );
     }
 
     #[track_caller]
@@ -293,7 +190,11 @@ mod tests {
         }
         let script = Script { program: "/nowhere/at/all".into(), arguments: Vec::new(), seconds: 30 };
         let question = Question { account: "a".into(), passphrase: "b".into(), certfp: None, ip: "::1".into() };
-        asker.submit(CallId { conn: ConnId { worker: 0, slot: 0 }, serial: 1 }, question, Arc::new(script));
+        asker.submit(
+            CallId { conn: ConnId { worker: 0, slot: 0 }, serial: 1 },
+            question,
+            Arc::new(Witness::Script(script)),
+        );
         assert!(failed(&answers).contains("cannot be started"));
     }
 
@@ -313,11 +214,5 @@ mod tests {
             assert!(start.elapsed() < Duration::from_secs(60), "it still runs");
             std::thread::yield_now();
         }
-    }
-
-    #[test]
-    fn the_question_shows_no_password() {
-        let question = Question { account: "a".into(), passphrase: "sesame".into(), certfp: None, ip: "::1".into() };
-        assert!(!format!("{question:?}").contains("sesame"));
     }
 }

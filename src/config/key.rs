@@ -8,6 +8,7 @@ use toml::Value;
 
 use crate::accounts;
 use crate::accounts::token::LEAST_SECRET;
+use crate::ldap::{self, filter};
 use crate::limits;
 use crate::mail;
 use crate::net::Address;
@@ -127,6 +128,22 @@ pub(super) const KEYS: &[Key] = &[
     reload("accounts.bouncer_networks", Kind::Bool),
     reload("accounts.grouped_nicks", Kind::Integer(0, 100)),
     reload("accounts.expire_days", Kind::Integer(0, 36_500)),
+    reload("ldap.urls", Kind::List(directory_url)),
+    reload("ldap.starttls", Kind::Bool),
+    reload("ldap.authority", Kind::Text(anything)),
+    reload("ldap.timeout", Kind::Integer(1, 60)),
+    reload("ldap.user_dn", Kind::Text(user_dn)),
+    reload("ldap.bind_dn", Kind::Text(anything)),
+    reload("ldap.bind_password", Kind::Secret),
+    reload("ldap.bind_password_file", Kind::Text(anything)),
+    reload("ldap.base", Kind::Text(anything)),
+    reload("ldap.filter", Kind::Text(account_filter)),
+    reload("ldap.groups", Kind::List(group)),
+    reload("ldap.group_base", Kind::Text(anything)),
+    reload("ldap.group_filter", Kind::Text(group_filter)),
+    reload("ldap.name_attribute", Kind::Text(attribute)),
+    reload("ldap.autocreate", Kind::Bool),
+    reload("ldap.first", Kind::Bool),
     reload("email.server", Kind::Text(mail_server)),
     reload("email.port", Kind::Integer(1, 65_535)),
     reload("email.protection", Kind::Choice(&["starttls", "tls", "none"])),
@@ -592,6 +609,63 @@ fn mail_server(text: &str) -> Result<(), String> {
             "{text:?} is not a mail server; give its name or address, such as \"smtp.example.org\", or \"\" for none; the \
              port is email.port"
         ))
+    }
+}
+
+fn directory_url(text: &str) -> Result<(), String> {
+    if ldap::Place::parse(text).is_some() {
+        Ok(())
+    } else {
+        Err(format!(
+            "{text:?} is not the URL of a directory; write \"ldaps://ldap.example.org\" or \"ldap://127.0.0.1:389\", with \
+             nothing behind the port"
+        ))
+    }
+}
+
+fn user_dn(text: &str) -> Result<(), String> {
+    if text.is_empty() || text.contains(filter::ACCOUNT) {
+        Ok(())
+    } else {
+        Err(format!(
+            "{text:?} has no place for the account; write {{account}} where its name is, such as \
+             \"uid={{account}},ou=people,dc=example,dc=org\""
+        ))
+    }
+}
+
+fn account_filter(text: &str) -> Result<(), String> {
+    filter_with(text, &[filter::ACCOUNT], "(uid={account})")
+}
+
+fn group_filter(text: &str) -> Result<(), String> {
+    filter_with(text, &[filter::DN, filter::ACCOUNT], "(member={dn})")
+}
+
+fn filter_with(text: &str, places: &[&str], example: &str) -> Result<(), String> {
+    match filter::parse(text) {
+        Ok(parsed) if filter::has(&parsed, places) => Ok(()),
+        Ok(_) => Err(format!("{text:?} has no place for {}; write such as {example:?}", places.join(" or "))),
+        Err(problem) => Err(format!("{text:?} is no filter: {problem}; write such as {example:?}")),
+    }
+}
+
+fn group(text: &str) -> Result<(), String> {
+    if text.contains('=') {
+        Ok(())
+    } else {
+        Err(format!(
+            "{text:?} is not the name of a group; give all of it, such as \"cn=irc,ou=groups,dc=example,dc=org\""
+        ))
+    }
+}
+
+fn attribute(text: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+    if text.chars().all(fits) {
+        Ok(())
+    } else {
+        Err(format!("{text:?} is no attribute; give letters, digits and -, such as \"uid\", or \"\""))
     }
 }
 

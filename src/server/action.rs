@@ -8,10 +8,10 @@ use ircv3::CapSet;
 use crate::accounts::token::Tokens;
 use crate::mail::{Letter, Smtp};
 use crate::push::Push;
-use crate::script::{Question, Script};
 use crate::server::event::CallId;
 use crate::server::frame::Frame;
 use crate::server::record::{ConversationId, Expiry, HistoryQuery, Record, SearchQuery, Seq};
+use crate::witness::{Question, Witness};
 
 /// No connection: the `except` of a fan-out that leaves nobody out.
 pub const NOBODY: u32 = u32::MAX;
@@ -101,12 +101,12 @@ pub enum Call {
         /// Where the password is right, what SCRAM keeps of it is wanted too, hashed so often.
         derive: Option<u32>,
     },
-    /// Have the operator's program judge a login.
-    Script {
+    /// Have the operator's program or directory judge a login.
+    Judge {
         /// What it is asked.
         question: Box<Question>,
-        /// Which program.
-        script: Arc<Script>,
+        /// Which it is.
+        witness: Arc<Witness>,
     },
     /// Find out whose token this is.
     Token {

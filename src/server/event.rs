@@ -10,6 +10,7 @@ use crate::accounts::Secrets;
 use crate::push::Outcome;
 use crate::server::record::{ConversationId, HistoryPage, MessageRow, Seq};
 use crate::server::settings::Settings;
+use crate::witness::Verdict;
 
 /// What time it is; handed in, never asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -195,9 +196,8 @@ pub enum Returned {
     Reloaded(Vec<&'static str>),
     /// The password fits the hash, and this is what SCRAM keeps of it.
     Derived(Vec<Credential>),
-    /// The account that the operator's program lets in, empty where it is that which was asked for; or why not, for the
-    /// log.
-    Judged(Result<Box<str>, Box<str>>),
+    /// What the operator's program or directory says of a login.
+    Judged(Verdict),
     /// The account that a token names, or what is wrong with it.
     Token(Result<Box<str>, Box<str>>),
     /// The mail server has taken the letter, or refuses its address for good for this reason.

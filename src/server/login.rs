@@ -9,7 +9,6 @@ use ircv3::{Cap, CapSet, name};
 
 use crate::accounts::foreign::Foreign;
 use crate::limits;
-use crate::script::{Question, Script};
 use crate::server::action::Call;
 use crate::server::change::{Change, CredentialChange};
 use crate::server::command::services::hostserv;
@@ -22,6 +21,7 @@ use crate::server::record::AccountId;
 use crate::server::settings::Secret;
 use crate::server::throttle::{Origin, Tried};
 use crate::server::{Ctx, Server, second};
+use crate::witness::{Question, Witness};
 
 /// By which door a login comes; each is told in its own way what came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +48,8 @@ pub struct Attempt {
     device: Box<str>,
     /// The code of the second factor that came with it.
     code: Option<Box<str>>,
-    /// The password, while the operator's program is asked first and may say no.
-    given: Option<Secret>,
+    /// Who is asked about it, and the password, which is compared where they say no.
+    asked: Option<(Arc<Witness>, Secret)>,
 }
 
 /// What somebody who wants to be let in has proved.
@@ -163,25 +163,25 @@ impl Server {
             name: name.into(),
             device: device.into(),
             code: code.map(Into::into),
-            given: None,
+            asked: None,
         };
-        match self.script_question(ctx.conn, &attempt, password) {
-            Some((question, script)) => {
-                let attempt = Attempt { given: Some(Secret::new(password)), ..attempt };
+        match self.question(ctx.conn, &attempt, password) {
+            Some((question, witness)) => {
+                let attempt = Attempt { asked: Some((witness.clone(), Secret::new(password))), ..attempt };
                 let question = Box::new(question);
-                self.call(ctx, Call::Script { question, script }, Pending::Login(attempt));
+                self.call(ctx, Call::Judge { question, witness }, Pending::Login(attempt));
             }
             None => self.compare_password(ctx, attempt, password),
         }
     }
 
-    /// What the operator's program is asked about a login; `None` where the password is compared here alone.
-    fn script_question(&self, conn: ConnId, attempt: &Attempt, password: &str) -> Option<(Question, Arc<Script>)> {
-        let script = self.settings.script.clone()?;
+    /// What the operator's program or directory is asked about a login; `None` where the password is compared here alone.
+    fn question(&self, conn: ConnId, attempt: &Attempt, password: &str) -> Option<(Question, Arc<Witness>)> {
+        let witness = self.settings.witness.clone()?;
         let has_password = attempt.hash.as_ref().is_some_and(|hash| !hash.is_empty());
-        // An empty password is none; some directories take it for a question that anyone may ask.
+        // An empty password is none; to a directory it is a bind of nobody, which succeeds (RFC 4513, section 5.1.2).
         let asks = !password.is_empty()
-            && (!has_password || self.settings.script_first)
+            && (!has_password || self.settings.witness_first)
             && name::is_account_name(&attempt.name, limits::NICK_LEN, self.network.casemapping);
         let peer = &self.session(conn)?.peer;
         let account = match attempt.account.and_then(|id| self.network.account(id)) {
@@ -190,7 +190,7 @@ impl Server {
         };
         let certfp = peer.certfp.as_deref().filter(|_| peer.tls).map(Into::into);
         let question = Question { account, passphrase: password.into(), certfp, ip: peer.ip.to_string().into() };
-        asks.then_some((question, script))
+        asks.then_some((question, witness))
     }
 
     fn compare_password(&mut self, ctx: &mut Ctx, attempt: Attempt, password: &str) {
@@ -210,8 +210,8 @@ impl Server {
 
     /// The password was compared.
     pub fn password_compared(&mut self, ctx: &mut Ctx, mut attempt: Attempt, returned: Returned) {
-        if let Some(given) = attempt.given.take() {
-            self.judged(ctx, attempt, &given, returned);
+        if let Some((witness, given)) = attempt.asked.take() {
+            self.judged(ctx, attempt, &witness, &given, returned);
             return;
         }
         let Attempt { door, account, hash, name, device, code, .. } = attempt;
@@ -244,8 +244,8 @@ impl Server {
         }
     }
 
-    /// The operator's program has judged a login.
-    fn judged(&mut self, ctx: &mut Ctx, attempt: Attempt, given: &Secret, returned: Returned) {
+    /// The operator's program or directory has judged a login.
+    fn judged(&mut self, ctx: &mut Ctx, attempt: Attempt, witness: &Witness, given: &Secret, returned: Returned) {
         let Attempt { door, ref name, ref device, ref code, .. } = attempt;
         let named = match returned {
             Returned::Judged(Ok(named)) if named.is_empty() => name.clone(),
@@ -254,7 +254,7 @@ impl Server {
                 if let Returned::Judged(Err(why)) = &refused
                     && !why.is_empty()
                 {
-                    self.log(false, format!("accounts.script does not let {name:?} in: {why:?}"));
+                    self.log(false, format!("{} does not let {name:?} in: {why:?}", witness.key()));
                 }
                 // Whoever has a password here may use that, too.
                 if attempt.hash.as_ref().is_some_and(|hash| !hash.is_empty()) {
@@ -269,8 +269,8 @@ impl Server {
             }
         };
         let (device, code) = (device.clone(), code.clone());
-        if self.network.account_by_name(&named).is_none() && self.settings.script_autocreate {
-            register::create_for_witness(self, ctx, &named, "accounts.script");
+        if self.network.account_by_name(&named).is_none() && self.settings.witness_autocreate {
+            register::create_for_witness(self, ctx, &named, witness.key());
         }
         let Some(row) = self.network.account_by_name(&named) else {
             self.turn_away(ctx, door, Refused::Unfit("there is no account of that name here, and it cannot be made"));
@@ -278,7 +278,7 @@ impl Server {
         };
         let (account, has_password) = (row.id, !row.password.is_empty());
         // It may have been given a password meanwhile, or be another than the one that was asked about.
-        if has_password && !self.settings.script_first {
+        if has_password && !self.settings.witness_first {
             self.turn_away(ctx, door, Refused::Unfit("the account has a password here, which alone logs in to it"));
             return;
         }

@@ -178,7 +178,7 @@ impl Server {
             if let Some((name, secret)) = password.split_once(':') {
                 let (name, device) = login::split_device(name);
                 // Where the server has a password of its own, it may have a colon in it.
-                let asks = self.settings.script.is_some() && self.settings.password.is_none();
+                let asks = self.settings.witness.is_some() && self.settings.password.is_none();
                 if asks || self.network.account_by_name(name).is_some() {
                     self.try_password(ctx, Door::Pass, (name, device), secret, None);
                     return;

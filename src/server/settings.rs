@@ -8,7 +8,6 @@ use ircv3::sasl::Mechanism;
 use crate::accounts::{self, token::Tokens};
 use ircv3::{Casemapping, Cidr};
 
-use crate::script::Script;
 use crate::server::authtoken;
 use crate::server::cloak::Cloak;
 use crate::server::event::Peer;
@@ -17,6 +16,7 @@ use crate::server::push::WebPush;
 use crate::server::retention::Keep;
 use crate::server::right::Rights;
 use crate::server::user::Letters;
+use crate::witness::Witness;
 
 /// Whom EXTJWT makes statements for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,12 +140,12 @@ pub struct Settings {
     pub tokens: Option<Arc<Tokens>>,
     /// Whether a token for an account that is not there makes it.
     pub token_autocreate: bool,
-    /// The program that judges logins; `None` where none does.
-    pub script: Option<Arc<Script>>,
-    /// Whether a login that the program lets in makes the account where it is not there.
-    pub script_autocreate: bool,
-    /// Whether the program is asked before the password that an account has here is compared.
-    pub script_first: bool,
+    /// The program or directory that judges logins; `None` where none does.
+    pub witness: Option<Arc<Witness>>,
+    /// Whether a login that it lets in makes the account where it is not there.
+    pub witness_autocreate: bool,
+    /// Whether it is asked before the password that an account has here is compared.
+    pub witness_first: bool,
     /// How codes are mailed; `None` where there is no mail.
     pub mail: Option<Arc<Mail>>,
     /// How web push is done; `None` where it is not.
@@ -327,9 +327,9 @@ impl Default for Settings {
             mechanisms: Mechanism::ALL.iter().map(|(mechanism, _)| *mechanism).collect(),
             tokens: None,
             token_autocreate: false,
-            script: None,
-            script_autocreate: false,
-            script_first: false,
+            witness: None,
+            witness_autocreate: false,
+            witness_first: false,
             mail: None,
             webpush: Some(WebPush::default()),
             vapid_key: 1,

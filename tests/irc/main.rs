@@ -38,6 +38,7 @@ mod import;
 mod isupport;
 mod kill;
 mod labels;
+mod ldap;
 mod markers;
 mod messages;
 mod metadata;

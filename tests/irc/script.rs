@@ -57,7 +57,7 @@ fn asked(server: &Server) -> String {
 
 /// SASL PLAIN; the numerics, and the account of 900.
 #[track_caller]
-fn sasl(server: &Server, account: &str, password: &str) -> (bool, String) {
+pub fn sasl(server: &Server, account: &str, password: &str) -> (bool, String) {
     let mut guest = server.connect();
     guest.request("sasl");
     guest.send("AUTHENTICATE PLAIN");
@@ -67,7 +67,8 @@ fn sasl(server: &Server, account: &str, password: &str) -> (bool, String) {
     (line.command() == "900", line.params()[2.min(line.params().len() - 1)].to_owned())
 }
 
-fn app_password(client: &mut Client) -> String {
+/// A new app password of whoever this is.
+pub fn app_password(client: &mut Client) -> String {
     client.told("NS APPPASS ADD irssi").lines().next().unwrap().rsplit(' ').next().unwrap().to_owned()
 }
 

@@ -423,7 +423,7 @@ impl<'a> World<'a> {
                 4 => push::Outcome::Refused("it answers 403 Forbidden".into()),
                 _ => push::Outcome::Delivered,
             }),
-            Call::Script { .. } => Returned::Judged(Err("no".into())),
+            Call::Judge { .. } => Returned::Judged(Err("no".into())),
             Call::Token { .. } => Returned::Token(Err("no".into())),
             Call::Search(query) => Returned::History(history::render(&query.reader, &[], false)),
             // Of what is there, the model must not lose anything.

@@ -174,7 +174,7 @@ fn count(server: &mut Server, ctx: &Ctx) -> Result<(), Refused> {
     Err(Refused { code: "TEMPORARILY_UNAVAILABLE", text })
 }
 
-/// Makes the account that `witness`, a token or the operator's program, names, if that may be made.
+/// Makes the account that `witness`, a token, the operator's program or directory, names, if that may be made.
 pub fn create_for_witness(server: &mut Server, ctx: &mut Ctx, name: &str, witness: &str) {
     let may = may_make(server, ctx, name, By::Witness).and_then(|()| count(server, ctx));
     match may {
