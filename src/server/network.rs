@@ -39,7 +39,7 @@ pub struct Network {
     pub users: Slab<User>,
     nicks: AHashMap<Folded, UserId>,
     logged_in: BTreeSet<(AccountId, UserId)>,
-    /// Channels that have members or are registered.
+    /// Channels that have members or are kept without.
     pub channels: Slab<Channel>,
     channel_names: AHashMap<Folded, ChannelId>,
     accounts: BTreeMap<AccountId, AccountRow>,
@@ -523,14 +523,16 @@ impl Network {
         moved
     }
 
-    /// Forgets a channel that has no members and is neither registered nor permanent (`P`).
-    pub fn drop_channel_if_empty(&mut self, id: ChannelId) {
+    /// Forgets a channel that has no members and is neither registered nor permanent (`P`); whether it did.
+    pub fn drop_channel_if_empty(&mut self, id: ChannelId) -> bool {
         let channel = &self.channels[id];
-        if channel.members.is_empty() && channel.founder.is_none() && !channel.modes.has('P') {
+        let is_over = channel.members.is_empty() && !channel.is_kept();
+        if is_over {
             let channel = self.channels.remove(id);
             self.lookalikes.remove(&channel.name, Holder::Channel(id));
             self.channel_names.remove(&channel.folded);
         }
+        is_over
     }
 
     // Accounts.

@@ -63,6 +63,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (7, "webpush", include_str!("migrations/postgres/0007_webpush.sql")),
     (8, "keeping", include_str!("migrations/postgres/0008_keeping.sql")),
     (9, "about", include_str!("migrations/postgres/0009_about.sql")),
+    (10, "held", include_str!("migrations/postgres/0010_held.sql")),
 ];
 
 /// Where the database is and how it is opened.
@@ -891,7 +892,7 @@ fn channels(rows: Vec<&ChannelRow>) -> Option<Statement<'_>> {
         upsert(&UPSERTS.channel)
             .bind(column(&rows, |row| &*row.folded))
             .bind(column(&rows, |row| &*row.name))
-            .bind(column(&rows, |row| row.founder as i64))
+            .bind(column(&rows, |row| row.founder.map(|account| account as i64)))
             .bind(column(&rows, |row| row.registered as i64))
             .bind(column(&rows, |row| row.created as i64))
             .bind(column(&rows, |row| row.topic.as_ref().map(|(topic, ..)| &**topic)))

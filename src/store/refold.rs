@@ -32,7 +32,8 @@ pub fn refold(snapshot: &mut Snapshot, to: Casemapping) -> Result<Vec<(Seq, Reco
     }
     let accounts = snapshot.accounts.iter().map(|row| (&*row.name, &*row.folded));
     let mut clashes = clashes("accounts", accounts, to);
-    let channels = snapshot.channels.iter().map(|row| (&*row.name, &*row.folded));
+    let channels = snapshot.channels.iter().filter(|row| row.founder.is_some());
+    let channels = channels.map(|row| (&*row.name, &*row.folded));
     clashes.extend(self::clashes("channels", channels, to));
     clashes.extend(grouped_clashes(snapshot, to));
     if !clashes.is_empty() {
@@ -43,6 +44,7 @@ pub fn refold(snapshot: &mut Snapshot, to: Casemapping) -> Result<Vec<(Seq, Reco
     }
 
     let mut records = Vec::new();
+    drop_clashing(snapshot, to, &mut records);
     for row in &mut snapshot.accounts {
         let folded = to.fold(&row.name);
         if *row.folded != *folded.as_str() {
@@ -129,6 +131,48 @@ fn refold_grouped(snapshot: &mut Snapshot, to: Casemapping, records: &mut Vec<Re
     snapshot.grouped = all.into_values().collect();
 }
 
+/// Ends channels that are not registered where they would become one with another: who is in one does not come into the
+/// other, and what was said in it is put aside.
+fn drop_clashing(snapshot: &mut Snapshot, to: Casemapping, records: &mut Vec<Record>) {
+    let from = snapshot.casemapping;
+    let mut all: Vec<&ChannelRow> = snapshot.channels.iter().collect();
+    all.sort_by_key(|row| row.founder.is_none());
+    let mut keys: BTreeSet<Box<str>> = BTreeSet::new();
+    let mut gone: BTreeSet<Box<str>> = BTreeSet::new();
+    for row in all {
+        let new: Box<str> = to.fold(&row.name).as_str().into();
+        if row.founder.is_none() && (keys.contains(&row.folded) || keys.contains(&new)) {
+            gone.insert(row.folded.clone());
+        } else {
+            keys.extend([row.folded.clone(), new]);
+        }
+    }
+    if gone.is_empty() {
+        return;
+    }
+    snapshot.channels.retain(|row| !gone.contains(&row.folded));
+    snapshot.lists.retain(|row| !gone.contains(&row.channel));
+    snapshot.metadata.retain(|row| !gone.contains(&row.owner));
+    snapshot.settings.retain(|row| !gone.contains(&row.owner));
+    records.extend(gone.iter().map(|folded| Record::ChannelGone(folded.clone())));
+    for (row, _, _) in snapshot.conversations.iter_mut().filter(|(row, _, _)| gone.contains(&row.key)) {
+        row.key = format!("{}{ASIDE}{}", row.key, row.id).into();
+        records.push(Record::Conversation(row.clone()));
+    }
+    for row in &mut snapshot.presences {
+        let stays = |word: &&str| {
+            let name = word.rsplit_once(':').map_or(*word, |(name, _)| name);
+            !gone.contains(from.fold(name).as_str())
+        };
+        let channels: Vec<&str> = row.channels.split_ascii_whitespace().filter(stays).collect();
+        let channels: Box<str> = channels.join(" ").into();
+        if channels != row.channels {
+            row.channels = channels;
+            records.push(Record::Presence(Box::new(row.clone())));
+        }
+    }
+}
+
 /// Gives conversations their new keys; which key has become which.
 fn refold_conversations(
     snapshot: &mut Snapshot,
@@ -147,6 +191,7 @@ fn refold_conversations(
         Some(name) => to.fold(name).as_str().into(),
         None => refold_key(key, to),
     };
+    let keys: BTreeSet<Box<str>> = snapshot.channels.iter().map(|row| to.fold(&row.name).as_str().into()).collect();
     let mut taken: BTreeSet<Box<str>> = BTreeSet::new();
     let mut moved = BTreeMap::new();
     for at in order {
@@ -154,7 +199,9 @@ fn refold_conversations(
         // What was put aside is called what it was called before, and no channel's any more.
         let (key, aside) = split_aside(&row.key, row.id);
         let new = if aside { refold_key(key, to) } else { new_key(key) };
-        let new = if taken.insert(new.clone()) { new } else { format!("{key}{ASIDE}{}", row.id).into() };
+        let is_anothers = aside && keys.contains(&new);
+        let new =
+            if !is_anothers && taken.insert(new.clone()) { new } else { format!("{key}{ASIDE}{}", row.id).into() };
         if row.key != new {
             moved.insert(row.key.clone(), new.clone());
             row.key = new;
@@ -359,7 +406,7 @@ mod tests {
     use crate::server::network::Network;
     use crate::server::record::{
         AccessRow, AccountRow, BanRow, ChannelRow, ConversationRow, GroupedRow, ListRow, MarkerRow, MetadataRow,
-        PurgeRow, PushedRow, Record, Snapshot,
+        PresenceRow, PurgeRow, PushedRow, Record, Snapshot,
     };
 
     fn account(id: u64, name: &str, by: Casemapping) -> AccountRow {
@@ -381,7 +428,7 @@ mod tests {
         ChannelRow {
             folded: by.fold(name).as_str().into(),
             name: name.into(),
-            founder: 1,
+            founder: Some(1),
             registered: 1,
             created: 1,
             topic: None,
@@ -468,6 +515,39 @@ mod tests {
         assert_eq!((&snapshot.lists, &snapshot.metadata), (&before.lists, &before.metadata));
         // Of what is not registered only the folded form is known.
         assert_eq!(keys(&snapshot), ["#room[1]", "#free{x}", "$2 ~g{", "$1 $2"]);
+    }
+
+    #[test]
+    fn a_channel_that_is_not_registered_gives_way_and_who_was_in_it_does_not_come_into_the_other() {
+        let mut snapshot = snapshot();
+        let free = |name| ChannelRow { founder: None, registered: 0, ..channel(name, Ascii) };
+        snapshot.channels.extend([free("#room{1}"), free("#held[]"), free("#held{}")]);
+        snapshot.lists.push(ListRow { channel: "#room{1}".into(), ..snapshot.lists[0].clone() });
+        snapshot.conversations = vec![conversation(5, "#room{1}", 9), conversation(6, "#held{}", 9)];
+        let presence = PresenceRow {
+            account: 2,
+            since: 1,
+            nick: "bob".into(),
+            user: "~b".into(),
+            host: "h".into(),
+            realname: "b".into(),
+            modes: "".into(),
+            away: None,
+            channels: "#ROOM{1}:o1 #plain:2 #Held{}:3 #held[]:4".into(),
+            signon: 1,
+            left: 1,
+        };
+        snapshot.presences.push(presence);
+        let records = refold(&mut snapshot, Rfc1459).unwrap();
+        let names: Vec<&str> = snapshot.channels.iter().map(|row| &*row.name).collect();
+        assert_eq!(names, ["#Room[1]", "#plain", "#held[]"]);
+        assert_eq!(snapshot.lists.len(), 1);
+        assert_eq!(&*snapshot.presences[0].channels, "#plain:2 #held[]:4");
+        assert_eq!(keys(&snapshot), ["#room{1} =5", "#held{} =6"], "not what was said in another channel");
+        for folded in ["#room{1}", "#held{}"] {
+            assert!(records.iter().any(|(_, record)| *record == Record::ChannelGone(folded.into())));
+        }
+        assert!(records.iter().any(|(_, record)| matches!(record, Record::Presence(_))));
     }
 
     #[test]

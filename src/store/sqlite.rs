@@ -63,6 +63,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (14, "webpush", include_str!("migrations/sqlite/0014_webpush.sql")),
     (15, "keeping", include_str!("migrations/sqlite/0015_keeping.sql")),
     (16, "about", include_str!("migrations/sqlite/0016_about.sql")),
+    (17, "held", include_str!("migrations/sqlite/0017_held.sql")),
 ];
 
 /// Where the database is and how it is opened.
@@ -573,7 +574,7 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
             )
             .bind(&*row.folded)
             .bind(&*row.name)
-            .bind(row.founder as i64)
+            .bind(row.founder.map(|account| account as i64))
             .bind(row.registered as i64)
             .bind(row.created as i64)
             .bind(topic)

@@ -265,7 +265,7 @@ fn channel(row: &impl Columns) -> Result<ChannelRow, Error> {
     Ok(ChannelRow {
         folded: row.text(0)?.into(),
         name: row.text(1)?.into(),
-        founder: row.number(2)?,
+        founder: row.maybe_number(2)?,
         registered: row.number(3)?,
         created: row.number(4)?,
         topic,

@@ -253,7 +253,7 @@ fn channel(name: &str) -> ChannelRow {
     ChannelRow {
         folded: name.to_lowercase().into(),
         name: name.into(),
-        founder: 1,
+        founder: Some(1),
         registered: 5,
         created: 4,
         topic: None,
@@ -473,7 +473,10 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             Record::Purge(Box::new(purge("#bad", 2))),
             Record::Purge(Box::new(purge("#good", 2))),
             Record::PurgeGone("#good".into()),
+            Record::Channel(Box::new(channel("#Held"))),
+            Record::Channel(Box::new(ChannelRow { founder: None, registered: 0, ..channel("#Held") })),
         ];
+        let held = ChannelRow { founder: None, registered: 0, ..channel("#Held") };
         let records: Vec<_> = (1..).zip(records).collect();
         let last = records.last().unwrap().0;
         running.store.append(records);
@@ -488,7 +491,7 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             accounts: vec![AccountRow { password: "new".into(), ..account(1, "Alice") }, account(3, "Bob")],
             credentials: vec![credentials(1, "bb cc", 5000)],
             codes: vec![code(1, Purpose::Password, 1), code(3, Purpose::Register, 3)],
-            channels: vec![full],
+            channels: vec![full, held],
             lists: vec![entry("#full", 'I', "i!*@*"), entry("#full", 'b', "b!*@*")],
             conversations: vec![
                 (ConversationRow { id: 1, key: "#full".into() }, 101, 100),

@@ -128,7 +128,7 @@ impl Store {
                 transfer: None,
                 folded: name.as_str().into(),
                 name: name.as_str().into(),
-                founder: 1,
+                founder: Some(1),
                 registered: 1_600_000_000_000,
                 created: 1_600_000_000,
                 topic: Some(("long topic ".repeat(27).into(), "ann!a@b".into(), 1_600_000_000)),

@@ -1131,19 +1131,19 @@ impl<'a> World<'a> {
                         .map(|(mode, entry)| (mode, format!("{entry:?}")))
                         .collect();
                     lists.sort();
-                    Some((channel.row()?, lists))
+                    Some((channel.row()?, lists, channel.metadata_rows()))
                 })
                 .collect();
-            channels.sort_by(|(a, _), (b, _)| a.folded.cmp(&b.folded));
+            channels.sort_by(|(a, ..), (b, ..)| a.folded.cmp(&b.folded));
             channels
         };
-        let (here, stored) = (sorted(network), sorted(&Network::new(network.casemapping, snapshot)));
+        let (here, stored) = (sorted(network), sorted(&new_server(&self.settings, snapshot, self.now).network));
         if let Some((here, stored)) = here.iter().zip(&stored).find(|(here, stored)| here != stored) {
             return broken(Invariant::Durable, format!("stored is {stored:?}\n    there is {here:?}"));
         }
         if here.len() != stored.len() {
             let (here, stored) = (here.len(), stored.len());
-            return broken(Invariant::Durable, format!("{here} channels are registered, {stored} are stored"));
+            return broken(Invariant::Durable, format!("{here} channels are kept, {stored} are stored"));
         }
         Ok(())
     }

@@ -225,12 +225,17 @@ fn release(server: &mut Server, ctx: &mut Ctx, seq: Seq, id: ChannelId) {
     server.delete_overdue_of(id);
     let channel = &mut server.network.channels[id];
     channel.founder = None;
+    channel.registered = 0;
     channel.transfer = None;
     channel.access.clear();
     // What was cleared stays so for whoever is there.
     channel.settings = ChannelSettings { cleared: channel.settings.cleared, ..ChannelSettings::default() };
     let folded = channel.folded.clone();
     server.keep(seq, Record::ChannelGone(folded.as_str().into()));
+    if server.network.channels[id].is_kept() {
+        // Without what was its founder's to say.
+        server.keep_whole_channel(id, seq);
+    }
     let after = server.wait_for(seq);
     ctx.reply.after = ctx.reply.after.max(after);
     announce_registered(server, ctx, id, after, "-r");
