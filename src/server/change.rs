@@ -971,13 +971,16 @@ impl Server {
     }
 
     /// A channel by name, made where there is none; whether it is new or has no members.
-    pub fn channel_or_new(&mut self, name: &str) -> (ChannelId, bool) {
+    pub fn channel_or_new(&mut self, name: &str, seq: Seq) -> (ChannelId, bool) {
         match self.network.channel_by_name(name) {
             Some(id) => (id, self.network.channels[id].members.is_empty()),
             None => {
                 let mut channel = Channel::new(name, self.network.casemapping, self.clock() / 1000);
                 channel.changed = self.unsettled.after;
-                (self.network.insert_channel(channel), true)
+                let id = self.network.insert_channel(channel);
+                let record = self.network.begin_anew(id);
+                self.keep_conversation(id, seq, record);
+                (id, true)
             }
         }
     }

@@ -802,6 +802,10 @@ impl Server {
                 let counted = channel.keepers;
                 return Err(format!("{} has {keepers} members who are kept, and counts {counted}", channel.name));
             }
+            let said = self.network.conversation(channel.folded.as_str());
+            if said.is_some_and(|said| said.closed != policy::is_closed(channel)) {
+                return Err(format!("{} is noted to be what it is not: {said:?}", channel.name));
+            }
             if channel.joined.len() != channel.members.len() {
                 return Err(format!("{} does not know when each member joined", channel.name));
             }

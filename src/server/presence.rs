@@ -103,8 +103,13 @@ pub fn restore(settings: &Settings, secret: &[u8; 32], network: &mut Network, ro
                 None => {
                     // An earlier version kept no row of it.
                     let channel = Channel::new(name, network.casemapping, row.signon);
-                    unsettled.channels.insert(channel.folded.as_str().into());
-                    network.insert_channel(channel)
+                    let folded: Box<str> = channel.folded.as_str().into();
+                    let id = network.insert_channel(channel);
+                    if network.begin_anew(id).is_some() {
+                        unsettled.conversations.insert(folded.clone());
+                    }
+                    unsettled.channels.insert(folded);
+                    id
                 }
             };
             let mut ranks = Ranks::default();
@@ -128,6 +133,9 @@ pub fn restore(settings: &Settings, secret: &[u8; 32], network: &mut Network, ro
         let folded = network.channels[id].folded.clone();
         if network.drop_channel_if_empty(id) {
             unsettled.gone.insert(folded.as_str().into());
+        } else if network.note_closed(id).is_some() {
+            // An earlier version did not note it.
+            unsettled.conversations.insert(folded.as_str().into());
         }
     }
     unsettled

@@ -667,7 +667,7 @@ pub struct PresenceRow {
 /// Something to keep. Each knows its rows; a batch of them is one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// A new conversation and its key (see [`ConversationRow`]).
+    /// A new or changed conversation (see [`ConversationRow`]).
     Conversation(ConversationRow),
     /// A message.
     Message(Box<MessageRow>),
@@ -768,12 +768,17 @@ impl Record {
 
 /// A conversation. The key is a folded channel name, or `a b` for two people in the order of their
 /// names: an account is `$` and its number, a guest `~` and the folded nick.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConversationRow {
     /// Its number.
     pub id: ConversationId,
     /// Its key.
     pub key: Box<str>,
+    /// Whether its channel keeps strangers out, or did when it was last there; see
+    /// [`is_closed`](crate::server::policy::is_closed).
+    pub closed: bool,
+    /// Nobody reads what was said before this moment, in milliseconds since 1970.
+    pub since: u64,
 }
 
 /// Everything that the state is rebuilt from at start.

@@ -17,6 +17,8 @@ pub struct Unsettled {
     pub channels: BTreeSet<Box<str>>,
     /// Accounts whose users are not always on any more.
     pub presences: BTreeSet<AccountId>,
+    /// Keys of conversations that are other than the store has them.
+    pub conversations: BTreeSet<Box<str>>,
     /// What whoever is shown that it is so waits for.
     pub after: Seq,
 }
@@ -29,7 +31,7 @@ impl Unsettled {
     }
 
     fn is_empty(&self) -> bool {
-        self.gone.is_empty() && self.channels.is_empty() && self.presences.is_empty()
+        self.gone.is_empty() && self.channels.is_empty() && self.presences.is_empty() && self.conversations.is_empty()
     }
 }
 
@@ -55,6 +57,10 @@ impl Server {
                 let is_kept = |user| self.network.users[user].presence_kept;
                 if !self.network.users_of(account).any(is_kept) {
                     self.keep(seq, Record::PresenceGone(account));
+                }
+            } else if let Some(key) = self.unsettled.conversations.pop_first() {
+                if let Some(record) = self.network.conversation_record(&key) {
+                    self.keep(seq, record);
                 }
             } else {
                 break;

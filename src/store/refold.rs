@@ -195,18 +195,24 @@ fn refold_conversations(
     let mut taken: BTreeSet<Box<str>> = BTreeSet::new();
     let mut moved = BTreeMap::new();
     for at in order {
-        let row = &mut snapshot.conversations[at].0;
+        let (row, last, _) = &mut snapshot.conversations[at];
         // What was put aside is called what it was called before, and no channel's any more.
         let (key, aside) = split_aside(&row.key, row.id);
         let new = if aside { refold_key(key, to) } else { new_key(key) };
         let is_anothers = aside && keys.contains(&new);
         let new =
             if !is_anothers && taken.insert(new.clone()) { new } else { format!("{key}{ASIDE}{}", row.id).into() };
+        // What was said behind closed doors in a channel that is no more is not for one that comes to the name.
+        let sealed = row.closed && !aside && !channels.contains_key(key) && (row.key != new || keys.contains(&new));
+        if row.key == new && !sealed {
+            continue;
+        }
         if row.key != new {
             moved.insert(row.key.clone(), new.clone());
-            row.key = new;
-            records.push(Record::Conversation(ConversationRow { id: row.id, key: row.key.clone() }));
         }
+        let (closed, since) = if sealed { (false, *last + 1) } else { (row.closed, row.since) };
+        *row = ConversationRow { id: row.id, key: new, closed, since };
+        records.push(Record::Conversation(row.clone()));
     }
     // What nothing was said in may have been read, too.
     for MarkerRow { conversation: key, .. } in &snapshot.markers {
@@ -445,7 +451,7 @@ mod tests {
     }
 
     fn conversation(id: u64, key: &str, last: u64) -> (ConversationRow, u64, u64) {
-        (ConversationRow { id, key: key.into() }, last, last)
+        (ConversationRow { id, key: key.into(), ..ConversationRow::default() }, last, last)
     }
 
     fn marker(account: u64, key: &str, time: u64) -> MarkerRow {
@@ -548,6 +554,35 @@ mod tests {
             assert!(records.iter().any(|(_, record)| *record == Record::ChannelGone(folded.into())));
         }
         assert!(records.iter().any(|(_, record)| matches!(record, Record::Presence(_))));
+    }
+
+    #[test]
+    fn what_was_said_in_a_closed_channel_that_is_no_more_is_not_for_one_that_comes_to_the_name() {
+        let closed = |id, key: &str| {
+            let (row, last, text) = conversation(id, key, 7);
+            (ConversationRow { closed: true, since: 2, ..row }, last, text)
+        };
+        let mut snapshot = snapshot();
+        snapshot.channels.push(channel("#Other[1]", Ascii));
+        snapshot.conversations = vec![
+            closed(1, "#room[1]"),
+            closed(2, "#other{1}"),
+            closed(3, "#gone[]"),
+            closed(4, "#gone"),
+            closed(5, "#g^ =5"),
+        ];
+        refold(&mut snapshot, Rfc1459).unwrap();
+        let rows: Vec<(&str, bool, u64)> =
+            snapshot.conversations.iter().map(|(row, ..)| (&*row.key, row.closed, row.since)).collect();
+        // A channel's own, what stays as it is, and what was put aside keep what was noted.
+        let expected = [
+            ("#room{1}", true, 2),
+            ("#other{1}", false, 8),
+            ("#gone{}", false, 8),
+            ("#gone", true, 2),
+            ("#g^", true, 2),
+        ];
+        assert_eq!(rows, expected);
     }
 
     #[test]

@@ -19,11 +19,12 @@ use roost::server::frame::Frame;
 use roost::server::history;
 use roost::server::network::{Conversation, Network, UserId};
 use roost::server::push::WebPush;
-use roost::server::record::{Kind, MessageRow, MsgId, Reader, Record, Seq, Snapshot};
+use roost::server::record::{HistoryQuery, Kind, MessageRow, MsgId, Reader, Record, Seq, Snapshot};
 use roost::server::right::Rights;
 use roost::server::settings::{Limits, Oper, Settings, Throttle};
 
 use crate::client::{Client, Counters, DIM, Persona};
+use crate::doors::Doors;
 use crate::edge::{Edge, Typed};
 use crate::fault::{Fault, Planted};
 use crate::random::Random;
@@ -68,7 +69,7 @@ pub struct Summary {
 }
 
 /// What runs must come to, or they prove little.
-pub const REACHED: [&str; 18] = [
+pub const REACHED: [&str; 19] = [
     "a user with several connections",
     "a page of history with messages",
     "a page of history with what is about a message",
@@ -87,6 +88,7 @@ pub const REACHED: [&str; 18] = [
     "a ping timeout",
     "a shutdown",
     "a device told of a message",
+    "a closed channel made anew",
 ];
 
 const WORKERS: usize = 2;
@@ -113,6 +115,7 @@ struct World<'a> {
     /// Calls and questions take long.
     slow: bool,
     planted: Planted,
+    doors: Doors,
     stale: Vec<Option<Arc<[u32]>>>,
     digest: u64,
     events: u64,
@@ -209,6 +212,7 @@ impl<'a> World<'a> {
             password,
             slow: random.percent(30),
             planted: Planted::new(fault, seed),
+            doors: Doors::default(),
             stale: vec![None; WORKERS],
             digest: 0,
             events: 0,
@@ -522,7 +526,9 @@ impl<'a> World<'a> {
         self.now.unix_ms += 500;
         let snapshot = self.store.restart();
         self.durable = 0;
+        let conversations = snapshot.conversations.clone();
         self.server = new_server(&self.settings, snapshot, self.now);
+        self.doors = Doors::after_a_start(&conversations, &self.server.network);
     }
 
     // Events, and what is checked at each.
@@ -547,6 +553,9 @@ impl<'a> World<'a> {
         self.server.handle(self.now, event, &mut actions);
         self.spoil(&mut actions);
 
+        for _ in 0..self.doors.look(&self.server.network, several) {
+            self.count("a closed channel made anew");
+        }
         self.check_state(conn)?;
         self.check_waits(&actions, several)?;
         self.hash(&actions);
@@ -569,7 +578,7 @@ impl<'a> World<'a> {
                     if self.planted.hits(Fault::HistoryForeign) {
                         query.conversation = 1 + query.conversation % 3;
                     }
-                    self.check_access(id, query.conversation, query.floor, query.reader.caps)?;
+                    self.check_access(id, &query)?;
                     self.store.ask(id, *query);
                 }
                 call => {
@@ -640,7 +649,8 @@ impl<'a> World<'a> {
     }
 
     /// 9: whoever asks may read the conversation.
-    fn check_access(&self, id: CallId, conversation: u64, floor: Seq, caps: CapSet) -> Outcome {
+    fn check_access(&self, id: CallId, query: &HistoryQuery) -> Outcome {
+        let (conversation, floor, caps) = (query.conversation, query.floor, query.reader.caps);
         let Some(session) = self.server.session(id.conn) else { return Ok(()) };
         if !session.caps.has_all(caps) {
             return broken(Invariant::Caps, "history is rendered for capabilities that are not on");
@@ -659,6 +669,10 @@ impl<'a> World<'a> {
             let channel = self.server.network.channel_by_name(key).map(|id| &self.server.network.channels[id]);
             if !channel.is_some_and(|channel| channel.members.contains_key(&user)) {
                 return broken(Invariant::History, format!("{} reads {key} and is not in it", there.nick));
+            }
+            if self.doors.is_sealed(key, query.since) {
+                let text = format!("{} reads what was said in an earlier {key}, which was closed", there.nick);
+                return broken(Invariant::History, text);
             }
             return Ok(());
         }
@@ -1108,7 +1122,9 @@ impl<'a> World<'a> {
         for (row, last_time, last_text) in &snapshot.conversations {
             // How many came since they were counted is not kept.
             let fresh = network.conversation(&row.key).map_or(0, |there| there.fresh);
-            let stored = Conversation { id: row.id, last_time: *last_time, last_text: *last_text, fresh };
+            let (closed, since) = (row.closed, row.since);
+            let stored =
+                Conversation { id: row.id, last_time: *last_time, last_text: *last_text, closed, since, fresh };
             if network.conversation(&row.key) != Some(stored) {
                 let there = network.conversation(&row.key);
                 return broken(Invariant::Durable, format!("{} is stored as {stored:?} and is {there:?}", row.key));

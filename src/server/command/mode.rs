@@ -423,6 +423,8 @@ fn announce(
         }
         None => 0,
     };
+    let record = server.network.note_closed(channel);
+    let kept = kept.max(server.keep_conversation(channel, seq, record));
     let room = ircv3::message::MAX_BODY_BYTES - (source.len() + name.len() + " MODE ".len() + 6);
     for changes in mode::line_changes(&changes, room, limits::MODES) {
         let text = mode::encode(changes);

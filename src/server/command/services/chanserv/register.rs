@@ -69,8 +69,9 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
 pub fn apply_drop(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
     let Some(id) = own_channel(server, ctx, name) else { return };
     let name = server.network.channels[id].name.clone();
-    release(server, ctx, seq, id);
+    let sealed = release(server, ctx, seq, id);
     server.notify(About::Channels, |_| format!("{name} is no longer registered"));
-    say(ctx, "ChanServ", &format!("Channel {name} is no longer registered"));
+    let history = if sealed { ", and nobody reads any more what was said in it until now" } else { "" };
+    say(ctx, "ChanServ", &format!("Channel {name} is no longer registered{history}"));
     server.network.drop_channel_if_empty(id);
 }
