@@ -206,7 +206,11 @@ fn sql(server: &str, sql: &str) -> i64 {
 
 /// Appends so many rows, with at most two batches under way; gives seconds passed and CPU seconds used.
 fn fill(store: &Store, events: &Receiver<Event>, from: u64, count: u64, batch: u64) -> (f64, f64) {
-    let keys = (0..conversations()).map(|id| ConversationRow { id, key: format!("#channel{id}").into() });
+    let keys = (0..conversations()).map(|id| ConversationRow {
+        id,
+        key: format!("#channel{id}").into(),
+        ..ConversationRow::default()
+    });
     store.append(keys.map(|row| (1, Record::Conversation(row))).collect());
     while store.waiting() > 0 {
         wait(events);

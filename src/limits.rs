@@ -133,6 +133,9 @@ pub const KNOCK_CHANNEL_MS: u64 = 10_000;
 pub const CALLER_MS: u64 = 60_000;
 /// Users without a connection that leave in one look for those who have been away too long.
 pub const EXPIRED_AT_ONCE: usize = 100;
+/// Rows that a start found superfluous or missing, and that one event puts right in the store: a fraction of what may wait
+/// for it.
+pub const SETTLED_AT_ONCE: usize = 1000;
 /// Former users that WHOWAS remembers.
 pub const WHOWAS_ENTRIES: usize = 1000;
 /// The longest text of a channel's settings (ChanServ SET DESCRIPTION, ENTRYMSG and so on), in bytes: it fits into one

@@ -100,7 +100,7 @@ channel_modes! {
     'n' Flag "noextmsg" "no external messages" ""
         "only members speak"
     'P' Flag "permanent" "permanent" "IRC operators"
-        "the channel stays when the last member leaves, until the server ends"
+        "the channel stays, with its modes, lists and topic, when the last member leaves and when the server is started again"
     'R' Flag "regonly" "registered only" ""
         "only those who are logged in join (477)"
     'r' Flag "roost/registered" "registered" "the server"

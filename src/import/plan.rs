@@ -510,7 +510,7 @@ impl<'a> Plan<'a> {
         self.keep(Record::Channel(Box::new(ChannelRow {
             folded: folded.clone(),
             name: given.as_str().into(),
-            founder,
+            founder: Some(founder),
             registered,
             created: registered / 1000,
             topic,

@@ -481,6 +481,8 @@ pub enum Change<'a> {
         /// Its value.
         value: &'a str,
     },
+    /// What a start found otherwise than the store has it; see [`unsettled`](crate::server::unsettled).
+    Settled,
     /// Something is being used.
     Used {
         /// An account,
@@ -579,7 +581,7 @@ impl Server {
     /// Coming, going and joining are never refused: while the store fails they are not in history.
     fn refusal<'a>(&self, ctx: &Ctx, change: &Change<'a>) -> Option<Refusal<'a>> {
         let kept = |channel: &str| match self.network.channel_by_name(channel) {
-            Some(id) => self.keeps_history(id) || self.network.channels[id].founder.is_some(),
+            Some(id) => self.keeps_history(id) || self.network.channels[id].is_kept(),
             None => self.settings.history,
         };
         match change {
@@ -666,6 +668,7 @@ impl Server {
             | Change::Seen { .. }
             | Change::Used { .. }
             | Change::Noted { .. }
+            | Change::Settled
             | Change::Join { .. }
             | Change::Part { .. }
             | Change::UserModes { .. }
@@ -781,6 +784,7 @@ impl Server {
                 let row = SettingRow { owner: SERVER.into(), key: key.into(), value: Some(value.into()) };
                 self.keep(seq, Record::Setting(Box::new(row)));
             }
+            Change::Settled => self.apply_settled(seq),
             Change::Used { account, channel } => self.apply_used(seq, account, channel),
             Change::ChannelLapsed { channel } => self.apply_lapsed(seq, channel),
             Change::ChannelSetting(wanted) => chanserv::set::apply(self, ctx, seq, wanted),
@@ -823,6 +827,9 @@ impl Server {
         there.forget_audience();
         let serial = there.serial;
         self.network.users[user].channels.push(channel);
+        if self.network.users[user].presence_kept {
+            self.hold_channel(channel);
+        }
         if let Some(contacts) = &mut self.network.users[user].contacts {
             contacts.invites.retain(|(invited, _)| *invited != serial);
         }
@@ -848,6 +855,9 @@ impl Server {
             there.unhear(*conn);
         }
         self.network.users[user].channels.retain(|other| *other != channel);
+        if self.network.users[user].presence_kept {
+            self.release_channel(channel);
+        }
         mode::settle_delayed(self, channel);
         let there = &mut self.network.channels[channel];
         if there.members.is_empty() && !there.settings.keep_topic && there.topic.take().is_some() {
@@ -917,7 +927,7 @@ impl Server {
         matches!(self.out.store.last(), Some((last, Record::Message(_))) if *last >= seq)
     }
 
-    /// Keeps a registered channel as it is now; what output that shows the change waits for.
+    /// Keeps a channel as it is now, where it is kept; what output that shows the change waits for.
     pub fn keep_channel(&mut self, channel: ChannelId, seq: Seq) -> Seq {
         let Some(row) = self.network.channels[channel].row() else { return 0 };
         self.keep(seq, Record::Channel(Box::new(row)));
@@ -926,21 +936,52 @@ impl Server {
         after
     }
 
-    /// Keeps all that was chosen of a registered channel.
-    pub fn keep_channel_settings(&mut self, channel: ChannelId, seq: Seq) {
-        let channel = &self.network.channels[channel];
-        for row in channel.settings.rows(channel.folded.as_str()) {
-            self.keep(seq, Record::Setting(Box::new(row)));
+    /// Keeps a channel that was not kept under its name until now, with all that belongs to it; what output that shows
+    /// the change waits for.
+    pub fn keep_whole_channel(&mut self, channel: ChannelId, seq: Seq) -> Seq {
+        let there = &self.network.channels[channel];
+        let folded = there.folded.clone();
+        let mut records: Vec<Record> = there.list_rows().into_iter().map(|row| Record::ListEntry(row.into())).collect();
+        records.extend(there.access_rows().into_iter().map(|row| Record::Access(row.into())));
+        records.extend(there.metadata_rows().into_iter().map(|row| Record::Metadata(row.into())));
+        records.extend(there.settings.rows(folded.as_str()).into_iter().map(|row| Record::Setting(row.into())));
+        if self.unsettled.take_channel(folded.as_str()) {
+            // What is left there of an earlier one of the name is not this one's.
+            self.keep(seq, Record::ChannelGone(folded.as_str().into()));
+        }
+        let after = self.keep_channel(channel, seq);
+        for record in records {
+            self.keep(seq, record);
+        }
+        after
+    }
+
+    /// Whether a channel is kept may have changed, which was so before: keeps all of it, or nothing any more. What output
+    /// that shows the change waits for; `None` where it is as before.
+    pub fn settle_channel(&mut self, channel: ChannelId, seq: Seq, was_kept: bool) -> Option<Seq> {
+        let there = &self.network.channels[channel];
+        match (was_kept, there.is_kept()) {
+            (false, true) => Some(self.keep_whole_channel(channel, seq)),
+            (true, false) => {
+                let folded = there.folded.as_str().into();
+                self.keep(seq, Record::ChannelGone(folded));
+                Some(self.wait_for(seq))
+            }
+            _ => None,
         }
     }
 
     /// A channel by name, made where there is none; whether it is new or has no members.
-    pub fn channel_or_new(&mut self, name: &str) -> (ChannelId, bool) {
+    pub fn channel_or_new(&mut self, name: &str, seq: Seq) -> (ChannelId, bool) {
         match self.network.channel_by_name(name) {
             Some(id) => (id, self.network.channels[id].members.is_empty()),
             None => {
-                let channel = Channel::new(name, self.network.casemapping, self.clock() / 1000);
-                (self.network.insert_channel(channel), true)
+                let mut channel = Channel::new(name, self.network.casemapping, self.clock() / 1000);
+                channel.changed = self.unsettled.after;
+                let id = self.network.insert_channel(channel);
+                let record = self.network.begin_anew(id);
+                self.keep_conversation(id, seq, record);
+                (id, true)
             }
         }
     }

@@ -10,7 +10,7 @@ use ircv3::{Casemapping, Folded};
 
 use crate::server::event::ConnId;
 use crate::server::network::UserId;
-use crate::server::record::{AccessRow, AccountId, ChannelRow, ListRow, Seq};
+use crate::server::record::{AccessRow, AccountId, ChannelRow, ListRow, MetadataRow, Seq};
 use crate::server::setting::ChannelSettings;
 use crate::server::user::{Letters, Metadata, put_metadata};
 
@@ -77,6 +77,9 @@ pub struct Channel {
     pub settings: ChannelSettings,
     /// When each member joined, in milliseconds since 1970.
     pub joined: AHashMap<UserId, u64>,
+    /// How many of its members are kept themselves, for they are always on
+    /// ([`User::presence_kept`](crate::server::user::User::presence_kept)): while there is one, so is the channel.
+    pub keepers: u32,
     /// Its members, in the order they came.
     pub members: IndexMap<UserId, Ranks, ahash::RandomState>,
     /// Those of them whose JOIN only halfops and those above them were shown (`D`, `u`).
@@ -116,6 +119,7 @@ impl Channel {
             access: BTreeMap::new(),
             settings: ChannelSettings::default(),
             joined: AHashMap::new(),
+            keepers: 0,
             members: IndexMap::default(),
             unshown: IndexSet::default(),
             knocked: None,
@@ -134,18 +138,24 @@ impl Channel {
         channel.key = row.key;
         channel.limit = row.limit;
         channel.forward = row.forward;
-        channel.founder = Some(row.founder);
+        channel.founder = row.founder;
         channel.registered = row.registered;
         channel.transfer = row.transfer;
         channel
     }
 
-    /// What is kept of the channel; `None` where it is not registered.
+    /// Whether it is found again after a start: it is registered, or permanent, or somebody is in it who is found there
+    /// again. What was said behind its modes would else be read by whoever comes first then.
+    pub fn is_kept(&self) -> bool {
+        self.founder.is_some() || self.keepers > 0 || self.modes.has('P')
+    }
+
+    /// What is kept of the channel; `None` where nothing is.
     pub fn row(&self) -> Option<ChannelRow> {
-        Some(ChannelRow {
+        self.is_kept().then(|| ChannelRow {
             folded: self.folded.as_str().into(),
             name: self.name.clone(),
-            founder: self.founder?,
+            founder: self.founder,
             registered: self.registered,
             created: self.created,
             topic: self.topic.as_ref().map(|topic| (topic.text.clone(), topic.setter.clone(), topic.set_at)),
@@ -228,6 +238,15 @@ impl Channel {
         self.access
             .iter()
             .map(|(account, rank)| AccessRow { channel: channel.into(), account: *account, rank: *rank })
+            .collect()
+    }
+
+    /// Its keys and values, as they are kept.
+    pub fn metadata_rows(&self) -> Vec<MetadataRow> {
+        let owner = self.folded.as_str();
+        let pairs = self.metadata.iter().flat_map(|map| map.iter());
+        pairs
+            .map(|(key, value)| MetadataRow { owner: owner.into(), key: key.clone(), value: Some(value.clone()) })
             .collect()
     }
 

@@ -32,6 +32,7 @@ pub mod setting;
 pub mod settings;
 pub mod throttle;
 pub mod timer;
+pub mod unsettled;
 pub mod unused;
 pub mod user;
 
@@ -58,6 +59,7 @@ use self::session::{Input, Session, Waiting};
 use self::settings::Settings;
 use self::throttle::Throttles;
 use self::timer::Timers;
+use self::unsettled::Unsettled;
 use self::unused::Unused;
 use crate::limits;
 
@@ -78,6 +80,7 @@ pub struct Server {
     pub pushes: Pushes,
     retention: Retention,
     unused: Unused,
+    unsettled: Unsettled,
     /// The account of which all that is kept is being written.
     pub(in crate::server) exporting: Option<Arc<str>>,
     now: Now,
@@ -139,12 +142,13 @@ impl Server {
         let pushed = std::mem::take(&mut snapshot.pushed);
         let mut network = Network::with(settings.casemapping, lookalikes, snapshot);
         pushes.remember(pushed, &network);
-        presence::restore(&settings, &secret, &mut network, presences);
+        let unsettled = presence::restore(&settings, &secret, &mut network, presences);
         Server {
             mails: Mails::new(&network, now.mono_ms),
             pushes,
             retention,
             unused,
+            unsettled,
             exporting: None,
             network,
             sessions: (0..workers).map(|_| Vec::new()).collect(),
@@ -182,6 +186,7 @@ impl Server {
         self.now = now;
         self.clock = self.clock.max(now.unix_ms);
         self.advance_aging();
+        self.look_after_unsettled();
         match event {
             Event::Opened(conn, peer) => self.opened(conn, peer),
             Event::Line(conn, line) => self.input(conn, Input::Line(line)),
@@ -801,8 +806,17 @@ impl Server {
             return Err(format!("these are said to be logged in: {:?}", self.network.logged_in()));
         }
         for (id, channel) in &self.network.channels {
-            if channel.members.is_empty() && channel.founder.is_none() && !channel.modes.has('P') {
+            if channel.members.is_empty() && !channel.is_kept() {
                 return Err(format!("{} was left behind empty", channel.name));
+            }
+            let keepers = channel.members.keys().filter(|user| self.network.users[**user].presence_kept).count();
+            if keepers != channel.keepers as usize {
+                let counted = channel.keepers;
+                return Err(format!("{} has {keepers} members who are kept, and counts {counted}", channel.name));
+            }
+            let said = self.network.conversation(channel.folded.as_str());
+            if said.is_some_and(|said| said.closed != policy::is_closed(channel)) {
+                return Err(format!("{} is noted to be what it is not: {said:?}", channel.name));
             }
             if channel.joined.len() != channel.members.len() {
                 return Err(format!("{} does not know when each member joined", channel.name));

@@ -18,7 +18,7 @@ use crate::server::channel::Channel;
 use crate::server::command::control::DEFCON_OPEN;
 use crate::server::event::ConnId;
 use crate::server::lookalike::{Holder, Lookalikes};
-use crate::server::policy::SERVICES;
+use crate::server::policy::{self, SERVICES};
 use crate::server::record::{
     AccountId, AccountRow, CodeRow, ConversationId, ConversationRow, Credentials, CredentialsRow, GroupedRow,
     MetadataRow, PurgeRow, Purpose, Record, Seq, SettingRow, Snapshot, SubscriptionRow, SuspensionRow,
@@ -39,7 +39,7 @@ pub struct Network {
     pub users: Slab<User>,
     nicks: AHashMap<Folded, UserId>,
     logged_in: BTreeSet<(AccountId, UserId)>,
-    /// Channels that have members or are registered.
+    /// Channels that have members or are kept without.
     pub channels: Slab<Channel>,
     channel_names: AHashMap<Folded, ChannelId>,
     accounts: BTreeMap<AccountId, AccountRow>,
@@ -96,13 +96,17 @@ pub struct Conversation {
     pub last_time: u64,
     /// `time` of its last PRIVMSG or NOTICE.
     pub last_text: u64,
+    /// As [`ConversationRow::closed`].
+    pub closed: bool,
+    /// As [`ConversationRow::since`].
+    pub since: u64,
     /// Messages since they were counted last; as many as there can be where they never were.
     pub fresh: u32,
 }
 
 impl Conversation {
     /// One that nothing was ever said in.
-    const NONE: Conversation = Conversation { id: 0, last_time: 0, last_text: 0, fresh: 0 };
+    const NONE: Conversation = Conversation { id: 0, last_time: 0, last_text: 0, closed: false, since: 0, fresh: 0 };
 }
 
 /// Someone who was here.
@@ -244,7 +248,8 @@ impl Network {
         }
         for (row, last_time, last_text) in snapshot.conversations {
             network.next_conversation = network.next_conversation.max(row.id + 1);
-            network.put_conversation(row.key, Conversation { id: row.id, last_time, last_text, fresh: u32::MAX });
+            let ConversationRow { id, key, closed, since } = row;
+            network.put_conversation(key, Conversation { id, last_time, last_text, closed, since, fresh: u32::MAX });
         }
         for row in snapshot.channels {
             let channel = Channel::from_row(row, casemapping);
@@ -495,18 +500,51 @@ impl Network {
     }
 
     /// Gives a conversation another key. One that has that key already, of an earlier channel of the name,
-    /// is put aside under a key that no channel can have. The conversations whose key is another one now.
-    pub fn rename_conversation(&mut self, old: &str, new: &str) -> Vec<(ConversationId, Box<str>)> {
+    /// is put aside under a key that no channel can have. What keeps that; nothing where nothing was ever said.
+    pub fn rename_conversation(&mut self, old: &str, new: &str) -> Vec<Record> {
         let mut moved = Vec::new();
         let Some(conversation) = self.conversations.remove(old) else { return moved };
         if let Some(earlier) = self.conversations.remove(new) {
-            let aside: Box<str> = format!("{new} {}", earlier.id).into();
-            self.file_conversation(aside.as_ref().into(), earlier);
-            moved.push((earlier.id, aside));
+            let aside = format!("{new} {}", earlier.id);
+            self.file_conversation(aside.as_str().into(), earlier);
+            moved.extend(self.conversation_record(&aside));
         }
-        moved.push((conversation.id, new.into()));
         self.file_conversation(new.into(), conversation);
+        moved.extend(self.conversation_record(new));
         moved
+    }
+
+    /// What keeps a conversation as it is now.
+    pub fn conversation_record(&self, key: &str) -> Option<Record> {
+        let Conversation { id, closed, since, .. } = *self.conversations.get(key)?;
+        Some(Record::Conversation(ConversationRow { id, key: key.into(), closed, since }))
+    }
+
+    /// Notes with what is said in a channel whether that keeps strangers out; what keeps it, where it is another now.
+    pub fn note_closed(&mut self, id: ChannelId) -> Option<Record> {
+        let channel = &self.channels[id];
+        let closed = policy::is_closed(channel);
+        let key = channel.folded.as_str();
+        let there = self.conversations.get_mut(key).filter(|there| there.closed != closed)?;
+        there.closed = closed;
+        self.conversation_record(key)
+    }
+
+    /// A channel was made, or has taken a name: where something was said in an earlier one of the name that kept
+    /// strangers out, nobody reads that any more, for those who are in this one may be strangers. What keeps it.
+    pub fn begin_anew(&mut self, id: ChannelId) -> Option<Record> {
+        let key = self.channels[id].folded.clone();
+        let there = self.conversations.get(key.as_str())?;
+        let (closed, since) = (there.closed, there.last_time + 1);
+        let sealed = if closed { self.read_from(key.as_str(), since) } else { None };
+        self.note_closed(id).or(sealed)
+    }
+
+    /// From now on nobody reads what was said in a conversation before this moment; what keeps that, where it is new.
+    pub fn read_from(&mut self, key: &str, since: u64) -> Option<Record> {
+        let there = self.conversations.get_mut(key).filter(|there| there.since < since)?;
+        there.since = since;
+        self.conversation_record(key)
     }
 
     /// Moves all read markers of a conversation to its new key: whose, and where they stand.
@@ -523,14 +561,16 @@ impl Network {
         moved
     }
 
-    /// Forgets a channel that has no members and is neither registered nor permanent (`P`).
-    pub fn drop_channel_if_empty(&mut self, id: ChannelId) {
+    /// Forgets a channel that has no members and is neither registered nor permanent (`P`); whether it did.
+    pub fn drop_channel_if_empty(&mut self, id: ChannelId) -> bool {
         let channel = &self.channels[id];
-        if channel.members.is_empty() && channel.founder.is_none() && !channel.modes.has('P') {
+        let is_over = channel.members.is_empty() && !channel.is_kept();
+        if is_over {
             let channel = self.channels.remove(id);
             self.lookalikes.remove(&channel.name, Holder::Channel(id));
             self.channel_names.remove(&channel.folded);
         }
+        is_over
     }
 
     // Accounts.
@@ -858,8 +898,10 @@ impl Network {
         if !self.conversations.contains_key(key) {
             let id = self.next_conversation;
             self.next_conversation += 1;
-            record = Some(Record::Conversation(ConversationRow { id, key: key.into() }));
-            self.put_conversation(key.into(), Conversation { id, ..Conversation::NONE });
+            let channel = self.channel_by_folded(key);
+            let closed = channel.is_some_and(|id| policy::is_closed(&self.channels[id]));
+            self.put_conversation(key.into(), Conversation { id, closed, ..Conversation::NONE });
+            record = self.conversation_record(key);
         }
         (self.conversations.entry(key.into()).or_insert(Conversation::NONE), record)
     }

@@ -109,6 +109,21 @@ pub fn may_join(
     Ok(())
 }
 
+/// Whether a channel keeps strangers out: what is said in it is for those alone who were let in.
+///
+/// So do `i` and `k`; `R` and `z`, for those inside count on it that nobody is there without an account, or reads along
+/// on the line; and a ban of everybody, or of all who are not logged in. A limit (`l`) lets in whoever comes early enough,
+/// other bans keep only some out, and who knows the name of a secret channel (`s`) may join it.
+pub fn is_closed(channel: &Channel) -> bool {
+    let is_of_all = |entry: &ListEntry| {
+        let entry = Entry::read(&entry.mask);
+        entry.about.is_none() && matches!(entry.subject, None | Some(Subject::Unregistered)) && entry.mask == "*!*@*"
+    };
+    channel.key.is_some()
+        || ['i', 'R', 'z'].iter().any(|mode| channel.modes.has(*mode))
+        || channel.bans.iter().any(is_of_all)
+}
+
 /// Where someone goes who may not join a channel (`+f`); `None` where there is no such channel, or it is
 /// there already.
 pub fn forward(network: &Network, user: UserId, id: ChannelId) -> Option<ChannelId> {

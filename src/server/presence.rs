@@ -10,9 +10,10 @@ use crate::limits;
 use crate::server::change::Change;
 use crate::server::channel::Channel;
 use crate::server::command::{away, monitor};
-use crate::server::network::{Network, UserId};
+use crate::server::network::{ChannelId, Network, UserId};
 use crate::server::record::{AccountId, PresenceRow, Record, Seq};
 use crate::server::settings::{AlwaysOn, Settings};
+use crate::server::unsettled::Unsettled;
 use crate::server::user::{Letters, User, source};
 use crate::server::{Ctx, Server};
 
@@ -39,12 +40,18 @@ fn keeper(settings: &Settings, network: &Network, user: UserId) -> Option<Accoun
 }
 
 /// The users that were always on when the server ended, put back without connections.
-pub fn restore(settings: &Settings, secret: &[u8; 32], network: &mut Network, rows: Vec<PresenceRow>) {
+///
+/// Channels that were kept for the sake of someone who does not come back are no more; what the store has to be told of
+/// all that is said in the answer.
+pub fn restore(settings: &Settings, secret: &[u8; 32], network: &mut Network, rows: Vec<PresenceRow>) -> Unsettled {
+    let mut unsettled = Unsettled::default();
     for row in rows {
         let Some(account) = network.account(row.account) else { continue };
         let name = account.name.clone();
         let barred = network.suspension(row.account).is_some();
         if barred || !is_chosen(settings, account.always_on) || network.user_by_nick(&row.nick).is_some() {
+            // It would come back one day into channels that are somebody else's by then.
+            unsettled.presences.insert(row.account);
             continue;
         }
         let mut modes = Letters::of(&row.modes);
@@ -93,14 +100,27 @@ pub fn restore(settings: &Settings, secret: &[u8; 32], network: &mut Network, ro
             let (name, letters) = word.rsplit_once(':').unwrap_or((word, ""));
             let channel = match network.channel_by_name(name) {
                 Some(channel) => channel,
-                None => network.insert_channel(Channel::new(name, network.casemapping, row.signon)),
+                None => {
+                    // An earlier version kept no row of it.
+                    let channel = Channel::new(name, network.casemapping, row.signon);
+                    let folded: Box<str> = channel.folded.as_str().into();
+                    let id = network.insert_channel(channel);
+                    if network.begin_anew(id).is_some() {
+                        unsettled.conversations.insert(folded.clone());
+                    }
+                    unsettled.channels.insert(folded);
+                    id
+                }
             };
             let mut ranks = Ranks::default();
             letters.chars().filter_map(Rank::by_letter).for_each(|rank| ranks.insert(rank));
             // An earlier version did not note when someone joined.
             let joined = letters.trim_start_matches(|letter: char| !letter.is_ascii_digit()).parse();
             let there = &mut network.channels[channel];
-            there.members.insert(id, ranks);
+            if there.members.insert(id, ranks).is_some() {
+                continue;
+            }
+            there.keepers += 1;
             there.joined.insert(id, joined.unwrap_or(row.signon * 1000));
             if ranks.is_empty() && there.modes.has('u') {
                 there.unshown.insert(id);
@@ -108,6 +128,17 @@ pub fn restore(settings: &Settings, secret: &[u8; 32], network: &mut Network, ro
             network.users[id].channels.push(channel);
         }
     }
+    let all: Vec<ChannelId> = network.channels.iter().map(|(id, _)| id).collect();
+    for id in all {
+        let folded = network.channels[id].folded.clone();
+        if network.drop_channel_if_empty(id) {
+            unsettled.gone.insert(folded.as_str().into());
+        } else if network.note_closed(id).is_some() {
+            // An earlier version did not note it.
+            unsettled.conversations.insert(folded.as_str().into());
+        }
+    }
+    unsettled
 }
 
 impl Server {
@@ -117,7 +148,11 @@ impl Server {
         match keeper(&self.settings, &self.network, user) {
             Some(account) => {
                 let row = self.presence_row(user, account);
-                self.network.users[user].presence_kept = true;
+                if !std::mem::replace(&mut self.network.users[user].presence_kept, true) {
+                    for channel in self.network.users[user].channels.clone() {
+                        self.hold_channel(channel);
+                    }
+                }
                 // The change that it belongs to may have taken further numbers for its rows.
                 let seq = self.last_seq();
                 self.keep(seq, Record::Presence(Box::new(row)));
@@ -135,6 +170,9 @@ impl Server {
         {
             let seq = self.last_seq();
             self.keep(seq, Record::PresenceGone(account));
+            for channel in self.network.users[user].channels.clone() {
+                self.release_channel(channel);
+            }
             return self.wait_for(seq);
         }
         0
@@ -145,6 +183,21 @@ impl Server {
     pub fn presence_wait(&self, user: UserId) -> Seq {
         let kept = self.network.users[user].presence_kept || self.stays(user);
         if kept && self.waits_for_store() { self.last_seq() } else { 0 }
+    }
+
+    /// One more member of a channel is kept: with the first, the channel is.
+    pub(super) fn hold_channel(&mut self, channel: ChannelId) {
+        let there = &mut self.network.channels[channel];
+        let was_kept = there.is_kept();
+        there.keepers += 1;
+        self.settle_channel(channel, self.last_seq(), was_kept);
+    }
+
+    /// One member less of a channel is kept: with the last, nothing of the channel is, unless something else keeps it.
+    pub(super) fn release_channel(&mut self, channel: ChannelId) {
+        let there = &mut self.network.channels[channel];
+        there.keepers = there.keepers.saturating_sub(1);
+        self.settle_channel(channel, self.last_seq(), true);
     }
 
     fn presence_row(&self, user: UserId, account: AccountId) -> PresenceRow {
@@ -260,4 +313,72 @@ pub fn status(server: &Server, ctx: &mut Ctx, account: AccountId) {
     let word = |on| if on { "ON" } else { "OFF" };
     let effective = word(is_chosen(&server.settings, chosen));
     ctx.reply.line("PERSISTENCE", &["STATUS", chosen.map_or("DEFAULT", word), effective], None);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::event::ConnId;
+    use crate::server::record::Record;
+
+    /// What of channels and who is in them a line has kept.
+    fn kept(asked: &mut Asked, conn: ConnId, line: &str) -> Vec<String> {
+        asked.ask(conn, line);
+        assert_eq!(asked.server.check(), Ok(()), "{line}");
+        let word = |record: &Record| match record {
+            Record::ChannelGone(name) => format!("-{name}"),
+            Record::Channel(row) => format!("{} +{} {}", row.name, row.modes, row.key.as_deref().unwrap_or("*")),
+            Record::ListEntry(row) => format!("{} +{} {}", row.channel, row.mode, row.mask),
+            Record::ListEntryGone(channel, mode, mask) => format!("{channel} -{mode} {mask}"),
+            Record::Metadata(row) if row.owner.starts_with('#') => format!("{} {}", row.owner, row.key),
+            _ => String::new(),
+        };
+        asked.kept().iter().map(|(_, record)| word(record)).filter(|word| !word.is_empty()).collect()
+    }
+
+    const NONE: [&str; 0] = [];
+
+    #[test]
+    fn a_channel_is_kept_from_when_the_first_comes_who_is_always_on_until_the_last_goes() {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+        asked.account("alice", 1);
+        assert_eq!(kept(&mut asked, bob, "JOIN #a"), NONE);
+        assert_eq!(kept(&mut asked, bob, "MODE #a +ikb key x!*@*"), NONE);
+        asked.ask(bob, "INVITE alice #a");
+        assert_eq!(kept(&mut asked, alice, "JOIN #a key"), NONE, "she is not always on");
+        // She is now.
+        let whole = ["#a +int key", "#a +b x!*@*"];
+        assert_eq!(kept(&mut asked, alice, "NS SET ALWAYS-ON ON"), whole);
+        assert_eq!(kept(&mut asked, bob, "MODE #a +s-b x!*@*"), ["#a -b x!*@*", "#a +inst key"]);
+        assert_eq!(kept(&mut asked, bob, "TOPIC #a :text"), ["#a +inst key"]);
+        // Another nick is no presence.
+        assert_eq!(kept(&mut asked, alice, "NICK other"), ["-#a"]);
+        assert_eq!(kept(&mut asked, bob, "TOPIC #a :texts"), NONE);
+        assert_eq!(kept(&mut asked, alice, "NICK alice"), ["#a +inst key"]);
+        assert_eq!(kept(&mut asked, bob, "RENAME #a #b"), ["-#a", "#b +inst key"]);
+        assert_eq!(kept(&mut asked, bob, "KICK #b alice"), ["-#b"]);
+        assert_eq!(kept(&mut asked, alice, "JOIN #c"), ["#c +nt *"]);
+        assert_eq!(kept(&mut asked, alice, "NS SET ALWAYS-ON OFF"), ["-#c"]);
+        assert_eq!(kept(&mut asked, alice, "NS SET ALWAYS-ON ON"), ["#c +nt *"]);
+        assert_eq!(kept(&mut asked, alice, "PART #c"), ["-#c"]);
+        // Registered meanwhile, it stays after she has gone; dropped, as long as she is there.
+        assert_eq!(kept(&mut asked, alice, "JOIN #d"), ["#d +nt *"]);
+        assert_eq!(kept(&mut asked, alice, "CS REGISTER #d"), ["#d +nt *"]);
+        assert_eq!(kept(&mut asked, alice, "MODE #d +b y!*@*"), ["#d +b y!*@*", "#d +nt *"]);
+        assert_eq!(kept(&mut asked, alice, "CS DROP #d"), ["-#d", "#d +nt *", "#d +b y!*@*"]);
+        assert_eq!(kept(&mut asked, alice, "QUIT"), NONE, "she stays");
+    }
+
+    #[test]
+    fn a_permanent_channel_is_kept_while_it_is_one() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        asked.set_oper("alice");
+        assert_eq!(kept(&mut asked, alice, "JOIN #a"), NONE);
+        assert_eq!(kept(&mut asked, alice, "MODE #a +bP x!*@*"), ["#a +Pnt *", "#a +b x!*@*"]);
+        assert_eq!(kept(&mut asked, alice, "PART #a"), NONE);
+        assert_eq!(kept(&mut asked, alice, "SAMODE #a -P"), ["-#a"]);
+        assert!(asked.server.network.channel_by_name("#a").is_none());
+    }
 }

@@ -425,16 +425,17 @@ impl CredentialsRow {
     }
 }
 
-/// A registered channel with everything that outlives its members.
+/// A channel that is kept, with everything that outlives its members: one that is registered, in which somebody is
+/// who is always on, or that is permanent (`P`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelRow {
     /// As it is compared; the key.
     pub folded: Box<str>,
-    /// As it was registered.
+    /// As it is called.
     pub name: Arc<str>,
-    /// Whose it is.
-    pub founder: AccountId,
-    /// When it was registered, in milliseconds since 1970.
+    /// Whose it is, where it is registered.
+    pub founder: Option<AccountId>,
+    /// When it was registered, in milliseconds since 1970; 0 where it is not.
     pub registered: u64,
     /// When it was made, in seconds since 1970.
     pub created: u64,
@@ -504,7 +505,7 @@ pub struct PurgeRow {
     pub set_at: u64,
 }
 
-/// An entry of a list mode of a registered channel.
+/// An entry of a list mode of a channel that is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListRow {
     /// The channel, folded.
@@ -666,7 +667,7 @@ pub struct PresenceRow {
 /// Something to keep. Each knows its rows; a batch of them is one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// A new conversation and its key (see [`ConversationRow`]).
+    /// A new or changed conversation (see [`ConversationRow`]).
     Conversation(ConversationRow),
     /// A message.
     Message(Box<MessageRow>),
@@ -680,9 +681,9 @@ pub enum Record {
     Code(Box<CodeRow>),
     /// A code that was used or is over.
     CodeGone(AccountId, Purpose),
-    /// A new or changed registered channel (not its lists).
+    /// A new or changed channel that is kept (not its lists).
     Channel(Box<ChannelRow>),
-    /// A channel that is no longer registered, with its lists; by folded name.
+    /// A channel that is kept no longer, with its lists, keys and settings; by folded name.
     ChannelGone(Box<str>),
     /// An entry that was put on a list.
     ListEntry(Box<ListRow>),
@@ -700,7 +701,7 @@ pub enum Record {
     Presence(Box<PresenceRow>),
     /// A user who is not always on any more, by its account.
     PresenceGone(AccountId),
-    /// A key of an account or a registered channel.
+    /// A key of an account or a channel that is kept.
     Metadata(Box<MetadataRow>),
     /// A new or changed subscription to web push.
     Subscription(Box<SubscriptionRow>),
@@ -767,12 +768,17 @@ impl Record {
 
 /// A conversation. The key is a folded channel name, or `a b` for two people in the order of their
 /// names: an account is `$` and its number, a guest `~` and the folded nick.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConversationRow {
     /// Its number.
     pub id: ConversationId,
     /// Its key.
     pub key: Box<str>,
+    /// Whether its channel keeps strangers out, or did when it was last there; see
+    /// [`is_closed`](crate::server::policy::is_closed).
+    pub closed: bool,
+    /// Nobody reads what was said before this moment, in milliseconds since 1970.
+    pub since: u64,
 }
 
 /// Everything that the state is rebuilt from at start.
@@ -797,7 +803,7 @@ pub struct Snapshot {
     pub credentials: Vec<CredentialsRow>,
     /// The codes that were mailed, or are to be.
     pub codes: Vec<CodeRow>,
-    /// The registered channels.
+    /// The channels that are kept.
     pub channels: Vec<ChannelRow>,
     /// Their lists.
     pub lists: Vec<ListRow>,
@@ -818,7 +824,7 @@ pub struct Snapshot {
     pub suspensions: Vec<SuspensionRow>,
     /// Channels that are closed for good.
     pub purges: Vec<PurgeRow>,
-    /// Keys of accounts and registered channels.
+    /// Keys of accounts and channels.
     pub metadata: Vec<MetadataRow>,
     /// Those who are always on.
     pub presences: Vec<PresenceRow>,

@@ -12,7 +12,7 @@ use crate::server::ban::{duration, spoken};
 use crate::server::change::Change;
 use crate::server::event::Now;
 use crate::server::network::{ChannelId, Identity, UserId};
-use crate::server::record::{ConversationId, Expiry, Snapshot};
+use crate::server::record::{ConversationId, Expiry, Record, Seq, Snapshot};
 use crate::server::setting::{Cutoff, SEES_ALL};
 
 /// Milliseconds of a day.
@@ -174,8 +174,14 @@ impl Server {
         Identity::accounts_in(key).fold(keep, |keep, account| keep.and(self.network.account_settings(account).keep))
     }
 
-    /// The moment before which nothing of a conversation is shown, in milliseconds since 1970.
+    /// The moment before which nothing of a conversation is shown, in milliseconds since 1970: what is deleted, and what
+    /// nobody who could read it is left to read.
     pub fn kept_since(&self, key: &str) -> u64 {
+        self.deleted_before(key).max(self.network.conversation(key).map_or(0, |there| there.since))
+    }
+
+    /// The moment before which everything of a conversation is deleted.
+    fn deleted_before(&self, key: &str) -> u64 {
         let keep = self.keep_of(key);
         let aged = match keep.seconds {
             0 => 0,
@@ -201,6 +207,34 @@ impl Server {
                 account.and_then(|id| self.network.account(id)).map_or_else(joined, |row| row.registered)
             }
         })
+    }
+
+    /// Keeps what has become of what was said in a channel; what output that shows the change waits for.
+    pub fn keep_conversation(&mut self, channel: ChannelId, seq: Seq, record: Option<Record>) -> Seq {
+        let Some(record) = record else { return 0 };
+        self.keep(seq, record);
+        let after = self.wait_for(seq);
+        let there = &mut self.network.channels[channel];
+        there.changed = there.changed.max(after);
+        after
+    }
+
+    /// A channel is registered no longer, so that its own choice of who reads how much of it ends: whoever could not read
+    /// what was said until now shall not begin to. Whether nobody at all reads it any more.
+    pub fn end_own_retention(&mut self, channel: ChannelId, seq: Seq) -> bool {
+        let there = &self.network.channels[channel];
+        let key = there.folded.clone();
+        let is_cut = there.settings.cutoff != Cutoff::None || !there.settings.history;
+        let has_own = there.settings.keep != Keep::default() || there.settings.cleared > 0;
+        let last = self.network.conversation(key.as_str()).map_or(0, |there| there.last_time);
+        let since = match (is_cut, has_own) {
+            (true, _) => last + 1,
+            (_, true) => self.kept_since(key.as_str()).min(last + 1),
+            _ => 0,
+        };
+        let record = self.network.read_from(key.as_str(), since);
+        self.keep_conversation(channel, seq, record);
+        is_cut && last > 0
     }
 
     /// Time has come to an event: see [`RetentionClock`].
@@ -251,7 +285,7 @@ impl Server {
 
     fn look_at(&mut self, conversation: ConversationId, key: &Arc<str>) {
         let keep = self.keep_of(key);
-        let before = self.kept_since(key);
+        let before = self.deleted_before(key);
         // A walk over all that is kept is worth it once there is a tenth more.
         let is_due = |fresh: u32| keep.messages > 0 && fresh >= (keep.messages / 10).max(1);
         let most = self.network.take_fresh(key, is_due).then_some(keep.messages);
@@ -298,8 +332,8 @@ mod tests {
     use super::{DAY_MS, Keep, RetentionClock, kept_for};
     use crate::server::action::Call;
     use crate::server::command::bulk::testing::Asked;
-    use crate::server::event::{Event, Now, Returned};
-    use crate::server::record::{HistoryPage, Record};
+    use crate::server::event::{ConnId, Event, Now, Returned};
+    use crate::server::record::{AccountRow, ConversationRow, HistoryPage, PresenceRow, Record, Snapshot};
     use crate::server::settings::Settings;
 
     #[test]
@@ -465,6 +499,188 @@ mod tests {
         asked.ask(alice, "CS REGISTER #a");
         let cleared = |record: &Record| matches!(record, Record::Setting(row) if &*row.key == "cleared");
         assert!(asked.kept().iter().any(|(_, record)| cleared(record)));
+    }
+
+    /// From when on somebody reads a channel.
+    fn since(asked: &mut Asked, conn: ConnId, channel: &str) -> u64 {
+        asked.ask(conn, &format!("CHATHISTORY LATEST {channel} * 10"));
+        let [(id, Call::History(query))] = asked.calls() else { panic!("{:?}", asked.calls()) };
+        let (id, since) = (*id, query.since);
+        asked.handle(Event::Returned(id, Returned::History(HistoryPage::default())));
+        assert_eq!(asked.server.check(), Ok(()));
+        since
+    }
+
+    fn last_time(asked: &Asked, channel: &str) -> u64 {
+        asked.server.network.conversation(channel).map_or(0, |there| there.last_time)
+    }
+
+    /// What of conversations the last event has kept: key, whether it is closed, and from when on it is read.
+    fn kept(asked: &Asked) -> Vec<(&str, bool, u64)> {
+        let rows = asked.kept().iter().filter_map(|(_, record)| match record {
+            Record::Conversation(row) => Some((&*row.key, row.closed, row.since)),
+            _ => None,
+        });
+        rows.collect()
+    }
+
+    const CAPS: &str = "draft/chathistory batch";
+
+    #[test]
+    fn what_was_said_in_a_channel_that_kept_strangers_out_is_not_read_in_another_of_the_name() {
+        for (modes, closed) in [
+            ("+k key", true),
+            ("+i", true),
+            ("+R", true),
+            ("+z", true),
+            ("+b *!*@*", true),
+            ("+b U:", true),
+            ("+b-b *!*@* *!*@*", false),
+            ("+i-i", false),
+            ("+b m:*!*@*", false),
+            ("+b x!*@*", false),
+            ("+l 1", false),
+            ("+s", false),
+        ] {
+            let mut asked = Asked::new();
+            let (alice, mallory) = (asked.user_with("alice", CAPS), asked.user_with("mallory", CAPS));
+            asked.ask(alice, "JOIN #a");
+            asked.ask(alice, &format!("MODE #a {modes}"));
+            asked.ask(alice, "PRIVMSG #a :secret");
+            let last = last_time(&asked, "#a");
+            assert!(since(&mut asked, alice, "#a") <= last, "{modes}");
+            asked.ask(alice, "PART #a");
+            asked.ask(mallory, "JOIN #a");
+            let read = since(&mut asked, mallory, "#a");
+            assert_eq!(read, if closed { last + 1 } else { 0 }, "{modes}");
+            // What is said now is read by whoever comes.
+            asked.ask(mallory, "PRIVMSG #a :text");
+            assert!(last_time(&asked, "#a") >= read, "{modes}");
+            asked.ask(alice, "JOIN #a");
+            assert_eq!(since(&mut asked, alice, "#a"), read, "{modes}");
+            // It is not deleted for that.
+            asked.server.renew_retention();
+            asked.handle(Event::Tick);
+            assert!(asked.expiries().is_empty(), "{modes}");
+        }
+    }
+
+    #[test]
+    fn whether_a_channel_keeps_strangers_out_is_kept_when_it_changes_and_before_anybody_sees_it() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        asked.ask(alice, "JOIN #a");
+        asked.ask(alice, "MODE #a +i");
+        assert_eq!(kept(&asked), [("#a", true, 0)], "with the first that is kept");
+        asked.ask(alice, "MODE #a +k key");
+        assert_eq!(kept(&asked), []);
+        asked.ask(alice, "MODE #a -ik *");
+        assert_eq!(kept(&asked), [("#a", false, 0)]);
+        asked.ask(alice, "MODE #a +i");
+        let kept_as = asked.kept().iter().map(|(seq, _)| *seq).max();
+        let channel = asked.server.network.channel_by_name("#a").unwrap_or_default();
+        assert_eq!(Some(asked.server.network.channels[channel].changed), kept_as);
+        // The channel is made anew: that is kept before anything that is said in it.
+        asked.ask(alice, "PART #a");
+        asked.ask(alice, "JOIN #a");
+        let last = last_time(&asked, "#a");
+        assert_eq!(kept(&asked), [("#a", false, last + 1)]);
+        asked.ask(alice, "PRIVMSG #a :text");
+        assert_eq!(kept(&asked), []);
+    }
+
+    #[test]
+    fn another_name_takes_along_from_when_on_a_channel_is_read_and_finds_nothing_of_an_earlier_closed_one() {
+        let mut asked = Asked::new();
+        let (alice, mallory) = (asked.user_with("alice", CAPS), asked.user_with("mallory", CAPS));
+        for line in ["JOIN #a", "MODE #a +k key", "PRIVMSG #a :secret", "PART #a"] {
+            asked.ask(alice, line);
+        }
+        let last = last_time(&asked, "#a");
+        // Nothing was ever said in the channel that takes the name.
+        asked.ask(mallory, "JOIN #b");
+        assert_eq!(asked.server.network.conversation("#b"), None);
+        asked.ask(mallory, "RENAME #b #a");
+        assert_eq!(kept(&asked), [("#a", false, last + 1)]);
+        assert_eq!(since(&mut asked, mallory, "#a"), last + 1);
+        asked.ask(mallory, "PRIVMSG #a :text");
+        asked.ask(mallory, "MODE #a +i");
+        asked.ask(mallory, "RENAME #a #c");
+        assert_eq!(kept(&asked), [("#c", true, last + 1)]);
+        assert_eq!(since(&mut asked, mallory, "#c"), last + 1);
+        // One that is put aside keeps its own.
+        asked.ask(alice, "JOIN #d");
+        asked.ask(alice, "PRIVMSG #d :text");
+        asked.ask(mallory, "PART #c");
+        asked.ask(alice, "RENAME #d #c");
+        let rows: Vec<_> = kept(&asked);
+        assert!(rows.len() == 2 && rows[0].0.starts_with("#c ") && rows[0].1 && rows[0].2 == last + 1, "{rows:?}");
+        assert_eq!(rows[1], ("#c", false, 0));
+    }
+
+    #[test]
+    fn who_could_not_read_a_channel_does_not_begin_to_when_it_is_dropped() {
+        for (setting, sealed) in [
+            ("HISTORY-CUTOFF JOIN", true),
+            ("HISTORY-CUTOFF REGISTRATION", true),
+            ("HISTORY OFF", true),
+            ("HISTORY-CUTOFF NONE", false),
+        ] {
+            let mut asked = Asked::new();
+            let (alice, bob) = (asked.user_with("alice", CAPS), asked.user_with("bob", CAPS));
+            asked.account("alice", 1);
+            for line in ["JOIN #a", "PRIVMSG #a :text", "CS REGISTER #a"] {
+                asked.ask(alice, line);
+            }
+            asked.ask(alice, &format!("CS SET #a {setting}"));
+            asked.ask(bob, "JOIN #a");
+            let last = last_time(&asked, "#a");
+            let said = asked.ask(alice, "CS DROP #a").concat();
+            assert_eq!(said.contains("nobody reads any more"), sealed, "{setting}: {said}");
+            assert_eq!(since(&mut asked, bob, "#a"), if sealed { last + 1 } else { 0 }, "{setting}");
+        }
+    }
+
+    #[test]
+    fn a_channel_that_a_start_brings_back_without_its_modes_is_a_new_one() {
+        let conversation = |id, key: &str, closed| (ConversationRow { id, key: key.into(), closed, since: 0 }, 5, 5);
+        let account = AccountRow {
+            id: 1,
+            name: "alice".into(),
+            folded: "alice".into(),
+            password: "".into(),
+            registered: 0,
+            autoreplay_missed: false,
+            always_on: Some(true),
+            multiclient: true,
+            email: None,
+            verified: true,
+        };
+        let presence = PresenceRow {
+            account: 1,
+            since: 1,
+            nick: "alice".into(),
+            user: "~u".into(),
+            host: "10.0.0.1".into(),
+            realname: "A".into(),
+            modes: "".into(),
+            away: None,
+            channels: "#closed:o1 #open:2".into(),
+            signon: 1,
+            left: 1,
+        };
+        let snapshot = Snapshot {
+            accounts: vec![account],
+            presences: vec![presence],
+            conversations: vec![conversation(1, "#closed", true), conversation(2, "#open", false)],
+            ..Snapshot::default()
+        };
+        let mut asked = Asked::started_with(snapshot);
+        let bob = asked.user_with("bob", CAPS);
+        for (channel, read) in [("#closed", 6), ("#open", 0)] {
+            asked.ask(bob, &format!("JOIN {channel}"));
+            assert_eq!(since(&mut asked, bob, channel), read, "{channel}");
+        }
     }
 
     #[test]

@@ -168,7 +168,7 @@ fn mixed(seq: Seq) -> Vec<(Seq, Record)> {
         said(seq, "gone at once"),
         (seq + 1, Record::Redacted(seq)),
         (seq + 1, Record::Message(Box::new(redaction))),
-        (seq + 2, Record::Conversation(ConversationRow { id: seq, key: "#rust".into() })),
+        (seq + 2, Record::Conversation(ConversationRow { id: seq, key: "#rust".into(), ..ConversationRow::default() })),
         (seq + 2, Record::Account(Box::new(account.clone()))),
         (seq + 2, Record::AccountGone(seq)),
         (seq + 2, Record::Account(Box::new(AccountRow { name: "Bob".into(), ..account }))),

@@ -20,9 +20,9 @@ use tokio::time::timeout;
 
 use crate::limits::{INDEX_STEP, SEARCH_MS};
 use crate::server::record::{
-    AccessRow, AccountId, AccountRow, BanRow, ChannelRow, CodeRow, ConversationId, Credentials, GroupedRow, Kind,
-    ListRow, MessageRow, MsgId, PresenceRow, PurgeRow, Purpose, Record, SearchQuery, Seq, Snapshot, SubscriptionRow,
-    SuspensionRow, Wanted,
+    AccessRow, AccountId, AccountRow, BanRow, ChannelRow, CodeRow, ConversationId, ConversationRow, Credentials,
+    GroupedRow, Kind, ListRow, MessageRow, MsgId, PresenceRow, PurgeRow, Purpose, Record, SearchQuery, Seq, Snapshot,
+    SubscriptionRow, SuspensionRow, Wanted,
 };
 use crate::server::search::{self, terms, terms_of};
 use crate::store::reader::{Direction, Indexed, Side, Span, WANTED, classes, place_of};
@@ -63,6 +63,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (7, "webpush", include_str!("migrations/postgres/0007_webpush.sql")),
     (8, "keeping", include_str!("migrations/postgres/0008_keeping.sql")),
     (9, "about", include_str!("migrations/postgres/0009_about.sql")),
+    (10, "held", include_str!("migrations/postgres/0010_held.sql")),
+    (11, "closed", include_str!("migrations/postgres/0011_closed.sql")),
 ];
 
 /// Where the database is and how it is opened.
@@ -435,7 +437,7 @@ struct Batch<'a> {
     redacted: Vec<i64>,
     /// An account's name, and between which changes all that it said is gone.
     erased: Vec<(&'a str, Seq, Seq)>,
-    conversations: BTreeMap<ConversationId, &'a str>,
+    conversations: BTreeMap<ConversationId, &'a ConversationRow>,
     /// Those that went at some time in the batch. What is said of them below came after that.
     gone_accounts: Vec<AccountId>,
     accounts: BTreeMap<AccountId, &'a AccountRow>,
@@ -485,7 +487,7 @@ impl<'a> Batch<'a> {
             Record::Casemapping(casemapping) => self.casemapping = Some(*casemapping),
             Record::Edited(seq, row) => drop(self.edited.insert(*seq, row)),
             Record::Redacted(seq) => self.redacted.push(*seq as i64),
-            Record::Conversation(row) => drop(self.conversations.insert(row.id, &row.key)),
+            Record::Conversation(row) => drop(self.conversations.insert(row.id, row)),
             Record::Account(row) => drop(self.accounts.insert(row.id, row)),
             Record::AccountGone(id) => {
                 let owner = owner(*id);
@@ -565,9 +567,14 @@ impl<'a> Batch<'a> {
             statements.push(erased.bind(after as i64).bind(before as i64).bind(account));
         }
         if !self.conversations.is_empty() {
-            let (ids, keys): (Vec<i64>, Vec<&str>) =
-                self.conversations.into_iter().map(|(id, key)| (id as i64, key)).unzip();
-            statements.push(upsert(&UPSERTS.conversation).bind(ids).bind(keys));
+            let rows: Vec<&ConversationRow> = self.conversations.into_values().collect();
+            statements.push(
+                upsert(&UPSERTS.conversation)
+                    .bind(column(&rows, |row| row.id as i64))
+                    .bind(column(&rows, |row| &*row.key))
+                    .bind(column(&rows, |row| row.closed))
+                    .bind(column(&rows, |row| row.since as i64)),
+            );
         }
         statements.extend(gone_accounts(&self.gone_accounts));
         statements.extend(gone_channels(&self.gone_channels));
@@ -891,7 +898,7 @@ fn channels(rows: Vec<&ChannelRow>) -> Option<Statement<'_>> {
         upsert(&UPSERTS.channel)
             .bind(column(&rows, |row| &*row.folded))
             .bind(column(&rows, |row| &*row.name))
-            .bind(column(&rows, |row| row.founder as i64))
+            .bind(column(&rows, |row| row.founder.map(|account| account as i64)))
             .bind(column(&rows, |row| row.registered as i64))
             .bind(column(&rows, |row| row.created as i64))
             .bind(column(&rows, |row| row.topic.as_ref().map(|(topic, ..)| &**topic)))
@@ -1060,7 +1067,7 @@ struct Upserts {
 }
 
 static UPSERTS: LazyLock<Upserts> = LazyLock::new(|| Upserts {
-    conversation: upsert_sql("conversation", 1, "id bigint, key text"),
+    conversation: upsert_sql("conversation", 1, "id bigint, key text, closed boolean, since bigint"),
     account: upsert_sql(
         "account",
         1,
@@ -1169,7 +1176,7 @@ async fn load(connection: &mut PgConnection) -> Result<Snapshot, Error> {
 
     // Three seeks a conversation, however long it is.
     let newest = [0, 1, 2].map(newest_of_class);
-    let sql = format!("SELECT id, key, {} FROM conversation ORDER BY id", newest.join(", "));
+    let sql = format!("SELECT id, key, {}, closed, since FROM conversation ORDER BY id", newest.join(", "));
     let sql = sql.replace("$1", "conversation.id");
     let conversations = state::conversations::<Postgres>(&mut *connection, &sql).await?;
     let (epoch, boot, last_seq) = (epoch as u32, boot as u32, last_seq as u64);

@@ -32,7 +32,8 @@ pub fn refold(snapshot: &mut Snapshot, to: Casemapping) -> Result<Vec<(Seq, Reco
     }
     let accounts = snapshot.accounts.iter().map(|row| (&*row.name, &*row.folded));
     let mut clashes = clashes("accounts", accounts, to);
-    let channels = snapshot.channels.iter().map(|row| (&*row.name, &*row.folded));
+    let channels = snapshot.channels.iter().filter(|row| row.founder.is_some());
+    let channels = channels.map(|row| (&*row.name, &*row.folded));
     clashes.extend(self::clashes("channels", channels, to));
     clashes.extend(grouped_clashes(snapshot, to));
     if !clashes.is_empty() {
@@ -43,6 +44,7 @@ pub fn refold(snapshot: &mut Snapshot, to: Casemapping) -> Result<Vec<(Seq, Reco
     }
 
     let mut records = Vec::new();
+    drop_clashing(snapshot, to, &mut records);
     for row in &mut snapshot.accounts {
         let folded = to.fold(&row.name);
         if *row.folded != *folded.as_str() {
@@ -129,6 +131,48 @@ fn refold_grouped(snapshot: &mut Snapshot, to: Casemapping, records: &mut Vec<Re
     snapshot.grouped = all.into_values().collect();
 }
 
+/// Ends channels that are not registered where they would become one with another: who is in one does not come into the
+/// other, and what was said in it is put aside.
+fn drop_clashing(snapshot: &mut Snapshot, to: Casemapping, records: &mut Vec<Record>) {
+    let from = snapshot.casemapping;
+    let mut all: Vec<&ChannelRow> = snapshot.channels.iter().collect();
+    all.sort_by_key(|row| row.founder.is_none());
+    let mut keys: BTreeSet<Box<str>> = BTreeSet::new();
+    let mut gone: BTreeSet<Box<str>> = BTreeSet::new();
+    for row in all {
+        let new: Box<str> = to.fold(&row.name).as_str().into();
+        if row.founder.is_none() && (keys.contains(&row.folded) || keys.contains(&new)) {
+            gone.insert(row.folded.clone());
+        } else {
+            keys.extend([row.folded.clone(), new]);
+        }
+    }
+    if gone.is_empty() {
+        return;
+    }
+    snapshot.channels.retain(|row| !gone.contains(&row.folded));
+    snapshot.lists.retain(|row| !gone.contains(&row.channel));
+    snapshot.metadata.retain(|row| !gone.contains(&row.owner));
+    snapshot.settings.retain(|row| !gone.contains(&row.owner));
+    records.extend(gone.iter().map(|folded| Record::ChannelGone(folded.clone())));
+    for (row, _, _) in snapshot.conversations.iter_mut().filter(|(row, _, _)| gone.contains(&row.key)) {
+        row.key = format!("{}{ASIDE}{}", row.key, row.id).into();
+        records.push(Record::Conversation(row.clone()));
+    }
+    for row in &mut snapshot.presences {
+        let stays = |word: &&str| {
+            let name = word.rsplit_once(':').map_or(*word, |(name, _)| name);
+            !gone.contains(from.fold(name).as_str())
+        };
+        let channels: Vec<&str> = row.channels.split_ascii_whitespace().filter(stays).collect();
+        let channels: Box<str> = channels.join(" ").into();
+        if channels != row.channels {
+            row.channels = channels;
+            records.push(Record::Presence(Box::new(row.clone())));
+        }
+    }
+}
+
 /// Gives conversations their new keys; which key has become which.
 fn refold_conversations(
     snapshot: &mut Snapshot,
@@ -147,19 +191,28 @@ fn refold_conversations(
         Some(name) => to.fold(name).as_str().into(),
         None => refold_key(key, to),
     };
+    let keys: BTreeSet<Box<str>> = snapshot.channels.iter().map(|row| to.fold(&row.name).as_str().into()).collect();
     let mut taken: BTreeSet<Box<str>> = BTreeSet::new();
     let mut moved = BTreeMap::new();
     for at in order {
-        let row = &mut snapshot.conversations[at].0;
+        let (row, last, _) = &mut snapshot.conversations[at];
         // What was put aside is called what it was called before, and no channel's any more.
         let (key, aside) = split_aside(&row.key, row.id);
         let new = if aside { refold_key(key, to) } else { new_key(key) };
-        let new = if taken.insert(new.clone()) { new } else { format!("{key}{ASIDE}{}", row.id).into() };
+        let is_anothers = aside && keys.contains(&new);
+        let new =
+            if !is_anothers && taken.insert(new.clone()) { new } else { format!("{key}{ASIDE}{}", row.id).into() };
+        // What was said behind closed doors in a channel that is no more is not for one that comes to the name.
+        let sealed = row.closed && !aside && !channels.contains_key(key) && (row.key != new || keys.contains(&new));
+        if row.key == new && !sealed {
+            continue;
+        }
         if row.key != new {
             moved.insert(row.key.clone(), new.clone());
-            row.key = new;
-            records.push(Record::Conversation(ConversationRow { id: row.id, key: row.key.clone() }));
         }
+        let (closed, since) = if sealed { (false, *last + 1) } else { (row.closed, row.since) };
+        *row = ConversationRow { id: row.id, key: new, closed, since };
+        records.push(Record::Conversation(row.clone()));
     }
     // What nothing was said in may have been read, too.
     for MarkerRow { conversation: key, .. } in &snapshot.markers {
@@ -359,7 +412,7 @@ mod tests {
     use crate::server::network::Network;
     use crate::server::record::{
         AccessRow, AccountRow, BanRow, ChannelRow, ConversationRow, GroupedRow, ListRow, MarkerRow, MetadataRow,
-        PurgeRow, PushedRow, Record, Snapshot,
+        PresenceRow, PurgeRow, PushedRow, Record, Snapshot,
     };
 
     fn account(id: u64, name: &str, by: Casemapping) -> AccountRow {
@@ -381,7 +434,7 @@ mod tests {
         ChannelRow {
             folded: by.fold(name).as_str().into(),
             name: name.into(),
-            founder: 1,
+            founder: Some(1),
             registered: 1,
             created: 1,
             topic: None,
@@ -398,7 +451,7 @@ mod tests {
     }
 
     fn conversation(id: u64, key: &str, last: u64) -> (ConversationRow, u64, u64) {
-        (ConversationRow { id, key: key.into() }, last, last)
+        (ConversationRow { id, key: key.into(), ..ConversationRow::default() }, last, last)
     }
 
     fn marker(account: u64, key: &str, time: u64) -> MarkerRow {
@@ -468,6 +521,68 @@ mod tests {
         assert_eq!((&snapshot.lists, &snapshot.metadata), (&before.lists, &before.metadata));
         // Of what is not registered only the folded form is known.
         assert_eq!(keys(&snapshot), ["#room[1]", "#free{x}", "$2 ~g{", "$1 $2"]);
+    }
+
+    #[test]
+    fn a_channel_that_is_not_registered_gives_way_and_who_was_in_it_does_not_come_into_the_other() {
+        let mut snapshot = snapshot();
+        let free = |name| ChannelRow { founder: None, registered: 0, ..channel(name, Ascii) };
+        snapshot.channels.extend([free("#room{1}"), free("#held[]"), free("#held{}")]);
+        snapshot.lists.push(ListRow { channel: "#room{1}".into(), ..snapshot.lists[0].clone() });
+        snapshot.conversations = vec![conversation(5, "#room{1}", 9), conversation(6, "#held{}", 9)];
+        let presence = PresenceRow {
+            account: 2,
+            since: 1,
+            nick: "bob".into(),
+            user: "~b".into(),
+            host: "h".into(),
+            realname: "b".into(),
+            modes: "".into(),
+            away: None,
+            channels: "#ROOM{1}:o1 #plain:2 #Held{}:3 #held[]:4".into(),
+            signon: 1,
+            left: 1,
+        };
+        snapshot.presences.push(presence);
+        let records = refold(&mut snapshot, Rfc1459).unwrap();
+        let names: Vec<&str> = snapshot.channels.iter().map(|row| &*row.name).collect();
+        assert_eq!(names, ["#Room[1]", "#plain", "#held[]"]);
+        assert_eq!(snapshot.lists.len(), 1);
+        assert_eq!(&*snapshot.presences[0].channels, "#plain:2 #held[]:4");
+        assert_eq!(keys(&snapshot), ["#room{1} =5", "#held{} =6"], "not what was said in another channel");
+        for folded in ["#room{1}", "#held{}"] {
+            assert!(records.iter().any(|(_, record)| *record == Record::ChannelGone(folded.into())));
+        }
+        assert!(records.iter().any(|(_, record)| matches!(record, Record::Presence(_))));
+    }
+
+    #[test]
+    fn what_was_said_in_a_closed_channel_that_is_no_more_is_not_for_one_that_comes_to_the_name() {
+        let closed = |id, key: &str| {
+            let (row, last, text) = conversation(id, key, 7);
+            (ConversationRow { closed: true, since: 2, ..row }, last, text)
+        };
+        let mut snapshot = snapshot();
+        snapshot.channels.push(channel("#Other[1]", Ascii));
+        snapshot.conversations = vec![
+            closed(1, "#room[1]"),
+            closed(2, "#other{1}"),
+            closed(3, "#gone[]"),
+            closed(4, "#gone"),
+            closed(5, "#g^ =5"),
+        ];
+        refold(&mut snapshot, Rfc1459).unwrap();
+        let rows: Vec<(&str, bool, u64)> =
+            snapshot.conversations.iter().map(|(row, ..)| (&*row.key, row.closed, row.since)).collect();
+        // A channel's own, what stays as it is, and what was put aside keep what was noted.
+        let expected = [
+            ("#room{1}", true, 2),
+            ("#other{1}", false, 8),
+            ("#gone{}", false, 8),
+            ("#gone", true, 2),
+            ("#g^", true, 2),
+        ];
+        assert_eq!(rows, expected);
     }
 
     #[test]

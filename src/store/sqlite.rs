@@ -63,6 +63,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (14, "webpush", include_str!("migrations/sqlite/0014_webpush.sql")),
     (15, "keeping", include_str!("migrations/sqlite/0015_keeping.sql")),
     (16, "about", include_str!("migrations/sqlite/0016_about.sql")),
+    (17, "held", include_str!("migrations/sqlite/0017_held.sql")),
+    (18, "closed", include_str!("migrations/sqlite/0018_closed.sql")),
 ];
 
 /// Where the database is and how it is opened.
@@ -490,10 +492,13 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
     let query = match record {
         Record::Message(_) => return Ok(()),
         Record::Conversation(row) => sqlx::query(
-            "INSERT INTO conversation (id, key) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET key = excluded.key",
+            "INSERT INTO conversation (id, key, closed, since) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE \
+             SET key = excluded.key, closed = excluded.closed, since = excluded.since",
         )
         .bind(row.id as i64)
-        .bind(&*row.key),
+        .bind(&*row.key)
+        .bind(row.closed)
+        .bind(row.since as i64),
         Record::Account(row) => sqlx::query(
             "INSERT OR REPLACE INTO account (id, name, folded, password, registered, autoreplay_missed, always_on, \
              multiclient, email, verified) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -573,7 +578,7 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
             )
             .bind(&*row.folded)
             .bind(&*row.name)
-            .bind(row.founder as i64)
+            .bind(row.founder.map(|account| account as i64))
             .bind(row.registered as i64)
             .bind(row.created as i64)
             .bind(topic)
@@ -820,7 +825,7 @@ async fn load(connection: &mut SqliteConnection) -> Result<Snapshot, Error> {
     let newest = [0, 1, 2].map(|class| {
         format!("(SELECT time FROM message WHERE conversation = id AND {CLASS} = {class} ORDER BY time DESC LIMIT 1)")
     });
-    let sql = format!("SELECT id, key, {} FROM conversation ORDER BY id", newest.join(", "));
+    let sql = format!("SELECT id, key, {}, closed, since FROM conversation ORDER BY id", newest.join(", "));
     let conversations = state::conversations::<Sqlite>(&mut *connection, &sql).await?;
     let last_seq = last_seq as u64;
     let begun = Snapshot { epoch, secret, boot, casemapping, last_seq, conversations, ..Snapshot::default() };

@@ -188,8 +188,8 @@ where
     })
 }
 
-/// The conversations, by a statement that gives number, key, and the times of the last text, event and
-/// redaction; what is less than 0 or NULL is none.
+/// The conversations, by a statement that gives number, key, the times of the last text, event and redaction (what is
+/// less than 0 or NULL is none), and the rest of the row.
 pub async fn conversations<DB>(
     connection: &mut DB::Connection,
     sql: &str,
@@ -203,7 +203,12 @@ where
     all::<DB, _>(connection, sql, |row| {
         let newest = |at| Ok::<_, Error>(row.maybe_number(at)?.map_or(0, |time| (time as i64).max(0) as u64));
         let (text, event, redaction) = (newest(2)?, newest(3)?, newest(4)?);
-        let conversation = ConversationRow { id: row.number(0)?, key: row.text(1)?.into() };
+        let conversation = ConversationRow {
+            id: row.number(0)?,
+            key: row.text(1)?.into(),
+            closed: row.flag(5)?,
+            since: row.number(6)?,
+        };
         Ok((conversation, text.max(event).max(redaction), text))
     })
     .await
@@ -265,7 +270,7 @@ fn channel(row: &impl Columns) -> Result<ChannelRow, Error> {
     Ok(ChannelRow {
         folded: row.text(0)?.into(),
         name: row.text(1)?.into(),
-        founder: row.number(2)?,
+        founder: row.maybe_number(2)?,
         registered: row.number(3)?,
         created: row.number(4)?,
         topic,

@@ -253,7 +253,7 @@ fn channel(name: &str) -> ChannelRow {
     ChannelRow {
         folded: name.to_lowercase().into(),
         name: name.into(),
-        founder: 1,
+        founder: Some(1),
         registered: 5,
         created: 4,
         topic: None,
@@ -391,9 +391,9 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             Record::ListEntry(Box::new(entry("#full", 'e', "e!*@*"))),
             Record::ListEntryGone("#full".into(), 'e', "e!*@*".into()),
             Record::Channel(Box::new(full.clone())),
-            Record::Conversation(ConversationRow { id: 1, key: "#full".into() }),
-            Record::Conversation(ConversationRow { id: 2, key: "$1 ~bob".into() }),
-            Record::Conversation(ConversationRow { id: 3, key: "#empty".into() }),
+            Record::Conversation(ConversationRow { id: 1, key: "#full".into(), ..ConversationRow::default() }),
+            Record::Conversation(ConversationRow { id: 2, key: "$1 ~bob".into(), ..ConversationRow::default() }),
+            Record::Conversation(ConversationRow { id: 3, key: "#empty".into(), ..ConversationRow::default() }),
             Record::Message(Box::new(message(1, 100, Kind::Privmsg, "hi"))),
             Record::Message(Box::new(message(1, 101, Kind::Join, "Alice"))),
             Record::Message(Box::new(message(2, 102, Kind::Notice, "hi"))),
@@ -473,7 +473,13 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             Record::Purge(Box::new(purge("#bad", 2))),
             Record::Purge(Box::new(purge("#good", 2))),
             Record::PurgeGone("#good".into()),
+            Record::Conversation(ConversationRow { id: 3, key: "#empty".into(), closed: true, since: 0 }),
+            Record::Conversation(ConversationRow { id: 1, key: "#full".into(), closed: true, since: 5 }),
+            Record::Conversation(ConversationRow { id: 1, key: "#full".into(), closed: false, since: 100 }),
+            Record::Channel(Box::new(channel("#Held"))),
+            Record::Channel(Box::new(ChannelRow { founder: None, registered: 0, ..channel("#Held") })),
         ];
+        let held = ChannelRow { founder: None, registered: 0, ..channel("#Held") };
         let records: Vec<_> = (1..).zip(records).collect();
         let last = records.last().unwrap().0;
         running.store.append(records);
@@ -488,12 +494,12 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             accounts: vec![AccountRow { password: "new".into(), ..account(1, "Alice") }, account(3, "Bob")],
             credentials: vec![credentials(1, "bb cc", 5000)],
             codes: vec![code(1, Purpose::Password, 1), code(3, Purpose::Register, 3)],
-            channels: vec![full],
+            channels: vec![full, held],
             lists: vec![entry("#full", 'I', "i!*@*"), entry("#full", 'b', "b!*@*")],
             conversations: vec![
-                (ConversationRow { id: 1, key: "#full".into() }, 101, 100),
-                (ConversationRow { id: 2, key: "$1 ~bob".into() }, 102, 102),
-                (ConversationRow { id: 3, key: "#empty".into() }, 0, 0),
+                (ConversationRow { id: 1, key: "#full".into(), closed: false, since: 100 }, 101, 100),
+                (ConversationRow { id: 2, key: "$1 ~bob".into(), ..ConversationRow::default() }, 102, 102),
+                (ConversationRow { id: 3, key: "#empty".into(), closed: true, since: 0 }, 0, 0),
             ],
             seen: vec![
                 // It was connected: it has seen what there was.
@@ -572,7 +578,7 @@ fn another_casemapping_files_everything_anew_or_changes_nothing() {
             (2, Record::Channel(Box::new(room.clone()))),
             (3, Record::ListEntry(Box::new(entry("#a[", 'b', "b!*@*")))),
             (4, key("#a[", "k", Some("v"))),
-            (5, Record::Conversation(ConversationRow { id: 1, key: "#a[".into() })),
+            (5, Record::Conversation(ConversationRow { id: 1, key: "#a[".into(), ..ConversationRow::default() })),
             (6, Record::Marker(MarkerRow { account: 1, conversation: "#a[".into(), time: 6 })),
             (7, Record::Ban(Box::new(ban("z[!*@*", 1, None)))),
             (8, Record::Seen(SeenRow { account: 1, device: "".into(), seq: Some(8) })),

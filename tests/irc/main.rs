@@ -22,6 +22,7 @@ mod chanserv;
 mod chanserv_deeds;
 mod chanserv_set;
 mod cloak;
+mod closed;
 mod confusables;
 mod disaster;
 mod echo;

@@ -235,3 +235,49 @@ fn who_is_away_leaves_when_an_operator_gives_it_another_nick() {
     server.crash_and_restart();
     server.user("bob").one("USERHOST alice").must_fit("*302 bob :");
 }
+
+#[test]
+fn a_closed_channel_that_an_always_on_member_holds_is_closed_after_a_restart() {
+    let mut server = Server::start();
+    let mut alice = always_on(&server);
+    alice.join("#cellar");
+    alice.ask("MODE #cellar +ikb key eve!*@*");
+    alice.ask("TOPIC #cellar :under the stairs");
+    alice.ask("PRIVMSG #cellar :the secret");
+    gone(alice);
+    for crash in [true, false] {
+        if crash {
+            server.crash_and_restart();
+        } else {
+            server.restart();
+        }
+        server.user("mallory").one("JOIN #cellar").must_fit("*473 mallory #cellar :*");
+        let mut alice = server.logged_in("alice", "alice", "sesame", CAPS);
+        find(&alice.ask("TOPIC #cellar"), "332").must_fit("*332 alice #cellar :under the stairs");
+        find(&alice.ask("MODE #cellar"), "324").must_fit("*324 alice #cellar +*i*k* key");
+        find(&alice.ask("MODE #cellar b"), "367").must_fit("*367 alice #cellar eve!*@* alice!* *");
+        gone(alice);
+    }
+    // She leaves: it is anybody's.
+    let mut alice = server.logged_in("alice", "alice", "sesame", CAPS);
+    alice.ask("PART #cellar");
+    alice.sync();
+    server.crash_and_restart();
+    assert_eq!(names(&server.user("mallory").join("#cellar")), "@mallory");
+}
+
+#[test]
+fn a_channel_whose_holder_does_not_come_back_is_no_more_and_does_not_come_back_with_it() {
+    let mut server = Server::start();
+    let mut alice = always_on(&server);
+    alice.join("#cellar");
+    alice.ask("MODE #cellar +k key");
+    gone(alice);
+    server.set("ROOST__ACCOUNTS__ALWAYS_ON", "off");
+    server.crash_and_restart();
+    assert_eq!(names(&server.user("mallory").join("#cellar")), "@mallory");
+    server.crash_and_restart();
+    server.set("ROOST__ACCOUNTS__ALWAYS_ON", "opt-in");
+    server.crash_and_restart();
+    assert_eq!(names(&server.user("mallory").join("#cellar")), "@mallory");
+}

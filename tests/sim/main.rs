@@ -2,6 +2,7 @@
 
 mod client;
 mod crowd;
+mod doors;
 mod edge;
 mod fault;
 mod random;

@@ -29,7 +29,7 @@ pub struct Rows {
     pub credentials: BTreeMap<AccountId, CredentialsRow>,
     channels: BTreeMap<Box<str>, ChannelRow>,
     lists: BTreeMap<(Box<str>, char, Box<str>), ListRow>,
-    conversations: BTreeMap<ConversationId, Box<str>>,
+    conversations: BTreeMap<ConversationId, ConversationRow>,
     seen: BTreeMap<(AccountId, Box<str>), Option<Seq>>,
     markers: BTreeMap<(AccountId, Box<str>), u64>,
     metadata: BTreeMap<(Box<str>, Box<str>), Box<str>>,
@@ -73,7 +73,7 @@ pub struct Store {
     pub failing: bool,
     /// Everything that was ever appended and not lost: durable or on its way.
     pub appended_rows: BTreeMap<Seq, MessageRow>,
-    keys: BTreeMap<ConversationId, Box<str>>,
+    filed: BTreeMap<ConversationId, ConversationRow>,
     last_times: BTreeMap<ConversationId, u64>,
     by_token: BTreeMap<(String, String), Vec<Seq>>,
 }
@@ -95,7 +95,7 @@ impl Store {
             reads: VecDeque::new(),
             failing: false,
             appended_rows: BTreeMap::new(),
-            keys: BTreeMap::new(),
+            filed: BTreeMap::new(),
             last_times: BTreeMap::new(),
             by_token: BTreeMap::new(),
         }
@@ -131,7 +131,7 @@ impl Store {
                 transfer: None,
                 folded: name.as_str().into(),
                 name: name.as_str().into(),
-                founder: 1,
+                founder: Some(1),
                 registered: 1_600_000_000_000,
                 created: 1_600_000_000,
                 topic: Some(("long topic ".repeat(27).into(), "ann!a@b".into(), 1_600_000_000)),
@@ -152,8 +152,8 @@ impl Store {
         self.last = seq;
         match &record {
             Record::Conversation(row) => {
-                let before = self.keys.insert(row.id, row.key.clone());
-                if let Some(before) = before {
+                let before = self.filed.insert(row.id, row.clone());
+                if let Some(before) = before.filter(|before| before.key != row.key) {
                     return broken(Invariant::Order, format!("conversation {} was {before:?} before", row.id));
                 }
             }
@@ -163,7 +163,7 @@ impl Store {
                     return broken(Invariant::Order, text);
                 }
                 self.last_message = seq;
-                if !self.keys.contains_key(&row.conversation) {
+                if !self.filed.contains_key(&row.conversation) {
                     return broken(Invariant::Order, format!("message {seq:x} is of no conversation: {row:?}"));
                 }
                 let last = self.last_times.insert(row.conversation, row.time).unwrap_or(0);
@@ -233,12 +233,17 @@ impl Store {
 
     /// The key of a conversation, durable or not.
     pub fn key(&self, id: ConversationId) -> Option<&str> {
-        self.keys.get(&id).map(|key| &**key)
+        self.filed.get(&id).map(|row| &*row.key)
+    }
+
+    /// Before when nobody reads what was said in a conversation.
+    pub fn since(&self, id: ConversationId) -> u64 {
+        self.filed.get(&id).map_or(0, |row| row.since)
     }
 
     /// The conversation with a key.
     pub fn conversation(&self, key: &str) -> Option<ConversationId> {
-        self.keys.iter().find(|(_, other)| &***other == key).map(|(id, _)| *id)
+        self.filed.values().find(|row| &*row.key == key).map(|row| row.id)
     }
 
     /// The rows with this text and target, in order, durable or not.
@@ -286,7 +291,7 @@ impl Store {
         self.failing = false;
         (self.appended, self.committed) = (0, 0);
         self.appended_rows = self.disk.messages.clone();
-        self.keys = self.disk.conversations.clone();
+        self.filed = self.disk.conversations.clone();
         self.last_times.clear();
         self.by_token.clear();
         self.shadow = Rows { messages: BTreeMap::new(), ..self.disk.clone() };
@@ -325,7 +330,7 @@ impl Store {
             let rows = disk.messages.values().filter(|row| row.conversation == id && (!text || row.kind.is_text()));
             rows.map(|row| row.time).max().unwrap_or(0)
         };
-        let conversations = disk.conversations.iter();
+        let conversations = disk.conversations.values();
         Snapshot {
             epoch: self.epoch,
             secret: [5; 32],
@@ -345,9 +350,7 @@ impl Store {
             vapid: vec![VapidRow { id: 1, private: VAPID.into() }],
             channels: disk.channels.values().cloned().collect(),
             lists: disk.lists.values().cloned().collect(),
-            conversations: conversations
-                .map(|(id, key)| (ConversationRow { id: *id, key: key.clone() }, last(*id, false), last(*id, true)))
-                .collect(),
+            conversations: conversations.map(|row| (row.clone(), last(row.id, false), last(row.id, true))).collect(),
             seen: disk
                 .seen
                 .iter()
@@ -411,7 +414,7 @@ impl Rows {
     fn apply(&mut self, seq: Seq, record: Record) {
         match record {
             Record::Conversation(row) => {
-                self.conversations.insert(row.id, row.key);
+                self.conversations.insert(row.id, row);
             }
             Record::Message(row) => {
                 self.messages.insert(seq, *row);

@@ -434,6 +434,8 @@ impl View {
             return broken(Invariant::History, format!("{} rows, though {} were asked for", run.len(), asked.limit));
         }
         let private = !batch.target.starts_with('#');
+        let since = facts.store.since(id);
+        let visible = |row: &MessageRow| visible(row) && row.time >= since;
         let before: Vec<Seq> = rows.range(..first).filter(|(_, row)| visible(row)).map(|(seq, _)| *seq).collect();
         // A TAGMSG that was read is not in every page.
         let read = asked.read.get(&id).copied().filter(|seq| rows.get(seq).is_some_and(visible)).unwrap_or(0);
@@ -481,7 +483,9 @@ impl View {
         let Some(asked) = asked.filter(|asked| asked.target.starts_with('#')) else { return Ok(()) };
         let Some(id) = facts.store.conversation(&fold(&batch.target)) else { return Ok(()) };
         let read = asked.read.get(&id).copied().unwrap_or(0);
-        let text = |seq: Seq| facts.store.disk.messages.get(&seq).is_some_and(|row| row.kind.is_text());
+        let since = facts.store.since(id);
+        let text =
+            |seq: Seq| facts.store.disk.messages.get(&seq).is_some_and(|row| row.kind.is_text() && row.time >= since);
         match asked.range {
             AskedRange::Latest if read > 0 && text(read) => {
                 broken(Invariant::History, format!("an empty page, though {read:x} was read before"))

@@ -19,11 +19,12 @@ use roost::server::frame::Frame;
 use roost::server::history;
 use roost::server::network::{Conversation, Network, UserId};
 use roost::server::push::WebPush;
-use roost::server::record::{Kind, MessageRow, MsgId, PresenceRow, Reader, Record, Seq, Snapshot};
+use roost::server::record::{HistoryQuery, Kind, MessageRow, MsgId, PresenceRow, Reader, Record, Seq, Snapshot};
 use roost::server::right::Rights;
 use roost::server::settings::{AlwaysOn, Limits, Oper, Settings, Throttle};
 
 use crate::client::{Client, Counters, DIM, Persona};
+use crate::doors::Doors;
 use crate::edge::{Edge, Typed};
 use crate::fault::{Fault, Planted};
 use crate::random::Random;
@@ -68,7 +69,7 @@ pub struct Summary {
 }
 
 /// What runs must come to, or they prove little.
-pub const REACHED: [&str; 18] = [
+pub const REACHED: [&str; 19] = [
     "a user with several connections",
     "a page of history with messages",
     "a page of history with what is about a message",
@@ -87,6 +88,7 @@ pub const REACHED: [&str; 18] = [
     "a ping timeout",
     "a shutdown",
     "a device told of a message",
+    "a closed channel made anew",
 ];
 
 const WORKERS: usize = 2;
@@ -115,6 +117,7 @@ struct World<'a> {
     /// Calls and questions take long.
     slow: bool,
     planted: Planted,
+    doors: Doors,
     stale: Vec<Option<Arc<[u32]>>>,
     digest: u64,
     events: u64,
@@ -212,6 +215,7 @@ impl<'a> World<'a> {
             password,
             slow: random.percent(30),
             planted: Planted::new(fault, seed),
+            doors: Doors::default(),
             stale: vec![None; WORKERS],
             digest: 0,
             events: 0,
@@ -525,7 +529,9 @@ impl<'a> World<'a> {
         self.now.unix_ms += 500;
         let snapshot = self.store.restart();
         self.durable = 0;
+        let conversations = snapshot.conversations.clone();
         self.server = new_server(&self.settings, snapshot, self.now);
+        self.doors = Doors::after_a_start(&conversations, &self.server.network);
     }
 
     // Events, and what is checked at each.
@@ -551,6 +557,9 @@ impl<'a> World<'a> {
         self.server.handle(self.now, event, &mut actions);
         self.spoil(&mut actions);
 
+        for _ in 0..self.doors.look(&self.server.network, several) {
+            self.count("a closed channel made anew");
+        }
         self.check_state(conn)?;
         self.check_waits(&actions, several)?;
         self.check_acknowledged(&actions, several)?;
@@ -579,7 +588,7 @@ impl<'a> World<'a> {
                     if self.planted.hits(Fault::HistoryForeign) {
                         query.conversation = 1 + query.conversation % 3;
                     }
-                    self.check_access(id, query.conversation, query.floor, query.reader.caps)?;
+                    self.check_access(id, &query)?;
                     self.store.ask(id, *query);
                 }
                 call => {
@@ -650,7 +659,8 @@ impl<'a> World<'a> {
     }
 
     /// 9: whoever asks may read the conversation.
-    fn check_access(&self, id: CallId, conversation: u64, floor: Seq, caps: CapSet) -> Outcome {
+    fn check_access(&self, id: CallId, query: &HistoryQuery) -> Outcome {
+        let (conversation, floor, caps) = (query.conversation, query.floor, query.reader.caps);
         let Some(session) = self.server.session(id.conn) else { return Ok(()) };
         if !session.caps.has_all(caps) {
             return broken(Invariant::Caps, "history is rendered for capabilities that are not on");
@@ -669,6 +679,10 @@ impl<'a> World<'a> {
             let channel = self.server.network.channel_by_name(key).map(|id| &self.server.network.channels[id]);
             if !channel.is_some_and(|channel| channel.members.contains_key(&user)) {
                 return broken(Invariant::History, format!("{} reads {key} and is not in it", there.nick));
+            }
+            if self.doors.is_sealed(key, query.since) {
+                let text = format!("{} reads what was said in an earlier {key}, which was closed", there.nick);
+                return broken(Invariant::History, text);
             }
             return Ok(());
         }
@@ -1190,7 +1204,9 @@ impl<'a> World<'a> {
         for (row, last_time, last_text) in &snapshot.conversations {
             // How many came since they were counted is not kept.
             let fresh = network.conversation(&row.key).map_or(0, |there| there.fresh);
-            let stored = Conversation { id: row.id, last_time: *last_time, last_text: *last_text, fresh };
+            let (closed, since) = (row.closed, row.since);
+            let stored =
+                Conversation { id: row.id, last_time: *last_time, last_text: *last_text, closed, since, fresh };
             if network.conversation(&row.key) != Some(stored) {
                 let there = network.conversation(&row.key);
                 return broken(Invariant::Durable, format!("{} is stored as {stored:?} and is {there:?}", row.key));
@@ -1213,19 +1229,19 @@ impl<'a> World<'a> {
                         .map(|(mode, entry)| (mode, format!("{entry:?}")))
                         .collect();
                     lists.sort();
-                    Some((channel.row()?, lists))
+                    Some((channel.row()?, lists, channel.metadata_rows()))
                 })
                 .collect();
-            channels.sort_by(|(a, _), (b, _)| a.folded.cmp(&b.folded));
+            channels.sort_by(|(a, ..), (b, ..)| a.folded.cmp(&b.folded));
             channels
         };
-        let (here, stored) = (sorted(network), sorted(&Network::new(network.casemapping, snapshot)));
+        let (here, stored) = (sorted(network), sorted(&new_server(&self.settings, snapshot, self.now).network));
         if let Some((here, stored)) = here.iter().zip(&stored).find(|(here, stored)| here != stored) {
             return broken(Invariant::Durable, format!("stored is {stored:?}\n    there is {here:?}"));
         }
         if here.len() != stored.len() {
             let (here, stored) = (here.len(), stored.len());
-            return broken(Invariant::Durable, format!("{here} channels are registered, {stored} are stored"));
+            return broken(Invariant::Durable, format!("{here} channels are kept, {stored} are stored"));
         }
         Ok(())
     }

@@ -261,6 +261,11 @@ pub(in crate::server) mod testing {
 
     impl Asked {
         pub fn new() -> Asked {
+            Asked::started_with(Snapshot::default())
+        }
+
+        /// A server that finds this in its store.
+        pub fn started_with(snapshot: Snapshot) -> Asked {
             let settings = Settings {
                 throttle: None,
                 cloak: None,
@@ -269,7 +274,7 @@ pub(in crate::server) mod testing {
                 ..Settings::default()
             };
             let now = Now { unix_ms: 1_700_000_000_000, mono_ms: 5_000 };
-            let snapshot = Snapshot { boot: 1, epoch: 1, ..Snapshot::default() };
+            let snapshot = Snapshot { boot: 1, epoch: 1, ..snapshot };
             let server = Server::new(Arc::new(settings), snapshot, 1, now);
             Asked { server, now, actions: Actions::new(1), slots: 0 }
         }

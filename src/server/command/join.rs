@@ -113,7 +113,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, given: &str, key: Opt
 /// Puts the sender into a channel that it is not in, and makes the channel where there is none.
 pub fn enter(server: &mut Server, ctx: &mut Ctx, seq: Seq, given: &str) {
     let user = ctx.me();
-    let (id, empty) = server.channel_or_new(given);
+    let (id, empty) = server.channel_or_new(given, seq);
     let channel = &server.network.channels[id];
     let account = server.network.users[user].account;
     let ranks = match channel.standing(account) {

@@ -470,7 +470,7 @@ fn may_set(server: &Server, ctx: &Ctx, target: Target) -> bool {
     }
 }
 
-/// Changes the state, and keeps what belongs to an account or a registered channel.
+/// Changes the state, and keeps what belongs to an account or a channel that is kept.
 fn put(server: &mut Server, seq: Seq, target: Target, key: &str, value: Option<&str>) {
     let owner = match target {
         Target::Newcomer => None,
@@ -481,7 +481,7 @@ fn put(server: &mut Server, seq: Seq, target: Target, key: &str, value: Option<&
         Target::Channel(id) => {
             let channel = &mut server.network.channels[id];
             channel.set_metadata(key, value);
-            channel.founder.map(|_| Box::from(channel.folded.as_str()))
+            channel.is_kept().then(|| Box::from(channel.folded.as_str()))
         }
     };
     if let Some(owner) = owner {
@@ -499,18 +499,6 @@ pub fn adopt(server: &mut Server, user: UserId, seq: Seq, pairs: Vec<(Box<str>, 
         if !full {
             put(server, seq, Target::User(user), &key, Some(&value));
         }
-    }
-}
-
-/// Keeps all keys of a channel that is registered now.
-pub fn keep_channel(server: &mut Server, seq: Seq, id: ChannelId) {
-    let channel = &server.network.channels[id];
-    let owner: Box<str> = channel.folded.as_str().into();
-    let pairs: Vec<_> =
-        channel.metadata.iter().flat_map(|map| map.iter()).map(|(k, v)| (k.clone(), v.clone())).collect();
-    for (key, value) in pairs {
-        let row = MetadataRow { owner: owner.clone(), key, value: Some(value) };
-        server.keep(seq, Record::Metadata(Box::new(row)));
     }
 }
 

@@ -99,6 +99,8 @@ pub fn apply_by_service(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: C
 fn make(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str, changes: &[ModeChange<'_>], forced: bool) {
     if let Some(channel) = find_channel(server, ctx, name) {
         make_in(server, ctx, seq, channel, changes, forced);
+        // Whoever takes `P` off need not be inside.
+        server.network.drop_channel_if_empty(channel);
     }
 }
 
@@ -109,6 +111,7 @@ fn make_in(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: ChannelId, cha
     let mut refused = false;
     let mut promoted: Vec<UserId> = Vec::new();
     let mut listed = Listed::default();
+    let was_kept = server.network.channels[channel].is_kept();
     for change in changes {
         let Some(kind) = mode::kind(change.letter) else {
             let letter = change.letter.to_string();
@@ -161,7 +164,7 @@ fn make_in(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: ChannelId, cha
         done.extend(change);
     }
     if !done.is_empty() {
-        announce(server, ctx, seq, channel, &done, records);
+        announce(server, ctx, seq, channel, &done, records, was_kept);
     }
     settle_delayed(server, channel);
     for user in promoted {
@@ -282,7 +285,7 @@ fn entry(
     let setter: Box<str> = (*server.network.users[ctx.me()].source).into();
     let set_at = server.clock() / 1000;
     let there = &mut server.network.channels[channel];
-    let (registered, folded) = (there.founder.is_some(), there.folded.clone());
+    let folded = there.folded.clone();
     let all = there.bans.len() + there.excepts.len() + there.invexes.len();
     let list = there.list_mut(letter)?;
     let at = list.iter().position(|entry| mask::same(&entry.mask, &mask, casemapping));
@@ -299,17 +302,12 @@ fn entry(
             return None;
         }
         list.push(ListEntry { mask: mask.as_str().into(), setter: setter.clone(), set_at });
-        if registered {
-            let row =
-                ListRow { channel: folded.as_str().into(), mode: letter, mask: mask.as_str().into(), setter, set_at };
-            records.push(Record::ListEntry(Box::new(row)));
-        }
+        let row = ListRow { channel: folded.as_str().into(), mode: letter, mask: mask.as_str().into(), setter, set_at };
+        records.push(Record::ListEntry(Box::new(row)));
         Some(Done { add: true, letter, param: Some(mask) })
     } else {
         let entry = list.remove(at?);
-        if registered {
-            records.push(Record::ListEntryGone(folded.as_str().into(), letter, entry.mask.clone()));
-        }
+        records.push(Record::ListEntryGone(folded.as_str().into(), letter, entry.mask.clone()));
         Some(Done { add: false, letter, param: Some(entry.mask.into()) })
     }
 }
@@ -394,7 +392,15 @@ fn invalid(ctx: &mut Ctx, target: &str, letter: char, value: &str, text: &str) {
     ctx.reply.numeric(Numeric::ERR_INVALIDMODEPARAM, &[target, &letter.to_string(), value], Some(text));
 }
 
-fn announce(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: ChannelId, done: &[Done], records: Vec<Record>) {
+fn announce(
+    server: &mut Server,
+    ctx: &mut Ctx,
+    seq: Seq,
+    channel: ChannelId,
+    done: &[Done],
+    records: Vec<Record>,
+    was_kept: bool,
+) {
     let user = ctx.me();
     let changes: Vec<ModeChange<'_>> = done
         .iter()
@@ -402,16 +408,24 @@ fn announce(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: ChannelId, do
         .collect();
     let source = server.network.users[user].source.clone();
     let name = server.network.channels[channel].name.clone();
-    for record in records {
-        server.keep(seq, record);
-    }
     let mut kept = 0;
     for change in done.iter().filter(|done| Rank::by_letter(done.letter).is_some()) {
         if let Some(member) = change.param.as_deref().and_then(|nick| server.network.user_by_nick(nick)) {
             kept = kept.max(server.keep_presence(member));
         }
     }
-    let kept = kept.max(server.keep_channel(channel, seq));
+    let held = match server.settle_channel(channel, seq, was_kept) {
+        Some(kept) => kept,
+        None if was_kept => {
+            for record in records {
+                server.keep(seq, record);
+            }
+            server.keep_channel(channel, seq)
+        }
+        None => 0,
+    };
+    let record = server.network.note_closed(channel);
+    let kept = kept.max(held).max(server.keep_conversation(channel, seq, record));
     let room = ircv3::message::MAX_BODY_BYTES - (source.len() + name.len() + " MODE ".len() + 6);
     for changes in mode::line_changes(&changes, room, limits::MODES) {
         let text = mode::encode(changes);

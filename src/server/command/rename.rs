@@ -15,7 +15,7 @@ use crate::server::command::{find_channel, join, markread, metadata, printable};
 use crate::server::frame::Frame;
 use crate::server::network::{ChannelId, UserId};
 use crate::server::policy;
-use crate::server::record::{ConversationRow, ListRow, MarkerRow, Record, Seq};
+use crate::server::record::{MarkerRow, Record, Seq};
 use crate::server::{Ctx, Server};
 
 /// RENAME
@@ -98,22 +98,17 @@ fn move_rows(server: &mut Server, seq: Seq, id: ChannelId, new: &str) {
         return;
     }
     let channel = &server.network.channels[id];
-    if channel.founder.is_some() {
-        let lists: Vec<ListRow> = channel.list_rows();
-        let access = channel.access_rows();
+    if channel.is_kept() {
         server.keep(seq, Record::ChannelGone(old.as_str().into()));
-        server.keep_channel(id, seq);
-        for row in lists {
-            server.keep(seq, Record::ListEntry(Box::new(row)));
-        }
-        for row in access {
-            server.keep(seq, Record::Access(Box::new(row)));
-        }
-        metadata::keep_channel(server, seq, id);
-        server.keep_channel_settings(id, seq);
+        server.keep_whole_channel(id, seq);
     }
-    for (conversation, key) in server.network.rename_conversation(old.as_str(), &folded) {
-        server.keep(seq, Record::Conversation(ConversationRow { id: conversation, key }));
+    let moved = server.network.rename_conversation(old.as_str(), &folded);
+    if moved.is_empty() {
+        let record = server.network.begin_anew(id);
+        server.keep_conversation(id, seq, record);
+    }
+    for record in moved {
+        server.keep(seq, record);
     }
     server.rename_pushed(old.as_str(), &folded);
     for (account, said) in server.network.rename_private_metadata(old.as_str(), &folded) {

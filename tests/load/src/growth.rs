@@ -336,7 +336,11 @@ impl Rows {
     /// Adds rows until there are so many.
     fn fill(&mut self, rows: u64, deadline: Instant) -> Result<()> {
         if self.rows == 0 {
-            let keys = (0..=SMALL_CONVERSATIONS).map(|id| ConversationRow { id, key: format!("#c{id}").into() });
+            let keys = (0..=SMALL_CONVERSATIONS).map(|id| ConversationRow {
+                id,
+                key: format!("#c{id}").into(),
+                ..ConversationRow::default()
+            });
             self.store.append(keys.map(|row| (1, Record::Conversation(row))).collect());
         }
         while self.rows < rows {

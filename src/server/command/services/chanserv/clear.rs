@@ -71,6 +71,9 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: &str, what: 
             for account in access.keys() {
                 server.keep(seq, Record::AccessGone(folded.clone(), *account));
             }
+            // A ban of everybody may have been among them.
+            let record = server.network.note_closed(id);
+            server.keep_conversation(id, seq, record);
             let after = server.wait_for(seq);
             ctx.reply.after = ctx.reply.after.max(after);
             let text = format!("{title}: {} entries of lists and {} of AMODE are gone", rows.len(), access.len());

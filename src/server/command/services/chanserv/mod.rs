@@ -45,7 +45,8 @@ pub const ROWS: &[Row] = rows! {
     "DEVOICE", 1 LoggedIn op::devoice, "<#channel> [nick]",
         "takes voice from someone, or from you";
     "DROP" | "UNREGISTER", 1 LoggedIn register::drop, "<#channel>",
-        "ends the registration of your channel";
+        "ends the registration of your channel",
+        "What not everybody in it could read (HISTORY-CUTOFF, HISTORY OFF) nobody reads after that";
     "GET", 1 Anyone set::get, "<#channel> [setting]",
         "shows the settings of a channel, or one of them";
     "GETKEY", 1 LoggedIn deed::get_key, "<#channel>",
@@ -219,21 +220,28 @@ fn announce_text(server: &mut Server, ctx: &mut Ctx, id: ChannelId, after: Seq, 
     announce(server, ctx, id, after, Bytes::from(line));
 }
 
-/// Ends the registration of a channel, and shows it.
-fn release(server: &mut Server, ctx: &mut Ctx, seq: Seq, id: ChannelId) {
+/// Ends the registration of a channel, and shows it; whether nobody reads any more what was said until now.
+fn release(server: &mut Server, ctx: &mut Ctx, seq: Seq, id: ChannelId) -> bool {
     // What is past its time by the channel's own settings is gone, whether the store has come to it or not.
     server.delete_overdue_of(id);
+    let sealed = server.end_own_retention(id, seq);
     let channel = &mut server.network.channels[id];
     channel.founder = None;
+    channel.registered = 0;
     channel.transfer = None;
     channel.access.clear();
     // What was cleared stays so for whoever is there.
     channel.settings = ChannelSettings { cleared: channel.settings.cleared, ..ChannelSettings::default() };
     let folded = channel.folded.clone();
     server.keep(seq, Record::ChannelGone(folded.as_str().into()));
+    if server.network.channels[id].is_kept() {
+        // Without what was its founder's to say.
+        server.keep_whole_channel(id, seq);
+    }
     let after = server.wait_for(seq);
     ctx.reply.after = ctx.reply.after.max(after);
     announce_registered(server, ctx, id, after, "-r");
+    sealed
 }
 
 /// A channel goes to its founder's successor.

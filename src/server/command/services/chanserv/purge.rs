@@ -68,7 +68,9 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: &str, reason
         if server.network.channels[id].founder.is_some() {
             release(server, ctx, seq, id);
         }
+        let was_kept = server.network.channels[id].is_kept();
         server.network.channels[id].modes.set('P', false);
+        server.settle_channel(id, seq, was_kept);
         let members: Vec<UserId> = server.network.channels[id].members.keys().copied().collect();
         count = members.len();
         for user in members {

@@ -3,14 +3,13 @@
 use ircv3::mode::Rank;
 
 use crate::server::change::Change;
-use crate::server::command::metadata;
 use crate::server::command::services::chanserv::{
     announce_registered, change_ranks, channel_named, own_channel, ranks_of, release,
 };
 use crate::server::command::services::say;
 use crate::server::notice::About;
 use crate::server::policy;
-use crate::server::record::{Record, Seq};
+use crate::server::record::Seq;
 use crate::server::{Ctx, Server};
 
 /// REGISTER
@@ -56,15 +55,9 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
     let channel = &mut server.network.channels[id];
     channel.founder = Some(account);
     channel.registered = registered;
-    let lists = channel.list_rows();
-    let after = server.keep_channel(id, seq);
+    let after = server.keep_whole_channel(id, seq);
     let by = server.network.users[ctx.me()].source.clone();
     server.notify(About::Channels, |_| format!("{name} was registered by {by}"));
-    metadata::keep_channel(server, seq, id);
-    server.keep_channel_settings(id, seq);
-    for row in lists {
-        server.keep(seq, Record::ListEntry(Box::new(row)));
-    }
     ctx.reply.after = ctx.reply.after.max(after);
     say(ctx, "ChanServ", &format!("Channel {name} is registered"));
     announce_registered(server, ctx, id, after, "+r");
@@ -76,8 +69,9 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
 pub fn apply_drop(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
     let Some(id) = own_channel(server, ctx, name) else { return };
     let name = server.network.channels[id].name.clone();
-    release(server, ctx, seq, id);
+    let sealed = release(server, ctx, seq, id);
     server.notify(About::Channels, |_| format!("{name} is no longer registered"));
-    say(ctx, "ChanServ", &format!("Channel {name} is no longer registered"));
+    let history = if sealed { ", and nobody reads any more what was said in it until now" } else { "" };
+    say(ctx, "ChanServ", &format!("Channel {name} is no longer registered{history}"));
     server.network.drop_channel_if_empty(id);
 }
