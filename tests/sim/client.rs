@@ -331,8 +331,8 @@ impl Client {
                 };
                 format!("{command} {target} :{}", text(random, counters))
             }
-            27..31 => format!("TAGMSG {room}"),
-            31..40 => format!("JOIN {}{}", channel(random), random.pick(&["", "", "", " k1", ",#c k1,k2"])),
+            27..34 => format!("TAGMSG {room}"),
+            34..40 => format!("JOIN {}{}", channel(random), random.pick(&["", "", "", " k1", ",#c k1,k2"])),
             40..43 => format!("PART {room}{}", random.pick(&["", " :bye", " :"])),
             43 if random.percent(30) => "JOIN 0".to_owned(),
             43 => format!("MODE {room} -ikl k1"),
