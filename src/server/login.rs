@@ -11,6 +11,7 @@ use crate::accounts::foreign::Foreign;
 use crate::limits;
 use crate::server::action::Call;
 use crate::server::change::{Change, CredentialChange};
+use crate::server::command::chathistory::Occasion;
 use crate::server::command::services::hostserv;
 use crate::server::command::services::nickserv::{apppass, suspend};
 use crate::server::command::{self, Pending, chathistory, register, services, vhost};
@@ -322,7 +323,7 @@ impl Server {
             Door::Made => return,
         }
         if ctx.user.is_some() {
-            chathistory::replay(self, ctx, None);
+            chathistory::replay(self, ctx, Occasion::LoggedIn);
         }
     }
 

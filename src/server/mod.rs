@@ -334,7 +334,7 @@ impl Server {
             }
             Input::Joined(channels) => {
                 let mut ctx = self.ctx(conn, None);
-                command::chathistory::replay(self, &mut ctx, Some(&channels));
+                command::chathistory::replay(self, &mut ctx, command::chathistory::Occasion::Joined(&channels));
                 self.finish(ctx);
             }
             Input::Bad(bad) => {

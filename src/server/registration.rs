@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use crate::limits;
 use crate::server::action::{Call, NetAction};
 use crate::server::change::{Change, Happened};
+use crate::server::command::chathistory::Occasion;
 use crate::server::command::{self, Pending};
 use crate::server::event::{ConnId, Peer};
 use crate::server::frame::{Form, Frame, Tagged};
@@ -327,7 +328,7 @@ impl Server {
         // It may have come away (pre-away): that is told after its coming.
         self.apply_away(id);
         self.notify(About::Connects, |server| server.network.users[id].described("comes", &ip.to_string()));
-        command::chathistory::replay(self, ctx, None);
+        command::chathistory::replay(self, ctx, Occasion::Arrived);
     }
 
     /// The cloak of whoever is at the other end of a connection; `None` where there are none, and for those
@@ -376,7 +377,7 @@ impl Server {
         for channel in self.network.users[user].channels.clone() {
             command::join::show(self, ctx, channel);
         }
-        command::chathistory::replay(self, ctx, None);
+        command::chathistory::replay(self, ctx, Occasion::Arrived);
     }
 
     /// One connection less that has not registered.

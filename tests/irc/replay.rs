@@ -88,6 +88,22 @@ fn a_replay_that_nobody_has_confirmed_comes_again() {
 }
 
 #[test]
+fn who_logs_in_after_it_has_joined_is_replayed_what_came_before_that_and_no_line_twice() {
+    let server = Server::start();
+    let mut alice = missed(&server);
+    let mut carol = server.user_with("car", CAPS);
+    carol.join("#room");
+    alice.ask("PRIVMSG #room :live");
+    assert_eq!(texts(&carol.sync()), ["live"]);
+    assert_eq!(said(&carol.ask("NS IDENTIFY carol sesame")), ["one", "two", "three"]);
+    carol.ask("PART #room");
+    assert!(said(&carol.join("#room")).is_empty());
+    carol.send("QUIT");
+    carol.closed();
+    assert!(said(&back(&server, CAPS)).is_empty());
+}
+
+#[test]
 fn c47_no_replay_with_chathistory_or_without_server_time() {
     for caps in ["draft/chathistory server-time batch message-tags", "", "batch"] {
         let server = Server::start();

@@ -124,6 +124,12 @@ impl Edge {
         matches!(slot.stage, Stage::Open | Stage::Ending).then_some(slot.socket)
     }
 
+    /// The socket of a connection that its worker has not forgotten.
+    pub fn socket_at(&self, conn: ConnId) -> Option<usize> {
+        let slot = self.workers.get(usize::from(conn.worker))?.slots.get(conn.slot as usize)?;
+        (slot.stage != Stage::Free).then_some(slot.socket)
+    }
+
     /// The connection of a socket, while it is open.
     pub fn conn_of(&self, socket: usize) -> Option<ConnId> {
         self.workers.iter().enumerate().find_map(|(worker, there)| {

@@ -2,6 +2,7 @@
 
 mod client;
 mod crowd;
+mod devices;
 mod doors;
 mod edge;
 mod fault;

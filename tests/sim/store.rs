@@ -1,7 +1,7 @@
 //! The simulated store: keeps records in order and in batches, late, sometimes not at all for a while,
 //! and loses at a crash what it had not committed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ircv3::Casemapping;
 use roost::server::event::{CallId, Returned};
@@ -219,6 +219,15 @@ impl Store {
     /// What was last given to be kept of someone who is always on.
     pub fn presence(&self, account: AccountId) -> Option<&PresenceRow> {
         self.shadow.presences.get(&account)
+    }
+
+    /// The devices of which it is not on disk yet how far they have read.
+    pub fn unkept_devices(&self) -> BTreeSet<(AccountId, Box<str>)> {
+        let seen = self.waiting.iter().filter_map(|(_, record)| match record {
+            Record::Seen(row) => Some((row.account, row.device.clone())),
+            _ => None,
+        });
+        seen.collect()
     }
 
     /// What was last given to be kept of an account.

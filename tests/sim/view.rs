@@ -20,6 +20,8 @@ pub struct Promise {
     pub seq: Seq,
     /// Whether it may fail to come: who was there when it was said is not known exactly.
     pub optional: bool,
+    /// Whether it is said now, not replayed.
+    pub live: bool,
 }
 
 /// A CHATHISTORY that was asked for.
@@ -109,6 +111,10 @@ pub struct View {
     pub known: Vec<(String, String, u64)>,
     /// Lines that a client sends by itself.
     pub reactions: Vec<String>,
+    /// Messages read, live and of history, since they were last taken from here.
+    pub took: Vec<Seq>,
+    /// Something was read since then of which it is not clear what it was.
+    pub unclear: bool,
     /// `ERROR` came.
     pub ended: bool,
     quitting: bool,
@@ -373,7 +379,10 @@ impl View {
             None => match self.row_by_text(message, facts, true) {
                 Some(seq) => seq,
                 // What was said twice can only be told by its msgid.
-                None => return Ok(0),
+                None => {
+                    self.unclear = true;
+                    return Ok(0);
+                }
             },
         };
         let Some(row) = facts.store.disk.messages.get(&seq) else {
@@ -383,6 +392,7 @@ impl View {
         facts.seen.insert(seq);
         let read = self.read.entry(row.conversation).or_insert(0);
         *read = seq.max(*read);
+        self.took.push(seq);
         Ok(seq)
     }
 
@@ -575,6 +585,7 @@ impl View {
         }
         let read = self.read.entry(row.conversation).or_insert(0);
         *read = seq.max(*read);
+        self.took.push(seq);
         if let (Some(id), true) = (by_msgid, self.known.len() < 200) {
             let private = !row.target.starts_with('#');
             let own = fold(nick_of(&row.source)) == fold(&self.nick);

@@ -25,6 +25,8 @@ pub enum Invariant {
     History,
     /// 10: presences, markers, settings and devices are kept as they are, and nothing outlives its owner.
     Kept,
+    /// 11: a device is replayed what it missed, and nothing that it has read.
+    Replay,
 }
 
 /// An invariant that did not hold.

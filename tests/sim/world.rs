@@ -24,6 +24,7 @@ use roost::server::right::Rights;
 use roost::server::settings::{AlwaysOn, Limits, Oper, Settings, Throttle};
 
 use crate::client::{Client, Counters, DIM, Persona};
+use crate::devices::{self, Devices};
 use crate::doors::Doors;
 use crate::edge::{Edge, Typed};
 use crate::fault::{Fault, Planted};
@@ -118,6 +119,7 @@ struct World<'a> {
     slow: bool,
     planted: Planted,
     doors: Doors,
+    devices: Devices,
     stale: Vec<Option<Arc<[u32]>>>,
     digest: u64,
     events: u64,
@@ -215,6 +217,7 @@ impl<'a> World<'a> {
             password,
             slow: random.percent(30),
             planted: Planted::new(fault, seed),
+            devices: Devices::default(),
             doors: Doors::default(),
             stale: vec![None; WORKERS],
             digest: 0,
@@ -336,6 +339,8 @@ impl<'a> World<'a> {
             violation
         })?;
         digest(&mut self.digest, &bytes);
+        let unclear = std::mem::take(&mut client.view.unclear);
+        self.devices.read(socket, std::mem::take(&mut client.view.took), unclear);
         if !there.server_closed && !there.client_closed {
             for line in client.reactions(&mut self.counters) {
                 there.typed.push_back(line);
@@ -344,6 +349,7 @@ impl<'a> World<'a> {
         if there.server_closed && there.wire.is_empty() {
             there.client_closed = true;
             client.socket = None;
+            self.devices.closed(socket, client.view.promised.make_contiguous());
         }
         Ok(())
     }
@@ -486,6 +492,7 @@ impl<'a> World<'a> {
     fn client_closes(&mut self, at: usize) {
         if let Some(socket) = self.clients[at].socket.take() {
             self.trace.note(format!("client {at} closes socket {socket}"));
+            self.devices.closed(socket, self.clients[at].view.promised.make_contiguous());
             self.edge.sockets[socket].client_closed = true;
         }
     }
@@ -522,6 +529,8 @@ impl<'a> World<'a> {
         {
             self.store.disk.messages.remove(seq);
         }
+        let roll = Devices::roll(&self.server, &self.edge);
+        self.devices.crash(&roll, &self.store.unkept_devices());
         self.edge.crash();
         self.calls.clear();
         self.stale = vec![None; WORKERS];
@@ -549,7 +558,10 @@ impl<'a> World<'a> {
         let before = several.then(|| Scene::of(&self.server));
         if let Event::Returned(id, Returned::History(_)) = &event {
             self.promise_page(*id, page);
+            self.check_replay(*id, page)?;
         }
+        let roll = Devices::roll(&self.server, &self.edge);
+        let end = devices::end_of(&event);
 
         self.count_event(&event);
         let before_seq = self.server.last_seq();
@@ -557,6 +569,13 @@ impl<'a> World<'a> {
         self.server.handle(self.now, event, &mut actions);
         self.spoil(&mut actions);
 
+        let there = Devices::roll(&self.server, &self.edge);
+        let left = |socket: usize| {
+            let view = self.clients.iter().find(|client| client.socket == Some(socket)).map(|client| &client.view);
+            let promised = view.into_iter().flat_map(|view| &view.promised);
+            promised.filter(|promise| promise.live && !promise.optional).map(|promise| promise.seq).collect()
+        };
+        self.devices.note(&roll, &there, end, left)?;
         for _ in 0..self.doors.look(&self.server.network, several) {
             self.count("a closed channel made anew");
         }
@@ -574,6 +593,9 @@ impl<'a> World<'a> {
                 let key = self.store.key(row.conversation).map(str::to_owned);
                 if let Some(key) = key {
                     self.promise(seq, row, &key, conn, scene, before.as_ref());
+                    if row.kind.is_text() {
+                        self.devices.said(seq, &key, &self.server.network, &there);
+                    }
                 }
             }
             self.store.append(seq, record)?;
@@ -624,7 +646,7 @@ impl<'a> World<'a> {
         for seq in rows {
             let Some(row) = self.store.disk.messages.get(seq) else { continue };
             if row.kind.is_text() || row.kind == Kind::Tagmsg && tags {
-                self.clients[client].view.promised.push_back(Promise { seq: *seq, optional: false });
+                self.clients[client].view.promised.push_back(Promise { seq: *seq, optional: false, live: false });
             }
         }
     }
@@ -641,10 +663,13 @@ impl<'a> World<'a> {
         for conn in all {
             let Some(socket) = self.edge.socket_of(conn) else { continue };
             let client = &mut self.clients[self.of_socket[socket]];
+            let now = there.get(&conn).copied();
             if client.socket != Some(socket) {
+                if earlier.is_none() && now.is_some_and(|copies| copies != Copies::Second) {
+                    self.devices.in_vain(socket, seq);
+                }
                 continue;
             }
-            let now = there.get(&conn).copied();
             let was = earlier.as_ref().map_or(now, |earlier| earlier.get(&conn).copied());
             // Of several commands, one may have turned echo-message on, or taken a nick, and the next undone it.
             let unsure = earlier.is_some() && Some(conn) == by;
@@ -653,8 +678,19 @@ impl<'a> World<'a> {
                 *client.view.copies.entry(seq).or_insert(0) += 1;
             }
             if unsure || [now, was].iter().flatten().any(|copies| *copies != Copies::Second) {
-                client.view.promised.push_back(Promise { seq, optional: unsure || now != was });
+                client.view.promised.push_back(Promise { seq, optional: unsure || now != was, live: true });
             }
+        }
+    }
+
+    /// 11: what a device is replayed it has not read.
+    fn check_replay(&mut self, id: CallId, rows: &[Seq]) -> Outcome {
+        let Some(session) = self.server.session(id.conn) else { return Ok(()) };
+        let waiting = session.waiting.as_ref().filter(|waiting| waiting.serial == id.serial);
+        let replays = waiting.is_some_and(|waiting| matches!(waiting.pending, Pending::Replay(_)));
+        match session.account.filter(|_| replays && !session.closing) {
+            Some(account) => self.devices.replayed(&(account, session.device.clone()), rows),
+            None => Ok(()),
         }
     }
 
@@ -1119,6 +1155,12 @@ impl<'a> World<'a> {
             self.check_client(at)?;
         }
         self.check_rebuilt()?;
+        // Of more than a replay has, only the newest are replayed.
+        if self.strict && self.settings.history && self.settings.autoreplay_limit > 100 {
+            let row = |seq: Seq| self.store.disk.messages.get(&seq).cloned();
+            let key = |row: &MessageRow| self.store.key(row.conversation).unwrap_or("").to_owned();
+            self.devices.check_rest(&self.server, row, key)?;
+        }
         for seq in &self.seen {
             if !self.store.disk.messages.contains_key(seq) {
                 return broken(Invariant::Durable, format!("{seq:x} was seen and is not stored any more"));
@@ -1288,12 +1330,23 @@ impl<'a> World<'a> {
                 return broken(Invariant::Kept, format!("account {id} has devices {now:?}, kept are {kept:?}"));
             }
         }
-        for (_, channel) in here.channels.iter().filter(|(_, channel)| channel.founder.is_some()) {
-            let now = (&channel.settings, &channel.access, &channel.metadata);
-            let kept = there.channel_by_name(&channel.name).map(|id| &there.channels[id]);
-            let kept = kept.map(|kept| (&kept.settings, &kept.access, &kept.metadata));
-            if kept != Some(now) {
-                return broken(Invariant::Kept, format!("{} has {now:?}, kept is {kept:?}", channel.name));
+        let sealed = |channel: &Channel| {
+            let list = |mode| channel.list(mode).into_iter().flatten().map(|entry| format!("{entry:?}"));
+            let lists: BTreeSet<String> = ['b', 'e', 'I'].into_iter().flat_map(list).collect();
+            let chosen = (channel.settings.clone(), channel.access.clone(), channel.metadata.clone());
+            (channel.row(), lists, chosen)
+        };
+        for (_, channel) in here.channels.iter().filter(|(_, channel)| channel.is_kept()) {
+            let kept = there.channel_by_name(&channel.name).map(|id| sealed(&there.channels[id]));
+            let now = sealed(channel);
+            if kept.as_ref() != Some(&now) {
+                return broken(Invariant::Kept, format!("{} is kept as {kept:?}\n    and is {now:?}", channel.name));
+            }
+        }
+        for (_, channel) in &there.channels {
+            let held = here.channel_by_name(&channel.name).is_some_and(|id| here.channels[id].is_kept());
+            if !held {
+                return broken(Invariant::Kept, format!("{} would come back", channel.name));
             }
         }
         Ok(())

@@ -273,19 +273,28 @@ fn name_of(server: &Server, identity: &Identity) -> Option<Box<str>> {
 /// Conversations that are still to be replayed to a session.
 #[derive(Debug)]
 pub struct Replay {
-    range: Range,
     limit: u32,
-    left: VecDeque<Found>,
+    left: VecDeque<(Found, Range)>,
 }
 
-/// Replays what the connection's device missed: in the channels that it just joined, or, at login, in
-/// those it is in and in private. Nothing for clients that can ask (`draft/chathistory`), that cannot show
+/// When a connection's device is replayed what it missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion<'a> {
+    /// The connection has registered, or come to a user who is there: in the channels that it is in, and in private.
+    Arrived,
+    /// It has logged in later: the same, but for what was said since it joined them.
+    LoggedIn,
+    /// Its user has joined these channels, by this connection or another.
+    Joined(&'a [ChannelId]),
+}
+
+/// Replays what the connection's device missed, up to where it is shown what is said. Nothing for clients that can ask (`draft/chathistory`), that cannot show
 /// when a line was said (no `server-time`), and for bots. Who has `znc.in/playback` gets what it asked for.
-pub fn replay(server: &mut Server, ctx: &mut Ctx, joined: Option<&[ChannelId]>) {
+pub fn replay(server: &mut Server, ctx: &mut Ctx, occasion: Occasion<'_>) {
     let Some(user) = ctx.user else { return };
     let Some(session) = server.session(ctx.conn) else { return };
     let caps = session.caps;
-    if let (Some(wish), Some(joined)) = (session.particulars().playback.clone(), joined) {
+    if let (Some(wish), Occasion::Joined(joined)) = (session.particulars().playback.clone(), occasion) {
         let mut wanted: Vec<Found> = joined.iter().filter_map(|id| Some(in_channel(server, *id, user)?.0)).collect();
         wanted.retain(|found| wish.fits(&found.name, server.network.casemapping));
         play(server, ctx, wish.range(), wanted);
@@ -298,29 +307,39 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, joined: Option<&[ChannelId]>) 
     if server.network.users[user].is_bot() {
         return;
     }
-    let mut left: VecDeque<Found> = match joined {
+    let found: Vec<Found> = match occasion {
         // By now another channel may have the place of one that is gone.
-        Some(joined) => {
+        Occasion::Joined(joined) => {
             let here = joined.iter().filter(|id| server.network.users[user].channels.contains(id));
             here.filter_map(|id| Some(in_channel(server, *id, user)?.0)).collect()
         }
-        None => readable(server, ctx).into_iter().map(|(found, _)| found).collect(),
+        Occasion::Arrived | Occasion::LoggedIn => readable(server, ctx).into_iter().map(|(found, _)| found).collect(),
     };
-    // What is said from here on is shown live.
-    let until = server.last_seq() + 1;
+    // What is said from there on is shown live.
+    let now = Border::Seq(server.last_seq() + 1);
+    let shown_from = |found: &Found| {
+        let channel = server.network.channel_by_folded(&found.key).filter(|_| occasion != Occasion::Arrived);
+        let joined = channel.and_then(|id| server.network.channels[id].joined.get(&user));
+        joined.map_or(now, |joined| Border::Time(*joined))
+    };
+    let mut left: VecDeque<(Found, Range)> = found
+        .into_iter()
+        .map(|found| {
+            let until = Range::Before(shown_from(&found));
+            (Found { floor: after, ..found }, until)
+        })
+        .collect();
     let Some(session) = server.session_mut(ctx.conn) else { return };
     let particulars = session.particulars_mut();
     let replayed = &mut particulars.replayed;
-    left.retain(|found| !replayed.contains(&found.id));
-    replayed.extend(left.iter().map(|found| found.id));
+    left.retain(|(found, _)| !replayed.contains(&found.id));
+    replayed.extend(left.iter().map(|(found, _)| found.id));
     if !left.is_empty() {
         let unread = particulars.unread.get_or_insert(Unread { after, any: false, failed: false, token: None });
         unread.token = None;
     }
-    left.iter_mut().for_each(|found| found.floor = after);
-    let range = Range::Between(Border::Seq(until), Border::Seq(after));
     let limit = server.settings.autoreplay_limit;
-    replay_next(server, ctx, Replay { range, limit, left });
+    replay_next(server, ctx, Replay { limit, left });
 }
 
 /// Who negotiates one of these asks for what it missed.
@@ -332,7 +351,7 @@ pub fn play(server: &mut Server, ctx: &mut Ctx, range: Range, wanted: Vec<Found>
         return;
     }
     let limit = server.settings.playback_limit;
-    replay_next(server, ctx, Replay { range, limit, left: wanted.into() });
+    replay_next(server, ctx, Replay { limit, left: wanted.into_iter().map(|found| (found, range)).collect() });
 }
 
 /// Reads the next conversation that is to be replayed.
@@ -343,13 +362,13 @@ pub fn replay_next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
         let channel = network.channel_by_name(name).map(|id| &network.channels[id]);
         !name.starts_with('#') || channel.is_some_and(|channel| channel.ranks(ctx.me()).is_some())
     };
-    replay.left.retain(|found| still(&found.name));
-    let Some(found) = replay.left.pop_front() else { return ask_whether_read(server, ctx) };
+    replay.left.retain(|(found, _)| still(&found.name));
+    let Some((found, range)) = replay.left.pop_front() else { return ask_whether_read(server, ctx) };
     let mut reader = reader(server, ctx, "chathistory", &found.name, None);
     reader.caps = reader.caps & CapSet::of(&[Cap::ServerTime, Cap::MessageTags, Cap::AccountTag, Cap::Batch]);
     let query = HistoryQuery {
         conversation: found.id,
-        range: replay.range,
+        range,
         limit: replay.limit,
         wanted: Wanted::default(),
         floor: found.floor,

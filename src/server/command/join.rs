@@ -11,6 +11,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::limits;
 use crate::server::change::{Change, Happened};
+use crate::server::command::chathistory::Occasion;
 use crate::server::command::services::chanserv::{ranks_of, set};
 use crate::server::command::{away, chathistory, markread, metadata, mode, names, printable, topic};
 use crate::server::frame::{Form, Frame, Tagged};
@@ -42,7 +43,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         // The channel itself, or the one that it sent the user on to.
         joined.extend(server.network.users[ctx.me()].channels.iter().skip(before));
     }
-    chathistory::replay(server, ctx, Some(&joined));
+    chathistory::replay(server, ctx, Occasion::Joined(&joined));
 }
 
 fn is_name(ctx: &mut Ctx, given: &str) -> bool {
