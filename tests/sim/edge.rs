@@ -324,7 +324,7 @@ impl Edge {
     }
 
     /// Notices that a client has closed; what it typed before is read first, or is lost.
-    pub fn notice_close(&mut self, conn: ConnId, cause: CloseCause) {
+    pub fn notice_close(&mut self, conn: ConnId, cause: CloseCause, planted: &mut Planted) {
         let there = &mut self.workers[usize::from(conn.worker)];
         let given = there.pending.front().map_or(there.told, |(before, _)| *before);
         let slot = &mut there.slots[conn.slot as usize];
@@ -336,6 +336,7 @@ impl Edge {
                 }
                 CloseCause::Eof { .. } => CloseCause::Eof {
                     shown: match slot.queue.front() {
+                        Some(_) if planted.is(Fault::ReadTooFar) => Some(there.told),
                         Some((after, _)) if *after <= there.durable => None,
                         Some(_) => Some(given.min(there.durable)),
                         None => Some(given),

@@ -46,7 +46,7 @@ faults! {
     /// A message is stored with another text.
     RecordAltered => Durable;
     /// Changes of registered channels are not given to the store.
-    ChannelUnkept => Durable;
+    ChannelUnkept => Kept;
     /// Two records reach the store in the wrong order.
     RecordsSwapped => Order;
     /// The store reports a commit before it is done.
@@ -77,6 +77,10 @@ faults! {
     PresenceOutlives => Kept;
     /// A read marker is not given to the store.
     MarkerUnkept => Kept;
+    /// A device is taken to have read what was not given to the system.
+    ReadTooFar => Replay;
+    /// A device is replayed what it has read.
+    ReplayTwice => Replay;
     /// The order of two fan-outs depends on something that is no part of the seed.
     OrderByChance => Seed;
 }

@@ -172,5 +172,7 @@ planted! {
     a_presence_not_kept_is_caught PresenceUnkept;
     a_presence_that_outlives_its_user_is_caught PresenceOutlives;
     a_marker_not_kept_is_caught MarkerUnkept;
+    what_is_taken_for_read_too_early_is_caught ReadTooFar;
+    what_is_replayed_twice_is_caught ReplayTwice;
     an_order_by_chance_is_caught OrderByChance;
 }

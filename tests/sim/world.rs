@@ -481,7 +481,7 @@ impl<'a> World<'a> {
                 1 => CloseCause::Flood,
                 _ => CloseCause::Eof { shown: None },
             };
-            self.edge.notice_close(conn, cause);
+            self.edge.notice_close(conn, cause, &mut self.planted);
             return self.deliver(1);
         }
         let at = self.random.below(self.clients.len());
@@ -609,6 +609,12 @@ impl<'a> World<'a> {
                 Call::History(mut query) => {
                     if self.planted.hits(Fault::HistoryForeign) {
                         query.conversation = 1 + query.conversation % 3;
+                    }
+                    let pending = self.server.session(id.conn).and_then(|session| session.waiting.as_ref());
+                    if pending.is_some_and(|waiting| matches!(waiting.pending, Pending::Replay(_)))
+                        && self.planted.is(Fault::ReplayTwice)
+                    {
+                        query.floor = 0;
                     }
                     self.check_access(id, &query)?;
                     self.store.ask(id, *query);
@@ -1119,7 +1125,7 @@ impl<'a> World<'a> {
             }
             self.deliver(usize::MAX)?;
             for conn in self.edge.left() {
-                self.edge.notice_close(conn, CloseCause::Eof { shown: None });
+                self.edge.notice_close(conn, CloseCause::Eof { shown: None }, &mut self.planted);
             }
             for conn in self.edge.readable() {
                 self.read_from(conn)?;
