@@ -81,6 +81,8 @@ faults! {
     ReadTooFar => Replay;
     /// A device is replayed what it has read.
     ReplayTwice => Replay;
+    /// What is not past its time is to be deleted.
+    ExpiryTooMuch => Kept;
     /// The order of two fan-outs depends on something that is no part of the seed.
     OrderByChance => Seed;
 }

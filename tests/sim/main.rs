@@ -174,5 +174,6 @@ planted! {
     a_marker_not_kept_is_caught MarkerUnkept;
     what_is_taken_for_read_too_early_is_caught ReadTooFar;
     what_is_replayed_twice_is_caught ReplayTwice;
+    what_is_to_be_deleted_too_early_is_caught ExpiryTooMuch;
     an_order_by_chance_is_caught OrderByChance;
 }

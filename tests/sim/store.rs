@@ -8,8 +8,8 @@ use roost::server::event::{CallId, Returned};
 use roost::server::history;
 use roost::server::record::{
     AccessRow, AccountId, AccountRow, BanRow, ChannelRow, CodeRow, ConversationId, ConversationRow, CredentialsRow,
-    GroupedRow, HistoryQuery, ListRow, MarkerRow, MessageRow, MetadataRow, PresenceRow, PurgeRow, Purpose, PushedRow,
-    Record, SeenRow, Seq, SettingRow, Snapshot, SubscriptionRow, SuspensionRow, VapidRow,
+    Expiry, GroupedRow, HistoryQuery, Kind, ListRow, MarkerRow, MessageRow, MetadataRow, MsgId, PresenceRow, PurgeRow,
+    Purpose, PushedRow, Record, SeenRow, Seq, SettingRow, Snapshot, SubscriptionRow, SuspensionRow, VapidRow,
 };
 
 use crate::view::fold;
@@ -69,6 +69,10 @@ pub struct Store {
     last: Seq,
     last_message: Seq,
     reads: VecDeque<Read>,
+    /// What is to be deleted for being past its time.
+    expiries: VecDeque<Expiry>,
+    /// What was.
+    expired: BTreeMap<Seq, MessageRow>,
     /// Whether it cannot write now.
     pub failing: bool,
     /// Everything that was ever appended and not lost: durable or on its way.
@@ -93,6 +97,8 @@ impl Store {
             last: 0,
             last_message: 0,
             reads: VecDeque::new(),
+            expiries: VecDeque::new(),
+            expired: BTreeMap::new(),
             failing: false,
             appended_rows: BTreeMap::new(),
             filed: BTreeMap::new(),
@@ -260,6 +266,58 @@ impl Store {
         self.by_token.get(&(token.to_owned(), fold(target))).map_or(&[], Vec::as_slice)
     }
 
+    /// Is to delete what is past its time.
+    pub fn expire(&mut self, expiry: Expiry) {
+        self.expiries.push_back(expiry);
+    }
+
+    /// Deletes what the oldest of these is about, as `store::expiry` does: the conversation, and how many rows went.
+    pub fn expire_one(&mut self) -> Option<(ConversationId, u64)> {
+        let Expiry { conversation, before, most, .. } = self.expiries.pop_front()?;
+        let class = |row: &MessageRow| match row.kind {
+            kind if kind.is_text() => 0,
+            Kind::Redact => 2,
+            _ => 1,
+        };
+        let of = |rows: &BTreeMap<Seq, MessageRow>, wanted: usize| -> Vec<u64> {
+            let rows = rows.values().filter(|row| row.conversation == conversation && class(row) == wanted);
+            rows.map(|row| row.time).collect()
+        };
+        let mut borders = [before; 3];
+        for wanted in 0..3 {
+            let times = of(&self.disk.messages, wanted);
+            let Some(moment) = most.and_then(|most| times.len().checked_sub(most as usize)).map(|at| times[at]) else {
+                continue;
+            };
+            // Nothing stays that is older than the oldest text that stays.
+            let these = if wanted == 0 { &mut borders[..] } else { &mut borders[wanted..=wanted] };
+            these.iter_mut().for_each(|border| *border = (*border).max(moment));
+        }
+        let old = |row: &MessageRow| row.conversation == conversation && row.time < borders[class(row)];
+        let texts: BTreeSet<Seq> =
+            self.disk.messages.iter().filter(|(_, row)| old(row) && row.kind.is_text()).map(|(seq, _)| *seq).collect();
+        let about = |row: &MessageRow| {
+            let about = row.argument.as_deref().and_then(MsgId::parse);
+            row.conversation == conversation && about.is_some_and(|about| texts.contains(&about.seq))
+        };
+        let goes = |row: &MessageRow| old(row) || about(row);
+        let gone: Vec<Seq> = self.disk.messages.iter().filter(|(_, row)| goes(row)).map(|(seq, _)| *seq).collect();
+        for seq in &gone {
+            self.expired.extend(self.disk.messages.remove_entry(seq));
+        }
+        Some((conversation, gone.len() as u64))
+    }
+
+    /// A row that is or was on disk, unless it was taken back.
+    pub fn kept(&self, seq: Seq) -> Option<&MessageRow> {
+        self.disk.messages.get(&seq).or_else(|| self.expired.get(&seq))
+    }
+
+    /// Whether anything of a conversation was deleted for being past its time.
+    pub fn has_expired(&self, conversation: ConversationId) -> bool {
+        self.expired.values().any(|row| row.conversation == conversation)
+    }
+
     /// Takes a question.
     pub fn ask(&mut self, id: CallId, query: HistoryQuery) {
         self.reads.push_back(Read { id, query, after: self.appended });
@@ -297,14 +355,16 @@ impl Store {
         self.boot += 1;
         self.waiting.clear();
         self.reads.clear();
+        self.expiries.clear();
         self.failing = false;
         (self.appended, self.committed) = (0, 0);
         self.appended_rows = self.disk.messages.clone();
+        self.appended_rows.extend(self.expired.clone());
         self.filed = self.disk.conversations.clone();
         self.last_times.clear();
         self.by_token.clear();
         self.shadow = Rows { messages: BTreeMap::new(), ..self.disk.clone() };
-        for (seq, row) in &self.disk.messages {
+        for (seq, row) in &self.appended_rows {
             self.last_times.insert(row.conversation, row.time);
             if row.kind.is_text() {
                 let key = (token_of(&row.text).to_owned(), fold(&row.target));

@@ -80,6 +80,8 @@ pub struct Facts<'a> {
     pub strict: bool,
     /// Whether history is kept.
     pub history: bool,
+    /// The moment before which nothing of a conversation is shown for being past its time.
+    pub kept_since: &'a dyn Fn(u64) -> u64,
     /// Everything that anyone ever saw.
     pub seen: &'a mut BTreeSet<Seq>,
 }
@@ -307,7 +309,7 @@ impl View {
             if batch.kind == "chathistory" && message.tags().get("draft/chathistory-context").is_some() {
                 let parent = batch.rows.last().copied();
                 let seq = self.history_row(message, facts)?;
-                let row = facts.store.disk.messages.get(&seq);
+                let row = facts.store.kept(seq);
                 let about = row.and_then(|row| MsgId::parse(row.argument.as_deref()?)).map(|id| id.seq);
                 if parent != Some(0) && (about.is_none() || about != parent) {
                     return broken(Invariant::History, format!("{seq:x} follows what it is not about"));
@@ -385,7 +387,7 @@ impl View {
                 }
             },
         };
-        let Some(row) = facts.store.disk.messages.get(&seq) else {
+        let Some(row) = facts.store.kept(seq) else {
             return broken(Invariant::History, format!("history has {seq:x}, which is not stored"));
         };
         self.same_row(message, row, Invariant::History)?;
@@ -430,12 +432,15 @@ impl View {
         let run = |events| -> Vec<Seq> {
             rows.range(first..=last).filter(|(_, row)| visible(row, events)).map(|(seq, _)| *seq).collect()
         };
+        // What was past its time may have gone since it was sent.
+        let shown: Vec<Seq> = batch.rows.iter().copied().filter(|seq| rows.contains_key(seq)).collect();
         // What is replayed at login has no events.
-        let events = self.caps.has(Cap::EventPlayback) && (asked.is_some() || run(false) != batch.rows);
+        let events = self.caps.has(Cap::EventPlayback) && (asked.is_some() || run(false) != shown);
         let (run, visible) = (run(events), |row: &MessageRow| visible(row, events));
-        if run != batch.rows {
-            return broken(Invariant::History, format!("a page has gaps: {:x?} is not {run:x?}", batch.rows));
+        if run != shown {
+            return broken(Invariant::History, format!("a page has gaps: {shown:x?} is not {run:x?}"));
         }
+        let run = &batch.rows;
         let Some(asked) = asked else { return Ok(()) };
         if asked.target.is_empty() {
             return Ok(());
@@ -444,7 +449,7 @@ impl View {
             return broken(Invariant::History, format!("{} rows, though {} were asked for", run.len(), asked.limit));
         }
         let private = !batch.target.starts_with('#');
-        let since = facts.store.since(id);
+        let since = facts.store.since(id).max((facts.kept_since)(id));
         let visible = |row: &MessageRow| visible(row) && row.time >= since;
         let before: Vec<Seq> = rows.range(..first).filter(|(_, row)| visible(row)).map(|(seq, _)| *seq).collect();
         // A TAGMSG that was read is not in every page.
@@ -493,7 +498,7 @@ impl View {
         let Some(asked) = asked.filter(|asked| asked.target.starts_with('#')) else { return Ok(()) };
         let Some(id) = facts.store.conversation(&fold(&batch.target)) else { return Ok(()) };
         let read = asked.read.get(&id).copied().unwrap_or(0);
-        let since = facts.store.since(id);
+        let since = facts.store.since(id).max((facts.kept_since)(id));
         let text =
             |seq: Seq| facts.store.disk.messages.get(&seq).is_some_and(|row| row.kind.is_text() && row.time >= since);
         // TAGMSG rows are counted, though not shown, to clients without message-tags.
@@ -525,7 +530,7 @@ impl View {
             let row = facts.store.appended_rows.get(seq);
             all.contains(seq)
                 && row.is_some_and(|row| &*row.source == source && time.is_none_or(|time| time == row.time))
-                && (!durable || facts.store.disk.messages.contains_key(seq))
+                && (!durable || facts.store.kept(*seq).is_some())
         };
         // One text may have been said twice to one target: the time or the promise tells which is meant.
         let next = self.promised.iter().map(|promise| promise.seq).find(|seq| fits(seq));
@@ -580,7 +585,7 @@ impl View {
         }
         let row = &facts.store.appended_rows[&seq];
         self.same_row(message, row, Invariant::Durable)?;
-        if facts.strict && !facts.store.disk.messages.contains_key(&seq) {
+        if facts.strict && facts.store.kept(seq).is_none() {
             return broken(Invariant::Durable, format!("{seq:x} was seen before it was durable"));
         }
         if facts.strict {

@@ -19,7 +19,10 @@ use roost::server::frame::Frame;
 use roost::server::history;
 use roost::server::network::{Conversation, Network, UserId};
 use roost::server::push::WebPush;
-use roost::server::record::{HistoryQuery, Kind, MessageRow, MsgId, PresenceRow, Reader, Record, Seq, Snapshot};
+use roost::server::record::{
+    Expiry, HistoryQuery, Kind, MessageRow, MsgId, PresenceRow, Reader, Record, Seq, Snapshot,
+};
+use roost::server::retention::Keep;
 use roost::server::right::Rights;
 use roost::server::settings::{AlwaysOn, Limits, Oper, Settings, Throttle};
 
@@ -70,7 +73,7 @@ pub struct Summary {
 }
 
 /// What runs must come to, or they prove little.
-pub const REACHED: [&str; 19] = [
+pub const REACHED: [&str; 20] = [
     "a user with several connections",
     "a page of history with messages",
     "a page of history with what is about a message",
@@ -90,6 +93,7 @@ pub const REACHED: [&str; 19] = [
     "a shutdown",
     "a device told of a message",
     "a closed channel made anew",
+    "messages past their time",
 ];
 
 const WORKERS: usize = 2;
@@ -152,6 +156,7 @@ fn settings(random: &mut Random, password: bool) -> Settings {
         admin: vec!["one".to_owned(), "two".to_owned()],
         password: password.then(|| "h:server".into()),
         history: random.percent(92),
+        keep: Keep { seconds: [0, 0, 0, 90][random.below(4)], messages: [0, 0, 0, 6][random.below(4)] },
         chathistory_limit: [3, 50, 1000][random.below(3)],
         autoreplay_limit: [2, 500][random.below(2)],
         wait_for_store: random.percent(90),
@@ -332,6 +337,7 @@ impl<'a> World<'a> {
             epoch: EPOCH,
             strict: self.strict,
             history: self.settings.history,
+            kept_since: &|id| self.store.key(id).map_or(0, |key| self.server.kept_since(key)),
             seen: &mut self.seen,
         };
         client.view.take(&bytes, &mut facts).map_err(|mut violation| {
@@ -368,6 +374,7 @@ impl<'a> World<'a> {
                 Some(id) => self.handle(Event::Returned(id, Returned::Failed("no".into())), &[]),
                 None => Ok(()),
             },
+            3..6 if self.random.percent(15) => self.expire(),
             3..6 if self.slow && self.random.percent(85) => Ok(()),
             3..6 => self.answer(),
             _ => {
@@ -390,6 +397,15 @@ impl<'a> World<'a> {
         self.durable = self.durable.max(seq);
         self.trace.note(format!("committed up to {seq:x}"));
         self.handle(Event::Committed(seq), &[])
+    }
+
+    /// The store deletes what is past its time.
+    fn expire(&mut self) -> Outcome {
+        let Some((conversation, rows)) = self.store.expire_one() else { return Ok(()) };
+        if rows > 0 {
+            self.count("messages past their time");
+        }
+        self.handle(Event::Expired { conversation, rows }, &[])
     }
 
     fn tell_workers(&mut self) {
@@ -498,7 +514,8 @@ impl<'a> World<'a> {
     }
 
     fn time_passes(&mut self) -> Outcome {
-        let ms = [1000, 1000, 3000, 5000, 5000, 10_000, 30_000, 61_000][self.random.below(8)];
+        let round = if self.settings.keep == Keep::default() { 10_000 } else { 700_000 };
+        let ms = [1000, 1000, 3000, 5000, 5000, 10_000, 30_000, 61_000, round][self.random.below(9)];
         self.now.mono_ms += ms;
         self.now.unix_ms = match self.random.below(10) {
             0 => self.now.unix_ms - 10_000,
@@ -594,7 +611,7 @@ impl<'a> World<'a> {
                 if let Some(key) = key {
                     self.promise(seq, row, &key, conn, scene, before.as_ref());
                     if row.kind.is_text() {
-                        self.devices.said(seq, &key, &self.server.network, &there);
+                        self.devices.said(seq, &key, &self.server.network, [&roll, &there]);
                     }
                 }
             }
@@ -603,6 +620,10 @@ impl<'a> World<'a> {
         }
         if stored > 0 && self.events.is_multiple_of(CHECK_KEPT) {
             self.check_kept()?;
+        }
+        for expiry in actions.expire {
+            self.check_expiry(&expiry)?;
+            self.store.expire(expiry);
         }
         for (id, call) in actions.calls {
             match call {
@@ -689,6 +710,18 @@ impl<'a> World<'a> {
         }
     }
 
+    /// 10: what is deleted is past its time by what is chosen of its conversation.
+    fn check_expiry(&self, expiry: &Expiry) -> Outcome {
+        let Some(key) = self.store.key(expiry.conversation) else {
+            return broken(Invariant::Kept, format!("{expiry:?} is of no conversation"));
+        };
+        let (since, keep) = (self.server.kept_since(key), self.server.keep_of(key));
+        if expiry.before > since || expiry.most.is_some_and(|most| most != keep.messages || most == 0) {
+            return broken(Invariant::Kept, format!("{expiry:?} of {key}, of which is kept {keep:?}, since {since}"));
+        }
+        Ok(())
+    }
+
     /// 11: what a device is replayed it has not read.
     fn check_replay(&mut self, id: CallId, rows: &[Seq]) -> Outcome {
         let Some(session) = self.server.session(id.conn) else { return Ok(()) };
@@ -704,6 +737,10 @@ impl<'a> World<'a> {
     fn check_access(&self, id: CallId, query: &HistoryQuery) -> Outcome {
         let (conversation, floor, caps) = (query.conversation, query.floor, query.reader.caps);
         let Some(session) = self.server.session(id.conn) else { return Ok(()) };
+        let kept_since = self.store.key(conversation).map_or(0, |key| self.server.kept_since(key));
+        if query.since < kept_since {
+            return broken(Invariant::History, format!("{query:?} is not bounded by {kept_since}"));
+        }
         if !session.caps.has_all(caps) {
             return broken(Invariant::Caps, "history is rendered for capabilities that are not on");
         }
@@ -1029,6 +1066,11 @@ impl<'a> World<'a> {
                 actions.store.retain(|(_, record)| !unkept(record) || !planted.hits(fault));
             }
         }
+        for expiry in &mut actions.expire {
+            if planted.hits(Fault::ExpiryTooMuch) {
+                expiry.before += 60_000;
+            }
+        }
         if actions.store.len() > 1 && actions.store[0].0 != actions.store[1].0 && planted.hits(Fault::RecordsSwapped) {
             actions.store.swap(0, 1);
         }
@@ -1120,6 +1162,7 @@ impl<'a> World<'a> {
             for _ in 0..self.store.questions() {
                 self.answer()?;
             }
+            self.expire()?;
             for worker in 0..WORKERS {
                 self.edge.work(worker, usize::MAX, &mut self.planted)?;
             }
@@ -1168,7 +1211,7 @@ impl<'a> World<'a> {
             self.devices.check_rest(&self.server, row, key)?;
         }
         for seq in &self.seen {
-            if !self.store.disk.messages.contains_key(seq) {
+            if self.store.kept(*seq).is_none() {
                 return broken(Invariant::Durable, format!("{seq:x} was seen and is not stored any more"));
             }
         }
@@ -1255,6 +1298,10 @@ impl<'a> World<'a> {
             let (closed, since) = (row.closed, row.since);
             let stored =
                 Conversation { id: row.id, last_time: *last_time, last_text: *last_text, closed, since, fresh };
+            // A start knows nothing of what is not there any more.
+            if self.store.has_expired(row.id) {
+                continue;
+            }
             if network.conversation(&row.key) != Some(stored) {
                 let there = network.conversation(&row.key);
                 return broken(Invariant::Durable, format!("{} is stored as {stored:?} and is {there:?}", row.key));

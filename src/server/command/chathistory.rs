@@ -372,7 +372,8 @@ pub fn replay_next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
         limit: replay.limit,
         wanted: Wanted::default(),
         floor: found.floor,
-        since: found.since,
+        // Those before it may have taken their time.
+        since: found.since.max(server.kept_since(&found.key)),
         reader,
     };
     // What the command answered goes out first, under its own label.
