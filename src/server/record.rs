@@ -693,6 +693,8 @@ pub enum Record {
     Seen(SeenRow),
     /// A read marker that moved.
     Marker(MarkerRow),
+    /// A read marker whose conversation has another key now: the account, and the key that it had.
+    MarkerGone(AccountId, Box<str>),
     /// A new or changed ban of the server.
     Ban(Box<BanRow>),
     /// A ban that was taken away or is over; by its target.

@@ -444,7 +444,7 @@ struct Batch<'a> {
     credentials: BTreeMap<AccountId, &'a Credentials>,
     codes: BTreeMap<(AccountId, Purpose), Option<&'a CodeRow>>,
     seen: BTreeMap<(AccountId, &'a str), Option<Seq>>,
-    markers: BTreeMap<(AccountId, &'a str), u64>,
+    markers: BTreeMap<(AccountId, &'a str), Option<u64>>,
     presences: BTreeMap<AccountId, Option<&'a PresenceRow>>,
     metadata: BTreeMap<(&'a str, &'a str), Option<&'a str>>,
     settings: BTreeMap<(&'a str, &'a str), Option<&'a str>>,
@@ -524,7 +524,10 @@ impl<'a> Batch<'a> {
             Record::ListEntry(row) => drop(self.lists.insert((&row.channel, row.mode, &row.mask), Some(row))),
             Record::ListEntryGone(channel, mode, mask) => drop(self.lists.insert((channel, *mode, mask), None)),
             Record::Seen(row) => drop(self.seen.insert((row.account, &row.device), row.seq)),
-            Record::Marker(row) => drop(self.markers.insert((row.account, &row.conversation), row.time)),
+            Record::Marker(row) => drop(self.markers.insert((row.account, &row.conversation), Some(row.time))),
+            Record::MarkerGone(account, conversation) => {
+                self.markers.insert((*account, conversation), None);
+            }
             Record::Presence(row) => drop(self.presences.insert(row.account, Some(row))),
             Record::PresenceGone(account) => drop(self.presences.insert(*account, None)),
             Record::Ban(row) => drop(self.bans.insert(&row.target, Some(row))),
@@ -780,15 +783,6 @@ fn seen<'a>(rows: BTreeMap<(AccountId, &'a str), Option<Seq>>) -> Option<Stateme
     })
 }
 
-fn markers<'a>(rows: BTreeMap<(AccountId, &'a str), u64>) -> Option<Statement<'a>> {
-    (!rows.is_empty()).then(|| {
-        upsert(&UPSERTS.marker)
-            .bind(rows.keys().map(|(account, _)| *account as i64).collect::<Vec<_>>())
-            .bind(rows.keys().map(|(_, conversation)| *conversation).collect::<Vec<_>>())
-            .bind(rows.values().map(|time| *time as i64).collect::<Vec<_>>())
-    })
-}
-
 fn presences(rows: BTreeMap<AccountId, Option<&PresenceRow>>) -> Vec<Statement<'_>> {
     let gone: Vec<i64> = rows.iter().filter(|(_, row)| row.is_none()).map(|(account, _)| *account as i64).collect();
     let rows: Vec<&PresenceRow> = rows.into_values().flatten().collect();
@@ -870,24 +864,37 @@ fn subscriptions<'a>(rows: BTreeMap<(AccountId, &'a str), Option<&'a Subscriptio
     statements
 }
 
+fn markers<'a>(rows: BTreeMap<(AccountId, &'a str), Option<u64>>) -> Vec<Statement<'a>> {
+    let delete = "DELETE FROM marker USING unnest($1::bigint[], $2::text[]) AS gone (account, conversation) \
+                  WHERE marker.account = gone.account AND marker.conversation = gone.conversation";
+    by_conversation(rows, delete, &UPSERTS.marker)
+}
+
 fn pushed<'a>(rows: BTreeMap<(AccountId, &'a str), Option<u64>>) -> Vec<Statement<'a>> {
-    let (kept, gone): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, first)| first.is_some());
+    let delete = "DELETE FROM pushed USING unnest($1::bigint[], $2::text[]) AS gone (account, conversation) \
+                  WHERE pushed.account = gone.account AND pushed.conversation = gone.conversation";
+    by_conversation(rows, delete, &UPSERTS.pushed)
+}
+
+/// What an account has of conversations, each a number or nothing any more.
+fn by_conversation<'a>(
+    rows: BTreeMap<(AccountId, &'a str), Option<u64>>,
+    delete: &'static str,
+    put: &Arc<str>,
+) -> Vec<Statement<'a>> {
+    let (kept, gone): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, number)| number.is_some());
     let mut statements = Vec::new();
     if !gone.is_empty() {
-        let delete = sqlx::query(
-            "DELETE FROM pushed USING unnest($1::bigint[], $2::text[]) AS gone (account, conversation) \
-             WHERE pushed.account = gone.account AND pushed.conversation = gone.conversation",
-        );
         let (accounts, conversations): (Vec<_>, Vec<_>) =
             gone.into_iter().map(|((account, conversation), _)| (account as i64, conversation)).unzip();
-        statements.push(delete.bind(accounts).bind(conversations));
+        statements.push(sqlx::query(delete).bind(accounts).bind(conversations));
     }
     if !kept.is_empty() {
         statements.push(
-            upsert(&UPSERTS.pushed)
+            upsert(put)
                 .bind(kept.iter().map(|((account, _), _)| *account as i64).collect::<Vec<_>>())
                 .bind(kept.iter().map(|((_, conversation), _)| *conversation).collect::<Vec<_>>())
-                .bind(kept.iter().map(|(_, first)| first.map(|first| first as i64)).collect::<Vec<_>>()),
+                .bind(kept.iter().map(|(_, number)| number.map(|number| number as i64)).collect::<Vec<_>>()),
         );
     }
     statements

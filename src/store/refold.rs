@@ -250,7 +250,7 @@ fn refold_markers(markers: &mut Vec<MarkerRow>, moved: &BTreeMap<Box<str>, Box<s
     let mut all: BTreeMap<(u64, Box<str>), MarkerRow> = BTreeMap::new();
     for mut row in std::mem::take(markers) {
         if let Some(new) = moved.get(&row.conversation) {
-            row.conversation = new.clone();
+            records.push(Record::MarkerGone(row.account, std::mem::replace(&mut row.conversation, new.clone())));
         }
         let key = (row.account, row.conversation.clone());
         if all.get(&key).is_none_or(|other| other.time < row.time) {

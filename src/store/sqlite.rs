@@ -625,6 +625,10 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
                 .bind(&*row.conversation)
                 .bind(row.time as i64)
         }
+        Record::MarkerGone(account, conversation) => {
+            let gone = sqlx::query("DELETE FROM marker WHERE account = ? AND conversation = ?");
+            gone.bind(*account as i64).bind(&**conversation)
+        }
         Record::Ban(row) => sqlx::query(
             "INSERT OR REPLACE INTO ban (target, reason, oper_reason, setter, set_at, expires, unless_logged_in) \
              VALUES (?, ?, ?, ?, ?, ?, ?)",

@@ -48,6 +48,7 @@ fn a_renamed_channel_keeps_all_it_has_over_a_restart() {
     // The old name is free, and knows nothing.
     let mut carol = server.user_with("carol", CAPS);
     carol.join("#old");
+    assert_eq!(alice.one("MARKREAD #old").params(), ["#old", "*"]);
     assert_eq!(carol.ask("CHATHISTORY LATEST #old * 10").len(), 2);
 }
 

@@ -604,6 +604,9 @@ impl Rows {
             Record::Pushed(row) => {
                 self.pushed.insert((row.account, row.conversation.clone()), row);
             }
+            Record::MarkerGone(account, conversation) => {
+                self.markers.remove(&(account, conversation));
+            }
             Record::PushedGone(account, conversation) => {
                 self.pushed.remove(&(account, conversation));
             }

@@ -115,6 +115,7 @@ fn move_rows(server: &mut Server, seq: Seq, id: ChannelId, new: &str) {
         metadata::move_private(server, seq, account, old.as_str(), &folded, said);
     }
     for (account, time) in server.network.rename_markers(old.as_str(), &folded) {
+        server.keep(seq, Record::MarkerGone(account, old.as_str().into()));
         server.keep(seq, Record::Marker(MarkerRow { account, conversation: folded.clone(), time }));
     }
 }
