@@ -222,7 +222,12 @@ impl Connection {
 
     /// Whether something waits to be written.
     pub fn has_output(&self) -> bool {
-        !self.out.is_empty() || matches!(&self.transport, Transport::WebSocket(socket) if socket.is_unsent())
+        let unsent = match &self.transport {
+            Transport::WebSocket(socket) => socket.is_unsent(),
+            Transport::Lines(link) => link.is_unsent(),
+            _ => false,
+        };
+        unsent || !self.out.is_empty()
     }
 
     /// Writes what waits, in as few calls as it takes. `WouldBlock` leaves the rest in the queue;

@@ -264,6 +264,11 @@ impl Link {
         matches!(self, Link::Tls(_))
     }
 
+    /// Whether something lies here, encrypted, for which the socket had no room.
+    pub fn is_unsent(&self) -> bool {
+        matches!(self, Link::Tls(tls) if tls.tls.wants_write())
+    }
+
     /// Sends several pieces at once; over TLS only the first.
     pub fn write_slices(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {

@@ -158,6 +158,10 @@ impl Worker {
             // Nobody has spoken with them yet.
             self.sockets.clear();
         }
+        if self.actions.is_empty() {
+            // What there was has been written: nothing of it is to come.
+            self.handed_over = handed_over;
+        }
         if self.stalled {
             self.hand_over();
         }
@@ -1214,6 +1218,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_written_last_is_known_to_have_been_given_when_all_is_quiet() {
+        let mut rig = Rig::plain();
+        let ((a, mut ann), (b, mut ben)) = (rig.connect(), rig.connect());
+        // The worker may be quicker than the server thread: it has written when that says what it was of.
+        rig.act(vec![send(a, 0, "one")]);
+        assert_eq!(ann.hear(), "one");
+        rig.durable.handed_over(7);
+        // A round in which nothing is said.
+        ben.say("PING x\r\n");
+        assert_eq!(rig.line(), (b, "PING x".into()));
+        drop(ann);
+        assert_eq!(rig.closed(), (a, CloseCause::Eof { shown: Some(7) }));
+    }
+
+    #[test]
     fn what_is_not_durable_waits_and_what_follows_it_waits_behind() {
         let mut rig = Rig::plain();
         let ((a, mut ann), (b, mut ben), (c, mut cat)) = (rig.connect(), rig.connect(), rig.connect());
@@ -1740,5 +1759,43 @@ mod tests {
         client.close(None).unwrap();
         client.flush().unwrap();
         assert!(matches!(rig.closed(), (closed, CloseCause::Eof { .. }) if closed == slot));
+    }
+
+    #[test]
+    fn what_lies_encrypted_goes_out_once_there_is_room() {
+        let wire = Wire { tls: Some(certificates().setup), ..Wire::default() };
+        let mut rig = Rig::new(Options { flood: None, sendq: 1 << 24 }, wire);
+        let (mut mark, mut other) = (0, tls_client(&rig, &rustls::version::TLS13, None));
+        other.write_all(b"NICK ben\r\n").unwrap();
+        let (ben, _) = rig.opened();
+        rig.line();
+        let line = Bytes::from("z".repeat(1022) + "\r\n");
+        // Some of these end where the socket is full, with the last record in no queue any more.
+        for total in (130..190).map(|n| n * 24 * 1024) {
+            let mut client = tls_client(&rig, &rustls::version::TLS13, None);
+            client.sock.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            client.write_all(b"NICK ann\r\n").unwrap();
+            let (slot, _) = rig.opened();
+            rig.line();
+            rig.act(vec![NetAction::Registered { slot }]);
+            rig.act((0..total / 1024).map(|_| NetAction::Send { slot, after: 0, bytes: line.clone() }).collect());
+            // Two rounds, so that all has been written for which there was room.
+            for _ in 0..2 {
+                mark += 1;
+                rig.act(vec![send(ben, 0, &format!("{mark:04}"))]);
+                let mut heard = [0; 6];
+                other.read_exact(&mut heard).unwrap();
+            }
+            let (mut got, mut buf) = (0, vec![0; 65536]);
+            while got < total {
+                let count =
+                    client.read(&mut buf).unwrap_or_else(|error| panic!("{got} of {total} bytes came: {error}"));
+                assert_ne!(count, 0, "{got} of {total} bytes came");
+                got += count;
+            }
+            drop(client);
+            rig.closed();
+            rig.act(vec![NetAction::Release { slot }]);
+        }
     }
 }
