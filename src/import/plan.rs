@@ -15,8 +15,8 @@ use crate::server::command::verify::looks_like_email;
 use crate::server::lookalike::{Holder, Lookalikes};
 use crate::server::policy::is_service;
 use crate::server::record::{
-    AccessRow, AccountId, AccountRow, ChannelRow, Credentials, CredentialsRow, GroupedRow, ListRow, PurgeRow, Record,
-    SEQ_COUNTER_BITS, Seq, Snapshot, SuspensionRow,
+    AccessRow, AccountId, AccountRow, ChannelRow, ConversationRow, Credentials, CredentialsRow, GroupedRow, ListRow,
+    PurgeRow, Record, SEQ_COUNTER_BITS, Seq, Snapshot, SuspensionRow,
 };
 
 /// What the configuration says that an import goes by.
@@ -147,6 +147,10 @@ struct Plan<'a> {
     nicks: BTreeMap<Box<str>, AccountId>,
     certificates: BTreeSet<Box<str>>,
     channels: BTreeSet<Box<str>>,
+    /// Those that are kept without being anybody's.
+    held: BTreeSet<Box<str>>,
+    /// What was said in channels that kept strangers out, and when it was last spoken there.
+    closed: BTreeMap<Box<str>, (ConversationRow, u64)>,
     purges: BTreeSet<Box<str>>,
     people: Lookalikes,
     places: Lookalikes,
@@ -165,6 +169,9 @@ impl<'a> Plan<'a> {
         for row in &snapshot.channels {
             places.add(&row.name, Holder::Channel(0));
         }
+        let registered = snapshot.channels.iter().filter(|row| row.founder.is_some());
+        let held = snapshot.channels.iter().filter(|row| row.founder.is_none());
+        let closed = snapshot.conversations.iter().filter(|(row, ..)| row.closed);
         let certificates = snapshot.credentials.iter().flat_map(|row| &row.credentials.certificates);
         Plan {
             rules,
@@ -178,7 +185,9 @@ impl<'a> Plan<'a> {
             new: BTreeSet::new(),
             nicks: snapshot.grouped.iter().map(|row| (row.folded.clone(), row.account)).collect(),
             certificates: certificates.cloned().collect(),
-            channels: snapshot.channels.iter().map(|row| row.folded.clone()).collect(),
+            channels: registered.map(|row| row.folded.clone()).collect(),
+            held: held.map(|row| row.folded.clone()).collect(),
+            closed: closed.map(|(row, last, _)| (row.key.clone(), (row.clone(), *last))).collect(),
             purges: snapshot.purges.iter().map(|row| row.channel.clone()).collect(),
             people,
             places,
@@ -507,6 +516,14 @@ impl<'a> Plan<'a> {
             (clean(text, limits::TOPIC_LEN), setter(by), self.past(*at))
         });
         self.next += 1;
+        if self.held.remove(&folded) {
+            self.keep(Record::ChannelGone(folded.clone()));
+        }
+        if let Some((row, last)) = self.closed.remove(&folded) {
+            // Whoever it lets in may be a stranger to those who spoke there.
+            let since = row.since.max(last + 1);
+            self.keep(Record::Conversation(ConversationRow { closed: false, since, ..row }));
+        }
         self.keep(Record::Channel(Box::new(ChannelRow {
             folded: folded.clone(),
             name: given.as_str().into(),
@@ -618,7 +635,7 @@ pub mod tests {
     use super::{Report, Rules, Tally, plan};
     use crate::accounts::{self, foreign::Foreign};
     use crate::import::{Account, Channel, Found, Password, Purge};
-    use crate::server::record::{AccountRow, Record, Seq, Snapshot};
+    use crate::server::record::{AccountRow, ConversationRow, Record, Seq, Snapshot};
 
     pub fn rules() -> Rules {
         Rules {
@@ -828,5 +845,22 @@ pub mod tests {
         let found = Found { accounts: vec![person("\u{1b}[2J")], notes: vec!["\u{7}".into()], ..Found::default() };
         let (_, report) = planned(&Snapshot::default(), &found);
         assert!(report.lines.iter().all(|line| !line.contains(char::is_control)), "{report}");
+    }
+
+    #[test]
+    fn a_channel_that_is_only_held_gives_way_and_what_was_said_in_a_closed_one_is_sealed() {
+        let found = Found { accounts: vec![person("alice")], channels: vec![room("#a", "alice")], ..Found::default() };
+        let (records, _) = planned(&Snapshot { boot: 1, ..Snapshot::default() }, &found);
+        let mut snapshot = after(&records);
+        snapshot.channels[0].founder = None;
+        let conversation = ConversationRow { id: 1, key: "#a".into(), closed: true, since: 0 };
+        snapshot.conversations = vec![(conversation.clone(), 5, 5)];
+        let (records, report) = planned(&snapshot, &found);
+        assert_eq!((report.channels.taken, report.channels.there), (1, 0), "{:?}", report.lines);
+        let gone = records.iter().position(|record| matches!(record, Record::ChannelGone(name) if **name == *"#a"));
+        let came = records.iter().position(|record| matches!(record, Record::Channel(_)));
+        assert!(gone.is_some() && gone < came, "{records:?}");
+        let sealed = Record::Conversation(ConversationRow { closed: false, since: 6, ..conversation });
+        assert!(records.contains(&sealed), "{records:?}");
     }
 }
