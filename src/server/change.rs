@@ -61,6 +61,8 @@ pub enum Change<'a> {
         reason: &'a str,
         /// A connection of its own that is told of it.
         shown: Option<ConnId>,
+        /// What has been kept of it already, so that whoever is told waits for that.
+        after: Seq,
     },
     /// The connections of a user have changed: it is away, or back.
     AwaySum {
@@ -707,7 +709,7 @@ impl Server {
         match change {
             Change::Arrive { nick, user, realname } => self.introduce(ctx, seq, nick, user, realname),
             Change::Attach { user } => self.attach(ctx, seq, user),
-            Change::Quit { user, reason, shown } => self.quit(seq, user, reason, shown),
+            Change::Quit { user, reason, shown, after } => self.quit(seq, user, reason, shown, after),
             Change::LoggedIn { user, account, name } => self.set_account(ctx, user, account, name),
             Change::AwaySum { user } => self.apply_away(user),
             Change::Seen { account, device, seen } => self.note_seen(seq, account, device, seen),

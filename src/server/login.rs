@@ -18,7 +18,7 @@ use crate::server::command::{self, Pending, chathistory, register, services, vho
 use crate::server::event::{ConnId, Returned};
 use crate::server::network::UserId;
 use crate::server::notice::About;
-use crate::server::record::AccountId;
+use crate::server::record::{AccountId, Seq};
 use crate::server::settings::Secret;
 use crate::server::throttle::{Origin, Tried};
 use crate::server::{Ctx, Server, second};
@@ -389,13 +389,18 @@ impl Server {
         let Some(row) = self.network.account(account) else { return };
         let name = row.name.clone();
         let replays = row.autoreplay_missed;
-        let after = self.network.seen(account, device);
+        let after = self.network.seen(account, device).or_else(|| self.heard_by_another(ctx.conn, account, device));
         let Some(session) = self.session_mut(ctx.conn) else { return };
         let user = session.user;
         let (old_account, old_device) = (session.account, session.device.clone());
         session.replay_after = after.filter(|_| replays);
         if let Some(old) = old_account {
-            self.device_left(old, &old_device, self.last_seq);
+            // What was being replayed to that device it may not have read; this one is another.
+            let particulars = session.particulars_mut();
+            let unread = particulars.unread.take();
+            particulars.replayed.clear();
+            let seen = unread.map_or(self.last_seq, |unread| unread.after.min(self.last_seq));
+            self.device_left(old, &old_device, seen);
         }
         self.set_session_account(ctx.conn, account, &name, device, false);
         let mask = match user {
@@ -417,6 +422,19 @@ impl Server {
                 self.submit(ctx, Change::LoggedIn { user, account, name });
             }
         }
+    }
+
+    /// Up to where a device has read of which another connection is there: one that is dead without anybody knowing, or
+    /// a client that says to be the same device.
+    fn heard_by_another(&self, conn: ConnId, account: AccountId, device: &str) -> Option<Seq> {
+        let conns = self.network.users_of(account).flat_map(|user| self.network.users[user].sessions.iter().copied());
+        let others = conns.filter(|other| *other != conn).filter_map(|other| self.session(other));
+        let same = others.filter(|other| other.account == Some(account) && *other.device == *device);
+        same.map(|other| {
+            let unread = other.particulars().unread.as_ref();
+            unread.map_or(other.heard_seq, |unread| unread.after.min(other.heard_seq))
+        })
+        .min()
     }
 
     fn set_session_account(

@@ -328,8 +328,13 @@ impl Server {
                 self.finish(ctx);
                 // What it has said itself it need not be shown.
                 let now = self.last_seq;
-                if let Some(session) = self.session_mut(conn).filter(|session| session.heard_seq == before) {
-                    session.heard_seq = now;
+                if now > before
+                    && let Some(session) = self.session_mut(conn)
+                {
+                    session.own = (if session.own.1 == before { session.own.0 } else { before }, now);
+                    if session.heard_seq == before {
+                        session.heard_seq = now;
+                    }
                 }
             }
             Input::Joined(channels) => {
@@ -461,12 +466,15 @@ impl Server {
         if !session.closing {
             let (reason, seen) = match &cause {
                 CloseCause::Eof { shown } => {
+                    let (before, own) = session.own;
                     let shown = shown.map_or(session.heard_seq, |shown| shown.min(self.last_seq));
+                    // It may have closed before there was an answer to what it said last.
+                    let shown = if shown >= before { shown.max(own) } else { shown };
                     ("Remote host closed the connection", shown)
                 }
                 CloseCause::Error(error) => (&**error, session.heard_seq),
                 CloseCause::SendQueue => ("SendQ exceeded", session.heard_seq),
-                CloseCause::Flood => ("Excess flood", self.last_seq),
+                CloseCause::Flood => ("Excess flood", session.heard_seq),
                 CloseCause::Asked => ("Closed", self.last_seq),
             };
             let reason = reason.to_owned();

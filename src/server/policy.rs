@@ -117,7 +117,13 @@ pub fn may_join(
 pub fn is_closed(channel: &Channel) -> bool {
     let is_of_all = |entry: &ListEntry| {
         let entry = Entry::read(&entry.mask);
-        entry.about.is_none() && matches!(entry.subject, None | Some(Subject::Unregistered)) && entry.mask == "*!*@*"
+        // Every user name begins with a tilde here.
+        let everyone = |mask: &str| mask.chars().all(|c| matches!(c, '*' | '?' | '!' | '@' | '~'));
+        let fits_all = match entry.subject {
+            None | Some(Subject::Unregistered | Subject::Realname) => everyone(entry.mask),
+            _ => false,
+        };
+        entry.about.is_none() && fits_all
     };
     channel.key.is_some()
         || ['i', 'R', 'z'].iter().any(|mode| channel.modes.has(*mode))

@@ -237,7 +237,9 @@ impl Server {
 
     /// The connections of a user have changed: whether it is away may have, too.
     pub fn sum_away(&mut self, user: UserId) {
-        if self.away_of(user) != self.network.users[user].away || self.network.users[user].presence_kept {
+        let there = &self.network.users[user];
+        // Of whoever goes with its last connection that is kept, too, whatever it has said before.
+        if self.away_of(user) != there.away || there.presence_kept || there.sessions.is_empty() {
             self.submit_alone(Change::AwaySum { user });
         }
     }
@@ -302,7 +304,7 @@ impl Server {
             .take(limits::EXPIRED_AT_ONCE)
             .collect();
         for user in gone {
-            self.submit_alone(Change::Quit { user, reason: "Not seen for a long time", shown: None });
+            self.submit_alone(Change::Quit { user, reason: "Not seen for a long time", shown: None, after: 0 });
         }
     }
 }
@@ -317,9 +319,12 @@ pub fn status(server: &Server, ctx: &mut Ctx, account: AccountId) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use crate::server::command::bulk::testing::Asked;
-    use crate::server::event::ConnId;
+    use crate::server::event::{CloseCause, ConnId, Event};
     use crate::server::record::Record;
+    use crate::server::settings::{AlwaysOn, Settings};
 
     /// What of channels and who is in them a line has kept.
     fn kept(asked: &mut Asked, conn: ConnId, line: &str) -> Vec<String> {
@@ -380,5 +385,39 @@ mod tests {
         assert_eq!(kept(&mut asked, alice, "PART #a"), NONE);
         assert_eq!(kept(&mut asked, alice, "SAMODE #a -P"), ["-#a"]);
         assert!(asked.server.network.channel_by_name("#a").is_none());
+    }
+
+    #[test]
+    fn the_quit_of_a_deleted_account_waits_until_it_is_kept() {
+        let mut asked = Asked::new();
+        let (alice, bob, oper) = (asked.user("alice"), asked.user("bob"), asked.user("oper"));
+        asked.account("alice", 1);
+        asked.account("oper", 2);
+        asked.set_oper("oper");
+        asked.ask(alice, "NS SET ALWAYS-ON ON");
+        asked.ask(alice, "JOIN #a");
+        asked.ask(bob, "JOIN #a");
+        asked.ask(alice, "QUIT");
+        asked.handle(Event::Closed(alice, CloseCause::Asked));
+        let code = asked.server.confirmation("UNREGISTER 1");
+        asked.ask(oper, &format!("NS UNREGISTER alice {code}"));
+        let gone = asked.kept().iter().filter(|(_, record)| matches!(record, Record::PresenceGone(1)));
+        let gone = gone.map(|(seq, _)| *seq).max();
+        assert!(asked.heard(bob).iter().any(|line| line.contains(" QUIT ")));
+        let waits = asked.fanned_out().map(|frame| frame.after).next();
+        assert!(gone.is_some() && waits >= gone, "QUIT waits for {waits:?}, and what it shows is {gone:?}");
+    }
+
+    #[test]
+    fn who_is_made_always_on_by_a_reload_and_goes_while_away_is_kept() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        asked.account("alice", 1);
+        asked.ask(alice, "AWAY :brb");
+        let settings = Settings { always_on: AlwaysOn::Mandatory, ..(*asked.server.settings).clone() };
+        asked.handle(Event::Reload(Arc::new(settings)));
+        asked.handle(Event::Closed(alice, CloseCause::Eof { shown: None }));
+        assert!(asked.kept().iter().any(|(_, record)| matches!(record, Record::Presence(_))));
+        assert_eq!(asked.server.check(), Ok(()));
     }
 }

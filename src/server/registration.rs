@@ -473,7 +473,7 @@ impl Server {
             self.network.channels[*channel].unhear(conn);
         }
         if there.sessions.is_empty() && !self.stays(user) {
-            self.submit_alone(Change::Quit { user, reason, shown: sees_quit.then_some(conn) });
+            self.submit_alone(Change::Quit { user, reason, shown: sees_quit.then_some(conn), after: 0 });
         } else {
             let there = &self.network.users[user];
             if sees_quit {
@@ -515,7 +515,7 @@ impl Server {
     /// Takes a user off the network; its connections are gone or going.
     ///
     /// `shown` is a connection of its that is told of it, too.
-    pub(super) fn quit(&mut self, seq: Seq, user: UserId, reason: &str, shown: Option<ConnId>) {
+    pub(super) fn quit(&mut self, seq: Seq, user: UserId, reason: &str, shown: Option<ConnId>, after: Seq) {
         let reason = ircv3::message::cut(reason, limits::REASON_LEN);
         let mut line = Vec::with_capacity(128);
         let there = &self.network.users[user];
@@ -539,7 +539,7 @@ impl Server {
                 );
             }
         }
-        frame.after = frame.after.max(self.presence_wait(user));
+        frame.after = frame.after.max(after).max(self.presence_wait(user));
         if let Some(conn) = shown {
             self.frame_to(conn, &frame);
         }
@@ -577,7 +577,7 @@ impl Server {
         }
         // Who is always on would stay.
         if self.network.users.get(user).is_some_and(|there| there.serial == serial && there.sessions.is_empty()) {
-            self.submit_alone(Change::Quit { user, reason, shown: None });
+            self.submit_alone(Change::Quit { user, reason, shown: None, after: 0 });
         }
     }
 
@@ -615,10 +615,10 @@ impl Server {
     pub(super) fn log_out_all(&mut self, account: AccountId) {
         let users: Vec<UserId> = self.network.users_of(account).collect();
         for user in users {
-            self.forget_presence(user);
+            let after = self.forget_presence(user);
             self.network.set_login(user, None);
             if self.network.users[user].sessions.is_empty() {
-                self.submit_alone(Change::Quit { user, reason: "Account deleted", shown: None });
+                self.submit_alone(Change::Quit { user, reason: "Account deleted", shown: None, after });
             }
         }
         for conn in self.sessions_of(account) {
@@ -698,5 +698,19 @@ mod tests {
             let (seen, [own, _, _]) = read(cause);
             assert_eq!(seen, Some(own));
         }
+    }
+
+    #[test]
+    fn whoever_says_something_and_closes_at_once_has_read_that() {
+        let (mut asked, alice, [_, _, last]) = talk();
+        // The worker reads PRIVMSG and the end of the connection in one turn, before the server has said anything.
+        asked.ask(alice, "PRIVMSG #a :bye");
+        let own = asked.server.last_seq();
+        asked.handle(Event::Closed(alice, CloseCause::Eof { shown: Some(last) }));
+        let mut seen = asked.kept().iter().filter_map(|(_, record)| match record {
+            Record::Seen(row) => row.seq,
+            _ => None,
+        });
+        assert_eq!(seen.next(), Some(own));
     }
 }

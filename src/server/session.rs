@@ -92,6 +92,8 @@ pub struct Particulars {
     pub replayed: Vec<ConversationId>,
     /// What is being replayed to it, until it is known to have read that.
     pub unread: Option<Unread>,
+    /// It is known to have read what it was replayed at first.
+    pub confirmed: bool,
     /// The app password that it logged in with, by name.
     pub app: Option<Box<str>>,
     /// Another connection of its user logged in to the account, and took it along: it has proved nothing itself.
@@ -119,6 +121,7 @@ static NO_PARTICULARS: Particulars = Particulars {
     monitored: Vec::new(),
     replayed: Vec::new(),
     unread: None,
+    confirmed: false,
     app: None,
     taken_along: false,
     playback: None,
@@ -177,6 +180,8 @@ pub struct Session {
     pub heard: u64,
     /// The number of the last change when it was last heard.
     pub heard_seq: Seq,
+    /// Its own last changes, between which nobody else made one: the number before them, and that of the last.
+    pub own: (Seq, Seq),
     /// Whether a PING is unanswered.
     pub pinged: bool,
     /// It sent QUIT, and is shown its own QUIT before ERROR.
@@ -213,6 +218,7 @@ impl Session {
             opened: now,
             heard: now,
             heard_seq: seq,
+            own: (seq, seq),
             pinged: false,
             sees_quit: false,
             closing: false,

@@ -104,6 +104,78 @@ fn who_logs_in_after_it_has_joined_is_replayed_what_came_before_that_and_no_line
 }
 
 #[test]
+fn a_phone_that_comes_back_before_its_old_line_is_given_up_is_replayed_what_that_did_not_confirm() {
+    let server = Server::start();
+    let mut alice = missed(&server);
+    let mut old = server.connect();
+    old.confirms = false;
+    old.log_in("carol", "carol", "sesame", CAPS);
+    assert_eq!(said(&old.join("#room")), ["one", "two", "three"]);
+    // The network goes; nobody has told the server yet. The phone comes back by another.
+    alice.ask("PRIVMSG #room :four");
+    let mut new = server.connect();
+    let mut lines = new.log_in("carol", "carol", "sesame", CAPS);
+    lines.extend(new.sync());
+    assert_eq!(said(&lines), ["one", "two", "three", "four"]);
+    drop(old);
+    alice.ask("PRIVMSG #room :five");
+    assert_eq!(texts(&new.sync()), ["five"]);
+    new.send("QUIT");
+    new.closed();
+    assert!(said(&back(&server, CAPS)).is_empty());
+}
+
+#[test]
+fn who_ends_a_dead_line_of_its_own_is_replayed_what_that_did_not_get() {
+    let server = Server::start();
+    let mut alice = missed(&server);
+    let mut old = server.connect();
+    old.log_in("carol", "carol", "sesame", CAPS);
+    assert_eq!(said(&old.join("#room")), ["one", "two", "three"]);
+    old.sync();
+    // Its line is dead: nothing of this is read there.
+    alice.ask("PRIVMSG #room :four");
+    let mut new = server.user_with("car", CAPS);
+    let mut lines = new.ask("NS IDENTIFY carol sesame");
+    lines.extend(new.ask("NS GHOST carol"));
+    lines.extend(new.ask("NICK carol"));
+    lines.extend(new.join("#room"));
+    assert_eq!(said(&lines), ["four"]);
+}
+
+#[test]
+fn what_was_confirmed_does_not_come_again_for_the_sake_of_a_channel_that_is_joined_later() {
+    let server = Server::start();
+    let mut alice = missed(&server);
+    alice.join("#late");
+    alice.ask("PRIVMSG #late :late");
+    let mut carol = server.connect();
+    carol.log_in("carol", "carol", "sesame", CAPS);
+    assert_eq!(said(&carol.join("#room")), ["one", "two", "three"]);
+    carol.sync();
+    alice.ask("PRIVMSG #room :live");
+    assert_eq!(texts(&carol.sync()), ["live"]);
+    carol.confirms = false;
+    assert_eq!(said(&carol.join("#late")), ["late"]);
+    drop(carol);
+    assert!(said(&back(&server, CAPS)).is_empty());
+}
+
+#[test]
+fn who_logs_in_to_another_account_in_the_middle_of_a_replay_has_not_read_it() {
+    let server = Server::start();
+    let _alice = missed(&server);
+    server.account("dave", "sesame");
+    let mut carol = server.connect();
+    carol.confirms = false;
+    carol.log_in("car", "carol", "sesame", CAPS);
+    assert_eq!(said(&carol.join("#room")), ["one", "two", "three"]);
+    carol.authenticate("dave", "sesame");
+    carol.sync();
+    assert_eq!(said(&back(&server, CAPS)), ["one", "two", "three"]);
+}
+
+#[test]
 fn c47_no_replay_with_chathistory_or_without_server_time() {
     for caps in ["draft/chathistory server-time batch message-tags", "", "batch"] {
         let server = Server::start();

@@ -246,7 +246,7 @@ pub(in crate::server) mod testing {
     use crate::server::Server;
     use crate::server::action::{Actions, Call, NetAction};
     use crate::server::event::{CallId, ConnId, Event, Now, Peer};
-    use crate::server::frame::OwnTags;
+    use crate::server::frame::{Frame, OwnTags};
     use crate::server::network::UserId;
     use crate::server::record::{AccountId, AccountRow, Expiry, Record, Seq, Snapshot};
     use crate::server::right::Rights;
@@ -385,6 +385,14 @@ pub(in crate::server) mod testing {
                 }
                 event = Event::Drained(conn);
             }
+        }
+
+        /// What the last event sent to many.
+        pub fn fanned_out(&self) -> impl Iterator<Item = &Frame> {
+            self.actions.net[0].iter().filter_map(|action| match action {
+                NetAction::Fanout { frame, .. } => Some(&**frame),
+                _ => None,
+            })
         }
 
         /// What the last event sent to a connection.

@@ -316,7 +316,8 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, occasion: Occasion<'_>) {
         Occasion::Arrived | Occasion::LoggedIn => readable(server, ctx).into_iter().map(|(found, _)| found).collect(),
     };
     // What is said from there on is shown live.
-    let now = Border::Seq(server.last_seq() + 1);
+    let last = server.last_seq();
+    let now = Border::Seq(last + 1);
     let shown_from = |found: &Found| {
         let channel = server.network.channel_by_folded(&found.key).filter(|_| occasion != Occasion::Arrived);
         let joined = channel.and_then(|id| server.network.channels[id].joined.get(&user));
@@ -335,6 +336,8 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, occasion: Occasion<'_>) {
     left.retain(|(found, _)| !replayed.contains(&found.id));
     replayed.extend(left.iter().map(|(found, _)| found.id));
     if !left.is_empty() {
+        // What it has confirmed does not come again for the sake of a channel that it joins later.
+        let after = if particulars.confirmed { last } else { after };
         let unread = particulars.unread.get_or_insert(Unread { after, any: false, failed: false, token: None });
         unread.token = None;
     }
@@ -391,7 +394,8 @@ fn ask_whether_read(server: &mut Server, ctx: &mut Ctx) {
     match (unread.failed, unread.any) {
         (true, _) => return,
         (false, false) => {
-            session.particulars_mut().unread = None;
+            let particulars = session.particulars_mut();
+            (particulars.unread, particulars.confirmed) = (None, true);
             return;
         }
         (false, true) => {}

@@ -62,7 +62,8 @@ pub fn pong(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let Some(session) = server.session_mut(ctx.conn) else { return };
     let Some(token) = session.particulars().unread.as_ref().and_then(|unread| unread.token.as_deref()) else { return };
     if line.params().last() == Some(token) {
-        session.particulars_mut().unread = None;
+        let particulars = session.particulars_mut();
+        (particulars.unread, particulars.confirmed) = (None, true);
     }
 }
 

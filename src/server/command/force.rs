@@ -105,6 +105,10 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, force: &Force<'_>) {
                 return;
             }
             on_behalf(server, ctx, user, |server, ctx| join::enter(server, ctx, seq, channel));
+            let own = server.network.users[user].sessions.first().copied();
+            if let (Some(conn), Some(id)) = (own, server.network.channel_by_name(channel)) {
+                server.joined_elsewhere(conn, id);
+            }
             server.notify(About::Forced, |_| format!("{by} made {nick} join {channel}"));
         }
         Force::Part { nick, channel, reason } => {

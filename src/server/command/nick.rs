@@ -148,6 +148,7 @@ pub fn rename(server: &mut Server, ctx: &mut Ctx, seq: Seq, user: UserId, nick: 
         server.network.users[user].since = seq;
     }
     frame.after = frame.after.max(server.keep_presence(user));
+    let after = frame.after;
     let neighbours = server.network.neighbours(user);
     ctx.reply.frame(&frame);
     server.frame_to_users(&neighbours, Arc::new(frame), Some(ctx.conn));
@@ -160,7 +161,7 @@ pub fn rename(server: &mut Server, ctx: &mut Ctx, seq: Seq, user: UserId, nick: 
     }
     // Under another nick than the account's nobody stays without a connection.
     if server.network.users[user].sessions.is_empty() && !server.stays(user) {
-        server.submit_alone(Change::Quit { user, reason: "Nick changed while away", shown: None });
+        server.submit_alone(Change::Quit { user, reason: "Nick changed while away", shown: None, after });
     }
 }
 
