@@ -32,7 +32,7 @@ use crate::server::record::{
 };
 use crate::server::retention::SERVER;
 use crate::server::second::{self, SecondChange};
-use crate::server::{Ctx, Server};
+use crate::server::{Ctx, Server, presence};
 
 /// Something that alters the shared state, as it was asked for: names as they were given, values that
 /// were parsed. Whether it may happen is decided when it is applied, so that there is no gap between
@@ -580,7 +580,8 @@ impl Server {
 
     /// What to say where a change must be kept, and the store cannot; `None` where it need not be.
     ///
-    /// Coming, going and joining are never refused: while the store fails they are not in history.
+    /// Coming, going and joining are never refused: while the store fails they are not in history. Another nick is to
+    /// whoever is always on, for so much would have to be kept with it each time.
     fn refusal<'a>(&self, ctx: &Ctx, change: &Change<'a>) -> Option<Refusal<'a>> {
         let kept = |channel: &str| match self.network.channel_by_name(channel) {
             Some(id) => self.keeps_history(id) || self.network.channels[id].is_kept(),
@@ -604,6 +605,14 @@ impl Server {
             }
             Change::ChannelModes { channel, .. } | Change::Force(Force::Modes { channel, .. }) => {
                 kept(channel).then_some(Refusal::Fail("MODE", "TEMPORARILY_UNAVAILABLE", channel))
+            }
+            // With someone who is always on all channels are kept that nobody else holds, whole.
+            Change::Nick { nick } => {
+                let account = self.network.users.get(ctx.me()).and_then(|user| user.account);
+                let stays = account
+                    .and_then(|id| self.network.account(id))
+                    .is_some_and(|row| presence::is_chosen(&self.settings, row.always_on));
+                stays.then_some(Refusal::Fail("NICK", "TEMPORARILY_UNAVAILABLE", nick))
             }
             Change::Marker { target, .. } => {
                 let account = self.network.users.get(ctx.me()).and_then(|user| user.account);
@@ -674,7 +683,6 @@ impl Server {
             | Change::Join { .. }
             | Change::Part { .. }
             | Change::UserModes { .. }
-            | Change::Nick { .. }
             | Change::Away { .. }
             | Change::Setname { .. }
             | Change::Invite { .. }
@@ -1017,6 +1025,14 @@ mod tests {
         assert_eq!(asked.ask(alice, "PRIVMSG bob :text"), Vec::<String>::new());
         assert_eq!(asked.ask(alice, "PART #a"), [":alice!~u@10.0.0.1 PART #a"]);
         assert!(asked.kept().is_empty());
+        assert_eq!(asked.ask(alice, "NICK alicia").len(), 1);
+        asked.handle(Event::StoreRecovered);
+        asked.ask(alice, "NICK alice");
+        asked.account("alice", 1);
+        asked.ask(alice, "NS SET ALWAYS-ON ON");
+        asked.handle(Event::StoreFailed("disk full".into()));
+        let refused = asked.ask(alice, "NICK alicia");
+        assert!(refused[0].starts_with(":irc.test FAIL NICK TEMPORARILY_UNAVAILABLE alicia :"), "{refused:?}");
         asked.handle(Event::StoreRecovered);
         asked.ask(alice, "JOIN #b");
         assert_eq!(asked.ask(alice, "TOPIC #b :text"), [":alice!~u@10.0.0.1 TOPIC #b :text"]);
