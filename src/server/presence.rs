@@ -235,6 +235,14 @@ impl Server {
         keeper(&self.settings, &self.network, user).is_some()
     }
 
+    /// Takes a user off the network that has no connection, and does not stay without one any more. Who is told waits for
+    /// `after`.
+    pub fn leave_unless_kept(&mut self, user: UserId, reason: &str, after: Seq) {
+        if self.network.users[user].sessions.is_empty() && !self.stays(user) {
+            self.submit_alone(Change::Quit { user, reason, shown: None, after });
+        }
+    }
+
     /// The connections of a user have changed: whether it is away may have, too.
     pub fn sum_away(&mut self, user: UserId) {
         let there = &self.network.users[user];

@@ -220,6 +220,16 @@ fn a_rank_that_a_service_gave_survives_sigkill() {
 }
 
 #[test]
+fn who_turns_it_off_from_another_nick_leaves_no_ghost() {
+    let server = Server::start();
+    gone(always_on(&server));
+    let mut ali = server.logged_in("ali", "alice", "sesame", CAPS);
+    assert!(!ali.one("USERHOST alice").params()[1].is_empty());
+    ali.one("PERSISTENCE SET OFF").must_fit(":roost.local PERSISTENCE STATUS OFF OFF");
+    ali.one("USERHOST alice").must_fit("*302 ali :");
+}
+
+#[test]
 fn who_is_away_leaves_when_an_operator_gives_it_another_nick() {
     let mut server = opers::server();
     let mut alice = always_on(&server);

@@ -160,9 +160,7 @@ pub fn rename(server: &mut Server, ctx: &mut Ctx, seq: Seq, user: UserId, nick: 
         monitor::changed(server, Some(ctx), &folded, nick, Some(&source));
     }
     // Under another nick than the account's nobody stays without a connection.
-    if server.network.users[user].sessions.is_empty() && !server.stays(user) {
-        server.submit_alone(Change::Quit { user, reason: "Nick changed while away", shown: None, after });
-    }
+    server.leave_unless_kept(user, "Nick changed while away", after);
 }
 
 #[cfg(test)]

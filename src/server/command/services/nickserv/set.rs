@@ -219,7 +219,8 @@ pub fn apply_always_on(
     if let Some(user) = server.network.user_by_nick(&name)
         && server.network.users[user].account == Some(account)
     {
-        ctx.reply.after = ctx.reply.after.max(server.keep_presence(user));
+        let kept = server.keep_presence(user);
+        ctx.reply.after = ctx.reply.after.max(kept);
         for conn in server.network.users[user].sessions.clone() {
             if conn != ctx.conn && server.session(conn).is_some_and(|session| session.caps.has(Cap::Persistence)) {
                 let mut told = server.ctx(conn, None);
@@ -228,6 +229,8 @@ pub fn apply_always_on(
                 server.finish(told);
             }
         }
+        // It may have been turned off from another nick, or by an operator.
+        server.leave_unless_kept(user, "Not always on any more", kept);
     }
     if by_nickserv {
         let on = presence::is_chosen(&server.settings, chosen);
