@@ -78,7 +78,7 @@ pub enum Change<'a> {
         /// Its name.
         name: Arc<str>,
     },
-    /// A device came (`None`), or went and has been shown everything up to here.
+    /// A device came (`None`), or went and has been shown everything up to here, or is being replayed what comes behind.
     Seen {
         /// Whose.
         account: AccountId,

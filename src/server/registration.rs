@@ -505,6 +505,17 @@ impl Server {
         }
     }
 
+    /// A replay to a connection begins, or has been read: what its device has read is kept as of before it meanwhile, for
+    /// a server that is killed has nobody left who could say.
+    pub(super) fn note_replay(&mut self, conn: ConnId) {
+        let Some(session) = self.session(conn) else { return };
+        let seen = session.particulars().unread.as_ref().map(|unread| unread.after);
+        let device = session.device.clone();
+        if let Some(account) = session.account.filter(|account| self.network.seen(*account, &device) != seen) {
+            self.submit_alone(Change::Seen { account, device: &device, seen });
+        }
+    }
+
     /// Notes how far a device has read, `None` from now on while it is connected.
     pub(super) fn note_seen(&mut self, seq: Seq, account: AccountId, device: &str, seen: Option<Seq>) {
         self.network.set_seen(account, device, seen);

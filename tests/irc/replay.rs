@@ -1,6 +1,7 @@
 //! What a client without chathistory gets back when it logs in again.
 
 use crate::client::{Client, Line, all, commands, texts};
+use crate::opers;
 use crate::server::Server;
 
 const CAPS: &str = "server-time batch message-tags";
@@ -173,6 +174,30 @@ fn who_logs_in_to_another_account_in_the_middle_of_a_replay_has_not_read_it() {
     carol.authenticate("dave", "sesame");
     carol.sync();
     assert_eq!(said(&back(&server, CAPS)), ["one", "two", "three"]);
+}
+
+#[test]
+fn a_replay_that_the_end_of_the_server_has_cut_off_comes_again() {
+    let mut server = Server::start();
+    let alice = missed(&server);
+    let mut carol = server.connect();
+    carol.confirms = false;
+    carol.log_in("carol", "carol", "sesame", CAPS);
+    assert_eq!(said(&carol.join("#room")), ["one", "two", "three"]);
+    drop(alice);
+    server.crash_and_restart();
+    assert_eq!(said(&back(&server, CAPS)), ["one", "two", "three"]);
+    assert!(said(&back(&server, CAPS)).is_empty());
+}
+
+#[test]
+fn who_is_made_to_join_is_replayed_what_it_missed_there() {
+    let server = opers::server();
+    let _alice = missed(&server);
+    let mut root = opers::root(&server, "root");
+    let mut carol = server.logged_in("carol", "carol", "sesame", CAPS);
+    root.ask("SAJOIN carol #room");
+    assert_eq!(said(&carol.sync()), ["one", "two", "three"]);
 }
 
 #[test]

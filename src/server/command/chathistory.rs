@@ -288,8 +288,9 @@ pub enum Occasion<'a> {
     Joined(&'a [ChannelId]),
 }
 
-/// Replays what the connection's device missed, up to where it is shown what is said. Nothing for clients that can ask (`draft/chathistory`), that cannot show
-/// when a line was said (no `server-time`), and for bots. Who has `znc.in/playback` gets what it asked for.
+/// Replays what the connection's device missed, up to where it is shown what is said. Nothing for clients that can ask
+/// (`draft/chathistory`), that cannot show when a line was said (no `server-time`), and for bots. Who has `znc.in/playback` gets
+/// what it asked for.
 pub fn replay(server: &mut Server, ctx: &mut Ctx, occasion: Occasion<'_>) {
     let Some(user) = ctx.user else { return };
     let Some(session) = server.session(ctx.conn) else { return };
@@ -335,11 +336,15 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, occasion: Occasion<'_>) {
     let replayed = &mut particulars.replayed;
     left.retain(|(found, _)| !replayed.contains(&found.id));
     replayed.extend(left.iter().map(|(found, _)| found.id));
+    let begins = !left.is_empty() && particulars.unread.is_none();
     if !left.is_empty() {
         // What it has confirmed does not come again for the sake of a channel that it joins later.
         let after = if particulars.confirmed { last } else { after };
         let unread = particulars.unread.get_or_insert(Unread { after, any: false, failed: false, token: None });
         unread.token = None;
+    }
+    if begins {
+        server.note_replay(ctx.conn);
     }
     let limit = server.settings.autoreplay_limit;
     replay_next(server, ctx, Replay { limit, left });
@@ -393,11 +398,7 @@ fn ask_whether_read(server: &mut Server, ctx: &mut Ctx) {
     let Some(unread) = &session.particulars().unread else { return };
     match (unread.failed, unread.any) {
         (true, _) => return,
-        (false, false) => {
-            let particulars = session.particulars_mut();
-            (particulars.unread, particulars.confirmed) = (None, true);
-            return;
-        }
+        (false, false) => return confirm(server, ctx),
         (false, true) => {}
     }
     let token: Box<str> = format!("replayed-{}", session.new_batch()).into();
@@ -405,6 +406,14 @@ fn ask_whether_read(server: &mut Server, ctx: &mut Ctx) {
     if let Some(unread) = &mut session.particulars_mut().unread {
         unread.token = Some(token);
     }
+}
+
+/// All that was replayed to a connection has been read, or there was nothing.
+pub fn confirm(server: &mut Server, ctx: &Ctx) {
+    let Some(session) = server.session_mut(ctx.conn) else { return };
+    let particulars = session.particulars_mut();
+    (particulars.unread, particulars.confirmed) = (None, true);
+    server.note_replay(ctx.conn);
 }
 
 /// One conversation was read.

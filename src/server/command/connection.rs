@@ -5,7 +5,7 @@ use ircv3::message::cut;
 use ircv3::numeric::Numeric;
 
 use crate::limits;
-use crate::server::command::need_more_params;
+use crate::server::command::{chathistory, need_more_params};
 use crate::server::{Ctx, Server};
 
 /// PASS
@@ -59,11 +59,10 @@ pub fn ping(server: &mut Server, ctx: &mut Ctx, line: &Message) {
 
 /// PONG: that it came is all there is to it, but behind what was replayed, where it says that this was read.
 pub fn pong(server: &mut Server, ctx: &mut Ctx, line: &Message) {
-    let Some(session) = server.session_mut(ctx.conn) else { return };
+    let Some(session) = server.session(ctx.conn) else { return };
     let Some(token) = session.particulars().unread.as_ref().and_then(|unread| unread.token.as_deref()) else { return };
     if line.params().last() == Some(token) {
-        let particulars = session.particulars_mut();
-        (particulars.unread, particulars.confirmed) = (None, true);
+        chathistory::confirm(server, ctx);
     }
 }
 

@@ -105,7 +105,9 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, force: &Force<'_>) {
                 return;
             }
             on_behalf(server, ctx, user, |server, ctx| join::enter(server, ctx, seq, channel));
-            let own = server.network.users[user].sessions.first().copied();
+            // The connection that stood for the user; the others have been told.
+            let first = server.network.users[user].sessions.first().copied();
+            let own = if ctx.user == Some(user) { Some(ctx.conn) } else { first };
             if let (Some(conn), Some(id)) = (own, server.network.channel_by_name(channel)) {
                 server.joined_elsewhere(conn, id);
             }
