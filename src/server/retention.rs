@@ -331,9 +331,9 @@ mod tests {
 
     use super::{DAY_MS, Keep, RetentionClock, kept_for};
     use crate::server::action::Call;
-    use crate::server::command::bulk::testing::Asked;
+    use crate::server::command::bulk::testing::{Asked, always_on};
     use crate::server::event::{ConnId, Event, Now, Returned};
-    use crate::server::record::{AccountRow, ConversationRow, HistoryPage, PresenceRow, Record, Snapshot};
+    use crate::server::record::{ConversationRow, HistoryPage, Record, Snapshot};
     use crate::server::settings::Settings;
 
     #[test]
@@ -647,36 +647,9 @@ mod tests {
     #[test]
     fn a_channel_that_a_start_brings_back_without_its_modes_is_a_new_one() {
         let conversation = |id, key: &str, closed| (ConversationRow { id, key: key.into(), closed, since: 0 }, 5, 5);
-        let account = AccountRow {
-            id: 1,
-            name: "alice".into(),
-            folded: "alice".into(),
-            password: "".into(),
-            registered: 0,
-            autoreplay_missed: false,
-            always_on: Some(true),
-            multiclient: true,
-            email: None,
-            verified: true,
-        };
-        let presence = PresenceRow {
-            account: 1,
-            since: 1,
-            nick: "alice".into(),
-            user: "~u".into(),
-            host: "10.0.0.1".into(),
-            realname: "A".into(),
-            modes: "".into(),
-            away: None,
-            channels: "#closed:o1 #open:2".into(),
-            signon: 1,
-            left: 1,
-        };
         let snapshot = Snapshot {
-            accounts: vec![account],
-            presences: vec![presence],
             conversations: vec![conversation(1, "#closed", true), conversation(2, "#open", false)],
-            ..Snapshot::default()
+            ..always_on("#closed:o1 #open:2")
         };
         let mut asked = Asked::started_with(snapshot);
         let bob = asked.user_with("bob", CAPS);

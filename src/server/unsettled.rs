@@ -72,13 +72,13 @@ impl Server {
 
 #[cfg(test)]
 mod tests {
-    use crate::server::command::bulk::testing::Asked;
+    use crate::server::command::bulk::testing::{Asked, always_on};
     use crate::server::event::Event;
-    use crate::server::record::{AccountRow, ChannelRow, PresenceRow, Record, Snapshot};
+    use crate::server::record::{ChannelRow, Record, Snapshot};
 
     /// A database with `alice`, who was always on in `#held` and `#older`, of which an earlier version kept no row; a
     /// channel that nobody was in, and one that is permanent.
-    fn snapshot(always_on: bool) -> Snapshot {
+    fn snapshot(stays: bool) -> Snapshot {
         let channel = |name: &str, modes: &str| ChannelRow {
             folded: name.into(),
             name: name.into(),
@@ -92,33 +92,10 @@ mod tests {
             forward: None,
             transfer: None,
         };
-        let account = AccountRow {
-            id: 1,
-            name: "alice".into(),
-            folded: "alice".into(),
-            password: "".into(),
-            registered: 0,
-            autoreplay_missed: false,
-            always_on: Some(always_on),
-            multiclient: true,
-            email: None,
-            verified: true,
-        };
-        let presence = PresenceRow {
-            account: 1,
-            since: 1,
-            nick: "alice".into(),
-            user: "~u".into(),
-            host: "10.0.0.1".into(),
-            realname: "A".into(),
-            modes: "".into(),
-            away: None,
-            channels: "#held:o1 #older:2".into(),
-            signon: 1,
-            left: 1,
-        };
         let channels = vec![channel("#held", "int"), channel("#left", "i"), channel("#stays", "P")];
-        Snapshot { accounts: vec![account], presences: vec![presence], channels, ..Snapshot::default() }
+        let mut snapshot = Snapshot { channels, ..always_on("#held:o1 #older:2") };
+        snapshot.accounts[0].always_on = Some(stays);
+        snapshot
     }
 
     fn kept(asked: &Asked) -> Vec<String> {

@@ -182,7 +182,7 @@ mod tests {
 
     use std::sync::Arc;
 
-    use crate::server::command::bulk::testing::Asked;
+    use crate::server::command::bulk::testing::{Asked, account_row};
     use crate::server::event::{ConnId, Event};
     use crate::server::record::{AccountRow, Record};
     use crate::server::retention::DAY_MS;
@@ -200,16 +200,9 @@ mod tests {
         asked.handle(Event::Reload(Arc::new(settings)));
         for (id, name) in [(1, "alice"), (2, "bob")] {
             asked.server.network.put_account(AccountRow {
-                id,
-                name: name.into(),
-                folded: name.into(),
-                password: "".into(),
                 registered: 1_600_000_000_000,
                 autoreplay_missed: true,
-                always_on: None,
-                multiclient: true,
-                email: None,
-                verified: true,
+                ..account_row(id, name)
             });
         }
         asked

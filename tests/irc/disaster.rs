@@ -89,7 +89,8 @@ fn integrity(database: &Path) -> String {
 }
 
 /// Waits until the server has printed this.
-fn until_said(server: &Server, text: &str) {
+#[track_caller]
+pub fn until_said(server: &Server, text: &str) {
     let deadline = Instant::now() + 2 * PATIENCE;
     // The end of a file cannot be awaited.
     while !server.output().contains(text) {

@@ -14,8 +14,9 @@ use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 
 use crate::client::{find, plain};
+use crate::disaster::until_said;
 use crate::sasl::{Kind, Scram};
-use crate::script::{app_password, sasl};
+use crate::script::{app_password, sasl, suspended};
 use crate::second::enrol;
 use crate::server::{PATIENCE, Server, free_ports, own_address};
 
@@ -177,23 +178,12 @@ const FOUND: &[(&str, &str)] = &[
     ("ROOST__LDAP__FILTER", "(&(objectClass=inetOrgPerson)(uid={account}))"),
 ];
 
-/// Waits until this is in the log, which is written beside the answers to clients.
-#[track_caller]
-fn logged(server: &Server, part: &str) {
-    let deadline = Instant::now() + PATIENCE;
-    while !server.output().contains(part) {
-        assert!(Instant::now() < deadline, "{part:?} is not in {}", server.output());
-        // A line of a log cannot be awaited, only looked for.
-        thread::sleep(Duration::from_millis(3));
-    }
-}
-
 /// That a login fails because it cannot be judged.
 #[track_caller]
 fn cannot_be_judged(server: &Server, account: &str, part: &str) {
     let (logged_in, why) = sasl(server, account, "open");
     assert!(!logged_in && why.contains("too many logins to check"), "{why}");
-    logged(server, part);
+    until_said(server, part);
 }
 
 /// That a password is refused, of which the log says this.
@@ -201,7 +191,7 @@ fn cannot_be_judged(server: &Server, account: &str, part: &str) {
 fn is_refused(server: &Server, account: &str, password: &str, part: &str) {
     let (logged_in, why) = sasl(server, account, password);
     assert!(!logged_in && why.contains("the account or the password is wrong"), "{why}");
-    logged(server, part);
+    until_said(server, part);
 }
 
 #[test]
@@ -363,12 +353,7 @@ fn suspension_the_second_factor_and_the_throttle_are_as_ever_and_a_reload_is_eno
         )
     };
     let server = Server::with_files(&[("conf/roost.toml", &config(""))], &[]);
-    assert!(sasl(&server, "alice", "open").0);
-    let mut boss = server.user("boss");
-    boss.ask("OPER boss letmein");
-    boss.told("NS SUSPEND ADD alice");
-    let (logged_in, why) = sasl(&server, "alice", "open");
-    assert!(!logged_in && why.contains("suspended"), "{why}");
+    let mut boss = suspended(&server);
     let mut bob = server.user("bob");
     bob.told("NS IDENTIFY bob open");
     let (mut phone, _) = enrol(&mut bob);
@@ -409,7 +394,7 @@ fn a_directory_that_never_answers_holds_up_nobody_else() {
     assert!(sasl(&server, "bob", "sesame").0);
     let lines = slow.until("904");
     assert!(lines.last().unwrap().raw.contains("too many logins to check"), "{lines:#?}");
-    logged(&server, &format!("ldap: {url}: it took longer than 2 seconds"));
+    until_said(&server, &format!("ldap: {url}: it took longer than 2 seconds"));
 }
 
 #[test]
@@ -419,7 +404,7 @@ fn the_next_server_is_asked_where_one_is_not_there_and_a_reader_who_is_refused_i
     let urls = format!("[\"ldap://{nobody}\", \"{}\"]", slapd.url());
     let server = slapd.server(FOUND, &[AUTOCREATE, (URLS, &urls)]);
     assert!(sasl(&server, "alice", "open").0 && !sasl(&server, "alice", "shut").0);
-    logged(&server, &format!("ldap://{nobody}: it cannot be connected to"));
+    until_said(&server, &format!("ldap://{nobody}: it cannot be connected to"));
 
     let wrong = ("ROOST__LDAP__BIND_PASSWORD", "thief");
     let server = slapd.server(FOUND, &[AUTOCREATE, wrong]);

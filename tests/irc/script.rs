@@ -160,6 +160,18 @@ fn a_program_that_answers_nonsense_or_nothing_holds_up_nobody_else() {
     assert!(output.contains("longer than 2 seconds") && output.contains("its answer is none"), "{output}");
 }
 
+/// Alice is let in, until the operator `boss` suspends her.
+#[track_caller]
+pub fn suspended(server: &Server) -> Client {
+    assert!(sasl(server, "alice", "open").0);
+    let mut boss = server.user("boss");
+    boss.ask("OPER boss letmein");
+    boss.told("NS SUSPEND ADD alice");
+    let (logged_in, why) = sasl(server, "alice", "open");
+    assert!(!logged_in && why.contains("suspended"), "{why}");
+    boss
+}
+
 #[test]
 fn suspension_and_the_second_factor_are_judged_as_ever() {
     let place = Place::new();
@@ -168,12 +180,7 @@ fn suspension_and_the_second_factor_are_judged_as_ever() {
         place.program
     );
     let server = Server::with_files(&[("conf/roost.toml", &config)], &[]);
-    assert!(sasl(&server, "alice", "open").0);
-    let mut boss = server.user("boss");
-    boss.ask("OPER boss letmein");
-    boss.told("NS SUSPEND ADD alice");
-    let (logged_in, why) = sasl(&server, "alice", "open");
-    assert!(!logged_in && why.contains("suspended"), "{why}");
+    suspended(&server);
     // An account whose second factor is asked for by password.
     let mut bob = server.user("bob");
     bob.told("NS IDENTIFY bob open");

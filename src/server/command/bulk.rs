@@ -248,9 +248,44 @@ pub(in crate::server) mod testing {
     use crate::server::event::{CallId, ConnId, Event, Now, Peer};
     use crate::server::frame::{Frame, OwnTags};
     use crate::server::network::UserId;
-    use crate::server::record::{AccountId, AccountRow, Expiry, Record, Seq, Snapshot};
+    use crate::server::record::{AccountId, AccountRow, Expiry, PresenceRow, Record, Seq, Snapshot};
     use crate::server::right::Rights;
     use crate::server::settings::{Oper, Settings};
+
+    /// An account without a password.
+    pub fn account_row(id: AccountId, name: &str) -> AccountRow {
+        AccountRow {
+            id,
+            name: name.into(),
+            folded: name.into(),
+            password: "".into(),
+            registered: 0,
+            autoreplay_missed: false,
+            always_on: None,
+            multiclient: true,
+            email: None,
+            verified: true,
+        }
+    }
+
+    /// What a store has of `alice`, who is account 1 and always on in these channels.
+    pub fn always_on(channels: &str) -> Snapshot {
+        let presence = PresenceRow {
+            account: 1,
+            since: 1,
+            nick: "alice".into(),
+            user: "~u".into(),
+            host: "10.0.0.1".into(),
+            realname: "A".into(),
+            modes: "".into(),
+            away: None,
+            channels: channels.into(),
+            signon: 1,
+            left: 1,
+        };
+        let account = AccountRow { always_on: Some(true), ..account_row(1, "alice") };
+        Snapshot { accounts: vec![account], presences: vec![presence], ..Snapshot::default() }
+    }
 
     pub struct Asked {
         pub server: Server,
@@ -335,18 +370,7 @@ pub(in crate::server) mod testing {
 
         /// Makes an account of a user's nick, which that is logged in to.
         pub fn account(&mut self, nick: &str, account: AccountId) {
-            self.server.network.put_account(AccountRow {
-                id: account,
-                name: nick.into(),
-                folded: nick.into(),
-                password: "".into(),
-                registered: 0,
-                autoreplay_missed: false,
-                always_on: None,
-                multiclient: true,
-                email: None,
-                verified: true,
-            });
+            self.server.network.put_account(account_row(account, nick));
             let id = self.id(nick);
             self.server.network.set_login(id, Some((account, nick.into())));
             for conn in self.server.network.users[id].sessions.clone() {
