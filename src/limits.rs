@@ -131,10 +131,10 @@ pub const KNOCK_MS: u64 = 300_000;
 pub const KNOCK_CHANNEL_MS: u64 = 10_000;
 /// Milliseconds between two notices (718) that someone who may not write to a user wants to.
 pub const CALLER_MS: u64 = 60_000;
-/// Users without a connection that leave in one look for those who have been away too long.
+/// Users without a connection that leave in one look for those who have been away too long, or do not stay any more.
 pub const EXPIRED_AT_ONCE: usize = 100;
-/// Rows that a start found superfluous or missing, and that one event puts right in the store: a fraction of what may wait
-/// for it.
+/// Rows that a start found superfluous or missing, or that a reload has made so, and that one event puts right in the store:
+/// a fraction of what may wait for it.
 pub const SETTLED_AT_ONCE: usize = 1000;
 /// Former users that WHOWAS remembers.
 pub const WHOWAS_ENTRIES: usize = 1000;

@@ -865,10 +865,10 @@ impl Server {
             there.unhear(*conn);
         }
         self.network.users[user].channels.retain(|other| *other != channel);
-        if self.network.users[user].presence_kept {
+        mode::settle_delayed(self, channel);
+        if self.network.channels[channel].members.is_empty() {
             self.release_channel(channel);
         }
-        mode::settle_delayed(self, channel);
         let there = &mut self.network.channels[channel];
         if there.members.is_empty() && !there.settings.keep_topic && there.topic.take().is_some() {
             let seq = self.last_seq();

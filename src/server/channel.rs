@@ -77,9 +77,11 @@ pub struct Channel {
     pub settings: ChannelSettings,
     /// When each member joined, in milliseconds since 1970.
     pub joined: AHashMap<UserId, u64>,
-    /// How many of its members are kept themselves, for they are always on
-    /// ([`User::presence_kept`](crate::server::user::User::presence_kept)): while there is one, so is the channel.
-    pub keepers: u32,
+    /// Whether someone has been in it who is kept, being always on
+    /// ([`User::presence_kept`](crate::server::user::User::presence_kept)), since it was last empty: as long as that
+    /// is so, so is the channel. Not only while such a one is there, or whoever goes and comes, or takes another nick and
+    /// the old one again, would have all of it written each time.
+    pub held: bool,
     /// Its members, in the order they came.
     pub members: IndexMap<UserId, Ranks, ahash::RandomState>,
     /// Those of them whose JOIN only halfops and those above them were shown (`D`, `u`).
@@ -119,7 +121,7 @@ impl Channel {
             access: BTreeMap::new(),
             settings: ChannelSettings::default(),
             joined: AHashMap::new(),
-            keepers: 0,
+            held: false,
             members: IndexMap::default(),
             unshown: IndexSet::default(),
             knocked: None,
@@ -144,10 +146,10 @@ impl Channel {
         channel
     }
 
-    /// Whether it is found again after a start: it is registered, or permanent, or somebody is in it who is found there
+    /// Whether it is found again after a start: it is registered, or permanent, or held by somebody who is found there
     /// again. What was said behind its modes would else be read by whoever comes first then.
     pub fn is_kept(&self) -> bool {
-        self.founder.is_some() || self.keepers > 0 || self.modes.has('P')
+        self.founder.is_some() || self.held || self.modes.has('P')
     }
 
     /// What is kept of the channel; `None` where nothing is.

@@ -754,6 +754,7 @@ impl Server {
     fn reload(&mut self, settings: Arc<Settings>) {
         let old = std::mem::replace(&mut self.settings, settings);
         command::oper::reloaded(self);
+        self.reconsider_presences(&old);
         for (_, channel) in &mut self.network.channels {
             channel.listeners = None;
         }
@@ -817,10 +818,11 @@ impl Server {
             if channel.members.is_empty() && !channel.is_kept() {
                 return Err(format!("{} was left behind empty", channel.name));
             }
-            let keepers = channel.members.keys().filter(|user| self.network.users[**user].presence_kept).count();
-            if keepers != channel.keepers as usize {
-                let counted = channel.keepers;
-                return Err(format!("{} has {keepers} members who are kept, and counts {counted}", channel.name));
+            if !channel.held && channel.members.keys().any(|user| self.network.users[*user].presence_kept) {
+                return Err(format!("{} is not held, and someone is in it who is always on", channel.name));
+            }
+            if channel.held && channel.members.is_empty() {
+                return Err(format!("{} is held by nobody", channel.name));
             }
             let said = self.network.conversation(channel.folded.as_str());
             if said.is_some_and(|said| said.closed != policy::is_closed(channel)) {

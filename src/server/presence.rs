@@ -120,7 +120,7 @@ pub fn restore(settings: &Settings, secret: &[u8; 32], network: &mut Network, ro
             if there.members.insert(id, ranks).is_some() {
                 continue;
             }
-            there.keepers += 1;
+            there.held = true;
             there.joined.insert(id, joined.unwrap_or(row.signon * 1000));
             if ranks.is_empty() && there.modes.has('u') {
                 there.unshown.insert(id);
@@ -170,9 +170,6 @@ impl Server {
         {
             let seq = self.last_seq();
             self.keep(seq, Record::PresenceGone(account));
-            for channel in self.network.users[user].channels.clone() {
-                self.release_channel(channel);
-            }
             return self.wait_for(seq);
         }
         0
@@ -185,19 +182,20 @@ impl Server {
         if kept && self.waits_for_store() { self.last_seq() } else { 0 }
     }
 
-    /// One more member of a channel is kept: with the first, the channel is.
+    /// A member of a channel is kept: so is the channel until nobody is in it any more.
     pub(super) fn hold_channel(&mut self, channel: ChannelId) {
         let there = &mut self.network.channels[channel];
         let was_kept = there.is_kept();
-        there.keepers += 1;
+        there.held = true;
         self.settle_channel(channel, self.last_seq(), was_kept);
     }
 
-    /// One member less of a channel is kept: with the last, nothing of the channel is, unless something else keeps it.
+    /// Nobody is in a channel any more: nothing of it is kept, unless more than its members kept it.
     pub(super) fn release_channel(&mut self, channel: ChannelId) {
         let there = &mut self.network.channels[channel];
-        there.keepers = there.keepers.saturating_sub(1);
-        self.settle_channel(channel, self.last_seq(), true);
+        let was_kept = there.is_kept();
+        there.held = false;
+        self.settle_channel(channel, self.last_seq(), was_kept);
     }
 
     fn presence_row(&self, user: UserId, account: AccountId) -> PresenceRow {
@@ -235,12 +233,14 @@ impl Server {
         keeper(&self.settings, &self.network, user).is_some()
     }
 
-    /// Takes a user off the network that has no connection, and does not stay without one any more. Who is told waits for
-    /// `after`.
-    pub fn leave_unless_kept(&mut self, user: UserId, reason: &str, after: Seq) {
-        if self.network.users[user].sessions.is_empty() && !self.stays(user) {
+    /// Takes a user off the network that has no connection, and does not stay without one any more; whether it did. Who is
+    /// told waits for `after`.
+    pub fn leave_unless_kept(&mut self, user: UserId, reason: &str, after: Seq) -> bool {
+        let leaves = self.network.users[user].sessions.is_empty() && !self.stays(user);
+        if leaves {
             self.submit_alone(Change::Quit { user, reason, shown: None, after });
         }
+        leaves
     }
 
     /// The connections of a user have changed: whether it is away may have, too.
@@ -352,7 +352,7 @@ mod tests {
     const NONE: [&str; 0] = [];
 
     #[test]
-    fn a_channel_is_kept_from_when_the_first_comes_who_is_always_on_until_the_last_goes() {
+    fn a_channel_is_kept_from_when_the_first_comes_who_is_always_on_until_nobody_is_there() {
         let mut asked = Asked::new();
         let (alice, bob) = (asked.user("alice"), asked.user("bob"));
         asked.account("alice", 1);
@@ -365,15 +365,10 @@ mod tests {
         assert_eq!(kept(&mut asked, alice, "NS SET ALWAYS-ON ON"), whole);
         assert_eq!(kept(&mut asked, bob, "MODE #a +s-b x!*@*"), ["#a -b x!*@*", "#a +inst key"]);
         assert_eq!(kept(&mut asked, bob, "TOPIC #a :text"), ["#a +inst key"]);
-        // Another nick is no presence.
-        assert_eq!(kept(&mut asked, alice, "NICK other"), ["-#a"]);
-        assert_eq!(kept(&mut asked, bob, "TOPIC #a :texts"), NONE);
-        assert_eq!(kept(&mut asked, alice, "NICK alice"), ["#a +inst key"]);
         assert_eq!(kept(&mut asked, bob, "RENAME #a #b"), ["-#a", "#b +inst key"]);
-        assert_eq!(kept(&mut asked, bob, "KICK #b alice"), ["-#b"]);
+        assert_eq!(kept(&mut asked, bob, "KICK #b alice"), NONE, "somebody is there");
+        assert_eq!(kept(&mut asked, bob, "PART #b"), ["-#b"]);
         assert_eq!(kept(&mut asked, alice, "JOIN #c"), ["#c +nt *"]);
-        assert_eq!(kept(&mut asked, alice, "NS SET ALWAYS-ON OFF"), ["-#c"]);
-        assert_eq!(kept(&mut asked, alice, "NS SET ALWAYS-ON ON"), ["#c +nt *"]);
         assert_eq!(kept(&mut asked, alice, "PART #c"), ["-#c"]);
         // Registered meanwhile, it stays after she has gone; dropped, as long as she is there.
         assert_eq!(kept(&mut asked, alice, "JOIN #d"), ["#d +nt *"]);
@@ -381,6 +376,20 @@ mod tests {
         assert_eq!(kept(&mut asked, alice, "MODE #d +b y!*@*"), ["#d +b y!*@*", "#d +nt *"]);
         assert_eq!(kept(&mut asked, alice, "CS DROP #d"), ["-#d", "#d +nt *", "#d +b y!*@*"]);
         assert_eq!(kept(&mut asked, alice, "QUIT"), NONE, "she stays");
+    }
+
+    #[test]
+    fn whoever_stops_being_always_on_and_starts_again_has_no_channel_written_anew() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        asked.account("alice", 1);
+        asked.ask(alice, "NS SET ALWAYS-ON ON");
+        assert_eq!(kept(&mut asked, alice, "JOIN #a"), ["#a +nt *"]);
+        for line in ["NICK other", "NICK alice", "NS SET ALWAYS-ON OFF", "NS SET ALWAYS-ON ON", "NS SET ALWAYS-ON OFF"]
+        {
+            assert_eq!(kept(&mut asked, alice, line), NONE, "{line}");
+        }
+        assert_eq!(kept(&mut asked, alice, "QUIT"), ["-#a"]);
     }
 
     #[test]
@@ -427,5 +436,36 @@ mod tests {
         asked.handle(Event::Closed(alice, CloseCause::Eof { shown: None }));
         assert!(asked.kept().iter().any(|(_, record)| matches!(record, Record::Presence(_))));
         assert_eq!(asked.server.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_reload_holds_for_those_who_are_there_and_for_those_who_stay_without_a_connection() {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+        asked.account("alice", 1);
+        asked.ask(alice, "JOIN #a");
+        asked.ask(bob, "JOIN #a");
+        let reloaded = |asked: &mut Asked, always_on| {
+            let settings = Settings { always_on, ..(*asked.server.settings).clone() };
+            asked.handle(Event::Reload(Arc::new(settings)));
+            asked.handle(Event::Tick);
+            assert_eq!(asked.server.check(), Ok(()));
+            let word = |record: &Record| match record {
+                Record::Presence(row) => format!("+{}", row.channels.split(':').next().unwrap_or_default()),
+                Record::PresenceGone(_) => "-".to_owned(),
+                Record::Channel(row) => format!("+{}", row.name),
+                Record::ChannelGone(name) => format!("-{name}"),
+                _ => String::new(),
+            };
+            asked.kept().iter().map(|(_, record)| word(record)).filter(|word| !word.is_empty()).collect::<Vec<_>>()
+        };
+        assert_eq!(reloaded(&mut asked, AlwaysOn::Mandatory), ["+#a", "+#a"], "at once, not with what she does next");
+        assert_eq!(reloaded(&mut asked, AlwaysOn::OptIn), ["-"]);
+        assert_eq!(reloaded(&mut asked, AlwaysOn::Mandatory), ["+#a"]);
+        asked.handle(Event::Closed(alice, CloseCause::Eof { shown: None }));
+        assert!(asked.server.network.user_by_nick("alice").is_some());
+        reloaded(&mut asked, AlwaysOn::Off);
+        assert!(asked.server.network.user_by_nick("alice").is_none(), "nobody stays who has no connection");
+        assert!(asked.heard(bob).iter().any(|line| line.contains(" QUIT :Not always on any more")));
     }
 }

@@ -1,12 +1,14 @@
 //! What a start finds otherwise than the store has it: in memory it is put right at once, in the store with the first event.
-//! A server that ends before that finds the same again.
+//! A server that ends before that finds the same again. And what a reload makes different for many: who is always on.
 
 use std::collections::BTreeSet;
 
-use crate::limits::SETTLED_AT_ONCE;
+use crate::limits::{EXPIRED_AT_ONCE, SETTLED_AT_ONCE};
 use crate::server::Server;
 use crate::server::change::Change;
+use crate::server::network::UserId;
 use crate::server::record::{AccountId, Record, Seq};
+use crate::server::settings::Settings;
 
 /// What the store is still to be told.
 #[derive(Debug, Default)]
@@ -19,6 +21,8 @@ pub struct Unsettled {
     pub presences: BTreeSet<AccountId>,
     /// Keys of conversations that are other than the store has them.
     pub conversations: BTreeSet<Box<str>>,
+    /// Users of whom other settings may make, or make no more, such as are always on.
+    pub users: BTreeSet<UserId>,
     /// What whoever is shown that it is so waits for.
     pub after: Seq,
 }
@@ -31,7 +35,8 @@ impl Unsettled {
     }
 
     fn is_empty(&self) -> bool {
-        self.gone.is_empty() && self.channels.is_empty() && self.presences.is_empty() && self.conversations.is_empty()
+        let found = [&self.gone, &self.channels, &self.conversations];
+        found.iter().all(|keys| keys.is_empty()) && self.presences.is_empty() && self.users.is_empty()
     }
 }
 
@@ -43,10 +48,24 @@ impl Server {
         }
     }
 
-    /// Keeps, and forgets, some of what the start found otherwise.
+    /// The settings are others: who is always on by the server's default may be, too.
+    pub(super) fn reconsider_presences(&mut self, old: &Settings) {
+        if old.always_on != self.settings.always_on {
+            self.unsettled.users = self.network.logged_in().iter().map(|(_, user)| *user).collect();
+        }
+    }
+
+    /// Keeps, and forgets, some of what was found otherwise.
     pub(super) fn apply_settled(&mut self, seq: Seq) {
-        for _ in 0..SETTLED_AT_ONCE {
-            if let Some(folded) = self.unsettled.gone.pop_first() {
+        let (begun, mut gone) = (self.out.store.len(), 0);
+        while self.out.store.len() - begun < SETTLED_AT_ONCE && gone < EXPIRED_AT_ONCE {
+            if let Some(user) = self.unsettled.users.pop_first() {
+                // Meanwhile another may have its place: of that one it is right as well.
+                if self.network.users.get(user).is_some_and(|there| there.presence_kept != self.stays(user)) {
+                    let after = self.keep_presence(user);
+                    gone += usize::from(self.leave_unless_kept(user, "Not always on any more", after));
+                }
+            } else if let Some(folded) = self.unsettled.gone.pop_first() {
                 self.keep(seq, Record::ChannelGone(folded));
             } else if let Some(folded) = self.unsettled.channels.pop_first() {
                 let channel = self.network.channel_by_folded(&folded);
