@@ -152,6 +152,7 @@ sections! {
         chathistory_limit: u32 = 1000,
         edit_window: u32 = 3600,
         autoreplay_limit: u32 = 500,
+        confirm_seconds: u64 = 5,
         playback_limit: u32 = 2000,
         ack: Ack = Ack::Stored,
         when_store_fails: WhenStoreFails = WhenStoreFails::Refuse,
@@ -697,6 +698,7 @@ impl Config {
             chathistory_limit: self.history.chathistory_limit,
             edit_window: self.history.edit_window,
             autoreplay_limit: self.history.autoreplay_limit,
+            confirm_ms: self.history.confirm_seconds * 1000,
             icon: self.server.icon.as_str().into(),
             emoji: self.server.emoji.as_str().into(),
             extjwt: (self.extjwt.iter())
@@ -1496,6 +1498,7 @@ mod tests {
             chathistory_limit = 7
             edit_window = 60
             autoreplay_limit = 0
+            confirm_seconds = 90
             playback_limit = 5
             ack = "relayed"
             when_store_fails = "relay"
@@ -1611,6 +1614,7 @@ mod tests {
             chathistory_limit: 7,
             edit_window: 60,
             autoreplay_limit: 0,
+            confirm_ms: 90_000,
             playback_limit: 5,
             wait_for_store: false,
             relay_when_store_fails: true,

@@ -886,6 +886,7 @@ impl Server {
         conversation.last_time = time;
         if row.kind.is_text() {
             conversation.last_text = time;
+            conversation.last_said = seq;
         }
         conversation.fresh = conversation.fresh.saturating_add(1);
         row.conversation = conversation.id;

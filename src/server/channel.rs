@@ -146,8 +146,8 @@ impl Channel {
         channel
     }
 
-    /// Whether it is found again after a start: it is registered, or permanent, or held by somebody who is found there
-    /// again. What was said behind its modes would else be read by whoever comes first then.
+    /// Whether it is kept, to be found again after a start: it is registered, or permanent, or somebody has been in it
+    /// who may be found there again. What was said behind its modes would else be read by whoever comes first then.
     pub fn is_kept(&self) -> bool {
         self.founder.is_some() || self.held || self.modes.has('P')
     }

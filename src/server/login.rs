@@ -389,17 +389,18 @@ impl Server {
         let Some(row) = self.network.account(account) else { return };
         let name = row.name.clone();
         let replays = row.autoreplay_missed;
-        let after = self.network.seen(account, device).or_else(|| self.heard_by_another(ctx.conn, account, device));
+        let after = self.network.seen(account, device).or_else(|| self.read_by_another(ctx.conn, account, device));
         let Some(session) = self.session_mut(ctx.conn) else { return };
         let user = session.user;
         let (old_account, old_device) = (session.account, session.device.clone());
         session.replay_after = after.filter(|_| replays);
         if let Some(old) = old_account {
             // What was being replayed to that device it may not have read; this one is another.
+            let behind = session.is_behind();
             let particulars = session.particulars_mut();
-            let unread = particulars.unread.take();
+            (particulars.unread, particulars.reading) = (None, None);
             particulars.replayed.clear();
-            let seen = unread.map_or(self.last_seq, |unread| unread.after.min(self.last_seq));
+            let seen = behind.map_or(self.last_seq, |behind| behind.min(self.last_seq));
             self.device_left(old, &old_device, seen);
         }
         self.set_session_account(ctx.conn, account, &name, device, false);
@@ -410,10 +411,10 @@ impl Server {
         ctx.reply.numeric(Numeric::RPL_LOGGEDIN, &[&mask, &name], Some(&format!("You are now logged in as {name}")));
         if let Some(user) = user {
             for conn in self.network.users[user].sessions.clone() {
-                let other = self.session(conn).map(|session| (session.account, session.device.clone()));
-                let Some((was, device)) = other.filter(|(was, _)| *was != Some(account)) else { continue };
+                let Some(other) = self.session(conn).filter(|other| other.account != Some(account)) else { continue };
+                let (was, device, behind) = (other.account, other.device.clone(), other.is_behind());
                 if let Some(was) = was {
-                    self.device_left(was, &device, self.last_seq);
+                    self.device_left(was, &device, behind.map_or(self.last_seq, |behind| behind.min(self.last_seq)));
                 }
                 self.set_session_account(conn, account, &name, &device, true);
             }
@@ -426,15 +427,13 @@ impl Server {
 
     /// Up to where a device has read of which another connection is there: one that is dead without anybody knowing, or
     /// a client that says to be the same device.
-    fn heard_by_another(&self, conn: ConnId, account: AccountId, device: &str) -> Option<Seq> {
+    fn read_by_another(&self, conn: ConnId, account: AccountId, device: &str) -> Option<Seq> {
         let conns = self.network.users_of(account).flat_map(|user| self.network.users[user].sessions.iter().copied());
         let others = conns.filter(|other| *other != conn).filter_map(|other| self.session(other));
         let same = others.filter(|other| other.account == Some(account) && *other.device == *device);
-        same.map(|other| {
-            let unread = other.particulars().unread.as_ref();
-            unread.map_or(other.heard_seq, |unread| unread.after.min(other.heard_seq))
-        })
-        .min()
+        let read = same.map(|other| other.has_read());
+        // Of those without a name there may be several; one with a name is one.
+        if device.is_empty() { read.min() } else { Some(read.max()?.max(self.network.read_by_former(account, device))) }
     }
 
     fn set_session_account(
@@ -454,7 +453,14 @@ impl Server {
                 let particulars = session.particulars_mut();
                 (particulars.app, particulars.taken_along) = (None, taken_along);
             }
+            // What it was shown of another account is nothing that this one's device has read or not.
+            if session.particulars().reading.is_some() {
+                session.particulars_mut().reading = None;
+            }
             self.device_came(account, device);
+        }
+        if self.session(conn).is_some_and(|session| session.user.is_some() && self.is_replayed(session)) {
+            self.begin_reading(conn);
         }
     }
 

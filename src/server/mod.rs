@@ -20,6 +20,7 @@ pub mod notify;
 pub mod policy;
 pub mod presence;
 pub mod push;
+pub mod reading;
 pub mod record;
 pub mod registration;
 pub mod reply;
@@ -52,6 +53,7 @@ use self::lookalike::Lookalikes;
 use self::mail::Mails;
 use self::network::{ChannelId, Network, UserId};
 use self::push::Pushes;
+use self::reading::Looks;
 use self::record::{MsgId, Record, SEQ_COUNTER_BITS, Seq, Snapshot};
 use self::reply::Reply;
 use self::retention::Retention;
@@ -74,6 +76,7 @@ pub struct Server {
     unregistered: usize,
     next_serial: u64,
     timers: Timers,
+    readings: Looks,
     throttles: Throttles,
     mails: Mails,
     /// What is pushed to devices.
@@ -156,6 +159,7 @@ impl Server {
             unregistered: 0,
             next_serial: 1,
             timers: Timers::default(),
+            readings: Looks::default(),
             throttles: Throttles::default(),
             now,
             // A clock that was ahead yesterday must not hide today's messages: only so far that no
@@ -321,7 +325,7 @@ impl Server {
         }
         match input {
             Input::Line(line) => {
-                let before = self.last_seq;
+                let (before, has_read_all) = (self.last_seq, self.has_read_all(conn));
                 let label = self.label_of(conn, &line);
                 let mut ctx = self.ctx(conn, label);
                 command::run(self, &mut ctx, &line);
@@ -334,6 +338,9 @@ impl Server {
                     session.own = (if session.own.1 == before { session.own.0 } else { before }, now);
                     if session.heard_seq == before {
                         session.heard_seq = now;
+                    }
+                    if has_read_all && let Some(reading) = &mut session.particulars_mut().reading {
+                        reading.read = now;
                     }
                 }
             }
@@ -467,14 +474,14 @@ impl Server {
             let (reason, seen) = match &cause {
                 CloseCause::Eof { shown } => {
                     let (before, own) = session.own;
-                    let shown = shown.map_or(session.heard_seq, |shown| shown.min(self.last_seq));
+                    let shown = shown.map_or(session.has_read(), |shown| shown.min(self.last_seq));
                     // It may have closed before there was an answer to what it said last.
                     let shown = if shown >= before { shown.max(own) } else { shown };
                     ("Remote host closed the connection", shown)
                 }
-                CloseCause::Error(error) => (&**error, session.heard_seq),
-                CloseCause::SendQueue => ("SendQ exceeded", session.heard_seq),
-                CloseCause::Flood => ("Excess flood", session.heard_seq),
+                CloseCause::Error(error) => (&**error, session.has_read()),
+                CloseCause::SendQueue => ("SendQ exceeded", session.has_read()),
+                CloseCause::Flood => ("Excess flood", session.has_read()),
                 CloseCause::Asked => ("Closed", self.last_seq),
             };
             let reason = reason.to_owned();
@@ -740,6 +747,7 @@ impl Server {
 
     fn tick(&mut self) {
         timer::tick(self);
+        self.look_after_readings();
         if !self.store_refuses() {
             self.expire_bans();
         }

@@ -60,7 +60,7 @@ pub struct Network {
     peers: AHashMap<AccountId, Vec<Box<str>>>,
     next_conversation: ConversationId,
     seen: AHashMap<(AccountId, Box<str>), Seq>,
-    connected: AHashMap<(AccountId, Box<str>), u32>,
+    connected: AHashMap<(AccountId, Box<str>), Connected>,
     watchers: AHashMap<Folded, Vec<ConnId>>,
     markers: AHashMap<AccountId, AHashMap<Box<str>, u64>>,
     account_metadata: AHashMap<AccountId, Box<Metadata>>,
@@ -96,6 +96,8 @@ pub struct Conversation {
     pub last_time: u64,
     /// `time` of its last PRIVMSG or NOTICE.
     pub last_text: u64,
+    /// The change of its last PRIVMSG or NOTICE since the start.
+    pub last_said: Seq,
     /// As [`ConversationRow::closed`].
     pub closed: bool,
     /// As [`ConversationRow::since`].
@@ -106,7 +108,17 @@ pub struct Conversation {
 
 impl Conversation {
     /// One that nothing was ever said in.
-    const NONE: Conversation = Conversation { id: 0, last_time: 0, last_text: 0, closed: false, since: 0, fresh: 0 };
+    const NONE: Conversation =
+        Conversation { id: 0, last_time: 0, last_text: 0, last_said: 0, closed: false, since: 0, fresh: 0 };
+}
+
+/// The connections of a device.
+#[derive(Debug, Default)]
+struct Connected {
+    /// How many there are.
+    count: u32,
+    /// How far those had read that have gone meanwhile, where the device has a name.
+    read: Seq,
 }
 
 /// Someone who was here.
@@ -249,7 +261,8 @@ impl Network {
         for (row, last_time, last_text) in snapshot.conversations {
             network.next_conversation = network.next_conversation.max(row.id + 1);
             let ConversationRow { id, key, closed, since } = row;
-            network.put_conversation(key, Conversation { id, last_time, last_text, closed, since, fresh: u32::MAX });
+            let (last_said, fresh) = (0, u32::MAX);
+            network.put_conversation(key, Conversation { id, last_time, last_text, last_said, closed, since, fresh });
         }
         for row in snapshot.channels {
             let channel = Channel::from_row(row, casemapping);
@@ -840,21 +853,32 @@ impl Network {
 
     /// Notes one more connection of a device; whether it is the first.
     pub fn device_came(&mut self, account: AccountId, device: &str) -> bool {
-        let connections = self.connected.entry((account, device.into())).or_insert(0);
-        *connections += 1;
-        *connections == 1
+        let connected = self.connected.entry((account, device.into())).or_default();
+        connected.count += 1;
+        connected.count == 1
     }
 
-    /// Notes that a connection of a device has gone; whether it was the last.
-    pub fn device_went(&mut self, account: AccountId, device: &str) -> bool {
+    /// Notes that a connection of a device has gone, which had read so far; where it was the last, how far the device has.
+    ///
+    /// A device that has a name is one: what it has read by any of its connections it has read. The one that goes last may
+    /// be dead for long, without anybody having known, and the device was back meanwhile.
+    pub fn device_went(&mut self, account: AccountId, device: &str, seen: Seq) -> Option<Seq> {
         let key = (account, device.into());
-        let Some(connections) = self.connected.get_mut(&key) else { return false };
-        *connections -= 1;
-        let last = *connections == 0;
-        if last {
-            self.connected.remove(&key);
+        let connected = self.connected.get_mut(&key)?;
+        connected.count -= 1;
+        if !device.is_empty() {
+            connected.read = connected.read.max(seen);
         }
-        last
+        let seen = seen.max(connected.read);
+        (connected.count == 0).then(|| {
+            self.connected.remove(&key);
+            seen
+        })
+    }
+
+    /// How far a device has read by those of its connections that have gone while there was another; 0 without any.
+    pub fn read_by_former(&self, account: AccountId, device: &str) -> Seq {
+        self.connected.get(&(account, device.into())).map_or(0, |connected| connected.read)
     }
 
     /// Notes how far a device has read; `None` while it is connected.

@@ -90,6 +90,7 @@ pub fn restore(settings: &Settings, secret: &[u8; 32], network: &mut Network, ro
             certfps: Box::default(),
             signon: row.signon,
             spoke: 0,
+            told: 0,
             secure: false,
             oper: None,
             notices: Letters::default(),

@@ -307,6 +307,7 @@ impl Server {
             certfps,
             signon: self.clock / 1000,
             spoke: self.now.mono_ms,
+            told: 0,
             secure,
             oper: None,
             notices: Letters::default(),
@@ -460,7 +461,7 @@ impl Server {
         // One that lists networks is no device.
         let account = account.filter(|_| !command::bouncer::is_unbound(session));
         let sees_quit = session.sees_quit;
-        let seen = session.particulars().unread.as_ref().map_or(seen, |unread| seen.min(unread.after));
+        let seen = session.is_behind().map_or(seen, |behind| behind.min(seen));
         self.unregistered -= usize::from(unregistered);
         self.throttles.went(&origin);
         if let Some(account) = account {
@@ -493,7 +494,7 @@ impl Server {
 
     /// A connection of a device has gone: where it was the last, the device has read so far.
     pub(super) fn device_left(&mut self, account: AccountId, device: &str, seen: Seq) {
-        if self.network.device_went(account, device) {
+        if let Some(seen) = self.network.device_went(account, device, seen) {
             self.submit_alone(Change::Seen { account, device, seen: Some(seen) });
         }
     }
@@ -502,17 +503,6 @@ impl Server {
     pub(super) fn device_came(&mut self, account: AccountId, device: &str) {
         if self.network.device_came(account, device) {
             self.submit_alone(Change::Seen { account, device, seen: None });
-        }
-    }
-
-    /// A replay to a connection begins, or has been read: what its device has read is kept as of before it meanwhile, for
-    /// a server that is killed has nobody left who could say.
-    pub(super) fn note_replay(&mut self, conn: ConnId) {
-        let Some(session) = self.session(conn) else { return };
-        let seen = session.particulars().unread.as_ref().map(|unread| unread.after);
-        let device = session.device.clone();
-        if let Some(account) = session.account.filter(|account| self.network.seen(*account, &device) != seen) {
-            self.submit_alone(Change::Seen { account, device: &device, seen });
         }
     }
 
@@ -642,7 +632,7 @@ impl Server {
 
     /// Closes a connection that was silent: what it was sent since it was last heard counts as missed.
     pub(super) fn close_silent(&mut self, conn: ConnId, reason: &str) {
-        let seen = self.session(conn).map_or(0, |session| session.heard_seq);
+        let seen = self.session(conn).map_or(0, |session| session.has_read());
         self.close_seen(conn, reason, reason, None, seen);
     }
 }

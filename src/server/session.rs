@@ -16,6 +16,7 @@ use crate::server::command::playback::Wish;
 use crate::server::command::token::Shown;
 use crate::server::event::{BadLine, ConnId, Peer};
 use crate::server::network::{ChannelId, UserId};
+use crate::server::reading::Reading;
 use crate::server::record::{AccountId, ConversationId, Seq};
 use crate::server::second::{Enrolment, First};
 
@@ -94,6 +95,8 @@ pub struct Particulars {
     pub unread: Option<Unread>,
     /// It is known to have read what it was replayed at first.
     pub confirmed: bool,
+    /// How far it has read what it is shown, where that is to be known.
+    pub reading: Option<Reading>,
     /// The app password that it logged in with, by name.
     pub app: Option<Box<str>>,
     /// Another connection of its user logged in to the account, and took it along: it has proved nothing itself.
@@ -122,6 +125,7 @@ static NO_PARTICULARS: Particulars = Particulars {
     replayed: Vec::new(),
     unread: None,
     confirmed: false,
+    reading: None,
     app: None,
     taken_along: false,
     playback: None,

@@ -112,6 +112,9 @@ pub struct Settings {
     pub edit_window: u32,
     /// Messages that are replayed to a client without chathistory, for each conversation.
     pub autoreplay_limit: u32,
+    /// Milliseconds after which a client that is replayed what it missed is asked whether it has read what it was shown; 0:
+    /// it never is.
+    pub confirm_ms: u64,
     /// Where the network's icon is (`draft/ICON`); may be empty.
     pub icon: Box<str>,
     /// Where the network's emoji are (`draft/EMOJI`); may be empty.
@@ -313,6 +316,7 @@ impl Default for Settings {
             chathistory_limit: 1000,
             edit_window: 3600,
             autoreplay_limit: 500,
+            confirm_ms: 5000,
             icon: Box::default(),
             emoji: Box::default(),
             extjwt: Vec::new(),

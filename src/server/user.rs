@@ -144,6 +144,8 @@ pub struct User {
     pub signon: u64,
     /// When it last said something, on the monotonic clock.
     pub spoke: u64,
+    /// The last change by which something was said to it, or by it to somebody, that is kept.
+    pub told: Seq,
     /// Whether every session came over TLS.
     pub secure: bool,
     /// What it may do as an operator.

@@ -50,7 +50,7 @@ pub struct Client {
     /// Whether the connection may end inside a line.
     torn: bool,
     pings: u32,
-    /// Whether it answers the PING behind what was replayed to it.
+    /// Whether it answers the PING behind what was replayed or shown to it.
     pub confirms: bool,
     /// What went out and came in, for the message of a failed test.
     transcript: Vec<String>,
@@ -313,7 +313,7 @@ impl Client {
         loop {
             if let Some(line) = self.waiting.pop_front() {
                 // What every client answers by itself, and shows to nobody.
-                if self.confirms && line.fits("PING :replayed-*") {
+                if self.confirms && (line.fits("PING :replayed-*") || line.fits("PING :read-*")) {
                     let pong = format!("PONG :{}\r\n", line.params()[0]);
                     self.note('>', pong.as_bytes());
                     // The server may have closed meanwhile.

@@ -191,6 +191,32 @@ fn a_replay_that_the_end_of_the_server_has_cut_off_comes_again() {
 }
 
 #[test]
+fn a_phone_that_is_cut_off_is_replayed_what_it_had_not_read_and_nothing_else() {
+    let server = Server::with(&[("history.confirm_seconds", "1")]);
+    let mut alice = missed(&server);
+    let mut carol = server.connect();
+    carol.log_in("carol", "carol@phone", "sesame", CAPS);
+    carol.join("#room");
+    alice.ask("PRIVMSG #room :four");
+    carol.expect(":alice!* PRIVMSG #room :four");
+    // It has read that, and says so as every client does, by itself.
+    carol.confirms = false;
+    let ping = carol.expect("PING :read-*");
+    carol.ask(&format!("PONG :{}", ping.params()[0]));
+    // These come while it has no network any more; that it is gone, the server hears by a reset.
+    alice.ask("PRIVMSG #room :five");
+    alice.ask("PRIVMSG carol :six");
+    drop(carol);
+    let mut carol = server.connect();
+    let mut lines = carol.log_in("carol", "carol@phone", "sesame", CAPS);
+    lines.extend(carol.join("#room"));
+    lines.extend(carol.sync());
+    let mut said = said(&lines);
+    said.sort_unstable();
+    assert_eq!(said, ["five", "six"], "{lines:#?}");
+}
+
+#[test]
 fn who_is_made_to_join_is_replayed_what_it_missed_there() {
     let server = opers::server();
     let _alice = missed(&server);

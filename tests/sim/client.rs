@@ -480,7 +480,17 @@ impl Client {
                 format!("METADATA {}", random.pick(&what))
             }
             10..12 => format!("MONITOR {}", random.pick(&["+ ann,Bob,zed", "- ann", "C", "L", "S", "+", "x"])),
-            12..14 => format!("MARKREAD {room}{}", random.pick(&["", " timestamp=2023-01-01T00:00:00.000Z", " x"])),
+            12..14 => {
+                let to = [
+                    "",
+                    " x",
+                    " timestamp=2023-01-01T00:00:00.000Z",
+                    " timestamp=2023-01-02T00:00:00.000Z",
+                    " timestamp=2023-01-03T00:00:00.000Z",
+                    " timestamp=2022-12-31T00:00:00.000Z",
+                ];
+                format!("MARKREAD {room}{}", random.pick(&to))
+            }
             14 => (*random.pick(&[
                 "PERSISTENCE GET",
                 "PERSISTENCE SET ON",

@@ -22,6 +22,10 @@ struct Device {
     missed: BTreeSet<Seq>,
     /// It went in good order: what it had read by then is known to the server.
     orderly: bool,
+    /// What it was shown up to here it is known to have read, since the last start.
+    known: Seq,
+    /// What it has said itself need not be shown to it.
+    own: BTreeSet<Seq>,
 }
 
 /// A connection of a device, before an event.
@@ -29,17 +33,30 @@ struct Device {
 struct There {
     conn: ConnId,
     socket: Option<usize>,
-    heard: Seq,
-    /// What it was replayed is not known to have been read.
-    unread: bool,
+    /// How far it is known to have read.
+    read: Seq,
+    /// Whether it is asked for that.
+    asked: bool,
+    /// What it was replayed is not known to have been read, or it was asked whether it has read what it was shown and has
+    /// let time pass since.
+    behind: bool,
+}
+
+impl There {
+    fn is_late(&self) -> bool {
+        self.asked && self.behind
+    }
 }
 
 /// All devices that there ever were.
 #[derive(Debug, Default)]
 pub struct Devices {
     devices: BTreeMap<Name, Device>,
-    /// By socket: whose it is, as long as anything is read from it.
-    who: BTreeMap<usize, Name>,
+    /// By socket: whose it is, as long as anything is read from it; and since when it is asked what it has read. What it
+    /// was shown before, as a guest that has logged in since, is not asked for.
+    who: BTreeMap<usize, (Name, Option<Seq>)>,
+    /// By socket that is no device's: what was said by it and read from it.
+    guests: BTreeMap<usize, Vec<Seq>>,
     /// By socket: what the client has closed without having read it.
     unread: BTreeMap<usize, Vec<Seq>>,
 }
@@ -48,48 +65,70 @@ pub struct Devices {
 #[derive(Debug, Default)]
 pub struct Roll(BTreeMap<Name, Vec<There>>);
 
+impl Device {
+    /// It was to be shown these, and has not read them.
+    fn miss(&mut self, seqs: impl IntoIterator<Item = Seq>) {
+        let (read, own) = (&self.read, &self.own);
+        self.missed.extend(seqs.into_iter().filter(|seq| !read.contains(seq) && !own.contains(seq)));
+    }
+}
+
 impl Devices {
     /// Who is there now.
     pub fn roll(server: &Server, edge: &Edge) -> Roll {
         let mut roll = Roll::default();
         for session in server.all_sessions().filter(|session| !session.closing) {
             let Some(account) = session.account else { continue };
-            let particulars = session.particulars();
             let there = There {
                 conn: session.conn,
                 socket: edge.socket_at(session.conn),
-                heard: session.heard_seq,
-                unread: particulars.unread.is_some(),
+                read: session.has_read(),
+                asked: session.particulars().reading.is_some(),
+                behind: session.is_behind().is_some(),
             };
             roll.0.entry((account, session.device.clone())).or_default().push(there);
         }
         roll
     }
 
-    /// An event has happened: who has come, and who has gone and how.
+    /// An event has happened: who has come, and who has gone and how. What it came to of what is to be reached.
     pub fn note(
         &mut self,
         before: &Roll,
         now: &Roll,
         event: Option<(Option<ConnId>, CloseCause)>,
         left: impl Fn(usize) -> Vec<Seq>,
-    ) -> Outcome {
+    ) -> Outcome<Vec<&'static str>> {
+        let mut reached = Vec::new();
         for (name, there) in &now.0 {
             let device = self.devices.entry(name.clone()).or_default();
             // Two clients that say that they are one device: neither shows what the other has read.
             device.orderly &= there.len() == 1;
-            for socket in there.iter().filter_map(|there| there.socket) {
-                self.who.insert(socket, name.clone());
+            for (there, socket) in there.iter().filter_map(|there| Some((there, there.socket?))) {
+                let who = self.who.entry(socket).or_insert_with(|| (name.clone(), None));
+                if who.0 != *name {
+                    *who = (name.clone(), None);
+                }
+                // Who has logged in meanwhile has been shown this, or is.
+                if let Some(seqs) = self.guests.remove(&socket) {
+                    device.own.extend(seqs.iter().copied());
+                    for seq in seqs.into_iter().chain(left(socket)) {
+                        device.missed.remove(&seq);
+                    }
+                }
+                who.1 = who.1.or(there.asked.then_some(there.read));
             }
         }
         for (name, there) in before.0.iter().filter(|(name, _)| !now.0.contains_key(*name)) {
             let Some(device) = self.devices.get_mut(name) else { continue };
-            let unread = there.iter().any(|there| there.unread);
+            let behind = there.iter().any(|there| there.behind);
+            device.known = there.iter().map(|there| there.read).min().unwrap_or_default().max(device.known);
             // Whoever is not replayed anything has to ask for what it missed.
-            if !unread {
+            if !behind {
                 device.missed.clear();
             }
-            device.orderly = !unread;
+            device.orderly = !behind;
+            reached.extend(there.iter().any(There::is_late).then_some("a device gone that is late to answer"));
             let Some((conn, cause)) = &event else { continue };
             let Some(last) = there.iter().rfind(|there| conn.is_none_or(|conn| there.conn == conn)) else { continue };
             let lost =
@@ -98,21 +137,40 @@ impl Devices {
             match cause {
                 CloseCause::Eof { shown: Some(shown) } => {
                     device.orderly &= lost.is_empty();
-                    if let Some(seq) = lost.iter().find(|seq| *seq <= shown && !unread) {
+                    if let Some(seq) = lost.iter().find(|seq| *seq <= shown && !behind) {
                         let text = format!("{name:?} has not been given {seq:x}, and is taken to have read it");
                         return broken(Invariant::Replay, text);
                     }
-                    device.missed.extend(lost);
+                    device.miss(lost);
                 }
                 CloseCause::Eof { shown: None } | CloseCause::Error(_) | CloseCause::SendQueue => {
                     device.orderly = false;
-                    device.missed.extend(lost.into_iter().filter(|seq| *seq > last.heard));
+                    reached.push("a device cut off");
+                    let since = last.socket.and_then(|socket| self.who.get(&socket)?.1).unwrap_or_default();
+                    let knows = |seq: &Seq| *seq <= since || device.read.contains(seq) || device.own.contains(seq);
+                    let untrue = |seq: &&Seq| last.asked && **seq <= last.read && !knows(seq);
+                    if let Some(seq) = lost.iter().find(untrue) {
+                        let text = format!("{name:?} has not read {seq:x}, and is known to have read {:x}", last.read);
+                        return broken(Invariant::Replay, text);
+                    }
+                    device.miss(lost.into_iter().filter(|seq| *seq > if last.asked { since } else { last.read }));
                 }
-                // What was on its way still comes.
-                CloseCause::Flood | CloseCause::Asked => {}
+                // What was on its way still comes, though nobody says so any more.
+                CloseCause::Flood => device.orderly = false,
+                CloseCause::Asked => {}
             }
         }
-        Ok(())
+        Ok(reached)
+    }
+
+    /// Something was said by a socket.
+    pub fn spoke(&mut self, seq: Seq, socket: usize) {
+        match self.who.get(&socket).and_then(|(name, _)| self.devices.get_mut(name)) {
+            Some(device) => {
+                device.own.insert(seq);
+            }
+            None => self.guests.entry(socket).or_default().push(seq),
+        }
     }
 
     /// Something was said: devices that were not there miss it. One that went by the same event may have said it.
@@ -144,7 +202,10 @@ impl Devices {
 
     /// A client has read these, and, where that is `unclear`, more.
     pub fn read(&mut self, socket: usize, seqs: Vec<Seq>, unclear: bool) {
-        let Some(device) = self.who.get(&socket).and_then(|name| self.devices.get_mut(name)) else { return };
+        let Some(device) = self.who.get(&socket).and_then(|(name, _)| self.devices.get_mut(name)) else {
+            self.guests.entry(socket).or_default().extend(seqs);
+            return;
+        };
         if unclear {
             device.missed.clear();
         }
@@ -156,19 +217,28 @@ impl Devices {
 
     /// These are replayed to a device: it has not read them.
     pub fn replayed(&self, name: &Name, rows: &[Seq]) -> Outcome {
-        let Some(device) = self.devices.get(name).filter(|device| device.orderly) else { return Ok(()) };
-        match rows.iter().find(|seq| device.read.contains(seq)) {
+        let Some(device) = self.devices.get(name) else { return Ok(()) };
+        let is_known = |seq: &Seq| *seq <= device.known || device.orderly && device.read.contains(seq);
+        match rows.iter().find(|seq| is_known(seq)) {
             Some(seq) => broken(Invariant::Replay, format!("{name:?} is replayed {seq:x}, which it has read")),
             None => Ok(()),
         }
     }
 
     /// Everything is lost that was not on disk, and with it how far these have read.
-    pub fn crash(&mut self, before: &Roll, uncertain: &BTreeSet<Name>) {
+    pub fn crash(&mut self, before: &Roll, uncertain: &BTreeSet<Name>, left: impl Fn(usize) -> Vec<Seq>) {
         for (name, device) in &mut self.devices {
-            device.orderly = false;
-            if before.0.contains_key(name) || uncertain.contains(name) {
-                device.missed.clear();
+            (device.orderly, device.known) = (false, 0);
+            let there = before.0.get(name).map(Vec::as_slice);
+            match there {
+                _ if uncertain.contains(name) => device.missed.clear(),
+                // Of one alone it is on disk.
+                Some([there]) if there.behind => {
+                    let unread = there.socket.map(|socket| self.unread.remove(&socket).unwrap_or_default());
+                    device.miss(there.socket.into_iter().flat_map(&left).chain(unread.into_iter().flatten()));
+                }
+                Some(_) => device.missed.clear(),
+                None => {}
             }
         }
         self.unread.clear();

@@ -266,7 +266,8 @@ impl View {
             if self.registered {
                 return broken(Invariant::State, "001 came twice");
             }
-            if !self.tried.iter().any(|tried| tried == first) {
+            // RECOVER has told it of its nick by then.
+            if !self.tried.iter().any(|tried| tried == first) && self.nick != first {
                 return broken(Invariant::Lines, format!("001 for {first}, which was never asked for"));
             }
             self.registered = true;
@@ -721,7 +722,8 @@ impl View {
                 Ok(())
             }
             "QUIT" => self.quit(&nick),
-            "NICK" => self.renamed(&nick, param(0), own),
+            // Before it is registered (RECOVER), it can be nobody else.
+            "NICK" => self.renamed(&nick, param(0), own || !self.registered),
             "353" => {
                 let names = self.names.entry(fold(param(2))).or_default();
                 for word in param(3).split(' ').filter(|word| !word.is_empty()) {

@@ -73,7 +73,7 @@ pub struct Summary {
 }
 
 /// What runs must come to, or they prove little.
-pub const REACHED: [&str; 20] = [
+pub const REACHED: [&str; 24] = [
     "a user with several connections",
     "a page of history with messages",
     "a page of history with what is about a message",
@@ -94,6 +94,10 @@ pub const REACHED: [&str; 20] = [
     "a device told of a message",
     "a closed channel made anew",
     "messages past their time",
+    "a device cut off",
+    "a device that says what it has read",
+    "a device gone that is late to answer",
+    "a read marker set",
 ];
 
 const WORKERS: usize = 2;
@@ -150,6 +154,20 @@ pub fn run(seed: u64, steps: usize, fault: Option<Fault>, trace: &mut Trace) -> 
     })
 }
 
+/// Whether a channel is there after a start: one that is kept for somebody who has gone is so no longer than those stay who
+/// are left in it.
+fn is_found(network: &Network, channel: &Channel) -> bool {
+    let stays = |user: &UserId| network.users[*user].presence_kept;
+    channel.founder.is_some() || channel.modes.has('P') || channel.members.keys().any(stays)
+}
+
+/// What a client is to be shown yet on a socket.
+fn promised_to(clients: &[Client], socket: usize) -> Vec<Seq> {
+    let view = clients.iter().find(|client| client.socket == Some(socket)).map(|client| &client.view);
+    let promised = view.into_iter().flat_map(|view| &view.promised);
+    promised.filter(|promise| promise.live && !promise.optional).map(|promise| promise.seq).collect()
+}
+
 fn settings(random: &mut Random, password: bool) -> Settings {
     Settings {
         motd: random.percent(50).then(|| vec!["Hello".to_owned(), "ü".repeat(40)]),
@@ -159,6 +177,7 @@ fn settings(random: &mut Random, password: bool) -> Settings {
         keep: Keep { seconds: [0, 0, 0, 90][random.below(4)], messages: [0, 0, 0, 6][random.below(4)] },
         chathistory_limit: [3, 50, 1000][random.below(3)],
         autoreplay_limit: [2, 500][random.below(2)],
+        confirm_ms: [0, 100, 1000, 5000][random.below(4)],
         wait_for_store: random.percent(90),
         relay_when_store_fails: random.percent(10),
         list_entries: 20,
@@ -547,7 +566,8 @@ impl<'a> World<'a> {
             self.store.disk.messages.remove(seq);
         }
         let roll = Devices::roll(&self.server, &self.edge);
-        self.devices.crash(&roll, &self.store.unkept_devices());
+        let left = |socket: usize| promised_to(&self.clients, socket);
+        self.devices.crash(&roll, &self.store.unkept_devices(), left);
         self.edge.crash();
         self.calls.clear();
         self.stale = vec![None; WORKERS];
@@ -587,12 +607,9 @@ impl<'a> World<'a> {
         self.spoil(&mut actions);
 
         let there = Devices::roll(&self.server, &self.edge);
-        let left = |socket: usize| {
-            let view = self.clients.iter().find(|client| client.socket == Some(socket)).map(|client| &client.view);
-            let promised = view.into_iter().flat_map(|view| &view.promised);
-            promised.filter(|promise| promise.live && !promise.optional).map(|promise| promise.seq).collect()
-        };
-        self.devices.note(&roll, &there, end, left)?;
+        for what in self.devices.note(&roll, &there, end, |socket| promised_to(&self.clients, socket))? {
+            self.count(what);
+        }
         for _ in 0..self.doors.look(&self.server.network, several) {
             self.count("a closed channel made anew");
         }
@@ -610,10 +627,16 @@ impl<'a> World<'a> {
                 let key = self.store.key(row.conversation).map(str::to_owned);
                 if let Some(key) = key {
                     self.promise(seq, row, &key, conn, scene, before.as_ref());
+                    if let Some(socket) = conn.and_then(|conn| self.edge.socket_at(conn)) {
+                        self.devices.spoke(seq, socket);
+                    }
                     if row.kind.is_text() {
                         self.devices.said(seq, &key, &self.server.network, [&roll, &there]);
                     }
                 }
+            }
+            if matches!(record, Record::Marker(_)) {
+                self.count("a read marker set");
             }
             self.store.append(seq, record)?;
             stored += 1;
@@ -950,6 +973,9 @@ impl<'a> World<'a> {
             self.given.extend(command::find(line.command()).map(|command| command.name));
         }
         match event {
+            Event::Line(_, line) if line.command() == "PONG" && line.params().any(|text| text.starts_with("read-")) => {
+                self.count("a device that says what it has read");
+            }
             Event::Closed(_, CloseCause::SendQueue) => self.count("a reader given up"),
             Event::StoreFailed(_) => self.count("a store that fails"),
             Event::Shutdown(_) => self.count("a shutdown"),
@@ -1293,11 +1319,11 @@ impl<'a> World<'a> {
             }
         }
         for (row, last_time, last_text) in &snapshot.conversations {
-            // How many came since they were counted is not kept.
-            let fresh = network.conversation(&row.key).map_or(0, |there| there.fresh);
-            let (closed, since) = (row.closed, row.since);
-            let stored =
-                Conversation { id: row.id, last_time: *last_time, last_text: *last_text, closed, since, fresh };
+            // How many came since they were counted, and what was said last since the start, is not kept.
+            let (fresh, last_said) =
+                network.conversation(&row.key).map_or((0, 0), |there| (there.fresh, there.last_said));
+            let (id, closed, since, last_time, last_text) = (row.id, row.closed, row.since, *last_time, *last_text);
+            let stored = Conversation { id, last_time, last_text, last_said, closed, since, fresh };
             // A start knows nothing of what is not there any more.
             if self.store.has_expired(row.id) {
                 continue;
@@ -1317,6 +1343,7 @@ impl<'a> World<'a> {
             let mut channels: Vec<_> = network
                 .channels
                 .iter()
+                .filter(|(_, channel)| is_found(network, channel))
                 .filter_map(|(_, channel)| {
                     let mut lists: Vec<(char, String)> = ['b', 'e', 'I']
                         .into_iter()
@@ -1389,7 +1416,7 @@ impl<'a> World<'a> {
             let chosen = (channel.settings.clone(), channel.access.clone(), channel.metadata.clone());
             (channel.row(), lists, chosen)
         };
-        for (_, channel) in here.channels.iter().filter(|(_, channel)| channel.is_kept()) {
+        for (_, channel) in here.channels.iter().filter(|(_, channel)| is_found(here, channel)) {
             let kept = there.channel_by_name(&channel.name).map(|id| sealed(&there.channels[id]));
             let now = sealed(channel);
             if kept.as_ref() != Some(&now) {
@@ -1397,8 +1424,7 @@ impl<'a> World<'a> {
             }
         }
         for (_, channel) in &there.channels {
-            let held = here.channel_by_name(&channel.name).is_some_and(|id| here.channels[id].is_kept());
-            if !held {
+            if !here.channel_by_name(&channel.name).is_some_and(|id| is_found(here, &here.channels[id])) {
                 return broken(Invariant::Kept, format!("{} would come back", channel.name));
             }
         }

@@ -247,6 +247,7 @@ pub(in crate::server) mod testing {
     use crate::server::action::{Actions, Call, NetAction};
     use crate::server::event::{CallId, ConnId, Event, Now, Peer};
     use crate::server::frame::{Frame, OwnTags};
+    use crate::server::login::{Door, Proof};
     use crate::server::network::UserId;
     use crate::server::record::{AccountId, AccountRow, Expiry, PresenceRow, Record, Seq, Snapshot};
     use crate::server::right::Rights;
@@ -376,6 +377,22 @@ pub(in crate::server) mod testing {
             for conn in self.server.network.users[id].sessions.clone() {
                 self.server.session_mut(conn).unwrap().account = Some(account);
             }
+        }
+
+        /// Connects a device of an account, by the account's nick, which is made where it is not there yet.
+        pub fn device(&mut self, name: &str, account: AccountId, device: &str, caps: &str) -> ConnId {
+            let conn = self.open();
+            self.ask(conn, &format!("CAP REQ :{caps}"));
+            if self.server.network.account(account).is_none() {
+                self.server.network.put_account(AccountRow { autoreplay_missed: true, ..account_row(account, name) });
+            }
+            let mut ctx = self.server.ctx(conn, None);
+            self.server.admit(&mut ctx, Door::Made, account, device, Proof::Has);
+            self.server.finish(ctx);
+            self.ask(conn, &format!("NICK {name}"));
+            self.ask(conn, "USER u 0 * :A Name");
+            self.ask(conn, "CAP END");
+            conn
         }
 
         pub fn set_oper(&mut self, nick: &str) {

@@ -294,20 +294,18 @@ pub enum Occasion<'a> {
 pub fn replay(server: &mut Server, ctx: &mut Ctx, occasion: Occasion<'_>) {
     let Some(user) = ctx.user else { return };
     let Some(session) = server.session(ctx.conn) else { return };
-    let caps = session.caps;
     if let (Some(wish), Occasion::Joined(joined)) = (session.particulars().playback.clone(), occasion) {
         let mut wanted: Vec<Found> = joined.iter().filter_map(|id| Some(in_channel(server, *id, user)?.0)).collect();
         wanted.retain(|found| wish.fits(&found.name, server.network.casemapping));
         play(server, ctx, wish.range(), wanted);
         return;
     }
-    let Some(after) = session.replay_after else { return };
-    if !server.settings.history || caps.has_any(ASKS) || !caps.has(Cap::ServerTime) {
+    let after = session.replay_after;
+    if !server.is_replayed(session) {
         return;
     }
-    if server.network.users[user].is_bot() {
-        return;
-    }
+    server.begin_reading(ctx.conn);
+    let Some(after) = after else { return };
     let found: Vec<Found> = match occasion {
         // By now another channel may have the place of one that is gone.
         Occasion::Joined(joined) => {
@@ -344,14 +342,11 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, occasion: Occasion<'_>) {
         unread.token = None;
     }
     if begins {
-        server.note_replay(ctx.conn);
+        server.note_behind(ctx.conn);
     }
     let limit = server.settings.autoreplay_limit;
     replay_next(server, ctx, Replay { limit, left });
 }
-
-/// Who negotiates one of these asks for what it missed.
-const ASKS: CapSet = CapSet::of(&[Cap::Chathistory, Cap::Playback]);
 
 /// Shows a client what it asked for by `*playback`.
 pub fn play(server: &mut Server, ctx: &mut Ctx, range: Range, wanted: Vec<Found>) {
@@ -413,7 +408,7 @@ pub fn confirm(server: &mut Server, ctx: &Ctx) {
     let Some(session) = server.session_mut(ctx.conn) else { return };
     let particulars = session.particulars_mut();
     (particulars.unread, particulars.confirmed) = (None, true);
-    server.note_replay(ctx.conn);
+    server.note_behind(ctx.conn);
 }
 
 /// One conversation was read.

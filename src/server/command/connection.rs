@@ -57,12 +57,15 @@ pub fn ping(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     }
 }
 
-/// PONG: that it came is all there is to it, but behind what was replayed, where it says that this was read.
+/// PONG: that it came is all there is to it, but behind what was shown or replayed, where it says that this was read.
 pub fn pong(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    let Some(said) = line.params().last() else { return };
     let Some(session) = server.session(ctx.conn) else { return };
-    let Some(token) = session.particulars().unread.as_ref().and_then(|unread| unread.token.as_deref()) else { return };
-    if line.params().last() == Some(token) {
+    let replayed = session.particulars().unread.as_ref().and_then(|unread| unread.token.as_deref());
+    if replayed == Some(said) {
         chathistory::confirm(server, ctx);
+    } else {
+        server.has_answered(ctx.conn, said);
     }
 }
 

@@ -421,6 +421,11 @@ fn to_user(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, target
     let kept = !silenced && server.settings.history && is_worth_keeping(said) && is_private_kept(server, user, target);
     let key = kept.then(|| own.key(&other));
     let frame = frame(server, seq, user, said, &nick, key.as_deref());
+    if kept && said.kind.is_text() {
+        for one in [user, target] {
+            server.network.users[one].told = seq;
+        }
+    }
     if ctx.reply.caps.has(Cap::EchoMessage) {
         ctx.reply.frame(&frame);
     }
