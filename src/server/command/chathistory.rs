@@ -9,7 +9,7 @@ use ircv3::{Cap, CapSet, Message};
 use crate::server::action::{Call, NetAction};
 use crate::server::command::{Pending, bulk, printable};
 use crate::server::event::Returned;
-use crate::server::network::{ChannelId, Identity, UserId};
+use crate::server::network::{ChannelId, Identity, Network, UserId};
 use crate::server::record::{Border, ConversationId, HistoryPage, HistoryQuery, MsgId, Range, Reader, Seq, Wanted};
 use crate::server::session::Unread;
 use crate::server::{Ctx, Server};
@@ -359,14 +359,12 @@ pub fn play(server: &mut Server, ctx: &mut Ctx, range: Range, wanted: Vec<Found>
 
 /// Reads the next conversation that is to be replayed.
 pub fn replay_next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
-    // Meanwhile the user may have left a channel, by another connection or a KICK.
-    let network = &server.network;
-    let still = |name: &str| {
-        let channel = network.channel_by_name(name).map(|id| &network.channels[id]);
-        !name.starts_with('#') || channel.is_some_and(|channel| channel.ranks(ctx.me()).is_some())
-    };
-    replay.left.retain(|(found, _)| still(&found.name));
-    let Some((found, range)) = replay.left.pop_front() else { return ask_whether_read(server, ctx) };
+    // Meanwhile the user may have left a channel, by another connection or a KICK, or the channel may have another name.
+    let next = std::iter::from_fn(|| replay.left.pop_front()).find_map(|(found, range)| {
+        let now = if found.name.starts_with('#') { channel_now(&server.network, ctx.me(), found)? } else { found };
+        Some((now, range))
+    });
+    let Some((found, range)) = next else { return ask_whether_read(server, ctx) };
     let mut reader = reader(server, ctx, "chathistory", &found.name, None);
     reader.caps = reader.caps & CapSet::of(&[Cap::ServerTime, Cap::MessageTags, Cap::AccountTag, Cap::Batch]);
     let query = HistoryQuery {
@@ -384,6 +382,18 @@ pub fn replay_next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
     let answered = std::mem::replace(&mut ctx.reply, fresh.reply);
     server.finish(Ctx { conn: ctx.conn, user: ctx.user, reply: answered });
     server.call(ctx, Call::History(Box::new(query)), Pending::Replay(replay));
+}
+
+/// A channel's conversation by the name that the channel has now, for a user who is in it.
+fn channel_now(network: &Network, user: UserId, found: Found) -> Option<Found> {
+    let channels = &network.users[user].channels;
+    let is = |at: &ChannelId| {
+        let conversation = network.conversation(network.channels[*at].folded.as_str());
+        conversation.is_some_and(|conversation| conversation.id == found.id)
+    };
+    let same = network.channel_by_folded(&found.key).filter(|at| channels.contains(at) && is(at));
+    let channel = &network.channels[same.or_else(|| channels.iter().copied().find(is))?];
+    Some(Found { key: channel.folded.as_str().into(), name: (*channel.name).into(), ..found })
 }
 
 /// Behind what was replayed comes a PING: once it is answered, all of that has been read. A connection that ends before
@@ -425,5 +435,51 @@ pub fn replayed(server: &mut Server, ctx: &mut Ctx, replay: Replay, returned: Re
             bulk::history(server, ctx.conn, page.chunks.into_iter(), Some(replay));
         }
         _ => replay_next(server, ctx, replay),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::server::action::Call;
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::event::{Event, Returned};
+    use crate::server::record::{ConversationId, HistoryPage};
+
+    /// The conversations that a device is replayed which is back, in order, where this happens while the first is read.
+    fn replayed(line: &str) -> (Vec<ConversationId>, Asked) {
+        let mut asked = Asked::new();
+        let (old, bob) = (asked.device("alice", 1, "phone", "server-time"), asked.user("bob"));
+        for channel in ["#a", "#b", "#c"] {
+            asked.ask(old, &format!("JOIN {channel}"));
+            asked.ask(bob, &format!("JOIN {channel}"));
+            asked.ask(bob, &format!("PRIVMSG {channel} :text"));
+        }
+        asked.device("alice", 1, "phone", "server-time");
+        let mut read = Vec::new();
+        while let Some((id, Call::History(query))) = asked.calls().first() {
+            let id = *id;
+            read.push(query.conversation);
+            if read.len() == 1 {
+                asked.ask(old, line);
+            }
+            asked.handle(Event::Returned(id, Returned::History(HistoryPage::default())));
+        }
+        (read, asked)
+    }
+
+    #[test]
+    fn a_channel_that_gets_another_name_in_the_middle_of_a_replay_is_replayed() {
+        for line in ["TIME", "RENAME #c #d"] {
+            let (read, asked) = replayed(line);
+            let id = |name| asked.server.network.conversation(name).map_or(0, |conversation| conversation.id);
+            assert_eq!(read, [id("#a"), id("#b"), id("#c") + id("#d")], "{line}");
+        }
+    }
+
+    #[test]
+    fn a_channel_that_is_left_in_the_middle_of_a_replay_is_not_replayed() {
+        let (read, asked) = replayed("PART #c");
+        let id = |name| asked.server.network.conversation(name).map_or(0, |conversation| conversation.id);
+        assert_eq!(read, [id("#a"), id("#b")]);
     }
 }
