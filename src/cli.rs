@@ -101,7 +101,8 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<()> {
 /// Starts the server and returns when it has ended.
 fn run(file: Option<PathBuf>) -> anyhow::Result<()> {
     let config = load(file.as_deref())?;
-    let filter = EnvFilter::try_from_env("ROOST_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    // What rustls warns of is how clients begin (irssi names an address in place of a server), which no operator can change.
+    let filter = EnvFilter::try_from_env("ROOST_LOG").unwrap_or_else(|_| EnvFilter::new("info,rustls=error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     for warning in config.warnings() {
         tracing::warn!("{warning}");
