@@ -81,7 +81,7 @@ impl Refused<'_> {
         match self {
             Refused::Wrong(_) => "the account or the password is wrong",
             Refused::Throttled => "too many failed logins; wait a minute",
-            Refused::Busy => "the server has too many logins to check; try again",
+            Refused::Busy => "this login cannot be checked now; try again later",
             Refused::Unfit(_) => "",
         }
     }
