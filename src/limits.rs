@@ -102,6 +102,9 @@ pub const LABEL_LEN: usize = 64;
 pub const MESSAGE_TARGETS: usize = 4;
 /// Read markers of one account: as many conversations as a person has in years.
 pub const MARKERS: usize = 10_000;
+/// Conversations that one device is replayed when it is back, besides what it missed: it was cut off while that of a
+/// channel came that it had joined late.
+pub const OWED: usize = 100;
 /// Read markers of a connection that is not logged in.
 pub const GUEST_MARKERS: usize = 100;
 /// Nicks that one connection may MONITOR: a phone asks about everyone it talks to in private.

@@ -104,7 +104,7 @@ pub(super) const KEYS: &[Key] = &[
     reload("history.chathistory_limit", Kind::Integer(1, 10_000)),
     reload("history.edit_window", Kind::Integer(0, 31_536_000)),
     reload("history.autoreplay_limit", Kind::Integer(0, 10_000)),
-    reload("history.confirm_seconds", Kind::Integer(0, 600)),
+    reload("history.confirm_seconds", Kind::Integer(1, 600)),
     reload("history.playback_limit", Kind::Integer(1, 10_000)),
     reload("history.ack", Kind::Choice(&["stored", "relayed"])),
     reload("history.when_store_fails", Kind::Choice(&["refuse", "relay"])),

@@ -27,6 +27,7 @@ use crate::server::command::{
 use crate::server::event::ConnId;
 use crate::server::frame::Frame;
 use crate::server::network::{ChannelId, UserId};
+use crate::server::reading::said_in;
 use crate::server::record::{
     AccountId, AppPassword, Kind, MessageRow, Purpose, Record, Seq, SettingRow, SubscriptionRow,
 };
@@ -864,7 +865,10 @@ impl Server {
         for conn in &self.network.users[user].sessions {
             there.unhear(*conn);
         }
-        self.network.users[user].channels.retain(|other| *other != channel);
+        let said = said_in(&self.network, channel);
+        let left = &mut self.network.users[user];
+        left.channels.retain(|other| *other != channel);
+        left.told = left.told.max(said);
         mode::settle_delayed(self, channel);
         if self.network.channels[channel].members.is_empty() {
             self.release_channel(channel);

@@ -18,7 +18,7 @@ use crate::server::command::{self, Pending, chathistory, register, services, vho
 use crate::server::event::{ConnId, Returned};
 use crate::server::network::UserId;
 use crate::server::notice::About;
-use crate::server::record::{AccountId, Seq};
+use crate::server::record::AccountId;
 use crate::server::settings::Secret;
 use crate::server::throttle::{Origin, Tried};
 use crate::server::{Ctx, Server, second};
@@ -388,22 +388,14 @@ impl Server {
     fn login(&mut self, ctx: &mut Ctx, account: AccountId, device: &str) {
         let Some(row) = self.network.account(account) else { return };
         let name = row.name.clone();
-        let replays = row.autoreplay_missed;
-        let after = self.network.seen(account, device).or_else(|| self.read_by_another(ctx.conn, account, device));
-        let Some(session) = self.session_mut(ctx.conn) else { return };
+        let Some(session) = self.session(ctx.conn) else { return };
         let user = session.user;
-        let (old_account, old_device) = (session.account, session.device.clone());
-        session.replay_after = after.filter(|_| replays);
-        if let Some(old) = old_account {
-            // What was being replayed to that device it may not have read; this one is another.
-            let behind = session.is_behind();
-            let particulars = session.particulars_mut();
-            (particulars.unread, particulars.reading) = (None, None);
-            particulars.replayed.clear();
-            let seen = behind.map_or(self.last_seq, |behind| behind.min(self.last_seq));
-            self.device_left(old, &old_device, seen);
+        // Whoever logs in again as the same device is where it was, but for what it has proved.
+        if session.account == Some(account) && *session.device == *device {
+            self.note_proof(ctx.conn, false);
+        } else {
+            self.set_session_account(ctx.conn, account, device, false);
         }
-        self.set_session_account(ctx.conn, account, &name, device, false);
         let mask = match user {
             Some(user) => self.network.users[user].source.to_string(),
             None => format!("{}!*@*", ctx.reply.nick),
@@ -412,11 +404,8 @@ impl Server {
         if let Some(user) = user {
             for conn in self.network.users[user].sessions.clone() {
                 let Some(other) = self.session(conn).filter(|other| other.account != Some(account)) else { continue };
-                let (was, device, behind) = (other.account, other.device.clone(), other.is_behind());
-                if let Some(was) = was {
-                    self.device_left(was, &device, behind.map_or(self.last_seq, |behind| behind.min(self.last_seq)));
-                }
-                self.set_session_account(conn, account, &name, &device, true);
+                let device = other.device.clone();
+                self.set_session_account(conn, account, &device, true);
             }
             // Whoever logs in again to the same account changes nothing that others see.
             if self.network.users[user].account != Some(account) {
@@ -425,42 +414,51 @@ impl Server {
         }
     }
 
-    /// Up to where a device has read of which another connection is there: one that is dead without anybody knowing, or
-    /// a client that says to be the same device.
-    fn read_by_another(&self, conn: ConnId, account: AccountId, device: &str) -> Option<Seq> {
-        let conns = self.network.users_of(account).flat_map(|user| self.network.users[user].sessions.iter().copied());
-        let others = conns.filter(|other| *other != conn).filter_map(|other| self.session(other));
-        let same = others.filter(|other| other.account == Some(account) && *other.device == *device);
-        let read = same.map(|other| other.has_read());
-        // Of those without a name there may be several; one with a name is one.
-        if device.is_empty() { read.min() } else { Some(read.max()?.max(self.network.read_by_former(account, device))) }
+    /// A connection is one of another account, or another device's.
+    fn set_session_account(&mut self, conn: ConnId, account: AccountId, device: &str, taken_along: bool) {
+        let Some(row) = self.network.account(account) else { return };
+        let (name, replays, last) = (row.name.clone(), row.autoreplay_missed, self.last_seq);
+        let Some(session) = self.session(conn) else { return };
+        if let Some(old) = session.account {
+            // What was being replayed to that device it may not have read; this one is another.
+            let (seen, old_device) = (self.read_at_end(session, last), session.device.clone());
+            let Some(session) = self.session_mut(conn) else { return };
+            let particulars = session.particulars_mut();
+            let owed = std::mem::take(&mut particulars.owed);
+            (particulars.unread, particulars.reading, particulars.confirmed) = (None, None, false);
+            particulars.replayed.clear();
+            self.network.owe(old, &old_device, &owed);
+            self.device_left(conn, old, &old_device, seen);
+        }
+        // Whoever is taken along is replayed nothing: it has been there.
+        let mark = if taken_along { None } else { self.mark_of(conn, account, device) };
+        let owed = if taken_along { Vec::new() } else { self.network.take_owed(account, device) };
+        let Some(session) = self.session_mut(conn) else { return };
+        session.account = Some(account);
+        session.account_name = Some(name);
+        session.device = device.into();
+        (session.mark, session.replays) = (mark, replays);
+        if !owed.is_empty() {
+            session.particulars_mut().owed = owed;
+        }
+        let registered = session.user.is_some();
+        self.note_proof(conn, taken_along);
+        self.device_came(conn, account, device);
+        if registered {
+            if self.session(conn).is_some_and(|session| self.is_replayed(session)) {
+                self.begin_reading(conn, last);
+            }
+            self.note_behind(conn);
+        }
     }
 
-    fn set_session_account(
-        &mut self,
-        conn: ConnId,
-        account: AccountId,
-        name: &Arc<str>,
-        device: &str,
-        taken_along: bool,
-    ) {
-        if let Some(session) = self.session_mut(conn) {
-            session.account = Some(account);
-            session.account_name = Some(name.clone());
-            session.device = device.into();
-            // Most have none, and need no place for it.
-            if session.particulars().app.is_some() || session.particulars().taken_along != taken_along {
-                let particulars = session.particulars_mut();
-                (particulars.app, particulars.taken_along) = (None, taken_along);
-            }
-            // What it was shown of another account is nothing that this one's device has read or not.
-            if session.particulars().reading.is_some() {
-                session.particulars_mut().reading = None;
-            }
-            self.device_came(account, device);
-        }
-        if self.session(conn).is_some_and(|session| session.user.is_some() && self.is_replayed(session)) {
-            self.begin_reading(conn);
+    /// A connection has logged in by more than the password of an app, or was taken along and has proved nothing.
+    fn note_proof(&mut self, conn: ConnId, taken_along: bool) {
+        let Some(session) = self.session_mut(conn) else { return };
+        // Most have none, and need no place for it.
+        if session.particulars().app.is_some() || session.particulars().taken_along != taken_along {
+            let particulars = session.particulars_mut();
+            (particulars.app, particulars.taken_along) = (None, taken_along);
         }
     }
 

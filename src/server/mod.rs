@@ -325,7 +325,8 @@ impl Server {
         }
         match input {
             Input::Line(line) => {
-                let (before, has_read_all) = (self.last_seq, self.has_read_all(conn));
+                let before = self.last_seq;
+                let has_read_all = matches!(line.command(), "PRIVMSG" | "NOTICE") && self.has_read_all(conn);
                 let label = self.label_of(conn, &line);
                 let mut ctx = self.ctx(conn, label);
                 command::run(self, &mut ctx, &line);
@@ -362,7 +363,7 @@ impl Server {
                     }
                     BadLine::NotUtf8 { command, .. } if &*command == "QUIT" => {
                         let label = ctx.reply.take_label();
-                        self.close_labelled(conn, "Quit", "Quit", label);
+                        self.close_by_itself(conn, "Quit", label);
                         return;
                     }
                     BadLine::NotUtf8 { command, .. } => {
@@ -447,7 +448,14 @@ impl Server {
 
     /// As [`Server::close`]; `quit` is what others see, `label` is that of the command that asked.
     pub fn close_labelled(&mut self, conn: ConnId, reason: &str, quit: &str, label: Option<Box<str>>) {
-        self.close_seen(conn, reason, quit, label, self.last_seq);
+        let read = self.session(conn).map_or(0, |session| session.read_when_ended(self.last_seq));
+        self.close_seen(conn, reason, quit, label, read);
+    }
+
+    /// As [`Server::close`], for a client that asked for it: it is there, and has read what it was shown.
+    pub fn close_by_itself(&mut self, conn: ConnId, reason: &str, label: Option<Box<str>>) {
+        let read = self.session(conn).map_or(0, |session| self.read_at_end(session, self.last_seq));
+        self.close_seen(conn, reason, reason, label, read);
     }
 
     fn close_seen(&mut self, conn: ConnId, reason: &str, quit: &str, label: Option<Box<str>>, seen: Seq) {
@@ -477,12 +485,12 @@ impl Server {
                     let shown = shown.map_or(session.has_read(), |shown| shown.min(self.last_seq));
                     // It may have closed before there was an answer to what it said last.
                     let shown = if shown >= before { shown.max(own) } else { shown };
-                    ("Remote host closed the connection", shown)
+                    ("Remote host closed the connection", self.read_at_end(session, shown))
                 }
                 CloseCause::Error(error) => (&**error, session.has_read()),
                 CloseCause::SendQueue => ("SendQ exceeded", session.has_read()),
                 CloseCause::Flood => ("Excess flood", session.has_read()),
-                CloseCause::Asked => ("Closed", self.last_seq),
+                CloseCause::Asked => ("Closed", self.read_at_end(session, self.last_seq)),
             };
             let reason = reason.to_owned();
             self.leave(conn, &reason, seen);
@@ -763,6 +771,9 @@ impl Server {
         let old = std::mem::replace(&mut self.settings, settings);
         command::oper::reloaded(self);
         self.reconsider_presences(&old);
+        if self.settings.confirm_ms < old.confirm_ms {
+            self.look_anew();
+        }
         for (_, channel) in &mut self.network.channels {
             channel.listeners = None;
         }
@@ -792,7 +803,9 @@ impl Server {
     fn shutdown(&mut self, reason: &str) {
         self.ending = true;
         for conn in self.connections() {
-            self.close(conn, reason);
+            // One that has answered lately is there, and gets what is on its way.
+            let lately = self.session(conn).is_some_and(|session| session.is_not_asked());
+            if lately { self.close_by_itself(conn, reason, None) } else { self.close(conn, reason) }
         }
         self.out.ended = true;
     }

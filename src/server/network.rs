@@ -61,6 +61,7 @@ pub struct Network {
     next_conversation: ConversationId,
     seen: AHashMap<(AccountId, Box<str>), Seq>,
     connected: AHashMap<(AccountId, Box<str>), Connected>,
+    owed: AHashMap<(AccountId, Box<str>), Vec<Owed>>,
     watchers: AHashMap<Folded, Vec<ConnId>>,
     markers: AHashMap<AccountId, AHashMap<Box<str>, u64>>,
     account_metadata: AHashMap<AccountId, Box<Metadata>>,
@@ -112,13 +113,24 @@ impl Conversation {
         Conversation { id: 0, last_time: 0, last_text: 0, last_said: 0, closed: false, since: 0, fresh: 0 };
 }
 
+/// What a device is to be replayed of a conversation, besides what came after what it has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owed {
+    /// Which.
+    pub conversation: ConversationId,
+    /// After this change.
+    pub after: Seq,
+    /// Up to this one.
+    pub until: Seq,
+}
+
 /// The connections of a device.
 #[derive(Debug, Default)]
-struct Connected {
-    /// How many there are.
-    count: u32,
+pub struct Connected {
+    /// Which there are.
+    pub conns: Vec<ConnId>,
     /// How far those had read that have gone meanwhile, where the device has a name.
-    read: Seq,
+    pub read: Seq,
 }
 
 /// Someone who was here.
@@ -229,6 +241,7 @@ impl Network {
             peers: AHashMap::new(),
             next_conversation: 1,
             seen: AHashMap::new(),
+            owed: AHashMap::new(),
             connected: AHashMap::new(),
             watchers: AHashMap::new(),
             markers: AHashMap::new(),
@@ -655,6 +668,7 @@ impl Network {
             self.suspensions.remove(&id);
             self.seen.retain(|(account, _), _| *account != id);
             self.connected.retain(|(account, _), _| *account != id);
+            self.owed.retain(|(account, _), _| *account != id);
             self.markers.remove(&id);
             self.account_metadata.remove(&id);
             self.private_metadata.remove(&id);
@@ -851,34 +865,54 @@ impl Network {
         self.seen.get(&(account, device.into())).copied()
     }
 
+    /// The connections of a device; `None` while it has none.
+    pub fn connected(&self, account: AccountId, device: &str) -> Option<&Connected> {
+        self.connected.get(&(account, device.into()))
+    }
+
     /// Notes one more connection of a device; whether it is the first.
-    pub fn device_came(&mut self, account: AccountId, device: &str) -> bool {
+    pub fn device_came(&mut self, account: AccountId, device: &str, conn: ConnId) -> bool {
         let connected = self.connected.entry((account, device.into())).or_default();
-        connected.count += 1;
-        connected.count == 1
+        connected.conns.push(conn);
+        connected.conns.len() == 1
     }
 
     /// Notes that a connection of a device has gone, which had read so far; where it was the last, how far the device has.
     ///
     /// A device that has a name is one: what it has read by any of its connections it has read. The one that goes last may
     /// be dead for long, without anybody having known, and the device was back meanwhile.
-    pub fn device_went(&mut self, account: AccountId, device: &str, seen: Seq) -> Option<Seq> {
+    pub fn device_went(&mut self, account: AccountId, device: &str, conn: ConnId, seen: Seq) -> Option<Seq> {
         let key = (account, device.into());
         let connected = self.connected.get_mut(&key)?;
-        connected.count -= 1;
+        connected.conns.retain(|other| *other != conn);
         if !device.is_empty() {
             connected.read = connected.read.max(seen);
         }
         let seen = seen.max(connected.read);
-        (connected.count == 0).then(|| {
+        connected.conns.is_empty().then(|| {
             self.connected.remove(&key);
             seen
         })
     }
 
-    /// How far a device has read by those of its connections that have gone while there was another; 0 without any.
-    pub fn read_by_former(&self, account: AccountId, device: &str) -> Seq {
-        self.connected.get(&(account, device.into())).map_or(0, |connected| connected.read)
+    /// What a device is to be replayed besides what it has not read, from now on by a connection that is to see to it.
+    pub fn take_owed(&mut self, account: AccountId, device: &str) -> Vec<Owed> {
+        self.owed.remove(&(account, device.into())).unwrap_or_default()
+    }
+
+    /// Notes what a device is to be replayed when it is back, besides what it has not read.
+    pub fn owe(&mut self, account: AccountId, device: &str, owed: &[Owed]) {
+        if owed.is_empty() {
+            return;
+        }
+        let all = self.owed.entry((account, device.into())).or_default();
+        for one in owed {
+            if let Some(there) = all.iter_mut().find(|other| other.conversation == one.conversation) {
+                (there.after, there.until) = (there.after.min(one.after), there.until.max(one.until));
+            } else if all.len() < limits::OWED {
+                all.push(*one);
+            }
+        }
     }
 
     /// Notes how far a device has read; `None` while it is connected.

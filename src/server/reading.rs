@@ -11,8 +11,8 @@ use ircv3::{Cap, CapSet};
 use crate::server::Server;
 use crate::server::change::Change;
 use crate::server::event::ConnId;
-use crate::server::network::{Network, UserId};
-use crate::server::record::Seq;
+use crate::server::network::{ChannelId, Network, UserId};
+use crate::server::record::{AccountId, Seq};
 use crate::server::session::Session;
 
 /// Who negotiates one of these asks for what it missed.
@@ -25,10 +25,16 @@ const LOOKS: usize = 5000;
 pub struct Reading {
     /// What it was shown up to this change it has read.
     pub read: Seq,
+    /// The last change before it came.
+    pub began: Seq,
     /// When it is looked at next, on the monotonic clock.
     pub due: u64,
     /// The PING that is not answered yet.
     pub asked: Option<Asked>,
+    /// Whether it ever answered one: a client that says something else in its PONG counts as any other without a reading.
+    pub answers: bool,
+    /// Whether it is replayed nothing now, being a bot or able to ask itself: it is not asked then.
+    pub off: bool,
 }
 
 /// A PING behind what was shown.
@@ -49,62 +55,107 @@ pub struct Asked {
 pub type Looks = BinaryHeap<Reverse<(u64, ConnId, u64)>>;
 
 impl Session {
+    /// How far its device had read when it came, where it is not known to have read any of what it missed since.
+    fn arriving(&self) -> Option<Seq> {
+        let is_replayed = || self.replays && self.particulars().reading.as_ref().is_some_and(|reading| !reading.off);
+        let waits = self.registration.is_some() || !self.particulars().confirmed && is_replayed();
+        self.mark.filter(|_| waits)
+    }
+
+    /// What it has read at most for what is being replayed to it.
+    fn replaying(&self) -> Option<Seq> {
+        let unread = self.particulars().unread.as_ref().and_then(|unread| unread.after);
+        [self.arriving(), unread].into_iter().flatten().min()
+    }
+
     /// What it has read of what it was shown, as far as is known.
     pub fn has_read(&self) -> Seq {
         let read = match &self.particulars().reading {
-            Some(reading) => reading.read,
-            None => self.heard_seq,
+            Some(reading) if !reading.off => reading.read,
+            _ => self.heard_seq,
         };
         // What it has said itself, where nobody else said anything before that, it need not be shown.
         let (before, own) = self.own;
         let read = if read >= before { read.max(own) } else { read };
-        self.particulars().unread.as_ref().map_or(read, |unread| unread.after.min(read))
+        self.replaying().map_or(read, |most| most.min(read))
     }
 
     /// What it has read at most, by what it has left unanswered; `None` where there is nothing of the kind.
     pub fn is_behind(&self) -> Option<Seq> {
-        let particulars = self.particulars();
-        let unread = particulars.unread.as_ref().map(|unread| unread.after);
-        let late =
-            particulars.reading.as_ref().filter(|reading| reading.asked.as_ref().is_some_and(|asked| asked.late));
-        [unread, late.map(|reading| reading.read)].into_iter().flatten().min()
+        let reading = self.particulars().reading.as_ref().filter(|reading| !reading.off);
+        let late = reading.filter(|reading| reading.asked.as_ref().is_some_and(|asked| asked.late));
+        [self.replaying(), late.map(|reading| reading.read)].into_iter().flatten().min()
+    }
+
+    /// Whether no PING behind what it was shown is unanswered.
+    pub fn is_not_asked(&self) -> bool {
+        self.particulars().reading.as_ref().is_none_or(|reading| reading.off || reading.asked.is_none())
+    }
+
+    /// What it has read when somebody else ends it, after change `last`: it may have been dead by then.
+    pub fn read_when_ended(&self, last: Seq) -> Seq {
+        match &self.particulars().reading {
+            Some(reading) if !reading.off => self.has_read(),
+            _ => self.replaying().map_or(last, |most| most.min(last)),
+        }
     }
 }
 
 impl Server {
     /// Whether what a connection's device misses is replayed to it: not to clients that can ask (`draft/chathistory`) or
-    /// cannot show when a line was said (no `server-time`), and not to bots.
+    /// cannot show when a line was said (no `server-time`), not to bots, and not where the account would not have it.
     pub(super) fn is_replayed(&self, session: &Session) -> bool {
         let is_bot = session.user.is_some_and(|user| self.network.users[user].is_bot());
-        self.settings.history && !is_bot && !session.caps.has_any(ASKS) && session.caps.has(Cap::ServerTime)
+        let wanted = self.settings.history && self.settings.autoreplay_limit > 0;
+        wanted && !is_bot && session.replays && !session.caps.has_any(ASKS) && session.caps.has(Cap::ServerTime)
     }
 
-    /// From now on it is known how far a connection has read, where that is to be known.
-    pub(super) fn begin_reading(&mut self, conn: ConnId) {
-        let (now, last, wait) = (self.now.mono_ms, self.last_seq, self.settings.confirm_ms);
+    /// What a connection has read that ends in good order, having been shown what there was up to `shown`.
+    pub(super) fn read_at_end(&self, session: &Session, shown: Seq) -> Seq {
+        let particulars = session.particulars();
+        let told = session.user.map_or(0, |user| self.network.users[user].told);
+        let reading = particulars.reading.as_ref().filter(|reading| !reading.off);
+        let answers = reading.is_some_and(|reading| reading.answers);
+        // Whoever goes at once, before it has come into its channels, has not read what it missed there. It was there if it
+        // was shown something in private.
+        let most = if answers || reading.is_some_and(|reading| told > reading.began) {
+            let late = reading.filter(|reading| answers && reading.asked.as_ref().is_some_and(|asked| asked.late));
+            let unread = particulars.unread.as_ref().and_then(|unread| unread.after);
+            [unread, late.map(|reading| reading.read)].into_iter().flatten().min()
+        } else {
+            session.replaying()
+        };
+        // Whatever was given to the system, it had read so far when it came, and has since, as it has said.
+        let known = reading.map_or(0, |_| session.has_read()).max(session.mark.unwrap_or(0));
+        most.map_or(shown, |most| most.min(shown)).max(known)
+    }
+
+    /// From now on it is known how far a connection has read, where that is to be known. Before, it has read up to `read`.
+    pub(super) fn begin_reading(&mut self, conn: ConnId, read: Seq) {
+        let (now, began, wait) = (self.now.mono_ms, self.last_seq, self.settings.confirm_ms);
         let Some(session) = self.session_mut(conn) else { return };
-        if wait == 0 || session.account.is_none() || session.particulars().reading.is_some() {
+        if session.account.is_none() || session.particulars().reading.is_some() {
             return;
         }
-        session.particulars_mut().reading = Some(Reading { read: last, due: now + wait, asked: None });
+        let reading = Reading { read, began, due: now + wait, asked: None, answers: false, off: false };
+        session.particulars_mut().reading = Some(reading);
         let serial = session.serial;
         self.readings.push(Reverse((now + wait, conn, serial)));
     }
 
     /// A connection says that it has read what came before the PING with this token; whether there was one.
-    pub(super) fn has_answered(&mut self, conn: ConnId, token: &str) -> bool {
-        let asks = |reading: &Reading| reading.asked.as_ref().is_some_and(|asked| *asked.token == *token);
-        let session = self.session_mut(conn).filter(|session| session.particulars().reading.as_ref().is_some_and(asks));
-        let reading = session.and_then(|session| session.particulars_mut().reading.as_mut());
-        let Some((reading, asked)) = reading.and_then(|reading| reading.asked.take().map(|asked| (reading, asked)))
-        else {
-            return false;
+    pub(super) fn has_answered(&mut self, conn: ConnId, is: impl Fn(&str) -> bool) {
+        let Some(session) = self.session_mut(conn).filter(|session| session.particulars().reading.is_some()) else {
+            return;
         };
-        reading.read = reading.read.max(asked.seq);
-        if asked.late {
+        let particulars = session.particulars_mut();
+        let Some(reading) = &mut particulars.reading else { return };
+        if let Some(asked) = reading.asked.take_if(|asked| is(&asked.token)) {
+            reading.read = reading.read.max(asked.seq);
+            reading.answers = true;
+            particulars.confirmed = true;
             self.note_behind(conn);
         }
-        true
     }
 
     /// Asks those who were shown something since they were last asked.
@@ -120,41 +171,51 @@ impl Server {
         }
     }
 
+    /// The time between two looks is another: nobody waits for what it was before.
+    pub(super) fn look_anew(&mut self) {
+        let due = self.now.mono_ms + self.settings.confirm_ms;
+        for Reverse((at, conn, serial)) in std::mem::take(&mut self.readings) {
+            let session = self.session_mut(conn).filter(|session| session.serial == serial);
+            let reading = session.and_then(|session| session.particulars_mut().reading.as_mut());
+            if let Some(reading) = reading.filter(|reading| reading.due == at) {
+                reading.due = reading.due.min(due);
+                let at = reading.due;
+                self.readings.push(Reverse((at, conn, serial)));
+            }
+        }
+    }
+
     fn look_at_reading(&mut self, at: u64, conn: ConnId, serial: u64) {
         let (now, last, wait) = (self.now.mono_ms, self.last_seq, self.settings.confirm_ms);
         let session = self.session(conn).filter(|session| session.serial == serial && !session.closing);
         let Some(session) = session else { return };
         // One that was begun anew meanwhile is looked at when that one is due.
         let Some(reading) = session.particulars().reading.as_ref().filter(|reading| reading.due == at) else { return };
+        let off = !self.is_replayed(session);
         let told = session.user.map_or(0, |user| told(&self.network, user));
-        let asks = match &reading.asked {
-            _ if wait == 0 || !self.is_replayed(session) => {
-                if let Some(session) = self.session_mut(conn) {
-                    session.particulars_mut().reading = None;
-                }
-                self.note_behind(conn);
-                return;
-            }
-            Some(asked) => {
-                let is_late = !asked.late && now.saturating_sub(asked.at) >= wait;
-                if is_late {
-                    let reading = self.session_mut(conn).and_then(|session| session.particulars_mut().reading.as_mut());
-                    if let Some(asked) = reading.and_then(|reading| reading.asked.as_mut()) {
-                        asked.late = true;
-                    }
-                    self.note_behind(conn);
-                }
-                false
-            }
-            None => told > reading.read && !session.is_busy(),
-        };
+        let late = reading.asked.as_ref().is_some_and(|asked| !asked.late && now.saturating_sub(asked.at) >= wait);
+        let (turned, heard) = (off != reading.off, session.heard_seq);
+        let waits = reading.asked.is_none() && session.particulars().unread.is_none() && !session.is_busy();
+        let asks = !off && !turned && waits && (told > reading.read || session.arriving().is_some());
         self.readings.push(Reverse((now + wait, conn, serial)));
         let Some(session) = self.session_mut(conn) else { return };
-        let token = asks.then(|| Box::from(format!("read-{}", session.new_batch())));
+        let token = asks.then(|| Box::<str>::from(format!("read-{}", session.new_batch())));
         if let Some(reading) = &mut session.particulars_mut().reading {
             reading.due = now + wait;
-            let asked = token.clone().map(|token| Asked { token, seq: last, at: now, late: false });
-            reading.asked = asked.or_else(|| reading.asked.take());
+            if turned {
+                // Whoever is not asked has read what there was when it was last heard.
+                let (read, asked) = (reading.read.max(heard), None);
+                (reading.read, reading.asked, reading.off) = (read, asked, off);
+            }
+            if let Some(asked) = &mut reading.asked {
+                asked.late |= late;
+            }
+            if let Some(token) = &token {
+                reading.asked = Some(Asked { token: token.clone(), seq: last, at: now, late: false });
+            }
+        }
+        if turned || late {
+            self.note_behind(conn);
         }
         if let Some(token) = token {
             let mut ctx = self.ctx(conn, None);
@@ -170,12 +231,47 @@ impl Server {
         reading.read >= self.last_seq || reading.read >= told(&self.network, user)
     }
 
+    /// How far a device has read that comes now, by a connection of its other than `conn` where there is one: that may be
+    /// dead without anybody knowing, or another client that says to be the same device. `None` for one that is new.
+    pub(super) fn mark_of(&self, conn: ConnId, account: AccountId, device: &str) -> Option<Seq> {
+        let connected = self.network.connected(account, device);
+        let others = connected.map(|connected| (self.sessions_but(conn, &connected.conns), connected.read));
+        match others.filter(|(others, _)| !others.is_empty()) {
+            None => self.network.seen(account, device),
+            // Of those without a name there may be several; one with a name is one.
+            Some((others, _)) if device.is_empty() => others.iter().map(|other| other.has_read()).min(),
+            Some((others, read)) => others.iter().map(|other| other.has_read()).chain([read]).max(),
+        }
+    }
+
+    fn sessions_but(&self, conn: ConnId, conns: &[ConnId]) -> Vec<&Session> {
+        conns.iter().filter(|other| **other != conn).filter_map(|other| self.session(*other)).collect()
+    }
+
     /// Keeps how far the device of a connection has read that is behind with it, or that it is so no longer.
     pub(super) fn note_behind(&mut self, conn: ConnId) {
         let Some(session) = self.session(conn) else { return };
-        let (seen, device) = (session.is_behind(), session.device.clone());
-        if let Some(account) = session.account.filter(|account| self.network.seen(*account, &device) != seen) {
-            self.submit_alone(Change::Seen { account, device: &device, seen });
+        if let Some(account) = session.account {
+            let device = session.device.clone();
+            self.note_device(account, &device);
+        }
+    }
+
+    /// The same, of a device. One that has a name is behind when all of its connections are, for it is one; of those
+    /// without a name any may be a client of its own.
+    pub(super) fn note_device(&mut self, account: AccountId, device: &str) {
+        let Some(connected) = self.network.connected(account, device) else { return };
+        let behind = connected.conns.iter().filter_map(|conn| self.session(*conn)).map(Session::is_behind);
+        let seen = if device.is_empty() {
+            behind.flatten().min()
+        } else {
+            behind
+                .collect::<Option<Vec<Seq>>>()
+                .and_then(|behind| behind.into_iter().max())
+                .map(|seen| seen.max(connected.read))
+        };
+        if self.network.seen(account, device) != seen {
+            self.submit_alone(Change::Seen { account, device, seen });
         }
     }
 }
@@ -183,15 +279,25 @@ impl Server {
 /// The last change by which a user was told something that would be replayed to it.
 fn told(network: &Network, user: UserId) -> Seq {
     let there = &network.users[user];
-    let said = |id| network.conversation(network.channels[id].folded.as_str()).map_or(0, |said| said.last_said);
-    there.channels.iter().map(|id| said(*id)).max().unwrap_or(0).max(there.told)
+    there.channels.iter().map(|id| said_in(network, *id)).max().unwrap_or(0).max(there.told)
+}
+
+/// The last change by which something was said in a channel.
+pub(super) fn said_in(network: &Network, channel: ChannelId) -> Seq {
+    network.conversation(network.channels[channel].folded.as_str()).map_or(0, |said| said.last_said)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use crate::server::action::Call;
     use crate::server::command::bulk::testing::Asked;
     use crate::server::event::{CloseCause, ConnId, Event, Returned};
-    use crate::server::record::{HistoryPage, Record, Seq};
+    use crate::server::login::{Door, Proof};
+    use crate::server::record::{Border, ConversationId, HistoryPage, Range, Record, Seq};
+    use crate::server::session::Session;
+    use crate::server::settings::Settings;
 
     const WAIT: u64 = 5000;
 
@@ -296,7 +402,7 @@ mod tests {
         let (mut asked, old, bob) = talk();
         let lost = said(&mut asked, bob, "PRIVMSG #a :on its way when the phone changes its network");
         let new = asked.device("alice", 1, "phone", "server-time");
-        let after = asked.server.session(new).and_then(|session| session.replay_after);
+        let after = asked.server.session(new).and_then(|session| session.mark);
         assert!(after.is_some_and(|after| after < lost), "{after:?}");
         // What it missed is read and replayed, and the PING behind it answered.
         while let Some((id, _)) = asked.calls().first() {
@@ -311,5 +417,310 @@ mod tests {
         asked.ask(bob, "PRIVMSG #a :two");
         asked.handle(Event::Closed(old, cut()));
         assert_eq!(asked.server.network.seen(1, "phone"), Some(read));
+    }
+
+    /// How far alice's device has read, as the store would have it if the server were killed now.
+    fn kept(asked: &Asked, device: &str) -> Option<Seq> {
+        asked.server.network.seen(1, device)
+    }
+
+    /// Answers what a connection asks the store with nothing, or as many as `messages`.
+    fn replay(asked: &mut Asked, conn: ConnId, messages: u32) -> Vec<ConversationId> {
+        let mut read = Vec::new();
+        while let Some((id, Call::History(query))) = asked.calls().first() {
+            let id = *id;
+            read.push(query.conversation);
+            let chunks = (0..messages).map(|_| "PRIVMSG #a :text\r\n".into()).collect();
+            asked.handle(Event::Returned(id, Returned::History(HistoryPage { chunks, messages, last: 0 })));
+            asked.handle(Event::Drained(conn));
+        }
+        read
+    }
+
+    /// Says that it has read what it was shown or replayed, by all that it could be asked with.
+    fn confirm(asked: &mut Asked, conn: ConnId) {
+        for number in 1..40 {
+            for what in ["read", "replayed"] {
+                asked.ask(conn, &format!("PONG :{what}-{number}"));
+            }
+        }
+    }
+
+    /// Alice's phone has been in `#a` and `#b`, and has gone; then bob has said something in both. How far it has read.
+    fn away() -> (Asked, ConnId, Seq) {
+        let (mut asked, alice, bob) = talk();
+        asked.ask(alice, "JOIN #b");
+        asked.ask(bob, "JOIN #b");
+        asked.ask(bob, "PRIVMSG alice :private");
+        let read = asked.server.last_seq();
+        asked.handle(Event::Closed(alice, CloseCause::Eof { shown: Some(read) }));
+        for line in ["PRIVMSG #a :one", "PRIVMSG #b :two"] {
+            asked.ask(bob, line);
+        }
+        let read = kept(&asked, "phone").unwrap_or_default();
+        (asked, bob, read)
+    }
+
+    #[test]
+    fn of_a_device_with_a_dead_connection_and_a_living_one_the_living_one_tells_how_far_it_has_read() {
+        let (mut asked, dead, bob) = talk();
+        asked.ask(bob, "PRIVMSG #a :lost");
+        let new = asked.device("alice", 1, "phone", "server-time");
+        replay(&mut asked, new, 1);
+        confirm(&mut asked, new);
+        for _ in 0..3 {
+            asked.ask(bob, "PRIVMSG #a :more");
+            asked.now.mono_ms += WAIT;
+            asked.handle(Event::Tick);
+            confirm(&mut asked, new);
+        }
+        assert_eq!(kept(&asked, "phone"), None, "it is behind by the dead connection alone");
+        asked.handle(Event::Closed(dead, cut()));
+        let read = asked.server.session(new).map(Session::has_read);
+        // It is back a third time, and nobody knows yet that the second connection is dead, too.
+        let third = asked.device("alice", 1, "phone", "server-time");
+        assert_eq!(asked.server.session(third).and_then(|session| session.mark), read);
+    }
+
+    #[test]
+    fn when_the_living_connection_of_a_device_goes_before_a_dead_one_it_is_kept_how_far_that_had_read() {
+        let (mut asked, _dead, bob) = talk();
+        asked.ask(bob, "PRIVMSG #a :lost");
+        later(&mut asked, bob);
+        later(&mut asked, bob);
+        let new = asked.device("alice", 1, "phone", "server-time");
+        replay(&mut asked, new, 1);
+        confirm(&mut asked, new);
+        assert_eq!(kept(&asked, "phone"), None);
+        let read = asked.server.last_seq();
+        asked.handle(Event::Closed(new, CloseCause::Eof { shown: Some(read) }));
+        asked.ask(bob, "PRIVMSG #a :more");
+        assert_eq!(kept(&asked, "phone"), Some(read));
+    }
+
+    #[test]
+    fn of_clients_without_a_name_the_one_that_has_read_least_tells() {
+        let (mut asked, _, bob) = talk();
+        let first = asked.device("alice", 1, "", "server-time");
+        let second = asked.device("alice", 1, "", "server-time");
+        asked.ask(bob, "PRIVMSG #a :one");
+        let read = asked.server.session(first).map(Session::has_read);
+        later(&mut asked, first);
+        asked.ask(second, "PONG :read-1");
+        asked.ask(bob, "PRIVMSG #a :two");
+        for _ in 0..3 {
+            later(&mut asked, first);
+        }
+        assert_eq!(kept(&asked, ""), read);
+        confirm(&mut asked, second);
+        assert_eq!(kept(&asked, ""), read, "the first has not answered");
+    }
+
+    #[test]
+    fn whoever_goes_before_it_was_replayed_anything_has_read_nothing_more() {
+        for end in [cut(), CloseCause::Eof { shown: Some(Seq::MAX) }, CloseCause::Flood, CloseCause::Asked] {
+            for registers in [false, true] {
+                let (mut asked, bob, read) = away();
+                let conn = if registers {
+                    asked.device("alice", 1, "phone", "server-time")
+                } else {
+                    asked.device_at_the_door("alice", 1, "phone", "server-time")
+                };
+                replay(&mut asked, conn, 0);
+                asked.ask(bob, "PRIVMSG #a :three");
+                assert_eq!(kept(&asked, "phone"), Some(read), "killed now: {registers} {end:?}");
+                asked.handle(Event::Closed(conn, end.clone()));
+                assert_eq!(kept(&asked, "phone"), Some(read), "{registers} {end:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_has_talked_in_private_and_goes_in_good_order_has_read_that() {
+        let (mut asked, bob, _) = away();
+        let conn = asked.device("alice", 1, "phone", "server-time");
+        replay(&mut asked, conn, 0);
+        let private = said(&mut asked, bob, "PRIVMSG alice :and this");
+        asked.ask(conn, "QUIT");
+        assert!(kept(&asked, "phone").is_some_and(|read| read >= private));
+    }
+
+    #[test]
+    fn what_is_replayed_of_a_second_channel_and_not_read_comes_again_though_there_was_nothing_of_the_first() {
+        let (mut asked, _, read) = away();
+        let conn = asked.device("alice", 1, "phone", "server-time");
+        replay(&mut asked, conn, 0);
+        asked.ask(conn, "JOIN #a");
+        replay(&mut asked, conn, 0);
+        asked.ask(conn, "JOIN #b");
+        replay(&mut asked, conn, 3);
+        asked.handle(Event::Closed(conn, cut()));
+        assert_eq!(kept(&asked, "phone"), Some(read));
+    }
+
+    #[test]
+    fn there_is_nothing_of_its_channels_and_a_device_that_says_so_has_read_all() {
+        let (mut asked, _, read) = away();
+        let conn = asked.device("alice", 1, "phone", "server-time");
+        replay(&mut asked, conn, 0);
+        asked.ask(conn, "JOIN #a");
+        replay(&mut asked, conn, 0);
+        assert_eq!(kept(&asked, "phone"), Some(read));
+        confirm(&mut asked, conn);
+        assert_eq!(kept(&asked, "phone"), None);
+    }
+
+    #[test]
+    fn a_channel_that_is_joined_late_is_owed_alone_when_its_replay_is_cut_off() {
+        let (mut asked, bob, read) = away();
+        let conn = asked.device("alice", 1, "phone", "server-time");
+        replay(&mut asked, conn, 0);
+        asked.ask(conn, "JOIN #a");
+        replay(&mut asked, conn, 1);
+        confirm(&mut asked, conn);
+        asked.ask(bob, "PRIVMSG #a :read");
+        later(&mut asked, conn);
+        confirm(&mut asked, conn);
+        asked.ask(conn, "JOIN #b");
+        replay(&mut asked, conn, 3);
+        asked.handle(Event::Closed(conn, cut()));
+        let until = kept(&asked, "phone").unwrap_or_default();
+        assert!(until > read, "what was said in #a was read");
+        let conn = asked.device("alice", 1, "phone", "server-time");
+        replay(&mut asked, conn, 0);
+        let asks = |asked: &Asked| match asked.calls() {
+            [(_, Call::History(query))] => Some((query.floor, query.range)),
+            _ => None,
+        };
+        asked.ask(conn, "JOIN #a");
+        assert_eq!(asks(&asked).map(|(floor, _)| floor), Some(until));
+        replay(&mut asked, conn, 0);
+        asked.ask(conn, "JOIN #b");
+        // First what was being replayed of it, then what was said since.
+        assert_eq!(asks(&asked), Some((read, Range::Before(Border::Seq(until + 1)))));
+        assert_eq!(replay(&mut asked, conn, 1).len(), 2);
+        confirm(&mut asked, conn);
+        asked.handle(Event::Closed(conn, cut()));
+        assert_eq!(asked.server.network.take_owed(1, "phone"), []);
+    }
+
+    #[test]
+    fn a_device_that_stands_at_the_door_and_tries_again_is_replayed_what_it_missed() {
+        let (mut asked, _, read) = away();
+        let stuck = asked.device_at_the_door("alice", 1, "phone", "server-time");
+        let again = asked.device("alice", 1, "phone", "server-time");
+        assert_eq!(asked.server.session(again).and_then(|session| session.mark), Some(read));
+        asked.handle(Event::Closed(stuck, cut()));
+        asked.handle(Event::Closed(again, cut()));
+        assert_eq!(kept(&asked, "phone"), Some(read));
+    }
+
+    #[test]
+    fn a_device_that_logs_in_twice_is_replayed_what_it_missed() {
+        let (mut asked, _, read) = away();
+        let conn = asked.device_at_the_door("alice", 1, "phone", "server-time");
+        let mut ctx = asked.server.ctx(conn, None);
+        asked.server.admit(&mut ctx, Door::Made, 1, "phone", Proof::Has);
+        asked.server.finish(ctx);
+        assert_eq!(asked.server.session(conn).and_then(|session| session.mark), Some(read));
+        assert_eq!(asked.server.network.connected(1, "phone").map(|connected| connected.conns.len()), Some(1));
+    }
+
+    #[test]
+    fn a_dead_connection_that_another_ends_has_read_what_it_had_read() {
+        for line in ["NS GHOST alice", "NS CLIENTS LOGOUT 1", "KILL alice :gone", "stop"] {
+            let (mut asked, dead, bob) = talk();
+            asked.set_oper("bob");
+            let one = said(&mut asked, bob, "PRIVMSG #a :one");
+            later(&mut asked, dead);
+            match line {
+                "stop" => asked.handle(Event::Shutdown("bye".into())),
+                _ if line.starts_with("NS") => {
+                    let laptop = asked.device("laptop", 1, "laptop", "draft/chathistory");
+                    asked.ask(laptop, line);
+                }
+                _ => drop(asked.ask(bob, line)),
+            }
+            let read = kept(&asked, "phone");
+            assert!(read.is_some_and(|read| read < one), "{line}: {read:?}, {one}");
+        }
+    }
+
+    #[test]
+    fn a_bot_that_is_one_no_more_is_asked_from_then_on() {
+        let (mut asked, alice, bob) = talk();
+        asked.ask(alice, "MODE alice +B");
+        later(&mut asked, alice);
+        asked.ask(bob, "PRIVMSG #a :one");
+        assert_eq!(later(&mut asked, alice), "");
+        asked.ask(alice, "MODE alice -B");
+        later(&mut asked, alice);
+        let two = said(&mut asked, bob, "PRIVMSG #a :two");
+        assert_eq!(later(&mut asked, alice), "PING :read-1");
+        asked.handle(Event::Closed(alice, cut()));
+        assert!(kept(&asked, "phone").is_some_and(|read| read < two));
+    }
+
+    #[test]
+    fn a_time_between_two_questions_that_is_shorter_now_holds_at_once() {
+        let (mut asked, alice, bob) = talk();
+        let seconds = |asked: &mut Asked, confirm_ms| {
+            let settings = Settings { confirm_ms, ..(*asked.server.settings).clone() };
+            asked.handle(Event::Reload(Arc::new(settings)));
+        };
+        seconds(&mut asked, 600_000);
+        later(&mut asked, alice);
+        asked.ask(bob, "PRIVMSG #a :one");
+        assert_eq!(later(&mut asked, alice), "");
+        seconds(&mut asked, WAIT);
+        assert_eq!(later(&mut asked, alice), "PING :read-1");
+    }
+
+    #[test]
+    fn what_was_said_before_it_left_the_channel_is_not_read_for_it_has_left() {
+        let (mut asked, alice, bob) = talk();
+        asked.ask(alice, "JOIN #b");
+        let one = said(&mut asked, bob, "PRIVMSG #a :one");
+        asked.ask(alice, "PART #a");
+        asked.ask(alice, "PRIVMSG #b :typed before it was shown that");
+        asked.handle(Event::Closed(alice, cut()));
+        assert!(kept(&asked, "phone").is_some_and(|read| read < one));
+    }
+
+    #[test]
+    fn a_pong_may_say_it_in_either_place() {
+        for pong in ["PONG read-1", "PONG read-1 irc.test", "PONG irc.test :read-1"] {
+            let (mut asked, alice, bob) = talk();
+            let one = said(&mut asked, bob, "PRIVMSG #a :one");
+            later(&mut asked, alice);
+            asked.ask(alice, pong);
+            asked.handle(Event::Closed(alice, cut()));
+            assert!(kept(&asked, "phone").is_some_and(|read| read >= one), "{pong}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_never_says_it_has_read_at_its_end_what_was_given_to_the_system() {
+        let (mut asked, alice, bob) = talk();
+        let one = said(&mut asked, bob, "PRIVMSG #a :one");
+        for _ in 0..3 {
+            later(&mut asked, alice);
+            asked.ask(alice, "PONG :irc.test");
+        }
+        assert!(kept(&asked, "phone").is_some_and(|read| read < one), "a server that is killed knows no better");
+        asked.handle(Event::Closed(alice, CloseCause::Eof { shown: Some(one) }));
+        assert_eq!(kept(&asked, "phone"), Some(one));
+    }
+
+    #[test]
+    fn whoever_would_have_no_replay_is_not_asked() {
+        let mut asked = Asked::new();
+        let alice = asked.device("alice", 1, "phone", "server-time");
+        asked.ask(alice, "NS SET AUTOREPLAY-MISSED OFF");
+        let (alice, bob) = (asked.device("alice", 1, "tablet", "server-time"), asked.user("bob"));
+        asked.ask(alice, "JOIN #a");
+        asked.ask(bob, "JOIN #a");
+        asked.ask(bob, "PRIVMSG #a :one");
+        assert_eq!(later(&mut asked, alice), "");
     }
 }

@@ -330,6 +330,7 @@ impl Server {
         self.apply_away(id);
         self.notify(About::Connects, |server| server.network.users[id].described("comes", &ip.to_string()));
         command::chathistory::replay(self, ctx, Occasion::Arrived);
+        self.note_behind(ctx.conn);
     }
 
     /// The cloak of whoever is at the other end of a connection; `None` where there are none, and for those
@@ -379,6 +380,7 @@ impl Server {
             command::join::show(self, ctx, channel);
         }
         command::chathistory::replay(self, ctx, Occasion::Arrived);
+        self.note_behind(ctx.conn);
     }
 
     /// One connection less that has not registered.
@@ -461,11 +463,12 @@ impl Server {
         // One that lists networks is no device.
         let account = account.filter(|_| !command::bouncer::is_unbound(session));
         let sees_quit = session.sees_quit;
-        let seen = session.is_behind().map_or(seen, |behind| behind.min(seen));
+        let owed = if account.is_some() { session.particulars().owed.clone() } else { Vec::new() };
         self.unregistered -= usize::from(unregistered);
         self.throttles.went(&origin);
         if let Some(account) = account {
-            self.device_left(account, &device, seen);
+            self.network.owe(account, &device, &owed);
+            self.device_left(conn, account, &device, seen);
         }
         let Some(user) = user else { return };
         let there = &mut self.network.users[user];
@@ -493,15 +496,18 @@ impl Server {
     }
 
     /// A connection of a device has gone: where it was the last, the device has read so far.
-    pub(super) fn device_left(&mut self, account: AccountId, device: &str, seen: Seq) {
-        if let Some(seen) = self.network.device_went(account, device, seen) {
-            self.submit_alone(Change::Seen { account, device, seen: Some(seen) });
+    pub(super) fn device_left(&mut self, conn: ConnId, account: AccountId, device: &str, seen: Seq) {
+        match self.network.device_went(account, device, conn, seen) {
+            Some(seen) if self.network.seen(account, device) == Some(seen) => {}
+            Some(seen) => self.submit_alone(Change::Seen { account, device, seen: Some(seen) }),
+            None => self.note_device(account, device),
         }
     }
 
-    /// A connection is a device's from now on.
-    pub(super) fn device_came(&mut self, account: AccountId, device: &str) {
-        if self.network.device_came(account, device) {
+    /// A connection is a device's from now on. That one is there which was here before is kept when the connection is known
+    /// to have read something, and not before.
+    pub(super) fn device_came(&mut self, conn: ConnId, account: AccountId, device: &str) {
+        if self.network.device_came(account, device, conn) && self.network.seen(account, device).is_none() {
             self.submit_alone(Change::Seen { account, device, seen: None });
         }
     }
@@ -663,7 +669,7 @@ mod tests {
         let mut asked = Asked::new();
         let (alice, bob) = (asked.user("alice"), asked.user("bob"));
         asked.account("alice", 1);
-        asked.server.device_came(1, "");
+        asked.server.device_came(alice, 1, "");
         asked.ask(alice, "JOIN #a");
         asked.ask(bob, "JOIN #a");
         let said = [(alice, "hello"), (bob, "one"), (bob, "two")].map(|(conn, text)| {

@@ -15,7 +15,7 @@ use crate::server::command::monitor::Target;
 use crate::server::command::playback::Wish;
 use crate::server::command::token::Shown;
 use crate::server::event::{BadLine, ConnId, Peer};
-use crate::server::network::{ChannelId, UserId};
+use crate::server::network::{ChannelId, Owed, UserId};
 use crate::server::reading::Reading;
 use crate::server::record::{AccountId, ConversationId, Seq};
 use crate::server::second::{Enrolment, First};
@@ -70,14 +70,17 @@ pub struct Registration {
 /// What a connection's device missed, on its way to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unread {
-    /// What comes after this change is being replayed.
-    pub after: Seq,
+    /// What comes after this change is being replayed; `None` for a channel that it has joined late, after it had
+    /// confirmed what it was replayed first: of such the device is owed the conversations themselves.
+    pub after: Option<Seq>,
     /// Whether there was anything after it so far.
     pub any: bool,
     /// Whether a part of it could not be had, and is not replayed before the device comes again.
     pub failed: bool,
     /// What the PING behind it says; `None` before that was sent.
     pub token: Option<Box<str>>,
+    /// The last change before that PING.
+    pub asked: Seq,
 }
 
 /// What most connections never have, so that they do not pay for its place.
@@ -93,8 +96,11 @@ pub struct Particulars {
     pub replayed: Vec<ConversationId>,
     /// What is being replayed to it, until it is known to have read that.
     pub unread: Option<Unread>,
-    /// It is known to have read what it was replayed at first.
+    /// It has said that it has read what it was replayed, or shown, at first. Before, its device has read no more than
+    /// when it logged in.
     pub confirmed: bool,
+    /// What its device is to be replayed besides.
+    pub owed: Vec<Owed>,
     /// How far it has read what it is shown, where that is to be known.
     pub reading: Option<Reading>,
     /// The app password that it logged in with, by name.
@@ -125,6 +131,7 @@ static NO_PARTICULARS: Particulars = Particulars {
     replayed: Vec::new(),
     unread: None,
     confirmed: false,
+    owed: Vec::new(),
     reading: None,
     app: None,
     taken_along: false,
@@ -172,8 +179,10 @@ pub struct Session {
     pub waiting: Option<Box<Waiting>>,
     /// The long answer it is being sent.
     pub bulk: Option<Box<Bulk>>,
-    /// What its replay at login starts after; `None` where nothing is to be replayed.
-    pub replay_after: Option<Seq>,
+    /// How far its device had read when it logged in; `None` where the device was never here before.
+    pub mark: Option<Seq>,
+    /// Whether what the device missed since is replayed, as the account would have it.
+    pub replays: bool,
     /// Away on this connection, and why; `*` gives no reason.
     pub away: Option<Box<str>>,
     /// What few connections have.
@@ -216,7 +225,8 @@ impl Session {
             paused: false,
             waiting: None,
             bulk: None,
-            replay_after: None,
+            mark: None,
+            replays: false,
             away: None,
             particulars: None,
             opened: now,

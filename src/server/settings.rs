@@ -112,8 +112,7 @@ pub struct Settings {
     pub edit_window: u32,
     /// Messages that are replayed to a client without chathistory, for each conversation.
     pub autoreplay_limit: u32,
-    /// Milliseconds after which a client that is replayed what it missed is asked whether it has read what it was shown; 0:
-    /// it never is.
+    /// Milliseconds after which a client that is replayed what it missed is asked whether it has read what it was shown.
     pub confirm_ms: u64,
     /// Where the network's icon is (`draft/ICON`); may be empty.
     pub icon: Box<str>,

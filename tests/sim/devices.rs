@@ -55,6 +55,8 @@ pub struct Devices {
     /// By socket: whose it is, as long as anything is read from it; and since when it is asked what it has read. What it
     /// was shown before, as a guest that has logged in since, is not asked for.
     who: BTreeMap<usize, (Name, Option<Seq>)>,
+    /// What is shown and never replayed: TAGMSG.
+    unkept: BTreeSet<Seq>,
     /// By socket that is no device's: what was said by it and read from it.
     guests: BTreeMap<usize, Vec<Seq>>,
     /// By socket: what the client has closed without having read it.
@@ -83,7 +85,7 @@ impl Devices {
                 conn: session.conn,
                 socket: edge.socket_at(session.conn),
                 read: session.has_read(),
-                asked: session.particulars().reading.is_some(),
+                asked: session.particulars().reading.as_ref().is_some_and(|reading| !reading.off),
                 behind: session.is_behind().is_some(),
             };
             roll.0.entry((account, session.device.clone())).or_default().push(there);
@@ -116,13 +118,14 @@ impl Devices {
                         device.missed.remove(&seq);
                     }
                 }
-                who.1 = who.1.or(there.asked.then_some(there.read));
+                who.1 = who.1.filter(|_| there.asked).or(there.asked.then_some(there.read));
             }
         }
         for (name, there) in before.0.iter().filter(|(name, _)| !now.0.contains_key(*name)) {
             let Some(device) = self.devices.get_mut(name) else { continue };
             let behind = there.iter().any(|there| there.behind);
-            device.known = there.iter().map(|there| there.read).min().unwrap_or_default().max(device.known);
+            let known = there.iter().map(|there| if there.asked { there.read } else { 0 }).min();
+            device.known = known.unwrap_or_default().max(device.known);
             // Whoever is not replayed anything has to ask for what it missed.
             if !behind {
                 device.missed.clear();
@@ -144,23 +147,48 @@ impl Devices {
                     device.miss(lost);
                 }
                 CloseCause::Eof { shown: None } | CloseCause::Error(_) | CloseCause::SendQueue => {
-                    device.orderly = false;
                     reached.push("a device cut off");
-                    let since = last.socket.and_then(|socket| self.who.get(&socket)?.1).unwrap_or_default();
-                    let knows = |seq: &Seq| *seq <= since || device.read.contains(seq) || device.own.contains(seq);
-                    let untrue = |seq: &&Seq| last.asked && **seq <= last.read && !knows(seq);
-                    if let Some(seq) = lost.iter().find(untrue) {
-                        let text = format!("{name:?} has not read {seq:x}, and is known to have read {:x}", last.read);
-                        return broken(Invariant::Replay, text);
-                    }
-                    device.miss(lost.into_iter().filter(|seq| *seq > if last.asked { since } else { last.read }));
+                    self.cut_off(name, last, lost)?;
                 }
                 // What was on its way still comes, though nobody says so any more.
                 CloseCause::Flood => device.orderly = false,
                 CloseCause::Asked => {}
             }
         }
+        let Some((Some(conn), CloseCause::Eof { shown: None } | CloseCause::Error(_) | CloseCause::SendQueue)) = event
+        else {
+            return Ok(reached);
+        };
+        // One of several connections of a device that has a name, and so is one: the others show it what this one did not.
+        for (name, there) in before.0.iter().filter(|(name, _)| !name.1.is_empty() && now.0.contains_key(*name)) {
+            if let Some(there) = there.iter().find(|there| there.conn == conn) {
+                reached.push("one of several connections of a device cut off");
+                let lost =
+                    there.socket.map(|socket| [left(socket), self.unread.remove(&socket).unwrap_or_default()].concat());
+                self.cut_off(name, there, lost.unwrap_or_default())?;
+            }
+        }
         Ok(reached)
+    }
+
+    /// A connection ends without a word, and without having read these.
+    fn cut_off(&mut self, name: &Name, there: &There, lost: Vec<Seq>) -> Outcome {
+        let Some(device) = self.devices.get_mut(name) else { return Ok(()) };
+        device.orderly = false;
+        let lost: Vec<Seq> = lost.into_iter().filter(|seq| !self.unkept.contains(seq)).collect();
+        let since = there.socket.and_then(|socket| self.who.get(&socket)?.1).unwrap_or_default();
+        let knows = |seq: &Seq| *seq <= since || device.read.contains(seq) || device.own.contains(seq);
+        if let Some(seq) = lost.iter().find(|seq| there.asked && **seq <= there.read && !knows(seq)) {
+            let text = format!("{name:?} has not read {seq:x}, and is known to have read {:x}", there.read);
+            return broken(Invariant::Replay, text);
+        }
+        device.miss(lost.into_iter().filter(|seq| *seq > if there.asked { since } else { there.read }));
+        Ok(())
+    }
+
+    /// Something was shown that is replayed to nobody.
+    pub fn shown(&mut self, seq: Seq) {
+        self.unkept.insert(seq);
     }
 
     /// Something was said by a socket.
@@ -230,12 +258,15 @@ impl Devices {
         for (name, device) in &mut self.devices {
             (device.orderly, device.known) = (false, 0);
             let there = before.0.get(name).map(Vec::as_slice);
+            let is_one = there.is_some_and(|there| there.len() == 1 || !name.1.is_empty());
             match there {
                 _ if uncertain.contains(name) => device.missed.clear(),
-                // Of one alone it is on disk.
-                Some([there]) if there.behind => {
-                    let unread = there.socket.map(|socket| self.unread.remove(&socket).unwrap_or_default());
-                    device.miss(there.socket.into_iter().flat_map(&left).chain(unread.into_iter().flatten()));
+                // It is on disk how far one device has read that is behind by all of its connections.
+                Some(there) if is_one && there.iter().all(|there| there.behind) => {
+                    for socket in there.iter().filter_map(|there| there.socket) {
+                        let unread = self.unread.remove(&socket).unwrap_or_default();
+                        device.miss(left(socket).into_iter().chain(unread));
+                    }
                 }
                 Some(_) => device.missed.clear(),
                 None => {}
@@ -258,7 +289,9 @@ impl Devices {
             let Some(device) = self.devices.get(&name).filter(|_| particulars.unread.is_none()) else { continue };
             let mut missing: BTreeMap<u64, Vec<(Seq, String)>> = BTreeMap::new();
             for seq in &device.missed {
-                let Some(row) = row(*seq).filter(|row| particulars.replayed.contains(&row.conversation)) else {
+                let Some(row) =
+                    row(*seq).filter(|row| row.kind.is_text() && particulars.replayed.contains(&row.conversation))
+                else {
                     continue;
                 };
                 let key = key(&row);

@@ -167,14 +167,14 @@ pub fn register_unbound(server: &mut Server, ctx: &mut Ctx, nick: &str) {
     let nick: Arc<str> = nick.into();
     session.particulars_mut().binding = Binding::Unbound(nick.clone());
     let (serial, account, device) = (session.serial, session.account, session.device.clone());
-    let seen = session.replay_after.take().unwrap_or(last);
+    let seen = session.mark.take().unwrap_or(last);
     server.no_longer_unregistered();
     server.timers.look(now + ping, ctx.conn, serial);
     server.act(ctx.conn, |slot| NetAction::Registered { slot });
     ctx.reply.nick = nick.clone();
     // Nothing is shown here that a device could have seen.
     if let Some(account) = account {
-        server.device_left(account, &device, seen);
+        server.device_left(ctx.conn, account, &device, seen);
     }
     server.greet(ctx, &nick);
     persistence::on_welcome(server, ctx);

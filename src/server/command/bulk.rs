@@ -381,6 +381,15 @@ pub(in crate::server) mod testing {
 
         /// Connects a device of an account, by the account's nick, which is made where it is not there yet.
         pub fn device(&mut self, name: &str, account: AccountId, device: &str, caps: &str) -> ConnId {
+            let conn = self.device_at_the_door(name, account, device, caps);
+            self.ask(conn, &format!("NICK {name}"));
+            self.ask(conn, "USER u 0 * :A Name");
+            self.ask(conn, "CAP END");
+            conn
+        }
+
+        /// The same, as far as it has logged in and not registered.
+        pub fn device_at_the_door(&mut self, name: &str, account: AccountId, device: &str, caps: &str) -> ConnId {
             let conn = self.open();
             self.ask(conn, &format!("CAP REQ :{caps}"));
             if self.server.network.account(account).is_none() {
@@ -389,9 +398,6 @@ pub(in crate::server) mod testing {
             let mut ctx = self.server.ctx(conn, None);
             self.server.admit(&mut ctx, Door::Made, account, device, Proof::Has);
             self.server.finish(ctx);
-            self.ask(conn, &format!("NICK {name}"));
-            self.ask(conn, "USER u 0 * :A Name");
-            self.ask(conn, "CAP END");
             conn
         }
 

@@ -9,7 +9,7 @@ use ircv3::{Cap, CapSet, Message};
 use crate::server::action::{Call, NetAction};
 use crate::server::command::{Pending, bulk, printable};
 use crate::server::event::Returned;
-use crate::server::network::{ChannelId, Identity, Network, UserId};
+use crate::server::network::{ChannelId, Identity, Network, Owed, UserId};
 use crate::server::record::{Border, ConversationId, HistoryPage, HistoryQuery, MsgId, Range, Reader, Seq, Wanted};
 use crate::server::session::Unread;
 use crate::server::{Ctx, Server};
@@ -90,7 +90,7 @@ pub fn send(server: &mut Server, ctx: &mut Ctx, page: HistoryPage) {
 }
 
 /// A conversation that a client may read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Found {
     /// Its number.
     pub id: ConversationId,
@@ -300,12 +300,13 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, occasion: Occasion<'_>) {
         play(server, ctx, wish.range(), wanted);
         return;
     }
-    let after = session.replay_after;
+    let (mark, read) = (session.mark, session.has_read());
     if !server.is_replayed(session) {
         return;
     }
-    server.begin_reading(ctx.conn);
-    let Some(after) = after else { return };
+    let last = server.last_seq();
+    server.begin_reading(ctx.conn, if matches!(occasion, Occasion::Joined(_)) { read } else { last });
+    let Some(after) = mark else { return };
     let found: Vec<Found> = match occasion {
         // By now another channel may have the place of one that is gone.
         Occasion::Joined(joined) => {
@@ -315,33 +316,39 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, occasion: Occasion<'_>) {
         Occasion::Arrived | Occasion::LoggedIn => readable(server, ctx).into_iter().map(|(found, _)| found).collect(),
     };
     // What is said from there on is shown live.
-    let last = server.last_seq();
     let now = Border::Seq(last + 1);
     let shown_from = |found: &Found| {
         let channel = server.network.channel_by_folded(&found.key).filter(|_| occasion != Occasion::Arrived);
         let joined = channel.and_then(|id| server.network.channels[id].joined.get(&user));
         joined.map_or(now, |joined| Border::Time(*joined))
     };
-    let mut left: VecDeque<(Found, Range)> = found
-        .into_iter()
-        .map(|found| {
-            let until = Range::Before(shown_from(&found));
-            (Found { floor: after, ..found }, until)
-        })
-        .collect();
+    let Some(session) = server.session(ctx.conn) else { return };
+    let mut left: VecDeque<(Found, Range)> = VecDeque::with_capacity(found.len());
+    for found in found {
+        let until = Range::Before(shown_from(&found));
+        if let Some(owed) = session.particulars().owed.iter().find(|owed| owed.conversation == found.id) {
+            let until = Range::Before(Border::Seq(owed.until.min(after) + 1));
+            left.push_back((Found { floor: owed.after, ..found.clone() }, until));
+        }
+        left.push_back((Found { floor: after, ..found }, until));
+    }
+    let is_somewhere = !is_nowhere(server, ctx);
     let Some(session) = server.session_mut(ctx.conn) else { return };
     let particulars = session.particulars_mut();
     let replayed = &mut particulars.replayed;
     left.retain(|(found, _)| !replayed.contains(&found.id));
     replayed.extend(left.iter().map(|(found, _)| found.id));
-    let begins = !left.is_empty() && particulars.unread.is_none();
-    if !left.is_empty() {
-        // What it has confirmed does not come again for the sake of a channel that it joins later.
-        let after = if particulars.confirmed { last } else { after };
-        let unread = particulars.unread.get_or_insert(Unread { after, any: false, failed: false, token: None });
-        unread.token = None;
-    }
-    if begins {
+    // Where nothing comes, it is asked as well, once it is in its channels: that it has all that it missed is known then.
+    if !left.is_empty() || !particulars.confirmed && is_somewhere {
+        let first = (!particulars.confirmed).then_some(after);
+        let empty = Unread { after: None, any: false, failed: false, token: None, asked: 0 };
+        let unread = particulars.unread.get_or_insert(empty);
+        (unread.token, unread.after) = (None, unread.after.or(first));
+        // What it has confirmed does not come again for the sake of a channel that it joins later, but that does.
+        if first.is_none() {
+            let owed = left.iter().map(|(found, _)| Owed { conversation: found.id, after: found.floor, until: last });
+            particulars.owed.extend(owed);
+        }
         server.note_behind(ctx.conn);
     }
     let limit = server.settings.autoreplay_limit;
@@ -399,26 +406,48 @@ fn channel_now(network: &Network, user: UserId, found: Found) -> Option<Found> {
 /// Behind what was replayed comes a PING: once it is answered, all of that has been read. A connection that ends before
 /// has its device replayed the same again.
 fn ask_whether_read(server: &mut Server, ctx: &mut Ctx) {
+    let (last, is_nowhere) = (server.last_seq(), is_nowhere(server, ctx));
     let Some(session) = server.session_mut(ctx.conn) else { return };
     let Some(unread) = &session.particulars().unread else { return };
-    match (unread.failed, unread.any) {
-        (true, _) => return,
-        (false, false) => return confirm(server, ctx),
-        (false, true) => {}
+    if unread.failed {
+        return;
+    }
+    if !unread.any {
+        // Of a channel that it has joined late there was nothing.
+        if unread.after.is_none() {
+            return confirm(server, ctx);
+        }
+        // In private there was nothing, and it is in no channel yet.
+        if is_nowhere {
+            session.particulars_mut().unread = None;
+            return;
+        }
     }
     let token: Box<str> = format!("replayed-{}", session.new_batch()).into();
     ctx.reply.line_from("", "PING", &[], Some(&token));
     if let Some(unread) = &mut session.particulars_mut().unread {
-        unread.token = Some(token);
+        (unread.token, unread.asked) = (Some(token), last);
     }
 }
 
 /// All that was replayed to a connection has been read, or there was nothing.
 pub fn confirm(server: &mut Server, ctx: &Ctx) {
+    let is_nowhere = is_nowhere(server, ctx);
     let Some(session) = server.session_mut(ctx.conn) else { return };
     let particulars = session.particulars_mut();
-    (particulars.unread, particulars.confirmed) = (None, true);
+    if let (Some(unread), Some(reading)) = (particulars.unread.take(), &mut particulars.reading) {
+        reading.read = reading.read.max(unread.asked);
+        reading.answers |= unread.token.is_some();
+    }
+    let replayed = &particulars.replayed;
+    particulars.owed.retain(|owed| !replayed.contains(&owed.conversation));
+    // That was in private; its channels come yet.
+    particulars.confirmed |= !is_nowhere;
     server.note_behind(ctx.conn);
+}
+
+fn is_nowhere(server: &Server, ctx: &Ctx) -> bool {
+    ctx.user.is_none_or(|user| server.network.users[user].channels.is_empty())
 }
 
 /// One conversation was read.

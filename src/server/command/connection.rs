@@ -59,13 +59,13 @@ pub fn ping(server: &mut Server, ctx: &mut Ctx, line: &Message) {
 
 /// PONG: that it came is all there is to it, but behind what was shown or replayed, where it says that this was read.
 pub fn pong(server: &mut Server, ctx: &mut Ctx, line: &Message) {
-    let Some(said) = line.params().last() else { return };
+    // Some say it before the server's name, some behind it.
+    let is = |token: &str| line.params().any(|said| said == token);
     let Some(session) = server.session(ctx.conn) else { return };
-    let replayed = session.particulars().unread.as_ref().and_then(|unread| unread.token.as_deref());
-    if replayed == Some(said) {
+    if session.particulars().unread.as_ref().and_then(|unread| unread.token.as_deref()).is_some_and(is) {
         chathistory::confirm(server, ctx);
     } else {
-        server.has_answered(ctx.conn, said);
+        server.has_answered(ctx.conn, is);
     }
 }
 
@@ -77,5 +77,5 @@ pub fn quit(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     if let Some(session) = server.session_mut(ctx.conn) {
         session.sees_quit = true;
     }
-    server.close_labelled(ctx.conn, &quit, &quit, label);
+    server.close_by_itself(ctx.conn, &quit, label);
 }
