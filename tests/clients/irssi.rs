@@ -19,7 +19,7 @@ pub struct Irssi {
 }
 
 impl Irssi {
-    /// Starts irssi, which connects over TLS, logs in by SASL PLAIN and joins `channel`.
+    /// Starts irssi, which connects over TLS, logs in by SASL PLAIN and joins `channel`, by itself and where it is told to.
     pub fn start(server: SocketAddr, nick: &str, password: &str, channel: &str) -> Irssi {
         let home = tempfile::Builder::new().prefix("roost-irssi-").tempdir().unwrap();
         let mut irssi = Irssi::start_at(home.path(), server, nick, nick, password, channel);
@@ -53,6 +53,7 @@ chatnets = {{
     sasl_password = "{password}";
   }};
 }};
+channels = ( {{ name = "{channel}"; chatnet = "roost"; autojoin = "yes"; }} );
 settings = {{
   core = {{ real_name = "{nick}"; user_name = "{nick}"; nick = "{nick}"; server_reconnect_time = "10s"; }};
   "fe-text" = {{ term_force_colors = "no"; }};

@@ -155,6 +155,12 @@ fn two_irssi_and_a_weechat_on_one_account_show_each_line_once_whoever_is_killed(
         shows(&|| logs(&couch), text);
         shows(&weechat_logs, text);
     }
+    // It joins by itself what its user is in already, and is answered: that leaves what it was replayed on the screen.
+    let twice = || (couch.screen().matches("[Users #roost]").count() == 2).then_some(());
+    wait_until("the second answer to JOIN", twice, || couch.screen());
+    for text in ["second to all", "third to all"] {
+        assert_eq!(couch.screen().matches(text).count(), 1, "{text}:\n{}", couch.screen());
+    }
     // Whatever comes twice has come once a line of now is there.
     say(&mut speaker, "last");
     let all: [&dyn Fn() -> String; 3] = [&|| logs(&desk), &|| logs(&couch), &weechat_logs];

@@ -71,12 +71,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, given: &str, key: Opt
     }
     if let Some(id) = server.network.channel_by_name(given) {
         if server.network.channels[id].members.contains_key(&user) {
-            // A phone that comes back to its session joins again and waits for this answer.
-            if server.session(ctx.conn).is_some_and(|session| session.caps.has(Cap::LabeledResponse))
-                || server.network.users[user].sessions.len() > 1
-            {
-                show(server, ctx, id);
-            }
+            again(server, ctx, id);
             return;
         }
         let now = server.now().mono_ms;
@@ -227,6 +222,23 @@ pub fn show(server: &mut Server, ctx: &mut Ctx, channel: ChannelId) {
     let frame = frame(server, user, channel);
     ctx.reply.frame(&frame);
     burst(server, ctx, channel);
+}
+
+/// Answers the JOIN of a channel that the user is in.
+fn again(server: &mut Server, ctx: &mut Ctx, channel: ChannelId) {
+    let caps = ctx.reply.caps;
+    if caps.has(Cap::LabeledResponse) {
+        // A phone that comes back to its session joins again and waits for this answer.
+        show(server, ctx, channel);
+    } else if server.network.users[ctx.me()].sessions.len() > 1 {
+        // ZNC, whose clients ask for its messages of other sessions (irssi), never shows them a second JOIN: irssi would close
+        // its window, with what it was replayed in it, and open another.
+        if caps.has(Cap::SelfMessage) && !caps.has(Cap::Chathistory) {
+            burst(server, ctx, channel);
+        } else {
+            show(server, ctx, channel);
+        }
+    }
 }
 
 fn burst(server: &mut Server, ctx: &mut Ctx, channel: ChannelId) {
