@@ -104,7 +104,9 @@ pub const MESSAGE_TARGETS: usize = 4;
 pub const MARKERS: usize = 10_000;
 /// Conversations that one device is replayed when it is back, besides what it missed: it was cut off while that of a
 /// channel came that it had joined late.
-pub const OWED: usize = 100;
+pub const OWED: usize = 200;
+/// Milliseconds in which a client that has come joins its channels: some wait before they do (WeeChat's `autojoin_delay`).
+pub const ARRIVAL_MS: u64 = 60_000;
 /// Read markers of a connection that is not logged in.
 pub const GUEST_MARKERS: usize = 100;
 /// Nicks that one connection may MONITOR: a phone asks about everyone it talks to in private.

@@ -310,7 +310,7 @@ impl Server {
             return;
         }
         self.forget_first_factor(ctx.conn);
-        self.login(ctx, account, device);
+        let is_new = self.login(ctx, account, device);
         match door {
             Door::Sasl => {
                 ctx.reply.numeric(Numeric::RPL_SASLSUCCESS, &[], Some("SASL authentication successful"));
@@ -322,7 +322,7 @@ impl Server {
             Door::NickServ => services::say(ctx, "NickServ", "You are now logged in"),
             Door::Made => return,
         }
-        if ctx.user.is_some() {
+        if ctx.user.is_some() && is_new {
             chathistory::replay(self, ctx, Occasion::LoggedIn);
         }
     }
@@ -384,17 +384,19 @@ impl Server {
         own.cloned().unwrap_or(faked)
     }
 
-    /// Logs a connection in: 900, and ACCOUNT to whom it concerns. Only [`Server::admit`] leads here.
-    fn login(&mut self, ctx: &mut Ctx, account: AccountId, device: &str) {
-        let Some(row) = self.network.account(account) else { return };
+    /// Logs a connection in: 900, and ACCOUNT to whom it concerns. Only [`Server::admit`] leads here. Whether it
+    /// was not logged in as this device before.
+    fn login(&mut self, ctx: &mut Ctx, account: AccountId, device: &str) -> bool {
+        let Some(row) = self.network.account(account) else { return false };
         let name = row.name.clone();
-        let Some(session) = self.session(ctx.conn) else { return };
+        let Some(session) = self.session(ctx.conn) else { return false };
         let user = session.user;
         // Whoever logs in again as the same device is where it was, but for what it has proved.
-        if session.account == Some(account) && *session.device == *device {
-            self.note_proof(ctx.conn, false);
-        } else {
+        let is_new = session.account != Some(account) || *session.device != *device;
+        if is_new {
             self.set_session_account(ctx.conn, account, device, false);
+        } else {
+            self.note_proof(ctx.conn, false);
         }
         let mask = match user {
             Some(user) => self.network.users[user].source.to_string(),
@@ -412,6 +414,7 @@ impl Server {
                 self.submit(ctx, Change::LoggedIn { user, account, name });
             }
         }
+        is_new
     }
 
     /// A connection is one of another account, or another device's.
@@ -421,10 +424,11 @@ impl Server {
         let Some(session) = self.session(conn) else { return };
         if let Some(old) = session.account {
             // What was being replayed to that device it may not have read; this one is another.
-            let (seen, old_device) = (self.read_at_end(session, last), session.device.clone());
+            let (seen, owed) = (self.read_at_end(session, last), self.owed_by(session));
+            let old_device = session.device.clone();
             let Some(session) = self.session_mut(conn) else { return };
             let particulars = session.particulars_mut();
-            let owed = std::mem::take(&mut particulars.owed);
+            particulars.owed.clear();
             (particulars.unread, particulars.reading, particulars.confirmed) = (None, None, false);
             particulars.replayed.clear();
             self.network.owe(old, &old_device, &owed);
@@ -432,7 +436,7 @@ impl Server {
         }
         // Whoever is taken along is replayed nothing: it has been there.
         let mark = if taken_along { None } else { self.mark_of(conn, account, device) };
-        let owed = if taken_along { Vec::new() } else { self.network.take_owed(account, device) };
+        let owed = if taken_along { Vec::new() } else { self.hand_over_owed(conn, account, device) };
         let Some(session) = self.session_mut(conn) else { return };
         session.account = Some(account);
         session.account_name = Some(name);

@@ -113,10 +113,14 @@ impl Conversation {
         Conversation { id: 0, last_time: 0, last_text: 0, last_said: 0, closed: false, since: 0, fresh: 0 };
 }
 
-/// What a device is to be replayed of a conversation, besides what came after what it has read.
+/// Stands for every channel that has nothing of its own among what a device is owed.
+pub const EVERY_OTHER: ConversationId = 0;
+
+/// What a device is to be replayed of a conversation, besides what came after what it has read; nothing where both changes
+/// are one, which is for a channel of which [`EVERY_OTHER`] says no more up to there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owed {
-    /// Which.
+    /// Which; or [`EVERY_OTHER`].
     pub conversation: ConversationId,
     /// After this change.
     pub after: Seq,
@@ -907,8 +911,16 @@ impl Network {
         }
         let all = self.owed.entry((account, device.into())).or_default();
         for one in owed {
-            if let Some(there) = all.iter_mut().find(|other| other.conversation == one.conversation) {
-                (there.after, there.until) = (there.after.min(one.after), there.until.max(one.until));
+            let is = |other: &&mut Owed| {
+                other.conversation == one.conversation && (one.conversation != EVERY_OTHER || **other == *one)
+            };
+            if let Some(there) = all.iter_mut().find(is) {
+                // Where nothing is owed of it any more, what was is done.
+                *there = if one.after == one.until || there.after == there.until {
+                    *one
+                } else {
+                    Owed { after: there.after.min(one.after), until: there.until.max(one.until), ..*one }
+                };
             } else if all.len() < limits::OWED {
                 all.push(*one);
             }

@@ -8,11 +8,12 @@ use std::collections::BinaryHeap;
 
 use ircv3::{Cap, CapSet};
 
+use crate::limits;
 use crate::server::Server;
 use crate::server::change::Change;
 use crate::server::event::ConnId;
-use crate::server::network::{ChannelId, Network, UserId};
-use crate::server::record::{AccountId, Seq};
+use crate::server::network::{ChannelId, EVERY_OTHER, Network, Owed, UserId};
+use crate::server::record::{AccountId, ConversationId, Seq};
 use crate::server::session::Session;
 
 /// Who negotiates one of these asks for what it missed.
@@ -27,6 +28,8 @@ pub struct Reading {
     pub read: Seq,
     /// The last change before it came.
     pub began: Seq,
+    /// When that was, on the monotonic clock.
+    pub arrived: u64,
     /// When it is looked at next, on the monotonic clock.
     pub due: u64,
     /// The PING that is not answered yet.
@@ -54,9 +57,16 @@ pub struct Asked {
 /// When to look at which connection (and which of those that had its slot).
 pub type Looks = BinaryHeap<Reverse<(u64, ConnId, u64)>>;
 
+impl Reading {
+    /// Whether its connection has had the time to come into its channels.
+    fn is_settled(&self, now: u64) -> bool {
+        now >= self.arrived + limits::ARRIVAL_MS
+    }
+}
+
 impl Session {
     /// How far its device had read when it came, where it is not known to have read any of what it missed since.
-    fn arriving(&self) -> Option<Seq> {
+    pub fn arriving(&self) -> Option<Seq> {
         let is_replayed = || self.replays && self.particulars().reading.as_ref().is_some_and(|reading| !reading.off);
         let waits = self.registration.is_some() || !self.particulars().confirmed && is_replayed();
         self.mark.filter(|_| waits)
@@ -116,9 +126,16 @@ impl Server {
         let told = session.user.map_or(0, |user| self.network.users[user].told);
         let reading = particulars.reading.as_ref().filter(|reading| !reading.off);
         let answers = reading.is_some_and(|reading| reading.answers);
+        let token = particulars.unread.as_ref().and_then(|unread| unread.token.as_ref());
+        // A client whose PONG says something else never will.
+        let is_silent = |reading: &Reading| {
+            !reading.answers && reading.is_settled(self.now.mono_ms) && (token.is_some() || reading.asked.is_some())
+        };
         // Whoever goes at once, before it has come into its channels, has not read what it missed there. It was there if it
         // was shown something in private.
-        let most = if answers || reading.is_some_and(|reading| told > reading.began) {
+        let most = if reading.is_some_and(is_silent) {
+            None
+        } else if answers || reading.is_some_and(|reading| told > reading.began) {
             let late = reading.filter(|reading| answers && reading.asked.as_ref().is_some_and(|asked| asked.late));
             let unread = particulars.unread.as_ref().and_then(|unread| unread.after);
             [unread, late.map(|reading| reading.read)].into_iter().flatten().min()
@@ -130,6 +147,43 @@ impl Server {
         most.map_or(shown, |most| most.min(shown)).max(known)
     }
 
+    /// What the device of a connection is owed when that ends now.
+    pub(super) fn owed_by(&self, session: &Session) -> Vec<Owed> {
+        let particulars = session.particulars();
+        let mut owed = particulars.owed.clone();
+        let reading = particulars.reading.as_ref().filter(|reading| !reading.off);
+        // The rest of its channels was still to come, each with what it missed there.
+        if let (Some(after), Some(reading)) = (session.mark.filter(|_| session.replays), reading)
+            && !reading.is_settled(self.now.mono_ms)
+        {
+            owed.insert(0, Owed { conversation: EVERY_OTHER, after, until: reading.began });
+            let done = reading.began;
+            let nothing = |id: &ConversationId| Owed { conversation: *id, after: done, until: done };
+            let known: Vec<ConversationId> = owed.iter().map(|owed| owed.conversation).collect();
+            owed.extend(particulars.replayed.iter().filter(|id| !known.contains(id)).map(nothing));
+        }
+        owed
+    }
+
+    /// Another connection of a device sees to what the device is owed: all of that.
+    pub(super) fn hand_over_owed(&mut self, conn: ConnId, account: AccountId, device: &str) -> Vec<Owed> {
+        let others = self.network.connected(account, device).filter(|_| !device.is_empty());
+        let others = others.map_or_else(Vec::new, |others| others.conns.clone());
+        for other in others.into_iter().filter(|other| *other != conn) {
+            let Some(session) = self.session(other) else { continue };
+            let owed = self.owed_by(session);
+            self.network.owe(account, device, &owed);
+            if let Some(session) = self.session_mut(other).filter(|_| !owed.is_empty()) {
+                let particulars = session.particulars_mut();
+                particulars.owed.clear();
+                if let Some(reading) = &mut particulars.reading {
+                    reading.arrived = 0;
+                }
+            }
+        }
+        self.network.take_owed(account, device)
+    }
+
     /// From now on it is known how far a connection has read, where that is to be known. Before, it has read up to `read`.
     pub(super) fn begin_reading(&mut self, conn: ConnId, read: Seq) {
         let (now, began, wait) = (self.now.mono_ms, self.last_seq, self.settings.confirm_ms);
@@ -137,7 +191,7 @@ impl Server {
         if session.account.is_none() || session.particulars().reading.is_some() {
             return;
         }
-        let reading = Reading { read, began, due: now + wait, asked: None, answers: false, off: false };
+        let reading = Reading { read, began, arrived: now, due: now + wait, asked: None, answers: false, off: false };
         session.particulars_mut().reading = Some(reading);
         let serial = session.serial;
         self.readings.push(Reverse((now + wait, conn, serial)));
@@ -145,17 +199,26 @@ impl Server {
 
     /// A connection says that it has read what came before the PING with this token; whether there was one.
     pub(super) fn has_answered(&mut self, conn: ConnId, is: impl Fn(&str) -> bool) {
-        let Some(session) = self.session_mut(conn).filter(|session| session.particulars().reading.is_some()) else {
+        let Some(session) = self.session(conn).filter(|session| session.particulars().reading.is_some()) else {
             return;
         };
+        let has_come = self.has_come(session);
+        let Some(session) = self.session_mut(conn) else { return };
         let particulars = session.particulars_mut();
         let Some(reading) = &mut particulars.reading else { return };
         if let Some(asked) = reading.asked.take_if(|asked| is(&asked.token)) {
             reading.read = reading.read.max(asked.seq);
             reading.answers = true;
-            particulars.confirmed = true;
+            particulars.confirmed |= has_come;
             self.note_behind(conn);
         }
+    }
+
+    /// Whether a connection has come into channels, or has had the time to.
+    fn has_come(&self, session: &Session) -> bool {
+        let is_settled = |reading: &Reading| reading.is_settled(self.now.mono_ms);
+        session.user.is_some_and(|user| !self.network.users[user].channels.is_empty())
+            || session.particulars().reading.as_ref().is_some_and(is_settled)
     }
 
     /// Asks those who were shown something since they were last asked.
@@ -195,12 +258,23 @@ impl Server {
         let told = session.user.map_or(0, |user| told(&self.network, user));
         let late = reading.asked.as_ref().is_some_and(|asked| !asked.late && now.saturating_sub(asked.at) >= wait);
         let (turned, heard) = (off != reading.off, session.heard_seq);
-        let waits = reading.asked.is_none() && session.particulars().unread.is_none() && !session.is_busy();
-        let asks = !off && !turned && waits && (told > reading.read || session.arriving().is_some());
+        let unread = session.particulars().unread.as_ref();
+        let replays = unread.is_some_and(|unread| !unread.failed && unread.after.is_some());
+        let waits = reading.asked.is_none() && !replays && !session.is_busy();
+        let is_new = session.arriving().is_some() && self.has_come(session);
+        let asks = !off && !turned && waits && (told > reading.read || is_new);
+        let settled = reading.is_settled(now);
         self.readings.push(Reverse((now + wait, conn, serial)));
         let Some(session) = self.session_mut(conn) else { return };
         let token = asks.then(|| Box::<str>::from(format!("read-{}", session.new_batch())));
-        if let Some(reading) = &mut session.particulars_mut().reading {
+        let particulars = session.particulars_mut();
+        // It has been in all of its channels by now.
+        if settled {
+            particulars.owed.retain(|owed| owed.conversation != EVERY_OTHER && owed.after < owed.until);
+        }
+        // What it missed while it was not replayed anything it has had to ask for.
+        particulars.confirmed |= turned && off;
+        if let Some(reading) = &mut particulars.reading {
             reading.due = now + wait;
             if turned {
                 // Whoever is not asked has read what there was when it was last heard.
@@ -291,10 +365,12 @@ pub(super) fn said_in(network: &Network, channel: ChannelId) -> Seq {
 mod tests {
     use std::sync::Arc;
 
+    use crate::limits;
     use crate::server::action::Call;
     use crate::server::command::bulk::testing::Asked;
     use crate::server::event::{CloseCause, ConnId, Event, Returned};
     use crate::server::login::{Door, Proof};
+    use crate::server::network::EVERY_OTHER;
     use crate::server::record::{Border, ConversationId, HistoryPage, Range, Record, Seq};
     use crate::server::session::Session;
     use crate::server::settings::Settings;
@@ -601,7 +677,8 @@ mod tests {
         assert_eq!(replay(&mut asked, conn, 1).len(), 2);
         confirm(&mut asked, conn);
         asked.handle(Event::Closed(conn, cut()));
-        assert_eq!(asked.server.network.take_owed(1, "phone"), []);
+        let owed = asked.server.network.take_owed(1, "phone");
+        assert!(owed.iter().all(|owed| owed.conversation == EVERY_OTHER || owed.after == owed.until), "{owed:?}");
     }
 
     #[test]
@@ -722,5 +799,132 @@ mod tests {
         asked.ask(bob, "JOIN #a");
         asked.ask(bob, "PRIVMSG #a :one");
         assert_eq!(later(&mut asked, alice), "");
+    }
+
+    /// What it is replayed of a channel that it joins: after which change, and up to which.
+    fn replayed_on_join(asked: &mut Asked, conn: ConnId, channel: &str) -> Vec<(Seq, Range)> {
+        asked.ask(conn, &format!("JOIN {channel}"));
+        let mut ranges = Vec::new();
+        while let Some((id, Call::History(query))) = asked.calls().first() {
+            ranges.push((query.floor, query.range));
+            let id = *id;
+            asked.handle(Event::Returned(id, Returned::History(HistoryPage::default())));
+        }
+        ranges
+    }
+
+    #[test]
+    fn a_client_that_joins_after_a_while_is_asked_for_nothing_before_and_is_owed_its_channels_until_then() {
+        let (mut asked, bob, read) = away();
+        let conn = asked.device("alice", 1, "phone", "server-time");
+        replay(&mut asked, conn, 0);
+        for _ in 0..3 {
+            assert_eq!(later(&mut asked, conn), "", "it was shown nothing");
+        }
+        asked.ask(bob, "PRIVMSG alice :private");
+        assert_eq!(later(&mut asked, conn), "PING :read-1");
+        asked.ask(conn, "PONG :read-1");
+        assert_eq!(kept(&asked, "phone"), Some(read), "its channels come yet");
+        asked.handle(Event::Closed(conn, cut()));
+        assert_eq!(kept(&asked, "phone"), Some(read));
+        // Nobody waits for channels for ever.
+        let conn = asked.device("alice", 1, "phone", "server-time");
+        replay(&mut asked, conn, 0);
+        asked.now.mono_ms += limits::ARRIVAL_MS;
+        assert_eq!(later(&mut asked, conn), "PING :read-1");
+        asked.ask(conn, "PONG :read-1");
+        assert_eq!(kept(&asked, "phone"), None);
+    }
+
+    #[test]
+    fn whoever_has_read_what_was_private_and_goes_before_its_channels_is_replayed_those_later() {
+        for end in ["QUIT", "shutdown"] {
+            let (mut asked, bob, read) = away();
+            asked.ask(bob, "PRIVMSG alice :private");
+            let conn = asked.device("alice", 1, "phone", "server-time");
+            replay(&mut asked, conn, 1);
+            confirm(&mut asked, conn);
+            if end == "shutdown" {
+                asked.handle(Event::Shutdown("bye".into()));
+                assert_eq!(kept(&asked, "phone"), Some(read), "what is owed would be lost with the server");
+                continue;
+            }
+            asked.ask(conn, end);
+            let seen = kept(&asked, "phone").unwrap_or_default();
+            assert!(seen > read, "it has read what was private");
+            let conn = asked.device("alice", 1, "phone", "server-time");
+            replay(&mut asked, conn, 0);
+            let ranges = replayed_on_join(&mut asked, conn, "#a");
+            assert_eq!(ranges.iter().map(|(after, _)| *after).collect::<Vec<_>>(), [read, seen]);
+        }
+    }
+
+    #[test]
+    fn a_channel_that_comes_after_the_first_ones_were_read_and_not_before_the_end_is_replayed_the_next_time() {
+        let (mut asked, bob, read) = away();
+        let conn = asked.device("alice", 1, "phone", "server-time");
+        replay(&mut asked, conn, 0);
+        replayed_on_join(&mut asked, conn, "#a");
+        confirm(&mut asked, conn);
+        asked.ask(bob, "PRIVMSG #a :read");
+        later(&mut asked, conn);
+        confirm(&mut asked, conn);
+        asked.handle(Event::Closed(conn, cut()));
+        let seen = kept(&asked, "phone").unwrap_or_default();
+        let conn = asked.device("alice", 1, "phone", "server-time");
+        replay(&mut asked, conn, 0);
+        let first = |ranges: Vec<(Seq, Range)>| ranges.first().map(|(after, _)| *after);
+        assert_eq!(first(replayed_on_join(&mut asked, conn, "#a")), Some(seen), "that was read");
+        assert_eq!(first(replayed_on_join(&mut asked, conn, "#b")), Some(read));
+        confirm(&mut asked, conn);
+        // It has been there for long enough: what it has not joined by now is not waited for.
+        asked.now.mono_ms += limits::ARRIVAL_MS;
+        later(&mut asked, conn);
+        asked.handle(Event::Closed(conn, cut()));
+        assert_eq!(asked.server.network.take_owed(1, "phone"), []);
+    }
+
+    #[test]
+    fn what_is_owed_goes_over_to_the_connection_that_takes_the_place_of_a_dead_one() {
+        let (mut asked, _, read) = away();
+        let dead = asked.device("alice", 1, "phone", "server-time");
+        replay(&mut asked, dead, 0);
+        replayed_on_join(&mut asked, dead, "#a");
+        confirm(&mut asked, dead);
+        asked.now.mono_ms += limits::ARRIVAL_MS;
+        later(&mut asked, dead);
+        asked.ask(dead, "JOIN #b");
+        replay(&mut asked, dead, 3);
+        let conn = asked.device("alice", 1, "phone", "server-time");
+        let owed = asked.server.session(conn).map(|session| session.particulars().owed.clone()).unwrap_or_default();
+        assert_eq!(owed.iter().map(|owed| owed.after).collect::<Vec<_>>(), [read]);
+        asked.handle(Event::Closed(dead, cut()));
+        assert_eq!(asked.server.network.take_owed(1, "phone"), []);
+    }
+
+    #[test]
+    fn a_client_that_never_says_it_is_replayed_no_more_the_second_time_than_it_missed() {
+        let (mut asked, bob, read) = away();
+        let conn = asked.device("alice", 1, "phone", "server-time");
+        replay(&mut asked, conn, 0);
+        replayed_on_join(&mut asked, conn, "#a");
+        asked.ask(conn, "PONG :irc.test");
+        asked.now.mono_ms += limits::ARRIVAL_MS;
+        let shown = said(&mut asked, bob, "PRIVMSG #a :an hour later");
+        assert_eq!(kept(&asked, "phone"), Some(read), "a server that is killed knows no better");
+        asked.handle(Event::Closed(conn, CloseCause::Eof { shown: Some(shown) }));
+        assert_eq!(kept(&asked, "phone"), Some(shown));
+    }
+
+    #[test]
+    fn the_question_whether_all_was_read_is_no_part_of_the_answer_to_a_command() {
+        let (mut asked, _, _) = away();
+        let conn = asked.device("alice", 1, "phone", "server-time batch labeled-response");
+        replay(&mut asked, conn, 0);
+        replayed_on_join(&mut asked, conn, "#a");
+        let lines = asked.ask(conn, "@label=1 JOIN #a").concat();
+        let (answer, after) = lines.rsplit_once("BATCH -").unwrap_or_default();
+        assert!(answer.contains("label=1") && !answer.contains("PING"), "{lines}");
+        assert!(after.contains("PING :replayed-"), "{lines}");
     }
 }

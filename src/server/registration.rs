@@ -455,6 +455,7 @@ impl Server {
     /// the last change that the connection can be taken to have shown.
     pub(super) fn leave(&mut self, conn: ConnId, reason: &str, seen: Seq) {
         command::monitor::forget(self, conn);
+        let owed = self.session(conn).map_or_else(Vec::new, |session| self.owed_by(session));
         let Some(session) = self.session_mut(conn) else { return };
         let user = session.user.take();
         let (origin, unregistered) = (Origin::of(&session.peer), session.registration.take().is_some());
@@ -463,7 +464,6 @@ impl Server {
         // One that lists networks is no device.
         let account = account.filter(|_| !command::bouncer::is_unbound(session));
         let sees_quit = session.sees_quit;
-        let owed = if account.is_some() { session.particulars().owed.clone() } else { Vec::new() };
         self.unregistered -= usize::from(unregistered);
         self.throttles.went(&origin);
         if let Some(account) = account {

@@ -17,7 +17,7 @@ use roost::server::command::{self, Pending};
 use roost::server::event::{BadLine, CallId, CloseCause, ConnId, Event, Now, Peer, Returned};
 use roost::server::frame::Frame;
 use roost::server::history;
-use roost::server::network::{Conversation, Network, UserId};
+use roost::server::network::{Conversation, EVERY_OTHER, Network, Owed, UserId};
 use roost::server::push::WebPush;
 use roost::server::record::{
     Expiry, HistoryQuery, Kind, MessageRow, MsgId, PresenceRow, Reader, Record, Seq, Snapshot,
@@ -754,14 +754,12 @@ impl<'a> World<'a> {
         let waiting = session.waiting.as_ref().filter(|waiting| waiting.serial == id.serial);
         let replays = waiting.is_some_and(|waiting| matches!(waiting.pending, Pending::Replay(_)));
         let Some(account) = session.account.filter(|_| replays && !session.closing) else { return Ok(()) };
-        // What was cut off of a channel that it had joined late comes again, though it may have read the first of it.
         let is_owed = |seq: &Seq| {
             let conversation = self.store.disk.messages.get(seq).map(|row| row.conversation);
-            let mut owed = session.particulars().owed.iter();
-            owed.any(|owed| Some(owed.conversation) == conversation && (owed.after..=owed.until).contains(seq))
+            let of = |owed: &&Owed| Some(owed.conversation) == conversation || owed.conversation == EVERY_OTHER;
+            session.particulars().owed.iter().filter(of).any(|owed| (owed.after..=owed.until).contains(seq))
         };
-        let rows: Vec<Seq> = rows.iter().copied().filter(|seq| !is_owed(seq)).collect();
-        self.devices.replayed(&(account, session.device.clone()), &rows)
+        self.devices.replayed(&(account, session.device.clone()), rows, is_owed)
     }
 
     /// 9: whoever asks may read the conversation.

@@ -168,12 +168,14 @@ pub fn register_unbound(server: &mut Server, ctx: &mut Ctx, nick: &str) {
     session.particulars_mut().binding = Binding::Unbound(nick.clone());
     let (serial, account, device) = (session.serial, session.account, session.device.clone());
     let seen = session.mark.take().unwrap_or(last);
+    let owed = std::mem::take(&mut session.particulars_mut().owed);
     server.no_longer_unregistered();
     server.timers.look(now + ping, ctx.conn, serial);
     server.act(ctx.conn, |slot| NetAction::Registered { slot });
     ctx.reply.nick = nick.clone();
     // Nothing is shown here that a device could have seen.
     if let Some(account) = account {
+        server.network.owe(account, &device, &owed);
         server.device_left(ctx.conn, account, &device, seen);
     }
     server.greet(ctx, &nick);

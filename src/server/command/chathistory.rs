@@ -9,7 +9,7 @@ use ircv3::{Cap, CapSet, Message};
 use crate::server::action::{Call, NetAction};
 use crate::server::command::{Pending, bulk, printable};
 use crate::server::event::Returned;
-use crate::server::network::{ChannelId, Identity, Network, Owed, UserId};
+use crate::server::network::{ChannelId, EVERY_OTHER, Identity, Network, Owed, UserId};
 use crate::server::record::{Border, ConversationId, HistoryPage, HistoryQuery, MsgId, Range, Reader, Seq, Wanted};
 use crate::server::session::Unread;
 use crate::server::{Ctx, Server};
@@ -305,7 +305,12 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, occasion: Occasion<'_>) {
         return;
     }
     let last = server.last_seq();
-    server.begin_reading(ctx.conn, if matches!(occasion, Occasion::Joined(_)) { read } else { last });
+    // One that is replayed only from now on, having been a bot, has had to see for itself before.
+    let is_late = matches!(occasion, Occasion::Joined(_)) && session.particulars().reading.is_none();
+    if let Some(session) = server.session_mut(ctx.conn).filter(|_| is_late) {
+        session.particulars_mut().confirmed = true;
+    }
+    server.begin_reading(ctx.conn, if is_late { read } else { last });
     let Some(after) = mark else { return };
     let found: Vec<Found> = match occasion {
         // By now another channel may have the place of one that is gone.
@@ -326,9 +331,15 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, occasion: Occasion<'_>) {
     let mut left: VecDeque<(Found, Range)> = VecDeque::with_capacity(found.len());
     for found in found {
         let until = Range::Before(shown_from(&found));
-        if let Some(owed) = session.particulars().owed.iter().find(|owed| owed.conversation == found.id) {
-            let until = Range::Before(Border::Seq(owed.until.min(after) + 1));
-            left.push_back((Found { floor: owed.after, ..found.clone() }, until));
+        let owed = &session.particulars().owed;
+        let own = owed.iter().find(|owed| owed.conversation == found.id);
+        let others = owed.iter().filter(|owed| owed.conversation == EVERY_OTHER && found.name.starts_with('#'));
+        let others = others.map(|owed| (own.map_or(owed.after, |own| own.until.max(owed.after)), owed.until));
+        for (floor, until) in own.map(|own| (own.after, own.until)).into_iter().chain(others) {
+            let until = until.min(after);
+            if floor < until {
+                left.push_back((Found { floor, ..found.clone() }, Range::Before(Border::Seq(until + 1))));
+            }
         }
         left.push_back((Found { floor: after, ..found }, until));
     }
@@ -384,10 +395,7 @@ pub fn replay_next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
         since: found.since.max(server.kept_since(&found.key)),
         reader,
     };
-    // What the command answered goes out first, under its own label.
-    let fresh = server.ctx(ctx.conn, None);
-    let answered = std::mem::replace(&mut ctx.reply, fresh.reply);
-    server.finish(Ctx { conn: ctx.conn, user: ctx.user, reply: answered });
+    answered_so_far(server, ctx);
     server.call(ctx, Call::History(Box::new(query)), Pending::Replay(replay));
 }
 
@@ -424,10 +432,18 @@ fn ask_whether_read(server: &mut Server, ctx: &mut Ctx) {
         }
     }
     let token: Box<str> = format!("replayed-{}", session.new_batch()).into();
-    ctx.reply.line_from("", "PING", &[], Some(&token));
     if let Some(unread) = &mut session.particulars_mut().unread {
-        (unread.token, unread.asked) = (Some(token), last);
+        (unread.token, unread.asked) = (Some(token.clone()), last);
     }
+    answered_so_far(server, ctx);
+    ctx.reply.line_from("", "PING", &[], Some(&token));
+}
+
+/// Sends what the command has answered, under its own label; what follows has none.
+fn answered_so_far(server: &mut Server, ctx: &mut Ctx) {
+    let fresh = server.ctx(ctx.conn, None);
+    let answered = std::mem::replace(&mut ctx.reply, fresh.reply);
+    server.finish(Ctx { conn: ctx.conn, user: ctx.user, reply: answered });
 }
 
 /// All that was replayed to a connection has been read, or there was nothing.
