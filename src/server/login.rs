@@ -424,7 +424,8 @@ impl Server {
         let Some(session) = self.session(conn) else { return };
         if let Some(old) = session.account {
             // What was being replayed to that device it may not have read; this one is another.
-            let (seen, owed) = (self.read_at_end(session, last), self.owed_by(session));
+            let seen = self.read_at_end(session, last);
+            let owed = self.owed_by(session, seen);
             let old_device = session.device.clone();
             let Some(session) = self.session_mut(conn) else { return };
             let particulars = session.particulars_mut();

@@ -804,8 +804,7 @@ impl Server {
         self.ending = true;
         for conn in self.connections() {
             // One that has answered lately is there, and gets what is on its way.
-            let is_there = |session: &Session| session.is_not_asked() && session.arriving().is_none();
-            let lately = self.session(conn).is_some_and(is_there);
+            let lately = self.session(conn).is_some_and(|session| session.is_there(self.now.mono_ms));
             if lately { self.close_by_itself(conn, reason, None) } else { self.close(conn, reason) }
         }
         self.out.ended = true;

@@ -128,6 +128,21 @@ pub struct Owed {
     pub until: Seq,
 }
 
+impl Owed {
+    /// Is owed besides, as far as that is bounded: what was owed of the same conversation and is not done as well.
+    pub fn add_to(self, all: &mut Vec<Owed>) {
+        if let Some(there) = all.iter_mut().find(|other| other.conversation == self.conversation) {
+            *there = if self.after == self.until || there.after == there.until {
+                self
+            } else {
+                Owed { after: there.after.min(self.after), until: there.until.max(self.until), ..self }
+            };
+        } else if all.len() < limits::OWED {
+            all.push(self);
+        }
+    }
+}
+
 /// The connections of a device.
 #[derive(Debug, Default)]
 pub struct Connected {
@@ -905,26 +920,12 @@ impl Network {
     }
 
     /// Notes what a device is to be replayed when it is back, besides what it has not read.
-    pub fn owe(&mut self, account: AccountId, device: &str, owed: &[Owed]) {
-        if owed.is_empty() {
+    pub fn owe(&mut self, account: AccountId, device: &str, list: &[Owed]) {
+        if list.is_empty() {
             return;
         }
         let all = self.owed.entry((account, device.into())).or_default();
-        for one in owed {
-            let is = |other: &&mut Owed| {
-                other.conversation == one.conversation && (one.conversation != EVERY_OTHER || **other == *one)
-            };
-            if let Some(there) = all.iter_mut().find(is) {
-                // Where nothing is owed of it any more, what was is done.
-                *there = if one.after == one.until || there.after == there.until {
-                    *one
-                } else {
-                    Owed { after: there.after.min(one.after), until: there.until.max(one.until), ..*one }
-                };
-            } else if all.len() < limits::OWED {
-                all.push(*one);
-            }
-        }
+        list.iter().for_each(|one| one.add_to(all));
     }
 
     /// Notes how far a device has read; `None` while it is connected.

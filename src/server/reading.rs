@@ -30,6 +30,8 @@ pub struct Reading {
     pub began: Seq,
     /// When that was, on the monotonic clock.
     pub arrived: u64,
+    /// Whether it has had the time to come into its channels, or another connection of the device sees to them.
+    pub settled: bool,
     /// When it is looked at next, on the monotonic clock.
     pub due: u64,
     /// The PING that is not answered yet.
@@ -58,9 +60,8 @@ pub struct Asked {
 pub type Looks = BinaryHeap<Reverse<(u64, ConnId, u64)>>;
 
 impl Reading {
-    /// Whether its connection has had the time to come into its channels.
     fn is_settled(&self, now: u64) -> bool {
-        now >= self.arrived + limits::ARRIVAL_MS
+        self.settled || now >= self.arrived + limits::ARRIVAL_MS
     }
 }
 
@@ -97,9 +98,12 @@ impl Session {
         [self.replaying(), late.map(|reading| reading.read)].into_iter().flatten().min()
     }
 
-    /// Whether no PING behind what it was shown is unanswered.
-    pub fn is_not_asked(&self) -> bool {
-        self.particulars().reading.as_ref().is_none_or(|reading| reading.off || reading.asked.is_none())
+    /// Whether it is known to have been there lately, at `now`, with all that it missed: no PING behind what it was shown is
+    /// unanswered.
+    pub fn is_there(&self, now: u64) -> bool {
+        let has_come = |reading: &Reading| self.arriving().is_none() || reading.is_settled(now);
+        let is_there = |reading: &Reading| reading.off || reading.asked.is_none() && has_come(reading);
+        self.particulars().reading.as_ref().is_none_or(is_there)
     }
 
     /// What it has read when somebody else ends it, after change `last`: it may have been dead by then.
@@ -147,20 +151,22 @@ impl Server {
         most.map_or(shown, |most| most.min(shown)).max(known)
     }
 
-    /// What the device of a connection is owed when that ends now.
-    pub(super) fn owed_by(&self, session: &Session) -> Vec<Owed> {
+    /// What the device of a connection is owed when that ends now, having read up to `seen`.
+    pub(super) fn owed_by(&self, session: &Session, seen: Seq) -> Vec<Owed> {
         let particulars = session.particulars();
         let mut owed = particulars.owed.clone();
-        let reading = particulars.reading.as_ref().filter(|reading| !reading.off);
+        let is_new = |reading: &Reading| !reading.off && !reading.is_settled(self.now.mono_ms);
         // The rest of its channels was still to come, each with what it missed there.
-        if let (Some(after), Some(reading)) = (session.mark.filter(|_| session.replays), reading)
-            && !reading.is_settled(self.now.mono_ms)
+        if let Some(after) = session.mark.filter(|mark| session.replays && *mark < seen)
+            && particulars.reading.as_ref().is_some_and(is_new)
         {
-            owed.insert(0, Owed { conversation: EVERY_OTHER, after, until: reading.began });
-            let done = reading.began;
-            let nothing = |id: &ConversationId| Owed { conversation: *id, after: done, until: done };
             let known: Vec<ConversationId> = owed.iter().map(|owed| owed.conversation).collect();
-            owed.extend(particulars.replayed.iter().filter(|id| !known.contains(id)).map(nothing));
+            owed.push(Owed { conversation: EVERY_OTHER, after, until: seen });
+            let here = session.user.map_or(&[][..], |user| &self.network.users[user].channels);
+            let here =
+                here.iter().filter_map(|id| self.network.conversation(self.network.channels[*id].folded.as_str()));
+            let new = here.filter(|conversation| !known.contains(&conversation.id));
+            owed.extend(new.map(|conversation| Owed { conversation: conversation.id, after: seen, until: seen }));
         }
         owed
     }
@@ -171,13 +177,13 @@ impl Server {
         let others = others.map_or_else(Vec::new, |others| others.conns.clone());
         for other in others.into_iter().filter(|other| *other != conn) {
             let Some(session) = self.session(other) else { continue };
-            let owed = self.owed_by(session);
+            let owed = self.owed_by(session, session.has_read());
             self.network.owe(account, device, &owed);
             if let Some(session) = self.session_mut(other).filter(|_| !owed.is_empty()) {
                 let particulars = session.particulars_mut();
                 particulars.owed.clear();
                 if let Some(reading) = &mut particulars.reading {
-                    reading.arrived = 0;
+                    reading.settled = true;
                 }
             }
         }
@@ -191,7 +197,16 @@ impl Server {
         if session.account.is_none() || session.particulars().reading.is_some() {
             return;
         }
-        let reading = Reading { read, began, arrived: now, due: now + wait, asked: None, answers: false, off: false };
+        let reading = Reading {
+            read,
+            began,
+            arrived: now,
+            settled: false,
+            due: now + wait,
+            asked: None,
+            answers: false,
+            off: false,
+        };
         session.particulars_mut().reading = Some(reading);
         let serial = session.serial;
         self.readings.push(Reverse((now + wait, conn, serial)));
@@ -363,6 +378,8 @@ pub(super) fn said_in(network: &Network, channel: ChannelId) -> Seq {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use std::sync::Arc;
 
     use crate::limits;
@@ -854,8 +871,24 @@ mod tests {
             assert!(seen > read, "it has read what was private");
             let conn = asked.device("alice", 1, "phone", "server-time");
             replay(&mut asked, conn, 0);
-            let ranges = replayed_on_join(&mut asked, conn, "#a");
-            assert_eq!(ranges.iter().map(|(after, _)| *after).collect::<Vec<_>>(), [read, seen]);
+            // It is cut off twice before it has read it, once when it has just come and once when it has been there for long.
+            let mut conn = conn;
+            for wait in [0, limits::ARRIVAL_MS] {
+                let ranges = replayed_on_join(&mut asked, conn, "#a");
+                let whole = [(read, Range::Before(Border::Seq(seen + 1))), (seen, ranges.last().unwrap().1)];
+                assert_eq!(ranges, whole, "{wait}");
+                asked.now.mono_ms += wait;
+                later(&mut asked, conn);
+                asked.handle(Event::Closed(conn, cut()));
+                conn = asked.device("alice", 1, "phone", "server-time");
+                replay(&mut asked, conn, 0);
+            }
+            replayed_on_join(&mut asked, conn, "#a");
+            confirm(&mut asked, conn);
+            asked.handle(Event::Closed(conn, cut()));
+            let conn = asked.device("alice", 1, "phone", "server-time");
+            replay(&mut asked, conn, 0);
+            assert_eq!(replayed_on_join(&mut asked, conn, "#a").len(), 1, "that was read");
         }
     }
 

@@ -329,15 +329,19 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, occasion: Occasion<'_>) {
     };
     let Some(session) = server.session(ctx.conn) else { return };
     let mut left: VecDeque<(Found, Range)> = VecDeque::with_capacity(found.len());
+    // What is owed is so until it is known to have been read.
+    let mut begun = Vec::new();
     for found in found {
         let until = Range::Before(shown_from(&found));
         let owed = &session.particulars().owed;
-        let own = owed.iter().find(|owed| owed.conversation == found.id);
-        let others = owed.iter().filter(|owed| owed.conversation == EVERY_OTHER && found.name.starts_with('#'));
-        let others = others.map(|owed| (own.map_or(owed.after, |own| own.until.max(owed.after)), owed.until));
-        for (floor, until) in own.map(|own| (own.after, own.until)).into_iter().chain(others) {
+        let of = |id| owed.iter().find(|owed: &&Owed| owed.conversation == id);
+        let own = of(found.id).map(|own| (own.after, own.until));
+        let rest = of(EVERY_OTHER).filter(|_| found.name.starts_with('#'));
+        let rest = rest.map(|rest| (own.map_or(rest.after, |(_, until)| until.max(rest.after)), rest.until));
+        for (floor, until) in [own, rest].into_iter().flatten() {
             let until = until.min(after);
             if floor < until {
+                begun.push(Owed { conversation: found.id, after: floor, until });
                 left.push_back((Found { floor, ..found.clone() }, Range::Before(Border::Seq(until + 1))));
             }
         }
@@ -357,9 +361,11 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, occasion: Occasion<'_>) {
         (unread.token, unread.after) = (None, unread.after.or(first));
         // What it has confirmed does not come again for the sake of a channel that it joins later, but that does.
         if first.is_none() {
-            let owed = left.iter().map(|(found, _)| Owed { conversation: found.id, after: found.floor, until: last });
-            particulars.owed.extend(owed);
+            let late = |(found, _): &(Found, Range)| Owed { conversation: found.id, after: found.floor, until: last };
+            begun.extend(left.iter().map(late));
         }
+        begun.retain(|one| left.iter().any(|(found, _)| found.id == one.conversation));
+        begun.into_iter().for_each(|one| one.add_to(&mut particulars.owed));
         server.note_behind(ctx.conn);
     }
     let limit = server.settings.autoreplay_limit;
