@@ -155,6 +155,16 @@ impl Devices {
                 CloseCause::Asked => {}
             }
         }
+        // Of clients without a name, one that is replayed nothing is taken for all.
+        for (name, there) in before.0.iter().filter(|(name, _)| name.1.is_empty()) {
+            let Some(left) = now.0.get(name) else { continue };
+            let has_gone = |there: &&There| !left.iter().any(|other| other.conn == there.conn);
+            if let Some(device) = self.devices.get_mut(name)
+                && there.iter().filter(has_gone).any(|there| !there.behind)
+            {
+                device.missed.clear();
+            }
+        }
         let Some((Some(conn), CloseCause::Eof { shown: None } | CloseCause::Error(_) | CloseCause::SendQueue)) = event
         else {
             return Ok(reached);
