@@ -102,8 +102,8 @@ pub const LABEL_LEN: usize = 64;
 pub const MESSAGE_TARGETS: usize = 4;
 /// Read markers of one account: as many conversations as a person has in years.
 pub const MARKERS: usize = 10_000;
-/// Conversations that one device is replayed when it is back, besides what it missed: it was cut off while that of a
-/// channel came that it had joined late.
+/// Conversations of which one device is replayed something when it is back besides what it missed since it went: it was
+/// cut off before it had read that.
 pub const OWED: usize = 200;
 /// Milliseconds in which a client that has come joins its channels: some wait before they do (WeeChat's `autojoin_delay`).
 pub const ARRIVAL_MS: u64 = 60_000;

@@ -75,8 +75,18 @@ impl Session {
 
     /// What it has read at most for what is being replayed to it.
     fn replaying(&self) -> Option<Seq> {
-        let unread = self.particulars().unread.as_ref().and_then(|unread| unread.after);
-        [self.arriving(), unread].into_iter().flatten().min()
+        [self.arriving(), self.unread_after()].into_iter().flatten().min()
+    }
+
+    /// What it has read at most for a replay that has begun.
+    fn unread_after(&self) -> Option<Seq> {
+        self.particulars().unread.as_ref()?.after
+    }
+
+    /// How far it has read, where it has let time pass since it was asked.
+    fn late(&self) -> Option<Seq> {
+        let reading = self.particulars().reading.as_ref().filter(|reading| !reading.off)?;
+        reading.asked.as_ref().is_some_and(|asked| asked.late).then_some(reading.read)
     }
 
     /// What it has read of what it was shown, as far as is known.
@@ -93,9 +103,7 @@ impl Session {
 
     /// What it has read at most, by what it has left unanswered; `None` where there is nothing of the kind.
     pub fn is_behind(&self) -> Option<Seq> {
-        let reading = self.particulars().reading.as_ref().filter(|reading| !reading.off);
-        let late = reading.filter(|reading| reading.asked.as_ref().is_some_and(|asked| asked.late));
-        [self.replaying(), late.map(|reading| reading.read)].into_iter().flatten().min()
+        [self.replaying(), self.late()].into_iter().flatten().min()
     }
 
     /// Whether it is known to have been there lately, at `now`, with all that it missed: no PING behind what it was shown is
@@ -140,9 +148,7 @@ impl Server {
         let most = if reading.is_some_and(is_silent) {
             None
         } else if answers || reading.is_some_and(|reading| told > reading.began) {
-            let late = reading.filter(|reading| answers && reading.asked.as_ref().is_some_and(|asked| asked.late));
-            let unread = particulars.unread.as_ref().and_then(|unread| unread.after);
-            [unread, late.map(|reading| reading.read)].into_iter().flatten().min()
+            [session.unread_after(), session.late().filter(|_| answers)].into_iter().flatten().min()
         } else {
             session.replaying()
         };
@@ -212,7 +218,7 @@ impl Server {
         self.readings.push(Reverse((now + wait, conn, serial)));
     }
 
-    /// A connection says that it has read what came before the PING with this token; whether there was one.
+    /// A connection says that it has read what came before the PING whose token this is, if there was one.
     pub(super) fn has_answered(&mut self, conn: ConnId, is: impl Fn(&str) -> bool) {
         let Some(session) = self.session(conn).filter(|session| session.particulars().reading.is_some()) else {
             return;
@@ -388,7 +394,7 @@ mod tests {
     use crate::server::event::{CloseCause, ConnId, Event, Returned};
     use crate::server::login::{Door, Proof};
     use crate::server::network::EVERY_OTHER;
-    use crate::server::record::{Border, ConversationId, HistoryPage, Range, Record, Seq};
+    use crate::server::record::{Border, HistoryPage, Range, Record, Seq};
     use crate::server::session::Session;
     use crate::server::settings::Settings;
 
@@ -517,17 +523,27 @@ mod tests {
         asked.server.network.seen(1, device)
     }
 
-    /// Answers what a connection asks the store with nothing, or as many as `messages`.
-    fn replay(asked: &mut Asked, conn: ConnId, messages: u32) -> Vec<ConversationId> {
-        let mut read = Vec::new();
+    /// Answers what a connection asks the store with as many as `messages`; after which change it asked, and up to which.
+    fn replay(asked: &mut Asked, conn: ConnId, messages: u32) -> Vec<(Seq, Range)> {
+        let mut ranges = Vec::new();
         while let Some((id, Call::History(query))) = asked.calls().first() {
             let id = *id;
-            read.push(query.conversation);
+            ranges.push((query.floor, query.range));
             let chunks = (0..messages).map(|_| "PRIVMSG #a :text\r\n".into()).collect();
             asked.handle(Event::Returned(id, Returned::History(HistoryPage { chunks, messages, last: 0 })));
-            asked.handle(Event::Drained(conn));
+            // What is next is asked for once that has gone out.
+            if messages > 0 {
+                asked.handle(Event::Drained(conn));
+            }
         }
-        read
+        ranges
+    }
+
+    /// Her phone is back, and there is nothing in private.
+    fn back(asked: &mut Asked) -> ConnId {
+        let conn = asked.device("alice", 1, "phone", "server-time");
+        replay(asked, conn, 0);
+        conn
     }
 
     /// Says that it has read what it was shown or replayed, by all that it could be asked with.
@@ -631,8 +647,7 @@ mod tests {
     #[test]
     fn whoever_has_talked_in_private_and_goes_in_good_order_has_read_that() {
         let (mut asked, bob, _) = away();
-        let conn = asked.device("alice", 1, "phone", "server-time");
-        replay(&mut asked, conn, 0);
+        let conn = back(&mut asked);
         let private = said(&mut asked, bob, "PRIVMSG alice :and this");
         asked.ask(conn, "QUIT");
         assert!(kept(&asked, "phone").is_some_and(|read| read >= private));
@@ -641,10 +656,8 @@ mod tests {
     #[test]
     fn what_is_replayed_of_a_second_channel_and_not_read_comes_again_though_there_was_nothing_of_the_first() {
         let (mut asked, _, read) = away();
-        let conn = asked.device("alice", 1, "phone", "server-time");
-        replay(&mut asked, conn, 0);
-        asked.ask(conn, "JOIN #a");
-        replay(&mut asked, conn, 0);
+        let conn = back(&mut asked);
+        replayed_on_join(&mut asked, conn, "#a");
         asked.ask(conn, "JOIN #b");
         replay(&mut asked, conn, 3);
         asked.handle(Event::Closed(conn, cut()));
@@ -654,10 +667,8 @@ mod tests {
     #[test]
     fn there_is_nothing_of_its_channels_and_a_device_that_says_so_has_read_all() {
         let (mut asked, _, read) = away();
-        let conn = asked.device("alice", 1, "phone", "server-time");
-        replay(&mut asked, conn, 0);
-        asked.ask(conn, "JOIN #a");
-        replay(&mut asked, conn, 0);
+        let conn = back(&mut asked);
+        replayed_on_join(&mut asked, conn, "#a");
         assert_eq!(kept(&asked, "phone"), Some(read));
         confirm(&mut asked, conn);
         assert_eq!(kept(&asked, "phone"), None);
@@ -666,8 +677,7 @@ mod tests {
     #[test]
     fn a_channel_that_is_joined_late_is_owed_alone_when_its_replay_is_cut_off() {
         let (mut asked, bob, read) = away();
-        let conn = asked.device("alice", 1, "phone", "server-time");
-        replay(&mut asked, conn, 0);
+        let conn = back(&mut asked);
         asked.ask(conn, "JOIN #a");
         replay(&mut asked, conn, 1);
         confirm(&mut asked, conn);
@@ -679,8 +689,7 @@ mod tests {
         asked.handle(Event::Closed(conn, cut()));
         let until = kept(&asked, "phone").unwrap_or_default();
         assert!(until > read, "what was said in #a was read");
-        let conn = asked.device("alice", 1, "phone", "server-time");
-        replay(&mut asked, conn, 0);
+        let conn = back(&mut asked);
         let asks = |asked: &Asked| match asked.calls() {
             [(_, Call::History(query))] => Some((query.floor, query.range)),
             _ => None,
@@ -821,20 +830,13 @@ mod tests {
     /// What it is replayed of a channel that it joins: after which change, and up to which.
     fn replayed_on_join(asked: &mut Asked, conn: ConnId, channel: &str) -> Vec<(Seq, Range)> {
         asked.ask(conn, &format!("JOIN {channel}"));
-        let mut ranges = Vec::new();
-        while let Some((id, Call::History(query))) = asked.calls().first() {
-            ranges.push((query.floor, query.range));
-            let id = *id;
-            asked.handle(Event::Returned(id, Returned::History(HistoryPage::default())));
-        }
-        ranges
+        replay(asked, conn, 0)
     }
 
     #[test]
     fn a_client_that_joins_after_a_while_is_asked_for_nothing_before_and_is_owed_its_channels_until_then() {
         let (mut asked, bob, read) = away();
-        let conn = asked.device("alice", 1, "phone", "server-time");
-        replay(&mut asked, conn, 0);
+        let conn = back(&mut asked);
         for _ in 0..3 {
             assert_eq!(later(&mut asked, conn), "", "it was shown nothing");
         }
@@ -845,8 +847,7 @@ mod tests {
         asked.handle(Event::Closed(conn, cut()));
         assert_eq!(kept(&asked, "phone"), Some(read));
         // Nobody waits for channels for ever.
-        let conn = asked.device("alice", 1, "phone", "server-time");
-        replay(&mut asked, conn, 0);
+        let conn = back(&mut asked);
         asked.now.mono_ms += limits::ARRIVAL_MS;
         assert_eq!(later(&mut asked, conn), "PING :read-1");
         asked.ask(conn, "PONG :read-1");
@@ -869,8 +870,7 @@ mod tests {
             asked.ask(conn, end);
             let seen = kept(&asked, "phone").unwrap_or_default();
             assert!(seen > read, "it has read what was private");
-            let conn = asked.device("alice", 1, "phone", "server-time");
-            replay(&mut asked, conn, 0);
+            let conn = back(&mut asked);
             // It is cut off twice before it has read it, once when it has just come and once when it has been there for long.
             let mut conn = conn;
             for wait in [0, limits::ARRIVAL_MS] {
@@ -880,14 +880,12 @@ mod tests {
                 asked.now.mono_ms += wait;
                 later(&mut asked, conn);
                 asked.handle(Event::Closed(conn, cut()));
-                conn = asked.device("alice", 1, "phone", "server-time");
-                replay(&mut asked, conn, 0);
+                conn = back(&mut asked);
             }
             replayed_on_join(&mut asked, conn, "#a");
             confirm(&mut asked, conn);
             asked.handle(Event::Closed(conn, cut()));
-            let conn = asked.device("alice", 1, "phone", "server-time");
-            replay(&mut asked, conn, 0);
+            let conn = back(&mut asked);
             assert_eq!(replayed_on_join(&mut asked, conn, "#a").len(), 1, "that was read");
         }
     }
@@ -895,8 +893,7 @@ mod tests {
     #[test]
     fn a_channel_that_comes_after_the_first_ones_were_read_and_not_before_the_end_is_replayed_the_next_time() {
         let (mut asked, bob, read) = away();
-        let conn = asked.device("alice", 1, "phone", "server-time");
-        replay(&mut asked, conn, 0);
+        let conn = back(&mut asked);
         replayed_on_join(&mut asked, conn, "#a");
         confirm(&mut asked, conn);
         asked.ask(bob, "PRIVMSG #a :read");
@@ -904,8 +901,7 @@ mod tests {
         confirm(&mut asked, conn);
         asked.handle(Event::Closed(conn, cut()));
         let seen = kept(&asked, "phone").unwrap_or_default();
-        let conn = asked.device("alice", 1, "phone", "server-time");
-        replay(&mut asked, conn, 0);
+        let conn = back(&mut asked);
         let first = |ranges: Vec<(Seq, Range)>| ranges.first().map(|(after, _)| *after);
         assert_eq!(first(replayed_on_join(&mut asked, conn, "#a")), Some(seen), "that was read");
         assert_eq!(first(replayed_on_join(&mut asked, conn, "#b")), Some(read));
@@ -920,8 +916,7 @@ mod tests {
     #[test]
     fn what_is_owed_goes_over_to_the_connection_that_takes_the_place_of_a_dead_one() {
         let (mut asked, _, read) = away();
-        let dead = asked.device("alice", 1, "phone", "server-time");
-        replay(&mut asked, dead, 0);
+        let dead = back(&mut asked);
         replayed_on_join(&mut asked, dead, "#a");
         confirm(&mut asked, dead);
         asked.now.mono_ms += limits::ARRIVAL_MS;
@@ -938,8 +933,7 @@ mod tests {
     #[test]
     fn a_client_that_never_says_it_is_replayed_no_more_the_second_time_than_it_missed() {
         let (mut asked, bob, read) = away();
-        let conn = asked.device("alice", 1, "phone", "server-time");
-        replay(&mut asked, conn, 0);
+        let conn = back(&mut asked);
         replayed_on_join(&mut asked, conn, "#a");
         asked.ask(conn, "PONG :irc.test");
         asked.now.mono_ms += limits::ARRIVAL_MS;
