@@ -26,7 +26,7 @@ use crate::server::command::{
 };
 use crate::server::event::ConnId;
 use crate::server::frame::Frame;
-use crate::server::network::{ChannelId, UserId};
+use crate::server::network::{ChannelId, Stand, UserId};
 use crate::server::reading::said_in;
 use crate::server::record::{
     AccountId, AppPassword, Kind, MessageRow, Purpose, Record, Seq, SettingRow, SubscriptionRow,
@@ -85,8 +85,8 @@ pub enum Change<'a> {
         account: AccountId,
         /// Which; empty without a name.
         device: &'a str,
-        /// Up to where.
-        seen: Option<Seq>,
+        /// Up to where, and what it is owed besides.
+        stand: Stand,
     },
     /// PRIVMSG, NOTICE, TAGMSG to one target.
     Message(&'a Said<'a>),
@@ -721,7 +721,7 @@ impl Server {
             Change::Quit { user, reason, shown, after } => self.quit(seq, user, reason, shown, after),
             Change::LoggedIn { user, account, name } => self.set_account(ctx, user, account, name),
             Change::AwaySum { user } => self.apply_away(user),
-            Change::Seen { account, device, seen } => self.note_seen(seq, account, device, seen),
+            Change::Seen { account, device, stand } => self.note_stand(seq, account, device, stand),
             Change::Message(said) => message::apply(self, ctx, seq, said),
             Change::Join { channel, key } => join::apply(self, ctx, seq, channel, key),
             Change::Part { channel, reason } => part::apply(self, ctx, seq, channel, reason),

@@ -17,6 +17,7 @@ pub mod mail;
 pub mod network;
 pub mod notice;
 pub mod notify;
+pub mod owed;
 pub mod policy;
 pub mod presence;
 pub mod push;

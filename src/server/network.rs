@@ -18,6 +18,7 @@ use crate::server::channel::Channel;
 use crate::server::command::control::DEFCON_OPEN;
 use crate::server::event::ConnId;
 use crate::server::lookalike::{Holder, Lookalikes};
+use crate::server::owed::{NOW, Owed};
 use crate::server::policy::{self, SERVICES};
 use crate::server::record::{
     AccountId, AccountRow, CodeRow, ConversationId, ConversationRow, Credentials, CredentialsRow, GroupedRow,
@@ -59,7 +60,7 @@ pub struct Network {
     account_settings: BTreeMap<AccountId, Box<AccountSettings>>,
     peers: AHashMap<AccountId, Vec<Box<str>>>,
     next_conversation: ConversationId,
-    seen: AHashMap<(AccountId, Box<str>), Seq>,
+    devices: AHashMap<(AccountId, Box<str>), Stand>,
     connected: AHashMap<(AccountId, Box<str>), Connected>,
     owed: AHashMap<(AccountId, Box<str>), Vec<Owed>>,
     watchers: AHashMap<Folded, Vec<ConnId>>,
@@ -113,35 +114,17 @@ impl Conversation {
         Conversation { id: 0, last_time: 0, last_text: 0, last_said: 0, closed: false, since: 0, fresh: 0 };
 }
 
-/// Stands for every channel that has nothing of its own among what a device is owed.
-pub const EVERY_OTHER: ConversationId = 0;
-
-/// What a device is to be replayed of a conversation, besides what came after what it has read; nothing where both changes
-/// are one, which is for a channel of which [`EVERY_OTHER`] says no more up to there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Owed {
-    /// Which; or [`EVERY_OTHER`].
-    pub conversation: ConversationId,
-    /// After this change.
-    pub after: Seq,
-    /// Up to this one.
-    pub until: Seq,
+/// What is kept of a device of an account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stand {
+    /// How far it has read; `None` while it is connected, or was never here.
+    pub seen: Option<Seq>,
+    /// What it is owed besides.
+    pub owed: Vec<Owed>,
 }
 
-impl Owed {
-    /// Is owed besides, as far as that is bounded: what was owed of the same conversation and is not done as well.
-    pub fn add_to(self, all: &mut Vec<Owed>) {
-        if let Some(there) = all.iter_mut().find(|other| other.conversation == self.conversation) {
-            *there = if self.after == self.until || there.after == there.until {
-                self
-            } else {
-                Owed { after: there.after.min(self.after), until: there.until.max(self.until), ..self }
-            };
-        } else if all.len() < limits::OWED {
-            all.push(self);
-        }
-    }
-}
+/// Most are connected, or were never here.
+static CONNECTED: Stand = Stand { seen: None, owed: Vec::new() };
 
 /// The connections of a device.
 #[derive(Debug, Default)]
@@ -259,7 +242,7 @@ impl Network {
             account_settings: BTreeMap::new(),
             peers: AHashMap::new(),
             next_conversation: 1,
-            seen: AHashMap::new(),
+            devices: AHashMap::new(),
             owed: AHashMap::new(),
             connected: AHashMap::new(),
             watchers: AHashMap::new(),
@@ -343,9 +326,10 @@ impl Network {
             }
         }
         for row in snapshot.seen {
-            if let Some(seq) = row.seq {
-                network.seen.insert((row.account, row.device), seq);
-            }
+            let read = row.seq.unwrap_or(NOW);
+            let owed: Vec<Owed> = row.owed.into_iter().map(|owed| owed.up_to(read)).collect();
+            network.owe(row.account, &row.device, &owed);
+            network.set_stand(row.account, &row.device, Stand { seen: row.seq, owed });
         }
         network
     }
@@ -685,7 +669,7 @@ impl Network {
             self.put_credentials(CredentialsRow { account: id, credentials: Credentials::default() });
             self.codes.retain(|(account, _), _| *account != id);
             self.suspensions.remove(&id);
-            self.seen.retain(|(account, _), _| *account != id);
+            self.devices.retain(|(account, _), _| *account != id);
             self.connected.retain(|(account, _), _| *account != id);
             self.owed.retain(|(account, _), _| *account != id);
             self.markers.remove(&id);
@@ -881,7 +865,12 @@ impl Network {
 
     /// How far a device of an account has read; `None` while it is connected or was never here.
     pub fn seen(&self, account: AccountId, device: &str) -> Option<Seq> {
-        self.seen.get(&(account, device.into())).copied()
+        self.stand(account, device).seen
+    }
+
+    /// What is kept of a device.
+    pub fn stand(&self, account: AccountId, device: &str) -> &Stand {
+        self.devices.get(&(account, device.into())).unwrap_or(&CONNECTED)
     }
 
     /// The connections of a device; `None` while it has none.
@@ -928,12 +917,18 @@ impl Network {
         list.iter().for_each(|one| one.add_to(all));
     }
 
-    /// Notes how far a device has read; `None` while it is connected.
-    pub fn set_seen(&mut self, account: AccountId, device: &str, seq: Option<Seq>) {
-        match seq {
-            Some(seq) => self.seen.insert((account, device.into()), seq),
-            None => self.seen.remove(&(account, device.into())),
-        };
+    /// What a device is owed that no connection of it sees to.
+    pub fn owed(&self, account: AccountId, device: &str) -> &[Owed] {
+        self.owed.get(&(account, device.into())).map_or(&[], Vec::as_slice)
+    }
+
+    /// Notes what is kept of a device.
+    pub fn set_stand(&mut self, account: AccountId, device: &str, stand: Stand) {
+        if stand == CONNECTED {
+            self.devices.remove(&(account, device.into()));
+        } else {
+            self.devices.insert((account, device.into()), stand);
+        }
     }
 
     /// How far an account has read in the conversation of this key.
@@ -1000,6 +995,11 @@ impl Network {
     /// The conversation with the next number after this one, and its key.
     pub fn conversation_after(&self, id: ConversationId) -> Option<(ConversationId, Arc<str>)> {
         self.conversation_keys.range(id + 1..).next().map(|(id, key)| (*id, key.clone()))
+    }
+
+    /// Whether a number is that of a channel's conversation.
+    pub fn is_of_channel(&self, id: ConversationId) -> bool {
+        self.conversation_keys.get(&id).is_some_and(|key| key.starts_with('#'))
     }
 
     /// Whether so many messages have come to a conversation since they were counted that they are to be counted

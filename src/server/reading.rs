@@ -10,9 +10,9 @@ use ircv3::{Cap, CapSet};
 
 use crate::limits;
 use crate::server::Server;
-use crate::server::change::Change;
 use crate::server::event::ConnId;
-use crate::server::network::{ChannelId, EVERY_OTHER, Network, Owed, UserId};
+use crate::server::network::{ChannelId, Network, Stand, UserId};
+use crate::server::owed::{EVERY_OTHER, NOW, Owed};
 use crate::server::record::{AccountId, ConversationId, Seq};
 use crate::server::session::Session;
 
@@ -167,14 +167,27 @@ impl Server {
             && particulars.reading.as_ref().is_some_and(is_new)
         {
             let known: Vec<ConversationId> = owed.iter().map(|owed| owed.conversation).collect();
-            owed.push(Owed { conversation: EVERY_OTHER, after, until: seen });
-            let here = session.user.map_or(&[][..], |user| &self.network.users[user].channels);
-            let here =
-                here.iter().filter_map(|id| self.network.conversation(self.network.channels[*id].folded.as_str()));
-            let new = here.filter(|conversation| !known.contains(&conversation.id));
-            owed.extend(new.map(|conversation| Owed { conversation: conversation.id, after: seen, until: seen }));
+            Owed { conversation: EVERY_OTHER, after, until: seen }.add_to(&mut owed);
+            let network = &self.network;
+            let here = session.user.map_or(&[][..], |user| &network.users[user].channels);
+            let here = here.iter().filter_map(|id| network.conversation(network.channels[*id].folded.as_str()));
+            // It may have left others meanwhile.
+            let left = particulars.replayed.iter().copied().filter(|id| network.is_of_channel(*id));
+            let done = here.map(|conversation| conversation.id).chain(left).filter(|id| !known.contains(id));
+            done.for_each(|id| Owed::nothing(id, seen).add_to(&mut owed));
         }
         owed
+    }
+
+    /// What a device with connections is owed should the server die now.
+    fn owed_to(&self, account: AccountId, device: &str) -> Vec<Owed> {
+        let mut all = self.network.owed(account, device).to_vec();
+        let conns = self.network.connected(account, device).map_or(&[][..], |connected| &connected.conns);
+        for session in conns.iter().filter_map(|conn| self.session(*conn)) {
+            let owed = self.owed_by(session, session.is_behind().unwrap_or(NOW));
+            owed.into_iter().for_each(|one| one.add_to(&mut all));
+        }
+        all
     }
 
     /// Another connection of a device sees to what the device is owed: all of that.
@@ -220,17 +233,16 @@ impl Server {
 
     /// A connection says that it has read what came before the PING whose token this is, if there was one.
     pub(super) fn has_answered(&mut self, conn: ConnId, is: impl Fn(&str) -> bool) {
-        let Some(session) = self.session(conn).filter(|session| session.particulars().reading.is_some()) else {
+        if self.session(conn).is_none_or(|session| session.particulars().reading.is_none()) {
             return;
-        };
-        let has_come = self.has_come(session);
+        }
         let Some(session) = self.session_mut(conn) else { return };
         let particulars = session.particulars_mut();
         let Some(reading) = &mut particulars.reading else { return };
         if let Some(asked) = reading.asked.take_if(|asked| is(&asked.token)) {
             reading.read = reading.read.max(asked.seq);
             reading.answers = true;
-            particulars.confirmed |= has_come;
+            particulars.confirmed = true;
             self.note_behind(conn);
         }
     }
@@ -285,6 +297,7 @@ impl Server {
         let is_new = session.arriving().is_some() && self.has_come(session);
         let asks = !off && !turned && waits && (told > reading.read || is_new);
         let settled = reading.is_settled(now);
+        let settles = settled && !reading.settled;
         self.readings.push(Reverse((now + wait, conn, serial)));
         let Some(session) = self.session_mut(conn) else { return };
         let token = asks.then(|| Box::<str>::from(format!("read-{}", session.new_batch())));
@@ -297,6 +310,7 @@ impl Server {
         particulars.confirmed |= turned && off;
         if let Some(reading) = &mut particulars.reading {
             reading.due = now + wait;
+            reading.settled = settled;
             if turned {
                 // Whoever is not asked has read what there was when it was last heard.
                 let (read, asked) = (reading.read.max(heard), None);
@@ -309,7 +323,7 @@ impl Server {
                 reading.asked = Some(Asked { token: token.clone(), seq: last, at: now, late: false });
             }
         }
-        if turned || late {
+        if turned || late || settles {
             self.note_behind(conn);
         }
         if let Some(token) = token {
@@ -365,9 +379,8 @@ impl Server {
                 .and_then(|behind| behind.into_iter().max())
                 .map(|seen| seen.max(connected.read))
         };
-        if self.network.seen(account, device) != seen {
-            self.submit_alone(Change::Seen { account, device, seen });
-        }
+        let owed = self.owed_to(account, device);
+        self.keep_stand(account, device, Stand { seen, owed });
     }
 }
 
@@ -393,7 +406,7 @@ mod tests {
     use crate::server::command::bulk::testing::Asked;
     use crate::server::event::{CloseCause, ConnId, Event, Returned};
     use crate::server::login::{Door, Proof};
-    use crate::server::network::EVERY_OTHER;
+    use crate::server::owed::{self, EVERY_OTHER};
     use crate::server::record::{Border, HistoryPage, Range, Record, Seq};
     use crate::server::session::Session;
     use crate::server::settings::Settings;
@@ -521,6 +534,12 @@ mod tests {
     /// How far alice's device has read, as the store would have it if the server were killed now.
     fn kept(asked: &Asked, device: &str) -> Option<Seq> {
         asked.server.network.seen(1, device)
+    }
+
+    /// The same of her phone, and what it is owed, as the store has it.
+    fn stand(asked: &Asked) -> (Option<Seq>, String) {
+        let stand = asked.server.network.stand(1, "phone");
+        (stand.seen, owed::text(&stand.owed))
     }
 
     /// Answers what a connection asks the store with as many as `messages`; after which change it asked, and up to which.
@@ -843,15 +862,17 @@ mod tests {
         asked.ask(bob, "PRIVMSG alice :private");
         assert_eq!(later(&mut asked, conn), "PING :read-1");
         asked.ask(conn, "PONG :read-1");
-        assert_eq!(kept(&asked, "phone"), Some(read), "its channels come yet");
+        assert_eq!(stand(&asked), (None, format!("0 {read} *")), "its channels come yet");
         asked.handle(Event::Closed(conn, cut()));
-        assert_eq!(kept(&asked, "phone"), Some(read));
+        let seen = kept(&asked, "phone").unwrap_or_default();
+        assert_eq!(stand(&asked), (Some(seen), format!("0 {read} {seen}")));
+        assert!(seen > read);
         // Nobody waits for channels for ever.
         let conn = back(&mut asked);
         asked.now.mono_ms += limits::ARRIVAL_MS;
         assert_eq!(later(&mut asked, conn), "PING :read-1");
         asked.ask(conn, "PONG :read-1");
-        assert_eq!(kept(&asked, "phone"), None);
+        assert_eq!(stand(&asked), (None, String::new()));
     }
 
     #[test]
@@ -864,12 +885,15 @@ mod tests {
             confirm(&mut asked, conn);
             if end == "shutdown" {
                 asked.handle(Event::Shutdown("bye".into()));
-                assert_eq!(kept(&asked, "phone"), Some(read), "what is owed would be lost with the server");
-                continue;
+            } else {
+                asked.ask(conn, end);
             }
-            asked.ask(conn, end);
             let seen = kept(&asked, "phone").unwrap_or_default();
             assert!(seen > read, "it has read what was private");
+            assert_eq!(stand(&asked), (Some(seen), format!("0 {read} {seen}")));
+            if end == "shutdown" {
+                continue;
+            }
             let conn = back(&mut asked);
             // It is cut off twice before it has read it, once when it has just come and once when it has been there for long.
             let mut conn = conn;
@@ -906,9 +930,13 @@ mod tests {
         assert_eq!(first(replayed_on_join(&mut asked, conn, "#a")), Some(seen), "that was read");
         assert_eq!(first(replayed_on_join(&mut asked, conn, "#b")), Some(read));
         confirm(&mut asked, conn);
+        // A channel that it has left it need not be replayed again.
+        asked.ask(conn, "PART #b");
+        assert_eq!(stand(&asked), (None, format!("0 {read} *,1 * *,2 * *")));
         // It has been there for long enough: what it has not joined by now is not waited for.
         asked.now.mono_ms += limits::ARRIVAL_MS;
         later(&mut asked, conn);
+        assert_eq!(stand(&asked), (None, String::new()));
         asked.handle(Event::Closed(conn, cut()));
         assert_eq!(asked.server.network.take_owed(1, "phone"), []);
     }

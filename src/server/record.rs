@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 
 use crate::limits::CONTEXT_A_MESSAGE;
 use crate::server::command::edit;
+use crate::server::owed::Owed;
 
 /// The number of a change. One order for everything: `boot << 40 | counter`, where `boot` counts
 /// the starts of this database, so no number is ever used twice. 0 is before everything.
@@ -529,6 +530,8 @@ pub struct SeenRow {
     pub device: Box<str>,
     /// Everything up to here was sent to it; `None` while it is connected.
     pub seq: Option<Seq>,
+    /// But for this.
+    pub owed: Vec<Owed>,
 }
 
 /// How far an account has read in a conversation.

@@ -15,7 +15,7 @@ use crate::server::command::{self, Pending};
 use crate::server::event::{ConnId, Peer};
 use crate::server::frame::{Form, Frame, Tagged};
 use crate::server::login::{self, Door};
-use crate::server::network::UserId;
+use crate::server::network::{Stand, UserId};
 use crate::server::notice::About;
 use crate::server::policy;
 use crate::server::record::{AccountId, Kind, Record, SeenRow, Seq};
@@ -498,8 +498,10 @@ impl Server {
     /// A connection of a device has gone: where it was the last, the device has read so far.
     pub(super) fn device_left(&mut self, conn: ConnId, account: AccountId, device: &str, seen: Seq) {
         match self.network.device_went(account, device, conn, seen) {
-            Some(seen) if self.network.seen(account, device) == Some(seen) => {}
-            Some(seen) => self.submit_alone(Change::Seen { account, device, seen: Some(seen) }),
+            Some(seen) => {
+                let owed = self.network.owed(account, device).to_vec();
+                self.keep_stand(account, device, Stand { seen: Some(seen), owed });
+            }
             None => self.note_device(account, device),
         }
     }
@@ -508,14 +510,22 @@ impl Server {
     /// to have read something, and not before.
     pub(super) fn device_came(&mut self, conn: ConnId, account: AccountId, device: &str) {
         if self.network.device_came(account, device, conn) && self.network.seen(account, device).is_none() {
-            self.submit_alone(Change::Seen { account, device, seen: None });
+            self.submit_alone(Change::Seen { account, device, stand: Stand::default() });
         }
     }
 
-    /// Notes how far a device has read, `None` from now on while it is connected.
-    pub(super) fn note_seen(&mut self, seq: Seq, account: AccountId, device: &str, seen: Option<Seq>) {
-        self.network.set_seen(account, device, seen);
-        self.keep(seq, Record::Seen(SeenRow { account, device: device.into(), seq: seen }));
+    /// Keeps of a device what is not kept of it yet.
+    pub(super) fn keep_stand(&mut self, account: AccountId, device: &str, stand: Stand) {
+        if *self.network.stand(account, device) != stand {
+            self.submit_alone(Change::Seen { account, device, stand });
+        }
+    }
+
+    /// Notes how far a device has read, and what it is owed.
+    pub(super) fn note_stand(&mut self, seq: Seq, account: AccountId, device: &str, stand: Stand) {
+        self.network.set_stand(account, device, stand.clone());
+        let Stand { seen, owed } = stand;
+        self.keep(seq, Record::Seen(SeenRow { account, device: device.into(), seq: seen, owed }));
         self.note_account_used(account, seq);
     }
 

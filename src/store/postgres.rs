@@ -19,10 +19,11 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, Postgres, Row, SqlS
 use tokio::time::timeout;
 
 use crate::limits::{INDEX_STEP, SEARCH_MS};
+use crate::server::owed;
 use crate::server::record::{
     AccessRow, AccountId, AccountRow, BanRow, ChannelRow, CodeRow, ConversationId, ConversationRow, Credentials,
-    GroupedRow, Kind, ListRow, MessageRow, MsgId, PresenceRow, PurgeRow, Purpose, Record, SearchQuery, Seq, Snapshot,
-    SubscriptionRow, SuspensionRow, Wanted,
+    GroupedRow, Kind, ListRow, MessageRow, MsgId, PresenceRow, PurgeRow, Purpose, Record, SearchQuery, SeenRow, Seq,
+    Snapshot, SubscriptionRow, SuspensionRow, Wanted,
 };
 use crate::server::search::{self, terms, terms_of};
 use crate::store::reader::{Direction, Indexed, Side, Span, WANTED, classes, place_of};
@@ -65,6 +66,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (9, "about", include_str!("migrations/postgres/0009_about.sql")),
     (10, "held", include_str!("migrations/postgres/0010_held.sql")),
     (11, "closed", include_str!("migrations/postgres/0011_closed.sql")),
+    (12, "owed", include_str!("migrations/postgres/0012_owed.sql")),
 ];
 
 /// Where the database is and how it is opened.
@@ -443,7 +445,7 @@ struct Batch<'a> {
     accounts: BTreeMap<AccountId, &'a AccountRow>,
     credentials: BTreeMap<AccountId, &'a Credentials>,
     codes: BTreeMap<(AccountId, Purpose), Option<&'a CodeRow>>,
-    seen: BTreeMap<(AccountId, &'a str), Option<Seq>>,
+    seen: BTreeMap<(AccountId, &'a str), &'a SeenRow>,
     markers: BTreeMap<(AccountId, &'a str), Option<u64>>,
     presences: BTreeMap<AccountId, Option<&'a PresenceRow>>,
     metadata: BTreeMap<(&'a str, &'a str), Option<&'a str>>,
@@ -523,7 +525,7 @@ impl<'a> Batch<'a> {
             }
             Record::ListEntry(row) => drop(self.lists.insert((&row.channel, row.mode, &row.mask), Some(row))),
             Record::ListEntryGone(channel, mode, mask) => drop(self.lists.insert((channel, *mode, mask), None)),
-            Record::Seen(row) => drop(self.seen.insert((row.account, &row.device), row.seq)),
+            Record::Seen(row) => drop(self.seen.insert((row.account, &row.device), row)),
             Record::Marker(row) => drop(self.markers.insert((row.account, &row.conversation), Some(row.time))),
             Record::MarkerGone(account, conversation) => {
                 self.markers.insert((*account, conversation), None);
@@ -774,12 +776,14 @@ fn codes<'a>(rows: BTreeMap<(AccountId, Purpose), Option<&'a CodeRow>>) -> Vec<S
     statements
 }
 
-fn seen<'a>(rows: BTreeMap<(AccountId, &'a str), Option<Seq>>) -> Option<Statement<'a>> {
+fn seen<'a>(rows: BTreeMap<(AccountId, &'a str), &'a SeenRow>) -> Option<Statement<'a>> {
+    let rows: Vec<&SeenRow> = rows.into_values().collect();
     (!rows.is_empty()).then(|| {
         upsert(&UPSERTS.seen)
-            .bind(rows.keys().map(|(account, _)| *account as i64).collect::<Vec<_>>())
-            .bind(rows.keys().map(|(_, device)| *device).collect::<Vec<_>>())
-            .bind(rows.values().map(|seq| seq.map(|seq| seq as i64)).collect::<Vec<_>>())
+            .bind(column(&rows, |row| row.account as i64))
+            .bind(column(&rows, |row| &*row.device))
+            .bind(column(&rows, |row| row.seq.map(|seq| seq as i64)))
+            .bind(column(&rows, |row| owed::text(&row.owed)))
     })
 }
 
@@ -1086,7 +1090,7 @@ static UPSERTS: LazyLock<Upserts> = LazyLock::new(|| Upserts {
         2,
         "account bigint, purpose text, code text, email text, expires bigint, wrong bigint, mailed boolean",
     ),
-    seen: upsert_sql("seen", 2, "account bigint, device text, seq bigint"),
+    seen: upsert_sql("seen", 2, "account bigint, device text, seq bigint, owed text"),
     marker: upsert_sql("marker", 2, "account bigint, conversation text, time bigint"),
     presence: upsert_sql(
         "presence",

@@ -14,6 +14,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, Sqli
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, SqlSafeStr, Sqlite};
 
 use crate::limits::{INDEX_STEP, STORE_BATCH};
+use crate::server::owed;
 use crate::server::record::{ConversationId, Kind, MessageRow, MsgId, Record, SearchQuery, Seq, Snapshot, Wanted};
 use crate::server::search::{self, terms, terms_of};
 use crate::store::reader::{Direction, Indexed, Side, Span, WANTED, classes, place_of};
@@ -65,6 +66,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (16, "about", include_str!("migrations/sqlite/0016_about.sql")),
     (17, "held", include_str!("migrations/sqlite/0017_held.sql")),
     (18, "closed", include_str!("migrations/sqlite/0018_closed.sql")),
+    (19, "owed", include_str!("migrations/sqlite/0019_owed.sql")),
 ];
 
 /// Where the database is and how it is opened.
@@ -615,10 +617,13 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
                 .bind(mode.to_string())
                 .bind(&**mask)
         }
-        Record::Seen(row) => sqlx::query("INSERT OR REPLACE INTO seen (account, device, seq) VALUES (?, ?, ?)")
-            .bind(row.account as i64)
-            .bind(&*row.device)
-            .bind(row.seq.map(|seq| seq as i64)),
+        Record::Seen(row) => {
+            sqlx::query("INSERT OR REPLACE INTO seen (account, device, seq, owed) VALUES (?, ?, ?, ?)")
+                .bind(row.account as i64)
+                .bind(&*row.device)
+                .bind(row.seq.map(|seq| seq as i64))
+                .bind(owed::text(&row.owed))
+        }
         Record::Marker(row) => {
             sqlx::query("INSERT OR REPLACE INTO marker (account, conversation, time) VALUES (?, ?, ?)")
                 .bind(row.account as i64)

@@ -6,6 +6,7 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Database, Error, Executor, IntoArguments, Row};
 
+use crate::server::owed;
 use crate::server::record::{
     AccessRow, AccountRow, BanRow, ChannelRow, CodeRow, ConversationRow, CredentialsRow, GroupedRow, ListRow,
     MarkerRow, MetadataRow, PresenceRow, PurgeRow, Purpose, PushedRow, SeenRow, SettingRow, Snapshot, SubscriptionRow,
@@ -100,10 +101,8 @@ where
         list,
     )
     .await?;
-    let seen = all::<DB, _>(connection, "SELECT account, device, seq FROM seen ORDER BY account, device", |row| {
-        Ok(SeenRow { account: row.number(0)?, device: row.text(1)?.into(), seq: row.maybe_number(2)? })
-    })
-    .await?;
+    let seen =
+        all::<DB, _>(connection, "SELECT account, device, seq, owed FROM seen ORDER BY account, device", seen).await?;
     let markers = all::<DB, _>(
         connection,
         "SELECT account, conversation, time FROM marker ORDER BY account, conversation",
@@ -318,6 +317,12 @@ fn purge(row: &impl Columns) -> Result<PurgeRow, Error> {
         setter: row.text(2)?.into(),
         set_at: row.number(3)?,
     })
+}
+
+fn seen(row: &impl Columns) -> Result<SeenRow, Error> {
+    let owed = owed::parse(row.text(3)?);
+    let owed = owed.map_err(|()| Error::Decode("a text of what a device is owed that is none".into()))?;
+    Ok(SeenRow { account: row.number(0)?, device: row.text(1)?.into(), seq: row.maybe_number(2)?, owed })
 }
 
 fn presence(row: &impl Columns) -> Result<PresenceRow, Error> {

@@ -21,6 +21,7 @@ use crate::limits::{CONTEXT_A_MESSAGE, CONTEXT_A_PAGE, EXPIRY_STEP, STORE_BATCH}
 use crate::server::command::edit;
 use crate::server::event::{CallId, ConnId, Event, Returned};
 use crate::server::history::{context, overdue, render, render_page, select};
+use crate::server::owed;
 use crate::server::record::{
     AccessRow, AccountRow, AppPassword, BanRow, Border, ChannelRow, CodeRow, ConversationRow, Credentials,
     CredentialsRow, Expiry, GroupedRow, HistoryPage, HistoryQuery, Kind, ListRow, MarkerRow, MessageRow, MetadataRow,
@@ -269,6 +270,10 @@ fn access(channel: &str, account: u64, rank: Rank) -> AccessRow {
     AccessRow { channel: channel.into(), account, rank }
 }
 
+fn seen(account: u64, device: &str, seq: Option<Seq>, owed: &str) -> SeenRow {
+    SeenRow { account, device: device.into(), seq, owed: owed::parse(owed).unwrap() }
+}
+
 fn suspension(account: u64, expires: Option<u64>) -> SuspensionRow {
     SuspensionRow { account, reason: "späm".into(), setter: "boss!a@b".into(), set_at: 9, expires }
 }
@@ -367,7 +372,7 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
         let records = vec![
             Record::Account(Box::new(account(1, "Alice"))),
             Record::Account(Box::new(account(2, "Bob"))),
-            Record::Seen(SeenRow { account: 2, device: "phone".into(), seq: Some(1) }),
+            Record::Seen(seen(2, "phone", Some(1), "1 0 1")),
             Record::Credentials(Box::new(credentials(2, "ff", 4096))),
             Record::Code(Box::new(code(2, Purpose::Register, 0))),
             Record::AccountGone(2),
@@ -397,8 +402,9 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             Record::Message(Box::new(message(1, 100, Kind::Privmsg, "hi"))),
             Record::Message(Box::new(message(1, 101, Kind::Join, "Alice"))),
             Record::Message(Box::new(message(2, 102, Kind::Notice, "hi"))),
-            Record::Seen(SeenRow { account: 1, device: "laptop".into(), seq: Some(20) }),
-            Record::Seen(SeenRow { account: 1, device: "".into(), seq: None }),
+            Record::Seen(seen(1, "laptop", Some(19), "7 1 2")),
+            Record::Seen(seen(1, "laptop", Some(20), "1 5 20,2 20 20")),
+            Record::Seen(seen(1, "", None, "0 3 *")),
             Record::Marker(MarkerRow { account: 1, conversation: "#full".into(), time: 5 }),
             Record::Marker(MarkerRow { account: 1, conversation: "#full".into(), time: 6 }),
             Record::Marker(MarkerRow { account: 1, conversation: "#gone".into(), time: 7 }),
@@ -505,8 +511,8 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             ],
             seen: vec![
                 // It was connected: it has seen what there was.
-                SeenRow { account: 1, device: "".into(), seq: Some(32) },
-                SeenRow { account: 1, device: "laptop".into(), seq: Some(20) },
+                seen(1, "", Some(32), "0 3 *"),
+                seen(1, "laptop", Some(20), "1 5 20,2 20 20"),
             ],
             markers: vec![MarkerRow { account: 1, conversation: "#full".into(), time: 6 }],
             bans: vec![ban("z!*@*", 1, None), ban("192.0.2.0/24", 3, Some(u64::from(u32::MAX)))],
@@ -583,7 +589,7 @@ fn another_casemapping_files_everything_anew_or_changes_nothing() {
             (5, Record::Conversation(ConversationRow { id: 1, key: "#a[".into(), ..ConversationRow::default() })),
             (6, Record::Marker(MarkerRow { account: 1, conversation: "#a[".into(), time: 6 })),
             (7, Record::Ban(Box::new(ban("z[!*@*", 1, None)))),
-            (8, Record::Seen(SeenRow { account: 1, device: "".into(), seq: Some(8) })),
+            (8, Record::Seen(seen(1, "", Some(8), ""))),
         ]);
         running.close();
 

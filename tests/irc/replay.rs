@@ -163,6 +163,36 @@ fn what_was_confirmed_does_not_come_again_for_the_sake_of_a_channel_that_is_join
 }
 
 #[test]
+fn a_channel_that_a_device_had_not_read_when_the_server_died_is_replayed_and_no_other() {
+    // It had not come into the channel, or the replay of it was on its way.
+    for comes in [false, true] {
+        let mut server = Server::start();
+        let mut alice = missed(&server);
+        alice.join("#late");
+        alice.ask("PRIVMSG #late :late");
+        let mut carol = server.connect();
+        carol.log_in("carol", "carol", "sesame", CAPS);
+        assert_eq!(said(&carol.join("#room")), ["one", "two", "three"]);
+        carol.sync();
+        carol.confirms = false;
+        if comes {
+            assert_eq!(said(&carol.join("#late")), ["late"]);
+        }
+        // With her echo, all before is on disk.
+        alice.ask("PRIVMSG #room :live");
+        assert_eq!(texts(&carol.sync()), ["live"]);
+        server.crash_and_restart();
+        for late in [&["late"][..], &[]] {
+            let mut carol = server.connect();
+            carol.log_in("carol", "carol", "sesame", CAPS);
+            assert_eq!(said(&carol.join("#room")), [""; 0], "{comes}");
+            assert_eq!(said(&carol.join("#late")), late, "{comes}");
+            carol.sync();
+        }
+    }
+}
+
+#[test]
 fn who_logs_in_to_another_account_in_the_middle_of_a_replay_has_not_read_it() {
     let server = Server::start();
     let _alice = missed(&server);

@@ -30,7 +30,7 @@ pub struct Rows {
     channels: BTreeMap<Box<str>, ChannelRow>,
     lists: BTreeMap<(Box<str>, char, Box<str>), ListRow>,
     conversations: BTreeMap<ConversationId, ConversationRow>,
-    seen: BTreeMap<(AccountId, Box<str>), Option<Seq>>,
+    seen: BTreeMap<(AccountId, Box<str>), SeenRow>,
     markers: BTreeMap<(AccountId, Box<str>), u64>,
     metadata: BTreeMap<(Box<str>, Box<str>), Box<str>>,
     settings: BTreeMap<(Box<str>, Box<str>), SettingRow>,
@@ -372,15 +372,15 @@ impl Store {
             }
         }
         let last_seq = self.last_seq();
-        for seq in self.disk.seen.values_mut() {
-            *seq = seq.or(Some(last_seq));
+        for row in self.disk.seen.values_mut() {
+            row.seq = row.seq.or(Some(last_seq));
         }
         self.snapshot()
     }
 
     fn last_seq(&self) -> Seq {
         let message = self.disk.messages.keys().next_back().copied().unwrap_or(0);
-        let seen = self.disk.seen.values().flatten().copied().max().unwrap_or(0);
+        let seen = self.disk.seen.values().filter_map(|row| row.seq).max().unwrap_or(0);
         message.max(seen)
     }
 
@@ -420,11 +420,7 @@ impl Store {
             channels: disk.channels.values().cloned().collect(),
             lists: disk.lists.values().cloned().collect(),
             conversations: conversations.map(|row| (row.clone(), last(row.id, false), last(row.id, true))).collect(),
-            seen: disk
-                .seen
-                .iter()
-                .map(|((account, device), seq)| SeenRow { account: *account, device: device.clone(), seq: *seq })
-                .collect(),
+            seen: disk.seen.values().cloned().collect(),
             markers: disk
                 .markers
                 .iter()
@@ -526,7 +522,7 @@ impl Rows {
                 self.lists.remove(&(channel, mode, mask));
             }
             Record::Seen(row) => {
-                self.seen.insert((row.account, row.device), row.seq);
+                self.seen.insert((row.account, row.device.clone()), row);
             }
             Record::Marker(row) => {
                 self.markers.insert((row.account, row.conversation), row.time);

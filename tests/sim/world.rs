@@ -17,7 +17,8 @@ use roost::server::command::{self, Pending};
 use roost::server::event::{BadLine, CallId, CloseCause, ConnId, Event, Now, Peer, Returned};
 use roost::server::frame::Frame;
 use roost::server::history;
-use roost::server::network::{Conversation, EVERY_OTHER, Network, Owed, UserId};
+use roost::server::network::{Conversation, Network, UserId};
+use roost::server::owed::{EVERY_OTHER, NOW, Owed};
 use roost::server::push::WebPush;
 use roost::server::record::{
     Expiry, HistoryQuery, Kind, MessageRow, MsgId, PresenceRow, Reader, Record, Seq, Snapshot,
@@ -1340,8 +1341,9 @@ impl<'a> World<'a> {
             }
         }
         for row in &snapshot.seen {
-            let there = network.seen(row.account, &row.device);
-            if there != row.seq {
+            let there = network.stand(row.account, &row.device);
+            let owed: Vec<Owed> = row.owed.iter().map(|owed| owed.up_to(row.seq.unwrap_or(NOW))).collect();
+            if (there.seen, &there.owed) != (row.seq, &owed) {
                 return broken(Invariant::Durable, format!("{row:?} is stored, there is {there:?}"));
             }
         }

@@ -9,7 +9,8 @@ use ircv3::{Cap, CapSet, Message};
 use crate::server::action::{Call, NetAction};
 use crate::server::command::{Pending, bulk, printable};
 use crate::server::event::Returned;
-use crate::server::network::{ChannelId, EVERY_OTHER, Identity, Network, Owed, UserId};
+use crate::server::network::{ChannelId, Identity, Network, UserId};
+use crate::server::owed::{EVERY_OTHER, Owed};
 use crate::server::record::{Border, ConversationId, HistoryPage, HistoryQuery, MsgId, Range, Reader, Seq, Wanted};
 use crate::server::session::Unread;
 use crate::server::{Ctx, Server};
@@ -454,7 +455,6 @@ fn answered_so_far(server: &mut Server, ctx: &mut Ctx) {
 
 /// All that was replayed to a connection has been read, or there was nothing.
 pub fn confirm(server: &mut Server, ctx: &Ctx) {
-    let is_nowhere = is_nowhere(server, ctx);
     let Some(session) = server.session_mut(ctx.conn) else { return };
     let particulars = session.particulars_mut();
     if let (Some(unread), Some(reading)) = (particulars.unread.take(), &mut particulars.reading) {
@@ -463,8 +463,8 @@ pub fn confirm(server: &mut Server, ctx: &Ctx) {
     }
     let replayed = &particulars.replayed;
     particulars.owed.retain(|owed| !replayed.contains(&owed.conversation));
-    // That was in private; its channels come yet.
-    particulars.confirmed |= !is_nowhere;
+    // Its channels may come yet, and it is owed those.
+    particulars.confirmed = true;
     server.note_behind(ctx.conn);
 }
 

@@ -1,0 +1,118 @@
+//! What a device is to be replayed besides what was said after it had read all: it went before that was shown to it, or
+//! before it had said that it has read it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::limits;
+use crate::server::record::{ConversationId, Seq};
+
+/// Stands for every channel that has nothing of its own among what a device is owed.
+pub const EVERY_OTHER: ConversationId = 0;
+/// Stands for the change up to which a device has read, where that is still to come: it is connected.
+pub const NOW: Seq = i64::MAX as Seq;
+
+/// What a device is to be replayed of a conversation, besides what came after what it has read; nothing where both changes
+/// are one, which is for a channel of which [`EVERY_OTHER`] says no more up to there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owed {
+    /// Which; or [`EVERY_OTHER`].
+    pub conversation: ConversationId,
+    /// After this change.
+    pub after: Seq,
+    /// Up to this one.
+    pub until: Seq,
+}
+
+impl Owed {
+    /// Nothing of a conversation up to this change.
+    pub fn nothing(conversation: ConversationId, until: Seq) -> Owed {
+        Owed { conversation, after: until, until }
+    }
+
+    /// Is owed besides, as far as that is bounded: what was owed of the same conversation and is not done as well.
+    pub fn add_to(self, all: &mut Vec<Owed>) {
+        if let Some(there) = all.iter_mut().find(|other| other.conversation == self.conversation) {
+            *there = if self.after == self.until || there.after == there.until {
+                self
+            } else {
+                Owed { after: there.after.min(self.after), until: there.until.max(self.until), ..self }
+            };
+        } else if all.len() < limits::OWED {
+            all.push(self);
+        }
+    }
+
+    /// The same, where the device has read up to `seen`.
+    pub fn up_to(self, seen: Seq) -> Owed {
+        Owed { after: self.after.min(seen), until: self.until.min(seen), ..self }
+    }
+}
+
+/// As the store has it: `7 30 50`, or `7 30 *` up to [`NOW`].
+impl fmt::Display for Owed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.conversation)?;
+        for seq in [self.after, self.until] {
+            if seq == NOW { f.write_str(" *")? } else { write!(f, " {seq}")? }
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Owed {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Owed, ()> {
+        let mut words = text.split(' ');
+        let mut word = || words.next().ok_or(());
+        let seq = |word: &str| if word == "*" { Ok(NOW) } else { word.parse().map_err(drop) };
+        let owed = Owed { conversation: word()?.parse().map_err(drop)?, after: seq(word()?)?, until: seq(word()?)? };
+        if words.next().is_some() { Err(()) } else { Ok(owed) }
+    }
+}
+
+/// All that a device is owed, as the store has it; empty for nothing.
+pub fn text(all: &[Owed]) -> String {
+    all.iter().map(Owed::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// What [`text`] has written.
+///
+/// # Errors
+/// Where it is no such text.
+pub fn parse(text: &str) -> Result<Vec<Owed>, ()> {
+    text.split_terminator(',').map(Owed::from_str).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn what_is_owed_is_read_as_it_was_written() {
+        let one = Owed { conversation: 7, after: 30, until: 50 };
+        let lists = [vec![], vec![one], vec![Owed { conversation: EVERY_OTHER, after: 3, until: NOW }, one]];
+        for list in lists {
+            assert_eq!(parse(&text(&list)), Ok(list));
+        }
+        for wrong in ["7", "7 30", "7 30 50 60", "7 x 50", "* 1 2", "7 30 50,,"] {
+            assert_eq!(parse(wrong), Err(()), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_owed_of_one_conversation_is_one_range_and_all_is_bounded() {
+        let mut all = Vec::new();
+        for owed in [(1, 10, 20), (1, 5, 15), (2, 30, 40), (2, 40, 40), (3, 50, 50), (3, 45, 60)] {
+            let (conversation, after, until) = owed;
+            Owed { conversation, after, until }.add_to(&mut all);
+        }
+        assert_eq!(text(&all), "1 5 20,2 40 40,3 45 60");
+        (0..2 * limits::OWED as u64).for_each(|id| Owed::nothing(10 + id, 1).add_to(&mut all));
+        assert_eq!(all.len(), limits::OWED);
+        assert_eq!(Owed { conversation: 1, after: 5, until: NOW }.up_to(9).to_string(), "1 5 9");
+    }
+}
