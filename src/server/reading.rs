@@ -60,7 +60,8 @@ pub struct Asked {
 pub type Looks = BinaryHeap<Reverse<(u64, ConnId, u64)>>;
 
 impl Reading {
-    fn is_settled(&self, now: u64) -> bool {
+    /// Whether it has come into its channels by now.
+    pub fn is_settled(&self, now: u64) -> bool {
         self.settled || now >= self.arrived + limits::ARRIVAL_MS
     }
 }

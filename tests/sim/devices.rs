@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use roost::server::Server;
 use roost::server::event::{CloseCause, ConnId, Event};
 use roost::server::network::{Identity, Network};
-use roost::server::record::{AccountId, MessageRow, Seq};
+use roost::server::reading::Reading;
+use roost::server::record::{AccountId, ConversationId, MessageRow, Seq};
 
 use crate::edge::Edge;
 use crate::view::Promise;
@@ -40,11 +41,24 @@ struct There {
     /// What it was replayed is not known to have been read, or it was asked whether it has read what it was shown and has
     /// let time pass since.
     behind: bool,
+    /// What it was replayed when it came is not known to have been read.
+    arriving: bool,
+    /// It may not have come into all of its channels.
+    coming: bool,
+    /// Channels that it has joined later are being replayed to it.
+    unread: bool,
+    /// The conversations that were replayed to it.
+    replayed: BTreeSet<ConversationId>,
 }
 
 impl There {
     fn is_late(&self) -> bool {
         self.asked && self.behind
+    }
+
+    /// Whether its device is still to be replayed what was said in a channel before it came.
+    fn owes(&self, channel: ConversationId) -> bool {
+        self.arriving || if self.replayed.contains(&channel) { self.unread } else { self.coming }
     }
 }
 
@@ -55,6 +69,8 @@ pub struct Devices {
     /// By socket: whose it is, as long as anything is read from it; and since when it is asked what it has read. What it
     /// was shown before, as a guest that has logged in since, is not asked for.
     who: BTreeMap<usize, (Name, Option<Seq>)>,
+    /// What was said in channels, and in which.
+    channels: BTreeMap<Seq, ConversationId>,
     /// What is shown and never replayed: TAGMSG.
     unkept: BTreeSet<Seq>,
     /// By socket that is no device's: what was said by it and read from it.
@@ -73,20 +89,36 @@ impl Device {
         let (read, own) = (&self.read, &self.own);
         self.missed.extend(seqs.into_iter().filter(|seq| !read.contains(seq) && !own.contains(seq)));
     }
+
+    /// Its connections end. Of what was said before they came only that is still to be replayed which it was not known to have
+    /// read, and what was said in channels that it had not come into.
+    fn settle(&mut self, there: &[There], channels: &BTreeMap<Seq, ConversationId>) {
+        self.missed.retain(|seq| match channels.get(seq) {
+            Some(channel) => there.iter().all(|there| there.owes(*channel)),
+            None => there.iter().any(|there| there.behind),
+        });
+    }
 }
 
 impl Devices {
     /// Who is there now.
     pub fn roll(server: &Server, edge: &Edge) -> Roll {
+        let now = server.now().mono_ms;
         let mut roll = Roll::default();
         for session in server.all_sessions().filter(|session| !session.closing) {
             let Some(account) = session.account else { continue };
+            let particulars = session.particulars();
+            let is_new = |reading: &Reading| !reading.off && !reading.is_settled(now);
             let there = There {
                 conn: session.conn,
                 socket: edge.socket_at(session.conn),
                 read: session.has_read(),
                 asked: session.particulars().reading.as_ref().is_some_and(|reading| !reading.off),
                 behind: session.is_behind().is_some(),
+                arriving: session.arriving().or(particulars.unread.as_ref().and_then(|unread| unread.after)).is_some(),
+                coming: session.replays && session.mark.is_some() && particulars.reading.as_ref().is_some_and(is_new),
+                unread: particulars.unread.is_some(),
+                replayed: particulars.replayed.iter().copied().collect(),
             };
             roll.0.entry((account, session.device.clone())).or_default().push(there);
         }
@@ -106,6 +138,17 @@ impl Devices {
             let device = self.devices.entry(name.clone()).or_default();
             // Two clients that say that they are one device: neither shows what the other has read.
             device.orderly &= there.len() == 1;
+            // What it is owed the one that comes sees to from now on.
+            match before.0.get(name) {
+                Some(others) if others.len() < there.len() => {
+                    let (unnamed, channels) = (name.1.is_empty(), &self.channels);
+                    device.missed.retain(|seq| match channels.get(seq) {
+                        Some(channel) => !unnamed && others.iter().any(|other| other.owes(*channel)),
+                        None => true,
+                    });
+                }
+                _ => {}
+            }
             for (there, socket) in there.iter().filter_map(|there| Some((there, there.socket?))) {
                 let who = self.who.entry(socket).or_insert_with(|| (name.clone(), None));
                 if who.0 != *name {
@@ -127,9 +170,7 @@ impl Devices {
             let known = there.iter().map(|there| if there.asked { there.read } else { 0 }).min();
             device.known = known.unwrap_or_default().max(device.known);
             // Whoever is not replayed anything has to ask for what it missed.
-            if !behind {
-                device.missed.clear();
-            }
+            device.settle(there, &self.channels);
             device.orderly = !behind;
             reached.extend(there.iter().any(There::is_late).then_some("a device gone that is late to answer"));
             let Some((conn, cause)) = &event else { continue };
@@ -213,15 +254,15 @@ impl Devices {
 
     /// Something was said: devices that were not there miss it. One that went by the same event may have said it.
     pub fn said(&mut self, seq: Seq, key: &str, network: &Network, there: [&Roll; 2]) {
-        let concerned: BTreeSet<AccountId> = if key.starts_with('#') {
-            let Some(id) = network.channel_by_folded(key) else { return };
-            let members = network.channels[id].members.keys().map(|user| &network.users[*user]);
-            members.filter_map(|user| user.account).collect()
-        } else {
-            Identity::accounts_in(key).collect()
-        };
+        let in_private: BTreeSet<AccountId> = Identity::accounts_in(key).collect();
+        let channel = network.conversation(key).filter(|_| key.starts_with('#'));
+        if let Some(channel) = channel {
+            self.channels.insert(seq, channel.id);
+        }
         for (name, device) in &mut self.devices {
-            if concerned.contains(&name.0) && !there.iter().any(|roll| roll.0.contains_key(name)) {
+            // It may join the channel when it is back.
+            let concerned = channel.is_some() || in_private.contains(&name.0);
+            if concerned && !there.iter().any(|roll| roll.0.contains_key(name)) {
                 device.missed.insert(seq);
             }
         }
@@ -279,7 +320,7 @@ impl Devices {
                         device.miss(left(socket).into_iter().chain(unread));
                     }
                 }
-                Some(_) => device.missed.clear(),
+                Some(there) => device.settle(there, &self.channels),
                 None => {}
             }
         }

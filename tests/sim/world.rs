@@ -757,8 +757,12 @@ impl<'a> World<'a> {
         let Some(account) = session.account.filter(|_| replays && !session.closing) else { return Ok(()) };
         let is_owed = |seq: &Seq| {
             let conversation = self.store.disk.messages.get(seq).map(|row| row.conversation);
-            let of = |owed: &&Owed| Some(owed.conversation) == conversation || owed.conversation == EVERY_OTHER;
-            session.particulars().owed.iter().filter(of).any(|owed| (owed.after..=owed.until).contains(seq))
+            let of = |id| session.particulars().owed.iter().find(|owed| Some(owed.conversation) == id);
+            let is_in = |after: Seq, until: Seq| after < *seq && *seq <= until;
+            let (own, rest) = (of(conversation), of(Some(EVERY_OTHER)));
+            let done = own.map_or(0, |own| own.until);
+            own.is_some_and(|own| is_in(own.after, own.until))
+                || rest.is_some_and(|rest| is_in(rest.after.max(done), rest.until))
         };
         self.devices.replayed(&(account, session.device.clone()), rows, is_owed)
     }
@@ -1342,8 +1346,9 @@ impl<'a> World<'a> {
         }
         for row in &snapshot.seen {
             let there = network.stand(row.account, &row.device);
-            let owed: Vec<Owed> = row.owed.iter().map(|owed| owed.up_to(row.seq.unwrap_or(NOW))).collect();
-            if (there.seen, &there.owed) != (row.seq, &owed) {
+            let bounded =
+                |all: &[Owed]| -> Vec<Owed> { all.iter().map(|owed| owed.up_to(row.seq.unwrap_or(NOW))).collect() };
+            if (there.seen, bounded(&there.owed)) != (row.seq, bounded(&row.owed)) {
                 return broken(Invariant::Durable, format!("{row:?} is stored, there is {there:?}"));
             }
         }
