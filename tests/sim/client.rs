@@ -158,6 +158,16 @@ impl Persona {
             labels: random.percent(70),
         }
     }
+
+    /// Someone with an account of its own and a device that cannot ask for what it missed.
+    pub fn with_device(random: &mut Random, at: usize) -> Persona {
+        let nick = NICKS[at % NICKS.len()].to_owned();
+        let device = random.pick(&["@phone", "@phone", "@phone", "@couch", ""]);
+        let mut caps = vec![Cap::Sasl, Cap::ServerTime];
+        caps.extend([Cap::MessageTags, Cap::Batch, Cap::EchoMessage].into_iter().filter(|_| random.percent(60)));
+        let login = Some(format!("{nick}{device}"));
+        Persona { caps, nick, login, ip: [192, 0, 2, at as u8], reads: 4000, labels: false }
+    }
 }
 
 impl Client {

@@ -127,6 +127,7 @@ struct World<'a> {
     password: bool,
     /// Calls and questions take long.
     slow: bool,
+    phones: bool,
     planted: Planted,
     doors: Doors,
     devices: Devices,
@@ -161,6 +162,10 @@ pub fn run(seed: u64, steps: usize, fault: Option<Fault>, trace: &mut Trace) -> 
 fn is_found(network: &Network, channel: &Channel) -> bool {
     let stays = |user: &UserId| network.users[*user].presence_kept;
     channel.founder.is_some() || channel.modes.has('P') || channel.members.keys().any(stays)
+}
+
+fn someone(random: &mut Random, at: usize, phones: bool) -> Persona {
+    if phones && random.percent(80) { Persona::with_device(random, at) } else { Persona::any(random, at) }
 }
 
 /// What a client is to be shown yet on a socket.
@@ -218,14 +223,16 @@ impl<'a> World<'a> {
         let settings = Arc::new(settings);
         let now = Now { unix_ms: 1_700_000_000_000 + random.next() % 1_000_000, mono_ms: 1000 };
         let mut store = Store::new(EPOCH, settings.casemapping);
-        if random.percent(50) {
+        // In some worlds most have a device that is replayed what it missed.
+        let phones = seed.is_multiple_of(3);
+        if phones || random.percent(50) {
             store.settle_accounts();
         }
         if random.percent(10) {
             store.settle_channels();
         }
         let snapshot = store.restart();
-        let clients = (0..5 + random.below(8)).map(|at| Client::new(Persona::any(&mut random, at))).collect();
+        let clients = (0..5 + random.below(8)).map(|at| Client::new(someone(&mut random, at, phones))).collect();
         let sendq = [4000, 20_000, 1 << 20, 1 << 20, 1 << 20, 1 << 20][random.below(6)];
         World {
             server: new_server(&settings, snapshot, now),
@@ -242,6 +249,7 @@ impl<'a> World<'a> {
             settings,
             password,
             slow: random.percent(30),
+            phones,
             planted: Planted::new(fault, seed),
             devices: Devices::default(),
             doors: Doors::default(),
@@ -486,7 +494,7 @@ impl<'a> World<'a> {
             return Ok(());
         }
         if self.random.percent(20) {
-            self.clients[at].persona = Persona::any(&mut self.random, at);
+            self.clients[at].persona = someone(&mut self.random, at, self.phones);
         }
         let (conn, socket) = self.edge.connect(self.random.below(WORKERS));
         self.of_socket.push(at);
