@@ -425,7 +425,7 @@ impl Server {
         if let Some(old) = session.account {
             // What was being replayed to that device it may not have read; this one is another.
             let seen = self.read_at_end(session, last);
-            let owed = self.owed_by(session, seen);
+            let owed = self.owed_at_end(session, seen);
             let old_device = session.device.clone();
             let Some(session) = self.session_mut(conn) else { return };
             let particulars = session.particulars_mut();

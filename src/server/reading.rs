@@ -180,24 +180,77 @@ impl Server {
         owed
     }
 
+    /// The same, with what no connection of the device can be taken to have shown it: of two users each is told things of
+    /// which the other's connections know nothing.
+    pub(super) fn owed_at_end(&self, session: &Session, seen: Seq) -> Vec<Owed> {
+        let mut owed = self.owed_by(session, seen);
+        let Some(account) = session.account else { return owed };
+        let others = self.others_of(session.conn, account, &session.device);
+        let read = others.iter().map(|other| other.has_read()).max().unwrap_or_default();
+        let alone = others.iter().flat_map(|other| self.alone(other, other.has_read(), seen));
+        alone.chain(self.alone(session, seen, read)).for_each(|one| one.add_to(&mut owed));
+        owed
+    }
+
     /// What a device with connections is owed should the server die now.
     fn owed_to(&self, account: AccountId, device: &str) -> Vec<Owed> {
         let mut all = self.network.owed(account, device).to_vec();
         let conns = self.network.connected(account, device).map_or(&[][..], |connected| &connected.conns);
         for session in conns.iter().filter_map(|conn| self.session(*conn)) {
-            let owed = self.owed_by(session, session.is_behind().unwrap_or(NOW));
-            owed.into_iter().for_each(|one| one.add_to(&mut all));
+            let seen = session.is_behind().unwrap_or(NOW);
+            let owed = self.owed_by(session, seen).into_iter().chain(self.alone(session, seen, NOW));
+            owed.for_each(|one| one.add_to(&mut all));
         }
         all
     }
 
+    /// What a device has been shown after change `seen`, and up to `until`, by this connection alone, where it has others
+    /// and those are another user's: what was said in its channels where the other is not, and what in private since the
+    /// others came, for before that they were replayed it.
+    fn alone(&self, session: &Session, seen: Seq, until: Seq) -> Vec<Owed> {
+        let (Some(account), Some(user)) = (session.account, session.user) else { return Vec::new() };
+        let others = self.others_of(session.conn, account, &session.device);
+        let users: Vec<UserId> = others.iter().filter_map(|other| other.user).collect();
+        let began = others.iter().filter_map(|other| Some(other.particulars().reading.as_ref()?.began)).max();
+        let is_read = session.particulars().reading.as_ref().is_some_and(|reading| !reading.off);
+        let Some(began) = began.filter(|_| is_read && !users.contains(&user)) else { return Vec::new() };
+        let (network, there) = (&self.network, &self.network.users[user]);
+        let is_elsewhere = |channel| users.iter().any(|other| network.users[*other].channels.contains(channel));
+        let channels = there.channels.iter().filter(|channel| !is_elsewhere(channel));
+        let channels = channels.filter_map(|id| network.conversation(network.channels[*id].folded.as_str()));
+        let channels = channels.map(|said| Owed { conversation: said.id, after: seen, until });
+        let private = there.contacts.iter().flat_map(|contacts| &contacts.alone);
+        let private = private.map(|owed| Owed { after: owed.after.max(seen).max(began), ..owed.up_to(until) });
+        channels.chain(private).filter(|owed| owed.after < owed.until).collect()
+    }
+
+    /// Notes what was said in private to a user or by one of whose account there are other users: those are not told.
+    pub(super) fn note_alone(&mut self, user: UserId, key: &str, seq: Seq) {
+        let Some(account) = self.network.users[user].account else { return };
+        let Some(conversation) = self.network.conversation(key) else { return };
+        if self.network.users_of(account).nth(1).is_none() {
+            return;
+        }
+        let there = &mut self.network.users[user];
+        let alone = &mut there.contacts.get_or_insert_default().alone;
+        Owed { conversation: conversation.id, after: seq - 1, until: seq }.add_to(alone);
+        let late =
+            there.sessions.clone().into_iter().filter(|conn| self.session(*conn).is_some_and(|s| s.late().is_some()));
+        late.collect::<Vec<_>>().into_iter().for_each(|conn| self.note_behind(conn));
+    }
+
+    /// The other connections of a device that has a name.
+    fn others_of(&self, conn: ConnId, account: AccountId, device: &str) -> Vec<&Session> {
+        let connected = self.network.connected(account, device).filter(|_| !device.is_empty());
+        connected.map_or_else(Vec::new, |connected| self.sessions_but(conn, &connected.conns))
+    }
+
     /// Another connection of a device sees to what the device is owed: all of that.
     pub(super) fn hand_over_owed(&mut self, conn: ConnId, account: AccountId, device: &str) -> Vec<Owed> {
-        let others = self.network.connected(account, device).filter(|_| !device.is_empty());
-        let others = others.map_or_else(Vec::new, |others| others.conns.clone());
-        for other in others.into_iter().filter(|other| *other != conn) {
+        let others: Vec<ConnId> = self.others_of(conn, account, device).iter().map(|other| other.conn).collect();
+        for other in others {
             let Some(session) = self.session(other) else { continue };
-            let owed = self.owed_by(session, session.has_read());
+            let owed = self.owed_at_end(session, session.has_read());
             self.network.owe(account, device, &owed);
             if let Some(session) = self.session_mut(other).filter(|_| !owed.is_empty()) {
                 let particulars = session.particulars_mut();
@@ -609,6 +662,52 @@ mod tests {
         // It is back a third time, and nobody knows yet that the second connection is dead, too.
         let third = asked.device("alice", 1, "phone", "server-time");
         assert_eq!(asked.server.session(third).and_then(|session| session.mark), read);
+    }
+
+    #[test]
+    fn what_only_a_dead_connection_under_another_nick_was_told_is_replayed() {
+        for end in ["the dead one first", "the living one first", "a third comes", "killed"] {
+            let (mut asked, dead, bob) = talk();
+            asked.ask(dead, "JOIN #b");
+            let living = asked.device("alice_", 1, "phone", "server-time");
+            replay(&mut asked, living, 0);
+            replayed_on_join(&mut asked, living, "#b");
+            asked.ask(bob, "JOIN #b");
+            confirm(&mut asked, living);
+            confirm(&mut asked, dead);
+            let read = asked.server.session(dead).map(Session::has_read).unwrap_or_default();
+            let before = said(&mut asked, bob, "PRIVMSG alice_ :shown");
+            let first = said(&mut asked, bob, "PRIVMSG alice :lost");
+            for line in ["PRIVMSG #a :lost", "PRIVMSG #b :shown", "PRIVMSG carol :away", "PRIVMSG alice :lost"] {
+                asked.ask(bob, line);
+            }
+            let last = asked.server.last_seq();
+            asked.ask(bob, "PRIVMSG alice_ :shown");
+            for _ in 0..3 {
+                later(&mut asked, living);
+                confirm(&mut asked, living);
+            }
+            let seen = asked.server.session(living).map(Session::has_read).unwrap_or_default();
+            assert!(read < before && last < seen, "{read} {before} {last} {seen}");
+            let until = if end == "killed" { "*".to_owned() } else { seen.to_string() };
+            let owed = match end {
+                "killed" => stand(&asked).1,
+                "a third comes" => {
+                    let third = asked.device("alice_", 1, "phone", "server-time");
+                    asked.server.session(third).map(|session| owed::text(&session.particulars().owed)).unwrap()
+                }
+                _ => {
+                    let is_first = |conn: &ConnId| (*conn == dead) == end.starts_with("the dead");
+                    let (first, second): (Vec<_>, Vec<_>) = [dead, living].into_iter().partition(is_first);
+                    first.into_iter().chain(second).for_each(|conn| asked.handle(Event::Closed(conn, cut())));
+                    stand(&asked).1
+                }
+            };
+            // The living one has just come, and is owed the channels that it may be about to join.
+            let of_the_dead = owed.split(',').filter(|owed| !owed.starts_with("0 ") && !owed.starts_with("2 "));
+            let lost = [format!("1 {read} {until}"), format!("3 {} {last}", first - 1)];
+            assert_eq!(of_the_dead.collect::<Vec<_>>(), lost, "{end}: {owed}");
+        }
     }
 
     #[test]

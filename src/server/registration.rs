@@ -455,7 +455,7 @@ impl Server {
     /// the last change that the connection can be taken to have shown.
     pub(super) fn leave(&mut self, conn: ConnId, reason: &str, seen: Seq) {
         command::monitor::forget(self, conn);
-        let owed = self.session(conn).map_or_else(Vec::new, |session| self.owed_by(session, seen));
+        let owed = self.session(conn).map_or_else(Vec::new, |session| self.owed_at_end(session, seen));
         let Some(session) = self.session_mut(conn) else { return };
         let user = session.user.take();
         let (origin, unregistered) = (Origin::of(&session.peer), session.registration.take().is_some());

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use crate::limits;
 use crate::server::event::ConnId;
 use crate::server::network::{ChannelId, UserId};
+use crate::server::owed::Owed;
 use crate::server::record::{AccountId, Seq};
 use crate::server::right::Right;
 use crate::server::settings::Oper;
@@ -94,6 +95,9 @@ pub struct Contacts {
     pub knocked: Vec<(u64, u64)>,
     /// When it was last told of someone who may not write to it, on the monotonic clock.
     pub told: Option<u64>,
+    /// What was said in private to it, or by it, while its account had another user, who was not told: from the first to the
+    /// last of each conversation.
+    pub alone: Vec<Owed>,
 }
 
 /// A person.

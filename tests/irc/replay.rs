@@ -247,6 +247,36 @@ fn a_phone_that_is_cut_off_is_replayed_what_it_had_not_read_and_nothing_else() {
 }
 
 #[test]
+fn a_phone_that_is_back_under_another_nick_is_replayed_later_what_only_the_first_was_told() {
+    let server = Server::with(&[("history.confirm_seconds", "1")]);
+    let mut alice = missed(&server);
+    let mut dead = server.logged_in("carol", "carol@phone", "sesame", CAPS);
+    dead.ask("NS SET MULTICLIENT OFF");
+    dead.join("#room");
+    dead.confirms = false;
+    let mut phone = server.connect();
+    phone.log_in("carol_", "carol@phone", "sesame", CAPS);
+    phone.join("#room");
+    phone.confirms = false;
+    for line in ["PRIVMSG carol :lost", "PRIVMSG #room :shown", "PRIVMSG carol_ :shown, too"] {
+        alice.ask(line);
+    }
+    phone.expect(":alice!* PRIVMSG #room :shown");
+    phone.expect(":alice!* PRIVMSG carol_ :shown, too");
+    let ping = phone.expect("PING :read-*");
+    phone.ask(&format!("PONG :{}", ping.params()[0]));
+    drop(dead);
+    alice.expect(":carol!* QUIT *");
+    phone.send("QUIT");
+    phone.closed();
+    let mut phone = server.connect();
+    let mut lines = phone.log_in("carol", "carol@phone", "sesame", CAPS);
+    lines.extend(phone.join("#room"));
+    lines.extend(phone.sync());
+    assert_eq!(said(&lines), ["lost"], "{lines:#?}");
+}
+
+#[test]
 fn who_is_made_to_join_is_replayed_what_it_missed_there() {
     let server = opers::server();
     let _alice = missed(&server);

@@ -424,6 +424,9 @@ fn to_user(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, target
     if kept && said.kind.is_text() {
         for one in [user, target] {
             server.network.users[one].told = seq;
+            if own != other {
+                server.note_alone(one, key.as_deref().unwrap_or_default(), seq);
+            }
         }
     }
     if ctx.reply.caps.has(Cap::EchoMessage) {
