@@ -314,7 +314,7 @@ fn the_maps_of_the_network_are_known_by_name() {
     sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/server"), &mut files);
     let names: BTreeSet<String> =
         files.iter().flat_map(|(_, text)| code_of(text)).flat_map(|line| hashed_names(&line)).collect();
-    for name in ["nicks", "channel_names", "conversations", "peers", "seen", "here", "tried", "by_host"] {
+    for name in ["nicks", "channel_names", "conversations", "peers", "devices", "here", "tried", "by_host"] {
         assert!(names.contains(name), "{name} is not among {names:?}");
     }
 }

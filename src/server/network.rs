@@ -62,7 +62,7 @@ pub struct Network {
     next_conversation: ConversationId,
     devices: AHashMap<(AccountId, Box<str>), Stand>,
     connected: AHashMap<(AccountId, Box<str>), Connected>,
-    owed: AHashMap<(AccountId, Box<str>), Vec<Owed>>,
+    debts: AHashMap<(AccountId, Box<str>), Vec<Owed>>,
     watchers: AHashMap<Folded, Vec<ConnId>>,
     markers: AHashMap<AccountId, AHashMap<Box<str>, u64>>,
     account_metadata: AHashMap<AccountId, Box<Metadata>>,
@@ -243,7 +243,7 @@ impl Network {
             peers: AHashMap::new(),
             next_conversation: 1,
             devices: AHashMap::new(),
-            owed: AHashMap::new(),
+            debts: AHashMap::new(),
             connected: AHashMap::new(),
             watchers: AHashMap::new(),
             markers: AHashMap::new(),
@@ -671,7 +671,7 @@ impl Network {
             self.suspensions.remove(&id);
             self.devices.retain(|(account, _), _| *account != id);
             self.connected.retain(|(account, _), _| *account != id);
-            self.owed.retain(|(account, _), _| *account != id);
+            self.debts.retain(|(account, _), _| *account != id);
             self.markers.remove(&id);
             self.account_metadata.remove(&id);
             self.private_metadata.remove(&id);
@@ -905,7 +905,7 @@ impl Network {
 
     /// What a device is to be replayed besides what it has not read, from now on by a connection that is to see to it.
     pub fn take_owed(&mut self, account: AccountId, device: &str) -> Vec<Owed> {
-        self.owed.remove(&(account, device.into())).unwrap_or_default()
+        self.debts.remove(&(account, device.into())).unwrap_or_default()
     }
 
     /// Notes what a device is to be replayed when it is back, besides what it has not read.
@@ -913,13 +913,13 @@ impl Network {
         if list.is_empty() {
             return;
         }
-        let all = self.owed.entry((account, device.into())).or_default();
+        let all = self.debts.entry((account, device.into())).or_default();
         list.iter().for_each(|one| one.add_to(all));
     }
 
     /// What a device is owed that no connection of it sees to.
     pub fn owed(&self, account: AccountId, device: &str) -> &[Owed] {
-        self.owed.get(&(account, device.into())).map_or(&[], Vec::as_slice)
+        self.debts.get(&(account, device.into())).map_or(&[], Vec::as_slice)
     }
 
     /// Notes what is kept of a device.

@@ -77,12 +77,9 @@ pub fn text(all: &[Owed]) -> String {
     all.iter().map(Owed::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// What [`text`] has written.
-///
-/// # Errors
-/// Where it is no such text.
-pub fn parse(text: &str) -> Result<Vec<Owed>, ()> {
-    text.split_terminator(',').map(Owed::from_str).collect()
+/// What [`text`] has written; `None` where it is no such text.
+pub fn parse(text: &str) -> Option<Vec<Owed>> {
+    text.split_terminator(',').map(|one| one.parse().ok()).collect()
 }
 
 #[cfg(test)]
@@ -96,10 +93,10 @@ mod tests {
         let one = Owed { conversation: 7, after: 30, until: 50 };
         let lists = [vec![], vec![one], vec![Owed { conversation: EVERY_OTHER, after: 3, until: NOW }, one]];
         for list in lists {
-            assert_eq!(parse(&text(&list)), Ok(list));
+            assert_eq!(parse(&text(&list)), Some(list));
         }
         for wrong in ["7", "7 30", "7 30 50 60", "7 x 50", "* 1 2", "7 30 50,,"] {
-            assert_eq!(parse(wrong), Err(()), "{wrong}");
+            assert_eq!(parse(wrong), None, "{wrong}");
         }
     }
 

@@ -321,7 +321,7 @@ fn purge(row: &impl Columns) -> Result<PurgeRow, Error> {
 
 fn seen(row: &impl Columns) -> Result<SeenRow, Error> {
     let owed = owed::parse(row.text(3)?);
-    let owed = owed.map_err(|()| Error::Decode("a text of what a device is owed that is none".into()))?;
+    let owed = owed.ok_or_else(|| Error::Decode("a text of what a device is owed that is none".into()))?;
     Ok(SeenRow { account: row.number(0)?, device: row.text(1)?.into(), seq: row.maybe_number(2)?, owed })
 }
 
