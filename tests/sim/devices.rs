@@ -73,8 +73,10 @@ pub struct Devices {
     channels: BTreeMap<Seq, ConversationId>,
     /// What is shown and never replayed: TAGMSG.
     unkept: BTreeSet<Seq>,
-    /// By socket that is no device's: what was said by it and read from it.
-    guests: BTreeMap<usize, Vec<Seq>>,
+    /// Sockets by which something was said or read that were no device's then.
+    guests: BTreeSet<usize>,
+    /// By socket: what was said by it and read from it.
+    shown: BTreeMap<usize, Vec<Seq>>,
     /// By socket: what the client has closed without having read it.
     unread: BTreeMap<usize, Vec<Seq>>,
 }
@@ -151,13 +153,15 @@ impl Devices {
             }
             for (there, socket) in there.iter().filter_map(|there| Some((there, there.socket?))) {
                 let who = self.who.entry(socket).or_insert_with(|| (name.clone(), None));
+                let is_new = who.0 != *name || self.guests.remove(&socket);
                 if who.0 != *name {
                     *who = (name.clone(), None);
                 }
-                // Who has logged in meanwhile has been shown this, or is.
-                if let Some(seqs) = self.guests.remove(&socket) {
-                    device.own.extend(seqs.iter().copied());
-                    for seq in seqs.into_iter().chain(left(socket)) {
+                // Who has logged in meanwhile, or to another account, has been shown this, or is.
+                if is_new {
+                    let seqs = self.shown.get(&socket).into_iter().flatten().copied();
+                    device.own.extend(seqs.clone());
+                    for seq in seqs.chain(left(socket)) {
                         device.missed.remove(&seq);
                     }
                 }
@@ -244,11 +248,14 @@ impl Devices {
 
     /// Something was said by a socket.
     pub fn spoke(&mut self, seq: Seq, socket: usize) {
+        self.shown.entry(socket).or_default().push(seq);
         match self.who.get(&socket).and_then(|(name, _)| self.devices.get_mut(name)) {
             Some(device) => {
                 device.own.insert(seq);
             }
-            None => self.guests.entry(socket).or_default().push(seq),
+            None => {
+                self.guests.insert(socket);
+            }
         }
     }
 
@@ -281,8 +288,9 @@ impl Devices {
 
     /// A client has read these, and, where that is `unclear`, more.
     pub fn read(&mut self, socket: usize, seqs: Vec<Seq>, unclear: bool) {
+        self.shown.entry(socket).or_default().extend(&seqs);
         let Some(device) = self.who.get(&socket).and_then(|(name, _)| self.devices.get_mut(name)) else {
-            self.guests.entry(socket).or_default().extend(seqs);
+            self.guests.insert(socket);
             return;
         };
         if unclear {
@@ -315,6 +323,7 @@ impl Devices {
                 _ if uncertain.contains(name) => device.missed.clear(),
                 // It is on disk how far one device has read that is behind by all of its connections.
                 Some(there) if is_one && there.iter().all(|there| there.behind) => {
+                    device.settle(there, &self.channels);
                     for socket in there.iter().filter_map(|there| there.socket) {
                         let unread = self.unread.remove(&socket).unwrap_or_default();
                         device.miss(left(socket).into_iter().chain(unread));
