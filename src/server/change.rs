@@ -869,6 +869,9 @@ impl Server {
         let left = &mut self.network.users[user];
         left.channels.retain(|other| *other != channel);
         left.told = left.told.max(said);
+        if let Some(account) = left.account {
+            self.note_late(account);
+        }
         mode::settle_delayed(self, channel);
         if self.network.channels[channel].members.is_empty() {
             self.release_channel(channel);

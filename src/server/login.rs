@@ -429,10 +429,10 @@ impl Server {
             let old_device = session.device.clone();
             let Some(session) = self.session_mut(conn) else { return };
             let particulars = session.particulars_mut();
-            particulars.owed.clear();
+            (particulars.owed, particulars.alone) = Default::default();
             (particulars.unread, particulars.reading, particulars.confirmed) = (None, None, false);
             particulars.replayed.clear();
-            self.network.owe(old, &old_device, &owed);
+            self.owe(conn, old, &old_device, &owed, seen);
             self.device_left(conn, old, &old_device, seen);
         }
         // Whoever is taken along is replayed nothing: it has been there.

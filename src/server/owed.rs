@@ -30,16 +30,31 @@ impl Owed {
         Owed { conversation, after: until, until }
     }
 
-    /// Is owed besides, as far as that is bounded: what was owed of the same conversation and is not done as well.
+    /// Whether it is nothing.
+    pub fn is_nothing(self) -> bool {
+        self.after >= self.until
+    }
+
+    /// Is owed besides, as far as that is bounded; nothing takes the place of all that was owed of its conversation.
     pub fn add_to(self, all: &mut Vec<Owed>) {
-        if let Some(there) = all.iter_mut().find(|other| other.conversation == self.conversation) {
-            *there = if self.after == self.until || there.after == there.until {
-                self
-            } else {
-                Owed { after: there.after.min(self.after), until: there.until.max(self.until), ..self }
-            };
-        } else if all.len() < limits::OWED {
-            all.push(self);
+        let is_same = |other: &Owed| other.conversation == self.conversation;
+        if self.is_nothing() {
+            all.retain(|other| !is_same(other));
+        } else {
+            all.retain(|other| !is_same(other) || !other.is_nothing());
+        }
+        let touches = |other: &Owed| is_same(other) && self.after <= other.until && other.after <= self.until;
+        let is_full = all.len() >= limits::OWED;
+        let at = all.iter().position(touches).or_else(|| all.iter().position(is_same).filter(|_| is_full));
+        match at {
+            Some(at) => {
+                let there = all.remove(at);
+                let (after, until) = (there.after.min(self.after), there.until.max(self.until));
+                // It may touch another now.
+                Owed { after, until, ..self }.add_to(all);
+            }
+            None if !is_full => all.push(self),
+            None => {}
         }
     }
 
@@ -101,13 +116,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_owed_of_one_conversation_is_one_range_and_all_is_bounded() {
+    fn what_is_owed_of_one_conversation_is_in_ranges_that_do_not_touch_and_all_is_bounded() {
         let mut all = Vec::new();
-        for owed in [(1, 10, 20), (1, 5, 15), (2, 30, 40), (2, 40, 40), (3, 50, 50), (3, 45, 60)] {
+        let all_of_one = [(1, 10, 20), (1, 30, 40), (1, 5, 15), (1, 15, 30), (1, 50, 60)];
+        for owed in all_of_one.into_iter().chain([(2, 30, 40), (2, 40, 40), (3, 50, 50), (3, 45, 60)]) {
             let (conversation, after, until) = owed;
             Owed { conversation, after, until }.add_to(&mut all);
         }
-        assert_eq!(text(&all), "1 5 20,2 40 40,3 45 60");
+        assert_eq!(text(&all), "1 5 40,1 50 60,2 40 40,3 45 60");
         (0..2 * limits::OWED as u64).for_each(|id| Owed::nothing(10 + id, 1).add_to(&mut all));
         assert_eq!(all.len(), limits::OWED);
         assert_eq!(Owed { conversation: 1, after: 5, until: NOW }.up_to(9).to_string(), "1 5 9");

@@ -14,7 +14,7 @@ use crate::server::event::ConnId;
 use crate::server::network::{ChannelId, Network, Stand, UserId};
 use crate::server::owed::{EVERY_OTHER, NOW, Owed};
 use crate::server::record::{AccountId, ConversationId, Seq};
-use crate::server::session::Session;
+use crate::server::session::{Input, Session};
 
 /// Who negotiates one of these asks for what it missed.
 pub const ASKS: CapSet = CapSet::of(&[Cap::Chathistory, Cap::Playback]);
@@ -40,6 +40,8 @@ pub struct Reading {
     pub answers: bool,
     /// Whether it is replayed nothing now, being a bot or able to ask itself: it is not asked then.
     pub off: bool,
+    /// What it alone of its device was told up to this change, another connection sees to.
+    pub handed: Seq,
 }
 
 /// A PING behind what was shown.
@@ -163,20 +165,32 @@ impl Server {
         let particulars = session.particulars();
         let mut owed = particulars.owed.clone();
         let is_new = |reading: &Reading| !reading.off && !reading.is_settled(self.now.mono_ms);
+        // It has come into its channels by now, or asks itself.
+        if particulars.reading.as_ref().is_some_and(|reading| !is_new(reading)) {
+            owed.retain(|owed| owed.conversation != EVERY_OTHER && !owed.is_nothing());
+        }
         // The rest of its channels was still to come, each with what it missed there.
         if let Some(after) = session.mark.filter(|mark| session.replays && *mark < seen)
             && particulars.reading.as_ref().is_some_and(is_new)
         {
-            let known: Vec<ConversationId> = owed.iter().map(|owed| owed.conversation).collect();
+            let known: Vec<ConversationId> =
+                owed.iter().filter(|owed| !owed.is_nothing()).map(|owed| owed.conversation).collect();
             Owed { conversation: EVERY_OTHER, after, until: seen }.add_to(&mut owed);
             let network = &self.network;
             let here = session.user.map_or(&[][..], |user| &network.users[user].channels);
-            let here = here.iter().filter_map(|id| network.conversation(network.channels[*id].folded.as_str()));
+            // What another connection has joined meanwhile may wait for its turn.
+            let waits = |id: &ChannelId| {
+                session.parked.iter().any(|input| matches!(input, Input::Joined(joined) if joined.contains(id)))
+            };
+            let here = here.iter().filter(|id| !waits(id));
+            let here = here.filter_map(|id| network.conversation(network.channels[*id].folded.as_str()));
             // It may have left others meanwhile.
             let left = particulars.replayed.iter().copied().filter(|id| network.is_of_channel(*id));
             let done = here.map(|conversation| conversation.id).chain(left).filter(|id| !known.contains(id));
             done.for_each(|id| Owed::nothing(id, seen).add_to(&mut owed));
         }
+        let alone = particulars.alone.iter().map(|alone| Owed { after: alone.after.max(seen), ..*alone });
+        alone.filter(|alone| !alone.is_nothing()).for_each(|one| one.add_to(&mut owed));
         owed
     }
 
@@ -184,12 +198,28 @@ impl Server {
     /// which the other's connections know nothing.
     pub(super) fn owed_at_end(&self, session: &Session, seen: Seq) -> Vec<Owed> {
         let mut owed = self.owed_by(session, seen);
-        let Some(account) = session.account else { return owed };
-        let others = self.others_of(session.conn, account, &session.device);
-        let read = others.iter().map(|other| other.has_read()).max().unwrap_or_default();
-        let alone = others.iter().flat_map(|other| self.alone(other, other.has_read(), seen));
-        alone.chain(self.alone(session, seen, read)).for_each(|one| one.add_to(&mut owed));
+        self.alone(session, seen, self.last_seq).into_iter().for_each(|one| one.add_to(&mut owed));
         owed
+    }
+
+    /// A connection of a device ends, having read up to `seen`: what is owed another sees to, where there is one.
+    pub(super) fn owe(&mut self, conn: ConnId, account: AccountId, device: &str, owed: &[Owed], seen: Seq) {
+        let others: Vec<ConnId> = self.others_of(conn, account, device).iter().map(|other| other.conn).collect();
+        let Some(last) = others.last() else { return self.network.owe(account, device, owed) };
+        for other in &others {
+            let Some(session) = self.session(*other) else { continue };
+            let alone = self.alone(session, session.has_read(), seen);
+            if let Some(session) = self.session_mut(*other).filter(|_| !alone.is_empty()) {
+                alone.into_iter().for_each(|one| one.add_to(&mut session.particulars_mut().alone));
+            }
+        }
+        let now = self.now.mono_ms;
+        let Some(session) = self.session_mut(*last).filter(|_| !owed.is_empty()) else { return };
+        let particulars = session.particulars_mut();
+        owed.iter().for_each(|one| one.add_to(&mut particulars.owed));
+        if let Some(reading) = &mut particulars.reading {
+            reading.settled = now >= reading.arrived + limits::ARRIVAL_MS;
+        }
     }
 
     /// What a device with connections is owed should the server die now.
@@ -212,8 +242,12 @@ impl Server {
         let others = self.others_of(session.conn, account, &session.device);
         let users: Vec<UserId> = others.iter().filter_map(|other| other.user).collect();
         let began = others.iter().filter_map(|other| Some(other.particulars().reading.as_ref()?.began)).max();
-        let is_read = session.particulars().reading.as_ref().is_some_and(|reading| !reading.off);
-        let Some(began) = began.filter(|_| is_read && !users.contains(&user)) else { return Vec::new() };
+        let reading = session.particulars().reading.as_ref().filter(|reading| !reading.off);
+        if users.is_empty() || users.contains(&user) {
+            return Vec::new();
+        }
+        let Some((began, reading)) = began.zip(reading) else { return Vec::new() };
+        let seen = seen.max(reading.handed);
         let (network, there) = (&self.network, &self.network.users[user]);
         let is_elsewhere = |channel| users.iter().any(|other| network.users[*other].channels.contains(channel));
         let channels = there.channels.iter().filter(|channel| !is_elsewhere(channel));
@@ -233,9 +267,22 @@ impl Server {
         }
         let there = &mut self.network.users[user];
         let alone = &mut there.contacts.get_or_insert_default().alone;
-        Owed { conversation: conversation.id, after: seq - 1, until: seq }.add_to(alone);
-        let late =
-            there.sessions.clone().into_iter().filter(|conn| self.session(*conn).is_some_and(|s| s.late().is_some()));
+        if alone.len() >= limits::OWED {
+            alone.remove(0);
+        }
+        alone.push(Owed { conversation: conversation.id, after: seq - 1, until: seq });
+        self.note_late(account);
+    }
+
+    /// Keeps what the devices of an account are owed where it may be otherwise now: it has several users, and one was told
+    /// something, or has left a channel.
+    pub(super) fn note_late(&mut self, account: AccountId) {
+        if self.network.users_of(account).nth(1).is_none() {
+            return;
+        }
+        let users = self.network.users_of(account);
+        let conns = users.flat_map(|user| &self.network.users[user].sessions).copied();
+        let late = conns.filter(|conn| self.session(*conn).is_some_and(|session| session.late().is_some()));
         late.collect::<Vec<_>>().into_iter().for_each(|conn| self.note_behind(conn));
     }
 
@@ -252,11 +299,12 @@ impl Server {
             let Some(session) = self.session(other) else { continue };
             let owed = self.owed_at_end(session, session.has_read());
             self.network.owe(account, device, &owed);
+            let last = self.last_seq;
             if let Some(session) = self.session_mut(other).filter(|_| !owed.is_empty()) {
                 let particulars = session.particulars_mut();
-                particulars.owed.clear();
+                (particulars.owed, particulars.alone) = Default::default();
                 if let Some(reading) = &mut particulars.reading {
-                    reading.settled = true;
+                    (reading.settled, reading.handed) = (true, last);
                 }
             }
         }
@@ -279,6 +327,7 @@ impl Server {
             asked: None,
             answers: false,
             off: false,
+            handed: 0,
         };
         session.particulars_mut().reading = Some(reading);
         let serial = session.serial;
@@ -297,6 +346,7 @@ impl Server {
             reading.read = reading.read.max(asked.seq);
             reading.answers = true;
             particulars.confirmed = true;
+            particulars.alone.retain(|alone| alone.until > reading.read);
             self.note_behind(conn);
         }
     }
@@ -689,7 +739,6 @@ mod tests {
             }
             let seen = asked.server.session(living).map(Session::has_read).unwrap_or_default();
             assert!(read < before && last < seen, "{read} {before} {last} {seen}");
-            let until = if end == "killed" { "*".to_owned() } else { seen.to_string() };
             let owed = match end {
                 "killed" => stand(&asked).1,
                 "a third comes" => {
@@ -704,9 +753,12 @@ mod tests {
                 }
             };
             // The living one has just come, and is owed the channels that it may be about to join.
-            let of_the_dead = owed.split(',').filter(|owed| !owed.starts_with("0 ") && !owed.starts_with("2 "));
-            let lost = [format!("1 {read} {until}"), format!("3 {} {last}", first - 1)];
-            assert_eq!(of_the_dead.collect::<Vec<_>>(), lost, "{end}: {owed}");
+            let parsed = owed::parse(&owed).unwrap_or_default();
+            let of_the_dead = parsed.into_iter().filter(|owed| owed.conversation == 1 || owed.conversation == 3);
+            let of_the_dead: Vec<String> = of_the_dead.map(|owed| owed.up_to(seen).to_string()).collect();
+            let lost =
+                [format!("1 {read} {seen}"), format!("3 {} {first}", first - 1), format!("3 {} {last}", last - 1)];
+            assert_eq!(of_the_dead, lost, "{end}: {owed}");
         }
     }
 
@@ -1081,5 +1133,373 @@ mod tests {
         let (answer, after) = lines.rsplit_once("BATCH -").unwrap_or_default();
         assert!(answer.contains("label=1") && !answer.contains("PING"), "{lines}");
         assert!(after.contains("PING :replayed-"), "{lines}");
+    }
+
+    fn owed_of(asked: &Asked, conn: ConnId) -> String {
+        asked.server.session(conn).map(|s| owed::text(&s.particulars().owed)).unwrap_or_default()
+    }
+
+    fn id_of(asked: &Asked, key: &str) -> u64 {
+        asked.server.network.conversation(key).map_or(0, |c| c.id)
+    }
+
+    fn taken_out(again: bool) {
+        let (mut asked, bob, read) = away();
+        let conn = back(&mut asked);
+        asked.ask(conn, "JOIN #a,#b");
+        let (id, conv) = match asked.calls() {
+            [(id, Call::History(query))] => (*id, query.conversation),
+            _ => panic!(),
+        };
+        assert_eq!(conv, id_of(&asked, "#a"));
+        asked.set_oper("bob");
+        asked.ask(bob, "SAPART alice #b");
+        let b = asked.server.network.channel_by_folded("#b").unwrap();
+        let alice = asked.id("alice");
+        assert!(!asked.server.network.users[alice].channels.contains(&b));
+        asked.handle(Event::Returned(id, Returned::History(HistoryPage::default())));
+        assert!(asked.calls().is_empty(), "#b is not replayed");
+        confirm(&mut asked, conn);
+        let ranges = if again { replayed_on_join(&mut asked, conn, "#b") } else { Vec::new() };
+        asked.handle(Event::Closed(conn, cut()));
+        let conn = back(&mut asked);
+        let next = replayed_on_join(&mut asked, conn, "#b");
+        assert!(
+            ranges.iter().chain(&next).any(|(after, _)| *after == read),
+            "lost: {ranges:?} {next:?}, read up to {read}"
+        );
+    }
+
+    #[test]
+    fn a_channel_that_it_is_taken_out_of_before_its_turn_is_replayed_when_it_is_back_in_it() {
+        taken_out(true);
+    }
+
+    #[test]
+    fn a_channel_that_it_is_taken_out_of_before_its_turn_is_replayed_the_next_time() {
+        taken_out(false);
+    }
+
+    #[test]
+    fn what_was_shown_between_two_gaps_does_not_come_again() {
+        let (mut asked, bob, _) = away();
+        let conn = back(&mut asked);
+        replayed_on_join(&mut asked, conn, "#a");
+        confirm(&mut asked, conn);
+        asked.now.mono_ms += limits::ARRIVAL_MS;
+        later(&mut asked, conn);
+        asked.ask(conn, "JOIN #b");
+        replay(&mut asked, conn, 3);
+
+        let shown = said(&mut asked, bob, "PRIVMSG #b :live");
+        asked.handle(Event::Closed(conn, CloseCause::Eof { shown: Some(shown) }));
+        let seen = kept(&asked, "phone").unwrap();
+        assert!(seen >= shown);
+        asked.ask(bob, "PRIVMSG alice :private");
+        let conn = asked.device("alice", 1, "phone", "server-time");
+        replay(&mut asked, conn, 1);
+        confirm(&mut asked, conn);
+        replayed_on_join_unread(&mut asked, conn, "#b");
+        asked.handle(Event::Closed(conn, cut()));
+        let conn = back(&mut asked);
+        let second = replayed_on_join_unread(&mut asked, conn, "#b");
+        // Between `until` and `seen` it was shown all.
+        let Range::Before(Border::Seq(end)) = second[0].1 else { panic!() };
+        assert!(end - 1 < shown, "{shown} comes twice");
+    }
+
+    fn replayed_on_join_unread(asked: &mut Asked, conn: ConnId, channel: &str) -> Vec<(Seq, Range)> {
+        asked.ask(conn, &format!("JOIN {channel}"));
+        replay(asked, conn, 1)
+    }
+
+    #[test]
+    fn what_only_a_dead_one_was_told_in_a_channel_that_the_living_one_has_left_is_owed() {
+        let (mut asked, dead, bob) = talk();
+        asked.ask(bob, "PRIVMSG #a :missed");
+        let living = asked.device("alice_", 1, "phone", "server-time");
+        replay(&mut asked, living, 0);
+        replayed_on_join(&mut asked, living, "#a");
+        confirm(&mut asked, living);
+        asked.ask(living, "PART #a");
+        let lost = said(&mut asked, bob, "PRIVMSG #a :told to the dead one alone");
+        asked.ask(bob, "PRIVMSG alice_ :shown");
+        later(&mut asked, living);
+        confirm(&mut asked, living);
+        asked.handle(Event::Closed(dead, cut()));
+        asked.handle(Event::Closed(living, cut()));
+        let (seen, owed) = stand(&asked);
+        let debts = asked.server.network.owed(1, "phone").to_vec();
+        assert!(
+            debts.iter().any(|o| o.conversation == 1 && o.after < lost && lost <= o.until),
+            "{lost} {seen:?} {owed}"
+        );
+    }
+
+    #[test]
+    fn what_a_third_connection_has_read_of_what_only_a_dead_one_was_told_is_owed_no_more() {
+        let (mut asked, dead, bob) = talk();
+        let second = asked.device("alice_", 1, "phone", "server-time");
+        replay(&mut asked, second, 0);
+        confirm(&mut asked, second);
+        let lost = said(&mut asked, bob, "PRIVMSG alice :lost");
+        asked.ask(bob, "PRIVMSG alice_ :shown");
+        later(&mut asked, second);
+        confirm(&mut asked, second);
+        let third = asked.device("alice_", 1, "phone", "server-time");
+        replay(&mut asked, third, 1);
+        confirm(&mut asked, third);
+        assert!(!owed_of(&asked, third).contains(&format!(" {lost}")));
+        asked.ask(third, "QUIT");
+        let read = asked.server.network.connected(1, "phone").unwrap().read;
+        assert!(read > lost);
+        asked.handle(Event::Closed(dead, cut()));
+        let owed: Vec<_> = asked.server.network.owed(1, "phone").to_vec();
+        assert!(
+            owed.iter().all(|o| o.conversation == EVERY_OTHER || !(o.after < lost && lost <= o.until)),
+            "{lost} was read by the third: {owed:?}"
+        );
+    }
+
+    fn unsettled(what: &str) {
+        let (mut asked, bob, read) = away();
+        asked.ask(bob, "PRIVMSG alice :private");
+        let conn = asked.device("alice", 1, "phone", "server-time");
+        replay(&mut asked, conn, 1);
+        confirm(&mut asked, conn);
+        asked.handle(Event::Closed(conn, cut()));
+        let conn = back(&mut asked);
+        let ranges = replayed_on_join(&mut asked, conn, "#a");
+        assert_eq!(ranges[0].0, read);
+        confirm(&mut asked, conn);
+        match what {
+            "bot" => {
+                asked.ask(conn, "MODE alice +B");
+                later(&mut asked, conn);
+            }
+            _ => asked.now.mono_ms += limits::ARRIVAL_MS,
+        }
+        asked.handle(Event::Closed(conn, cut()));
+        let conn = back(&mut asked);
+        let ranges = replayed_on_join(&mut asked, conn, "#a");
+        assert_ne!(ranges[0].0, read, "twice");
+    }
+
+    #[test]
+    fn who_goes_just_after_the_time_for_its_channels_is_replayed_none_twice() {
+        unsettled("time");
+    }
+
+    #[test]
+    fn who_becomes_a_bot_and_goes_is_replayed_none_twice() {
+        unsettled("bot");
+    }
+
+    #[test]
+    fn what_only_a_dead_one_was_told_is_owed_though_the_living_one_had_read_nothing_then() {
+        let (mut asked, dead, bob) = talk();
+        let living = asked.device("alice_", 1, "phone", "server-time");
+        replay(&mut asked, living, 0);
+        asked.now.mono_ms += limits::ARRIVAL_MS;
+        later(&mut asked, living);
+        confirm(&mut asked, living);
+        let lost = said(&mut asked, bob, "PRIVMSG alice :lost");
+        let lost2 = said(&mut asked, bob, "PRIVMSG #a :lost");
+        asked.handle(Event::Closed(dead, cut()));
+        asked.ask(bob, "PRIVMSG alice_ :shown");
+        later(&mut asked, living);
+        confirm(&mut asked, living);
+        asked.handle(Event::Closed(living, cut()));
+        let (seen, owed) = stand(&asked);
+        let seen = seen.unwrap();
+        assert!(seen > lost2);
+        assert!(
+            owed.contains(&format!("{} {lost}", lost - 1)) || seen < lost,
+            "{lost} is lost, seen {seen}, owed {owed:?}"
+        );
+    }
+
+    #[test]
+    fn a_dead_one_that_is_ghosted_before_the_living_one_joins_its_channels_leaves_nothing_to_come_twice() {
+        let (mut asked, _, bob) = talk();
+
+        asked.ask(bob, "PRIVMSG #a :missed");
+        asked.ask(bob, "PRIVMSG alice :missed");
+        let living = asked.device("alice_", 1, "phone", "server-time");
+        replay(&mut asked, living, 1);
+        confirm(&mut asked, living);
+        asked.ask(living, "NS GHOST alice");
+        let ranges = replayed_on_join(&mut asked, living, "#a");
+        assert_eq!(ranges[0].0, asked.server.session(living).unwrap().mark.unwrap());
+        asked.ask(bob, "PRIVMSG #a :live");
+        later(&mut asked, living);
+        confirm(&mut asked, living);
+        asked.now.mono_ms += limits::ARRIVAL_MS;
+        later(&mut asked, living);
+        confirm(&mut asked, living);
+        asked.handle(Event::Closed(living, cut()));
+        let seen = kept(&asked, "phone").unwrap();
+        let conn = back(&mut asked);
+        let ranges = replayed_on_join(&mut asked, conn, "#a");
+        assert_eq!(ranges.iter().map(|r| r.0).collect::<Vec<_>>(), [seen], "twice");
+    }
+
+    #[test]
+    fn a_connection_that_only_came_to_the_door_leaves_nothing_to_come_twice() {
+        let (mut asked, bob, read) = away();
+        asked.ask(bob, "PRIVMSG alice :private");
+        let conn = asked.device("alice", 1, "phone", "server-time");
+        replay(&mut asked, conn, 1);
+        confirm(&mut asked, conn);
+        let door = asked.device_at_the_door("alice", 1, "phone", "server-time");
+        asked.handle(Event::Closed(door, cut()));
+        let ranges = replayed_on_join(&mut asked, conn, "#a");
+        assert_eq!(ranges[0].0, read);
+        confirm(&mut asked, conn);
+        asked.now.mono_ms += limits::ARRIVAL_MS;
+        later(&mut asked, conn);
+        confirm(&mut asked, conn);
+        asked.handle(Event::Closed(conn, cut()));
+        let seen = kept(&asked, "phone").unwrap();
+        let conn = back(&mut asked);
+        let ranges = replayed_on_join(&mut asked, conn, "#a");
+        assert_eq!(ranges.iter().map(|r| r.0).collect::<Vec<_>>(), [seen], "twice");
+    }
+
+    #[test]
+    fn what_the_one_that_stays_reads_afterwards_does_not_come_twice() {
+        let (mut asked, one, bob) = talk();
+        asked.ask(one, "JOIN #b");
+        let two = asked.device("alice_", 1, "phone", "server-time");
+        replay(&mut asked, two, 0);
+        replayed_on_join(&mut asked, two, "#b");
+        asked.ask(bob, "JOIN #b");
+        confirm(&mut asked, two);
+        asked.now.mono_ms += limits::ARRIVAL_MS;
+        later(&mut asked, two);
+        confirm(&mut asked, two);
+        confirm(&mut asked, one);
+        let first = said(&mut asked, bob, "PRIVMSG #a :shown to one");
+        let last = said(&mut asked, bob, "PRIVMSG #b :shown to both");
+        // The second goes in good order a moment later.
+        asked.handle(Event::Closed(two, CloseCause::Eof { shown: Some(last) }));
+        for _ in 0..3 {
+            later(&mut asked, one);
+            confirm(&mut asked, one);
+        }
+        asked.ask(bob, "PRIVMSG #a :more");
+        later(&mut asked, one);
+        confirm(&mut asked, one);
+        assert!(asked.server.session(one).unwrap().has_read() > last);
+        let killed = stand(&asked);
+        asked.handle(Event::Closed(one, cut()));
+        let (seen, owed) = stand(&asked);
+        assert!(owed.is_empty(), "twice: {owed} killed {killed:?} seen {seen:?}, {first} was read");
+    }
+
+    #[test]
+    fn a_channel_that_another_connection_joins_while_it_is_busy_is_still_owed() {
+        let (mut asked, bob, read) = away();
+        asked.ask(bob, "JOIN #c");
+        asked.ask(bob, "PRIVMSG #c :three");
+        let conn = back(&mut asked);
+        replayed_on_join(&mut asked, conn, "#a");
+        confirm(&mut asked, conn);
+        let laptop = asked.device("alice", 1, "laptop", "draft/chathistory");
+        assert_eq!(asked.server.network.users[asked.id("alice")].sessions.len(), 2);
+        asked.ask(bob, "PRIVMSG #a :live");
+        later(&mut asked, conn);
+        confirm(&mut asked, conn);
+        asked.ask(conn, "JOIN #b");
+        assert_eq!(asked.calls().len(), 1);
+        asked.ask(laptop, "JOIN #c");
+        asked.handle(Event::Closed(conn, cut()));
+
+        asked.handle(Event::Closed(laptop, cut()));
+        let conn = back(&mut asked);
+        let ranges = replayed_on_join(&mut asked, conn, "#c");
+        assert_eq!(ranges[0].0, read, "lost {ranges:?}");
+    }
+
+    #[test]
+    fn a_channel_that_is_new_to_it_is_kept_as_done() {
+        let (mut asked, bob, _) = away();
+        asked.ask(bob, "PRIVMSG alice :private");
+        let conn = asked.device("alice", 1, "phone", "server-time");
+        replay(&mut asked, conn, 1);
+        confirm(&mut asked, conn);
+        replayed_on_join(&mut asked, conn, "#new");
+        asked.ask(bob, "JOIN #new");
+        asked.ask(bob, "PRIVMSG #new :live");
+        let id = id_of(&asked, "#new");
+        let (seen, owed) = stand(&asked);
+        assert!(owed.contains(&format!("{id} * *")) || !owed.contains('0'), "{seen:?} {owed} new is {id}");
+    }
+
+    #[test]
+    fn what_only_a_dead_one_hears_once_the_living_one_has_left_the_channel_is_kept() {
+        let (mut asked, dead, bob) = talk();
+        let living = asked.device("alice_", 1, "phone", "server-time");
+        replay(&mut asked, living, 0);
+        replayed_on_join(&mut asked, living, "#a");
+        confirm(&mut asked, living);
+        asked.now.mono_ms += limits::ARRIVAL_MS;
+        asked.ask(bob, "PRIVMSG #a :shown");
+        for _ in 0..3 {
+            later(&mut asked, living);
+            confirm(&mut asked, living);
+        }
+        assert!(asked.server.session(dead).unwrap().is_behind().is_some());
+        asked.ask(living, "PART #a");
+        let lost = said(&mut asked, bob, "PRIVMSG #a :lost");
+        for _ in 0..3 {
+            later(&mut asked, living);
+        }
+        let mirror = stand(&asked);
+        asked.server.note_device(1, "phone");
+        assert_eq!(mirror, stand(&asked), "{lost}");
+    }
+
+    #[test]
+    fn of_many_private_lines_that_only_a_dead_one_was_told_the_last_are_owed() {
+        let (mut asked, dead, bob) = talk();
+        let living = asked.device("alice_", 1, "phone", "server-time");
+        replay(&mut asked, living, 0);
+        confirm(&mut asked, living);
+        for n in 0..limits::OWED {
+            let nick = format!("u{n}");
+            let conn = asked.user(&nick);
+            asked.ask(conn, "PRIVMSG alice :hi");
+            asked.handle(Event::Closed(conn, cut()));
+        }
+        later(&mut asked, dead);
+        confirm(&mut asked, dead);
+        let read = asked.server.session(dead).unwrap().has_read();
+        let lost = said(&mut asked, bob, "PRIVMSG alice :lost");
+        assert!(read < lost && read >= lost - 3, "{read} {lost}");
+        asked.ask(bob, "PRIVMSG alice_ :shown");
+        later(&mut asked, living);
+        confirm(&mut asked, living);
+        asked.handle(Event::Closed(dead, cut()));
+        asked.handle(Event::Closed(living, cut()));
+        let (seen, owed) = stand(&asked);
+        assert!(owed.contains(&format!(" {lost}")), "{lost} lost, seen {seen:?} {owed}");
+    }
+
+    #[test]
+    fn what_was_shown_between_two_lines_that_only_a_dead_one_was_told_does_not_come_again() {
+        let (mut asked, dead, bob) = talk();
+        let living = asked.device("alice_", 1, "phone", "server-time");
+        replay(&mut asked, living, 0);
+        confirm(&mut asked, living);
+        asked.ask(bob, "PRIVMSG alice :lost");
+        let shown = said(&mut asked, bob, "PRIVMSG alice_ :shown");
+        asked.ask(bob, "PRIVMSG alice :lost");
+        asked.ask(bob, "PRIVMSG alice_ :shown");
+        later(&mut asked, living);
+        confirm(&mut asked, living);
+        asked.handle(Event::Closed(dead, cut()));
+        let debts = asked.server.network.owed(1, "phone");
+        assert!(debts.iter().all(|o| !(o.after < shown && shown <= o.until)), "twice {shown}: {debts:?}");
     }
 }

@@ -455,19 +455,21 @@ impl Server {
     /// the last change that the connection can be taken to have shown.
     pub(super) fn leave(&mut self, conn: ConnId, reason: &str, seen: Seq) {
         command::monitor::forget(self, conn);
-        let owed = self.session(conn).map_or_else(Vec::new, |session| self.owed_at_end(session, seen));
+        let Some(session) = self.session(conn) else { return };
+        let device = session.device.clone();
+        // One that lists networks is no device.
+        let account = session.account.filter(|_| !command::bouncer::is_unbound(session));
+        if let Some(account) = account {
+            let owed = self.owed_at_end(session, seen);
+            self.owe(conn, account, &device, &owed, seen);
+        }
         let Some(session) = self.session_mut(conn) else { return };
         let user = session.user.take();
         let (origin, unregistered) = (Origin::of(&session.peer), session.registration.take().is_some());
-        let account = session.account;
-        let device = session.device.clone();
-        // One that lists networks is no device.
-        let account = account.filter(|_| !command::bouncer::is_unbound(session));
         let sees_quit = session.sees_quit;
         self.unregistered -= usize::from(unregistered);
         self.throttles.went(&origin);
         if let Some(account) = account {
-            self.network.owe(account, &device, &owed);
             self.device_left(conn, account, &device, seen);
         }
         let Some(user) = user else { return };

@@ -102,6 +102,8 @@ pub struct Particulars {
     pub confirmed: bool,
     /// What its device is to be replayed besides.
     pub owed: Vec<Owed>,
+    /// What it was told, and no other connection of its device that has ended since: it is owed that until it has read it.
+    pub alone: Vec<Owed>,
     /// How far it has read what it is shown, where that is to be known.
     pub reading: Option<Reading>,
     /// The app password that it logged in with, by name.
@@ -133,6 +135,7 @@ static NO_PARTICULARS: Particulars = Particulars {
     unread: None,
     confirmed: false,
     owed: Vec::new(),
+    alone: Vec::new(),
     reading: None,
     app: None,
     taken_along: false,

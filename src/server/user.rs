@@ -95,8 +95,7 @@ pub struct Contacts {
     pub knocked: Vec<(u64, u64)>,
     /// When it was last told of someone who may not write to it, on the monotonic clock.
     pub told: Option<u64>,
-    /// What was said in private to it, or by it, while its account had another user, who was not told: from the first to the
-    /// last of each conversation.
+    /// What was said in private to it, or by it, while its account had another user, who was not told; the last of that.
     pub alone: Vec<Owed>,
 }
 

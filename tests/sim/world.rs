@@ -672,7 +672,7 @@ impl<'a> World<'a> {
                     {
                         query.floor = 0;
                     }
-                    self.check_access(id, &query)?;
+                    self.check_access(id, &query, several)?;
                     self.store.ask(id, *query);
                 }
                 call => {
@@ -763,20 +763,24 @@ impl<'a> World<'a> {
         let waiting = session.waiting.as_ref().filter(|waiting| waiting.serial == id.serial);
         let replays = waiting.is_some_and(|waiting| matches!(waiting.pending, Pending::Replay(_)));
         let Some(account) = session.account.filter(|_| replays && !session.closing) else { return Ok(()) };
+        // With another connection of the device it is that which sees to what is owed.
+        let connected = self.server.network.connected(account, &session.device);
+        if connected.is_some_and(|connected| connected.conns.len() > 1) {
+            return Ok(());
+        }
         let is_owed = |seq: &Seq| {
             let conversation = self.store.disk.messages.get(seq).map(|row| row.conversation);
-            let of = |id| session.particulars().owed.iter().find(|owed| Some(owed.conversation) == id);
+            let of = |id| session.particulars().owed.iter().filter(move |owed| Some(owed.conversation) == id);
             let is_in = |after: Seq, until: Seq| after < *seq && *seq <= until;
-            let (own, rest) = (of(conversation), of(Some(EVERY_OTHER)));
-            let done = own.map_or(0, |own| own.until);
-            own.is_some_and(|own| is_in(own.after, own.until))
-                || rest.is_some_and(|rest| is_in(rest.after.max(done), rest.until))
+            let done = of(conversation).map(|own| own.until).max().unwrap_or_default();
+            of(conversation).any(|own| is_in(own.after, own.until))
+                || of(Some(EVERY_OTHER)).any(|rest| is_in(rest.after.max(done), rest.until))
         };
         self.devices.replayed(&(account, session.device.clone()), rows, is_owed)
     }
 
     /// 9: whoever asks may read the conversation.
-    fn check_access(&self, id: CallId, query: &HistoryQuery) -> Outcome {
+    fn check_access(&self, id: CallId, query: &HistoryQuery, several: bool) -> Outcome {
         let (conversation, floor, caps) = (query.conversation, query.floor, query.reader.caps);
         let Some(session) = self.server.session(id.conn) else { return Ok(()) };
         let kept_since = self.store.key(conversation).map_or(0, |key| self.server.kept_since(key));
@@ -798,7 +802,8 @@ impl<'a> World<'a> {
         let there = &self.server.network.users[user];
         if key.starts_with('#') {
             let channel = self.server.network.channel_by_name(key).map(|id| &self.server.network.channels[id]);
-            if !channel.is_some_and(|channel| channel.members.contains_key(&user)) {
+            // Of several commands a later one may have been PART, by another connection.
+            if !several && !channel.is_some_and(|channel| channel.members.contains_key(&user)) {
                 return broken(Invariant::History, format!("{} reads {key} and is not in it", there.nick));
             }
             if self.doors.is_sealed(key, query.since) {

@@ -175,7 +175,7 @@ pub fn register_unbound(server: &mut Server, ctx: &mut Ctx, nick: &str) {
     ctx.reply.nick = nick.clone();
     // Nothing is shown here that a device could have seen.
     if let Some(account) = account {
-        server.network.owe(account, &device, &owed);
+        server.owe(ctx.conn, account, &device, &owed, seen);
         server.device_left(ctx.conn, account, &device, seen);
     }
     server.greet(ctx, &nick);

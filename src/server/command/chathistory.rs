@@ -301,7 +301,7 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, occasion: Occasion<'_>) {
         play(server, ctx, wish.range(), wanted);
         return;
     }
-    let (mark, read) = (session.mark, session.has_read());
+    let read = session.has_read();
     if !server.is_replayed(session) {
         return;
     }
@@ -310,9 +310,10 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, occasion: Occasion<'_>) {
     let is_late = matches!(occasion, Occasion::Joined(_)) && session.particulars().reading.is_none();
     if let Some(session) = server.session_mut(ctx.conn).filter(|_| is_late) {
         session.particulars_mut().confirmed = true;
+        session.mark = session.mark.map(|mark| mark.max(read));
     }
     server.begin_reading(ctx.conn, if is_late { read } else { last });
-    let Some(after) = mark else { return };
+    let Some(after) = server.session(ctx.conn).and_then(|session| session.mark) else { return };
     let found: Vec<Found> = match occasion {
         // By now another channel may have the place of one that is gone.
         Occasion::Joined(joined) => {
@@ -335,11 +336,14 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, occasion: Occasion<'_>) {
     for found in found {
         let until = Range::Before(shown_from(&found));
         let owed = &session.particulars().owed;
-        let of = |id| owed.iter().find(|owed: &&Owed| owed.conversation == id);
-        let own = of(found.id).map(|own| (own.after, own.until));
+        let of =
+            |id| owed.iter().filter(move |owed: &&Owed| owed.conversation == id).map(|owed| (owed.after, owed.until));
+        let mut own: Vec<(Seq, Seq)> = of(found.id).collect();
+        own.sort_unstable();
+        let done = own.last().map_or(0, |(_, until)| *until);
         let rest = of(EVERY_OTHER).filter(|_| found.name.starts_with('#'));
-        let rest = rest.map(|rest| (own.map_or(rest.after, |(_, until)| until.max(rest.after)), rest.until));
-        for (floor, until) in [own, rest].into_iter().flatten() {
+        let rest: Vec<(Seq, Seq)> = rest.map(|(floor, until)| (floor.max(done), until)).collect();
+        for (floor, until) in own.into_iter().chain(rest) {
             let until = until.min(after);
             if floor < until {
                 begun.push(Owed { conversation: found.id, after: floor, until });
@@ -362,7 +366,15 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, occasion: Occasion<'_>) {
         (unread.token, unread.after) = (None, unread.after.or(first));
         // What it has confirmed does not come again for the sake of a channel that it joins later, but that does.
         if first.is_none() {
-            let late = |(found, _): &(Found, Range)| Owed { conversation: found.id, after: found.floor, until: last };
+            let until = |range: &Range| match range {
+                Range::Before(Border::Seq(end)) => end - 1,
+                _ => last,
+            };
+            let late = |(found, range): &(Found, Range)| Owed {
+                conversation: found.id,
+                after: found.floor,
+                until: until(range),
+            };
             begun.extend(left.iter().map(late));
         }
         begun.retain(|one| left.iter().any(|(found, _)| found.id == one.conversation));
@@ -385,10 +397,18 @@ pub fn play(server: &mut Server, ctx: &mut Ctx, range: Range, wanted: Vec<Found>
 /// Reads the next conversation that is to be replayed.
 pub fn replay_next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
     // Meanwhile the user may have left a channel, by another connection or a KICK, or the channel may have another name.
+    // That it has not come to then is replayed when it is back in it.
+    let mut left = Vec::new();
     let next = std::iter::from_fn(|| replay.left.pop_front()).find_map(|(found, range)| {
-        let now = if found.name.starts_with('#') { channel_now(&server.network, ctx.me(), found)? } else { found };
-        Some((now, range))
+        let id = found.id;
+        let now = if found.name.starts_with('#') { channel_now(&server.network, ctx.me(), found) } else { Some(found) };
+        left.extend(now.is_none().then_some(id));
+        Some((now?, range))
     });
+    if let Some(session) = server.session_mut(ctx.conn).filter(|_| !left.is_empty()) {
+        session.particulars_mut().replayed.retain(|id| !left.contains(id));
+        server.note_behind(ctx.conn);
+    }
     let Some((found, range)) = next else { return ask_whether_read(server, ctx) };
     let mut reader = reader(server, ctx, "chathistory", &found.name, None);
     reader.caps = reader.caps & CapSet::of(&[Cap::ServerTime, Cap::MessageTags, Cap::AccountTag, Cap::Batch]);
