@@ -70,6 +70,11 @@ pub enum Change<'a> {
         /// Who.
         user: UserId,
     },
+    /// Whoever is always on goes on under the nick of its account.
+    OwnNick {
+        /// Who; the nick is free.
+        user: UserId,
+    },
     /// A user has logged in to an account.
     LoggedIn {
         /// Who.
@@ -677,6 +682,7 @@ impl Server {
             | Change::Quit { .. }
             | Change::LoggedIn { .. }
             | Change::AwaySum { .. }
+            | Change::OwnNick { .. }
             | Change::Seen { .. }
             | Change::Used { .. }
             | Change::Noted { .. }
@@ -721,6 +727,7 @@ impl Server {
             Change::Quit { user, reason, shown, after } => self.quit(seq, user, reason, shown, after),
             Change::LoggedIn { user, account, name } => self.set_account(ctx, user, account, name),
             Change::AwaySum { user } => self.apply_away(user),
+            Change::OwnNick { user } => self.take_own_nick(seq, user),
             Change::Seen { account, device, stand } => self.note_stand(seq, account, device, stand),
             Change::Message(said) => message::apply(self, ctx, seq, said),
             Change::Join { channel, key } => join::apply(self, ctx, seq, channel, key),

@@ -146,7 +146,10 @@ impl Server {
         let pushed = std::mem::take(&mut snapshot.pushed);
         let mut network = Network::with(settings.casemapping, lookalikes, snapshot);
         pushes.remember(pushed, &network);
-        let unsettled = presence::restore(&settings, &secret, &mut network, presences);
+        // A clock that was ahead yesterday must not hide today's messages: only so far that no
+        // row of the past is passed by, and never by more than a day.
+        let clock = now.unix_ms.max(last_time.min(now.unix_ms + 86_400_000));
+        let unsettled = presence::restore(&settings, &secret, &mut network, presences, clock);
         Server {
             mails: Mails::new(&network, now.mono_ms),
             pushes,
@@ -163,9 +166,7 @@ impl Server {
             readings: Looks::default(),
             throttles: Throttles::default(),
             now,
-            // A clock that was ahead yesterday must not hide today's messages: only so far that no
-            // row of the past is passed by, and never by more than a day.
-            clock: now.unix_ms.max(last_time.min(now.unix_ms + 86_400_000)),
+            clock,
             epoch,
             secret,
             second_key,

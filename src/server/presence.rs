@@ -9,7 +9,8 @@ use smallvec::SmallVec;
 use crate::limits;
 use crate::server::change::Change;
 use crate::server::channel::Channel;
-use crate::server::command::{away, monitor};
+use crate::server::command::{away, monitor, nick};
+use crate::server::event::ConnId;
 use crate::server::network::{ChannelId, Network, UserId};
 use crate::server::record::{AccountId, PresenceRow, Record, Seq};
 use crate::server::settings::{AlwaysOn, Settings};
@@ -43,7 +44,14 @@ fn keeper(settings: &Settings, network: &Network, user: UserId) -> Option<Accoun
 ///
 /// Channels that were kept for the sake of someone who does not come back are no more; what the store has to be told of
 /// all that is said in the answer.
-pub fn restore(settings: &Settings, secret: &[u8; 32], network: &mut Network, rows: Vec<PresenceRow>) -> Unsettled {
+/// Whoever had a connection when the server ended has been without one since now, `clock` (milliseconds since 1970).
+pub fn restore(
+    settings: &Settings,
+    secret: &[u8; 32],
+    network: &mut Network,
+    rows: Vec<PresenceRow>,
+    clock: u64,
+) -> Unsettled {
     let mut unsettled = Unsettled::default();
     for row in rows {
         let Some(account) = network.account(row.account) else { continue };
@@ -94,9 +102,12 @@ pub fn restore(settings: &Settings, secret: &[u8; 32], network: &mut Network, ro
             secure: false,
             oper: None,
             notices: Letters::default(),
-            left: row.left,
+            left: if row.left == 0 { clock } else { row.left },
             presence_kept: true,
         });
+        if row.left == 0 {
+            unsettled.left.insert(id);
+        }
         for word in row.channels.split_ascii_whitespace() {
             let (name, letters) = word.rsplit_once(':').unwrap_or((word, ""));
             let channel = match network.channel_by_name(name) {
@@ -234,6 +245,35 @@ impl Server {
         keeper(&self.settings, &self.network, user).is_some()
     }
 
+    /// The account that would keep a user on under another nick, which is free.
+    fn would_keep(&self, user: UserId) -> Option<AccountId> {
+        let account = self.network.account(self.network.users[user].account?)?;
+        let is_free = self.network.user_by_nick(&account.name).is_none();
+        (is_free && is_chosen(&self.settings, account.always_on)).then_some(account.id)
+    }
+
+    /// Whether a user stays when its last connection goes, under its account's nick if not under its own.
+    pub fn will_stay(&self, user: UserId) -> bool {
+        self.stays(user) || self.would_keep(user).is_some()
+    }
+
+    /// The last connection of a user has gone: one whose account is always on goes on under the account's nick, unless
+    /// somebody has that.
+    pub(super) fn go_on_as_account(&mut self, user: UserId) {
+        if !self.stays(user) && self.would_keep(user).is_some() && !self.store_refuses() {
+            self.submit_alone(Change::OwnNick { user });
+        }
+    }
+
+    /// Gives a user without a connection the nick of its account.
+    pub(super) fn take_own_nick(&mut self, seq: Seq, user: UserId) {
+        let Some(account) = self.would_keep(user).and_then(|account| self.network.account(account)) else { return };
+        let name = account.name.clone();
+        let mut ctx = self.ctx(ConnId::NONE, None);
+        ctx.user = Some(user);
+        nick::rename(self, &mut ctx, seq, user, &name);
+    }
+
     /// Takes a user off the network that has no connection, and does not stay without one any more; whether it did. Who is
     /// told waits for `after`.
     pub fn leave_unless_kept(&mut self, user: UserId, reason: &str, after: Seq) -> bool {
@@ -303,7 +343,8 @@ impl Server {
             return;
         }
         self.next_expiry = self.now.mono_ms + EXPIRY_LOOK_MS;
-        let before = self.clock.saturating_sub(days * 86_400_000);
+        // A clock that leaps ahead makes nobody go.
+        let before = self.aging_clock().saturating_sub(days * 86_400_000);
         let gone: Vec<UserId> = self
             .network
             .users
@@ -330,9 +371,9 @@ pub fn status(server: &Server, ctx: &mut Ctx, account: AccountId) {
 mod tests {
     use std::sync::Arc;
 
-    use crate::server::command::bulk::testing::Asked;
+    use crate::server::command::bulk::testing::{Asked, account_row};
     use crate::server::event::{CloseCause, ConnId, Event};
-    use crate::server::record::Record;
+    use crate::server::record::{AccountRow, PresenceRow, Record, Snapshot};
     use crate::server::settings::{AlwaysOn, Settings};
 
     /// What of channels and who is in them a line has kept.
@@ -351,6 +392,94 @@ mod tests {
     }
 
     const NONE: [&str; 0] = [];
+
+    const DAY_MS: u64 = 86_400_000;
+
+    /// Alice, who is always on and has been in `#a`, after a start: she had a connection when the server died, or had left
+    /// at `left`.
+    fn restarted(left: u64) -> (Asked, Option<u64>) {
+        let row = PresenceRow {
+            account: 1,
+            since: 1,
+            nick: "alice".into(),
+            user: "~a".into(),
+            host: "host".into(),
+            realname: "Alice".into(),
+            modes: "i".into(),
+            away: None,
+            channels: "#a:o".into(),
+            signon: 1,
+            left,
+        };
+        let account = AccountRow { always_on: Some(true), ..account_row(1, "alice") };
+        let snapshot = Snapshot { accounts: vec![account], presences: vec![row], ..Snapshot::default() };
+        let mut asked = Asked::started_with(snapshot);
+        let settings = Settings { always_on_expiry_days: 30, ..(*asked.server.settings).clone() };
+        asked.handle(Event::Reload(Arc::new(settings)));
+        let kept = asked.kept().iter().find_map(|(_, record)| match record {
+            Record::Presence(row) => Some(row.left),
+            _ => None,
+        });
+        (asked, kept)
+    }
+
+    fn is_there(asked: &mut Asked, days: u64) -> bool {
+        // A clock that leaps is not believed at once.
+        for _ in 0..days {
+            asked.now.unix_ms += DAY_MS;
+            asked.now.mono_ms += DAY_MS;
+            asked.handle(Event::Tick);
+        }
+        asked.server.network.user_by_nick("alice").is_some()
+    }
+
+    #[test]
+    fn who_was_connected_when_the_server_was_killed_has_been_away_since_the_start_and_no_longer() {
+        let (mut asked, kept) = restarted(0);
+        assert_eq!(kept, Some(asked.now.unix_ms), "the next start counts from there, too");
+        assert!(is_there(&mut asked, 29));
+        assert!(!is_there(&mut asked, 3));
+        let (mut asked, _) = restarted(1);
+        assert!(!is_there(&mut asked, 1), "she was not there for longer than that");
+    }
+
+    #[test]
+    fn a_clock_that_leaps_ahead_makes_nobody_go_who_is_always_on() {
+        let (mut asked, _) = restarted(0);
+        assert!(is_there(&mut asked, 1));
+        asked.now.unix_ms += 400 * DAY_MS;
+        asked.now.mono_ms += 120_000;
+        asked.handle(Event::Tick);
+        assert!(asked.server.network.user_by_nick("alice").is_some());
+    }
+
+    #[test]
+    fn whoever_is_always_on_and_goes_under_another_nick_stays_under_that_of_its_account() {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+        asked.account("alice", 1);
+        asked.ask(alice, "NS SET ALWAYS-ON ON");
+        asked.ask(alice, "JOIN #a");
+        asked.ask(bob, "JOIN #a");
+        asked.ask(alice, "NICK lunch");
+        asked.ask(alice, "QUIT");
+        let heard = asked.heard(bob).concat();
+        assert!(heard.contains(":lunch!~u@10.0.0.1 NICK alice") && !heard.contains("QUIT"), "{heard}");
+        let user = asked.id("alice");
+        assert!(asked.server.network.users[user].presence_kept);
+        assert_eq!(asked.server.check(), Ok(()));
+        // Her nick is another's of hers: she goes.
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+        asked.account("alice", 1);
+        asked.ask(alice, "NS SET ALWAYS-ON ON");
+        asked.ask(alice, "JOIN #a");
+        asked.ask(bob, "JOIN #a");
+        asked.ask(alice, "NICK lunch");
+        asked.device("alice", 1, "phone", "");
+        asked.ask(alice, "QUIT");
+        assert!(asked.heard(bob).concat().contains(":lunch!~u@10.0.0.1 QUIT "));
+    }
 
     #[test]
     fn a_channel_is_kept_from_when_the_first_comes_who_is_always_on_until_nobody_is_there() {

@@ -478,7 +478,10 @@ impl Server {
         for channel in &there.channels {
             self.network.channels[*channel].unhear(conn);
         }
-        if there.sessions.is_empty() && !self.stays(user) {
+        if there.sessions.is_empty() {
+            self.go_on_as_account(user);
+        }
+        if self.network.users[user].sessions.is_empty() && !self.stays(user) {
             self.submit_alone(Change::Quit { user, reason, shown: sees_quit.then_some(conn), after: 0 });
         } else {
             let there = &self.network.users[user];

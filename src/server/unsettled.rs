@@ -23,6 +23,8 @@ pub struct Unsettled {
     pub conversations: BTreeSet<Box<str>>,
     /// Users of whom other settings may make, or make no more, such as are always on.
     pub users: BTreeSet<UserId>,
+    /// Users who had a connection when the server ended: since when they have none is not kept yet.
+    pub left: BTreeSet<UserId>,
     /// What whoever is shown that it is so waits for.
     pub after: Seq,
 }
@@ -36,7 +38,10 @@ impl Unsettled {
 
     fn is_empty(&self) -> bool {
         let found = [&self.gone, &self.channels, &self.conversations];
-        found.iter().all(|keys| keys.is_empty()) && self.presences.is_empty() && self.users.is_empty()
+        found.iter().all(|keys| keys.is_empty())
+            && self.presences.is_empty()
+            && self.users.is_empty()
+            && self.left.is_empty()
     }
 }
 
@@ -64,6 +69,10 @@ impl Server {
                 if self.network.users.get(user).is_some_and(|there| there.presence_kept != self.stays(user)) {
                     let after = self.keep_presence(user);
                     gone += usize::from(self.leave_unless_kept(user, "Not always on any more", after));
+                }
+            } else if let Some(user) = self.unsettled.left.pop_first() {
+                if self.network.users.get(user).is_some_and(|there| there.presence_kept && there.sessions.is_empty()) {
+                    self.keep_presence(user);
                 }
             } else if let Some(folded) = self.unsettled.gone.pop_first() {
                 self.keep(seq, Record::ChannelGone(folded));

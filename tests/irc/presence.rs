@@ -83,7 +83,7 @@ fn who_turned_it_off_leaves_and_a_guest_cannot_turn_it_on() {
 }
 
 #[test]
-fn an_operator_s_kill_ends_a_presence_and_another_nick_is_no_presence() {
+fn an_operator_s_kill_ends_a_presence_and_another_nick_does_not() {
     let config = "[[oper]]\nname = \"boss\"\npassword = \"letmein\"\n";
     let server = Server::with_files(&[("conf/roost.toml", config)], &[]);
     let mut alice = always_on(&server);
@@ -94,16 +94,38 @@ fn an_operator_s_kill_ends_a_presence_and_another_nick_is_no_presence() {
     alice.ask("NICK alice_away");
     bob.sync();
     gone(alice);
-    bob.only().must_fit(":alice_away!* QUIT :*");
-    let mut alice = server.logged_in("alice", "alice", "sesame", CAPS);
-    alice.join("#room");
-    bob.sync();
-    gone(alice);
-    bob.silent();
+    bob.only().must_fit(":alice_away!* NICK alice");
     let mut oper = server.user("boss");
     oper.ask("OPER boss letmein");
     oper.ask("KILL alice :spam");
     bob.only().must_fit(":alice!* QUIT :Killed (boss (spam))");
+}
+
+#[test]
+fn nobody_ends_its_own_presence_for_the_nick() {
+    let server = Server::start();
+    let mut alice = always_on(&server);
+    alice.join("#room");
+    let mut bob = server.user("bob");
+    bob.join("#room");
+    let mut other = server.logged_in("alice_", "alice", "sesame", "draft/nick-recovery");
+    bob.sync();
+    for line in ["NS REGAIN alice", "RECOVER alice", "NS GHOST alice", "NS GHOST alice", "NS RECOVER alice"] {
+        let lines = other.ask(line);
+        assert!(
+            lines.iter().any(
+                |line| line.body().contains("is you, always on") || line.body().contains("alice is you: always on")
+            ),
+            "{line}: {lines:#?}"
+        );
+        // GHOST ends the connection: whoever is always on is away then.
+        let told = bob.sync();
+        assert!(told.iter().all(|told| told.command() != "QUIT" && told.command() != "NICK"), "{line}: {told:#?}");
+    }
+    alice.closed();
+    let mut alice = server.connect();
+    let lines = alice.log_in("alice", "alice", "sesame", CAPS);
+    assert!(lines.iter().any(|line| line.fits(":alice!* JOIN #room*")), "{lines:#?}");
 }
 
 #[test]

@@ -206,6 +206,7 @@ fn settings(random: &mut Random, password: bool) -> Settings {
             ..WebPush::default()
         }),
         client_tag_deny: if random.percent(30) { vec!["*".into(), "-draft/react".into()] } else { Vec::new() },
+        always_on_expiry_days: [0, 1][random.below(2)],
         always_on: [AlwaysOn::Off, AlwaysOn::OptIn, AlwaysOn::OptOut, AlwaysOn::Mandatory][random.below(4)],
         default_user_modes: (*random.pick(&["i", "", "iB"])).to_owned(),
         ..Settings::default()
@@ -545,6 +546,8 @@ impl<'a> World<'a> {
     fn time_passes(&mut self) -> Outcome {
         let round = if self.settings.keep == Keep::default() { 10_000 } else { 700_000 };
         let ms = [1000, 1000, 3000, 5000, 5000, 10_000, 30_000, 61_000, round][self.random.below(9)];
+        // Now and then more than a day, after which nobody is there any more.
+        let ms = if self.random.percent(4) { 90_000_000 } else { ms };
         self.now.mono_ms += ms;
         self.now.unix_ms = match self.random.below(10) {
             0 => self.now.unix_ms - 10_000,

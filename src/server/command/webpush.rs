@@ -135,7 +135,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, row: &SubscriptionRow
     let after = server.wait_for(seq);
     ctx.reply.after = ctx.reply.after.max(after);
     ctx.reply.line("WEBPUSH", &["REGISTER", &row.endpoint], None);
-    if !ctx.user.is_some_and(|user| server.stays(user)) {
+    if !ctx.user.is_some_and(|user| server.will_stay(user)) {
         let text = "You are told of nothing while you are not connected: /msg NickServ SET ALWAYS-ON ON";
         ctx.reply.standard("WARN", "WEBPUSH", "PERSISTENCE_REQUIRED", &["REGISTER"], text);
     }

@@ -6,6 +6,7 @@ use ircv3::name::is_nick;
 use crate::limits::NICK_LEN;
 use crate::server::change::Change;
 use crate::server::command::services::{own_account, say};
+use crate::server::network::UserId;
 use crate::server::{Ctx, Server};
 
 /// GHOST
@@ -22,7 +23,12 @@ pub fn regain(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         say(ctx, "NickServ", "You have that nick already");
         return;
     }
-    if server.network.user_by_nick(nick).is_none() || release(server, ctx, nick) {
+    let held = server.network.user_by_nick(nick);
+    if let Some(user) = held.filter(|user| stays(server, ctx, *user)) {
+        say_how_to_be(server, ctx, user);
+        return;
+    }
+    if held.is_none() || release(server, ctx, nick) {
         if !is_nick(nick, NICK_LEN, server.network.casemapping) {
             say(ctx, "NickServ", &format!("{:?} is no nick", cut(nick, 64)));
             return;
@@ -48,6 +54,35 @@ fn release(server: &mut Server, ctx: &mut Ctx, nick: &str) -> bool {
         return false;
     }
     let by = ctx.reply.nick.clone();
-    server.end_user(user, &format!("GHOST command used by {by}"));
+    let reason = format!("GHOST command used by {by}");
+    if stays(server, ctx, user) {
+        let ended = server.network.users[user].sessions.clone();
+        server.end_connections(ctx, &ended, &reason);
+        say_how_to_be(server, ctx, user);
+        return false;
+    }
+    server.end_user(user, &reason);
     true
+}
+
+/// Whether a user is the sender's own, and stays in its channels without a connection: that is ended by nobody for a nick.
+fn stays(server: &Server, ctx: &Ctx, user: UserId) -> bool {
+    let account = own_account(server, ctx);
+    account.is_some() && server.network.users[user].account == account && server.stays(user)
+}
+
+fn say_how_to_be(server: &Server, ctx: &mut Ctx, user: UserId) {
+    let there = &server.network.users[user];
+    let (nick, connections) = (there.nick.clone(), there.sessions.len());
+    let account = there.account_name.as_deref().unwrap_or(&nick);
+    let text = match connections {
+        0 => format!("{nick} is you: always on, with no connection now, and stays in its channels"),
+        1 => format!("{nick} is you: always on, with 1 connection"),
+        _ => format!("{nick} is you: always on, with {connections} connections"),
+    };
+    let how = format!(
+        "To be {nick} on this connection, connect again and log in at once: by SASL, or with the server password          {account}:<password>"
+    );
+    say(ctx, "NickServ", &text);
+    say(ctx, "NickServ", &how);
 }
