@@ -478,16 +478,16 @@ impl Server {
         for channel in &there.channels {
             self.network.channels[*channel].unhear(conn);
         }
+        let source = there.source.clone();
         if there.sessions.is_empty() {
             self.go_on_as_account(user);
         }
         if self.network.users[user].sessions.is_empty() && !self.stays(user) {
             self.submit_alone(Change::Quit { user, reason, shown: sees_quit.then_some(conn), after: 0 });
         } else {
-            let there = &self.network.users[user];
             if sees_quit {
                 let mut line = Vec::with_capacity(96);
-                write_line(&mut line, &there.source, "QUIT", &[], Some(reason));
+                write_line(&mut line, &source, "QUIT", &[], Some(reason));
                 let frame = self.frame_from(user, line);
                 self.frame_to(conn, &frame);
             }

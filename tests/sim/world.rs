@@ -1631,6 +1631,11 @@ impl Scene {
             if let Some(sender) = sender {
                 add(sender, true);
             }
+            // Of what it has said under another name, too, whoever is deaf has the echo that it wants.
+            let own_caps = self.sessions.values().flatten().find(|(conn, _)| Some(*conn) == by).map(|(_, caps)| *caps);
+            if row.source.ends_with("@relayed.invalid") && own_caps.is_some_and(|caps| caps.has(Cap::EchoMessage)) {
+                all.extend(by.map(|by| (by, Copies::First)));
+            }
             return all;
         }
         let target = self.nicks.get(&fold(&row.target)).copied();
