@@ -164,7 +164,11 @@ impl Persona {
         let nick = NICKS[at % NICKS.len()].to_owned();
         let device = random.pick(&["@phone", "@phone", "@phone", "@couch", ""]);
         let mut caps = vec![Cap::Sasl, Cap::ServerTime];
-        caps.extend([Cap::MessageTags, Cap::Batch, Cap::EchoMessage].into_iter().filter(|_| random.percent(60)));
+        caps.extend(
+            [Cap::MessageTags, Cap::Batch, Cap::EchoMessage, Cap::ReadMarker]
+                .into_iter()
+                .filter(|_| random.percent(60)),
+        );
         let login = Some(format!("{nick}{device}"));
         Persona { caps, nick, login, ip: [192, 0, 2, at as u8], reads: 4000, labels: false }
     }
@@ -328,6 +332,9 @@ impl Client {
             _ => channel(random),
         };
         let who = nick(random);
+        if self.view.caps.has(Cap::ReadMarker) && random.percent(2) {
+            return format!("MARKREAD {room} timestamp=2023-01-0{}T00:00:00.000Z", 1 + random.below(9));
+        }
         match random.below(100) {
             0..27 => {
                 let command = random.pick(&["PRIVMSG", "PRIVMSG", "PRIVMSG", "NOTICE"]);
