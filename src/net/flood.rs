@@ -1,5 +1,7 @@
 //! Flood control of one connection: a token bucket that delays reading and never closes.
 
+use std::num::NonZeroU16;
+
 use crate::limits::LINES_BEFORE_REGISTRATION;
 
 /// What the operator chose (`[flood]`).
@@ -11,11 +13,11 @@ pub struct FloodOptions {
     pub per_second: f32,
 }
 
-/// Commands that a client sends in a burst when it has just connected, and how many of each pass
-/// free of charge until it has been quiet once: a phone asks for the history, the marker and the
-/// members of every channel and conversation it has. Each connection's questions are answered one
-/// after the other, so that is no flood.
-const FREE: [(&str, u8); 5] = [("CHATHISTORY", 200), ("MARKREAD", 200), ("WHO", 200), ("MONITOR", 16), ("JOIN", 100)];
+/// Commands that a client sends in a burst when it has just connected, and how many of them pass free of charge until it
+/// has been quiet: a phone asks for the history and the marker of every conversation it has, and a person who has
+/// been here for years has a thousand; for the members of its channels, and about the people it knows. Each connection's
+/// questions are answered one after the other, so that is no flood.
+const FREE: [(&[&str], u16); 3] = [(&["CHATHISTORY", "MARKREAD"], 2000), (&["WHO", "MONITOR"], 200), (&["JOIN"], 100)];
 /// Milliseconds between lines before registration, once there were more than any client sends.
 const EARLY_DELAY_MS: u64 = 50;
 /// Commands that are free of charge until the worker knows that a connection has registered. Others
@@ -25,16 +27,17 @@ const REGISTRATION: [&str; 11] =
 /// What a command costs that asks for next to nothing.
 const CHEAP: f32 = 0.1;
 
-/// The state of one connection: 16 bytes.
+/// The state of one connection: 16 bytes, which is what the allocator has a place for. One more would take twice as much,
+/// so commands that come together are counted together.
 #[derive(Debug)]
 pub struct Bucket {
     tokens: f32,
     /// When `tokens` was right, in milliseconds of the worker's clock; it may wrap.
     at_ms: u32,
-    free: [u8; FREE.len()],
-    /// Lines before registration.
-    early_lines: u16,
-    registered: bool,
+    /// What is left of [`FREE`].
+    free: [u16; FREE.len()],
+    /// One more than the lines so far, before registration; `None` after it.
+    early_lines: Option<NonZeroU16>,
 }
 
 impl Bucket {
@@ -44,23 +47,25 @@ impl Bucket {
             tokens: options.burst as f32,
             at_ms: now_ms as u32,
             free: FREE.map(|(_, times)| times),
-            early_lines: 0,
-            registered: false,
+            early_lines: Some(NonZeroU16::MIN),
         }
     }
 
     /// The connection has registered: from now on its lines cost.
     pub fn registered(&mut self) {
-        self.registered = true;
+        self.early_lines = None;
     }
 
     /// Takes the cost of a line, which may be one of a batch. `0`: read on; `n`: read on in `n` milliseconds.
     pub fn take(&mut self, options: FloodOptions, command: &str, in_batch: bool, now_ms: u64) -> u64 {
-        if !self.registered && REGISTRATION.iter().any(|early| command.eq_ignore_ascii_case(early)) {
-            self.early_lines = self.early_lines.saturating_add(1);
+        if let Some(lines) = &mut self.early_lines
+            && REGISTRATION.iter().any(|early| command.eq_ignore_ascii_case(early))
+        {
+            let before = u32::from(lines.get()) - 1;
+            *lines = lines.saturating_add(1);
             // The server ends a connection that goes on like that; or it is busy, and has registered it
             // without having said so yet.
-            return if u32::from(self.early_lines) > LINES_BEFORE_REGISTRATION { EARLY_DELAY_MS } else { 0 };
+            return if before >= LINES_BEFORE_REGISTRATION { EARLY_DELAY_MS } else { 0 };
         }
         self.refill(options, now_ms);
         // A text of many lines is pasted at once; what opens its batch costs as any line.
@@ -82,9 +87,10 @@ impl Bucket {
         let passed = (now_ms as u32).wrapping_sub(self.at_ms);
         self.at_ms = now_ms as u32;
         let full = options.burst as f32;
-        self.tokens += passed as f32 * options.per_second / 1000.0;
-        if self.tokens >= full {
-            self.tokens = full;
+        let gained = passed as f32 * options.per_second / 1000.0;
+        self.tokens = full.min(self.tokens + gained);
+        // Quiet for as long as an empty bucket takes to fill: what is free leaves a full one full.
+        if gained >= full {
             self.free = FREE.map(|(_, times)| times);
         }
     }
@@ -93,7 +99,7 @@ impl Bucket {
         if ["CAP", "AUTHENTICATE", "PING", "PONG"].iter().any(|cheap| command.eq_ignore_ascii_case(cheap)) {
             return CHEAP;
         }
-        let place = FREE.iter().position(|(name, _)| command.eq_ignore_ascii_case(name));
+        let place = FREE.iter().position(|(names, _)| names.iter().any(|name| command.eq_ignore_ascii_case(name)));
         match place.map(|place| &mut self.free[place]) {
             Some(left) if *left > 0 => {
                 *left -= 1;
@@ -148,6 +154,30 @@ mod tests {
             assert_eq!(bucket.take(OPTIONS, "PING", false, 0), 0);
         }
         assert_eq!(bucket.take(OPTIONS, "CHATHISTORY", false, 0), 0);
+    }
+
+    #[test]
+    fn c49_a_thousand_conversations_are_asked_about_at_once_and_what_is_said_then_costs() {
+        let mut bucket = registered();
+        for _ in 0..1000 {
+            for command in ["CHATHISTORY", "MARKREAD"] {
+                assert_eq!(bucket.take(OPTIONS, command, false, 0), 0, "{command}");
+            }
+        }
+        for _ in 0..4 {
+            assert_eq!(bucket.take(OPTIONS, "MARKREAD", false, 0), 0, "it costs now");
+        }
+        assert_ne!(bucket.take(OPTIONS, "CHATHISTORY", false, 0), 0, "there is an end to it");
+        // A pause is not enough, unless it is as long as the bucket takes to fill.
+        assert_eq!(bucket.wait(OPTIONS, 2400), 0);
+        assert_eq!(bucket.wait(OPTIONS, 4800), 0);
+        for _ in 0..4 {
+            assert_eq!(bucket.take(OPTIONS, "MARKREAD", false, 4800), 0);
+        }
+        assert_ne!(bucket.take(OPTIONS, "MARKREAD", false, 4800), 0);
+        for _ in 0..2000 {
+            assert_eq!(bucket.take(OPTIONS, "MARKREAD", false, 10_000), 0);
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Read markers (draft/read-marker).
 
-use crate::client::{commands, find};
+use crate::client::{Client, all, commands, find, texts};
 use crate::server::Server;
 
 const CAPS: &str = "draft/read-marker";
@@ -73,4 +73,26 @@ fn c49_what_is_no_time_is_refused_and_the_future_is_now() {
     guest.one("MARKREAD !! timestamp=2024-01-03T00:00:00.000Z").must_fit("*FAIL MARKREAD INVALID_PARAMS !! :*");
     let line = guest.one("MARKREAD #room timestamp=2999-01-01T00:00:00.000Z");
     assert!(line.raw.contains(" #room timestamp=2") && !line.raw.contains("2999"), "{line:?}");
+}
+
+#[test]
+fn c49_a_thousand_conversations_are_in_step_at_once() {
+    const CONVERSATIONS: usize = 1000;
+    // One line that had to wait would wait longer than this client does.
+    let server = Server::with(&[("ROOST__FLOOD__ENABLED", "true"), ("ROOST__FLOOD__PER_SECOND", "0.1")]);
+    server.account("alice", "sesame");
+    let mut phone = server.logged_in("alice", "alice", "sesame", "draft/read-marker draft/chathistory batch");
+    let people: Vec<String> = (0..CONVERSATIONS).map(|number| format!("person{number:03}")).collect();
+    let mut questions: Vec<String> =
+        people.iter().map(|nick| format!("MARKREAD {nick} timestamp=2024-01-02T03:04:05.006Z")).collect();
+    questions.extend(people.iter().map(|nick| format!("CHATHISTORY LATEST {nick} * 50")));
+    // What is said next is said at once, too.
+    questions.extend((0..10).map(|number| format!("PRIVMSG alice :{number}")));
+    phone.send_all(&questions.iter().map(String::as_str).collect::<Vec<_>>());
+    let lines = phone.sync();
+    let moved: Vec<&str> = all(&lines, "MARKREAD").iter().map(|line| line.params()[0]).collect();
+    assert_eq!(moved, people);
+    assert_eq!(all(&lines, "BATCH").len(), 2 * CONVERSATIONS);
+    let said: Vec<String> = (0..10).map(|number| number.to_string()).collect();
+    assert_eq!(texts(&lines), said);
 }
