@@ -725,7 +725,10 @@ impl Server {
             Change::Arrive { nick, user, realname } => self.introduce(ctx, seq, nick, user, realname),
             Change::Attach { user } => self.attach(ctx, seq, user),
             Change::Quit { user, reason, shown, after } => self.quit(seq, user, reason, shown, after),
-            Change::LoggedIn { user, account, name } => self.set_account(ctx, user, account, name),
+            Change::LoggedIn { user, account, name } => {
+                self.set_account(ctx, user, account, name);
+                markread::hand_over(self, ctx, seq, user, account);
+            }
             Change::AwaySum { user } => self.apply_away(user),
             Change::OwnNick { user } => self.take_own_nick(seq, user),
             Change::Seen { account, device, stand } => self.note_stand(seq, account, device, stand),

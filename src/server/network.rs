@@ -184,7 +184,8 @@ impl Identity {
         out
     }
 
-    fn parse(text: &str) -> Option<Identity> {
+    /// What [`Identity::text`] made.
+    pub fn parse(text: &str) -> Option<Identity> {
         match text.strip_prefix('$') {
             Some(number) => number.parse().ok().map(Identity::Account),
             None => text.strip_prefix('~').map(|nick| Identity::Guest(Folded::from_stored(nick))),

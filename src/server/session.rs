@@ -84,11 +84,22 @@ pub struct Unread {
     pub asked: Seq,
 }
 
+/// How far a connection that is not logged in has read in one conversation.
+#[derive(Debug)]
+pub struct GuestMarker {
+    /// The channel, or the other of the two: who it is itself, it may say otherwise any time.
+    pub about: Box<str>,
+    /// The same as it was called.
+    pub target: Box<str>,
+    /// When that was said, in milliseconds since 1970.
+    pub time: u64,
+}
+
 /// What most connections never have, so that they do not pay for its place.
 #[derive(Debug, Default)]
 pub struct Particulars {
-    /// Read markers of a connection that is not logged in, by the conversation's key.
-    pub guest_markers: Vec<(Box<str>, u64)>,
+    /// Read markers of a connection that is not logged in, the latest last.
+    pub guest_markers: Vec<GuestMarker>,
     /// The keys that it wants to be told of (METADATA SUB); `None` before it ever said.
     pub subscriptions: Option<Vec<Box<str>>>,
     /// The nicks it asked about with MONITOR.

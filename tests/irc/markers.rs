@@ -63,6 +63,87 @@ fn a_marker_is_pushed_to_the_accounts_other_nicks_and_follows_who_logs_in() {
     desk.only().must_fit(":roost.local MARKREAD #room timestamp=2024-01-04T00:00:00.000Z");
 }
 
+/// The time of the 2nd of January 2024 and so on, as MARKREAD has it.
+fn day(day: u32) -> String {
+    format!("timestamp=2024-01-{day:02}T00:00:00.000Z")
+}
+
+#[test]
+fn c49_a_marker_goes_with_somebody_who_has_an_account_to_another_nick_and_with_a_guest_it_does_not() {
+    let server = Server::start();
+    for name in ["alice", "bob"] {
+        server.account(name, "sesame");
+    }
+    let mut alice = server.logged_in("alice", "alice", "sesame", CAPS);
+    let mut bob = server.logged_in("bob", "bob", "sesame", "");
+    let mut carol = server.user("carol");
+    for nick in ["bob", "carol"] {
+        alice.one(&format!("MARKREAD {nick} {}", day(2)));
+    }
+    bob.ask("NICK bobby");
+    carol.ask("NICK carly");
+    for nick in ["bobby", "bob", "carol"] {
+        alice.one(&format!("MARKREAD {nick}")).must_fit(&format!("*MARKREAD {nick} {}", day(2)));
+    }
+    alice.one("MARKREAD carly").must_fit("*MARKREAD carly *");
+    // Whoever moves it may have another nick, too.
+    alice.ask("NICK alicia");
+    alice.one("MARKREAD bobby").must_fit(&format!("*MARKREAD bobby {}", day(2)));
+}
+
+#[test]
+fn c49_a_guests_markers_stay_when_it_takes_another_nick_and_are_its_accounts_once_it_has_one() {
+    let mut server = Server::start();
+    let _bob = server.user("bob");
+    let mut guest = server.user_with("al", CAPS);
+    let markers = [("#room", day(2)), ("bob", day(3)), ("alice", day(4))];
+    for (target, time) in &markers {
+        guest.one(&format!("MARKREAD {target} {time}"));
+    }
+    let kept = |client: &mut Client| {
+        for (target, time) in &markers {
+            client.one(&format!("MARKREAD {target}")).must_fit(&format!("*MARKREAD {target} {time}"));
+        }
+    };
+    guest.ask("NICK ally");
+    kept(&mut guest);
+    guest.join("#room");
+    guest.ask("RENAME #room #hall");
+    guest.one("MARKREAD #hall").must_fit(&format!("*MARKREAD #hall {}", day(2)));
+    guest.ask("RENAME #hall #room");
+    guest.told("NS REGISTER sesame");
+    kept(&mut guest);
+    server.crash_and_restart();
+    let _bob = server.user("bob");
+    kept(&mut server.logged_in("ally", "ally", "sesame", CAPS));
+}
+
+#[test]
+fn c49_a_guest_that_logs_in_takes_nothing_back_that_its_account_has_and_reads_nothing_unseen() {
+    let server = Server::start();
+    server.account("alice", "sesame");
+    let mut desk = server.logged_in("alice", "alice", "sesame", CAPS);
+    let mut bob = server.user("bob");
+    bob.ask("PRIVMSG alice :not read yet");
+    desk.sync();
+    for (channel, time) in [("#room", day(5)), ("#garden", day(2))] {
+        desk.one(&format!("MARKREAD {channel} {time}"));
+    }
+    let mut guest = server.user_with("al", CAPS);
+    for target in ["#room", "#garden", "bob", "carol"] {
+        guest.one(&format!("MARKREAD {target} {}", day(4)));
+    }
+    desk.silent();
+    guest.ask("NS IDENTIFY alice sesame");
+    let lines = desk.sync();
+    let told: Vec<Vec<&str>> = all(&lines, "MARKREAD").iter().map(|line| line.params()).collect();
+    assert_eq!(told, [["#garden", &*day(4)], ["carol", &*day(4)]]);
+    for client in [&mut desk, &mut guest] {
+        client.one("MARKREAD #room").must_fit(&format!("*MARKREAD #room {}", day(5)));
+        client.one("MARKREAD bob").must_fit("*MARKREAD bob *");
+    }
+}
+
 #[test]
 fn c49_what_is_no_time_is_refused_and_the_future_is_now() {
     let server = Server::start();

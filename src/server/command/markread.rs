@@ -1,5 +1,5 @@
 //! MARKREAD (<https://ircv3.net/specs/extensions/read-marker>): how far one has read, in step on all
-//! devices, kept for accounts and for as long as they stay for guests.
+//! devices, kept for accounts and for as long as they stay for guests, whose account has it once they log in.
 
 use std::sync::Arc;
 
@@ -10,9 +10,10 @@ use ircv3::{Cap, Message, name};
 use crate::limits;
 use crate::server::change::Change;
 use crate::server::command::printable;
-use crate::server::network::UserId;
+use crate::server::network::{Identity, UserId};
 use crate::server::record::{AccountId, MarkerRow, Record, Seq};
 use crate::server::registration::server_frame;
+use crate::server::session::GuestMarker;
 use crate::server::{Ctx, Server};
 
 /// MARKREAD
@@ -21,13 +22,13 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         ctx.reply.fail("MARKREAD", "NEED_MORE_PARAMS", &[], "MARKREAD takes a channel or nick, and a timestamp to set");
         return;
     };
-    let Some(key) = key_of(server, ctx, target) else {
+    let Some(about) = about(server, target) else {
         let text = "That is neither a channel nor a nick";
         ctx.reply.fail("MARKREAD", "INVALID_PARAMS", &[printable(target)], text);
         return;
     };
     let Some(given) = line.param(1) else {
-        show(server, ctx, target, &key);
+        show(server, ctx, target, &about);
         return;
     };
     let Some(time) = given.strip_prefix("timestamp=").and_then(parse_time) else {
@@ -38,22 +39,30 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     server.submit(ctx, Change::Marker { target, time });
 }
 
-/// The key of the conversation that a target means to this client.
-fn key_of(server: &Server, ctx: &Ctx, target: &str) -> Option<Box<str>> {
+/// The channel or the person that a target means, as text that no other has.
+fn about(server: &Server, target: &str) -> Option<Box<str>> {
     if name::is_channel(target, limits::CHANNEL_LEN) {
         return Some(server.network.fold(target).as_str().into());
     }
-    let own = server.network.identity(ctx.me());
     let possible = name::is_nick(target, limits::NICK_LEN, server.network.casemapping);
-    possible.then(|| own.key(&server.network.identity_by_name(target)))
+    possible.then(|| server.network.identity_by_name(target).text().into())
 }
 
-fn marker(server: &Server, ctx: &Ctx, key: &str) -> Option<u64> {
+/// The key of an account's conversation in a channel, or with a person.
+fn key_of(account: AccountId, about: &str) -> Box<str> {
+    match Identity::parse(about) {
+        Some(other) => Identity::Account(account).key(&other),
+        None => about.into(),
+    }
+}
+
+fn marker(server: &Server, ctx: &Ctx, about: &str) -> Option<u64> {
     match server.network.users[ctx.me()].account {
-        Some(account) => server.network.marker(account, key),
+        Some(account) => server.network.marker(account, &key_of(account, about)),
         None => {
             let session = server.session(ctx.conn)?;
-            session.particulars().guest_markers.iter().find(|(other, _)| **other == *key).map(|(_, time)| *time)
+            let markers = &session.particulars().guest_markers;
+            markers.iter().find(|marker| *marker.about == *about).map(|marker| marker.time)
         }
     }
 }
@@ -62,8 +71,8 @@ fn text_of(marker: Option<u64>) -> String {
     marker.map_or_else(|| "*".to_owned(), |time| format!("timestamp={}", time_text(time)))
 }
 
-fn show(server: &Server, ctx: &mut Ctx, target: &str, key: &str) {
-    let text = text_of(marker(server, ctx, key));
+fn show(server: &Server, ctx: &mut Ctx, target: &str, about: &str) {
+    let text = text_of(marker(server, ctx, about));
     ctx.reply.line("MARKREAD", &[target, &text], None);
 }
 
@@ -77,37 +86,78 @@ pub fn on_join(server: &Server, ctx: &mut Ctx, channel: usize) {
 
 /// Moves the sender's marker of a conversation, in milliseconds since 1970; it never goes back.
 pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, target: &str, time: u64) {
-    let Some(key) = key_of(server, ctx, target) else { return };
-    let key = &*key;
+    let Some(about) = about(server, target) else { return };
     // Nobody has read what is not said yet.
     let time = time.min(server.clock());
-    if marker(server, ctx, key).is_some_and(|stored| stored >= time) {
-        show(server, ctx, target, key);
+    if marker(server, ctx, &about).is_some_and(|stored| stored >= time) {
+        show(server, ctx, target, &about);
         return;
     }
     match server.network.users[ctx.me()].account {
         Some(account) => {
-            if !server.network.set_marker(account, key, time) {
+            if !keep(server, ctx, seq, account, &key_of(account, &about), target, time) {
                 let text = "The marker could not be kept";
                 ctx.reply.fail("MARKREAD", "INTERNAL_ERROR", &[printable(target)], text);
                 return;
             }
-            server.keep(seq, Record::Marker(MarkerRow { account, conversation: key.into(), time }));
-            ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
-            tell_others(server, ctx, account, target, time);
-            server.push_read(ctx.conn, account, key, target, time, ctx.reply.after);
         }
         None => {
             let Some(session) = server.session_mut(ctx.conn) else { return };
             let markers = &mut session.particulars_mut().guest_markers;
-            markers.retain(|(other, _)| **other != *key);
+            markers.retain(|marker| *marker.about != *about);
             if markers.len() >= limits::GUEST_MARKERS {
                 markers.remove(0);
             }
-            markers.push((key.into(), time));
+            markers.push(GuestMarker { about: about.clone(), target: target.into(), time });
         }
     }
-    show(server, ctx, target, key);
+    show(server, ctx, target, &about);
+}
+
+/// Moves an account's marker, and tells its other connections; whether there was room for it.
+fn keep(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, key: &str, target: &str, time: u64) -> bool {
+    if !server.network.set_marker(account, key, time) {
+        return false;
+    }
+    server.keep(seq, Record::Marker(MarkerRow { account, conversation: key.into(), time }));
+    ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
+    tell_others(server, ctx, account, target, time);
+    server.push_read(ctx.conn, account, key, target, time, ctx.reply.after);
+    true
+}
+
+/// A guest has logged in: how far it had read is how far its account has, in channels, and with those whom nothing
+/// was ever said to under the account. Where something was, that is another conversation, and may be unread.
+pub fn hand_over(server: &mut Server, ctx: &mut Ctx, seq: Seq, user: UserId, account: AccountId) {
+    for conn in server.network.users[user].sessions.clone() {
+        if server.session(conn).is_none_or(|session| session.particulars().guest_markers.is_empty()) {
+            continue;
+        }
+        let Some(session) = server.session_mut(conn) else { continue };
+        for GuestMarker { about, target, time } in std::mem::take(&mut session.particulars_mut().guest_markers) {
+            let key = key_of(account, &about);
+            let is_the_same = *key == *about || server.network.conversation(&key).is_none();
+            let is_later = server.network.marker(account, &key).is_none_or(|stored| stored < time);
+            if is_the_same && is_later {
+                // Where there is no room for it, nothing is lost that the account had.
+                keep(server, ctx, seq, account, &key, &target, time);
+            }
+        }
+    }
+}
+
+/// A channel has another name, and guests have read as far in it as they had. Folded, both.
+pub fn rename_for_guests(server: &mut Server, old: &str, new: &str, name: &str) {
+    for session in server.sessions.iter_mut().flatten().flatten() {
+        if !session.particulars().guest_markers.iter().any(|marker| *marker.about == *old) {
+            continue;
+        }
+        let markers = &mut session.particulars_mut().guest_markers;
+        markers.retain(|marker| *marker.about != *new);
+        for marker in markers.iter_mut().filter(|marker| *marker.about == *old) {
+            (marker.about, marker.target) = (new.into(), name.into());
+        }
+    }
 }
 
 /// The account's other connections hear of it, whoever's nick they are on.

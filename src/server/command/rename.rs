@@ -114,6 +114,7 @@ fn move_rows(server: &mut Server, seq: Seq, id: ChannelId, new: &str) {
     for (account, said) in server.network.rename_private_metadata(old.as_str(), &folded) {
         metadata::move_private(server, seq, account, old.as_str(), &folded, said);
     }
+    markread::rename_for_guests(server, old.as_str(), &folded, new);
     for (account, time) in server.network.rename_markers(old.as_str(), &folded) {
         server.keep(seq, Record::MarkerGone(account, old.as_str().into()));
         server.keep(seq, Record::Marker(MarkerRow { account, conversation: folded.clone(), time }));
