@@ -224,11 +224,21 @@ impl Server {
                 return;
             }
             self.nick_is_refused(ctx, &nick, "Nickname is already in use");
+            // It is its own, and it would ask for it again and again. Whoever knows RECOVER takes it.
+            let is_its_own = same.is_some() && self.network.nick_owner(&nick).map(|row| row.id) == same;
+            let recovers = self.session(conn).is_some_and(|session| session.caps.has(Cap::NickRecovery));
+            if is_its_own && !recovers {
+                let reason = format!(
+                    "Another connection of your account has the nick {nick}, and MULTICLIENT is off, so they cannot share \
+                     it. End that connection, or say on it: /msg NickServ SET MULTICLIENT ON. Or connect under another \
+                     nick and say: /msg NickServ GHOST {nick}"
+                );
+                self.refuse(ctx, &reason);
+            }
             return;
         }
         if policy::nick_reserved(&self.network, &nick, account) {
-            let text = "Nickname is reserved for its account; log in with SASL or PASS account:password";
-            self.nick_is_refused(ctx, &nick, text);
+            self.nick_is_refused(ctx, &nick, command::nick::IS_RESERVED);
             return;
         }
         if policy::nick_is_like_another(&self.network, &nick, account, None) {
