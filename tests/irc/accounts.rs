@@ -316,6 +316,59 @@ fn c23_a_registered_nick_is_protected() {
 }
 
 #[test]
+fn c23_the_nick_of_an_account_that_is_here_is_refused_in_words_and_not_by_433() {
+    let server = Server::start();
+    server.account("alice", "sesame");
+    let _alice = server.logged_in("alice", "alice", "sesame", "");
+    let mut mallory = server.user_with("mallory", "standard-replies");
+    mallory.one("NICK Alice").must_fit(":roost.local FAIL NICK NICKNAME_RESERVED Alice :*");
+    mallory.request("-standard-replies");
+    mallory.one("NICK Alice").must_fit(":roost.local NOTICE mallory :*");
+    assert!(mallory.mask().starts_with("mallory!"));
+    // A guest's is in use, as ever.
+    let _bob = server.user("bob");
+    mallory.one("NICK bob").must_fit(":roost.local 433 mallory bob :*");
+    // One that registers without SASL is told how to have it.
+    server.connect().one("NICK alice").must_fit(":roost.local 433 * alice :*SASL*");
+}
+
+#[test]
+fn c23_a_second_device_that_may_not_share_the_nick_is_told_why_and_closed() {
+    let server = Server::start();
+    server.account("alice", "sesame");
+    let mut first = server.logged_in("alice", "alice", "sesame", "");
+    first.told("NS SET MULTICLIENT OFF");
+    let mut second = server.connect();
+    second.request("sasl");
+    second.send_all(&["NICK alice", "USER a 0 * :a"]);
+    second.authenticate("alice", "sesame");
+    second.send("CAP END");
+    let lines = second.closed();
+    // One 433 as ever, and no second: what names the next nick by itself does not get round to it.
+    assert_eq!(commands(&lines)[2..], ["903", "433", "ERROR"], "{lines:#?}");
+    lines.last().unwrap().must_fit("ERROR :*alice*MULTICLIENT*GHOST alice*");
+    // So is one that logs in by PASS.
+    let mut third = server.connect();
+    third.send_all(&["PASS alice:sesame", "NICK alice", "USER a 0 * :a"]);
+    third.closed().last().unwrap().must_fit("ERROR :*MULTICLIENT*");
+    first.silent();
+    // Whoever can RECOVER it does so.
+    let mut phone = server.connect();
+    phone.request("sasl draft/nick-recovery");
+    phone.send_all(&["NICK alice", "USER a 0 * :a"]);
+    phone.authenticate("alice", "sesame");
+    phone.send("CAP END");
+    phone.until("433");
+    phone.send("RECOVER alice");
+    phone.welcome("alice");
+    first.closed();
+    // And another nick is free to have.
+    server.logged_in("alice_", "alice", "sesame", "").told("NS GHOST alice");
+    phone.closed();
+    server.logged_in("alice", "alice", "sesame", "");
+}
+
+#[test]
 fn c23_nick_before_authenticate_gets_the_registered_nick() {
     let server = Server::start();
     server.account("alice", "sesame");

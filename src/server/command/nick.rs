@@ -19,6 +19,9 @@ use crate::server::{Ctx, Server};
 /// Why a nick is refused that is not in use.
 pub const LOOKS_LIKE_ANOTHER: &str = "Nickname looks like another that is in use or registered; choose another";
 
+/// Why the nick of an account is refused to a connection that registers without it.
+pub const IS_RESERVED: &str = "Nickname is reserved for its account; log in with SASL or PASS account:password";
+
 /// NICK
 pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let nick = line.param(0).unwrap_or("");
@@ -55,10 +58,12 @@ fn before_registration(server: &mut Server, ctx: &mut Ctx, nick: &str) {
         let by_password =
             session.registration.as_ref().and_then(|r| r.password.as_deref()).is_some_and(|p| p.contains(':'));
         if !mine && !may_become_mine && !by_password {
+            let reserved = policy::nick_reserved(&server.network, nick, session.account);
             if let Some(registration) = server.session_mut(ctx.conn).and_then(|session| session.registration.as_mut()) {
                 registration.refused = true;
             }
-            ctx.reply.numeric(Numeric::ERR_NICKNAMEINUSE, &[nick], Some("Nickname is already in use"));
+            let text = if reserved { IS_RESERVED } else { "Nickname is already in use" };
+            ctx.reply.numeric(Numeric::ERR_NICKNAMEINUSE, &[nick], Some(text));
             return;
         }
     }
@@ -76,10 +81,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, nick: &str) {
     if &*there.nick == nick {
         return;
     }
-    if server.network.user_by_nick(nick).is_some_and(|owner| owner != user) {
-        ctx.reply.numeric(Numeric::ERR_NICKNAMEINUSE, &[nick], Some("Nickname is already in use"));
-        return;
-    }
+    // Whether its account is here or not: its owner may come back any time.
     if policy::nick_reserved(&server.network, nick, there.account) {
         let text = "Nickname is reserved for its account: log in to it first";
         if ctx.reply.caps.has(Cap::StandardReplies) {
@@ -88,6 +90,10 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, nick: &str) {
             // Not 433: that sends a client looking for another nick by itself.
             ctx.reply.notice(&format!("{nick}: {text} (/msg NickServ IDENTIFY account password)"));
         }
+        return;
+    }
+    if server.network.user_by_nick(nick).is_some_and(|owner| owner != user) {
+        ctx.reply.numeric(Numeric::ERR_NICKNAMEINUSE, &[nick], Some("Nickname is already in use"));
         return;
     }
     if policy::nick_is_like_another(&server.network, nick, there.account, Some(user)) {
