@@ -18,6 +18,7 @@ const READ_BYTES: usize = 512;
 /// `PP2_TYPE_SSL`, its flags, and the certificate of the client inside it.
 const TYPE_SSL: u8 = 0x20;
 const CLIENT_SSL: u8 = 0x01;
+/// On this connection, or when the session began that this one resumes.
 const CLIENT_CERT: u8 = 0x02 | 0x04;
 const SUBTYPE_CLIENT_CERT: u8 = 0x28;
 
@@ -183,7 +184,7 @@ fn announced_v2(header: &v2::Header<'_>) -> Option<Announced> {
         // matter of its fingerprint here.
         let (Some(flags), Some(inner)) = (tlv.value.first(), tlv.value.get(5..)) else { continue };
         announced.tls = flags & CLIENT_SSL != 0;
-        if flags & CLIENT_CERT != 0 {
+        if announced.tls && flags & CLIENT_CERT != 0 {
             let mut inner = v2::TypeLengthValues::from(inner).map_while(Result::ok);
             let certificate = inner.find(|tlv| tlv.kind == SUBTYPE_CLIENT_CERT);
             announced.certfp = certificate.map(|tlv| hex(&Sha256::digest(&tlv.value)));
@@ -256,9 +257,14 @@ mod tests {
         let tlv = |kind: u8, value: &[u8]| [&[kind][..], &(value.len() as u16).to_be_bytes(), value].concat();
         let certificate = [7; 1500];
         let inner = [tlv(0x21, b"TLSv1.3"), tlv(0x28, &certificate)].concat();
-        for (flags, tls, certfp) in
-            [(0x01, true, None), (0x03, true, Some(hex(&Sha256::digest(certificate)))), (0x00, false, None)]
-        {
+        let fingerprint = Some(hex(&Sha256::digest(certificate)));
+        for (flags, tls, certfp) in [
+            (0x01, true, None),
+            (0x03, true, fingerprint.clone()),
+            (0x05, true, fingerprint),
+            (0x00, false, None),
+            (0x02, false, None),
+        ] {
             let ssl = tlv(0x20, &[&[flags, 0, 0, 0, 0][..], &inner].concat());
             let rest = [tcp4([1, 2, 3, 4], 5), tlv(0x01, b"irc"), ssl, tlv(0x04, b"")].concat();
             let announced = Announced { tls, certfp, ..from("1.2.3.4", 5).unwrap() };

@@ -3,9 +3,10 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
+use sha2::{Digest as _, Sha256};
 use tungstenite::client::IntoClientRequest;
 
-use crate::client::{Client, dial, find};
+use crate::client::{Client, all, commands, dial, find};
 use crate::server::{Server, free_ports, own_address};
 use crate::tls;
 
@@ -268,6 +269,39 @@ fn c54_tls_comes_after_the_header_or_ends_at_the_proxy() {
         let mut client = registered(proxied.plain, &v2_tcp4([3, 3, 3, 3], &tlv), nick);
         let secure = client.ask(&format!("WHOIS {nick}")).iter().any(|line| line.command() == "671");
         assert_eq!(secure, flag == 1, "{nick}");
+    }
+}
+
+#[test]
+fn c55_the_certificate_that_the_client_showed_the_proxy_logs_in() {
+    let proxied = start(&[]);
+    let certificate = [7; 1500];
+    let tlv = |kind: u8, value: &[u8]| [&[kind][..], &(value.len() as u16).to_be_bytes(), value].concat();
+    // Type SSL: its flags (1 by TLS, 2 with a certificate, 4 with one in the session that is resumed) and whether it was
+    // verified, which is not asked; inside of it the certificate itself.
+    let announced = |flags: u8| {
+        let ssl = tlv(0x20, &[&[flags, 0, 0, 0, 1][..], &tlv(0x28, &certificate)].concat());
+        v2_tcp4([3, 3, 3, 3], &ssl)
+    };
+    let fingerprint: String = Sha256::digest(certificate).iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut alice = registered(proxied.plain, &announced(3), "alice");
+    alice.ask("NS REGISTER sesame");
+    assert!(alice.told("NS CERT ADD").contains(&fingerprint));
+    for (flags, nick) in [(3, "shown"), (5, "resumed")] {
+        let mut guest = registered(proxied.plain, &announced(flags), nick);
+        guest.request("sasl");
+        guest.mechanism("EXTERNAL");
+        assert_eq!(commands(&guest.ask("AUTHENTICATE +")), ["900", "903"]);
+        find(&guest.ask(&format!("WHOIS {nick}")), "276").must_fit(&format!("*{fingerprint}"));
+    }
+    // One that the client did not show counts for nothing, nor does any without TLS.
+    for (flags, nick) in [(1, "none"), (2, "bare")] {
+        let mut other = registered(proxied.plain, &announced(flags), nick);
+        other.request("sasl");
+        let lines = other.ask("AUTHENTICATE EXTERNAL");
+        let lines = if all(&lines, "904").is_empty() { other.ask("AUTHENTICATE +") } else { lines };
+        assert!(all(&lines, "904").len() == 1 && all(&lines, "903").is_empty(), "{flags}: {lines:#?}");
+        assert!(all(&other.ask(&format!("WHOIS {nick}")), "276").is_empty());
     }
 }
 
