@@ -7,7 +7,7 @@ use subtle::ConstantTimeEq as _;
 use crate::limits;
 use crate::server::change::{Change, CredentialChange};
 use crate::server::command::info::readable;
-use crate::server::command::services::nickserv::credentials::{keep, own_to_change};
+use crate::server::command::services::nickserv::credentials::{keep, own_to_change, warn_of_the_last};
 use crate::server::command::services::{say, usage_of};
 use crate::server::event::ConnId;
 use crate::server::network::Network;
@@ -103,4 +103,5 @@ pub fn apply_remove(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: Accou
     keep(server, ctx, seq, account, |kept| kept.apps.retain(|app| !app.name.eq_ignore_ascii_case(name)));
     server.drop_devices(seq, account, |row| row.app.eq_ignore_ascii_case(name));
     say(ctx, "NickServ", &format!("App password {name} no longer logs in"));
+    warn_of_the_last(server, ctx, account);
 }

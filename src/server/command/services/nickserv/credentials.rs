@@ -135,6 +135,20 @@ fn fingerprint(text: &str) -> Option<String> {
     (text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(text)
 }
 
+/// Nobody locks themselves out without knowing it: says where that was the last thing that an account logs in with.
+pub fn warn_of_the_last(server: &Server, ctx: &mut Ctx, account: AccountId) {
+    let has_password = server.network.account(account).is_some_and(|row| !row.password.is_empty());
+    let has_another = server
+        .network
+        .credentials(account)
+        .is_some_and(|kept| !kept.certificates.is_empty() || kept.key.is_some() || !kept.apps.is_empty());
+    if !has_password && !has_another {
+        let text = "Your account has nothing of its own to log in with any more, neither a password nor anything else: \
+                    give it a password before you go, with PASSWD <new password> <new password>";
+        say(ctx, "NickServ", text);
+    }
+}
+
 /// SET PUBKEY
 pub fn set_key(server: &mut Server, ctx: &mut Ctx, value: &str) {
     let Some(account) = own_to_change(server, ctx) else { return };
@@ -192,6 +206,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, c
             if server.network.account_by_certificate(fingerprint) == Some(account) {
                 keep(server, ctx, seq, account, |kept| kept.certificates.retain(|other| **other != **fingerprint));
                 say(ctx, "NickServ", &format!("Certificate {fingerprint} no longer logs in"));
+                warn_of_the_last(server, ctx, account);
             } else {
                 say(ctx, "NickServ", &format!("Your account has no certificate {fingerprint}"));
             }
@@ -205,6 +220,9 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, c
                 None => "Your account has no public key now".to_owned(),
             };
             say(ctx, "NickServ", &text);
+            if key.is_none() {
+                warn_of_the_last(server, ctx, account);
+            }
         }
     }
 }
