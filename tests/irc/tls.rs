@@ -6,7 +6,8 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned, SupportedProtocolVersion,
+    ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, SignatureScheme, StreamOwned,
+    SupportedProtocolVersion,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
@@ -78,6 +79,8 @@ pub struct Connected {
     pub certificate: CertificateDer<'static>,
     /// Keying material for the channel binding `tls-exporter`.
     pub exporter: Vec<u8>,
+    /// Whether it goes on with an earlier one's session.
+    pub is_resumed: bool,
 }
 
 /// As [`over`], with all that is known of the connection.
@@ -86,6 +89,11 @@ pub fn connected(
     version: &'static SupportedProtocolVersion,
     identity: Option<Identity>,
 ) -> Connected {
+    connected_by(stream, config(version, identity))
+}
+
+/// How a client connects that is shown `identity`; what resumes its sessions is in there, too.
+pub fn config(version: &'static SupportedProtocolVersion, identity: Option<Identity>) -> Arc<ClientConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[version])
@@ -96,14 +104,20 @@ pub fn connected(
         Some((chain, key)) => config.with_client_auth_cert(chain, key).unwrap(),
         None => config.with_no_client_auth(),
     };
-    let connection = ClientConnection::new(Arc::new(config), ServerName::try_from("roost.local").unwrap()).unwrap();
+    Arc::new(config)
+}
+
+/// As [`connected`], with a configuration that other connections may have used.
+pub fn connected_by(stream: TcpStream, config: Arc<ClientConfig>) -> Connected {
+    let connection = ClientConnection::new(config, ServerName::try_from("roost.local").unwrap()).unwrap();
     let mut stream: StreamOwned<ClientConnection, TcpStream> = StreamOwned::new(connection, stream);
     while stream.conn.is_handshaking() {
         stream.conn.complete_io(&mut stream.sock).unwrap();
     }
     let certificate = stream.conn.peer_certificates().unwrap()[0].clone().into_owned();
+    let is_resumed = stream.conn.handshake_kind() == Some(HandshakeKind::Resumed);
     let exporter = stream.conn.export_keying_material(vec![0; 32], b"EXPORTER-Channel-Binding", Some(b"")).unwrap();
-    Connected { client: Client::over(Box::new(stream)), certificate, exporter }
+    Connected { client: Client::over(Box::new(stream)), certificate, exporter, is_resumed }
 }
 
 #[test]
