@@ -248,10 +248,14 @@ fn c17_authenticate_without_the_capability_and_endless_chunks() {
     guest.send("AUTHENTICATE PLAIN");
     guest.expect("AUTHENTICATE +");
     let chunk = format!("AUTHENTICATE {}\r\n", "A".repeat(400));
-    guest.send_bytes(chunk.repeat(100).as_bytes());
+    guest.send_bytes(chunk.repeat(1_000).as_bytes());
     let lines = guest.sync();
-    let first = lines.first().unwrap_or_else(|| panic!("40,000 characters of SASL were swallowed"));
+    let first = lines.first().unwrap_or_else(|| panic!("400,000 characters of SASL were swallowed"));
     assert_eq!(first.command(), "904", "{lines:#?}");
+    // What follows begins no exchange that has an end, and does no harm.
+    server.account("bob", "sesame");
+    guest.authenticate("bob", "sesame");
+    assert_eq!(commands(&guest.sync()), ["AUTHENTICATE", "900", "903"]);
 }
 
 #[test]
