@@ -560,6 +560,34 @@ mod tests {
         asked.sent(conn).concat()
     }
 
+    #[test]
+    fn c15_two_hundred_wrong_tries_are_compared_one_by_one_and_everyone_else_is_answered_in_between() {
+        let mut asked = Asked::new();
+        with_account(&mut asked, "alice", "");
+        let (mallory, bob) = (asked.user_with("mallory", "sasl"), asked.user("bob"));
+        let wrong = format!("AUTHENTICATE {}", STANDARD.encode("\0alice\0wrong"));
+        for _ in 0..200 {
+            asked.ask(mallory, "AUTHENTICATE PLAIN");
+            asked.ask(mallory, &wrong);
+            // It is with those who hash, and mallory, who does not wait for it, has no second one there.
+            let [(call, _)] = asked.calls() else { panic!("{:?}", asked.calls()) };
+            let call = *call;
+            for line in ["AUTHENTICATE PLAIN", &wrong, "AUTHENTICATE *"] {
+                assert!(asked.ask(mallory, line).is_empty() && asked.calls().is_empty());
+            }
+            assert_eq!(asked.ask(bob, "PING now"), [":irc.test PONG irc.test :now"]);
+            asked.handle(Event::Returned(call, Returned::Verified(false)));
+            let again = asked.calls().first().map(|(call, _)| *call);
+            let answers = asked.sent(mallory);
+            assert!(answers[0].contains(" 904 "), "{answers:?}");
+            if let Some(call) = again {
+                assert_eq!(asked.ask(bob, "PING now"), [":irc.test PONG irc.test :now"]);
+                asked.handle(Event::Returned(call, Returned::Verified(false)));
+                assert!(asked.sent(mallory)[0].contains(" 904 "));
+            }
+        }
+    }
+
     fn app_password(asked: &mut Asked, conn: ConnId) -> String {
         asked.ask(conn, "NS APPPASS ADD phone")[0].rsplit_once(' ').unwrap().1.to_owned()
     }
