@@ -287,6 +287,71 @@ fn who_is_made_to_join_is_replayed_what_it_missed_there() {
 }
 
 #[test]
+fn c47_a_bot_is_replayed_nothing() {
+    let server = Server::start();
+    let mut alice = missed(&server);
+    alice.ask("PRIVMSG carol :to a nick that is not here");
+    let mut carol = server.connect();
+    carol.log_in("carol", "carol", "sesame", CAPS);
+    carol.ask("MODE carol +B");
+    let lines = carol.join("#room");
+    assert!(said(&lines).is_empty() && all(&lines, "BATCH").is_empty(), "{lines:#?}");
+    // Nor is one that stays, and is a bot already when it comes back.
+    carol.ask("NS SET ALWAYS-ON ON");
+    carol.send("QUIT");
+    carol.closed();
+    alice.ask("PRIVMSG #room :four");
+    alice.ask("PRIVMSG carol :five");
+    let mut carol = server.connect();
+    let mut lines = carol.log_in("carol", "carol", "sesame", CAPS);
+    lines.extend(carol.ask("JOIN #room"));
+    assert!(!all(&lines, "JOIN").is_empty(), "it has stayed: {lines:#?}");
+    assert!(said(&lines).is_empty() && all(&lines, "BATCH").is_empty(), "{lines:#?}");
+    // What is said while it is here reaches it as it does anyone.
+    alice.ask("PRIVMSG #room :six");
+    assert_eq!(said(&carol.sync()), ["six"]);
+}
+
+#[test]
+fn c47_a_reconnect_within_a_second_shows_nothing_twice() {
+    let server = Server::start();
+    let mut alice = missed(&server);
+    let mut seen: Vec<String> = Vec::new();
+    for round in 0..5 {
+        let mut carol = server.connect();
+        let mut lines = carol.log_in("carol", "carol@phone", "sesame", CAPS);
+        lines.extend(carol.join("#room"));
+        // Half of the times it comes again to a channel that it is in.
+        if round % 2 == 0 {
+            lines.extend(carol.ask("JOIN #room"));
+        }
+        alice.ask(&format!("PRIVMSG #room :live {round}"));
+        lines.extend(carol.sync());
+        seen.extend(said(&lines).into_iter().map(str::to_owned));
+        // It goes without a word, and what it asks first when it is back comes while the other is still there, or not.
+        drop(carol);
+        alice.ask(&format!("PRIVMSG #room :between {round}"));
+    }
+    let mut expected = Vec::new();
+    for round in 0..5 {
+        expected.push(format!("live {round}"));
+        expected.push(format!("between {round}"));
+    }
+    // What was said between two connections may have been on its way to the one that was gone.
+    let mut last: Vec<String> = back_as(&server, "carol@phone");
+    seen.append(&mut last);
+    assert_eq!(seen, expected, "once, and in order");
+}
+
+/// What a device is shown when it is back.
+fn back_as(server: &Server, account: &str) -> Vec<String> {
+    let mut carol = server.connect();
+    let mut lines = carol.log_in("carol", account, "sesame", CAPS);
+    lines.extend(carol.join("#room"));
+    said(&lines).into_iter().map(str::to_owned).collect()
+}
+
+#[test]
 fn c47_no_replay_with_chathistory_or_without_server_time() {
     for caps in ["draft/chathistory server-time batch message-tags", "", "batch"] {
         let server = Server::start();
