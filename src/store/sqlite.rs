@@ -1077,6 +1077,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
     use ircv3::Casemapping;
@@ -1085,7 +1086,8 @@ mod tests {
     use tokio::runtime::{Builder, Runtime};
 
     use super::{Database, Source, about, among, by_terms, gone_about, is_interrupted, nth_newest, oldest, texts};
-    use crate::server::record::Kind;
+    use crate::server::record::{Kind, Wanted};
+    use crate::store::reader::{Direction, Span};
     use crate::store::{Options, StoreError, Sync, open};
 
     fn runtime() -> Runtime {
@@ -1115,6 +1117,56 @@ mod tests {
         let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));
         let plan = plan.fetch_all(&mut source.connection).await.unwrap();
         plan.iter().map(|row| row.get("detail")).collect()
+    }
+
+    /// The steps of SQLite's machine that a page takes.
+    async fn steps(source: &mut Source, span: Span, limit: u32) -> (usize, usize) {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        let mut handle = source.connection.lock_handle().await.unwrap();
+        handle.set_progress_handler(1, move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            true
+        });
+        drop(handle);
+        let rows = source.scan(span, limit).await.unwrap();
+        source.connection.lock_handle().await.unwrap().remove_progress_handler();
+        (rows.len(), count.load(Ordering::Relaxed))
+    }
+
+    #[test]
+    fn c44_a_page_takes_no_more_work_where_a_hundred_thousand_rows_are_filtered() {
+        let dir = TempDir::new().unwrap();
+        let database = Database::new(dir.path().join("roost.db"), Sync::Normal);
+        runtime().block_on(async {
+            let (_writer, _) = database.open().await.unwrap();
+            let mut source = database.source().await.unwrap();
+            let mut writer = database.options().connect().await.unwrap();
+            // A text each thousand numbers: in the first conversation with 999 joins (3), reactions (2) and redactions
+            // (10) after it, in the second alone.
+            let fill = "INSERT INTO message (seq, conversation, time, kind, bot, source, target, text)
+                WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n LIMIT 100000)
+                SELECT 2 * n + c.value, c.value, n, iif(n % 1000 = 0, 0, (n % 3 = 0) * 2 + (n % 3 = 1) * 3 \
+                 + (n % 3 = 2) * 10), 0, 'a!b@c', '#c', 'x' FROM n, json_each('[1, 2]') AS c
+                WHERE c.value = 1 OR n % 1000 = 0";
+            sqlx::query(fill).execute(&mut writer).await.unwrap();
+            for direction in [Direction::Oldest, Direction::Newest] {
+                let span = |conversation| Span {
+                    conversation,
+                    wanted: Wanted::default(),
+                    after: -1,
+                    before: i64::MAX,
+                    direction,
+                };
+                // The first also reads what tables there are.
+                steps(&mut source, span(2), 50).await;
+                let among = steps(&mut source, span(1), 50).await;
+                let alone = steps(&mut source, span(2), 50).await;
+                assert_eq!(among.0, 50);
+                assert!(among.1 > 50, "the steps are counted");
+                assert_eq!(among, alone, "rows and steps");
+            }
+        });
     }
 
     #[test]

@@ -347,6 +347,65 @@ fn c44_a_page_counts_only_what_it_shows() {
 }
 
 #[test]
+fn c44_fifty_visible_among_two_hundred_rows_are_one_page_and_then_there_is_an_end() {
+    let server = Server::start();
+    for name in ["alice", "bob"] {
+        server.account(name, "sesame");
+    }
+    let caps = format!("{CAPS} draft/message-redaction");
+    let mut alice = server.logged_in("alice", "alice", "sesame", &caps);
+    alice.join("#room");
+    let hidden = |alice: &mut Client, number: usize| match number % 4 {
+        0 => {
+            alice.ask("@+draft/react=x TAGMSG #room");
+        }
+        1 => {
+            let echo = alice.one("PRIVMSG #room :taken back");
+            alice.ask(&format!("REDACT #room {}", echo.msgid()));
+        }
+        2 => {
+            let mut bob = server.logged_in("bob", "bob", "sesame", "");
+            bob.join("#room");
+            bob.send("QUIT");
+            bob.closed();
+        }
+        _ => {
+            alice.ask(&format!("TOPIC #room :{number}"));
+        }
+    };
+    for number in 1..=50 {
+        alice.ask(&format!("PRIVMSG #room :{number}"));
+        for part in 0..2 {
+            hidden(&mut alice, 2 * number + part);
+        }
+    }
+    // The newest rows are all such.
+    for number in 0..50 {
+        hidden(&mut alice, number);
+    }
+    alice.sync();
+    // Whoever reads it knows nothing of all that.
+    let mut carol = server.user_with("carol", CAPS);
+    carol.join("#room");
+    let lines = page(&mut carol, "LATEST #room * 50");
+    assert_eq!(numbers(&lines), range(1, 50));
+    let (first, last) = (lines[0].msgid(), lines[49].msgid());
+    assert!(page(&mut carol, &format!("BEFORE #room msgid={first} 50")).is_empty());
+    assert!(page(&mut carol, &format!("AFTER #room msgid={last} 50")).is_empty());
+    // The other way round, and in pages that do not come out even.
+    let mut seen = Vec::new();
+    let mut selector = "timestamp=2000-01-01T00:00:00.000Z".to_owned();
+    loop {
+        let lines = page(&mut carol, &format!("AFTER #room {selector} 17"));
+        let Some(last) = lines.last() else { break };
+        selector = format!("msgid={}", last.msgid());
+        assert!(lines.len() == 17 || seen.len() == 34, "a short page in the middle: {}", lines.len());
+        seen.extend(numbers(&lines));
+    }
+    assert_eq!(seen, range(1, 50));
+}
+
+#[test]
 fn event_playback_shows_what_people_with_accounts_did_as_it_was_live() {
     let server = Server::start();
     server.account("alice", "sesame");
