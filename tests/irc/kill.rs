@@ -128,7 +128,7 @@ fn kills_and(settings: &[(&str, &str)], afterwards: impl Fn(&Server)) {
     let seed = number("ROOST_KILL_SEED").unwrap_or_else(|| RandomState::new().hash_one("seed") >> 32);
     println!("ROOST_KILL_SEED={seed}, {rounds} kills, {settings:?}");
     let mut told = Told { seed, round: 0, settings: format!("{settings:?}"), aim: None };
-    let mut chance = Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut chance = Chance::new(seed);
     let mut settings = settings.to_vec();
     settings.extend([("ROOST__OPER__0__NAME", "boss"), ("ROOST__OPER__0__PASSWORD", "letmein")]);
     let mut server = Server::with(&settings);
@@ -249,33 +249,35 @@ struct Conversation {
 }
 
 /// A value that changes: those that were asked for, and up to where they were acknowledged.
-struct Promise<T> {
+pub struct Promise<T> {
     asked: Vec<T>,
     done: usize,
 }
 
 impl<T: PartialEq + Clone + std::fmt::Debug> Promise<T> {
-    fn new(now: T) -> Promise<T> {
+    pub fn new(now: T) -> Promise<T> {
         Promise { asked: vec![now], done: 0 }
     }
 
-    fn last(&self) -> &T {
+    /// What was asked for last.
+    pub fn last(&self) -> &T {
         &self.asked[self.asked.len() - 1]
     }
 
-    fn ask(&mut self, value: T) {
+    /// `value` is asked for.
+    pub fn ask(&mut self, value: T) {
         self.asked.push(value);
     }
 
     /// `value` was acknowledged. One that is not among those that are open was so before.
-    fn acknowledge(&mut self, value: &T) {
+    pub fn acknowledge(&mut self, value: &T) {
         let open = &self.asked[self.done + 1..];
         self.done += open.iter().position(|asked| asked == value).map_or(0, |at| at + 1);
     }
 
     /// What it is after the restart: the last that was acknowledged, or one that was asked for later.
     #[track_caller]
-    fn settle(&mut self, what: &str, found: T) {
+    pub fn settle(&mut self, what: &str, found: T) {
         let possible = &self.asked[self.done..];
         assert!(
             possible.contains(&found),
@@ -844,10 +846,16 @@ fn serial_of(text: &str) -> u64 {
 }
 
 /// Random numbers that a seed repeats (xorshift).
-struct Chance(u64);
+pub struct Chance(u64);
 
 impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
+    /// Those of a seed.
+    pub fn new(seed: u64) -> Chance {
+        Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// One of the numbers below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

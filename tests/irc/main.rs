@@ -11,6 +11,7 @@ mod codec;
 mod server;
 
 mod accounts;
+mod always_on;
 mod attack;
 mod away;
 mod backup;
