@@ -52,9 +52,12 @@ impl Bed {
             Bed::Sqlite(dir) => {
                 let copy = TempDir::new().unwrap();
                 std::fs::create_dir(copy.path().join("in")).unwrap();
+                // While somebody reads, the log is not emptied between one file and the other.
+                let reading = self.read();
                 for name in ["in/roost.db", "in/roost.db-wal"] {
                     std::fs::copy(dir.path().join(name), copy.path().join(name)).unwrap();
                 }
+                reading.release();
                 Bed::Sqlite(copy)
             }
             Bed::Postgres(schema) => Bed::Postgres(schema.copy()),
@@ -103,6 +106,27 @@ impl Bed {
             Bed::Sqlite(dir) => SqliteConnectOptions::new().filename(dir.path().join("in/roost.db")),
             Bed::Postgres(_) => panic!("a PostgreSQL is no file"),
         }
+    }
+
+    /// Another program that reads a file's state of this moment until it is released, such as a backup.
+    pub fn read(&self) -> Hold {
+        let runtime = runtime();
+        let connection = runtime.block_on(async {
+            let mut connection = self.file().read_only(true).connect().await.unwrap();
+            sqlx::raw_sql("BEGIN; SELECT count(*) FROM meta").execute(&mut connection).await.unwrap();
+            connection
+        });
+        Hold::Sqlite(runtime, connection)
+    }
+
+    /// Whether a text is in any of a file's database's files.
+    pub fn has(&self, text: &str) -> bool {
+        let Bed::Sqlite(dir) = self else { panic!("a PostgreSQL is no file") };
+        let files = ["in/roost.db", "in/roost.db-wal"].map(|name| dir.path().join(name));
+        files.iter().filter(|path| path.exists()).any(|path| {
+            let bytes = std::fs::read(path).unwrap();
+            bytes.windows(text.len()).any(|window| window == text.as_bytes())
+        })
     }
 
     /// Another program that keeps the store from writing, until it is released.

@@ -103,12 +103,13 @@ impl Expiries {
         !self.waiting.is_empty()
     }
 
-    /// Makes one step; the conversation that this was the last one for, and how many of its rows went.
-    pub async fn step(&mut self, writer: &mut Writer) -> Result<Option<(ConversationId, u64)>, Error> {
-        let Some(first) = self.waiting.front_mut() else { return Ok(None) };
-        if !first.step(writer).await? {
-            return Ok(None);
-        }
-        Ok(self.waiting.pop_front().map(|done| (done.asked.conversation, done.rows)))
+    /// Makes one step: how many rows went, and the conversation that it was the last one for, with all of its that did.
+    pub async fn step(&mut self, writer: &mut Writer) -> Result<(u64, Option<(ConversationId, u64)>), Error> {
+        let Some(first) = self.waiting.front_mut() else { return Ok((0, None)) };
+        let before = first.rows;
+        let was_last = first.step(writer).await?;
+        let went = first.rows - before;
+        let done = if was_last { self.waiting.pop_front() } else { None };
+        Ok((went, done.map(|done| (done.asked.conversation, done.rows))))
     }
 }

@@ -42,7 +42,7 @@ use crate::server::record::{ConversationId, Expiry, HistoryQuery, Record, Search
 use crate::store::expiry::Expiries;
 use crate::store::reader::{Side, Source};
 use crate::store::refold::refold;
-use crate::store::writer::{GroupCommit, Lag, Progress};
+use crate::store::writer::{GroupCommit, Lag, Progress, Traces};
 
 pub use self::backup::{BackupError, backup, restore};
 pub use self::export::{ExportError, VERSION as EXPORT_VERSION, export, export_to};
@@ -214,6 +214,8 @@ pub struct Store {
     /// Bytes of records that are not on disk yet.
     bytes: Arc<AtomicUsize>,
     thread: JoinHandle<Result<(), StoreError>>,
+    #[cfg(test)]
+    progress: watch::Receiver<Progress>,
 }
 
 /// A question, and how many records must be on disk before it is looked up.
@@ -244,6 +246,9 @@ pub fn open(options: Options, deliver: Deliver) -> Result<(Store, Snapshot), Sto
     let counter = written.clone();
     let bytes = Arc::new(AtomicUsize::new(0));
     let less = bytes.clone();
+    let (progress, watched) = watch::channel(Progress { traces: true, ..Progress::default() });
+    #[cfg(test)]
+    let seen = watched.clone();
     let run = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StoreError::Thread)?;
         runtime.block_on(async {
@@ -270,7 +275,6 @@ pub fn open(options: Options, deliver: Deliver) -> Result<(Store, Snapshot), Sto
                 }
             };
             let _ = opened.send(Ok(snapshot));
-            let (progress, watched) = watch::channel(Progress::default());
             let answer = |questions: &Arc<Mutex<mpsc::UnboundedReceiver<Read>>>| Answer {
                 backend: backend.clone(),
                 questions: questions.clone(),
@@ -292,6 +296,7 @@ pub fn open(options: Options, deliver: Deliver) -> Result<(Store, Snapshot), Sto
                 lag: Lag::default(),
                 overdue,
                 expiries: Expiries::default(),
+                traces: Traces::default(),
                 index_lag: options.index_lag,
             };
             let outcome = commit.run(writer).await;
@@ -308,7 +313,18 @@ pub fn open(options: Options, deliver: Deliver) -> Result<(Store, Snapshot), Sto
     let thread = thread::Builder::new().name("store".to_owned()).spawn(run).map_err(StoreError::Thread)?;
     match opening.recv() {
         Ok(Ok(snapshot)) => Ok((
-            Store { records, reads, searches, expiries, appended: AtomicU64::new(0), written, bytes, thread },
+            Store {
+                records,
+                reads,
+                searches,
+                expiries,
+                appended: AtomicU64::new(0),
+                written,
+                bytes,
+                thread,
+                #[cfg(test)]
+                progress: seen,
+            },
             snapshot,
         )),
         Ok(Err(error)) => Err(error),
@@ -586,6 +602,15 @@ impl Writer {
         match self {
             Writer::Sqlite(writer) => writer.expire(conversation, class, before, limit, epoch).await,
             Writer::Postgres(writer) => writer.expire(conversation, class, before, limit, epoch).await,
+        }
+    }
+
+    /// Makes what was deleted unreadable in the database's files; whether that is done, or to be tried again.
+    async fn scrub(&mut self) -> Result<bool, sqlx::Error> {
+        match self {
+            Writer::Sqlite(writer) => writer.scrub().await,
+            // Its files are its own to keep.
+            Writer::Postgres(_) => Ok(true),
         }
     }
 

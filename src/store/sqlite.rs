@@ -138,8 +138,7 @@ impl Database {
         renew_index(&mut transaction).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
         self.set_sync(&mut connection).await.map_err(failed)?;
-        let busy = format!("PRAGMA busy_timeout = {}", BUSY.as_millis());
-        sqlx::query(AssertSqlSafe(busy)).execute(&mut connection).await.map_err(failed)?;
+        set_patience(&mut connection, BUSY).await.map_err(failed)?;
         Ok((Writer { connection, inserts: inserts() }, snapshot))
     }
 
@@ -446,10 +445,26 @@ impl Writer {
         Ok((about + rows.len() as u64, rows.len() == limit))
     }
 
+    /// Empties the log into the database and cuts it off, so that nothing which was deleted can be read there; whether
+    /// that was possible. Waits for nobody: where somebody reads an older state of the database, it was not.
+    pub async fn scrub(&mut self) -> Result<bool, Error> {
+        set_patience(&mut self.connection, Duration::ZERO).await?;
+        let emptied = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut self.connection).await;
+        set_patience(&mut self.connection, BUSY).await?;
+        let (was_busy, _, _): (bool, i64, i64) = emptied?;
+        Ok(!was_busy)
+    }
+
     /// Closes the connection; the last one to go empties the log into the database.
     pub async fn close(self) -> Result<(), Error> {
         self.connection.close().await
     }
+}
+
+/// How long statements of a connection wait for others.
+async fn set_patience(connection: &mut SqliteConnection, patience: Duration) -> Result<(), Error> {
+    let patience = format!("PRAGMA busy_timeout = {}", patience.as_millis());
+    sqlx::query(AssertSqlSafe(patience)).execute(connection).await.map(drop)
 }
 
 async fn insert(

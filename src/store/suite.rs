@@ -16,6 +16,8 @@ use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
 use proptest::test_runner::{Config, TestRunner};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use tempfile::TempDir;
+use tokio::time::timeout;
 
 use crate::limits::{CONTEXT_A_MESSAGE, CONTEXT_A_PAGE, EXPIRY_STEP, STORE_BATCH};
 use crate::server::command::edit;
@@ -29,7 +31,7 @@ use crate::server::record::{
     SeenRow, Seq, SettingRow, Snapshot, SubscriptionRow, SuspensionRow, VapidRow, Wanted,
 };
 use crate::server::search::{self, words};
-use crate::store::bed::Bed;
+use crate::store::bed::{Bed, runtime};
 use crate::store::{Options, Store, StoreError, Sync, open};
 
 /// How long anything may take before a test fails.
@@ -108,6 +110,13 @@ impl Running {
                 other => panic!("{other:?} came instead of what is past its time"),
             }
         }
+    }
+
+    /// Waits until nothing that was deleted before is in the database's files.
+    fn scrubbed(&self) {
+        let mut progress = self.store.progress.clone();
+        runtime()
+            .block_on(async { timeout(LONG, progress.wait_for(|progress| !progress.traces)).await.unwrap().unwrap() });
     }
 
     pub fn close(self) {
@@ -839,6 +848,67 @@ fn what_is_redacted_is_in_no_answer_and_not_in_the_database() {
             }
         }
     }
+}
+
+#[test]
+fn what_was_deleted_is_soon_in_no_file_while_the_store_runs() {
+    let expiry = Expiry { conversation: 1, before: 100, most: None, epoch: 7 };
+    let edited = Record::Edited(2, Box::new(message(1, 2, Kind::Privmsg, "otherwise")));
+    for (what, record) in [
+        ("erased", Some(Record::Erased { account: "alice".into(), after: 0, before: 3 })),
+        ("redacted", Some(Record::Redacted(2))),
+        ("edited", Some(edited)),
+        ("past its time", None),
+    ] {
+        let bed = Bed::Sqlite(TempDir::new().unwrap());
+        let running = Running::on(&bed);
+        let of_alice = |n| MessageRow { account: Some("alice".into()), ..message(1, n, Kind::Privmsg, "slipped out") };
+        let talk = |n| (n, Record::Message(Box::new(message(2, n, Kind::Privmsg, &format!("talk {n}")))));
+        running.store.append((1..=2).map(|n| (n, Record::Message(Box::new(of_alice(n))))).collect());
+        // So much that these words are in the index.
+        running.store.append((1001..=1000 + FILLS_INDEX).map(talk).collect());
+        running.committed(1000 + FILLS_INDEX);
+        assert!(bed.has("slipped out") && bed.has("talk 1001"));
+        match record {
+            Some(record) => {
+                running.store.append(vec![(9999, Record::Redacted(1)), (9999, record)]);
+                running.committed(9999);
+            }
+            None => assert_eq!(running.expire(expiry), 2),
+        }
+        running.scrubbed();
+        assert!(!bed.has("slipped") && bed.has("talk 1001"), "{what}");
+        running.close();
+    }
+}
+
+#[test]
+fn who_reads_an_older_state_keeps_what_was_deleted_in_the_log_until_he_is_done_and_holds_nobody_up() {
+    let bed = Bed::Sqlite(TempDir::new().unwrap());
+    let running = Running::on(&bed);
+    running.store.append(vec![said(1, "slipped out"), said(2, "before")]);
+    running.committed(2);
+    running.scrubbed();
+    let reading = bed.read();
+    running.store.append(vec![(3, Record::Redacted(1))]);
+    running.committed(3);
+    for n in 4..=50 {
+        running.store.append(vec![said(n, "meanwhile")]);
+        running.committed(n);
+    }
+    assert_eq!(running.page(latest(1, 100)).messages, 48);
+    assert!(running.store.progress.borrow().traces && bed.has("slipped out"));
+    let killed = bed.killed();
+    reading.release();
+    running.scrubbed();
+    assert!(!bed.has("slipped") && bed.has("before") && bed.has("meanwhile"));
+    running.close();
+    // What a kill has left goes after the next start.
+    assert!(killed.has("slipped out"));
+    let again = Running::on(&killed);
+    again.scrubbed();
+    assert!(!killed.has("slipped") && killed.has("meanwhile"));
+    again.close();
 }
 
 /// How far behind the index of words may be here: soon reached.

@@ -1,11 +1,12 @@
 //! Group commit: one task takes what waits, writes it in one transaction, and says how far it got.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::limits::{EXPIRY_PAUSE_MS, INDEX_STEP, STORE_BATCH};
 use crate::server::event::Event;
@@ -23,6 +24,13 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
 const PATIENCE_WITH_OTHERS: Duration = Duration::from_secs(5);
 /// For how long a store that fails is tried once nothing more will come.
 const PATIENCE_AT_END: Duration = Duration::from_secs(5);
+/// Between two attempts to empty the log of what was deleted: one copies each page that was written since, which many
+/// commits may touch, and a person who takes back a line after the other has it done once.
+const SCRUB_PAUSE: Duration = Duration::from_secs(10);
+/// The same after an attempt that somebody who reads an older state, such as a backup, was in the way of.
+const SCRUB_RETRY: Duration = Duration::from_secs(1);
+/// For how long the log may have what was deleted while there is always something else to do.
+const SCRUB_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How far the writer is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,6 +39,53 @@ pub struct Progress {
     pub written: u64,
     /// Whether the last attempt failed.
     pub failing: bool,
+    /// Whether the database's files may still have what was deleted.
+    pub traces: bool,
+}
+
+/// What was deleted, but can still be read in the database's log: that is emptied when nothing is to be written.
+#[derive(Debug)]
+pub struct Traces {
+    /// Since when there may be some.
+    since: Option<Instant>,
+    /// Nothing was emptied yet since the start.
+    at_start: bool,
+    /// When the next attempt may be made.
+    rests_until: Instant,
+}
+
+impl Default for Traces {
+    /// The last start may have left some.
+    fn default() -> Traces {
+        let now = Instant::now();
+        Traces { since: Some(now), at_start: true, rests_until: now }
+    }
+}
+
+impl Traces {
+    /// When there is something to do, where there is.
+    fn due(&self) -> Option<Instant> {
+        self.since.map(|_| self.rests_until)
+    }
+
+    fn is_due(&self) -> bool {
+        self.due().is_some_and(|due| due <= Instant::now())
+    }
+
+    /// Whether that has waited for long enough.
+    fn is_urgent(&self) -> bool {
+        self.is_due() && self.since.is_some_and(|since| since.elapsed() >= SCRUB_PATIENCE)
+    }
+}
+
+/// Whether something that was written before is to be nowhere after this.
+fn deletes(record: &Record) -> bool {
+    match record {
+        Record::Edited(..) | Record::Redacted(_) | Record::Erased { .. } => true,
+        Record::AccountGone(_) | Record::ChannelGone(_) => true,
+        Record::Metadata(row) => row.value.is_none(),
+        _ => false,
+    }
 }
 
 /// What the index of words lacks. Words are put there when nothing is to be written: in steps, so that nobody
@@ -56,6 +111,8 @@ enum Chore {
     Index(Side),
     /// Delete what is past its time.
     Expire,
+    /// Empty the log of what was deleted.
+    Scrub,
 }
 
 /// How long something may be past its time while there is always something to write: then one step in so long.
@@ -111,6 +168,8 @@ pub struct GroupCommit {
     pub overdue: mpsc::UnboundedReceiver<Expiry>,
     /// and what of it is at hand.
     pub expiries: Expiries,
+    /// What the log may have of what was deleted.
+    pub traces: Traces,
     /// How many messages it may be behind.
     pub index_lag: usize,
 }
@@ -145,7 +204,10 @@ impl GroupCommit {
             }
             self.bytes.fetch_sub(bytes_of(&batch), Ordering::Relaxed);
             let written = self.written.fetch_add(batch.len() as u64, Ordering::Release) + batch.len() as u64;
-            self.progress.send_replace(Progress { written, failing: false });
+            if batch.iter().any(|(_, record)| deletes(record)) {
+                self.traces.since.get_or_insert_with(Instant::now);
+            }
+            self.progress.send_replace(Progress { written, failing: false, traces: self.traces.since.is_some() });
             (self.deliver)(Event::Committed(batch.iter().map(|(seq, _)| *seq).max().unwrap_or(0)));
             self.lag.failed = false;
             self.lag.newer += batch.iter().filter(|(_, record)| matches!(record, Record::Message(_))).count();
@@ -157,24 +219,33 @@ impl GroupCommit {
                 self.expire(&mut writer).await;
                 expired = Instant::now();
             }
+            if self.traces.is_urgent() && !self.lag.failed {
+                self.scrub(&mut writer).await;
+            }
         }
         Ok(writer)
     }
 
-    /// What comes next; until it does, words are put into the index, and what is past its time is deleted.
+    /// What comes next; until it does, words are put into the index, what is past its time is deleted, and the log
+    /// emptied of it.
     async fn next(&mut self, writer: &mut Option<Writer>) -> Option<Vec<(Seq, Record)>> {
         let mut last_was_index = false;
         loop {
             self.take_overdue();
             let chore = match self.lag.side() {
                 _ if self.lag.failed => None,
+                _ if self.traces.is_urgent() => Some(Chore::Scrub),
                 Some(side) if !(last_was_index && self.expiries.is_due()) => Some(Chore::Index(side)),
-                _ => self.expiries.is_due().then_some(Chore::Expire),
+                _ if self.expiries.is_due() => Some(Chore::Expire),
+                _ => self.traces.is_due().then_some(Chore::Scrub),
             };
             let Some(chore) = chore else {
+                let due = self.traces.due().filter(|_| !self.lag.failed);
+                let due = async { if let Some(due) = due { sleep_until(due).await } else { pending().await } };
                 tokio::select! {
                     next = self.inbox.recv() => return next,
                     Some(asked) = self.overdue.recv() => self.expiries.push(asked),
+                    () = due => {}
                 }
                 continue;
             };
@@ -186,6 +257,7 @@ impl GroupCommit {
             match chore {
                 Chore::Index(side) => self.index(writer, side).await,
                 Chore::Expire => self.expire(writer).await,
+                Chore::Scrub => self.scrub(writer).await,
             }
             self.lag.rests_until = Instant::now() + began.elapsed() * RESTS;
         }
@@ -201,13 +273,39 @@ impl GroupCommit {
     async fn expire(&mut self, writer: &mut Option<Writer>) {
         let Some(there) = writer else { return self.lag.failed = true };
         match self.expiries.step(there).await {
-            Ok(Some((conversation, rows))) => (self.deliver)(Event::Expired { conversation, rows }),
-            Ok(None) => {}
+            Ok((went, done)) => {
+                if went > 0 {
+                    self.traces.since.get_or_insert_with(Instant::now);
+                    self.progress.send_modify(|progress| progress.traces = true);
+                }
+                if let Some((conversation, rows)) = done {
+                    (self.deliver)(Event::Expired { conversation, rows });
+                }
+            }
             Err(error) => {
                 tracing::warn!("what is past its time could not be deleted: {error}");
                 self.give_up(writer).await;
             }
         }
+    }
+
+    /// Empties the log, so that what was deleted is nowhere; where somebody reads an older state, later.
+    async fn scrub(&mut self, writer: &mut Option<Writer>) {
+        let Some(there) = writer else { return self.lag.failed = true };
+        let pause = match there.scrub().await {
+            Ok(true) => {
+                self.traces.since = None;
+                self.progress.send_modify(|progress| progress.traces = false);
+                if std::mem::take(&mut self.traces.at_start) { Duration::ZERO } else { SCRUB_PAUSE }
+            }
+            Ok(false) => SCRUB_RETRY,
+            Err(error) => {
+                tracing::warn!("the database's log could not be emptied of what was deleted: {error}");
+                self.give_up(writer).await;
+                SCRUB_RETRY
+            }
+        };
+        self.traces.rests_until = Instant::now() + pause;
     }
 
     /// As a connection that failed to write: whoever writes next makes another.
