@@ -290,6 +290,8 @@ pub const FOREIGN_ARGON2_KIB: u32 = 256 * 1024;
 /// Bytes of a file that `roost import` reads: it is in memory whole, and a network of a million accounts has half as
 /// much.
 pub const IMPORT_BYTES: u64 = 1 << 30;
+/// Bytes of a value that an import shows in its report.
+pub const IMPORT_SHOWN: usize = 80;
 
 /// Bytes of a push service's URL: what a line has room for with the keys after it.
 pub const PUSH_ENDPOINT_BYTES: usize = 367;

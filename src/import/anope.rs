@@ -4,12 +4,15 @@
 //! Of 2.0 are names that stand for accounts (`nc`, `founder`); 2.1 has their numbers (`ncid`, `founderid`). Times are
 //! seconds since 1970.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
+use ircv3::message::cut;
 use ircv3::mode::Rank;
 
 use crate::accounts::foreign::Foreign;
 use crate::import::{Account, Channel, Found, Password, Purge, Suspension, text};
+use crate::limits;
 
 /// The names of modes in Anope, and their letters here.
 const MODES: &[(&str, char)] = &[
@@ -42,8 +45,77 @@ const LEVELS: &[(&str, i64, Rank)] = &[
     ("AUTOVOICE", 3, Rank::Voice),
 ];
 
-/// The keys and values of an object.
-type Object = BTreeMap<String, String>;
+/// Objects that come, or what of them does not is named; of others there is only the number.
+const KINDS: &[&str] = &[
+    "NickCore",
+    "NickAlias",
+    "NSSuspendInfo",
+    "NSMiscData",
+    "ChannelInfo",
+    "ModeLock",
+    "ChanAccess",
+    "AutoKick",
+    "CSSuspendInfo",
+    "CSMiscData",
+    "EntryMsg",
+];
+/// Keys of them that somebody wrote: each value that did not come is shown. Of other keys there is only the number.
+const WRITTEN: &[&str] = &["greet", "description", "reason", "data", "message", "url"];
+
+/// An object: what of it is not taken, or is not what it has to be, is named.
+struct Object {
+    kind: String,
+    values: BTreeMap<String, String>,
+    taken: RefCell<BTreeSet<String>>,
+    notes: RefCell<Vec<String>>,
+}
+
+impl Object {
+    fn new(kind: &str) -> Object {
+        let (values, taken, notes) = Default::default();
+        Object { kind: kind.to_owned(), values, taken, notes }
+    }
+
+    fn value(&self, key: &str) -> Option<&String> {
+        self.taken.borrow_mut().insert(key.to_owned());
+        self.values.get(key)
+    }
+
+    /// What it is called in the report.
+    fn title(&self) -> String {
+        let value = |keys: &[&str]| keys.iter().find_map(|key| self.values.get(*key)).map_or("", String::as_str);
+        match &*self.kind {
+            "NickCore" => format!("account {:?}", value(&["display"])),
+            "NickAlias" => format!("the nick {:?}", value(&["nick"])),
+            "ChannelInfo" => format!("channel {:?}", value(&["name"])),
+            kind => format!("{kind} of {:?}", value(&["ci", "chan", "nc", "nick"])),
+        }
+    }
+
+    fn wrong(&self, key: &str, value: &str, right: &str) {
+        let value = cut(value, limits::IMPORT_SHOWN);
+        let of = self.title();
+        self.notes.borrow_mut().push(format!("{of}: its {key} is {value:?}, and did not come: {right} would be right"));
+    }
+
+    /// Names what was wrong, and what was not asked for; that of which there is only the number is counted.
+    fn end(self, notes: &mut Vec<String>, counts: &mut BTreeMap<String, usize>) {
+        let of = self.title();
+        notes.append(&mut self.notes.into_inner());
+        if !KINDS.contains(&&*self.kind) {
+            *counts.entry(self.kind).or_default() += 1;
+            return;
+        }
+        let taken = self.taken.into_inner();
+        for (key, value) in self.values.iter().filter(|(key, value)| !taken.contains(*key) && !value.is_empty()) {
+            if WRITTEN.contains(&&**key) {
+                notes.push(format!("{of}: its {key}, {:?}, did not come", cut(value, limits::IMPORT_SHOWN)));
+            } else {
+                *counts.entry(format!("{} of {}", key, self.kind)).or_default() += 1;
+            }
+        }
+    }
+}
 
 /// Reads the file.
 ///
@@ -55,7 +127,7 @@ pub fn parse(bytes: &[u8]) -> Result<Found, String> {
     if objects.is_empty() {
         return Err("there is no OBJECT in it; Anope's database of db_flatfile is data/anope.db".to_owned());
     }
-    let of = |kind: &'static str| objects.iter().filter(move |(other, _)| *other == kind).map(|(_, object)| object);
+    let of = |kind: &'static str| objects.iter().filter(move |object| object.kind == kind);
 
     // Accounts by what they are called elsewhere: their names, whatever the case, and their numbers.
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
@@ -68,7 +140,7 @@ pub fn parse(bytes: &[u8]) -> Result<Found, String> {
         };
         found.accounts.push(Account {
             name: name.to_owned(),
-            registered: time(object, "registered").or_else(|| time(object, "time_registered")),
+            registered: registered(object),
             email: Some(get(object, "email").to_owned()).filter(|email| !email.is_empty()),
             password,
             certificates: get(object, "cert").split_whitespace().map(str::to_owned).collect(),
@@ -76,13 +148,13 @@ pub fn parse(bytes: &[u8]) -> Result<Found, String> {
             ..Account::default()
         });
         places.insert(name.to_lowercase(), at);
-        if let Some(id) = object.get("uniqueid") {
+        if let Some(id) = object.value("uniqueid") {
             places.insert(number_key(id), at);
         }
     }
     let place = |object: &Object, by_id: &str, by_name: &str| {
-        let id = object.get(by_id).map(|id| number_key(id));
-        let name = object.get(by_name).map(|name| name.to_lowercase());
+        let id = object.value(by_id).map(|id| number_key(id));
+        let name = object.value(by_name).map(|name| name.to_lowercase());
         id.into_iter().chain(name).find_map(|key| places.get(&key).copied())
     };
     // Whose a nick is, for what names nicks.
@@ -100,10 +172,11 @@ pub fn parse(bytes: &[u8]) -> Result<Found, String> {
             account.vhost = Some(vhost.to_owned());
         }
         account.unverified |= get(object, "UNCONFIRMED") == "1";
+        let since = registered(object);
         if nick.to_lowercase() != account.name.to_lowercase() {
             account.nicks.push(nick.to_owned());
         } else if account.registered.is_none() {
-            account.registered = time(object, "registered").or_else(|| time(object, "time_registered"));
+            account.registered = since;
         }
     }
     for object in of("NSSuspendInfo") {
@@ -114,6 +187,11 @@ pub fn parse(bytes: &[u8]) -> Result<Found, String> {
         }
     }
     channels(&objects, &mut found, &place);
+    let mut counts = BTreeMap::new();
+    for object in objects {
+        object.end(&mut found.notes, &mut counts);
+    }
+    found.notes.extend(counts.iter().map(|(what, count)| format!("{what}: {count} did not come")));
     Ok(found)
 }
 
@@ -122,45 +200,52 @@ fn number_key(id: &str) -> String {
     format!("# {id}")
 }
 
-fn objects(bytes: &[u8], notes: &mut Vec<String>) -> Vec<(String, Object)> {
+fn objects(bytes: &[u8], notes: &mut Vec<String>) -> Vec<Object> {
     let mut all = Vec::new();
-    let mut open: Option<(String, Object)> = None;
+    let mut open: Option<Object> = None;
     for (at, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         let line = text(line.strip_suffix(b"\r").unwrap_or(line));
         let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
         match (word, &mut open) {
             ("OBJECT", _) => {
-                if let Some((kind, _)) = open.take() {
+                if let Some(Object { kind, .. }) = open.take() {
                     notes.push(format!("line {}: the {kind} before it has no END, and did not come", at + 1));
                 }
-                open = Some((rest.to_owned(), Object::new()));
+                open = Some(Object::new(rest));
             }
-            ("DATA", Some((_, object))) => {
+            ("DATA", Some(object)) => {
                 let (key, value) = rest.split_once(' ').unwrap_or((rest, ""));
-                object.insert(key.to_owned(), value.to_owned());
+                object.values.insert(key.to_owned(), value.to_owned());
             }
             ("ID", Some(_)) | ("", _) => {}
             ("END", Some(_)) => all.extend(open.take()),
-            _ => notes.push(format!(
-                "line {}: {:?} is nothing that is known here",
-                at + 1,
-                ircv3::message::cut(&line, 40)
-            )),
+            _ => notes.push(format!("line {}: {:?} is nothing that is known here", at + 1, cut(&line, 40))),
         }
     }
-    if let Some((kind, _)) = open {
+    if let Some(Object { kind, .. }) = open {
         notes.push(format!("the file ends in the midst of a {kind}, which did not come"));
     }
     all
 }
 
 fn get<'a>(object: &'a Object, key: &str) -> &'a str {
-    object.get(key).map_or("", String::as_str)
+    object.value(key).map_or("", String::as_str)
 }
 
-/// Seconds since 1970; 0 and what is no number are none.
+/// Seconds since 1970; 0 and nothing are none.
 fn seconds(object: &Object, key: &str) -> Option<u64> {
-    get(object, key).trim().parse().ok().filter(|time| *time > 0 && *time < 1 << 40)
+    let given = get(object, key).trim();
+    let time = given.parse().ok().filter(|time| *time < 1 << 40);
+    if time.is_none() && !given.is_empty() {
+        object.wrong(key, given, "a number of seconds since 1970");
+    }
+    time.filter(|time| *time > 0)
+}
+
+/// When it was registered, as either version says it, in milliseconds.
+fn registered(object: &Object) -> Option<u64> {
+    let [newer, older] = ["registered", "time_registered"].map(|key| time(object, key));
+    newer.or(older)
 }
 
 /// The same in milliseconds.
@@ -177,8 +262,8 @@ fn suspension(object: &Object) -> Suspension {
     }
 }
 
-fn channels(objects: &[(String, Object)], found: &mut Found, place: &dyn Fn(&Object, &str, &str) -> Option<usize>) {
-    let of = |kind: &'static str| objects.iter().filter(move |(other, _)| *other == kind).map(|(_, object)| object);
+fn channels<'a>(objects: &'a [Object], found: &mut Found, place: &dyn Fn(&Object, &str, &str) -> Option<usize>) {
+    let of = |kind: &'static str| objects.iter().filter(move |object| object.kind == kind);
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     let mut levels: Vec<BTreeMap<&str, i64>> = Vec::new();
     let mut keeps_modes: Vec<bool> = Vec::new();
@@ -187,18 +272,18 @@ fn channels(objects: &[(String, Object)], found: &mut Found, place: &dyn Fn(&Obj
         // A founder that has no account is named all the same.
         let person = |by_id: &str, by_name: &str| match place(object, by_id, by_name) {
             Some(at) => Some(found.accounts[at].name.clone()),
-            None => object.get(by_name).or_else(|| object.get(by_id)).cloned(),
+            None => object.value(by_name).or_else(|| object.value(by_id)).filter(|name| !name.is_empty()).cloned(),
         };
         let founders = [person("founderid", "founder"), person("successorid", "successor")];
-        let topic = Some(get(object, "last_topic")).filter(|topic| !topic.is_empty()).map(|topic| {
-            let set_at = seconds(object, "last_topic_time").unwrap_or(0);
-            (topic.to_owned(), get(object, "last_topic_setter").to_owned(), set_at)
-        });
+        let (set_at, by) = (seconds(object, "last_topic_time").unwrap_or(0), get(object, "last_topic_setter"));
+        let topic = Some(get(object, "last_topic")).filter(|topic| !topic.is_empty());
+        let about = Some(get(object, "description")).filter(|about| !about.is_empty());
         let mut channel = Channel {
             name: name.to_owned(),
             founders: founders.into_iter().flatten().collect(),
-            registered: time(object, "registered").or_else(|| time(object, "time_registered")),
-            topic,
+            registered: registered(object),
+            topic: topic.map(|topic| (topic.to_owned(), by.to_owned(), set_at)),
+            settings: about.map(|about| ("description", about.to_owned())).into_iter().collect(),
             ..Channel::default()
         };
         let last = get(object, "last_modes");
@@ -208,8 +293,11 @@ fn channels(objects: &[(String, Object)], found: &mut Found, place: &dyn Fn(&Obj
                 Some(word) => {
                     let mut parts = word.splitn(4, ',');
                     let mode = parts.next().unwrap_or("");
-                    let (at, by) = (parts.next().and_then(|at| at.parse().ok()), parts.next().unwrap_or(""));
-                    (mode, parts.next().unwrap_or(""), by, at)
+                    let (at, by) = (parts.next().unwrap_or("0"), parts.next().unwrap_or(""));
+                    if at.parse::<u64>().is_err() {
+                        object.wrong(&format!("last_modes {mode}"), at, "a number of seconds since 1970");
+                    }
+                    (mode, parts.next().unwrap_or(""), by, at.parse().ok())
                 }
                 None => {
                     let (mode, value) = word.split_once(',').unwrap_or((word, ""));
@@ -223,8 +311,18 @@ fn channels(objects: &[(String, Object)], found: &mut Found, place: &dyn Fn(&Obj
         }
         // Pairs of a privilege and its level.
         let own: Vec<&str> = get(object, "levels").split_whitespace().collect();
-        let own = own.as_chunks::<2>().0.iter().filter_map(|[name, level]| Some((*name, level.parse().ok()?)));
-        levels.push(own.collect());
+        let (pairs, left) = own.as_chunks::<2>();
+        let level = |[name, level]: &[&'a str; 2]| {
+            let number = level.parse().ok();
+            if number.is_none() {
+                object.wrong(&format!("level {name}"), level, "a number");
+            }
+            Some((*name, number?))
+        };
+        levels.push(pairs.iter().filter_map(level).collect());
+        if let [name] = left {
+            object.wrong(&format!("level {name}"), "", "a number");
+        }
         keeps_modes.push(!last.is_empty());
         places.insert(name.to_lowercase(), found.channels.len());
         found.channels.push(channel);
@@ -232,12 +330,13 @@ fn channels(objects: &[(String, Object)], found: &mut Found, place: &dyn Fn(&Obj
     let channel_of = |object: &Object| places.get(&get(object, "ci").to_lowercase()).copied();
 
     for object in of("ModeLock") {
+        let (mode, value, is_set) = (get(object, "name"), get(object, "param"), get(object, "set") == "1");
+        let (by, created) = (get(object, "setter"), seconds(object, "created").unwrap_or(0));
+        // What the channel has now has the modes that are locked.
         let Some(at) = channel_of(object).filter(|at| !keeps_modes[*at]) else { continue };
-        let (mode, value) = (get(object, "name"), get(object, "param"));
         let channel = &mut found.channels[at];
-        if get(object, "set") == "1" {
-            let (by, at) = (get(object, "setter"), seconds(object, "created").unwrap_or(0));
-            set(channel, &mut found.notes, mode, value, by, at);
+        if is_set {
+            set(channel, &mut found.notes, mode, value, by, created);
         } else if let Some((_, letter)) = MODES.iter().find(|(name, _)| *name == mode) {
             channel.modes.retain(|other| other != *letter);
         }
@@ -270,18 +369,48 @@ fn channels(objects: &[(String, Object)], found: &mut Found, place: &dyn Fn(&Obj
         }
     }
     for object in of("AutoKick") {
-        let Some(at) = channel_of(object) else { continue };
+        let reason = get(object, "reason");
+        let Some(at) = channel_of(object) else {
+            object.wrong("ci", get(object, "ci"), "a channel of the file");
+            continue;
+        };
         let mask = match place(object, "ncid", "nc") {
             Some(account) => format!("account:{}", found.accounts[account].name),
             None => get(object, "mask").to_owned(),
         };
+        if !reason.is_empty() {
+            let (reason, name) = (cut(reason, limits::IMPORT_SHOWN), &found.channels[at].name);
+            let note = format!("channel {name:?}: why {mask:?} is banned, {reason:?}, did not come");
+            found.notes.push(note);
+        }
         let set_at = seconds(object, "addtime").unwrap_or(0);
         found.channels[at].lists.push(('b', mask, get(object, "creator").to_owned(), set_at));
     }
     for object in of("CSSuspendInfo") {
         let Suspension { reason, setter, set_at, expires } = suspension(object);
-        let name = object.get("chan").or_else(|| object.get("ci")).cloned().unwrap_or_default();
+        let name = object.value("chan").or_else(|| object.value("ci")).cloned().unwrap_or_default();
         found.purges.push(Purge { name, reason, setter, set_at, expires });
+    }
+    for object in of("CSMiscData") {
+        let (name, data) = (get(object, "name"), get(object, "data"));
+        let key = match name.rsplit_once(':').map_or(name, |(_, name)| name) {
+            name if name.eq_ignore_ascii_case("URL") => Some("url"),
+            name if name.eq_ignore_ascii_case("EMAIL") => Some("email"),
+            name if name.eq_ignore_ascii_case("DESCRIPTION") => Some("description"),
+            _ => None,
+        };
+        match (channel_of(object), key) {
+            (Some(at), Some(key)) => found.channels[at].settings.push((key, data.to_owned())),
+            _ => object.wrong(name, data, "URL, EMAIL or DESCRIPTION of a channel of the file"),
+        }
+    }
+    for object in of("EntryMsg") {
+        let message = get(object, "message");
+        let greeted = |at: usize| found.channels[at].settings.iter().any(|(key, _)| *key == "entrymsg");
+        match channel_of(object) {
+            Some(at) if !greeted(at) => found.channels[at].settings.push(("entrymsg", message.to_owned())),
+            _ => object.wrong("message", message, "the only one of a channel of the file"),
+        }
     }
 }
 
@@ -298,8 +427,22 @@ fn set(channel: &mut Channel, notes: &mut Vec<String>, mode: &str, value: &str, 
     }
     let known = MODES.iter().find(|(name, _)| *name == mode);
     match (mode, known) {
+        ("KEY", _) if value.is_empty() => {
+            // Without its key the channel would be open.
+            channel.modes.push('i');
+            notes.push(format!(
+                "channel {:?}: the mode \"KEY\" has no key, so it is invite-only (+i) until its founder sets one",
+                channel.name
+            ));
+        }
         ("KEY", _) => channel.key = Some(value.to_owned()),
-        ("LIMIT", _) => channel.limit = value.parse().ok(),
+        ("LIMIT", _) => match value.parse() {
+            Ok(limit) => channel.limit = Some(limit),
+            Err(_) => notes.push(format!(
+                "channel {:?}: the mode \"LIMIT\" is {value:?}, and did not come: a number of people would be right",
+                channel.name
+            )),
+        },
         ("REDIRECT", _) => channel.forward = Some(value.to_owned()),
         (_, Some((_, letter))) => channel.modes.push(*letter),
         _ if OF_THE_SERVER.contains(&mode) => {}
@@ -444,5 +587,44 @@ mod tests {
             assert!(found.notes.iter().any(|note| note.contains(part)), "{part}: {:?}", found.notes);
         }
         assert!(parse(b"").is_err() && parse(b"END\n").is_err());
+    }
+
+    #[test]
+    fn values_that_are_none_and_what_somebody_wrote_and_did_not_come_are_named() {
+        let found = read(
+            "OBJECT NickCore\nDATA display alice\nDATA greet hello all\nDATA language de\nEND\n\
+             OBJECT NickAlias\nDATA nick alice\nDATA nc alice\nDATA time_registered banana\nDATA last_seen 5\nEND\n\
+             OBJECT NSSuspendInfo\nDATA nick alice\nDATA expires garbage\nEND\n\
+             OBJECT ChannelInfo\nDATA name #a\nDATA founder alice\nDATA description of roses\nDATA time_registered x\n\
+             DATA last_topic t\nDATA last_topic_time x\nDATA last_modes LIMIT,abc KEY\nDATA levels AUTOOP banana AUTOVOICE\nEND\n\
+             OBJECT CSMiscData\nDATA ci #a\nDATA name URL\nDATA data https://a.example/\nEND\n\
+             OBJECT CSMiscData\nDATA ci #a\nDATA name ICQ\nDATA data 12345\nEND\n\
+             OBJECT EntryMsg\nDATA ci #a\nDATA message welcome\nEND\n\
+             OBJECT AutoKick\nDATA ci #a\nDATA mask *!*@x\nDATA reason flooding\nEND\n\
+             OBJECT BotInfo\nDATA nick bot\nEND\nOBJECT BotInfo\nDATA nick bat\nEND\n",
+        );
+        let room = &found.channels[0];
+        let settings: Vec<_> = room.settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        assert_eq!(settings, ["description=of roses", "url=https://a.example/", "entrymsg=welcome"]);
+        // It had a key, and is not open now.
+        assert_eq!((&room.key, &*room.modes, room.limit), (&None, "i", None));
+        for part in [
+            "account \"alice\": its greet, \"hello all\", did not come",
+            "language of NickCore: 1 did not come",
+            "the nick \"alice\": its time_registered is \"banana\", and did not come: a number of seconds since 1970",
+            "last_seen of NickAlias: 1 did not come",
+            "NSSuspendInfo of \"alice\": its expires is \"garbage\"",
+            "channel \"#a\": its time_registered is \"x\"",
+            "channel \"#a\": its last_topic_time is \"x\"",
+            "channel \"#a\": the mode \"LIMIT\" is \"abc\"",
+            "channel \"#a\": the mode \"KEY\" has no key",
+            "channel \"#a\": its level AUTOOP is \"banana\", and did not come: a number would be right",
+            "channel \"#a\": its level AUTOVOICE is \"\"",
+            "CSMiscData of \"#a\": its ICQ is \"12345\"",
+            "channel \"#a\": why \"*!*@x\" is banned, \"flooding\", did not come",
+            "BotInfo: 2 did not come",
+        ] {
+            assert!(found.notes.iter().any(|note| note.contains(part)), "{part}: {:#?}", found.notes);
+        }
     }
 }

@@ -6,10 +6,12 @@
 
 use std::collections::BTreeMap;
 
+use ircv3::message::cut;
 use ircv3::mode::Rank;
 
 use crate::accounts::foreign::Foreign;
 use crate::import::{Account, Channel, Found, Password, Purge, Suspension, text};
+use crate::limits;
 
 /// The first versions that number accounts, and that write flags as letters.
 const NUMBERED: u32 = 10;
@@ -19,8 +21,14 @@ const BITS: &[(u32, char)] = &[(0x1, 'i'), (0x8, 'm'), (0x10, 'n'), (0x40, 's'),
 /// Bits that say nothing of modes without parameters: key, limit, registered.
 const OTHER_BITS: u32 = 0x2 | 0x4 | 0x200;
 
-/// The cells of a row.
-struct Cells<'a>(Option<&'a str>);
+/// Rows that are about the file itself.
+const OF_THE_FILE: &[&str] = &["", "GRVER", "DBV", "CF", "TS", "LUID"];
+/// Keys by which Atheme notes something for itself.
+const NOTED: &[&str] =
+    &["private:host:", "private:login", "private:channelts", "private:lastlogin", "private:doenforce"];
+
+/// The cells of a row, and what was wrong with them.
+struct Cells<'a>(Option<&'a str>, Vec<String>);
 
 impl<'a> Cells<'a> {
     /// The next; empty where there is none.
@@ -36,9 +44,33 @@ impl<'a> Cells<'a> {
         self.0.take().unwrap_or("")
     }
 
+    fn wrong(&mut self, what: &str, given: &str, right: &str) {
+        let given = cut(given, limits::IMPORT_SHOWN);
+        self.1.push(format!("{what} is {given:?}, and did not come: {right} would be right"));
+    }
+
     /// Seconds since 1970; what is none is 0.
-    fn time(&mut self) -> u64 {
-        self.word().parse().ok().filter(|time| *time < 1 << 40).unwrap_or(0)
+    fn time(&mut self, what: &str) -> u64 {
+        let given = self.word();
+        self.time_of(what, given)
+    }
+
+    fn time_of(&mut self, what: &str, given: &str) -> u64 {
+        let time = given.parse().ok().filter(|time| *time < 1 << 40);
+        if time.is_none() && !given.is_empty() {
+            self.wrong(what, given, "a number of seconds since 1970");
+        }
+        time.unwrap_or(0)
+    }
+
+    /// A number; what is none is 0.
+    fn number(&mut self, what: &str) -> u32 {
+        let given = self.word();
+        let number = given.parse();
+        if number.is_err() && !given.is_empty() {
+            self.wrong(what, given, "a number");
+        }
+        number.unwrap_or(0)
     }
 }
 
@@ -55,6 +87,8 @@ struct Reading {
     founders: BTreeMap<usize, Vec<(u64, String)>>,
     suspended: BTreeMap<usize, Suspension>,
     closed: BTreeMap<usize, Purge>,
+    /// Rows of which nothing comes, by kind: the first line, and how many.
+    others: BTreeMap<String, (usize, usize)>,
 }
 
 /// Reads the file.
@@ -65,15 +99,17 @@ pub fn parse(bytes: &[u8]) -> Result<Found, String> {
     let mut reading = Reading::default();
     for (at, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         let line = text(line.strip_suffix(b"\r").unwrap_or(line));
-        let mut cells = Cells(Some(&line));
+        let mut cells = Cells(Some(&line), Vec::new());
         let kind = cells.word();
         if kind == "DBV" {
             let version = cells.word().parse().ok().filter(|version| (1..=12).contains(version));
             reading.version = version.ok_or("its version (DBV) is none of 1 to 12, which are known")?;
         } else if reading.version == 0 && kind.len() == 2 && kind != "CF" {
             return Err(format!("line {}: there is no row DBV before it; is this Atheme's services.db?", at + 1));
-        } else if let Err(why) = reading.row(kind, &mut cells) {
-            reading.found.notes.push(format!("line {}: {why}", at + 1));
+        } else {
+            let mut wrong = reading.row(kind, &mut cells, at + 1).err().into_iter().collect::<Vec<_>>();
+            wrong.append(&mut cells.1);
+            reading.found.notes.extend(wrong.into_iter().map(|why| format!("line {}: {why}", at + 1)));
         }
     }
     if reading.version == 0 {
@@ -83,7 +119,7 @@ pub fn parse(bytes: &[u8]) -> Result<Found, String> {
 }
 
 impl Reading {
-    fn row(&mut self, kind: &str, cells: &mut Cells) -> Result<(), String> {
+    fn row(&mut self, kind: &str, cells: &mut Cells, line: usize) -> Result<(), String> {
         match kind {
             "MU" => return self.account(cells),
             "MN" => {
@@ -103,26 +139,46 @@ impl Reading {
                     "private:freeze:freezer" => self.suspended.entry(at).or_default().setter = value.to_owned(),
                     "private:freeze:reason" => self.suspended.entry(at).or_default().reason = value.to_owned(),
                     "private:freeze:timestamp" => {
-                        self.suspended.entry(at).or_default().set_at = value.parse().unwrap_or(0);
+                        self.suspended.entry(at).or_default().set_at = cells.time_of(key, value);
                     }
-                    _ => {}
+                    _ => {
+                        let of = format!("account {:?}", self.found.accounts[at].name);
+                        return self.other(&of, key, value, line);
+                    }
                 }
             }
             "MC" => self.channel(cells),
             "MDC" => {
                 let (at, key, value) = (self.channel_named(cells.word())?, cells.word(), cells.rest());
-                self.channel_key(at, key, value);
+                return self.channel_key(at, key, value, cells, line);
             }
             "GACL" => {
                 let (group, user, flags) = (cells.word(), cells.word(), cells.word());
                 if flags.contains('F') {
                     self.groups.entry(group.to_lowercase()).or_default().push(user.to_owned());
+                } else {
+                    self.count(kind, line);
                 }
             }
             "CA" => return self.access(cells),
-            _ => {}
+            kind if OF_THE_FILE.contains(&kind) => {}
+            kind => self.count(kind, line),
         }
         Ok(())
+    }
+
+    fn count(&mut self, kind: &str, line: usize) {
+        let kind = cut(kind, limits::IMPORT_SHOWN).to_owned();
+        self.others.entry(kind).or_insert((line, 0)).1 += 1;
+    }
+
+    /// Names more of an account or a channel that does not come, or counts what nobody has written.
+    fn other(&mut self, of: &str, key: &str, value: &str, line: usize) -> Result<(), String> {
+        if let Some(noted) = NOTED.iter().find(|noted| key.starts_with(*noted)) {
+            self.count(noted, line);
+            return Ok(());
+        }
+        Err(format!("{of}: its {key} is {:?}, and did not come", cut(value, limits::IMPORT_SHOWN)))
     }
 
     fn account(&mut self, cells: &mut Cells) -> Result<(), String> {
@@ -130,7 +186,8 @@ impl Reading {
             cells.word();
         }
         let (name, pass, email) = (cells.word(), cells.word(), cells.word());
-        let (registered, _last_login, flags) = (cells.time(), cells.time(), cells.word());
+        let registered = cells.time("its time of registration");
+        let (_last_login, flags) = (cells.word(), cells.word());
         if name.is_empty() {
             return Err("an account without a name".to_owned());
         }
@@ -163,10 +220,10 @@ impl Reading {
     }
 
     fn channel(&mut self, cells: &mut Cells) {
-        let (name, registered) = (cells.word(), cells.time());
+        let (name, registered) = (cells.word(), cells.time("its time of registration"));
         let (_used, _flags) = (cells.word(), cells.word());
-        let mut number = || cells.word().parse::<u32>().unwrap_or(0);
-        let (on, off, limit) = (number(), number(), number());
+        let (on, off) = (cells.number("the figure of its modes"), cells.number("the figure of modes that it has not"));
+        let limit = cells.number("its limit");
         let key = cells.word();
         let mut modes = "nt".to_owned();
         let mut known = OTHER_BITS;
@@ -199,31 +256,44 @@ impl Reading {
         self.channels.get(&name.to_lowercase()).copied().ok_or_else(|| format!("there is no channel {name:?}"))
     }
 
-    fn channel_key(&mut self, at: usize, key: &str, value: &str) {
+    fn channel_key(&mut self, at: usize, key: &str, value: &str, cells: &mut Cells, line: usize) -> Result<(), String> {
         let channel = &mut self.found.channels[at];
         let topic = &mut channel.topic;
         let closed = || Purge { name: channel.name.clone(), ..Purge::default() };
         match key {
             "private:topic:text" => topic.get_or_insert_default().0 = value.to_owned(),
             "private:topic:setter" => topic.get_or_insert_default().1 = value.to_owned(),
-            "private:topic:ts" => topic.get_or_insert_default().2 = value.parse().unwrap_or(0),
+            "private:topic:ts" => topic.get_or_insert_default().2 = cells.time_of(key, value),
             // Some servers call a forward `f`, some `L`; both letters have other meanings, but not with a channel.
             "private:mlockext" => {
                 let forward = value.split(' ').filter_map(|word| word.strip_prefix(['f', 'L']));
                 channel.forward = forward.filter(|name| name.starts_with('#')).map(str::to_owned).next();
+                let is_forward = |word: &str| word.strip_prefix(['f', 'L']).is_some_and(|name| name.starts_with('#'));
+                let left = value.split(' ').filter(|word| !word.is_empty() && !is_forward(word));
+                let left = left.collect::<Vec<_>>().join(" ");
+                if !left.is_empty() {
+                    return Err(format!("channel {:?}: the modes {left:?} did not come", channel.name));
+                }
             }
             "private:close:closer" => self.closed.entry(at).or_insert_with(closed).setter = value.to_owned(),
             "private:close:reason" => self.closed.entry(at).or_insert_with(closed).reason = value.to_owned(),
             "private:close:timestamp" => {
-                self.closed.entry(at).or_insert_with(closed).set_at = value.parse().unwrap_or(0);
+                self.closed.entry(at).or_insert_with(closed).set_at = cells.time_of(key, value);
             }
-            _ => {}
+            "url" | "email" => channel.settings.push((if key == "url" { "url" } else { "email" }, value.to_owned())),
+            "description" => channel.settings.push(("description", value.to_owned())),
+            "private:entrymsg" => channel.settings.push(("entrymsg", value.to_owned())),
+            _ => {
+                let of = format!("channel {:?}", channel.name);
+                return self.other(&of, key, value, line);
+            }
         }
+        Ok(())
     }
 
     fn access(&mut self, cells: &mut Cells) -> Result<(), String> {
         let (at, who, flags) = (self.channel_named(cells.word())?, cells.word(), cells.word());
-        let (set_at, setter) = (cells.time(), cells.word());
+        let (set_at, setter) = (cells.time("since when"), cells.word());
         let name = self.found.channels[at].name.clone();
         let is_mask = who.contains(['*', '?', '!', '@', '$']) && !who.starts_with('!');
         if flags.contains('b') {
@@ -273,6 +343,10 @@ impl Reading {
             channel.topic = channel.topic.take().filter(|(text, ..)| !text.is_empty());
         }
         self.found.purges.extend(self.closed.into_values());
+        let others = self.others.into_iter();
+        let told = others
+            .map(|(kind, (first, count))| format!("{kind}: {count} rows did not come, the first in line {first}"));
+        self.found.notes.extend(told);
         self.found
     }
 }
@@ -380,6 +454,33 @@ mod tests {
         }
         for (file, part) in [("", "no row DBV"), ("DBV 99\n", "none of 1 to 12"), ("MU alice\nDBV 12\n", "line 1: ")] {
             assert!(parse(file.as_bytes()).unwrap_err().contains(part), "{file:?}");
+        }
+    }
+
+    #[test]
+    fn cells_that_are_none_and_rows_of_which_nothing_comes_are_named() {
+        let found = read(
+            "DBV 12\nMU A alice x y notatime 0 +C default\nMDU alice private:freeze:timestamp never\nMDU alice website x.example\n\
+             MDU alice private:host:vhost a.example\nMC #a 1600000000 0 + banana 0 minus key\n\
+             MDC #a url https://a.example/\nMDC #a private:entrymsg welcome all\nMDC #a private:topic:ts banana\n\
+             MDC #a private:mlockext j3:4\nMDC #a private:antiflood on\nCA #a alice +F notatime alice\nWAT is this\nWAT else\n",
+        );
+        let settings: Vec<_> = found.channels[0].settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        assert_eq!(settings, ["url=https://a.example/", "entrymsg=welcome all"]);
+        for part in [
+            "line 2: its time of registration is \"notatime\", and did not come: a number of seconds since 1970",
+            "line 3: private:freeze:timestamp is \"never\"",
+            "line 4: account \"alice\": its website is \"x.example\", and did not come",
+            "private:host:: 1 rows did not come, the first in line 5",
+            "line 6: the figure of its modes is \"banana\", and did not come: a number would be right",
+            "line 6: its limit is \"minus\"",
+            "line 9: private:topic:ts is \"banana\"",
+            "line 10: channel \"#a\": the modes \"j3:4\" did not come",
+            "line 11: channel \"#a\": its private:antiflood is \"on\", and did not come",
+            "line 12: since when is \"notatime\"",
+            "WAT: 2 rows did not come, the first in line 13",
+        ] {
+            assert!(found.notes.iter().any(|note| note.contains(part)), "{part}: {:#?}", found.notes);
         }
     }
 }

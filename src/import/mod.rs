@@ -104,6 +104,12 @@ pub struct Account {
     pub suspended: Option<Suspension>,
     /// A host of its own.
     pub vhost: Option<String>,
+    /// Whether it stays when its last connection goes, where that was chosen.
+    pub always_on: Option<bool>,
+    /// Whether one client at a time may use it.
+    pub one_client: bool,
+    /// Keys and values of its [settings](crate::server::setting::AccountSettings).
+    pub settings: Vec<(&'static str, String)>,
 }
 
 /// What is known of a password.
@@ -167,6 +173,8 @@ pub struct Channel {
     pub access: Vec<(String, Rank)>,
     /// Entries of its lists: mode, mask, who set it, and when in seconds since 1970.
     pub lists: Vec<(char, String, String, u64)>,
+    /// Keys and values of its [settings](crate::server::setting::ChannelSettings).
+    pub settings: Vec<(&'static str, String)>,
 }
 
 /// A channel that is closed for good.

@@ -16,7 +16,7 @@ use crate::server::lookalike::{Holder, Lookalikes};
 use crate::server::policy::is_service;
 use crate::server::record::{
     AccessRow, AccountId, AccountRow, ChannelRow, ConversationRow, Credentials, CredentialsRow, GroupedRow, ListRow,
-    PurgeRow, Record, SEQ_COUNTER_BITS, Seq, Snapshot, SuspensionRow,
+    PurgeRow, Record, SEQ_COUNTER_BITS, Seq, SettingRow, Snapshot, SuspensionRow,
 };
 
 /// What the configuration says that an import goes by.
@@ -207,6 +207,11 @@ impl<'a> Plan<'a> {
         seconds.min(self.now_ms / 1000)
     }
 
+    fn setting(&mut self, owner: &str, key: &str, value: &str) {
+        let row = SettingRow { owner: owner.into(), key: key.into(), value: Some(value.into()) };
+        self.keep(Record::Setting(Box::new(row)));
+    }
+
     fn keep(&mut self, record: Record) {
         self.records.push((self.next, record));
     }
@@ -272,11 +277,14 @@ impl<'a> Plan<'a> {
             password,
             registered: account.registered.unwrap_or(self.now_ms),
             autoreplay_missed: true,
-            always_on: None,
-            multiclient: true,
+            always_on: account.always_on,
+            multiclient: !account.one_client,
             email: email.map(Into::into),
             verified: true,
         })));
+        for (key, value) in &account.settings {
+            self.setting(&format!("${id}"), key, value);
+        }
         let certificates = self.own_certificates(account);
         if !scram.is_empty() || !certificates.is_empty() {
             let credentials = Credentials { scram, certificates, ..Credentials::default() };
@@ -290,7 +298,8 @@ impl<'a> Plan<'a> {
                 set_at: self.past(suspended.set_at),
                 expires: suspended.expires,
             })));
-            self.say(format!("account {given:?} is suspended, as it was"));
+            let ends = if suspended.expires.is_some() { "for as long as it was" } else { "for good" };
+            self.say(format!("account {given:?} is suspended, {ends}"));
         }
         if let Some(vhost) = &account.vhost {
             self.say(format!("account {given:?}: its host {vhost:?} did not come"));
@@ -537,10 +546,32 @@ impl<'a> Plan<'a> {
             forward: forward.map(|forward| forward.as_str().into()),
             transfer: None,
         })));
+        for (key, value) in &channel.settings {
+            self.channel_setting(given, &folded, key, value);
+        }
         self.entries(channel, &folded);
         self.access(channel, &folded, founder);
         self.channels.insert(folded);
         self.report.channels.taken += 1;
+    }
+
+    fn channel_setting(&mut self, name: &str, folded: &str, key: &str, given: &str) {
+        let value = clean(given, limits::CHANNEL_TEXT_LEN);
+        let fits = match key {
+            "email" => looks_like_email(&value),
+            "url" => value.split_once("://").is_some_and(|(_, rest)| !rest.is_empty()) && !value.contains(' '),
+            _ => true,
+        };
+        if !fits {
+            let right = if key == "url" { "an address as https://example.org/" } else { "an address as a@example.org" };
+            return self
+                .say(format!("channel {name:?}: its {key} is {given:?}, and did not come: {right} would be right"));
+        }
+        if value.len() < given.len() {
+            let most = limits::CHANNEL_TEXT_LEN;
+            self.say(format!("channel {name:?}: its {key} was cut to {most} bytes"));
+        }
+        self.setting(folded, key, &value);
     }
 
     fn entries(&mut self, channel: &Channel, folded: &str) {
@@ -739,6 +770,29 @@ pub mod tests {
         assert!(again.is_empty(), "{again:?}");
         says(&report, "\"alice\" did not come: an account of that name is there already, and is another");
         says(&report, "\"#a\" did not come: the account of its founder \"alice\" did not come");
+    }
+
+    #[test]
+    fn what_was_chosen_of_accounts_and_channels_comes_and_what_is_none_here_is_named() {
+        let mut found =
+            Found { accounts: vec![person("alice")], channels: vec![room("#a", "alice")], ..Found::default() };
+        found.accounts[0].always_on = Some(true);
+        found.accounts[0].one_client = true;
+        found.accounts[0].settings = vec![("history", "off".to_owned())];
+        let settings = [("url", "nowhere"), ("email", "nobody"), ("entrymsg", "hi\r\nQUIT"), ("cutoff", "join")];
+        found.channels[0].settings = settings.map(|(key, value)| (key, value.to_owned())).to_vec();
+        found.channels[0].settings.push(("description", "x".repeat(400)));
+        let (records, report) = planned(&Snapshot::default(), &found);
+        let row = records.iter().find_map(|r| if let Record::Account(row) = r { Some(row) } else { None }).unwrap();
+        assert_eq!((row.always_on, row.multiclient), (Some(true), false));
+        let settings = records.iter().filter_map(|r| if let Record::Setting(row) = r { Some(row) } else { None });
+        let settings: Vec<_> =
+            settings.map(|row| format!("{} {} {}", row.owner, row.key, row.value.as_deref().unwrap())).collect();
+        let description = format!("#a description {}", "x".repeat(300));
+        assert_eq!(settings, ["$1 history off", "#a entrymsg hi  QUIT", "#a cutoff join", &description]);
+        for part in ["its url is \"nowhere\", and did not come", "its email is \"nobody\"", "its description was cut"] {
+            says(&report, part);
+        }
     }
 
     #[test]

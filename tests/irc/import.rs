@@ -189,7 +189,7 @@ fn the_people_of_anope_log_in_as_they_did_there() {
                 "channels:            1 came, 0 were there already, 1 did not come",
                 "\"#lost\" did not come: the account of its founder \"ghost\" did not come",
                 "\"oldmd5\", which is not known here",
-                "account \"mallory\" is suspended, as it was",
+                "account \"mallory\" is suspended, for good",
                 "SAPASSWD: carol\n",
                 "all of it is written",
             ],
