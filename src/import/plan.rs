@@ -129,6 +129,10 @@ pub fn plan(
     (plan.records, plan.report)
 }
 
+/// The key of a setting of an account that came without a time of registration: by it, the next import knows it again.
+/// A server passes over it.
+const UNDATED: &str = "imported-undated";
+
 struct Plan<'a> {
     rules: &'a Rules,
     now_ms: u64,
@@ -137,6 +141,8 @@ struct Plan<'a> {
     report: Report,
     /// Accounts that the database has, by folded name: number and time of registration.
     there: BTreeMap<Box<str>, (AccountId, u64)>,
+    /// Those of them that came from a file that did not say when they were registered.
+    undated: BTreeSet<AccountId>,
     /// Accounts of the file that are in the database from now on, by folded name.
     ours: BTreeMap<Box<str>, AccountId>,
     /// Their numbers.
@@ -173,6 +179,7 @@ impl<'a> Plan<'a> {
         let held = snapshot.channels.iter().filter(|row| row.founder.is_none());
         let closed = snapshot.conversations.iter().filter(|(row, ..)| row.closed);
         let certificates = snapshot.credentials.iter().flat_map(|row| &row.credentials.certificates);
+        let undated = snapshot.settings.iter().filter(|row| &*row.key == UNDATED);
         Plan {
             rules,
             now_ms,
@@ -180,6 +187,7 @@ impl<'a> Plan<'a> {
             records: Vec::new(),
             report: Report { dry_run, ..Report::default() },
             there: snapshot.accounts.iter().map(|row| (row.folded.clone(), (row.id, row.registered))).collect(),
+            undated: undated.filter_map(|row| row.owner.strip_prefix('$')?.parse().ok()).collect(),
             ours: BTreeMap::new(),
             of_file: BTreeSet::new(),
             new: BTreeSet::new(),
@@ -236,7 +244,7 @@ impl<'a> Plan<'a> {
         }
         if let Some((id, registered)) = self.there.get(&folded).copied() {
             // Whoever registered the name here is not given what belongs to its owner there.
-            if account.registered == Some(registered) {
+            if account.registered.map_or(self.undated.contains(&id), |time| time == registered) {
                 self.ours.insert(folded, id);
                 self.of_file.insert(id);
                 self.report.accounts.there += 1;
@@ -282,7 +290,9 @@ impl<'a> Plan<'a> {
             email: email.map(Into::into),
             verified: true,
         })));
-        for (key, value) in &account.settings {
+        let undated = (UNDATED, "on".to_owned());
+        let settings = account.settings.iter().chain(account.registered.is_none().then_some(&undated));
+        for (key, value) in settings {
             self.setting(&format!("${id}"), key, value);
         }
         let certificates = self.own_certificates(account);
@@ -706,6 +716,7 @@ pub mod tests {
                 Record::Channel(row) => snapshot.channels.push(*row),
                 Record::Grouped(row) => snapshot.grouped.push(*row),
                 Record::Credentials(row) => snapshot.credentials.push(*row),
+                Record::Setting(row) => snapshot.settings.push(*row),
                 _ => {}
             }
         }
@@ -770,6 +781,20 @@ pub mod tests {
         assert!(again.is_empty(), "{again:?}");
         says(&report, "\"alice\" did not come: an account of that name is there already, and is another");
         says(&report, "\"#a\" did not come: the account of its founder \"alice\" did not come");
+    }
+
+    #[test]
+    fn an_account_that_came_without_a_time_of_registration_is_the_same_the_next_time() {
+        let undated = Account { registered: None, ..person("alice") };
+        let found = Found { accounts: vec![undated], ..Found::default() };
+        let (records, report) = planned(&Snapshot { boot: 1, ..Snapshot::default() }, &found);
+        assert_eq!(report.accounts.taken, 1);
+        let (again, report) = planned(&after(&records), &found);
+        assert!(again.is_empty(), "{again:?}");
+        assert_eq!((report.accounts.there, report.accounts.refused), (1, 0), "{:?}", report.lines);
+        // Somebody who registered the name here is another.
+        let stranger = Snapshot { settings: Vec::new(), ..after(&records) };
+        assert_eq!(planned(&stranger, &found).1.accounts.refused, 1);
     }
 
     #[test]
