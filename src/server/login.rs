@@ -95,6 +95,12 @@ pub fn split_device(name: &str) -> (&str, &str) {
 }
 
 impl Server {
+    /// The account that somebody names to log in to, whose nick that may be as well (NickServ GROUP), by its own name;
+    /// what was given where there is none. Failures count for that name, whichever of its nicks they were tried with.
+    pub fn account_meant(&self, name: &str) -> Arc<str> {
+        self.network.nick_owner(name).map_or_else(|| name.into(), |row| row.name.clone())
+    }
+
     /// Whether a login may be tried from here, and for the account of this name; only failures count.
     pub fn may_try_login(&self, conn: ConnId, account: Option<&str>) -> bool {
         let Some(session) = self.session(conn) else { return false };
@@ -131,6 +137,7 @@ impl Server {
         password: &str,
         code: Option<&str>,
     ) {
+        let name = &*self.account_meant(name);
         // Clients that know of second factors are asked for it.
         let steps_up = door == Door::Sasl && ctx.reply.caps.has(Cap::AccountTwofa);
         let asks = self.network.account_by_name(name).is_some_and(|row| self.asks_second(row.id));
@@ -654,21 +661,21 @@ mod tests {
     }
 
     /// A client of SCRAM that knows the password.
-    fn scram_first(asked: &mut Asked, conn: ConnId) -> String {
+    fn scram_first(asked: &mut Asked, conn: ConnId, name: &str) -> String {
         asked.ask(conn, "AUTHENTICATE SCRAM-SHA-256");
-        let first = STANDARD.encode("n,,n=alice,r=clientnonce");
+        let first = STANDARD.encode(format!("n,,n={name},r=clientnonce"));
         let answer = asked.ask(conn, &format!("AUTHENTICATE {first}")).concat();
         let answer = STANDARD.decode(answer.strip_prefix("AUTHENTICATE ").unwrap()).unwrap();
         String::from_utf8(answer).unwrap()
     }
 
-    fn scram_final(server_first: &str) -> String {
+    fn scram_final(server_first: &str, name: &str, password: &str) -> String {
         let part = |key: &str| server_first.split(',').find_map(|part| part.strip_prefix(key)).unwrap().to_owned();
         let without = format!("c=biws,r={}", part("r="));
-        let message = format!("n=alice,r=clientnonce,{server_first},{without}");
+        let message = format!("n={name},r=clientnonce,{server_first},{without}");
         let (salt, rounds) = (STANDARD.decode(part("s=")).unwrap(), part("i=").parse().unwrap());
         let mut salted = [0; 32];
-        pbkdf2::pbkdf2_hmac::<sha2::Sha256>(b"sesame", &salt, rounds, &mut salted);
+        pbkdf2::pbkdf2_hmac::<sha2::Sha256>(password.as_bytes(), &salt, rounds, &mut salted);
         let mac = |key: &[u8], text: &[u8]| {
             Hmac::<sha2::Sha256>::new_from_slice(key).unwrap().chain_update(text).finalize().into_bytes()
         };
@@ -684,8 +691,8 @@ mod tests {
         for last in [false, true] {
             let mut asked = Asked::new();
             let (alice, guest) = (with_account(&mut asked, "alice", ""), asked.user_with("guest", "sasl"));
-            let first = scram_first(&mut asked, guest);
-            let proof = scram_final(&first);
+            let first = scram_first(&mut asked, guest, "alice");
+            let proof = scram_final(&first, "alice", "sesame");
             if last {
                 asked.ask(guest, &format!("AUTHENTICATE {proof}"));
             }
@@ -705,10 +712,79 @@ mod tests {
             asked.ask(alice, "NS PASSWD sesame sesame");
             let call = asked.calls()[0].0;
             asked.handle(Event::Returned(call, secrets("sesame")));
-            let first = scram_first(&mut asked, guest);
-            asked.ask(guest, &format!("AUTHENTICATE {}", scram_final(&first)));
+            let first = scram_first(&mut asked, guest, "alice");
+            asked.ask(guest, &format!("AUTHENTICATE {}", scram_final(&first, "alice", "sesame")));
             assert!(asked.ask(guest, "AUTHENTICATE +").concat().contains(" 903 "));
         }
+    }
+
+    /// Anna, with whose account the nick annie is grouped, and who is gone.
+    fn with_grouped_nick() -> Asked {
+        let mut asked = Asked::new();
+        let anna = with_account(&mut asked, "Anna", "");
+        asked.ask(anna, "NICK annie");
+        assert!(asked.ask(anna, "NS GROUP").concat().contains("is a nick of your account"));
+        asked.ask(anna, "QUIT");
+        asked
+    }
+
+    fn logged_in_as(asked: &Asked, conn: ConnId) -> Option<&str> {
+        asked.server.session(conn).unwrap().account_name.as_deref()
+    }
+
+    #[test]
+    fn a_grouped_nick_logs_in_to_its_account_by_every_door() {
+        let mut asked = with_grouped_nick();
+        let guest = asked.user_with("guest", "sasl");
+        assert!(plain(&mut asked, guest, "Annie", "sesame").contains(" 903 "));
+        assert_eq!(logged_in_as(&asked, guest), Some("Anna"));
+
+        let second = asked.user_with("second", "sasl");
+        let first = scram_first(&mut asked, second, "annie");
+        asked.ask(second, &format!("AUTHENTICATE {}", scram_final(&first, "annie", "sesame")));
+        assert!(asked.ask(second, "AUTHENTICATE +").concat().contains(" 903 "));
+        assert_eq!(logged_in_as(&asked, second), Some("Anna"));
+
+        let third = asked.user("third");
+        asked.ask(third, "NS IDENTIFY annie sesame");
+        let call = asked.calls()[0].0;
+        asked.handle(Event::Returned(call, Returned::Verified(true)));
+        assert_eq!(logged_in_as(&asked, third), Some("Anna"));
+    }
+
+    #[test]
+    fn whoever_does_not_know_the_password_is_told_the_same_of_a_grouped_nick_as_of_none() {
+        let mut told = Vec::new();
+        for name in ["annie", "anna", "nobody"] {
+            let mut asked = with_grouped_nick();
+            let guest = asked.user_with("guest", "sasl");
+            let first = scram_first(&mut asked, guest, name);
+            let mut lines = asked.ask(guest, &format!("AUTHENTICATE {}", scram_final(&first, name, "wrong")));
+            for authzid in [name, "Anna"] {
+                asked.ask(guest, "AUTHENTICATE PLAIN");
+                let response = STANDARD.encode(format!("{authzid}\0{name}\0wrong"));
+                lines.extend(asked.ask(guest, &format!("AUTHENTICATE {response}")));
+                if let Some(call) = asked.calls().first().map(|(id, _)| *id) {
+                    asked.handle(Event::Returned(call, Returned::Verified(false)));
+                    lines.extend(asked.sent(guest));
+                }
+            }
+            told.push((name, lines));
+        }
+        assert!(told[0].1.len() == 3 && told[0].1.iter().all(|line| line.contains(" 904 ")), "{told:?}");
+        assert_eq!(told[0].1, told[2].1);
+        assert_eq!(told[0].1[..2], told[1].1[..2]);
+    }
+
+    #[test]
+    fn a_password_alone_is_of_the_account_of_ones_nick_and_where_that_has_none_the_answer_says_what_to_give() {
+        let mut asked = with_grouped_nick();
+        let guest = asked.user("anna_");
+        let told = asked.ask(guest, "PRIVMSG NickServ :IDENTIFY sesame").concat();
+        assert!(told.contains("IDENTIFY <account> <password>") && asked.calls().is_empty(), "{told}");
+        // A try that never was one is not counted.
+        asked.ask(guest, "NS IDENTIFY annie sesame");
+        assert_eq!(asked.calls().len(), 1);
     }
 
     #[test]

@@ -299,6 +299,7 @@ impl Server {
     /// Compares what somebody gives with the code of an account, in a time that tells nothing, and counts it where
     /// it is wrong.
     pub fn try_code(&mut self, ctx: &mut Ctx, name: &str, purpose: Purpose, given: &str) -> Given {
+        let name = &*self.account_meant(name);
         if !self.may_try_login(ctx.conn, Some(name)) {
             return Given::Throttled;
         }

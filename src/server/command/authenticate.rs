@@ -263,10 +263,16 @@ fn second(server: &mut Server, ctx: &mut Ctx, step: &Step, response: &[u8]) {
     }
 }
 
-/// Whether a client wants to act as another than it is, which nobody may.
+/// Whether a client wants to act as another than it says to be, which nobody may. Before that is proved, both are to be
+/// one name: that one is a nick of the other is no answer for whoever does not know the password.
 fn acts_for_another(server: &Server, authzid: &str, name: &str) -> bool {
     let (authzid, _) = split_device(authzid);
     !authzid.is_empty() && server.network.fold(authzid) != server.network.fold(name)
+}
+
+/// Whether a client wants to act as another than the account that it has proved to be of.
+fn acts_for_another_than(server: &Server, authzid: &str, account: &str) -> bool {
+    acts_for_another(server, &server.account_meant(split_device(authzid).0), account)
 }
 
 const ANOTHER: &str = "you may not act for another account";
@@ -304,7 +310,7 @@ fn external(server: &mut Server, ctx: &mut Ctx, response: &[u8]) {
         server.turn_away(ctx, Door::Sasl, Refused::Wrong(None));
         return;
     };
-    if acts_for_another(server, authzid, &name) {
+    if acts_for_another_than(server, authzid, &name) {
         fail(server, ctx, ANOTHER);
         return;
     }
@@ -324,6 +330,8 @@ fn scram_first(server: &mut Server, ctx: &mut Ctx, hash: Hash, plus: bool, respo
         fail(server, ctx, ANOTHER);
         return;
     }
+    // What is signed has the name in it that the client gave; only the password is another's.
+    let name = &*server.account_meant(name);
     if !server.may_try_login(ctx.conn, Some(name)) {
         server.turn_away(ctx, Door::Sasl, Refused::Throttled);
         return;
@@ -373,6 +381,7 @@ fn ecdsa_account(server: &mut Server, ctx: &mut Ctx, response: &[u8]) {
         fail(server, ctx, ANOTHER);
         return;
     }
+    let name = &*server.account_meant(name);
     if !server.may_try_login(ctx.conn, Some(name)) {
         server.turn_away(ctx, Door::Sasl, Refused::Throttled);
         return;
@@ -413,7 +422,7 @@ pub fn token_checked(server: &mut Server, ctx: &mut Ctx, presented: &Presented, 
             return;
         }
     };
-    if acts_for_another(server, authzid, &name) {
+    if acts_for_another_than(server, authzid, &name) {
         refuse_token(server, ctx, OauthError::InvalidToken, *oauth, "the token is for another account");
         return;
     }

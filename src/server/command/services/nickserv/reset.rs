@@ -17,7 +17,7 @@ pub fn sendpass(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         say(ctx, "NickServ", "This server sends no mail; ask an operator");
         return;
     }
-    let row = server.network.account_by_name(params[0]).filter(|row| row.verified);
+    let row = server.network.nick_owner(params[0]).filter(|row| row.verified);
     let known = row.and_then(|row| Some((row.id, row.email.clone()?)));
     if let Some((account, email)) = known
         && server.may_mail(&email)
