@@ -168,3 +168,25 @@ fn operators_list_channels_and_close_one_for_good() {
     let mut alice = server.logged_in("alice", "alice", "sesame", "");
     find(&alice.join("#garden"), "353").must_fit("* 353 alice = #garden :@alice");
 }
+
+#[test]
+fn an_operator_without_an_account_hands_on_and_ends_the_channel_of_a_founder_who_is_gone() {
+    let (mut server, mut alice) = garden();
+    let mut boss = server.user("boss");
+    assert!(boss.told("CS TRANSFER #garden bob").contains("Log in first"));
+    find(&boss.ask("OPER boss letmein"), "381");
+    alice.ask("MODE #garden +s");
+    let confirm = boss.told("CS TRANSFER #garden bob").split_whitespace().last().unwrap().to_owned();
+    assert!(boss.told(&format!("CS TRANSFER #garden bob {confirm}")).contains("bob's once they say"));
+    assert!(texts(&alice.sync()).concat().contains("offers your channel #garden to bob"));
+    let mut bob = server.logged_in("bob", "bob", "sesame", "");
+    assert!(bob.told("CS TRANSFER ACCEPT #garden").contains("is yours now"));
+    assert!(texts(&alice.sync()).concat().contains("#garden is bob's now"));
+    assert!(alice.told("CS DROP #garden").contains("not registered to your account"));
+    assert!(boss.told("CS DROP #garden").contains("no longer registered"));
+    assert!(texts(&bob.sync()).concat().contains("no longer registered to you"));
+    server.crash_and_restart();
+    assert!(server.output().contains("ChanServ TRANSFER #garden bob"), "it is in the audit log");
+    let mut bob = server.logged_in("bob", "bob", "sesame", "");
+    assert!(bob.told("CS INFO #garden").contains("no channel"));
+}

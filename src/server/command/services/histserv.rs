@@ -15,7 +15,7 @@ use crate::server::command::services::{Row, account_named, own_account, rows, sa
 use crate::server::command::{Pending, amend, chathistory};
 use crate::server::event::Returned;
 use crate::server::network::ChannelId;
-use crate::server::record::{Border, HistoryQuery, Kind, MessageRow, MsgId, Range, Record, Seq, Wanted};
+use crate::server::record::{AccountId, Border, HistoryQuery, Kind, MessageRow, MsgId, Range, Record, Seq, Wanted};
 use crate::server::right::Right;
 use crate::server::{Ctx, Server};
 
@@ -25,7 +25,7 @@ const NAME: &str = "HistServ";
 pub const ROWS: &[Row] = rows! {
     "DELETE", 2 Operator(History) delete, "<#channel> <msgid>",
         "deletes a message of a channel, whether you are in it or not";
-    "EXPORT", 0 LoggedIn export, "[account]",
+    "EXPORT", 0 LoggedInOr(History) export, "[account]",
         "asks the operators for all that is kept of you: account, settings, channels, messages",
         "It is a file of JSON, which an operator hands to you. An operator with the right \"history\" names an account, and has it \
          written into the directory exports beside the database",
@@ -205,18 +205,15 @@ pub fn apply_delete(server: &mut Server, ctx: &mut Ctx, seq: Seq, serial: u64, m
 
 /// EXPORT
 pub fn export(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
-    let Some(own) = own_account(server, ctx) else { return };
-    let may = server.network.users[ctx.me()].may(Right::History);
-    let Some(name) = params.first() else {
-        ask(server, ctx, own);
-        return;
+    let own = own_account(server, ctx);
+    let name = match (params.first(), own) {
+        (None, Some(own)) => return ask(server, ctx, own),
+        (Some(word), Some(own)) if word.eq_ignore_ascii_case("CANCEL") => return take_back(server, ctx, own),
+        // An operator who is logged in to none.
+        (None, None) => return say(ctx, NAME, "You are not logged in, so name an account: EXPORT <account>"),
+        (Some(name), _) => name,
     };
-    if name.eq_ignore_ascii_case("CANCEL") {
-        let values = [("export-asked", None)];
-        let said = "Your request for what is kept of you is taken back";
-        server.submit(ctx, Change::AccountSetting { account: own, values: &values, said, service: NAME });
-        return;
-    }
+    let may = server.network.users[ctx.me()].may(Right::History);
     if !may {
         say(ctx, NAME, "Say EXPORT alone for what is kept of yourself; only operators name an account");
         return;
@@ -233,7 +230,13 @@ pub fn export(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     say(ctx, NAME, &format!("What is kept of {} is being written; operators are told when it is done", row.name));
 }
 
-fn ask(server: &mut Server, ctx: &mut Ctx, account: u64) {
+fn take_back(server: &mut Server, ctx: &mut Ctx, account: AccountId) {
+    let values = [("export-asked", None)];
+    let said = "Your request for what is kept of you is taken back";
+    server.submit(ctx, Change::AccountSetting { account, values: &values, said, service: NAME });
+}
+
+fn ask(server: &mut Server, ctx: &mut Ctx, account: AccountId) {
     let Some(name) = server.network.account(account).map(|row| row.name.clone()) else { return };
     if server.network.account_settings(account).export_asked > 0 {
         say(ctx, NAME, "You have asked already; an operator will hand it to you. EXPORT CANCEL takes it back");

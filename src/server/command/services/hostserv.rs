@@ -45,7 +45,7 @@ pub const ROWS: &[Row] = rows! {
         "It is of letters, digits, and . - _ : /, such as roses.example.org. One that is offered you TAKE without asking";
     "SET", 2 Operator(Vhost) set, "<account> <host>",
         "gives an account a host";
-    "STATUS", 0 LoggedIn status, "[account]",
+    "STATUS", 0 LoggedInOr(Vhost) status, "[account]",
         "tells which host you have, and what you asked for",
         "Operators with the right \"vhost\" may name an account";
     "TAKE", 1 LoggedIn take, "<number>|<host>",
@@ -284,6 +284,9 @@ fn del(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
 /// STATUS
 fn status(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let row = match params.first() {
+        None if own_account(server, ctx).is_none() => {
+            return say(ctx, NAME, "You are not logged in, so name an account: STATUS <account>");
+        }
         None => own(server, ctx),
         Some(_) if !server.network.users[ctx.me()].may(Right::Vhost) => {
             usage_of(ctx, NAME, "STATUS");

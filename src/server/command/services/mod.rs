@@ -23,6 +23,8 @@ pub enum Who {
     Anyone,
     /// Those who are logged in.
     LoggedIn,
+    /// Those who are logged in, each for what is their own, and operators with this right for that of others.
+    LoggedInOr(Right),
     /// Operators with this right. It is in the audit log.
     Operator(Right),
 }
@@ -130,8 +132,9 @@ pub fn message(server: &mut Server, ctx: &mut Ctx, service: &str, text: &str) {
     };
     match row.who {
         Who::Anyone => {}
-        Who::LoggedIn if own_account(server, ctx).is_some() => {}
-        Who::LoggedIn => {
+        Who::LoggedIn | Who::LoggedInOr(_) if own_account(server, ctx).is_some() => {}
+        Who::LoggedInOr(right) if server.network.users[ctx.me()].may(right) => {}
+        Who::LoggedIn | Who::LoggedInOr(_) => {
             let text = "Log in first: /msg NickServ IDENTIFY <account> <password>";
             say(ctx, service.name, text);
             return;
@@ -186,6 +189,10 @@ fn help(server: &Server, ctx: &mut Ctx, service: &Service, verb: Option<&str>) {
     match row.who {
         Who::Anyone => {}
         Who::LoggedIn => say(ctx, name, "It is for those who are logged in"),
+        Who::LoggedInOr(right) => {
+            let right = right.name();
+            say(ctx, name, &format!("It is for those who are logged in, and operators with the right {right:?}"));
+        }
         Who::Operator(right) => say(ctx, name, &format!("It is for operators with the right {:?}", right.name())),
     }
 }
@@ -284,7 +291,7 @@ mod tests {
                     let lines = asked.ask(alice, &format!("{name} {verb}"));
                     let refused = match row.who {
                         Who::Operator(_) => " 481 alice ",
-                        Who::LoggedIn => ":Log in first",
+                        Who::LoggedIn | Who::LoggedInOr(_) => ":Log in first",
                         Who::Anyone if row.min_params > 0 => ":That takes: ",
                         Who::Anyone => ":",
                     };
@@ -295,6 +302,27 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn operators_without_an_account_may_type_what_help_and_notices_tell_them_to() {
+        let mut asked = Asked::new();
+        let (_, boss) = (asked.user("bobby"), asked.user("boss"));
+        asked.account("bobby", 1);
+        for line in ["HISTSERV EXPORT bobby", "HS STATUS bobby", "NS UNREGISTER bobby"] {
+            assert!(asked.ask(boss, line).concat().contains("Log in first"), "{line}");
+        }
+        asked.set_oper("boss");
+        for (line, answer) in [
+            ("HISTSERV EXPORT bobby", "What is kept of bobby is being written"),
+            ("HISTSERV EXPORT", "name an account: EXPORT <account>"),
+            ("HS STATUS bobby", "bobby has no host"),
+            ("HS STATUS", "name an account: STATUS <account>"),
+            ("NS UNREGISTER bobby", "NickServ UNREGISTER bobby "),
+        ] {
+            let told = asked.ask(boss, line).concat();
+            assert!(told.contains(answer), "{line}: {told}");
         }
     }
 

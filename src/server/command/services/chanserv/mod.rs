@@ -25,6 +25,7 @@ use crate::server::network::{ChannelId, UserId};
 use crate::server::notice::About;
 use crate::server::policy;
 use crate::server::record::{AccountId, Record, Seq};
+use crate::server::right::Right;
 use crate::server::setting::ChannelSettings;
 use crate::server::{Ctx, Server};
 
@@ -44,8 +45,9 @@ pub const ROWS: &[Row] = rows! {
         "takes operator from someone, or from you";
     "DEVOICE", 1 LoggedIn op::devoice, "<#channel> [nick]",
         "takes voice from someone, or from you";
-    "DROP" | "UNREGISTER", 1 LoggedIn register::drop, "<#channel>",
+    "DROP" | "UNREGISTER", 1 LoggedInOr(Ban) register::drop, "<#channel>",
         "ends the registration of your channel",
+        "Operators with the right \"ban\" may end that of others' channels; the founder is told",
         "What not everybody in it could read (HISTORY-CUTOFF, HISTORY OFF) nobody reads after that";
     "GET", 1 Anyone set::get, "<#channel> [setting]",
         "shows the settings of a channel, or one of them";
@@ -86,9 +88,10 @@ pub const ROWS: &[Row] = rows! {
         "tells what you, or someone else, are in your channel";
     "TOPIC", 1 LoggedIn deed::topic, "<#channel> [text]",
         "sets the topic of your channel, or takes it away";
-    "TRANSFER", 2 LoggedIn transfer::run, "<#channel> <account> [code] | ACCEPT <#channel> | CANCEL <#channel>",
+    "TRANSFER", 2 LoggedInOr(Ban) transfer::run, "<#channel> <account> [code] | ACCEPT <#channel> | CANCEL <#channel>",
         "gives your channel to another account, which has to accept it",
-        "Without a code you are told the code to confirm it with";
+        "Without a code you are told the code to confirm it with",
+        "Operators with the right \"ban\" may hand on the channel of a founder who is gone; that one is told";
     "UNBAN", 1 LoggedIn deed::unban, "<#channel> [nick|mask]",
         "takes the bans away that keep you, or someone else, out of your channel";
     "UP", 1 LoggedIn op::up, "<#channel>",
@@ -126,6 +129,31 @@ fn own_channel(server: &Server, ctx: &mut Ctx, name: &str) -> Option<ChannelId> 
         return None;
     }
     Some(id)
+}
+
+/// The channel that a command names, if it is the sender's to give away or to end: its founder's, or an operator's who
+/// sees to it in their place.
+fn channel_to_settle(server: &Server, ctx: &mut Ctx, name: &str) -> Option<ChannelId> {
+    let others = server.network.channel_by_name(name).filter(|id| founder_acted_for(server, ctx, *id).is_some());
+    others.or_else(|| own_channel(server, ctx, name))
+}
+
+/// Whose a channel is, where it is not the sender's, who is an operator that sees to it in their place.
+fn founder_acted_for(server: &Server, ctx: &Ctx, id: ChannelId) -> Option<AccountId> {
+    let user = &server.network.users[ctx.me()];
+    server.network.channels[id].founder.filter(|founder| Some(*founder) != user.account && user.may(Right::Ban))
+}
+
+/// Tells whoever uses an account.
+fn tell(server: &mut Server, account: AccountId, after: Seq, text: &str) {
+    let theirs: Vec<UserId> = server.network.users_of(account).collect();
+    let theirs: Vec<_> = theirs.into_iter().flat_map(|user| server.network.users[user].sessions.clone()).collect();
+    for conn in theirs {
+        let mut told = server.ctx(conn, None);
+        told.reply.after = after;
+        say(&mut told, "ChanServ", text);
+        server.finish(told);
+    }
 }
 
 /// The channel that a command names, if the sender's account is at least this in it.

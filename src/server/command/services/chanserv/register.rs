@@ -4,7 +4,7 @@ use ircv3::mode::Rank;
 
 use crate::server::change::Change;
 use crate::server::command::services::chanserv::{
-    announce_registered, change_ranks, channel_named, own_channel, ranks_of, release,
+    announce_registered, change_ranks, channel_named, channel_to_settle, founder_acted_for, ranks_of, release, tell,
 };
 use crate::server::command::services::say;
 use crate::server::notice::About;
@@ -19,6 +19,10 @@ pub fn register(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
 
 /// DROP
 pub fn drop(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    let Some(id) = channel_to_settle(server, ctx, params[0]) else { return };
+    if founder_acted_for(server, ctx, id).is_some() {
+        server.audit(ctx.me(), &format!("ChanServ DROP {}", params[0]));
+    }
     server.submit(ctx, Change::DropChannel { channel: params[0] });
 }
 
@@ -65,13 +69,19 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
     change_ranks(server, ctx, (id, user), ranks_of(Rank::Founder), true, after);
 }
 
-/// Ends the registration of the sender's channel.
+/// Ends the registration of the sender's channel, or of another's for an operator.
 pub fn apply_drop(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
-    let Some(id) = own_channel(server, ctx, name) else { return };
+    let Some(id) = channel_to_settle(server, ctx, name) else { return };
+    let other = founder_acted_for(server, ctx, id);
     let name = server.network.channels[id].name.clone();
     let sealed = release(server, ctx, seq, id);
     server.notify(About::Channels, |_| format!("{name} is no longer registered"));
     let history = if sealed { ", and nobody reads any more what was said in it until now" } else { "" };
     say(ctx, "ChanServ", &format!("Channel {name} is no longer registered{history}"));
+    if let Some(founder) = other {
+        let text = format!("{name} is no longer registered to you: an operator of this server ended it");
+        let after = server.wait_for(seq);
+        tell(server, founder, after, &text);
+    }
     server.network.drop_channel_if_empty(id);
 }

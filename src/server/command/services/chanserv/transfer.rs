@@ -3,7 +3,9 @@
 use ircv3::mode::{Rank, Ranks};
 
 use crate::server::change::Change;
-use crate::server::command::services::chanserv::{account_named, change_ranks, channel_named, own_channel, ranks_of};
+use crate::server::command::services::chanserv::{
+    account_named, change_ranks, channel_named, channel_to_settle, founder_acted_for, ranks_of, tell,
+};
 use crate::server::command::services::{own_account, say, usage_of};
 use crate::server::notice::About;
 use crate::server::record::Seq;
@@ -26,7 +28,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         ("ACCEPT", [_, channel]) => server.submit(ctx, Change::Transfer { channel, step: Step::Accept }),
         ("CANCEL", [_, channel]) => server.submit(ctx, Change::Transfer { channel, step: Step::Cancel }),
         (_, [channel, name]) => {
-            let Some(id) = own_channel(server, ctx, channel) else { return };
+            let Some(id) = channel_to_settle(server, ctx, channel) else { return };
             let Some((account, name)) = account_named(server, ctx, name) else { return };
             let channel = server.network.channels[id].name.clone();
             let code = server.confirmation(&format!("transfer {channel} {account}"));
@@ -37,10 +39,13 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
             say(ctx, "ChanServ", &text);
         }
         (_, [channel, name, code]) => {
-            let Some(id) = own_channel(server, ctx, channel) else { return };
+            let Some(id) = channel_to_settle(server, ctx, channel) else { return };
             let Some((account, name)) = account_named(server, ctx, name) else { return };
             let channel = server.network.channels[id].name.clone();
             if server.confirmation(&format!("transfer {channel} {account}")) == *code {
+                if founder_acted_for(server, ctx, id).is_some() {
+                    server.audit(ctx.me(), &format!("ChanServ TRANSFER {channel} {name}"));
+                }
                 server.submit(ctx, Change::Transfer { channel: &channel, step: Step::Offer(&name) });
             } else {
                 let text = format!("That is not the code; TRANSFER {channel} {name} tells it");
@@ -55,30 +60,35 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
 pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: &str, step: Step<'_>) {
     match step {
         Step::Offer(name) => {
-            let Some(id) = own_channel(server, ctx, channel) else { return };
+            let Some(id) = channel_to_settle(server, ctx, channel) else { return };
             let Some((account, name)) = account_named(server, ctx, name) else { return };
             let there = &mut server.network.channels[id];
             let title = there.name.clone();
             if there.founder == Some(account) {
-                say(ctx, "ChanServ", &format!("{title} is yours already"));
+                let whose = if own_account(server, ctx) == Some(account) { "yours".to_owned() } else { format!("{name}'s") };
+                say(ctx, "ChanServ", &format!("{title} is {whose} already"));
                 return;
             }
+            let other = founder_acted_for(server, ctx, id);
+            let there = &mut server.network.channels[id];
             there.transfer = Some(account);
             let after = server.keep_channel(id, seq);
             ctx.reply.after = ctx.reply.after.max(after);
             say(ctx, "ChanServ", &format!("{title} is {name}'s once they say /msg ChanServ TRANSFER ACCEPT {title}"));
-            let theirs = server.network.users_of(account);
-            let theirs: Vec<_> = theirs.flat_map(|user| server.network.users[user].sessions.clone()).collect();
-            for conn in theirs {
-                let mut told = server.ctx(conn, None);
-                told.reply.after = after;
-                let text = format!("You are offered {title}; to take it: /msg ChanServ TRANSFER ACCEPT {title}");
-                say(&mut told, "ChanServ", &text);
-                server.finish(told);
+            let text = format!("You are offered {title}; to take it: /msg ChanServ TRANSFER ACCEPT {title}");
+            tell(server, account, after, &text);
+            if let Some(founder) = other {
+                let text = format!(
+                    "An operator of this server offers your channel {title} to {name}; to keep it: /msg ChanServ TRANSFER \
+                     CANCEL {title}"
+                );
+                tell(server, founder, after, &text);
             }
         }
         Step::Cancel => {
-            let Some(id) = own_channel(server, ctx, channel) else { return };
+            let Some(id) = channel_to_settle(server, ctx, channel) else { return };
+            let whose = founder_acted_for(server, ctx, id).and_then(|founder| server.network.account(founder));
+            let whose = whose.map_or("yours".to_owned(), |row| format!("{}'s", row.name));
             let there = &mut server.network.channels[id];
             let title = there.name.clone();
             if there.transfer.take().is_none() {
@@ -87,7 +97,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: &str, step: 
             }
             let after = server.keep_channel(id, seq);
             ctx.reply.after = ctx.reply.after.max(after);
-            say(ctx, "ChanServ", &format!("{title} stays yours"));
+            say(ctx, "ChanServ", &format!("{title} stays {whose}"));
         }
         Step::Accept => accept(server, ctx, seq, channel),
     }
@@ -114,6 +124,9 @@ fn accept(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: &str) {
     ctx.reply.after = ctx.reply.after.max(after);
     say(ctx, "ChanServ", &format!("{title} is yours now"));
     let by = ctx.reply.nick.clone();
+    if let Some(founder) = was {
+        tell(server, founder, after, &format!("{title} is {by}'s now, who was offered it"));
+    }
     server.notify(About::Channels, |_| format!("{title} is {by}'s now"));
     let members: Vec<_> = server.network.channels[id].members.keys().copied().collect();
     for user in members {

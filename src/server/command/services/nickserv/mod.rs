@@ -114,7 +114,7 @@ pub const ROWS: &[Row] = rows! {
         "A duration is as 1h30m; without one it holds until DEL. Connections that are logged in to it end";
     "UNGROUP", 0 LoggedIn group::ungroup, "[nick]",
         "gives up a nick of GROUP; without one, that which you use";
-    "UNREGISTER" | "DROP", 1 LoggedIn erase::unregister, "<account> [code]",
+    "UNREGISTER" | "DROP", 1 LoggedInOr(Force) erase::unregister, "<account> [code]",
         "deletes your account",
         "Without a code you are told the code to confirm it with; nothing brings it back",
         "Operators with the right \"force\" may delete those of others";
