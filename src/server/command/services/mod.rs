@@ -122,7 +122,7 @@ pub fn message(server: &mut Server, ctx: &mut Ctx, service: &str, text: &str) {
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
     let (verb, params) = words.split_first().map_or(("HELP", &[][..]), |(verb, params)| (*verb, params));
     if verb.eq_ignore_ascii_case("HELP") {
-        help(server, ctx, service, params.first().copied());
+        help(server, ctx, service, params);
         return;
     }
     let Some(row) = find(service, verb) else {
@@ -160,10 +160,10 @@ pub fn find(service: &Service, verb: &str) -> Option<&'static Row> {
     service.rows.iter().find(|row| row.names.iter().any(|name| name.eq_ignore_ascii_case(verb)))
 }
 
-fn help(server: &Server, ctx: &mut Ctx, service: &Service, verb: Option<&str>) {
+fn help(server: &Server, ctx: &mut Ctx, service: &Service, words: &[&str]) {
     let name = service.name;
     let line = |row: &Row| format!("{}: {}", full(row), row.help[0]);
-    let Some(verb) = verb else {
+    let Some(verb) = words.first() else {
         say(ctx, name, &format!("{name} knows these commands; HELP with one of them says more:"));
         let user = &server.network.users[ctx.me()];
         for row in service.rows {
@@ -179,6 +179,10 @@ fn help(server: &Server, ctx: &mut Ctx, service: &Service, verb: Option<&str>) {
         say(ctx, name, &format!("{:?} is no command of {name}; HELP lists them", cut(verb, 32)));
         return;
     };
+    if let Some(setting) = words.get(1).filter(|_| row.syntax.contains("setting")) {
+        help_of_setting(ctx, service, row, setting);
+        return;
+    }
     say(ctx, name, &line(row));
     for text in &row.help[1..] {
         say(ctx, name, text);
@@ -195,6 +199,29 @@ fn help(server: &Server, ctx: &mut Ctx, service: &Service, verb: Option<&str>) {
         }
         Who::Operator(right) => say(ctx, name, &format!("It is for operators with the right {:?}", right.name())),
     }
+}
+
+/// The line of help of a single setting. Those of SET are in its help, and other commands have more of their own.
+fn help_of_setting(ctx: &mut Ctx, service: &Service, row: &Row, setting: &str) {
+    let of_set = find(service, "SET").filter(|set| !std::ptr::eq(*set, row)).map_or(&[][..], |set| set.help);
+    let lines = || row.help.iter().chain(of_set).copied();
+    let is_it = |name: &str| name.eq_ignore_ascii_case(setting);
+    let text = match lines().find(|line| settings_of(line).any(is_it)) {
+        Some(line) => line.to_owned(),
+        None => {
+            let mut names: Vec<&str> = lines().flat_map(settings_of).collect();
+            names.sort_unstable();
+            format!("{:?} is no setting; there are {}", cut(setting, 32), names.join(", "))
+        }
+    };
+    say(ctx, service.name, &text);
+}
+
+/// The settings that a line of help is about: the words in capitals at its beginning, as in `URL, EMAIL text|OFF: what`.
+fn settings_of(line: &str) -> impl Iterator<Item = &str> {
+    let head = line.split_once(": ").map_or("", |(head, _)| head);
+    let words = head.split(' ').map(|word| word.trim_end_matches(','));
+    words.take_while(|word| word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-'))
 }
 
 /// A command with its parameters.
@@ -255,7 +282,7 @@ pub fn keep_account(
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use super::{SERVICES, Who, full};
+    use super::{SERVICES, Who, chanserv, full, nickserv};
     use crate::server::command::bulk::testing::Asked;
 
     #[test]
@@ -302,6 +329,36 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn help_tells_of_a_single_setting_and_says_where_there_is_none() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        let of_channels = chanserv::set::SETTINGS.iter().map(|setting| ("CS", setting.name));
+        let of_accounts = nickserv::set::SETTINGS.iter().map(|name| ("NS", *name));
+        for (service, name) in of_channels.chain(of_accounts) {
+            for verb in ["SET", "GET"] {
+                let lines = asked.ask(alice, &format!("{service} HELP {verb} {}", name.to_lowercase()));
+                assert!(lines.len() == 1 && lines[0].contains(name), "{service} {name}: {lines:?}");
+                assert!(!lines[0].contains("is no setting"), "{service} {name}: {lines:?}");
+            }
+        }
+        for service in ["CS", "NS"] {
+            let lines = asked.ask(alice, &format!("{service} HELP SET NONSENSE"));
+            assert!(lines.len() == 1 && lines[0].contains("\"NONSENSE\" is no setting; there are "), "{lines:?}");
+        }
+        assert!(asked.ask(alice, "NS HELP SASET EXPIRE")[0].contains("may lapse"));
+    }
+
+    #[test]
+    fn the_name_of_a_service_alone_is_answered_with_its_help() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        for service in ["NS", "CS", "HS", "NICKSERV", "CHANSERV", "HISTSERV", "HOSTSERV"] {
+            let lines = asked.ask(alice, service);
+            assert!(lines[0].contains("knows these commands") && lines.len() > 2, "{service}: {lines:?}");
         }
     }
 

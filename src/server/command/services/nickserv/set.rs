@@ -14,7 +14,7 @@ use crate::server::record::{AccountId, AccountRow, Purpose, Seq};
 use crate::server::{Ctx, Server};
 
 /// The settings, by name.
-const SETTINGS: &[&str] =
+pub const SETTINGS: &[&str] =
     &["ALWAYS-ON", "AUTOREPLAY-MISSED", "EMAIL", "HISTORY", "HISTORY-RETENTION", "MULTICLIENT", "PUBKEY"];
 
 /// SET
