@@ -869,8 +869,13 @@ fn cause_of(error: &io::Error) -> CloseCause {
     match error.kind() {
         // What was shown is known to the worker alone.
         io::ErrorKind::UnexpectedEof => CloseCause::Eof { shown: None },
-        _ => CloseCause::Error(error.to_string().into()),
+        _ => CloseCause::Error(in_words(&error.to_string()).into()),
     }
+}
+
+/// What an error says, without the number that the system has for it: others read it as the reason of a QUIT.
+fn in_words(error: &str) -> &str {
+    error.split_once(" (os error ").map_or(error, |(words, _)| words)
 }
 
 /// Why a turn ended.
@@ -1036,6 +1041,7 @@ mod tests {
     use rustls_pki_types::pem::PemObject;
     use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
     use sha2::{Digest, Sha256};
+    use socket2::SockRef;
     use tungstenite::client::IntoClientRequest;
     use tungstenite::{Message as WebSocketMessage, client};
 
@@ -1357,6 +1363,15 @@ mod tests {
         let mut rest = vec![0; 400 * line.len()];
         client.read.read_exact(&mut rest).unwrap();
         assert!(matches!(rig.event(), Event::Drained(id) if id.slot == slot));
+    }
+
+    #[test]
+    fn a_connection_that_is_reset_ends_in_words_without_the_number_of_the_error() {
+        let mut rig = Rig::plain();
+        let (slot, client) = rig.connect();
+        SockRef::from(client.read.get_ref()).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(client);
+        assert_eq!(rig.closed(), (slot, CloseCause::Error("Connection reset by peer".into())));
     }
 
     #[test]
