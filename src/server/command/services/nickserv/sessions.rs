@@ -56,5 +56,28 @@ fn logout(server: &mut Server, ctx: &mut Ctx, which: &str) {
         return;
     }
     say(ctx, "NickServ", &format!("Ended {} of your connections", ended.len()));
-    server.end_connections(ctx, &ended, "Logged out by another of your connections");
+    let reason = match *ended {
+        [conn] if conn == ctx.conn => "Logged out",
+        _ => "Logged out by another of your connections",
+    };
+    server.end_connections(ctx, &ended, reason);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use crate::server::command::bulk::testing::Asked;
+
+    #[test]
+    fn whoever_is_logged_out_is_told_whether_another_connection_did_it() {
+        let mut asked = Asked::new();
+        let [desk, phone] = ["desk", "phone"].map(|device| asked.device("alice", 1, device, "batch"));
+        for (ended, reason) in [(phone, "(Logged out by another of your connections)"), (desk, "(Logged out)")] {
+            let number = asked.server.session(ended).unwrap().serial;
+            asked.ask(desk, &format!("NS CLIENTS LOGOUT {number}"));
+            let words = asked.last_words(ended);
+            assert!(words.trim_end().ends_with(reason), "{words}");
+        }
+    }
 }
