@@ -386,6 +386,35 @@ fn c23_nick_before_authenticate_gets_the_registered_nick() {
 }
 
 #[test]
+fn c23_nick_before_authenticate_joins_the_session_of_one_who_is_always_on() {
+    let server = Server::start();
+    server.account("alice", "sesame");
+    let mut alice = server.logged_in("alice", "alice", "sesame", "");
+    alice.ask("NS SET ALWAYS-ON ON");
+    alice.join("#room");
+    let mut bob = server.user("bob");
+    bob.join("#room");
+    alice.sync();
+    for has_another in [true, false] {
+        if !has_another {
+            alice.send("QUIT");
+            alice.closed();
+        }
+        let mut second = server.connect();
+        second.send("CAP REQ :sasl");
+        second.send_all(&["NICK alice", "USER a 0 * :a"]);
+        second.authenticate("alice", "sesame");
+        second.send("CAP END");
+        let lines = second.welcome("alice");
+        assert!(all(&lines, "433").is_empty(), "{lines:#?}");
+        find(&lines, "JOIN").must_fit(":alice!* JOIN #room");
+        second.send("QUIT");
+        second.closed();
+        bob.silent();
+    }
+}
+
+#[test]
 fn guesses_are_throttled_by_address_and_account() {
     let server = Server::with(&[
         ("ROOST__THROTTLE__ENABLED", "true"),
