@@ -123,7 +123,7 @@ fn an_account_is_deleted_with_its_code_and_its_name_is_free() {
     assert!(alice.told("NS UNREGISTER alice wrong").contains(&confirm));
     alice.send(&format!("NS UNREGISTER alice {confirm}"));
     let last = alice.closed();
-    assert!(texts(&last).contains(&"Account alice is deleted"), "{last:#?}");
+    assert!(texts(&last).contains(&"Account alice is deleted, but not what it said"), "{last:#?}");
     last.last().unwrap().must_fit("ERROR :*Account alice was deleted*");
     second.closed();
     server.crash_and_restart();
@@ -165,11 +165,39 @@ fn an_account_is_deleted_with_its_code_and_its_name_is_free() {
     }
 }
 
+#[test]
+fn whoever_deletes_their_account_is_told_that_what_they_said_stays_and_may_have_it_deleted_in_the_same_step() {
+    let server = Server::start();
+    for name in ["alice", "bob", "carol"] {
+        server.account(name, "sesame");
+    }
+    let caps = "batch draft/chathistory message-tags";
+    let mut bob = server.logged_in("bob", "bob", "sesame", caps);
+    bob.join("#garden");
+    for (name, last, stays) in [("alice", "", true), ("carol", " messages", false)] {
+        let mut leaving = server.logged_in(name, name, "sesame", "");
+        leaving.join("#garden");
+        leaving.ask(&format!("PRIVMSG #garden :of {name}"));
+        let told = leaving.told(&format!("NS UNREGISTER {name}"));
+        assert!(told.contains("What you said stays") && told.contains("put MESSAGES behind the code"), "{told}");
+        let confirm = code(&told);
+        let told = leaving.told(&format!("NS UNREGISTER {name} {confirm} everything"));
+        assert!(told.contains("MESSAGES or nothing"), "{told}");
+        leaving.send(&format!("NS UNREGISTER {name} {confirm}{last}"));
+        leaving.closed();
+        bob.sync();
+        let lines = bob.ask("CHATHISTORY LATEST #garden * 50");
+        let said = all(&lines, "PRIVMSG").iter().any(|line| line.params().last() == Some(&&*format!("of {name}")));
+        assert_eq!(said, stays, "{name}: {lines:?}");
+    }
+}
+
 /// Whether a text is in the database's file or its log, where there are such.
 fn in_a_file(server: &Server, text: &str) -> bool {
-    ["roost.db", "roost.db-wal"].iter().filter_map(|name| std::fs::read(server.data().join(name)).ok()).any(|bytes| {
-        bytes.windows(text.len()).any(|window| window == text.as_bytes())
-    })
+    ["roost.db", "roost.db-wal"]
+        .iter()
+        .filter_map(|name| std::fs::read(server.data().join(name)).ok())
+        .any(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
 }
 
 #[test]

@@ -22,8 +22,27 @@ pub fn unregister(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     if !is_own {
         server.audit(ctx.me(), &format!("NickServ UNREGISTER {}", params.join(" ")));
     }
+    let messages = match params.get(2) {
+        None => false,
+        // Operators have ERASE for it.
+        Some(word) if is_own && word.eq_ignore_ascii_case("MESSAGES") => true,
+        Some(word) => {
+            say(ctx, "NickServ", &format!("{word:?} is not understood; behind the code stands MESSAGES or nothing"));
+            return;
+        }
+    };
+    if params.get(1).is_none() {
+        let text = match is_own {
+            true => {
+                "What you said stays, and nobody can delete it once the account is gone. To have it deleted, too, put \
+                 MESSAGES behind the code"
+            }
+            false => "What it said stays, and nobody can delete it once the account is gone; ERASE deletes both",
+        };
+        say(ctx, "NickServ", text);
+    }
     if confirmed(server, ctx, "NickServ", "UNREGISTER", Some(&row.name), row.id, params.get(1)) {
-        drop_account(server, ctx, &row, false);
+        drop_account(server, ctx, &row, messages);
     }
 }
 
@@ -95,7 +114,8 @@ pub fn apply_account(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: Acco
     ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
     server.log(false, format!("account {} was deleted", row.name));
     server.notify(About::Accounts, |_| format!("the account {} was deleted", row.name));
-    say(ctx, "NickServ", &format!("Account {} is deleted", row.name));
+    let said = if messages { "with all that it said" } else { "but not what it said" };
+    say(ctx, "NickServ", &format!("Account {} is deleted, {said}", row.name));
 }
 
 /// Deletes all that an account ever said.

@@ -114,9 +114,10 @@ pub const ROWS: &[Row] = rows! {
         "A duration is as 1h30m; without one it holds until DEL. Connections that are logged in to it end";
     "UNGROUP", 0 LoggedIn group::ungroup, "[nick]",
         "gives up a nick of GROUP; without one, that which you use";
-    "UNREGISTER" | "DROP", 1 LoggedInOr(Force) erase::unregister, "<account> [code]",
+    "UNREGISTER" | "DROP", 1 LoggedInOr(Force) erase::unregister, "<account> [code [MESSAGES]]",
         "deletes your account",
         "Without a code you are told the code to confirm it with; nothing brings it back",
+        "What you said stays, and nobody can delete it later; with MESSAGES it is deleted, too",
         "Operators with the right \"force\" may delete those of others";
     "VERIFY", 2 Anyone register::verify, "<account> <code>",
         "lets an account be used, with the code that was mailed";
