@@ -1239,7 +1239,7 @@ mod tests {
         bed.commit();
         assert!(bed.sent.is_empty(), "{:?}", bed.texts());
         bed.asked.ask(bed.bob, "PRIVMSG #a :alice, again");
-        bed.asked.ask(bed.bob, "CS CLEAR #a HISTORY");
+        bed.asked.confirmed(bed.bob, "CS CLEAR #a HISTORY");
         bed.commit();
         assert!(bed.sent.is_empty(), "{:?}", bed.texts());
         bed.say("PRIVMSG #a :alice, once more");
@@ -1252,7 +1252,7 @@ mod tests {
             Arc::new(Settings { webpush: Some(webpush), ..(*bed.asked.server.settings).clone() });
         bed.asked.ask(bed.bob, "INVITE alice #a");
         bed.asked.ask(bed.bob, "PRIVMSG #a :nobody");
-        bed.asked.ask(bed.bob, "CS CLEAR #a HISTORY");
+        bed.asked.confirmed(bed.bob, "CS CLEAR #a HISTORY");
         bed.commit();
         bed.later(60_000);
         assert!(bed.sent.len() == 1 && bed.sent[0].1.line.contains("INVITE alice"), "{:?}", bed.texts());

@@ -221,6 +221,13 @@ impl Client {
         told
     }
 
+    /// What a service says to a line with the code that it is to be confirmed with.
+    #[track_caller]
+    pub fn confirmed(&mut self, line: &str) -> Vec<Line> {
+        let told = self.told(line);
+        self.ask(&format!("{line} {}", told.split_whitespace().last().unwrap()))
+    }
+
     /// Registers without capabilities.
     #[track_caller]
     pub fn register(&mut self, nick: &str) {

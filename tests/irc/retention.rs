@@ -143,7 +143,7 @@ fn in_a_channel_without_history_nothing_is_kept_or_shown_and_what_was_kept_comes
     alice.ask("CS SET #garden HISTORY ON");
     assert_eq!(history(&mut alice, "#garden"), ["before"]);
     // All of it goes when its founder says so.
-    assert!(alice.told("CS CLEAR #garden HISTORY").contains("history of #garden"));
+    assert!(texts(&alice.confirmed("CS CLEAR #garden HISTORY")).concat().contains("history of #garden"));
     assert_eq!(history(&mut alice, "#garden"), Vec::<String>::new());
     alice.ask("PRIVMSG #garden :after");
     assert_eq!(history(&mut alice, "#garden"), ["after"]);

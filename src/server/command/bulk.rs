@@ -486,6 +486,13 @@ pub(in crate::server) mod testing {
             std::str::from_utf8(&bytes).unwrap().to_owned()
         }
 
+        /// Sends a line, and once more with the code that it is to be confirmed with; all lines of the second answer.
+        pub fn confirmed(&mut self, conn: ConnId, line: &str) -> Vec<String> {
+            let told = self.ask(conn, line).concat();
+            let code = told.split_whitespace().last().unwrap();
+            self.ask(conn, &format!("{line} {code}"))
+        }
+
         /// Sends a line; all lines of the answer.
         pub fn ask(&mut self, conn: ConnId, line: &str) -> Vec<String> {
             self.pages(conn, line).concat()

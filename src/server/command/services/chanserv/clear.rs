@@ -2,7 +2,7 @@
 
 use crate::server::change::Change;
 use crate::server::command::kick;
-use crate::server::command::services::chanserv::{change_ranks, own_channel, ranks_of};
+use crate::server::command::services::chanserv::{change_ranks, is_meant, own_channel, ranks_of};
 use crate::server::command::services::{say, usage_of};
 use crate::server::network::UserId;
 use crate::server::record::{Record, Seq};
@@ -27,6 +27,17 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         "HISTORY" => What::History,
         _ => return usage_of(ctx, "ChanServ", "CLEAR"),
     };
+    let word = match what {
+        What::Users => None,
+        What::Access => Some(" ACCESS"),
+        What::History => Some(" HISTORY"),
+    };
+    if let Some(word) = word {
+        let Some(id) = own_channel(server, ctx, params[0]) else { return };
+        if !is_meant(server, ctx, id, ("CLEAR", word), params.get(2)) {
+            return;
+        }
+    }
     server.submit(ctx, Change::ClearChannel { channel: params[0], what });
 }
 
@@ -107,6 +118,35 @@ mod tests {
     }
 
     #[test]
+    fn what_nothing_brings_back_of_a_channel_goes_only_with_the_code_for_it() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        asked.account("alice", 1);
+        for line in ["JOIN #garden", "CS REGISTER #garden", "MODE #garden +b x!*@*"] {
+            asked.ask(alice, line);
+        }
+        for (what, gone) in [("ACCESS", "1 entries of lists"), ("HISTORY", "The history of #garden is gone")] {
+            let told = asked.ask(alice, &format!("CS CLEAR #garden {what}")).concat();
+            assert!(told.contains(&format!("/msg ChanServ CLEAR #garden {what} ")), "{told}");
+            let told = asked.ask(alice, &format!("CS CLEAR #garden {what} nonsense")).concat();
+            assert!(told.contains("not the code"), "{told}");
+            let told = asked.confirmed(alice, &format!("CS CLEAR #garden {what}")).concat();
+            assert!(told.contains(gone), "{told}");
+        }
+        // One that she may register again as it was is dropped at once; one with settings is not.
+        assert!(asked.ask(alice, "CS DROP #garden").concat().contains("no longer registered"));
+        asked.ask(alice, "CS REGISTER #garden");
+        asked.ask(alice, "CS SET #garden KEEPTOPIC OFF");
+        let told = asked.ask(alice, "CS DROP #garden").concat();
+        assert!(told.contains("/msg ChanServ DROP #garden "), "{told}");
+        assert!(asked.confirmed(alice, "CS DROP #garden").concat().contains("no longer registered"));
+        // Nor is one that she is not in: somebody else might take it.
+        asked.ask(alice, "CS REGISTER #garden");
+        asked.ask(alice, "PART #garden");
+        assert!(asked.ask(alice, "CS DROP #garden").concat().contains("/msg ChanServ DROP #garden "));
+    }
+
+    #[test]
     fn history_that_was_cleared_does_not_come_back_when_the_channel_is_dropped_at_once() {
         let mut asked = Asked::new();
         let alice = asked.user_with("alice", "draft/chathistory batch");
@@ -119,7 +159,7 @@ mod tests {
         }
         assert_eq!(since(&mut asked, alice), 0);
         let last = asked.server.network.conversation("#garden").unwrap().last_time;
-        asked.ask(alice, "CS CLEAR #garden HISTORY");
+        asked.confirmed(alice, "CS CLEAR #garden HISTORY");
         let [expiry] = asked.expiries() else { panic!("{:?}", asked.expiries()) };
         assert!(expiry.before > last && expiry.most.is_none(), "it is deleted without waiting for anything");
         assert!(since(&mut asked, alice) > last);

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use ircv3::message::{cut, write_line};
 use ircv3::mode::{Rank, Ranks};
 
+use crate::server::command::services::nickserv::erase;
 use crate::server::command::services::{Row, own_account, rows, say};
 use crate::server::command::{join, mode, services};
 use crate::server::event::ConnId;
@@ -37,16 +38,18 @@ pub const ROWS: &[Row] = rows! {
     "BAN", 2 LoggedIn deed::ban, "<#channel> <nick|mask> [reason]",
         "keeps someone out of your channel, and puts them out",
         "Of a nick it is the account, or else the host. For accounts that AMODE has given halfop, and those above them";
-    "CLEAR", 2 LoggedIn clear::run, "<#channel> USERS|ACCESS|HISTORY",
-        "USERS removes everyone from your channel, ACCESS everything of AMODE and all lists, HISTORY what was said";
+    "CLEAR", 2 LoggedIn clear::run, "<#channel> USERS|ACCESS|HISTORY [code]",
+        "USERS removes everyone from your channel, ACCESS everything of AMODE and all lists, HISTORY what was said",
+        "Without a code you are told the code to confirm ACCESS and HISTORY with; nothing brings them back";
     "DEHALFOP", 1 LoggedIn op::dehalfop, "<#channel> [nick]",
         "takes halfop from someone, or from you";
     "DEOP", 1 LoggedIn op::deop, "<#channel> [nick]",
         "takes operator from someone, or from you";
     "DEVOICE", 1 LoggedIn op::devoice, "<#channel> [nick]",
         "takes voice from someone, or from you";
-    "DROP" | "UNREGISTER", 1 LoggedInOr(Ban) register::drop, "<#channel>",
+    "DROP" | "UNREGISTER", 1 LoggedInOr(Ban) register::drop, "<#channel> [code]",
         "ends the registration of your channel",
+        "Where more is lost by it than REGISTER gives back to you, you are told a code to confirm it with",
         "Operators with the right \"ban\" may end that of others' channels; the founder is told",
         "What not everybody in it could read (HISTORY-CUTOFF, HISTORY OFF) nobody reads after that";
     "GET", 1 Anyone set::get, "<#channel> [setting]",
@@ -142,6 +145,15 @@ fn channel_to_settle(server: &Server, ctx: &mut Ctx, name: &str) -> Option<Chann
 fn founder_acted_for(server: &Server, ctx: &Ctx, id: ChannelId) -> Option<AccountId> {
     let user = &server.network.users[ctx.me()];
     server.network.channels[id].founder.filter(|founder| Some(*founder) != user.account && user.may(Right::Ban))
+}
+
+/// Whether the code is there that says that a command is meant which deletes something of a channel.
+fn is_meant(server: &Server, ctx: &mut Ctx, id: ChannelId, (verb, rest): (&str, &str), given: Option<&&str>) -> bool {
+    let channel = &server.network.channels[id];
+    let command = format!("{verb} {}{rest}", channel.name);
+    // One that is registered after this has another.
+    let what = format!("{verb} {}{rest} {}", channel.folded.as_str(), channel.registered);
+    erase::is_meant(server, ctx, "ChanServ", &command, &what, given)
 }
 
 /// Tells whoever uses an account.

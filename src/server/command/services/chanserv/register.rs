@@ -4,12 +4,14 @@ use ircv3::mode::Rank;
 
 use crate::server::change::Change;
 use crate::server::command::services::chanserv::{
-    announce_registered, change_ranks, channel_named, channel_to_settle, founder_acted_for, ranks_of, release, tell,
+    announce_registered, change_ranks, channel_named, channel_to_settle, founder_acted_for, is_meant, ranks_of, release, tell,
 };
 use crate::server::command::services::say;
 use crate::server::notice::About;
 use crate::server::policy;
 use crate::server::record::Seq;
+use crate::server::network::ChannelId;
+use crate::server::setting::ChannelSettings;
 use crate::server::{Ctx, Server};
 
 /// REGISTER
@@ -20,10 +22,26 @@ pub fn register(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
 /// DROP
 pub fn drop(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let Some(id) = channel_to_settle(server, ctx, params[0]) else { return };
+    // While nothing can be stored, that is what is said.
+    let is_asked = loses_more_than_registering_gives(server, ctx, id) && !server.store_refuses();
+    if is_asked && !is_meant(server, ctx, id, ("DROP", ""), params.get(1)) {
+        return;
+    }
     if founder_acted_for(server, ctx, id).is_some() {
         server.audit(ctx.me(), &format!("ChanServ DROP {}", params[0]));
     }
     server.submit(ctx, Change::DropChannel { channel: params[0] });
+}
+
+/// Whether a channel that was dropped would not be as it was once the sender registers it again.
+fn loses_more_than_registering_gives(server: &Server, ctx: &Ctx, id: ChannelId) -> bool {
+    let channel = &server.network.channels[id];
+    let may_register = channel.ranks(ctx.me()).is_some_and(|ranks| ranks.at_least(Rank::Op));
+    // What was cleared stays so, and when it was used was not chosen.
+    let ChannelSettings { cleared, used, .. } = channel.settings;
+    let is_plain = channel.settings == ChannelSettings { cleared, used, ..ChannelSettings::default() };
+    let is_plain = is_plain && channel.access.is_empty();
+    founder_acted_for(server, ctx, id).is_some() || !may_register || !is_plain
 }
 
 /// Registers a channel to the sender's account, where it may.

@@ -77,13 +77,26 @@ pub fn confirmed(
     account: AccountId,
     given: Option<&&str>,
 ) -> bool {
-    let code = server.confirmation(&format!("{verb} {account}"));
-    let name = name.map(|name| format!("{name} ")).unwrap_or_default();
+    let name = name.map(|name| format!(" {name}")).unwrap_or_default();
+    is_meant(server, ctx, service, &format!("{verb}{name}"), &format!("{verb} {account}"), given)
+}
+
+/// Whether the code is there that says that a command is meant, with `what` it is a code of; without it, it is told.
+pub fn is_meant(
+    server: &Server,
+    ctx: &mut Ctx,
+    service: &str,
+    command: &str,
+    what: &str,
+    given: Option<&&str>,
+) -> bool {
+    let code = server.confirmation(what);
+    let verb = command.split(' ').next().unwrap_or_default();
     match given {
         Some(given) if **given == *code => return true,
-        Some(_) => say(ctx, service, &format!("That is not the code; say {verb} {name}{code}")),
+        Some(_) => say(ctx, service, &format!("That is not the code; say {command} {code}")),
         None => {
-            let text = format!("Nothing brings back what {verb} deletes. To go on: /msg {service} {verb} {name}{code}");
+            let text = format!("Nothing brings back what {verb} deletes. To go on: /msg {service} {command} {code}");
             say(ctx, service, &text);
         }
     }
