@@ -549,6 +549,23 @@ mod tests {
         assert_eq!(asked.server.network.credentials(account).unwrap().scram, scram("new"));
     }
 
+    #[test]
+    fn passwd_takes_the_old_password_too_where_that_is_right() {
+        let mut asked = Asked::new();
+        let alice = with_account(&mut asked, "alice", "");
+        assert!(asked.ask(alice, "NS PASSWD sesame new other").concat().contains("differ"));
+        for right in [false, true] {
+            asked.ask(alice, "NS PASSWD sesame new new");
+            let call = asked.calls()[0].0;
+            asked.handle(Event::Returned(call, Returned::Verified(right)));
+            let told = asked.sent(alice).concat();
+            assert_eq!((told.contains("old password is wrong"), asked.calls().len()), (!right, usize::from(right)));
+        }
+        let call = asked.calls()[0].0;
+        asked.handle(Event::Returned(call, secrets("new")));
+        assert!(asked.sent(alice).concat().contains("Password changed"));
+    }
+
     /// Somebody with an account, whose password is `sesame`.
     fn with_account(asked: &mut Asked, nick: &str, caps: &str) -> ConnId {
         let conn = asked.user_with(nick, caps);

@@ -66,6 +66,7 @@ use crate::server::network::ChannelId;
 use crate::server::policy;
 use crate::server::record::{AccountId, Seq};
 use crate::server::right::Right;
+use crate::server::settings::Secret;
 use crate::server::{Ctx, Server};
 
 /// When a command may be used.
@@ -325,6 +326,13 @@ pub enum Pending {
         /// The code that it was asked for with, if any.
         code: Option<Box<str>>,
     },
+    /// The old password of NickServ PASSWD.
+    OldPassword {
+        /// The account.
+        account: AccountId,
+        /// The password that it is to have.
+        new: Secret,
+    },
     /// OPER.
     Oper {
         /// The name given.
@@ -375,6 +383,7 @@ pub fn resume(server: &mut Server, ctx: &mut Ctx, pending: Pending, returned: Re
         Pending::SetPassword { account, code } => {
             credentials::password_hashed(server, ctx, account, code.as_deref(), returned);
         }
+        Pending::OldPassword { account, new } => credentials::old_compared(server, ctx, account, &new, &returned),
         Pending::WebIrc(spoken) => webirc::verified(server, ctx, *spoken, verified, busy),
         Pending::Oper { name } => oper::verified(server, ctx, &name, verified),
         Pending::Reload => control::rehashed(ctx, &returned),

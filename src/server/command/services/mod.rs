@@ -66,14 +66,20 @@ pub struct Service {
     pub purpose: &'static str,
     /// Its commands, by name.
     pub rows: &'static [Row],
+    /// What other services have and it has not.
+    pub elsewhere: &'static [Elsewhere],
 }
+
+/// A command that people know from other services: its names, each perhaps with a setting behind it, and what does it
+/// here.
+pub type Elsewhere = (&'static [&'static str], &'static str);
 
 /// All services.
 pub const SERVICES: &[Service] = &[
-    Service { name: "ChanServ", purpose: "Registers channels", rows: chanserv::ROWS },
-    Service { name: "HistServ", purpose: "Tells what was said, and what is kept", rows: histserv::ROWS },
-    Service { name: "HostServ", purpose: "Gives people hosts to be shown by", rows: hostserv::ROWS },
-    Service { name: "NickServ", purpose: "Registers accounts and logs in to them", rows: nickserv::ROWS },
+    Service { name: "ChanServ", purpose: "Registers channels", rows: chanserv::ROWS, elsewhere: chanserv::ELSEWHERE },
+    Service { name: "HistServ", purpose: "Tells what was said, and what is kept", rows: histserv::ROWS, elsewhere: &[] },
+    Service { name: "HostServ", purpose: "Gives people hosts to be shown by", rows: hostserv::ROWS, elsewhere: &[] },
+    Service { name: "NickServ", purpose: "Registers accounts and logs in to them", rows: nickserv::ROWS, elsewhere: nickserv::ELSEWHERE },
 ];
 
 /// The service of this nick.
@@ -111,6 +117,10 @@ fn words(line: &Message) -> String {
 
 /// A PRIVMSG to a service.
 pub fn message(server: &mut Server, ctx: &mut Ctx, service: &str, text: &str) {
+    // Nothing of CTCP is a command: VERSION asks for what a program is, and there is none.
+    if text.starts_with('\u{1}') {
+        return;
+    }
     // A target before this one in the same PRIVMSG has the line's label and waits for its answer.
     if server.session(ctx.conn).is_some_and(Session::is_busy) {
         return;
@@ -125,9 +135,12 @@ pub fn message(server: &mut Server, ctx: &mut Ctx, service: &str, text: &str) {
         help(server, ctx, service, params);
         return;
     }
+    if let Some(text) = elsewhere(service, verb, params) {
+        say(ctx, service.name, text);
+        return;
+    }
     let Some(row) = find(service, verb) else {
-        let text = format!("{:?} is no command of {}; HELP lists them", cut(verb, 32), service.name);
-        say(ctx, service.name, &text);
+        no_command(ctx, service, verb);
         return;
     };
     match row.who {
@@ -147,6 +160,20 @@ pub fn message(server: &mut Server, ctx: &mut Ctx, service: &str, text: &str) {
         return;
     }
     (row.run)(server, ctx, params);
+}
+
+fn no_command(ctx: &mut Ctx, service: &Service, verb: &str) {
+    say(ctx, service.name, &format!("{:?} is no command of {}; HELP lists them", cut(verb, 32), service.name));
+}
+
+/// What does here what other services know by another name.
+fn elsewhere(service: &Service, verb: &str, params: &[&str]) -> Option<&'static str> {
+    let setting = params.iter().find(|word| !word.starts_with('#')).copied().unwrap_or_default();
+    let is_it = |name: &&str| match name.split_once(' ') {
+        Some((own, of)) => own.eq_ignore_ascii_case(verb) && of.eq_ignore_ascii_case(setting),
+        None => name.eq_ignore_ascii_case(verb),
+    };
+    service.elsewhere.iter().find(|(names, _)| names.iter().any(is_it)).map(|(_, text)| *text)
 }
 
 /// What an operator did; a password is not in it.
@@ -175,8 +202,12 @@ fn help(server: &Server, ctx: &mut Ctx, service: &Service, words: &[&str]) {
         }
         return;
     };
+    if let Some(text) = elsewhere(service, verb, &words[1..]) {
+        say(ctx, name, text);
+        return;
+    }
     let Some(row) = find(service, verb) else {
-        say(ctx, name, &format!("{:?} is no command of {name}; HELP lists them", cut(verb, 32)));
+        no_command(ctx, service, verb);
         return;
     };
     if let Some(setting) = words.get(1).filter(|_| row.syntax.contains("setting")) {
@@ -360,6 +391,32 @@ mod tests {
             let lines = asked.ask(alice, service);
             assert!(lines[0].contains("knows these commands") && lines.len() > 2, "{service}: {lines:?}");
         }
+    }
+
+    #[test]
+    fn what_other_services_call_otherwise_is_answered_with_what_does_it_here() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        for service in SERVICES {
+            for name in service.elsewhere.iter().flat_map(|(names, _)| *names) {
+                // A setting of a channel comes after the channel.
+                let line = if service.name == "ChanServ" { name.replace(' ', " #garden ") } else { (*name).to_owned() };
+                for line in [line, format!("HELP {name}")] {
+                    let lines = asked.ask(alice, &format!("{} {line}", service.name));
+                    assert!(lines.len() == 1 && lines[0].len() < 400, "{line}: {lines:?}");
+                    assert!(!lines[0].contains("is no command") && !lines[0].contains("Log in first"), "{lines:?}");
+                }
+                assert!(super::find(service, name).is_none(), "{name} is here");
+            }
+        }
+        assert!(asked.ask(alice, "NS FROB").concat().contains("is no command"));
+    }
+
+    #[test]
+    fn a_service_does_not_take_ctcp_for_a_command() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        assert!(asked.ask(alice, "PRIVMSG NickServ :\u{1}VERSION\u{1}").is_empty());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use ircv3::message::{cut, write_line};
 use ircv3::mode::{Rank, Ranks};
 
 use crate::server::command::services::nickserv::erase;
-use crate::server::command::services::{Row, own_account, rows, say};
+use crate::server::command::services::{Elsewhere, Row, own_account, rows, say};
 use crate::server::command::{join, mode, services};
 use crate::server::event::ConnId;
 use crate::server::frame::Frame;
@@ -102,6 +102,21 @@ pub const ROWS: &[Row] = rows! {
     "VOICE", 1 LoggedIn op::voice, "<#channel> [nick]",
         "gives you, or someone else, voice in your channel";
 };
+
+/// What ChanServ does elsewhere.
+pub const ELSEWHERE: &[Elsewhere] = &[
+    (
+        &["ACCESS", "FLAGS", "LEVELS", "QOP", "SOP", "AOP", "HOP", "VOP", "XOP"],
+        "AMODE <#channel> +o <account> makes an account operator whenever it joins, and -o not any more; a, h and v as well. \
+         AMODE <#channel> lists them",
+    ),
+    (&["AKICK"], "BAN <#channel> <nick|mask> [reason] keeps someone out and puts them out; UNBAN takes it back"),
+    (&["MLOCK", "SET MLOCK"], "There is no lock of modes: a registered channel keeps those that it has, as /mode sets them"),
+    (&["MODE"], "/mode <#channel> changes modes; UP <#channel> makes you operator first, where you are one"),
+    (&["OWNER", "PROTECT", "ADMIN", "SYNC"], "UP <#channel> gives you all that your account is; AMODE <#channel> +a <account> makes an admin"),
+    (&["SEEN"], "/whowas <nick> tells who had a nick lately, and NickServ INFO <account> since when there is an account"),
+    (&["SET FOUNDER"], "TRANSFER <#channel> <account> gives your channel to another account"),
+];
 
 /// What it speaks as.
 const SOURCE: &str = "ChanServ!ChanServ@services";

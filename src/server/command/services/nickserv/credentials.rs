@@ -11,19 +11,46 @@ use crate::server::command::services::nickserv::apppass;
 use crate::server::command::services::{keep_account, own_account, say, usage_of};
 use crate::server::event::Returned;
 use crate::server::record::{AccountId, Credentials, CredentialsRow, Purpose, Record, Seq};
+use crate::server::settings::Secret;
 use crate::server::{Ctx, Server};
 
 /// PASSWD
 pub fn passwd(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
     let Some(account) = own_to_change(server, ctx) else { return };
     match rest {
-        [new, again] if new == again && new.len() <= limits::PASSWORD_LEN => {
-            let iterations = server.settings.scram_iterations;
-            let call = Call::Hash { password: (*new).into(), iterations };
-            server.call(ctx, call, Pending::SetPassword { account, code: None });
+        [.., new, again] if rest.len() < 4 && new != again => say(ctx, "NickServ", "The two new passwords differ"),
+        [.., new, _] if rest.len() < 4 && new.len() > limits::PASSWORD_LEN => {
+            say(ctx, "NickServ", &format!("A password has 1 to {} bytes", limits::PASSWORD_LEN));
         }
-        [_, _] => say(ctx, "NickServ", "The two passwords differ, or are too long"),
+        [new, _] => hash_password(server, ctx, account, new),
+        // As Ergo has it.
+        [old, new, _] => {
+            let Some(row) = server.network.account(account).cloned() else { return };
+            if !server.may_try_login(ctx.conn, Some(&row.name)) {
+                return say(ctx, "NickServ", "Too many wrong passwords; wait a minute");
+            }
+            let call = Call::Verify { password: (*old).into(), hash: Some(row.password), derive: None };
+            server.call(ctx, call, Pending::OldPassword { account, new: Secret::new(new) });
+        }
         _ => usage_of(ctx, "NickServ", "PASSWD"),
+    }
+}
+
+fn hash_password(server: &mut Server, ctx: &mut Ctx, account: AccountId, new: &str) {
+    let call = Call::Hash { password: new.into(), iterations: server.settings.scram_iterations };
+    server.call(ctx, call, Pending::SetPassword { account, code: None });
+}
+
+/// The old password of PASSWD was compared.
+pub fn old_compared(server: &mut Server, ctx: &mut Ctx, account: AccountId, new: &Secret, returned: &Returned) {
+    match returned {
+        Returned::Verified(true) => hash_password(server, ctx, account, &String::from_utf8_lossy(new.bytes())),
+        Returned::Verified(false) => {
+            let name = server.network.account(account).map(|row| row.name.clone());
+            server.login_failed(ctx.conn, name.as_deref());
+            say(ctx, "NickServ", "The old password is wrong");
+        }
+        _ => say(ctx, "NickServ", "The server has too many passwords to compare; try again"),
     }
 }
 

@@ -16,7 +16,25 @@ pub mod sessions;
 pub mod set;
 pub mod suspend;
 
-use crate::server::command::services::{Row, histserv, rows};
+use crate::server::command::services::{Elsewhere, Row, histserv, rows};
+
+/// What NickServ does elsewhere.
+pub const ELSEWHERE: &[Elsewhere] = &[
+    (&["ACCESS"], "Nobody is known by an address here: CERT and APPPASS let your clients log in by themselves"),
+    (&["AJOIN"], "SET ALWAYS-ON ON keeps you in your channels; clients join others when they connect"),
+    (&["ALIST"], "INFO lists your channels; ChanServ STATUS <#channel> tells what you are in one"),
+    (&["CONFIRM"], "VERIFY <account> <code> does that here"),
+    (&["GLIST"], "INFO lists the nicks of your account; GROUP and UNGROUP change them"),
+    (
+        &["LOGOUT"],
+        "You are logged in for as long as you are connected. CLIENTS LOGOUT ends other connections of yours; to be nobody, \
+         connect again without a password",
+    ),
+    (
+        &["PASSWORD", "SET PASSWORD", "SETPASS"],
+        "PASSWD <new password> <new password> changes your password; one that was forgotten SENDPASS replaces by mail",
+    ),
+];
 
 /// Its commands, by name.
 pub const ROWS: &[Row] = rows! {
@@ -67,8 +85,9 @@ pub const ROWS: &[Row] = rows! {
         "QUIET <target> 22:00-07:00[+02:00]|OFF|DEFAULT: nothing is pushed then; the times are UTC, or so far east of it",
         "HIDE <target> ON|OFF|DEFAULT: whether what was said is left out of the push",
         "DEVICES lists them, FORGET takes one away, TEST tells them that push works";
-    "PASSWD", 2 LoggedIn credentials::passwd, "<new password> <new password>",
-        "changes your password";
+    "PASSWD", 2 LoggedIn credentials::passwd, "[old password] <new password> <new password>",
+        "changes your password",
+        "The old one need not be given; where it is, it has to be right";
     "REGAIN" | "RECOVER" | "RELEASE", 1 LoggedIn ghost::regain, "<nick>",
         "as GHOST, and gives you the nick";
     "REGISTER", 1 Anyone register::register, "<password> [e-mail]",
