@@ -231,6 +231,10 @@ pub fn export(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
 }
 
 fn take_back(server: &mut Server, ctx: &mut Ctx, account: AccountId) {
+    if server.network.account_settings(account).export_asked == 0 {
+        say(ctx, NAME, "You have not asked for it; EXPORT does that");
+        return;
+    }
     let values = [("export-asked", None)];
     let said = "Your request for what is kept of you is taken back";
     server.submit(ctx, Change::AccountSetting { account, values: &values, said, service: NAME });

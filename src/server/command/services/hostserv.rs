@@ -169,8 +169,7 @@ fn request(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     change(server, ctx, row.id, &values, &said);
     if server.network.account_settings(row.id).vhost_asked.as_ref().is_some_and(|asked| asked.at == clock) {
         let name = row.name;
-        server
-            .notify(About::Vhosts, |_| format!("{name} asks for the host {host}: /msg HostServ APPROVE {name} {host}"));
+        server.tell_opers(&format!("{name} asks for the host {host}: /msg HostServ APPROVE {name} {host}"));
     }
 }
 

@@ -283,9 +283,15 @@ pub fn say(ctx: &mut Ctx, service: &str, text: &str) {
 pub fn account_named(server: &Server, ctx: &mut Ctx, service: &str, name: &str) -> Option<AccountRow> {
     let row = server.network.account_by_name(name).cloned();
     if row.is_none() {
-        say(ctx, service, &format!("There is no account {:?}", cut(name, 64)));
+        say(ctx, service, &format!("There is no account {}", quoted(name)));
     }
     row
+}
+
+/// A name between quotation marks, as it was typed but for what is no text: nicks have backslashes.
+pub fn quoted(name: &str) -> String {
+    let name: String = cut(name, 64).chars().filter(|c| !c.is_control()).collect();
+    format!("\"{name}\"")
 }
 
 /// The account that the sender is logged in to.
@@ -417,6 +423,36 @@ mod tests {
         let mut asked = Asked::new();
         let alice = asked.user("alice");
         assert!(asked.ask(alice, "PRIVMSG NickServ :\u{1}VERSION\u{1}").is_empty());
+    }
+
+    #[test]
+    fn what_services_say_is_of_whom_and_of_what_it_is_about() {
+        let mut asked = Asked::new();
+        let (alice, boss, _) = (asked.user("bob"), asked.user("boss"), asked.user("fred"));
+        asked.account("bob", 1);
+        asked.account("fred", 2);
+        asked.set_oper("boss");
+        asked.ask(alice, "NICK [a\\b");
+        for (conn, line, answer) in [
+            (alice, "NS INFO", "Account bob was registered"),
+            (boss, "NS INFO [a\\b", "Account bob was registered"),
+            (alice, "NS INFO a\\b", "no account \"a\\b\""),
+            (alice, "NS SET EMAIL *", "Your account has no address now"),
+            (boss, "NS SASET fred EMAIL *", "The account fred has no address now"),
+            (boss, "NS SASET fred EMAIL f@example.org", "The address of the account fred is f@example.org now"),
+            (boss, "NS SA2FA OFF fred", "Account fred has no second factor"),
+            (alice, "NS NOTIFY HIDE * x", "ON, OFF or DEFAULT"),
+            (alice, "HISTSERV EXPORT CANCEL", "You have not asked for it"),
+            (alice, "NS PASSWD one two", "differ"),
+            (boss, "NS SUSPEND ADD fred 0s x", "is no duration"),
+            (boss, "NS SUSPEND ADD fred 5x spam", "is no duration"),
+            (boss, "NS SUSPEND ADD fred 1h30 spam", "is no duration"),
+        ] {
+            let told = asked.ask(conn, line).concat();
+            assert!(told.contains(answer), "{line}: {told}");
+        }
+        let told = asked.confirmed(boss, "HISTSERV FORGET fred").concat();
+        assert!(told.contains(":HistServ!") && told.contains("All that fred said"), "{told}");
     }
 
     #[test]

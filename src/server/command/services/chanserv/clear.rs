@@ -53,7 +53,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: &str, what: 
             for user in members {
                 kick::expel(server, ctx, seq, id, user, "The channel was cleared by its founder");
             }
-            say(ctx, "ChanServ", &format!("{count} people were removed from {title}"));
+            say(ctx, "ChanServ", &format!("People who were removed from {title}: {count}"));
         }
         What::History => {
             let key = server.network.channels[id].folded.clone();
@@ -87,7 +87,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: &str, what: 
             server.keep_conversation(id, seq, record);
             let after = server.wait_for(seq);
             ctx.reply.after = ctx.reply.after.max(after);
-            let text = format!("{title}: {} entries of lists and {} of AMODE are gone", rows.len(), access.len());
+            let text = format!("Entries of {title} that are gone: {} of lists, {} of AMODE", rows.len(), access.len());
             say(ctx, "ChanServ", &text);
             for user in members {
                 let Some(was) = server.network.users[user].account.and_then(|account| access.get(&account)) else {
@@ -125,7 +125,7 @@ mod tests {
         for line in ["JOIN #garden", "CS REGISTER #garden", "MODE #garden +b x!*@*"] {
             asked.ask(alice, line);
         }
-        for (what, gone) in [("ACCESS", "1 entries of lists"), ("HISTORY", "The history of #garden is gone")] {
+        for (what, gone) in [("ACCESS", "gone: 1 of lists, 0 of AMODE"), ("HISTORY", "The history of #garden is gone")] {
             let told = asked.ask(alice, &format!("CS CLEAR #garden {what}")).concat();
             assert!(told.contains(&format!("/msg ChanServ CLEAR #garden {what} ")), "{told}");
             let told = asked.ask(alice, &format!("CS CLEAR #garden {what} nonsense")).concat();

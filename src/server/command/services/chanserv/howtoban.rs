@@ -34,6 +34,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let same = server.network.users.iter().filter(|(_, other)| other.host == host && other.nick != nick).count();
     let text = match same {
         0 => "By address:".to_owned(),
+        1 => "By address, which one other shares who is on now:".to_owned(),
         n => format!("By address, which {n} others share who are on now:"),
     };
     say(ctx, "ChanServ", &text);

@@ -14,11 +14,11 @@ pub mod transfer;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ircv3::message::{cut, write_line};
+use ircv3::message::write_line;
 use ircv3::mode::{Rank, Ranks};
 
 use crate::server::command::services::nickserv::erase;
-use crate::server::command::services::{Elsewhere, Row, own_account, rows, say};
+use crate::server::command::services::{Elsewhere, Row, own_account, quoted, rows, say};
 use crate::server::command::{join, mode, services};
 use crate::server::event::ConnId;
 use crate::server::frame::Frame;
@@ -131,7 +131,7 @@ fn channel_named(server: &Server, ctx: &mut Ctx, name: &str) -> Option<ChannelId
     });
     let seen = seen.or(own);
     if seen.is_none() {
-        say(ctx, "ChanServ", &format!("There is no channel {:?}", cut(name, 64)));
+        say(ctx, "ChanServ", &format!("There is no channel {}", quoted(name)));
     }
     seen
 }

@@ -81,6 +81,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: &str, reason
         }
     }
     ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
-    say(ctx, "ChanServ", &format!("Channel {channel} is closed for good; {count} people were removed: {reason}"));
+    let removed = format!("people who were removed: {count}");
+    say(ctx, "ChanServ", &format!("Channel {channel} is closed for good ({removed}): {reason}"));
     server.notify(About::Channels, |_| format!("{setter} closed {channel} for good: {reason}"));
 }

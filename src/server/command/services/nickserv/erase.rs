@@ -139,6 +139,11 @@ pub fn apply_messages(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: Acc
     server.push_erased(&name);
     ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
     server.log(false, format!("all that the account {name} said was deleted"));
-    let text = "All that you said here while logged in is deleted; who has read it may still have it";
-    say(ctx, "NickServ", text);
+    if own_account(server, ctx) == Some(account) {
+        let text = "All that you said here while logged in is deleted; who has read it may still have it";
+        say(ctx, "NickServ", text);
+    } else {
+        let text = format!("All that {name} said here while logged in is deleted; who has read it may still have it");
+        say(ctx, "HistServ", &text);
+    }
 }

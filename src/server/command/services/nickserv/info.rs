@@ -9,8 +9,12 @@ use crate::server::{Ctx, Server};
 /// INFO
 pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let nick = ctx.reply.nick.clone();
+    let own = own_account(server, ctx).filter(|_| params.is_empty());
     let name = params.first().copied().unwrap_or(&nick);
-    let owner = server.network.nick_owner(name).map(|row| row.name.clone());
+    // A nick that is of no account is whose it is now.
+    let user = server.network.user_by_nick(name).and_then(|user| server.network.users[user].account);
+    let owner = own.and_then(|account| server.network.account(account)).or_else(|| server.network.nick_owner(name));
+    let owner = owner.or_else(|| server.network.account(user?)).map(|row| row.name.clone());
     let Some(row) = account_named(server, ctx, "NickServ", owner.as_deref().unwrap_or(name)) else { return };
     say(ctx, "NickServ", &format!("Account {} was registered at {}", row.name, readable(row.registered)));
     let is_own = own_account(server, ctx) == Some(row.id);

@@ -75,7 +75,7 @@ pub const ROWS: &[Row] = rows! {
         "Without an account it is that of your nick";
     "INFO", 0 Anyone info::run, "[account]",
         "tells about an account",
-        "Without an account it is that of your nick";
+        "Without an account it is yours, or that of your nick; a nick is for the account of whoever has it";
     "LIST", 0 Operator(Ban) others::list, "[mask]",
         "lists accounts";
     "NOTIFY", 0 LoggedIn notify::run, "[LIST | LEVEL|QUIET|HIDE|KEYWORD <#channel|nick|*> ... | DEVICES | FORGET <number>|ALL | TEST]",
@@ -121,7 +121,7 @@ pub const ROWS: &[Row] = rows! {
         "changes a setting; HELP SET lists them",
         "ALWAYS-ON ON|OFF|DEFAULT: whether you stay on the network when you disconnect",
         "AUTOREPLAY-MISSED ON|OFF: whether what you missed is replayed at login",
-        "EMAIL <address>|OFF: your address, to which a code is sent",
+        "EMAIL <address>|OFF: your address, to which a code is sent; * is OFF, too",
         "HISTORY ON|OFF: whether your private conversations are kept; either of the two may turn it off",
         "HISTORY-RETENTION 30d|1h|1000|30d,1000|DEFAULT: for how long, and how many messages; of what two chose, the less",
         "MULTICLIENT ON|OFF: whether several of your devices share one nick",

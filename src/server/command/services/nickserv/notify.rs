@@ -28,7 +28,12 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
             let value = match on.to_ascii_uppercase().as_str() {
                 "ON" => "1",
                 "OFF" => "0",
-                _ => on,
+                "DEFAULT" => "default",
+                _ => {
+                    let text = format!("{:?} is no value of HIDE, which takes ON, OFF or DEFAULT", cut(on, 32));
+                    say(ctx, "NickServ", &text);
+                    return;
+                }
             };
             set(server, ctx, account, target, HIDE, value, "DEFAULT");
         }

@@ -82,7 +82,7 @@ pub fn saset(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
             server.submit(ctx, Change::AccountSetting { account, values: &values, said: &said, service: "NickServ" });
         }
         "EMAIL" => {
-            let email = (!value.eq_ignore_ascii_case("OFF")).then_some(&*value);
+            let email = (value != "*" && !value.eq_ignore_ascii_case("OFF")).then_some(&*value);
             if email.is_some_and(|email| !crate::mail::is_address(email)) {
                 say(ctx, "NickServ", &format!("{:?} is no e-mail address", cut(&value, 64)));
                 return;

@@ -7,7 +7,7 @@ use crate::server::command::info::readable;
 use crate::server::command::second::new_factor;
 use crate::server::command::services::nickserv::credentials::may_change;
 use crate::server::command::services::{account_named, own_account, say, usage_of};
-use crate::server::record::{AccountId, SecondProof};
+use crate::server::record::{AccountId, Credentials, SecondProof};
 use crate::server::second::{By, Kind, SecondChange, is_name};
 use crate::server::{Ctx, Server};
 
@@ -118,6 +118,11 @@ pub fn sa2fa(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let Some(row) = account_named(server, ctx, "NickServ", params[1]) else { return };
     if !params[0].eq_ignore_ascii_case("OFF") {
         usage_of(ctx, "NickServ", "SA2FA");
+        return;
+    }
+    let has_one = |kept: &Credentials| kept.asks_second || !kept.seconds.is_empty() || !kept.recovery.is_empty();
+    if !server.network.credentials(row.id).is_some_and(has_one) {
+        say(ctx, "NickServ", &format!("Account {} has no second factor", row.name));
         return;
     }
     server.submit(ctx, Change::Second { account: row.id, change: &SecondChange::Drop });

@@ -153,7 +153,7 @@ pub fn apply_settings(
 
 /// SET EMAIL: the address is the account's once its code has come back.
 fn email(server: &mut Server, ctx: &mut Ctx, account: AccountId, value: &str) {
-    if value.eq_ignore_ascii_case("OFF") {
+    if value == "*" || value.eq_ignore_ascii_case("OFF") {
         if server.settings.mail.as_ref().is_some_and(|mail| mail.required) {
             say(ctx, "NickServ", "Accounts have an address on this server; give another one");
             return;
@@ -195,9 +195,12 @@ pub fn apply_email(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: Accoun
     // What was sent to the old one must not open the account any more.
     server.use_code(seq, account, Purpose::Password);
     if keep_account(server, ctx, seq, account, |row| row.email = email.map(Into::into)) {
-        let text = match email {
-            Some(email) => format!("The address of your account is {email} now"),
-            None => "Your account has no address now".to_owned(),
+        let name = server.network.account(account).map(|row| row.name.clone()).unwrap_or_default();
+        let text = match (email, own_account(server, ctx) == Some(account)) {
+            (Some(email), true) => format!("The address of your account is {email} now"),
+            (None, true) => "Your account has no address now".to_owned(),
+            (Some(email), false) => format!("The address of the account {name} is {email} now"),
+            (None, false) => format!("The account {name} has no address now"),
         };
         say(ctx, "NickServ", &text);
     }

@@ -18,6 +18,11 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         ("ADD", [name, rest @ ..]) => {
             let Some(AccountRow { id: account, .. }) = account_named(server, ctx, "NickServ", name) else { return };
             let lasts = rest.first().and_then(|word| duration(word));
+            if let Some(word) = rest.first().filter(|word| lasts.is_none() && is_like_a_duration(word)) {
+                let text = format!("{:?} is no duration; give one as 1h30m, or begin the reason otherwise", cut(word, 32));
+                say(ctx, "NickServ", &text);
+                return;
+            }
             let words = if lasts.is_some() { &rest[1..] } else { rest };
             let reason = words.join(" ");
             let reason = match cut(&reason, limits::REASON_LEN) {
@@ -36,6 +41,13 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         ("LIST", []) => list(server, ctx),
         _ => usage_of(ctx, "NickServ", "SUSPEND"),
     }
+}
+
+/// Whether a word is meant as a duration: as the beginning of a reason it would suspend for good.
+fn is_like_a_duration(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_digit())
+        && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        && word.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
 /// Why an account may not be used now, for whom it is for.
