@@ -40,12 +40,12 @@ impl Keep {
     /// In words, after "kept".
     pub fn spoken(self) -> String {
         let time = format!("for {}", spoken(self.seconds.into()));
-        let messages = format!("the newest {} of them", self.messages);
+        let messages = format!("only while among the newest {} messages", self.messages);
         match (self.seconds, self.messages) {
             (0, 0) => "for good".to_owned(),
             (_, 0) => time,
-            (0, _) => format!("for good, but only {messages}"),
-            _ => format!("{time}, and only {messages}"),
+            (0, _) => messages,
+            _ => format!("{time}, and {messages}"),
         }
     }
 }
@@ -349,7 +349,7 @@ mod tests {
             assert_eq!(kept_for(text), seconds, "{text}");
         }
         assert_eq!(keep(0, 0).spoken(), "for good");
-        assert_eq!(keep(1, 10).spoken(), "for 1 day, and only the newest 10 of them");
+        assert_eq!(keep(1, 10).spoken(), "for 1 day, and only while among the newest 10 messages");
     }
 
     const START: u64 = 1_700_000_000_000;

@@ -71,7 +71,7 @@ fn a_channel_that_keeps_less_has_the_rest_deleted_and_those_who_join_are_told() 
     assert!(alice.told("CS INFO #garden").contains("the newest 10"));
     // Who joins is told, once for each connection; bots are not.
     let mut carol = server.logged_in("carol", "carol", "sesame", "");
-    let notice = "[#garden] What is said here is kept for good, but only the newest 10 of them.";
+    let notice = "[#garden] What is said here is kept only while among the newest 10 messages.";
     let joined = carol.join("#garden");
     assert_eq!(texts(&joined).iter().filter(|text| **text == notice).count(), 1, "{joined:?}");
     carol.ask("PART #garden");

@@ -77,9 +77,19 @@ pub type Elsewhere = (&'static [&'static str], &'static str);
 /// All services.
 pub const SERVICES: &[Service] = &[
     Service { name: "ChanServ", purpose: "Registers channels", rows: chanserv::ROWS, elsewhere: chanserv::ELSEWHERE },
-    Service { name: "HistServ", purpose: "Tells what was said, and what is kept", rows: histserv::ROWS, elsewhere: &[] },
+    Service {
+        name: "HistServ",
+        purpose: "Tells what was said, and what is kept",
+        rows: histserv::ROWS,
+        elsewhere: &[],
+    },
     Service { name: "HostServ", purpose: "Gives people hosts to be shown by", rows: hostserv::ROWS, elsewhere: &[] },
-    Service { name: "NickServ", purpose: "Registers accounts and logs in to them", rows: nickserv::ROWS, elsewhere: nickserv::ELSEWHERE },
+    Service {
+        name: "NickServ",
+        purpose: "Registers accounts and logs in to them",
+        rows: nickserv::ROWS,
+        elsewhere: nickserv::ELSEWHERE,
+    },
 ];
 
 /// The service of this nick.

@@ -125,7 +125,8 @@ mod tests {
         for line in ["JOIN #garden", "CS REGISTER #garden", "MODE #garden +b x!*@*"] {
             asked.ask(alice, line);
         }
-        for (what, gone) in [("ACCESS", "gone: 1 of lists, 0 of AMODE"), ("HISTORY", "The history of #garden is gone")] {
+        for (what, gone) in [("ACCESS", "gone: 1 of lists, 0 of AMODE"), ("HISTORY", "The history of #garden is gone")]
+        {
             let told = asked.ask(alice, &format!("CS CLEAR #garden {what}")).concat();
             assert!(told.contains(&format!("/msg ChanServ CLEAR #garden {what} ")), "{told}");
             let told = asked.ask(alice, &format!("CS CLEAR #garden {what} nonsense")).concat();

@@ -111,10 +111,19 @@ pub const ELSEWHERE: &[Elsewhere] = &[
          AMODE <#channel> lists them",
     ),
     (&["AKICK"], "BAN <#channel> <nick|mask> [reason] keeps someone out and puts them out; UNBAN takes it back"),
-    (&["MLOCK", "SET MLOCK"], "There is no lock of modes: a registered channel keeps those that it has, as /mode sets them"),
+    (
+        &["MLOCK", "SET MLOCK"],
+        "There is no lock of modes: a registered channel keeps those that it has, as /mode sets them",
+    ),
     (&["MODE"], "/mode <#channel> changes modes; UP <#channel> makes you operator first, where you are one"),
-    (&["OWNER", "PROTECT", "ADMIN", "SYNC"], "UP <#channel> gives you all that your account is; AMODE <#channel> +a <account> makes an admin"),
-    (&["SEEN"], "/whowas <nick> tells who had a nick lately, and NickServ INFO <account> since when there is an account"),
+    (
+        &["OWNER", "PROTECT", "ADMIN", "SYNC"],
+        "UP <#channel> gives you all that your account is; AMODE <#channel> +a <account> makes an admin",
+    ),
+    (
+        &["SEEN"],
+        "/whowas <nick> tells who had a nick lately, and NickServ INFO <account> since when there is an account",
+    ),
     (&["SET FOUNDER"], "TRANSFER <#channel> <account> gives your channel to another account"),
 ];
 

@@ -4,13 +4,14 @@ use ircv3::mode::Rank;
 
 use crate::server::change::Change;
 use crate::server::command::services::chanserv::{
-    announce_registered, change_ranks, channel_named, channel_to_settle, founder_acted_for, is_meant, ranks_of, release, tell,
+    announce_registered, change_ranks, channel_named, channel_to_settle, founder_acted_for, is_meant, ranks_of,
+    release, tell,
 };
 use crate::server::command::services::say;
+use crate::server::network::ChannelId;
 use crate::server::notice::About;
 use crate::server::policy;
 use crate::server::record::Seq;
-use crate::server::network::ChannelId;
 use crate::server::setting::ChannelSettings;
 use crate::server::{Ctx, Server};
 

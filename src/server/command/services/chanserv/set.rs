@@ -330,27 +330,27 @@ pub fn history_text(server: &Server, id: ChannelId) -> String {
     format!("What is said here is kept {}.{cutoff}", keep.spoken())
 }
 
-/// Whether a channel keeps otherwise than the server does.
-fn is_otherwise(server: &Server, id: ChannelId) -> bool {
+/// Whether not all that is said in a channel is kept for good and for everybody, by its own choice or the server's.
+fn keeps_less_than_all(server: &Server, id: ChannelId) -> bool {
     let channel = &server.network.channels[id];
     server.settings.history
         && (!channel.settings.history
             || channel.settings.cutoff != Cutoff::None
-            || server.keep_of(channel.folded.as_str()) != server.settings.keep)
+            || server.keep_of(channel.folded.as_str()) != Keep::default())
 }
 
 /// Tells a connection that comes into a channel its message for those who do, and what becomes of what is said there
-/// where that is otherwise than elsewhere: once for each connection and channel. Bots are told nothing.
+/// where that is not all and for good: once for each connection and channel. Bots are told nothing.
 pub fn greet(server: &mut Server, ctx: &mut Ctx, id: ChannelId) {
     let Some(user) = ctx.user else { return };
     let channel = &server.network.channels[id];
-    if channel.founder.is_none() || server.network.users[user].is_bot() {
+    if server.network.users[user].is_bot() {
         return;
     }
     let entry = channel.settings.entry_message.clone();
-    let otherwise = is_otherwise(server, id);
+    let is_less = keeps_less_than_all(server, id);
     let (name, serial) = (channel.name.clone(), channel.serial);
-    if entry.is_none() && !otherwise {
+    if entry.is_none() && !is_less {
         return;
     }
     let Some(session) = server.session_mut(ctx.conn) else { return };
@@ -365,8 +365,40 @@ pub fn greet(server: &mut Server, ctx: &mut Ctx, id: ChannelId) {
     if let Some(text) = entry {
         say(ctx, "ChanServ", &format!("[{name}] {text}"));
     }
-    if otherwise {
+    if is_less {
         let text = format!("[{name}] {}", history_text(server, id));
         say(ctx, "ChanServ", &text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::retention::Keep;
+    use crate::server::settings::Settings;
+
+    #[test]
+    fn whoever_joins_is_told_once_what_is_kept_where_the_server_deletes_anything() {
+        for (keep, told) in [
+            (Keep::default(), None),
+            (Keep { seconds: 86_400, messages: 0 }, Some("[#a] What is said here is kept for 1 day.")),
+            (
+                Keep { seconds: 0, messages: 10 },
+                Some("[#a] What is said here is kept only while among the newest 10 messages."),
+            ),
+        ] {
+            let mut asked = Asked::new();
+            asked.server.settings = Arc::new(Settings { keep, ..(*asked.server.settings).clone() });
+            let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+            asked.ask(bob, "JOIN #a");
+            let lines = asked.ask(alice, "JOIN #a");
+            let notices: Vec<&String> = lines.iter().filter(|line| line.contains(":ChanServ!")).collect();
+            assert_eq!(notices.len(), usize::from(told.is_some()), "{lines:?}");
+            assert!(told.is_none_or(|text| notices[0].ends_with(text)), "{lines:?}");
+            asked.ask(alice, "PART #a");
+            assert!(!asked.ask(alice, "JOIN #a").concat().contains(":ChanServ!"), "{keep:?}");
+        }
     }
 }

@@ -65,7 +65,8 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: &str, step: 
             let there = &mut server.network.channels[id];
             let title = there.name.clone();
             if there.founder == Some(account) {
-                let whose = if own_account(server, ctx) == Some(account) { "yours".to_owned() } else { format!("{name}'s") };
+                let whose =
+                    if own_account(server, ctx) == Some(account) { "yours".to_owned() } else { format!("{name}'s") };
                 say(ctx, "ChanServ", &format!("{title} is {whose} already"));
                 return;
             }

@@ -16,7 +16,8 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     // Whom the operator's program or directory knows need not have an account here yet.
     let is_known = server.network.nick_owner(name).is_some() || server.settings.witness.is_some();
     if params.len() == 1 && !is_known {
-        let text = format!("Your nick {nick} is of no account; name yours: /msg NickServ IDENTIFY <account> <password>");
+        let text =
+            format!("Your nick {nick} is of no account; name yours: /msg NickServ IDENTIFY <account> <password>");
         say(ctx, "NickServ", &text);
         return;
     }

@@ -19,7 +19,8 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
             let Some(AccountRow { id: account, .. }) = account_named(server, ctx, "NickServ", name) else { return };
             let lasts = rest.first().and_then(|word| duration(word));
             if let Some(word) = rest.first().filter(|word| lasts.is_none() && is_like_a_duration(word)) {
-                let text = format!("{:?} is no duration; give one as 1h30m, or begin the reason otherwise", cut(word, 32));
+                let text =
+                    format!("{:?} is no duration; give one as 1h30m, or begin the reason otherwise", cut(word, 32));
                 say(ctx, "NickServ", &text);
                 return;
             }
