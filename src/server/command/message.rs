@@ -90,7 +90,10 @@ pub fn say(server: &mut Server, ctx: &mut Ctx, kind: Kind, target: &str, text: &
     }
     match policy::service(target, server.network.casemapping) {
         None => server.submit(ctx, Change::Message(&Said { kind, target, text, tags })),
-        Some(service) if kind == Kind::Privmsg => services::message(server, ctx, service, text),
+        // What CTCP asks for, such as VERSION, is no command, and a service has nothing to say of it.
+        Some(service) if kind == Kind::Privmsg && !text.starts_with('\u{1}') => {
+            services::message(server, ctx, service, text)
+        }
         Some(_) => {}
     }
 }

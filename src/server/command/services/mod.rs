@@ -127,10 +127,6 @@ fn words(line: &Message) -> String {
 
 /// A PRIVMSG to a service.
 pub fn message(server: &mut Server, ctx: &mut Ctx, service: &str, text: &str) {
-    // Nothing of CTCP is a command: VERSION asks for what a program is, and there is none.
-    if text.starts_with('\u{1}') {
-        return;
-    }
     // A target before this one in the same PRIVMSG has the line's label and waits for its answer.
     if server.session(ctx.conn).is_some_and(Session::is_busy) {
         return;
