@@ -91,7 +91,7 @@ fn no_channel_and_no_person_keeps_more_than_the_server() {
     let (_server, mut alice) = garden(&[("ROOST__HISTORY__KEEP_FOR", "30d"), ("ROOST__HISTORY__KEEP_MESSAGES", "100")]);
     assert!(alice.told("CS SET #garden HISTORY-RETENTION 31d").contains("longer than 30 days"));
     assert!(alice.told("NS SET HISTORY-RETENTION 101").contains("newest 100 messages at most"));
-    assert!(alice.told("NS SET HISTORY-RETENTION 7d,50").contains("for 7 days, and only the newest 50"));
+    assert!(alice.told("NS SET HISTORY-RETENTION 7d,50").contains("for 7 days, and only while among the newest 50"));
     assert!(alice.told("NS GET HISTORY-RETENTION").contains("7d,50"));
     assert!(texts(&alice.ask("CS SET #garden HISTORY-RETENTION 30d")).concat().contains("30d now"));
     let told = texts(&alice.ask("CS SET #garden HISTORY-RETENTION 90m")).concat();

@@ -415,6 +415,7 @@ mod tests {
         let boss = asked.user("boss");
         asked.set_oper("boss");
         asked.ask(alice, "HS REQUEST roses.example.org");
+        assert!(asked.heard(boss).concat().contains("alice asks for the host"), "operators hear of it without +s");
         // Taking it back makes no other possible at once.
         asked.ask(alice, "HS DROP");
         assert!(asked.ask(alice, "HS REQUEST irc.test").concat().contains("a moment ago"));
