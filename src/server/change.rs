@@ -69,6 +69,8 @@ pub enum Change<'a> {
     AwaySum {
         /// Who.
         user: UserId,
+        /// The connection that came, where one did.
+        came: Option<ConnId>,
     },
     /// Whoever is always on goes on under the nick of its account.
     OwnNick {
@@ -729,7 +731,9 @@ impl Server {
                 self.set_account(ctx, user, account, name);
                 markread::hand_over(self, ctx, seq, user, account);
             }
-            Change::AwaySum { user } => self.apply_away(user),
+            Change::AwaySum { user, came } => {
+                self.apply_away(user, came);
+            }
             Change::OwnNick { user } => self.take_own_nick(seq, user),
             Change::Seen { account, device, stand } => self.note_stand(seq, account, device, stand),
             Change::Message(said) => message::apply(self, ctx, seq, said),

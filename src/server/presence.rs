@@ -13,6 +13,7 @@ use crate::server::command::{away, monitor, nick};
 use crate::server::event::ConnId;
 use crate::server::network::{ChannelId, Network, UserId};
 use crate::server::record::{AccountId, PresenceRow, Record, Seq};
+use crate::server::session::Session;
 use crate::server::settings::{AlwaysOn, Settings};
 use crate::server::unsettled::Unsettled;
 use crate::server::user::{Letters, User, source};
@@ -284,18 +285,19 @@ impl Server {
         leaves
     }
 
-    /// The connections of a user have changed: whether it is away may have, too.
-    pub fn sum_away(&mut self, user: UserId) {
+    /// The connections of a user have changed, where one `came` by that: whether it is away may have, too.
+    pub fn sum_away(&mut self, user: UserId, came: Option<ConnId>) {
         let there = &self.network.users[user];
         // Of whoever goes with its last connection that is kept, too, whatever it has said before.
-        if self.away_of(user) != there.away || there.presence_kept || there.sessions.is_empty() {
-            self.submit_alone(Change::AwaySum { user });
+        if self.away_of(user, came) != there.away || there.presence_kept || there.sessions.is_empty() {
+            self.submit_alone(Change::AwaySum { user, came });
         }
     }
 
-    /// Takes over whether a user is away from its connections, and tells whom it concerns.
-    pub(super) fn apply_away(&mut self, user: UserId) {
-        let away = self.away_of(user);
+    /// Takes over whether a user is away from its connections, of which one may have `spoken`, and tells whom it concerns;
+    /// what output that shows it waits for.
+    pub(super) fn apply_away(&mut self, user: UserId, spoken: Option<ConnId>) -> Seq {
+        let away = self.away_of(user, spoken);
         let there = &mut self.network.users[user];
         there.left = match there.sessions.is_empty() {
             true if there.left == 0 => self.clock,
@@ -308,7 +310,7 @@ impl Server {
         let kept = there.presence_kept || there.sessions.is_empty();
         let after = if kept { self.keep_presence(user) } else { 0 };
         if !changed {
-            return;
+            return after;
         }
         let mut frame = away::frame(self, user);
         frame.after = after;
@@ -317,23 +319,24 @@ impl Server {
         let frame = Arc::new(frame);
         self.frame_to_users(&others, frame.clone(), None);
         monitor::extend(self, user, &frame, &others);
+        after
     }
 
-    /// Away is the sum over the connections: who is there with one is there. `*` (pre-away) is away
-    /// without a reason, and never takes the place of one.
-    fn away_of(&self, user: UserId) -> Option<Box<str>> {
+    /// Away is the sum over the connections: who is there with one is there. Of the reasons the one counts that was given
+    /// last, as long as nobody is there, whether its connection is or not; `spoken` may have given one now. `*` (pre-away)
+    /// is away without a reason, and never takes the place of one.
+    fn away_of(&self, user: UserId, spoken: Option<ConnId>) -> Option<Box<str>> {
         let there = &self.network.users[user];
-        if there.sessions.is_empty() {
-            return Some(there.away.clone().unwrap_or_else(|| DISCONNECTED.into()));
+        let sessions = there.sessions.iter().filter_map(|conn| self.session(*conn));
+        if sessions.clone().any(|session| session.away.is_none()) {
+            return None;
         }
-        let mut reason: Option<&str> = None;
-        for session in there.sessions.iter().filter_map(|conn| self.session(*conn)) {
-            let away = session.away.as_deref()?;
-            if away != "*" || reason.is_none() {
-                reason = Some(away);
-            }
-        }
-        Some(reason.filter(|reason| *reason != "*").unwrap_or(DISCONNECTED).into())
+        let gives_one = |session: &&Session| session.away.as_deref() != Some("*");
+        let newest = sessions.filter(gives_one).max_by_key(|session| session.away_seq);
+        // Whoever was away before has the last reason that was given until then.
+        let given = newest.filter(|session| there.away.is_none() || spoken == Some(session.conn));
+        let reason = given.and_then(|session| session.away.as_ref()).or(there.away.as_ref());
+        Some(reason.cloned().unwrap_or_else(|| DISCONNECTED.into()))
     }
 
     /// Takes those off the network that have been without a connection for longer than is kept.

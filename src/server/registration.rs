@@ -337,7 +337,7 @@ impl Server {
         let (folded, nick, source) = (there.folded.clone(), there.nick.clone(), there.source.clone());
         command::monitor::changed(self, None, &folded, &nick, Some(&source));
         // It may have come away (pre-away): that is told after its coming.
-        self.apply_away(id);
+        self.apply_away(id, Some(ctx.conn));
         self.notify(About::Connects, |server| server.network.users[id].described("comes", &ip.to_string()));
         command::chathistory::replay(self, ctx, Occasion::Arrived);
         self.note_behind(ctx.conn);
@@ -355,9 +355,11 @@ impl Server {
         let conn = ctx.conn;
         let now = self.now.mono_ms;
         let ping = self.settings.ping_ms;
+        let seq = self.last_seq;
         let Some(session) = self.session_mut(conn) else { return };
         session.user = Some(user);
         session.heard = now;
+        session.away_seq = seq;
         let serial = session.serial;
         self.timers.look(now + ping, conn, serial);
         self.act(conn, |slot| NetAction::Registered { slot });
@@ -380,7 +382,7 @@ impl Server {
         self.note_former_vhost(user);
         self.become_user(ctx, user);
         command::metadata::adopt(self, user, seq, early);
-        self.sum_away(user);
+        self.sum_away(user, Some(ctx.conn));
         self.welcome(ctx, user);
         if let Some(host) = shown_by {
             command::vhost::set(self, ctx, user, &host);
@@ -506,7 +508,7 @@ impl Server {
                 command::oper::step_down(self, user);
             }
             self.sessions_changed(user);
-            self.sum_away(user);
+            self.sum_away(user, None);
         }
     }
 

@@ -200,6 +200,8 @@ pub struct Session {
     pub replays: bool,
     /// Away on this connection, and why; `*` gives no reason.
     pub away: Option<Box<str>>,
+    /// The number of the last change when it said so, or came with it.
+    pub away_seq: Seq,
     /// What few connections have.
     particulars: Option<Box<Particulars>>,
     /// When it was opened, on the monotonic clock.
@@ -243,6 +245,7 @@ impl Session {
             mark: None,
             replays: false,
             away: None,
+            away_seq: 0,
             particulars: None,
             opened: now,
             heard: now,

@@ -165,18 +165,75 @@ fn c39_away_is_the_sum_over_the_devices() {
     }
     phone.one("AWAY :in the pocket").must_fit("*306 alice :*");
     bob.silent();
+    // What was said last counts, whichever connection said it, and whichever came first.
     desk.one("AWAY :lunch").must_fit("*306 alice :*");
-    bob.only().must_fit(":alice!* AWAY :*");
+    bob.only().must_fit(":alice!* AWAY :lunch");
+    phone.one("AWAY :in the bag").must_fit("*306 alice :*");
+    bob.only().must_fit(":alice!* AWAY :in the bag");
+    desk.one("AWAY :dinner").must_fit("*306 alice :*");
+    bob.only().must_fit(":alice!* AWAY :dinner");
     // A reason is worth more than none.
     phone.one("AWAY *").must_fit("*306 alice :*");
-    bob.only().must_fit(":alice!* AWAY :lunch");
-    bob.one("PRIVMSG alice :hello").must_fit("*301 bob alice :lunch");
+    desk.one("AWAY *").must_fit("*306 alice :*");
+    bob.silent();
+    bob.one("PRIVMSG alice :hello").must_fit("*301 bob alice :dinner");
     desk.sync();
     desk.one("AWAY").must_fit("*305 alice :*");
     bob.only().must_fit(":alice!* AWAY");
+    // What was said while somebody was there counts once nobody is, and what was said before that does not.
+    phone.sync();
+    phone.one("AWAY :in the pocket").must_fit("*306 alice :*");
+    bob.silent();
     // The one that was there goes: what is left is away.
     gone(desk);
-    assert_eq!(commands(&bob.sync()), ["AWAY"]);
+    bob.only().must_fit(":alice!* AWAY :in the pocket");
+}
+
+/// A device of alice's that comes by itself, to fetch what it missed.
+fn in_the_background(server: &Server) -> Client {
+    let mut phone = server.connect();
+    phone.request("sasl draft/pre-away");
+    phone.send_all(&["NICK alice", "USER alice 0 * :Alice"]);
+    phone.authenticate("alice", "sesame");
+    phone.until("903");
+    phone.one("AWAY *").must_fit("* 306 alice :*");
+    phone.send("CAP END");
+    phone.welcome("alice");
+    phone
+}
+
+#[test]
+fn c39_a_device_that_comes_by_itself_takes_no_reason_away() {
+    let server = Server::start();
+    let mut desk = always_on(&server);
+    desk.join("#room");
+    let mut bob = server.user_with("bob", "away-notify");
+    bob.join("#room");
+    desk.ask("AWAY :set");
+    bob.only().must_fit(":alice!* AWAY :set");
+    gone(desk);
+    // She has no connection, has one that is nobody's, and none again.
+    let phone = in_the_background(&server);
+    bob.silent();
+    bob.one("PRIVMSG alice :hello").must_fit("*301 bob alice :set");
+    gone(phone);
+    bob.silent();
+    bob.one("PRIVMSG alice :hello").must_fit("*301 bob alice :set");
+    // The connection that gave the reason goes while the phone is there.
+    let mut desk = server.logged_in("alice", "alice", "sesame", CAPS);
+    bob.only().must_fit(":alice!* AWAY");
+    desk.ask("AWAY :dinner");
+    bob.only().must_fit(":alice!* AWAY :dinner");
+    let phone = in_the_background(&server);
+    gone(desk);
+    bob.silent();
+    bob.one("PRIVMSG alice :hello").must_fit("*301 bob alice :dinner");
+    // Whoever was there since gave none.
+    drop(server.logged_in("alice", "alice", "sesame", CAPS));
+    let back = bob.one_of(&["AWAY"]);
+    back.must_fit(":alice!* AWAY");
+    bob.one_of(&["AWAY"]).must_fit(":alice!* AWAY :Not connected*");
+    gone(phone);
 }
 
 #[test]

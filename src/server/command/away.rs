@@ -28,8 +28,10 @@ fn note(server: &mut Server, ctx: &mut Ctx, text: &str) {
     } else {
         ctx.reply.numeric(Numeric::RPL_NOWAWAY, &[], Some("You have been marked as being away"));
     }
+    let seq = server.last_seq();
     if let Some(session) = server.session_mut(ctx.conn) {
         session.away = (!text.is_empty()).then(|| text.into());
+        session.away_seq = seq;
     }
 }
 
@@ -38,7 +40,7 @@ fn note(server: &mut Server, ctx: &mut Ctx, text: &str) {
 pub fn apply(server: &mut Server, ctx: &mut Ctx, text: &str) {
     let user = ctx.me();
     note(server, ctx, text);
-    server.apply_away(user);
+    server.apply_away(user, Some(ctx.conn));
 }
 
 /// AWAY as others are told of it.
