@@ -559,6 +559,24 @@ mod tests {
     }
 
     #[test]
+    fn c39_the_answer_to_away_waits_until_it_is_kept_where_it_is() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        asked.account("alice", 1);
+        asked.ask(alice, "AWAY :lunch");
+        assert_eq!(asked.answer_waits(alice), 0, "she is not always on");
+        asked.ask(alice, "NS SET ALWAYS-ON ON");
+        // The second time it tells nobody anything new.
+        for line in ["AWAY :dinner", "AWAY :dinner", "AWAY", "AWAY"] {
+            asked.ask(alice, line);
+            let kept = asked.kept().iter().filter(|(_, record)| matches!(record, Record::Presence(_)));
+            let kept = kept.map(|(seq, _)| *seq).max();
+            let waits = asked.answer_waits(alice);
+            assert!(kept.is_some_and(|kept| waits >= kept), "{line} waits for {waits}, and is kept under {kept:?}");
+        }
+    }
+
+    #[test]
     fn who_is_made_always_on_by_a_reload_and_goes_while_away_is_kept() {
         let mut asked = Asked::new();
         let alice = asked.user("alice");

@@ -32,6 +32,8 @@ const ERIN: usize = 4;
 const MASKS: usize = 6;
 /// Channels that she who is always on joins and leaves.
 const ROOMS: usize = 4;
+/// What others are told of her where she has given no reason.
+const NOT_AWAY: &str = "Not connected; what you write is kept";
 /// 2024-01-01, in seconds since 1970: read markers begin here.
 const MARKERS_FROM: u64 = 1_704_067_200;
 
@@ -295,6 +297,7 @@ struct Expected {
     bans: Vec<Promise<bool>>,
     server_bans: Vec<Promise<bool>>,
     rooms: Vec<Promise<bool>>,
+    away: Promise<String>,
     registered: Promise<bool>,
     password: Promise<u64>,
     autoreplay: Promise<bool>,
@@ -327,6 +330,7 @@ impl Expected {
             bans: (0..MASKS).map(|_| Promise::new(false)).collect(),
             server_bans: (0..MASKS).map(|_| Promise::new(false)).collect(),
             rooms: (0..ROOMS).map(|_| Promise::new(false)).collect(),
+            away: Promise::new(NOT_AWAY.to_owned()),
             registered: Promise::new(false),
             password: Promise::new(0),
             autoreplay: Promise::new(true),
@@ -424,6 +428,10 @@ impl Expected {
                 self.rooms[at].ask(there);
                 format!("{} #erin{at}", if there { "JOIN" } else { "PART" })
             }
+            (ERIN, 6 | 7) => {
+                self.away.ask(format!("away {serial}"));
+                format!("AWAY :away {serial}")
+            }
             (DAVE, 0..=3) => {
                 let on = !*self.autoreplay.last();
                 self.autoreplay.ask(on);
@@ -504,6 +512,10 @@ impl Expected {
             ("NOTICE", ALICE) if last == "Password changed" => {
                 let next = self.password.asked[self.password.done + 1];
                 self.password.acknowledge(&next);
+            }
+            ("306", ERIN) => {
+                let next = self.away.asked[self.away.done + 1].clone();
+                self.away.acknowledge(&next);
             }
             ("NOTICE", BOB) if last.contains("registered") => {
                 self.registered.acknowledge(&last.ends_with("is registered"));
@@ -679,7 +691,10 @@ fn after_the_kill(server: &Server, expected: &mut Expected, round: u64) -> Vec<C
     let apps = dave.ask("NS APPPASS LIST");
     expected.app.settle("dave's app password", apps.iter().any(|line| line.raw.contains(":phone: made at ")));
 
-    // She has been there all the time.
+    // She has been there all the time, without a connection.
+    let whois = dave.ask("WHOIS erin");
+    let away = whois.iter().find(|line| line.command() == "301").map_or("", |line| line.params()[2]);
+    expected.away.settle("why erin is away", away.to_owned());
     let mut erin = server.connect();
     let mut lines = erin.log_in("erin", "erin", "secret0", CAPS);
     lines.extend(erin.sync());
@@ -687,6 +702,8 @@ fn after_the_kill(server: &Server, expected: &mut Expected, round: u64) -> Vec<C
     for channel in ["#room", "#garden", "#tmp"] {
         assert!(there(channel), "erin is not in {channel}: {lines:#?}");
     }
+    erin.one("AWAY").must_fit("*305 erin :*");
+    expected.away = Promise::new(NOT_AWAY.to_owned());
     for (at, room) in expected.rooms.iter_mut().enumerate() {
         let name = format!("#erin{at}");
         room.settle(&format!("whether erin is in {name}"), there(&name));

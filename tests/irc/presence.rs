@@ -237,6 +237,20 @@ fn c39_a_device_that_comes_by_itself_takes_no_reason_away() {
 }
 
 #[test]
+fn c39_that_somebody_is_away_is_answered_once_it_outlives_a_crash() {
+    let mut server = Server::start();
+    let mut alice = always_on(&server);
+    for round in 0..10 {
+        let reason = format!("round {round}");
+        alice.one(&format!("AWAY :{reason}")).must_fit("*306 alice :*");
+        server.crash_and_restart();
+        let mut bob = server.user("bob");
+        bob.one("PRIVMSG alice :hello").must_fit(&format!("*301 bob alice :{reason}"));
+        alice = server.logged_in("alice", "alice", "sesame", CAPS);
+    }
+}
+
+#[test]
 fn a_device_is_shown_all_of_a_channel_that_another_joins_and_what_it_missed_there() {
     let server = Server::start();
     server.account("alice", "sesame");

@@ -1513,6 +1513,7 @@ fn tells_of(message: &Message, now: &PresenceRow, before: Option<&PresenceRow>) 
         "KICK" => fold(param(1)) == fold(&now.nick) && was_in(param(0)) && !is_in(now, param(0)),
         "SETNAME" => own && before.is_some_and(|before| before.realname != now.realname),
         "AWAY" => own && before.is_some_and(|before| before.away != now.away),
+        "305" | "306" => fold(param(0)) == fold(&now.nick) && before.is_some_and(|before| before.away != now.away),
         "MODE" => fold(param(0)) == fold(&now.nick) && before.is_some_and(|before| modes(before) != modes(now)),
         _ => false,
     }

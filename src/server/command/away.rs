@@ -40,7 +40,8 @@ fn note(server: &mut Server, ctx: &mut Ctx, text: &str) {
 pub fn apply(server: &mut Server, ctx: &mut Ctx, text: &str) {
     let user = ctx.me();
     note(server, ctx, text);
-    server.apply_away(user, Some(ctx.conn));
+    let after = server.apply_away(user, Some(ctx.conn));
+    ctx.reply.after = ctx.reply.after.max(after);
 }
 
 /// AWAY as others are told of it.

@@ -456,6 +456,15 @@ pub(in crate::server) mod testing {
             lines
         }
 
+        /// What the last event's answer to a connection waits for.
+        pub fn answer_waits(&self, conn: ConnId) -> Seq {
+            let after = |action: &NetAction| match action {
+                NetAction::Send { slot, after, .. } if *slot == conn.slot => Some(*after),
+                _ => None,
+            };
+            self.actions.net[0].iter().filter_map(after).max().unwrap_or_default()
+        }
+
         /// What the last event sent to a connection, with what went to many.
         pub fn heard(&self, conn: ConnId) -> Vec<String> {
             let caps = self.server.session(conn).unwrap().caps;
