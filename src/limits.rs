@@ -299,6 +299,12 @@ pub const PUSH_ENDPOINT_BYTES: usize = 367;
 pub const PUSHES_AT_ONCE: usize = 512;
 /// Of these to one push service, and so many connections: more is what such services call a flood.
 pub const PUSHES_PER_ORIGIN: usize = 8;
+/// Of these to devices that were not reached the last time: such a push may hold its place until it has failed.
+pub const PUSHES_UNSURE: usize = 4;
+/// Of these to devices of one account, which may all be of somebody who has them hang.
+pub const PUSHES_PER_ORIGIN_OF_ONE: usize = 2;
+/// Accounts none of whose devices was reached, one after the other, until a push service is taken to be down.
+pub const PUSH_ORIGIN_FAILURES: usize = 3;
 /// Connections to push services that are kept open for the next push.
 pub const PUSH_CONNECTIONS: usize = 128;
 /// Push services whose tokens are kept.
@@ -341,8 +347,8 @@ pub const PUSH_TRIES: u32 = 6;
 pub const PUSH_AGAIN_MS: u64 = 5_000;
 /// Milliseconds that a push service may ask to be left alone for (`Retry-After`), at most.
 pub const PUSH_PAUSE_MS: u64 = 6 * 3_600_000;
-/// Milliseconds for which a push service that cannot be reached is left alone, at most.
-pub const PUSH_ORIGIN_PAUSE_MS: u64 = 300_000;
+/// Milliseconds for which a device, or a push service, that cannot be reached is left alone, at most.
+pub const PUSH_UNREACHED_PAUSE_MS: u64 = 300_000;
 /// Pushes of one device, one after the other, that its push service does not take at all, until the device is
 /// forgotten: the subscription is under a key that is not ours any more, or was never any.
 pub const PUSH_REFUSALS: u32 = 5;

@@ -801,7 +801,7 @@ impl Server {
             }
             self.line_up(device);
         }
-        let waiting = self.pushes.origins.iter().filter(|(_, origin)| !origin.ready.is_empty());
+        let waiting = self.pushes.origins.iter().filter(|(_, origin)| origin.is_wanted());
         let waiting: Vec<Box<str>> = waiting.map(|(origin, _)| origin.clone()).collect();
         for origin in waiting {
             self.dispatch(&origin);
@@ -831,10 +831,7 @@ impl Server {
         for device in old {
             self.over(&device, "it was not renewed for too long");
         }
-        // Push services that are pausing, and whom nobody waits for.
-        self.pushes
-            .origins
-            .retain(|_, origin| origin.underway > 0 || !origin.ready.is_empty() || origin.not_before > now);
+        self.pushes.origins.retain(|_, origin| !origin.is_over(now));
     }
 }
 
@@ -842,6 +839,7 @@ impl Server {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::ops::Range;
     use std::sync::Arc;
 
     use super::{Pushes, WebPush};
@@ -905,6 +903,30 @@ mod tests {
                 reached: 0,
             });
             self.asked.server.listeners_changed(account);
+        }
+
+        /// People with a device each, of a push service that they share: `user<account>`.
+        fn people(&mut self, accounts: Range<u64>) {
+            for account in accounts {
+                let nick = format!("user{account}");
+                self.asked.user(&nick);
+                self.log_in(&nick, account);
+                self.device(account, &format!("https://shared.example.org/{account}"));
+            }
+        }
+
+        fn say_to_people(&mut self, accounts: Range<u64>) {
+            for account in accounts {
+                self.say(&format!("PRIVMSG user{account} :hello"));
+            }
+        }
+
+        /// Where the pushes of the shared push service are that are under way, of accounts of which this is true.
+        fn shared(&self, of: impl Fn(u64) -> bool) -> Vec<usize> {
+            let account =
+                |push: &Push| push.endpoint.as_str().strip_prefix("https://shared.example.org/")?.parse().ok();
+            let there = |push: &Push| account(push).is_some_and(&of);
+            self.sent.iter().enumerate().filter(|(_, (_, push))| there(push)).map(|(at, _)| at).collect()
         }
 
         fn handle(&mut self, event: Event) {
@@ -1013,17 +1035,15 @@ mod tests {
     #[test]
     fn a_push_service_has_so_many_under_way_and_another_does_not_wait_for_it() {
         let mut bed = Bed::new();
-        for number in 0..20 {
-            bed.device(7, &format!("https://slow.example.org/{number}"));
-        }
+        bed.people(100..120);
         bed.device(7, "https://other.example.org/alice");
+        bed.say_to_people(100..120);
         bed.say("PRIVMSG alice :hello");
-        let slow = |bed: &Bed| bed.sent.iter().filter(|(_, push)| push.endpoint.origin().contains("slow")).count();
-        assert_eq!(slow(&bed), limits::PUSHES_PER_ORIGIN);
+        let shared = bed.shared(|_| true);
+        assert_eq!(shared.len(), limits::PUSHES_PER_ORIGIN);
         assert_eq!(bed.sent.len(), limits::PUSHES_PER_ORIGIN + 2);
-        let at = bed.sent.iter().position(|(_, push)| push.endpoint.origin().contains("slow")).unwrap();
-        bed.answer(at, Outcome::Delivered);
-        assert_eq!(slow(&bed), limits::PUSHES_PER_ORIGIN);
+        bed.answer(shared[0], Outcome::Delivered);
+        assert_eq!(bed.shared(|_| true).len(), limits::PUSHES_PER_ORIGIN);
         while !bed.sent.is_empty() {
             bed.answer(0, Outcome::Delivered);
         }
@@ -1059,8 +1079,90 @@ mod tests {
         // It is back: what is said now goes out.
         bed.say("PRIVMSG alice :again");
         assert!(bed.sent.len() <= 2);
-        bed.later(limits::PUSH_ORIGIN_PAUSE_MS);
+        bed.later(limits::PUSH_UNREACHED_PAUSE_MS);
         assert_eq!(bed.texts(), ["again", "again"]);
+    }
+
+    #[test]
+    fn the_devices_of_one_account_hang_and_those_of_another_at_their_push_service_wait_for_none_of_them() {
+        let mut bed = Bed::new();
+        bed.people(100..101);
+        for number in 0..10 {
+            bed.device(7, &format!("https://shared.example.org/{number}"));
+        }
+        let alices = |bed: &Bed| bed.shared(|number| number < 10);
+        let others = |bed: &Bed| bed.shared(|number| number == 100);
+        bed.say("PRIVMSG alice :hello");
+        let mut tried = 0;
+        // Each hangs, and is tried again after a while; no time passes before the other has its push.
+        for round in 0..15 {
+            for _ in 0..2 {
+                assert!(alices(&bed).len() <= limits::PUSHES_PER_ORIGIN_OF_ONE);
+                bed.say_to_people(100..101);
+                assert_eq!(others(&bed).len(), 1, "in round {round}");
+                bed.answer(others(&bed)[0], Outcome::Delivered);
+                if let Some(at) = alices(&bed).first() {
+                    tried += 1;
+                    bed.answer(*at, unreached());
+                }
+            }
+            while let Some(at) = alices(&bed).first() {
+                tried += 1;
+                bed.answer(*at, unreached());
+            }
+            bed.later(61_000);
+        }
+        assert_eq!(tried, 10 * limits::PUSH_TRIES);
+    }
+
+    #[test]
+    fn devices_of_many_accounts_hang_and_whoever_is_reached_has_a_place_beside_them() {
+        let mut bed = Bed::new();
+        bed.people(100..120);
+        bed.people(200..201);
+        bed.say_to_people(100..120);
+        let hanging = |bed: &Bed| bed.shared(|number| number < 200);
+        let others = |bed: &Bed| bed.shared(|number| number == 200);
+        for _ in 0..20 {
+            bed.answer(hanging(&bed)[0], unreached());
+        }
+        assert!(hanging(&bed).is_empty(), "each was tried once");
+        bed.say_to_people(200..201);
+        // It may be down altogether: of those that were not reached one is tried, and of the others one.
+        bed.later(limits::PUSH_UNREACHED_PAUSE_MS);
+        assert_eq!((hanging(&bed).len(), others(&bed).len()), (1, 1));
+        // It is not.
+        bed.answer(others(&bed)[0], Outcome::Delivered);
+        assert_eq!(hanging(&bed).len(), limits::PUSHES_UNSURE);
+        bed.say_to_people(200..201);
+        assert_eq!(others(&bed).len(), 1);
+    }
+
+    #[test]
+    fn a_push_service_that_is_down_is_tried_now_and_then_and_all_is_pushed_when_it_is_back() {
+        let mut bed = Bed::new();
+        bed.people(100..150);
+        bed.say_to_people(100..150);
+        let fail = |bed: &mut Bed| {
+            let mut tried = 0;
+            while !bed.sent.is_empty() {
+                tried += 1;
+                bed.answer(0, unreached());
+            }
+            tried
+        };
+        assert_eq!(fail(&mut bed), 50, "each is tried once");
+        for _ in 0..10 {
+            bed.later(limits::PUSH_UNREACHED_PAUSE_MS);
+            assert_eq!(fail(&mut bed), 1, "and now one of them");
+        }
+        bed.later(limits::PUSH_UNREACHED_PAUSE_MS);
+        while !bed.sent.is_empty() {
+            assert!(bed.sent.len() <= limits::PUSHES_UNSURE);
+            bed.answer(0, Outcome::Delivered);
+        }
+        assert_eq!(bed.asked.server.pushes.counts.delivered, 50);
+        assert!(bed.asked.server.pushes.origins.is_empty());
     }
 
     #[test]

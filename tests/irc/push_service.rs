@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -58,6 +58,15 @@ pub enum Answer {
     Never,
 }
 
+/// Requests that are not answered.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hanging {
+    /// So many wait yet.
+    pub open: usize,
+    /// So many were given up by the other end.
+    pub given_up: usize,
+}
+
 /// A device that subscribed.
 pub struct Device {
     pub endpoint: String,
@@ -81,6 +90,7 @@ pub struct PushService {
     pub address: SocketAddr,
     devices: Arc<Mutex<HashMap<String, Subscribed>>>,
     answers: Answers,
+    hanging: Arc<(Mutex<Hanging>, Condvar)>,
     guests: Receiver<()>,
 }
 
@@ -89,13 +99,14 @@ impl PushService {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (guest, guests) = channel();
-        let service = PushService { address, devices: Arc::default(), answers: Arc::default(), guests };
-        let (devices, answers) = (service.devices.clone(), service.answers.clone());
+        let (devices, answers, hanging) = (Arc::default(), Arc::default(), Arc::default());
+        let service = PushService { address, devices, answers, hanging, guests };
+        let (devices, answers, hanging) = (service.devices.clone(), service.answers.clone(), service.hanging.clone());
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let (devices, answers) = (devices.clone(), answers.clone());
+                let (devices, answers, hanging) = (devices.clone(), answers.clone(), hanging.clone());
                 let _ = guest.send(());
-                thread::spawn(move || serve(stream.unwrap(), address, &devices, &answers));
+                thread::spawn(move || serve(stream.unwrap(), address, &devices, &answers, &hanging));
             }
         });
         service
@@ -124,6 +135,15 @@ impl PushService {
             pushed,
             answers: self.answers.clone(),
         }
+    }
+
+    /// The requests that are not answered, once so many are open.
+    pub fn hanging(&self, open: usize) -> Hanging {
+        let (hanging, changed) = &*self.hanging;
+        let fewer = |hanging: &mut Hanging| hanging.open < open;
+        let (hanging, waited) = changed.wait_timeout_while(hanging.lock().unwrap(), PATIENCE, fewer).unwrap();
+        assert!(!waited.timed_out(), "never {open} open: {hanging:?}");
+        *hanging
     }
 
     /// How often somebody has connected, since the last time it was asked.
@@ -166,7 +186,13 @@ impl Device {
     }
 }
 
-fn serve(stream: TcpStream, address: SocketAddr, devices: &Mutex<HashMap<String, Subscribed>>, answers: &Answers) {
+fn serve(
+    stream: TcpStream,
+    address: SocketAddr,
+    devices: &Mutex<HashMap<String, Subscribed>>,
+    answers: &Answers,
+    (hanging, changed): &(Mutex<Hanging>, Condvar),
+) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut stream = stream;
     loop {
@@ -219,8 +245,13 @@ fn serve(stream: TcpStream, address: SocketAddr, devices: &Mutex<HashMap<String,
             Some(Answer::Never) => {
                 let _ = device.pushed.send(pushed);
                 drop(devices);
+                hanging.lock().unwrap().open += 1;
+                changed.notify_all();
                 // Until the other end gives up.
                 let _ = reader.read(&mut [0]);
+                let mut hanging = hanging.lock().unwrap();
+                hanging.open -= 1;
+                hanging.given_up += 1;
                 return;
             }
         };

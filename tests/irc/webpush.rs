@@ -617,6 +617,29 @@ fn a_push_service_that_wants_less_or_later_gets_it_and_holds_up_nobody() {
 }
 
 #[test]
+fn devices_of_one_account_that_hang_keep_nobody_else_of_their_push_service_waiting() {
+    let service = PushService::start();
+    let server = with(&service, &[]);
+    let mut alice = alice(&server);
+    let dead: Vec<Device> = (0..9).map(|number| service.device(&format!("dead{number}"))).collect();
+    for device in &dead {
+        register(&mut alice, device);
+        device.answer(&[Answer::Never]);
+    }
+    server.account("cora", "sesame");
+    let mut cora = server.logged_in("cora", "cora", "sesame", CAPS);
+    let hers = service.device("hers");
+    cora.send(&format!("WEBPUSH REGISTER {} {}", hers.endpoint, hers.keys));
+    hers.expect("*NOTE WEBPUSH*");
+    let mut bob = server.user("bob");
+    bob.ask("PRIVMSG alice :hello");
+    assert_eq!(service.hanging(2).given_up, 0);
+    bob.ask("PRIVMSG cora :hello");
+    hers.expect("*:hello");
+    assert_eq!(service.hanging(2).given_up, 0, "cora had to wait for alice's devices");
+}
+
+#[test]
 fn subscriptions_the_key_and_what_is_said_in_them_survive_a_crash() {
     let service = PushService::start();
     let server = with(&service, &[]);

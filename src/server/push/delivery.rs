@@ -1,5 +1,10 @@
 //! The queues of devices and of push services: one push of a device is under way at a time, so that they keep their
 //! order, and so many of a push service, so that none takes the room of the others.
+//!
+//! A device that is not reached is left alone ever longer, and the others of its push service are not: that it hangs may
+//! be its owner's doing. Such devices share some of the places, and one account has only few. A push service is taken to be
+//! down when devices of several accounts were not reached, one after the other, and none was: then one of them is tried now
+//! and then, and of those that have not failed one at a time, until anyone is reached.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,7 +23,7 @@ use crate::server::Server;
 use crate::server::action::Call;
 use crate::server::change::Change;
 use crate::server::event::{CallId, ConnId, Returned};
-use crate::server::record::SubscriptionRow;
+use crate::server::record::{AccountId, SubscriptionRow};
 
 /// A push that waits for its device.
 #[derive(Clone, Debug)]
@@ -40,17 +45,94 @@ pub(super) struct Line {
     pub(super) queued: bool,
     /// Pushes that were refused since one was taken.
     pub(super) refused: u32,
+    /// It is left alone until then, on the monotonic clock.
+    pub(super) not_before: u64,
+    /// How often it was not reached since it was.
+    pub(super) unreached: u32,
 }
 
 /// A push service.
 #[derive(Debug, Default)]
 pub(super) struct Origin {
-    pub(super) ready: VecDeque<Device>,
-    pub(super) underway: usize,
-    /// It is left alone until then, on the monotonic clock.
-    pub(super) not_before: u64,
-    /// How often it was not reached since it was.
-    pub(super) failed: u32,
+    ready: VecDeque<Device>,
+    /// Those that were not reached the last time.
+    unsure: VecDeque<Device>,
+    underway: Vec<Place>,
+    /// Accounts with a device that was not reached since any was, up to [`limits::PUSH_ORIGIN_FAILURES`].
+    failing: Vec<AccountId>,
+    /// When the last was not reached, on the monotonic clock.
+    failed_at: u64,
+    /// How often one of `unsure` was tried in vain since it is taken to be down.
+    tried: u32,
+    /// Until when none of them is, on the monotonic clock.
+    not_before: u64,
+}
+
+/// What a push under way takes of its push service.
+#[derive(Debug)]
+struct Place {
+    serial: u64,
+    account: AccountId,
+    unsure: bool,
+}
+
+impl Origin {
+    /// Whether a device waits for it.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.ready.is_empty() || !self.unsure.is_empty()
+    }
+
+    /// Whether it can be forgotten: that it has failed is known for as long as a device may be left alone for that.
+    pub(super) fn is_over(&self, now: u64) -> bool {
+        let failing = !self.failing.is_empty() && now < self.failed_at + 2 * limits::PUSH_UNREACHED_PAUSE_MS;
+        !self.is_wanted() && self.underway.is_empty() && !failing
+    }
+
+    fn is_down(&self) -> bool {
+        self.failing.len() >= limits::PUSH_ORIGIN_FAILURES
+    }
+
+    /// The next device that may be sent a push, and whether it was not reached the last time.
+    fn take_next(&mut self, now: u64) -> Option<(Device, bool)> {
+        // Neither keeps the other waiting for ever.
+        let unsure_first = !self.underway.iter().any(|place| place.unsure);
+        [unsure_first, !unsure_first].into_iter().find_map(|unsure| Some((self.take_next_of(unsure, now)?, unsure)))
+    }
+
+    fn take_next_of(&mut self, unsure: bool, now: u64) -> Option<Device> {
+        let most = match unsure {
+            _ if self.is_down() => 1,
+            true => limits::PUSHES_UNSURE,
+            false => limits::PUSHES_PER_ORIGIN,
+        };
+        let alike = self.underway.iter().filter(|place| place.unsure == unsure).count();
+        let pausing = unsure && self.is_down() && now < self.not_before;
+        if self.underway.len() >= limits::PUSHES_PER_ORIGIN || alike >= most || pausing {
+            return None;
+        }
+        let taken = |account| self.underway.iter().filter(|place| place.account == account).count();
+        let queue = if unsure { &self.unsure } else { &self.ready };
+        let at = queue.iter().position(|(account, _)| taken(*account) < limits::PUSHES_PER_ORIGIN_OF_ONE)?;
+        if unsure { self.unsure.remove(at) } else { self.ready.remove(at) }
+    }
+
+    /// A device was not reached that had this place.
+    fn note_unreached(&mut self, place: &Place, now: u64) {
+        self.failed_at = now;
+        if self.is_down() && place.unsure {
+            self.tried += 1;
+            self.not_before = now + (500u64 << self.tried.min(20)).min(limits::PUSH_UNREACHED_PAUSE_MS);
+        }
+        if !self.is_down() && !self.failing.contains(&place.account) {
+            self.failing.push(place.account);
+        }
+    }
+
+    /// It has answered, whatever.
+    fn note_reached(&mut self) {
+        self.failing.clear();
+        (self.tried, self.not_before) = (0, 0);
+    }
 }
 
 impl Server {
@@ -73,7 +155,15 @@ impl Server {
                 Some(line) => line,
                 None => {
                     let Some(endpoint) = Endpoint::stored(&device.1).map(Arc::new) else { continue };
-                    let line = Line { endpoint, queue: VecDeque::new(), underway: false, queued: false, refused: 0 };
+                    let line = Line {
+                        endpoint,
+                        queue: VecDeque::new(),
+                        underway: false,
+                        queued: false,
+                        refused: 0,
+                        not_before: 0,
+                        unreached: 0,
+                    };
                     self.pushes.lines.entry(device.clone()).or_insert(line)
                 }
             };
@@ -90,7 +180,7 @@ impl Server {
         }
     }
 
-    /// A device with pushes gets into the queue of its push service, which then sends what it may.
+    /// A device with pushes gets into the queue of its push service, which then sends what it may, or waits for its time.
     pub(super) fn line_up(&mut self, device: Device) {
         if let Some(origin) = self.line_up_only(device) {
             self.dispatch(&origin);
@@ -104,8 +194,14 @@ impl Server {
             return None;
         }
         line.queued = true;
+        if line.not_before > self.now.mono_ms {
+            self.pushes.later.insert((line.not_before, device));
+            return None;
+        }
         let origin: Box<str> = line.endpoint.origin().into();
-        self.pushes.origins.entry(origin.clone()).or_default().ready.push_back(device);
+        let there = self.pushes.origins.entry(origin.clone()).or_default();
+        let queue = if line.unreached > 0 { &mut there.unsure } else { &mut there.ready };
+        queue.push_back(device);
         Some(origin)
     }
 
@@ -115,12 +211,10 @@ impl Server {
             if self.pushes.underway.len() >= limits::PUSHES_AT_ONCE {
                 return;
             }
+            let now = self.now.mono_ms;
             let Some(there) = self.pushes.origins.get_mut(origin) else { return };
-            if there.underway >= limits::PUSHES_PER_ORIGIN || there.not_before > self.now.mono_ms {
-                return;
-            }
-            let Some(device) = there.ready.pop_front() else {
-                if there.underway == 0 && there.failed == 0 {
+            let Some((device, unsure)) = there.take_next(now) else {
+                if there.is_over(now) {
                     self.pushes.origins.remove(origin);
                 }
                 return;
@@ -154,11 +248,11 @@ impl Server {
             if let Some(line) = self.pushes.lines.get_mut(&device) {
                 line.underway = true;
             }
-            if let Some(there) = self.pushes.origins.get_mut(origin) {
-                there.underway += 1;
-            }
             let serial = self.next_serial;
             self.next_serial += 1;
+            if let Some(there) = self.pushes.origins.get_mut(origin) {
+                there.underway.push(Place { serial, account: device.0, unsure });
+            }
             self.pushes.underway.insert(serial, (device, endpoint, pending));
             self.out.calls.push((CallId { conn: ConnId::NONE, serial }, Call::Push(Box::new(push))));
         }
@@ -199,27 +293,35 @@ impl Server {
         let Some((device, endpoint, mut pending)) = self.pushes.underway.remove(&serial) else { return };
         let now = self.now.mono_ms;
         let origin = self.pushes.origins.entry(endpoint.origin().into()).or_default();
-        origin.underway = origin.underway.saturating_sub(1);
-        let unreached;
+        let place = origin.underway.iter().position(|place| place.serial == serial);
+        let place = place.map(|at| origin.underway.swap_remove(at));
+        let failed;
         let outcome = match returned {
             Returned::Pushed(outcome) => outcome,
+            // Here, and on no way to anybody.
             Returned::Failed(reason) => {
-                unreached = Outcome::Later { seconds: None, reason: reason.clone() };
-                &unreached
+                failed = Outcome::Later { seconds: None, reason: reason.clone() };
+                &failed
             }
             _ => return,
         };
-        if let Outcome::Unreached(_) = outcome {
-            origin.failed += 1;
-            let pause = (500u64 << origin.failed.min(20)).min(limits::PUSH_ORIGIN_PAUSE_MS);
-            origin.not_before = now + pause;
-        } else {
-            (origin.failed, origin.not_before) = (0, 0);
+        match (returned, place) {
+            (Returned::Pushed(Outcome::Unreached(_)), Some(place)) => origin.note_unreached(&place, now),
+            (Returned::Pushed(_), _) => origin.note_reached(),
+            _ => {}
         }
         let line = self.pushes.lines.get_mut(&device).filter(|line| Arc::ptr_eq(&line.endpoint, &endpoint));
         let there = line.is_some();
         if let Some(line) = line {
             line.underway = false;
+            match returned {
+                Returned::Pushed(Outcome::Unreached(_)) => {
+                    line.unreached += 1;
+                    line.not_before = now + pause_before(line.unreached).min(limits::PUSH_UNREACHED_PAUSE_MS);
+                }
+                Returned::Pushed(_) => line.unreached = 0,
+                _ => {}
+            }
         }
         let kept = there && self.network.subscriptions(device.0).iter().any(|row| row.endpoint == device.1);
         if kept {
@@ -251,8 +353,12 @@ impl Server {
                             Outcome::Later { seconds: Some(seconds), .. } => seconds.saturating_mul(1000),
                             _ => 0,
                         };
-                        let pause = limits::PUSH_AGAIN_MS * 3u64.pow(pending.tries - 1);
-                        self.again(&device, pending, pause.max(asked.min(limits::PUSH_PAUSE_MS)));
+                        let pause = match outcome {
+                            // The device itself is left alone for as long as it is to be.
+                            Outcome::Unreached(_) => 0,
+                            _ => pause_before(pending.tries).max(asked.min(limits::PUSH_PAUSE_MS)),
+                        };
+                        self.again(&device, pending, pause);
                     }
                 }
             }
@@ -301,9 +407,11 @@ impl Server {
         }
         let Some(line) = self.pushes.lines.get_mut(device) else { return };
         line.queue.push_front(pending);
-        if pause > 0 {
-            line.queued = true;
-            self.pushes.later.insert((self.now.mono_ms + pause, device.clone()));
-        }
+        line.not_before = line.not_before.max(self.now.mono_ms + pause);
     }
+}
+
+/// Milliseconds before something is tried once more that has failed so often, without a success.
+fn pause_before(failed: u32) -> u64 {
+    limits::PUSH_AGAIN_MS * 3u64.pow(failed.clamp(1, limits::PUSH_TRIES - 1) - 1)
 }
