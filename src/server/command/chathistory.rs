@@ -399,9 +399,15 @@ pub fn replay_next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
     // Meanwhile the user may have left a channel, by another connection or a KICK, or the channel may have another name.
     // That it has not come to then is replayed when it is back in it.
     let mut left = Vec::new();
+    let own = server.network.identity(ctx.me()).text();
     let next = std::iter::from_fn(|| replay.left.pop_front()).find_map(|(found, range)| {
         let id = found.id;
-        let now = if found.name.starts_with('#') { channel_now(&server.network, ctx.me(), found) } else { Some(found) };
+        let now = if found.name.starts_with('#') {
+            channel_now(&server.network, ctx.me(), found)
+        } else {
+            // Another connection may have logged it in to another account.
+            found.key.split(' ').any(|one| *one == own).then_some(found)
+        };
         left.extend(now.is_none().then_some(id));
         Some((now?, range))
     });
