@@ -180,7 +180,7 @@ impl Server {
                 let (name, device) = login::split_device(name);
                 // Where the server has a password of its own, it may have a colon in it.
                 let asks = self.settings.witness.is_some() && self.settings.password.is_none();
-                if asks || self.network.account_by_name(name).is_some() {
+                if asks || self.network.nick_owner(name).is_some() {
                     self.try_password(ctx, Door::Pass, (name, device), secret, None);
                     return;
                 }

@@ -146,7 +146,8 @@ impl Devices {
                     let (unnamed, channels) = (name.1.is_empty(), &self.channels);
                     device.missed.retain(|seq| match channels.get(seq) {
                         Some(channel) => !unnamed && others.iter().any(|other| other.owes(*channel)),
-                        None => true,
+                        None if unnamed => others.iter().any(|other| other.behind),
+                        None => others.iter().all(|other| other.behind),
                     });
                 }
                 _ => {}

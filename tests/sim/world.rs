@@ -546,8 +546,10 @@ impl<'a> World<'a> {
     fn time_passes(&mut self) -> Outcome {
         let round = if self.settings.keep == Keep::default() { 10_000 } else { 700_000 };
         let ms = [1000, 1000, 3000, 5000, 5000, 10_000, 30_000, 61_000, round][self.random.below(9)];
-        // Now and then more than a day, after which nobody is there any more.
-        let ms = if self.random.percent(4) { 90_000_000 } else { ms };
+        // Now and then more than a day, after which nobody is there any more. Where messages grow old that is believed late,
+        // and a start may believe less.
+        let day = self.random.percent(4) && self.settings.keep == Keep::default();
+        let ms = if day { 90_000_000 } else { ms };
         self.now.mono_ms += ms;
         self.now.unix_ms = match self.random.below(10) {
             0 => self.now.unix_ms - 10_000,
