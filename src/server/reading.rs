@@ -165,8 +165,11 @@ impl Server {
         let particulars = session.particulars();
         let mut owed = particulars.owed.clone();
         let is_new = |reading: &Reading| !reading.off && !reading.is_settled(self.now.mono_ms);
-        // It has come into its channels by now, or asks itself.
-        if particulars.reading.as_ref().is_some_and(|reading| !is_new(reading)) {
+        // It has come into its channels by now, or asks itself; where it was not there at all, all is still owed.
+        let was_there = |reading: &Reading| {
+            reading.off || session.arriving().is_none() || session.mark.is_some_and(|mark| seen > mark)
+        };
+        if particulars.reading.as_ref().is_some_and(|reading| !is_new(reading) && was_there(reading)) {
             owed.retain(|owed| owed.conversation != EVERY_OTHER && !owed.is_nothing());
         }
         // The rest of its channels was still to come, each with what it missed there.
@@ -402,12 +405,13 @@ impl Server {
         let asks = !off && !turned && waits && (told > reading.read || is_new);
         let settled = reading.is_settled(now);
         let settles = settled && !reading.settled;
+        let is_there = session.arriving().is_none();
         self.readings.push(Reverse((now + wait, conn, serial)));
         let Some(session) = self.session_mut(conn) else { return };
         let token = asks.then(|| Box::<str>::from(format!("read-{}", session.new_batch())));
         let particulars = session.particulars_mut();
         // It has been in all of its channels by now.
-        if settled {
+        if settled && is_there {
             particulars.owed.retain(|owed| owed.conversation != EVERY_OTHER && owed.after < owed.until);
         }
         // What it missed while it was not replayed anything it has had to ask for.
@@ -1025,6 +1029,26 @@ mod tests {
         assert_eq!(later(&mut asked, conn), "PING :read-1");
         asked.ask(conn, "PONG :read-1");
         assert_eq!(stand(&asked), (None, String::new()));
+    }
+
+    #[test]
+    fn who_is_cut_off_as_soon_as_it_has_come_back_is_owed_what_it_was_owed() {
+        let (mut asked, bob, read) = away();
+        asked.ask(bob, "PRIVMSG alice :private");
+        let conn = asked.device("alice", 1, "phone", "server-time");
+        replay(&mut asked, conn, 1);
+        confirm(&mut asked, conn);
+        asked.handle(Event::Closed(conn, cut()));
+        let before = stand(&asked);
+        assert!(before.1.starts_with(&format!("0 {read} ")), "{before:?}");
+        // It is dead at once, and that is known minutes later.
+        let conn = back(&mut asked);
+        asked.now.mono_ms += 2 * limits::ARRIVAL_MS;
+        for _ in 0..3 {
+            later(&mut asked, conn);
+        }
+        asked.handle(Event::Closed(conn, cut()));
+        assert_eq!(stand(&asked), before);
     }
 
     #[test]
