@@ -141,10 +141,12 @@ impl Server {
         let told = session.user.map_or(0, |user| self.network.users[user].told);
         let reading = particulars.reading.as_ref().filter(|reading| !reading.off);
         let answers = reading.is_some_and(|reading| reading.answers);
-        let token = particulars.unread.as_ref().and_then(|unread| unread.token.as_ref());
-        // A client whose PONG says something else never will.
+        let replayed = particulars.unread.as_ref().filter(|unread| unread.token.is_some()).map(|unread| unread.at);
+        // A client whose PONG says something else never will; one that was asked just now may be about to.
         let is_silent = |reading: &Reading| {
-            !reading.answers && reading.is_settled(self.now.mono_ms) && (token.is_some() || reading.asked.is_some())
+            let asked = replayed.into_iter().chain(reading.asked.as_ref().map(|asked| asked.at)).min();
+            let is_long = asked.is_some_and(|at| self.now.mono_ms >= at + self.settings.confirm_ms);
+            !reading.answers && reading.is_settled(self.now.mono_ms) && is_long
         };
         // Whoever goes at once, before it has come into its channels, has not read what it missed there. It was there if it
         // was shown something in private.
@@ -1029,6 +1031,17 @@ mod tests {
         assert_eq!(later(&mut asked, conn), "PING :read-1");
         asked.ask(conn, "PONG :read-1");
         assert_eq!(stand(&asked), (None, String::new()));
+    }
+
+    #[test]
+    fn whoever_goes_as_its_replay_ends_has_not_read_it_however_long_it_was_there() {
+        let (mut asked, _, read) = away();
+        let conn = back(&mut asked);
+        asked.now.mono_ms += limits::ARRIVAL_MS;
+        asked.ask(conn, "JOIN #a");
+        replay(&mut asked, conn, 3);
+        asked.ask(conn, "QUIT");
+        assert_eq!(kept(&asked, "phone"), Some(read));
     }
 
     #[test]

@@ -82,6 +82,8 @@ pub struct Unread {
     pub token: Option<Box<str>>,
     /// The last change before that PING.
     pub asked: Seq,
+    /// When it was sent, on the monotonic clock.
+    pub at: u64,
 }
 
 /// How far a connection that is not logged in has read in one conversation.

@@ -361,7 +361,7 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, occasion: Occasion<'_>) {
     // Where nothing comes, it is asked as well, once it is in its channels: that it has all that it missed is known then.
     if !left.is_empty() || !particulars.confirmed && is_somewhere {
         let first = (!particulars.confirmed).then_some(after);
-        let empty = Unread { after: None, any: false, failed: false, token: None, asked: 0 };
+        let empty = Unread { after: None, any: false, failed: false, token: None, asked: 0, at: 0 };
         let unread = particulars.unread.get_or_insert(empty);
         (unread.token, unread.after) = (None, unread.after.or(first));
         // What it has confirmed does not come again for the sake of a channel that it joins later, but that does.
@@ -447,7 +447,7 @@ fn channel_now(network: &Network, user: UserId, found: Found) -> Option<Found> {
 /// Behind what was replayed comes a PING: once it is answered, all of that has been read. A connection that ends before
 /// has its device replayed the same again.
 fn ask_whether_read(server: &mut Server, ctx: &mut Ctx) {
-    let (last, is_nowhere) = (server.last_seq(), is_nowhere(server, ctx));
+    let (last, now, is_nowhere) = (server.last_seq(), server.now().mono_ms, is_nowhere(server, ctx));
     let Some(session) = server.session_mut(ctx.conn) else { return };
     let Some(unread) = &session.particulars().unread else { return };
     if unread.failed {
@@ -466,7 +466,7 @@ fn ask_whether_read(server: &mut Server, ctx: &mut Ctx) {
     }
     let token: Box<str> = format!("replayed-{}", session.new_batch()).into();
     if let Some(unread) = &mut session.particulars_mut().unread {
-        (unread.token, unread.asked) = (Some(token.clone()), last);
+        (unread.token, unread.asked, unread.at) = (Some(token.clone()), last, now);
     }
     answered_so_far(server, ctx);
     ctx.reply.line_from("", "PING", &[], Some(&token));
