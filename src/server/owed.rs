@@ -87,6 +87,11 @@ impl FromStr for Owed {
     }
 }
 
+/// What a device is still owed once it has come into its channels: of others nothing.
+pub fn settle(all: &mut Vec<Owed>) {
+    all.retain(|owed| owed.conversation != EVERY_OTHER && !owed.is_nothing());
+}
+
 /// All that a device is owed, as the store has it; empty for nothing.
 pub fn text(all: &[Owed]) -> String {
     all.iter().map(Owed::to_string).collect::<Vec<_>>().join(",")

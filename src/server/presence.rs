@@ -246,6 +246,11 @@ impl Server {
         keeper(&self.settings, &self.network, user).is_some()
     }
 
+    /// Whether a user is of this account and stays without a connection: nobody ends that for its nick.
+    pub fn is_presence_of(&self, user: UserId, account: AccountId) -> bool {
+        self.network.users[user].account == Some(account) && self.stays(user)
+    }
+
     /// The account that would keep a user on under another nick, which is free.
     fn would_keep(&self, user: UserId) -> Option<AccountId> {
         let account = self.network.account(self.network.users[user].account?)?;
@@ -456,15 +461,22 @@ mod tests {
         assert!(asked.server.network.user_by_nick("alice").is_some());
     }
 
-    #[test]
-    fn whoever_is_always_on_and_goes_under_another_nick_stays_under_that_of_its_account() {
+    /// Alice, who is always on, as lunch in a channel with bob.
+    fn under_another_nick() -> (Asked, ConnId, ConnId) {
         let mut asked = Asked::new();
         let (alice, bob) = (asked.user("alice"), asked.user("bob"));
         asked.account("alice", 1);
-        asked.ask(alice, "NS SET ALWAYS-ON ON");
-        asked.ask(alice, "JOIN #a");
-        asked.ask(bob, "JOIN #a");
-        asked.ask(alice, "NICK lunch");
+        for (conn, line) in
+            [(alice, "NS SET ALWAYS-ON ON"), (alice, "JOIN #a"), (bob, "JOIN #a"), (alice, "NICK lunch")]
+        {
+            asked.ask(conn, line);
+        }
+        (asked, alice, bob)
+    }
+
+    #[test]
+    fn whoever_is_always_on_and_goes_under_another_nick_stays_under_that_of_its_account() {
+        let (mut asked, alice, bob) = under_another_nick();
         asked.ask(alice, "QUIT");
         let heard = asked.heard(bob).concat();
         assert!(heard.contains(":lunch!~u@10.0.0.1 NICK alice") && !heard.contains("QUIT"), "{heard}");
@@ -472,13 +484,7 @@ mod tests {
         assert!(asked.server.network.users[user].presence_kept);
         assert_eq!(asked.server.check(), Ok(()));
         // Her nick is another's of hers: she goes.
-        let mut asked = Asked::new();
-        let (alice, bob) = (asked.user("alice"), asked.user("bob"));
-        asked.account("alice", 1);
-        asked.ask(alice, "NS SET ALWAYS-ON ON");
-        asked.ask(alice, "JOIN #a");
-        asked.ask(bob, "JOIN #a");
-        asked.ask(alice, "NICK lunch");
+        let (mut asked, alice, bob) = under_another_nick();
         asked.device("alice", 1, "phone", "");
         asked.ask(alice, "QUIT");
         assert!(asked.heard(bob).concat().contains(":lunch!~u@10.0.0.1 QUIT "));

@@ -12,7 +12,7 @@ use crate::limits;
 use crate::server::Server;
 use crate::server::event::ConnId;
 use crate::server::network::{ChannelId, Network, Stand, UserId};
-use crate::server::owed::{EVERY_OTHER, NOW, Owed};
+use crate::server::owed::{self, EVERY_OTHER, NOW, Owed};
 use crate::server::record::{AccountId, ConversationId, Seq};
 use crate::server::session::{Input, Session};
 
@@ -172,7 +172,7 @@ impl Server {
             reading.off || session.arriving().is_none() || session.mark.is_some_and(|mark| seen > mark)
         };
         if particulars.reading.as_ref().is_some_and(|reading| !is_new(reading) && was_there(reading)) {
-            owed.retain(|owed| owed.conversation != EVERY_OTHER && !owed.is_nothing());
+            owed::settle(&mut owed);
         }
         // The rest of its channels was still to come, each with what it missed there.
         if let Some(after) = session.mark.filter(|mark| session.replays && *mark < seen)
@@ -218,12 +218,11 @@ impl Server {
                 alone.into_iter().for_each(|one| one.add_to(&mut session.particulars_mut().alone));
             }
         }
-        let now = self.now.mono_ms;
         let Some(session) = self.session_mut(*last).filter(|_| !owed.is_empty()) else { return };
         let particulars = session.particulars_mut();
         owed.iter().for_each(|one| one.add_to(&mut particulars.owed));
         if let Some(reading) = &mut particulars.reading {
-            reading.settled = now >= reading.arrived + limits::ARRIVAL_MS;
+            reading.settled = false;
         }
     }
 
@@ -260,16 +259,16 @@ impl Server {
         let channels = channels.map(|said| Owed { conversation: said.id, after: seen, until });
         let private = there.contacts.iter().flat_map(|contacts| &contacts.alone);
         let private = private.map(|owed| Owed { after: owed.after.max(seen).max(began), ..owed.up_to(until) });
-        channels.chain(private).filter(|owed| owed.after < owed.until).collect()
+        channels.chain(private).filter(|owed| !owed.is_nothing()).collect()
     }
 
     /// Notes what was said in private to a user or by one of whose account there are other users: those are not told.
     pub(super) fn note_alone(&mut self, user: UserId, key: &str, seq: Seq) {
         let Some(account) = self.network.users[user].account else { return };
-        let Some(conversation) = self.network.conversation(key) else { return };
-        if self.network.users_of(account).nth(1).is_none() {
+        let Some(conversation) = self.network.conversation(key).filter(|_| self.network.has_several_users(account))
+        else {
             return;
-        }
+        };
         let there = &mut self.network.users[user];
         let alone = &mut there.contacts.get_or_insert_default().alone;
         if alone.len() >= limits::OWED {
@@ -282,7 +281,7 @@ impl Server {
     /// Keeps what the devices of an account are owed where it may be otherwise now: it has several users, and one was told
     /// something, or has left a channel.
     pub(super) fn note_late(&mut self, account: AccountId) {
-        if self.network.users_of(account).nth(1).is_none() {
+        if !self.network.has_several_users(account) {
             return;
         }
         let users = self.network.users_of(account);
@@ -341,11 +340,8 @@ impl Server {
 
     /// A connection says that it has read what came before the PING whose token this is, if there was one.
     pub(super) fn has_answered(&mut self, conn: ConnId, is: impl Fn(&str) -> bool) {
-        if self.session(conn).is_none_or(|session| session.particulars().reading.is_none()) {
-            return;
-        }
-        let Some(session) = self.session_mut(conn) else { return };
-        let particulars = session.particulars_mut();
+        let session = self.session_mut(conn).filter(|session| session.particulars().reading.is_some());
+        let Some(particulars) = session.map(Session::particulars_mut) else { return };
         let Some(reading) = &mut particulars.reading else { return };
         if let Some(asked) = reading.asked.take_if(|asked| is(&asked.token)) {
             reading.read = reading.read.max(asked.seq);
@@ -414,7 +410,7 @@ impl Server {
         let particulars = session.particulars_mut();
         // It has been in all of its channels by now.
         if settled && is_there {
-            particulars.owed.retain(|owed| owed.conversation != EVERY_OTHER && owed.after < owed.until);
+            owed::settle(&mut particulars.owed);
         }
         // What it missed while it was not replayed anything it has had to ask for.
         particulars.confirmed |= turned && off;
@@ -740,8 +736,7 @@ mod tests {
             let last = asked.server.last_seq();
             asked.ask(bob, "PRIVMSG alice_ :shown");
             for _ in 0..3 {
-                later(&mut asked, living);
-                confirm(&mut asked, living);
+                later_and_confirmed(&mut asked, living);
             }
             let seen = asked.server.session(living).map(Session::has_read).unwrap_or_default();
             assert!(read < before && last < seen, "{read} {before} {last} {seen}");
@@ -859,8 +854,7 @@ mod tests {
         replay(&mut asked, conn, 1);
         confirm(&mut asked, conn);
         asked.ask(bob, "PRIVMSG #a :read");
-        later(&mut asked, conn);
-        confirm(&mut asked, conn);
+        later_and_confirmed(&mut asked, conn);
         asked.ask(conn, "JOIN #b");
         replay(&mut asked, conn, 3);
         asked.handle(Event::Closed(conn, cut()));
@@ -1006,8 +1000,42 @@ mod tests {
 
     /// What it is replayed of a channel that it joins: after which change, and up to which.
     fn replayed_on_join(asked: &mut Asked, conn: ConnId, channel: &str) -> Vec<(Seq, Range)> {
+        joined_with(asked, conn, channel, 0)
+    }
+
+    /// The same, where there are as many as `messages` at each time.
+    fn joined_with(asked: &mut Asked, conn: ConnId, channel: &str, messages: u32) -> Vec<(Seq, Range)> {
         asked.ask(conn, &format!("JOIN {channel}"));
-        replay(asked, conn, 0)
+        replay(asked, conn, messages)
+    }
+
+    /// Her phone has been away, is back, and has said that it has read what was private; its channels come yet.
+    fn back_in_private() -> (Asked, ConnId, ConnId, Seq) {
+        let (mut asked, bob, read) = away();
+        asked.ask(bob, "PRIVMSG alice :private");
+        let conn = asked.device("alice", 1, "phone", "server-time");
+        replay(&mut asked, conn, 1);
+        confirm(&mut asked, conn);
+        (asked, conn, bob, read)
+    }
+
+    /// Her phone is back under another nick, for its dead line has hers.
+    fn second_nick(asked: &mut Asked, messages: u32) -> ConnId {
+        let conn = asked.device("alice_", 1, "phone", "server-time");
+        replay(asked, conn, messages);
+        conn
+    }
+
+    /// Time for a question passes, and it answers all of them.
+    fn later_and_confirmed(asked: &mut Asked, conn: ConnId) {
+        later(asked, conn);
+        confirm(asked, conn);
+    }
+
+    /// After which changes she is replayed of a channel, when her phone is back once more.
+    fn next_time(asked: &mut Asked, channel: &str) -> Vec<Seq> {
+        let conn = back(asked);
+        replayed_on_join(asked, conn, channel).into_iter().map(|(after, _)| after).collect()
     }
 
     #[test]
@@ -1046,11 +1074,7 @@ mod tests {
 
     #[test]
     fn who_is_cut_off_as_soon_as_it_has_come_back_is_owed_what_it_was_owed() {
-        let (mut asked, bob, read) = away();
-        asked.ask(bob, "PRIVMSG alice :private");
-        let conn = asked.device("alice", 1, "phone", "server-time");
-        replay(&mut asked, conn, 1);
-        confirm(&mut asked, conn);
+        let (mut asked, conn, _, read) = back_in_private();
         asked.handle(Event::Closed(conn, cut()));
         let before = stand(&asked);
         assert!(before.1.starts_with(&format!("0 {read} ")), "{before:?}");
@@ -1110,8 +1134,7 @@ mod tests {
         replayed_on_join(&mut asked, conn, "#a");
         confirm(&mut asked, conn);
         asked.ask(bob, "PRIVMSG #a :read");
-        later(&mut asked, conn);
-        confirm(&mut asked, conn);
+        later_and_confirmed(&mut asked, conn);
         asked.handle(Event::Closed(conn, cut()));
         let seen = kept(&asked, "phone").unwrap_or_default();
         let conn = back(&mut asked);
@@ -1227,7 +1250,6 @@ mod tests {
         later(&mut asked, conn);
         asked.ask(conn, "JOIN #b");
         replay(&mut asked, conn, 3);
-
         let shown = said(&mut asked, bob, "PRIVMSG #b :live");
         asked.handle(Event::Closed(conn, CloseCause::Eof { shown: Some(shown) }));
         let seen = kept(&asked, "phone").unwrap();
@@ -1236,33 +1258,26 @@ mod tests {
         let conn = asked.device("alice", 1, "phone", "server-time");
         replay(&mut asked, conn, 1);
         confirm(&mut asked, conn);
-        replayed_on_join_unread(&mut asked, conn, "#b");
+        joined_with(&mut asked, conn, "#b", 1);
         asked.handle(Event::Closed(conn, cut()));
         let conn = back(&mut asked);
-        let second = replayed_on_join_unread(&mut asked, conn, "#b");
+        let second = joined_with(&mut asked, conn, "#b", 1);
         // Between `until` and `seen` it was shown all.
         let Range::Before(Border::Seq(end)) = second[0].1 else { panic!() };
         assert!(end - 1 < shown, "{shown} comes twice");
-    }
-
-    fn replayed_on_join_unread(asked: &mut Asked, conn: ConnId, channel: &str) -> Vec<(Seq, Range)> {
-        asked.ask(conn, &format!("JOIN {channel}"));
-        replay(asked, conn, 1)
     }
 
     #[test]
     fn what_only_a_dead_one_was_told_in_a_channel_that_the_living_one_has_left_is_owed() {
         let (mut asked, dead, bob) = talk();
         asked.ask(bob, "PRIVMSG #a :missed");
-        let living = asked.device("alice_", 1, "phone", "server-time");
-        replay(&mut asked, living, 0);
+        let living = second_nick(&mut asked, 0);
         replayed_on_join(&mut asked, living, "#a");
         confirm(&mut asked, living);
         asked.ask(living, "PART #a");
         let lost = said(&mut asked, bob, "PRIVMSG #a :told to the dead one alone");
         asked.ask(bob, "PRIVMSG alice_ :shown");
-        later(&mut asked, living);
-        confirm(&mut asked, living);
+        later_and_confirmed(&mut asked, living);
         asked.handle(Event::Closed(dead, cut()));
         asked.handle(Event::Closed(living, cut()));
         let (seen, owed) = stand(&asked);
@@ -1276,15 +1291,12 @@ mod tests {
     #[test]
     fn what_a_third_connection_has_read_of_what_only_a_dead_one_was_told_is_owed_no_more() {
         let (mut asked, dead, bob) = talk();
-        let second = asked.device("alice_", 1, "phone", "server-time");
-        replay(&mut asked, second, 0);
+        let second = second_nick(&mut asked, 0);
         confirm(&mut asked, second);
         let lost = said(&mut asked, bob, "PRIVMSG alice :lost");
         asked.ask(bob, "PRIVMSG alice_ :shown");
-        later(&mut asked, second);
-        confirm(&mut asked, second);
-        let third = asked.device("alice_", 1, "phone", "server-time");
-        replay(&mut asked, third, 1);
+        later_and_confirmed(&mut asked, second);
+        let third = second_nick(&mut asked, 1);
         confirm(&mut asked, third);
         assert!(!owed_of(&asked, third).contains(&format!(" {lost}")));
         asked.ask(third, "QUIT");
@@ -1299,11 +1311,7 @@ mod tests {
     }
 
     fn unsettled(what: &str) {
-        let (mut asked, bob, read) = away();
-        asked.ask(bob, "PRIVMSG alice :private");
-        let conn = asked.device("alice", 1, "phone", "server-time");
-        replay(&mut asked, conn, 1);
-        confirm(&mut asked, conn);
+        let (mut asked, conn, _, read) = back_in_private();
         asked.handle(Event::Closed(conn, cut()));
         let conn = back(&mut asked);
         let ranges = replayed_on_join(&mut asked, conn, "#a");
@@ -1317,9 +1325,7 @@ mod tests {
             _ => asked.now.mono_ms += limits::ARRIVAL_MS,
         }
         asked.handle(Event::Closed(conn, cut()));
-        let conn = back(&mut asked);
-        let ranges = replayed_on_join(&mut asked, conn, "#a");
-        assert_ne!(ranges[0].0, read, "twice");
+        assert_ne!(next_time(&mut asked, "#a")[0], read, "twice");
     }
 
     #[test]
@@ -1335,17 +1341,14 @@ mod tests {
     #[test]
     fn what_only_a_dead_one_was_told_is_owed_though_the_living_one_had_read_nothing_then() {
         let (mut asked, dead, bob) = talk();
-        let living = asked.device("alice_", 1, "phone", "server-time");
-        replay(&mut asked, living, 0);
+        let living = second_nick(&mut asked, 0);
         asked.now.mono_ms += limits::ARRIVAL_MS;
-        later(&mut asked, living);
-        confirm(&mut asked, living);
+        later_and_confirmed(&mut asked, living);
         let lost = said(&mut asked, bob, "PRIVMSG alice :lost");
         let lost2 = said(&mut asked, bob, "PRIVMSG #a :lost");
         asked.handle(Event::Closed(dead, cut()));
         asked.ask(bob, "PRIVMSG alice_ :shown");
-        later(&mut asked, living);
-        confirm(&mut asked, living);
+        later_and_confirmed(&mut asked, living);
         asked.handle(Event::Closed(living, cut()));
         let (seen, owed) = stand(&asked);
         let seen = seen.unwrap();
@@ -1359,74 +1362,57 @@ mod tests {
     #[test]
     fn a_dead_one_that_is_ghosted_before_the_living_one_joins_its_channels_leaves_nothing_to_come_twice() {
         let (mut asked, _, bob) = talk();
-
         asked.ask(bob, "PRIVMSG #a :missed");
         asked.ask(bob, "PRIVMSG alice :missed");
-        let living = asked.device("alice_", 1, "phone", "server-time");
-        replay(&mut asked, living, 1);
+        let living = second_nick(&mut asked, 1);
         confirm(&mut asked, living);
         asked.ask(living, "NS GHOST alice");
         let ranges = replayed_on_join(&mut asked, living, "#a");
         assert_eq!(ranges[0].0, asked.server.session(living).unwrap().mark.unwrap());
         asked.ask(bob, "PRIVMSG #a :live");
-        later(&mut asked, living);
-        confirm(&mut asked, living);
+        later_and_confirmed(&mut asked, living);
         asked.now.mono_ms += limits::ARRIVAL_MS;
-        later(&mut asked, living);
-        confirm(&mut asked, living);
+        later_and_confirmed(&mut asked, living);
         asked.handle(Event::Closed(living, cut()));
         let seen = kept(&asked, "phone").unwrap();
-        let conn = back(&mut asked);
-        let ranges = replayed_on_join(&mut asked, conn, "#a");
-        assert_eq!(ranges.iter().map(|r| r.0).collect::<Vec<_>>(), [seen], "twice");
+        assert_eq!(next_time(&mut asked, "#a"), [seen], "twice");
     }
 
     #[test]
     fn a_connection_that_only_came_to_the_door_leaves_nothing_to_come_twice() {
-        let (mut asked, bob, read) = away();
-        asked.ask(bob, "PRIVMSG alice :private");
-        let conn = asked.device("alice", 1, "phone", "server-time");
-        replay(&mut asked, conn, 1);
-        confirm(&mut asked, conn);
+        let (mut asked, conn, _, read) = back_in_private();
         let door = asked.device_at_the_door("alice", 1, "phone", "server-time");
         asked.handle(Event::Closed(door, cut()));
         let ranges = replayed_on_join(&mut asked, conn, "#a");
         assert_eq!(ranges[0].0, read);
         confirm(&mut asked, conn);
         asked.now.mono_ms += limits::ARRIVAL_MS;
-        later(&mut asked, conn);
-        confirm(&mut asked, conn);
+        later_and_confirmed(&mut asked, conn);
         asked.handle(Event::Closed(conn, cut()));
         let seen = kept(&asked, "phone").unwrap();
-        let conn = back(&mut asked);
-        let ranges = replayed_on_join(&mut asked, conn, "#a");
-        assert_eq!(ranges.iter().map(|r| r.0).collect::<Vec<_>>(), [seen], "twice");
+        assert_eq!(next_time(&mut asked, "#a"), [seen], "twice");
     }
 
     #[test]
     fn what_the_one_that_stays_reads_afterwards_does_not_come_twice() {
         let (mut asked, one, bob) = talk();
         asked.ask(one, "JOIN #b");
-        let two = asked.device("alice_", 1, "phone", "server-time");
-        replay(&mut asked, two, 0);
+        let two = second_nick(&mut asked, 0);
         replayed_on_join(&mut asked, two, "#b");
         asked.ask(bob, "JOIN #b");
         confirm(&mut asked, two);
         asked.now.mono_ms += limits::ARRIVAL_MS;
-        later(&mut asked, two);
-        confirm(&mut asked, two);
+        later_and_confirmed(&mut asked, two);
         confirm(&mut asked, one);
         let first = said(&mut asked, bob, "PRIVMSG #a :shown to one");
         let last = said(&mut asked, bob, "PRIVMSG #b :shown to both");
         // The second goes in good order a moment later.
         asked.handle(Event::Closed(two, CloseCause::Eof { shown: Some(last) }));
         for _ in 0..3 {
-            later(&mut asked, one);
-            confirm(&mut asked, one);
+            later_and_confirmed(&mut asked, one);
         }
         asked.ask(bob, "PRIVMSG #a :more");
-        later(&mut asked, one);
-        confirm(&mut asked, one);
+        later_and_confirmed(&mut asked, one);
         assert!(asked.server.session(one).unwrap().has_read() > last);
         let killed = stand(&asked);
         asked.handle(Event::Closed(one, cut()));
@@ -1445,46 +1431,36 @@ mod tests {
         let laptop = asked.device("alice", 1, "laptop", "draft/chathistory");
         assert_eq!(asked.server.network.users[asked.id("alice")].sessions.len(), 2);
         asked.ask(bob, "PRIVMSG #a :live");
-        later(&mut asked, conn);
-        confirm(&mut asked, conn);
+        later_and_confirmed(&mut asked, conn);
         asked.ask(conn, "JOIN #b");
         assert_eq!(asked.calls().len(), 1);
         asked.ask(laptop, "JOIN #c");
         asked.handle(Event::Closed(conn, cut()));
-
         asked.handle(Event::Closed(laptop, cut()));
-        let conn = back(&mut asked);
-        let ranges = replayed_on_join(&mut asked, conn, "#c");
-        assert_eq!(ranges[0].0, read, "lost {ranges:?}");
+        assert_eq!(next_time(&mut asked, "#c")[0], read, "lost");
     }
 
     #[test]
     fn a_channel_that_is_new_to_it_is_kept_as_done() {
-        let (mut asked, bob, _) = away();
-        asked.ask(bob, "PRIVMSG alice :private");
-        let conn = asked.device("alice", 1, "phone", "server-time");
-        replay(&mut asked, conn, 1);
-        confirm(&mut asked, conn);
+        let (mut asked, conn, bob, _) = back_in_private();
         replayed_on_join(&mut asked, conn, "#new");
         asked.ask(bob, "JOIN #new");
         asked.ask(bob, "PRIVMSG #new :live");
         let id = id_of(&asked, "#new");
         let (seen, owed) = stand(&asked);
-        assert!(owed.contains(&format!("{id} * *")) || !owed.contains('0'), "{seen:?} {owed} new is {id}");
+        assert!(owed.contains(&format!("{id} * *")), "{seen:?} {owed} new is {id}");
     }
 
     #[test]
     fn what_only_a_dead_one_hears_once_the_living_one_has_left_the_channel_is_kept() {
         let (mut asked, dead, bob) = talk();
-        let living = asked.device("alice_", 1, "phone", "server-time");
-        replay(&mut asked, living, 0);
+        let living = second_nick(&mut asked, 0);
         replayed_on_join(&mut asked, living, "#a");
         confirm(&mut asked, living);
         asked.now.mono_ms += limits::ARRIVAL_MS;
         asked.ask(bob, "PRIVMSG #a :shown");
         for _ in 0..3 {
-            later(&mut asked, living);
-            confirm(&mut asked, living);
+            later_and_confirmed(&mut asked, living);
         }
         assert!(asked.server.session(dead).unwrap().is_behind().is_some());
         asked.ask(living, "PART #a");
@@ -1500,8 +1476,7 @@ mod tests {
     #[test]
     fn of_many_private_lines_that_only_a_dead_one_was_told_the_last_are_owed() {
         let (mut asked, dead, bob) = talk();
-        let living = asked.device("alice_", 1, "phone", "server-time");
-        replay(&mut asked, living, 0);
+        let living = second_nick(&mut asked, 0);
         confirm(&mut asked, living);
         for n in 0..limits::OWED {
             let nick = format!("u{n}");
@@ -1509,14 +1484,12 @@ mod tests {
             asked.ask(conn, "PRIVMSG alice :hi");
             asked.handle(Event::Closed(conn, cut()));
         }
-        later(&mut asked, dead);
-        confirm(&mut asked, dead);
+        later_and_confirmed(&mut asked, dead);
         let read = asked.server.session(dead).unwrap().has_read();
         let lost = said(&mut asked, bob, "PRIVMSG alice :lost");
         assert!(read < lost && read >= lost - 3, "{read} {lost}");
         asked.ask(bob, "PRIVMSG alice_ :shown");
-        later(&mut asked, living);
-        confirm(&mut asked, living);
+        later_and_confirmed(&mut asked, living);
         asked.handle(Event::Closed(dead, cut()));
         asked.handle(Event::Closed(living, cut()));
         let (seen, owed) = stand(&asked);
@@ -1526,15 +1499,13 @@ mod tests {
     #[test]
     fn what_was_shown_between_two_lines_that_only_a_dead_one_was_told_does_not_come_again() {
         let (mut asked, dead, bob) = talk();
-        let living = asked.device("alice_", 1, "phone", "server-time");
-        replay(&mut asked, living, 0);
+        let living = second_nick(&mut asked, 0);
         confirm(&mut asked, living);
         asked.ask(bob, "PRIVMSG alice :lost");
         let shown = said(&mut asked, bob, "PRIVMSG alice_ :shown");
         asked.ask(bob, "PRIVMSG alice :lost");
         asked.ask(bob, "PRIVMSG alice_ :shown");
-        later(&mut asked, living);
-        confirm(&mut asked, living);
+        later_and_confirmed(&mut asked, living);
         asked.handle(Event::Closed(dead, cut()));
         let debts = asked.server.network.owed(1, "phone");
         assert!(debts.iter().all(|o| !(o.after < shown && shown <= o.until)), "twice {shown}: {debts:?}");

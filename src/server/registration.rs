@@ -615,6 +615,16 @@ impl Server {
         }
     }
 
+    /// Ends whoever has a nick that is an account's, for the sake of that; of the account's own presence the connections.
+    pub fn end_holder(&mut self, ctx: &mut Ctx, holder: UserId, account: AccountId, reason: &str) {
+        if self.is_presence_of(holder, account) {
+            let ended = self.network.users[holder].sessions.clone();
+            self.end_connections(ctx, &ended, reason);
+        } else {
+            self.end_user(holder, reason);
+        }
+    }
+
     /// Ends connections; what was answered to one of them goes out before.
     pub fn end_connections(&mut self, ctx: &mut Ctx, ended: &[ConnId], reason: &str) {
         for conn in ended {

@@ -144,16 +144,22 @@ fn who_ends_a_dead_line_of_its_own_is_replayed_what_that_did_not_get() {
     assert_eq!(said(&lines), ["four"]);
 }
 
-#[test]
-fn what_was_confirmed_does_not_come_again_for_the_sake_of_a_channel_that_is_joined_later() {
-    let server = Server::start();
-    let mut alice = missed(&server);
+/// Alice, and carol, who is back and has read what she missed of `#room`, and not come into `#late` yet.
+fn back_in_one_of_two(server: &Server) -> (Client, Client) {
+    let mut alice = missed(server);
     alice.join("#late");
     alice.ask("PRIVMSG #late :late");
     let mut carol = server.connect();
     carol.log_in("carol", "carol", "sesame", CAPS);
     assert_eq!(said(&carol.join("#room")), ["one", "two", "three"]);
     carol.sync();
+    (alice, carol)
+}
+
+#[test]
+fn what_was_confirmed_does_not_come_again_for_the_sake_of_a_channel_that_is_joined_later() {
+    let server = Server::start();
+    let (mut alice, mut carol) = back_in_one_of_two(&server);
     alice.ask("PRIVMSG #room :live");
     assert_eq!(texts(&carol.sync()), ["live"]);
     carol.confirms = false;
@@ -167,13 +173,7 @@ fn a_channel_that_a_device_had_not_read_when_the_server_died_is_replayed_and_no_
     // It had not come into the channel, or the replay of it was on its way.
     for comes in [false, true] {
         let mut server = Server::start();
-        let mut alice = missed(&server);
-        alice.join("#late");
-        alice.ask("PRIVMSG #late :late");
-        let mut carol = server.connect();
-        carol.log_in("carol", "carol", "sesame", CAPS);
-        assert_eq!(said(&carol.join("#room")), ["one", "two", "three"]);
-        carol.sync();
+        let (mut alice, mut carol) = back_in_one_of_two(&server);
         carol.confirms = false;
         if comes {
             assert_eq!(said(&carol.join("#late")), ["late"]);

@@ -24,6 +24,16 @@ fn alice(server: &Server) -> Client {
     alice
 }
 
+/// Somebody else with an account and a device at the same push service, who is told of what is said to her.
+fn another(server: &Server, service: &PushService) -> (Client, Device) {
+    server.account("cora", "sesame");
+    let mut cora = server.logged_in("cora", "cora", "sesame", CAPS);
+    let hers = service.device("hers");
+    cora.send(&format!("WEBPUSH REGISTER {} {}", hers.endpoint, hers.keys));
+    hers.expect("*NOTE WEBPUSH*");
+    (cora, hers)
+}
+
 #[track_caller]
 fn register(client: &mut Client, device: &Device) {
     let line = client.one(&format!("WEBPUSH REGISTER {} {}", device.endpoint, device.keys));
@@ -578,11 +588,7 @@ fn a_push_service_that_wants_less_or_later_gets_it_and_holds_up_nobody() {
     let (phone, dead) = (service.device("phone"), service.device("dead"));
     register(&mut alice, &phone);
     register(&mut alice, &dead);
-    server.account("cora", "sesame");
-    let mut cora = server.logged_in("cora", "cora", "sesame", CAPS);
-    let hers = service.device("hers");
-    cora.send(&format!("WEBPUSH REGISTER {} {}", hers.endpoint, hers.keys));
-    hers.expect("*NOTE WEBPUSH*");
+    let (_cora, hers) = another(&server, &service);
     let mut bob = server.user("bob");
 
     // Smaller.
@@ -626,11 +632,7 @@ fn devices_of_one_account_that_hang_keep_nobody_else_of_their_push_service_waiti
         register(&mut alice, device);
         device.answer(&[Answer::Never]);
     }
-    server.account("cora", "sesame");
-    let mut cora = server.logged_in("cora", "cora", "sesame", CAPS);
-    let hers = service.device("hers");
-    cora.send(&format!("WEBPUSH REGISTER {} {}", hers.endpoint, hers.keys));
-    hers.expect("*NOTE WEBPUSH*");
+    let (_cora, hers) = another(&server, &service);
     let mut bob = server.user("bob");
     bob.ask("PRIVMSG alice :hello");
     assert_eq!(service.hanging(2).given_up, 0);

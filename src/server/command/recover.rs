@@ -6,7 +6,6 @@ use ircv3::Message;
 use crate::limits;
 use crate::server::change::Change;
 use crate::server::command::printable;
-use crate::server::network::UserId;
 use crate::server::policy;
 use crate::server::{Ctx, Server};
 
@@ -55,22 +54,14 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         && !stays
         && holder.is_some_and(|holder| server.network.users[holder].account == Some(account))
         && server.network.account(account).is_some_and(|row| row.multiclient);
-    // What is always on is ended by nobody for its nick.
-    let stays_on = |holder: UserId| server.network.users[holder].account == Some(account) && server.stays(holder);
-    let always_on = holder.filter(|holder| stays_on(*holder));
-    if always_on.is_some() && ctx.user.is_some() {
+    if ctx.user.is_some() && holder.is_some_and(|holder| server.is_presence_of(holder, account)) {
         let text = "That is you, always on: connect again and log in by SASL, and you are one of its connections";
         ctx.reply.fail("RECOVER", "TEMPORARILY_UNAVAILABLE", &[shown], text);
         return;
     }
     if let Some(holder) = holder.filter(|_| !joins) {
         let reason = format!("RECOVER command used by {}", ctx.reply.nick);
-        if always_on.is_some() {
-            let ended = server.network.users[holder].sessions.clone();
-            server.end_connections(ctx, &ended, &reason);
-        } else {
-            server.end_user(holder, &reason);
-        }
+        server.end_holder(ctx, holder, account, &reason);
     }
     ctx.reply.line("RECOVER", &["SUCCESS", nick], Some("The nick is yours"));
     if stays {

@@ -23,8 +23,8 @@ pub fn regain(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         say(ctx, "NickServ", "You have that nick already");
         return;
     }
-    let held = server.network.user_by_nick(nick);
-    if let Some(user) = held.filter(|user| stays(server, ctx, *user)) {
+    let (held, account) = (server.network.user_by_nick(nick), own_account(server, ctx));
+    if let Some(user) = held.filter(|user| account.is_some_and(|account| server.is_presence_of(*user, account))) {
         say_how_to_be(server, ctx, user);
         return;
     }
@@ -47,28 +47,19 @@ fn release(server: &mut Server, ctx: &mut Ctx, nick: &str) -> bool {
         say(ctx, "NickServ", "That is you; CLIENTS LOGOUT ends your other connections");
         return false;
     }
-    let account = own_account(server, ctx);
-    let is_own = server.network.nick_owner(nick).is_some_and(|row| Some(row.id) == account);
-    if !is_own && server.network.users[user].account != account {
+    let Some(account) = own_account(server, ctx) else { return false };
+    let is_own = server.network.nick_owner(nick).is_some_and(|row| row.id == account);
+    if !is_own && server.network.users[user].account != Some(account) {
         say(ctx, "NickServ", &format!("{nick} is not the nick of your account, nor logged in to it"));
         return false;
     }
     let by = ctx.reply.nick.clone();
-    let reason = format!("GHOST command used by {by}");
-    if stays(server, ctx, user) {
-        let ended = server.network.users[user].sessions.clone();
-        server.end_connections(ctx, &ended, &reason);
+    let stays = server.is_presence_of(user, account);
+    server.end_holder(ctx, user, account, &format!("GHOST command used by {by}"));
+    if stays {
         say_how_to_be(server, ctx, user);
-        return false;
     }
-    server.end_user(user, &reason);
-    true
-}
-
-/// Whether a user is the sender's own, and stays in its channels without a connection: that is ended by nobody for a nick.
-fn stays(server: &Server, ctx: &Ctx, user: UserId) -> bool {
-    let account = own_account(server, ctx);
-    account.is_some() && server.network.users[user].account == account && server.stays(user)
+    !stays
 }
 
 fn say_how_to_be(server: &Server, ctx: &mut Ctx, user: UserId) {
@@ -81,7 +72,8 @@ fn say_how_to_be(server: &Server, ctx: &mut Ctx, user: UserId) {
         _ => format!("{nick} is you: always on, with {connections} connections"),
     };
     let how = format!(
-        "To be {nick} on this connection, connect again and log in at once: by SASL, or with the server password          {account}:<password>"
+        "To be {nick} on this connection, connect again and log in at once: by SASL, or with the server password \
+         {account}:<password>"
     );
     say(ctx, "NickServ", &text);
     say(ctx, "NickServ", &how);
