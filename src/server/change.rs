@@ -53,6 +53,8 @@ pub enum Change<'a> {
     Attach {
         /// Whose.
         user: UserId,
+        /// The nick that it came under, which is free, where that is another.
+        nick: Option<&'a str>,
     },
     /// A user whose last connection has gone leaves the network.
     Quit {
@@ -725,7 +727,7 @@ impl Server {
         }
         match change {
             Change::Arrive { nick, user, realname } => self.introduce(ctx, seq, nick, user, realname),
-            Change::Attach { user } => self.attach(ctx, seq, user),
+            Change::Attach { user, nick } => self.attach(ctx, seq, user, nick),
             Change::Quit { user, reason, shown, after } => self.quit(seq, user, reason, shown, after),
             Change::LoggedIn { user, account, name } => {
                 self.set_account(ctx, user, account, name);

@@ -476,7 +476,8 @@ impl Server {
 
     /// Gives a user an account, and tells whom it concerns.
     pub(super) fn set_account(&mut self, ctx: &mut Ctx, user: UserId, account: AccountId, name: Arc<str>) {
-        let forgotten = self.forget_presence(user);
+        let is_another = self.network.users[user].account != Some(account);
+        let forgotten = if is_another { self.forget_presence(user) } else { 0 };
         let former = self.network.users[user].account.and_then(|account| self.vhost_of(account));
         self.network.set_login(user, Some((account, name)));
         let kept = self.keep_presence(user);

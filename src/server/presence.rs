@@ -34,14 +34,27 @@ pub fn is_chosen(settings: &Settings, chosen: Option<bool>) -> bool {
     }
 }
 
-/// The account that keeps a user on: that of its nick, if it wants so.
+/// The account that keeps a user, if it wants so: that of its nick; or another that keeps nobody else. One account keeps
+/// one user.
 fn keeper(settings: &Settings, network: &Network, user: UserId) -> Option<AccountId> {
-    let there = &network.users[user];
-    let account = network.account(there.account?)?;
-    (*account.folded == *there.folded.as_str() && is_chosen(settings, account.always_on)).then_some(account.id)
+    let account = network.account(network.users[user].account?)?;
+    let is_free = || kept_beside(network, user, account.id).is_none();
+    (is_chosen(settings, account.always_on) && (has_own_nick(network, user) || is_free())).then_some(account.id)
 }
 
-/// The users that were always on when the server ended, put back without connections.
+/// Whether a user has the nick of its account.
+fn has_own_nick(network: &Network, user: UserId) -> bool {
+    let there = &network.users[user];
+    let account = there.account.and_then(|account| network.account(account));
+    account.is_some_and(|account| *account.folded == *there.folded.as_str())
+}
+
+/// Whom else an account keeps.
+fn kept_beside(network: &Network, user: UserId, account: AccountId) -> Option<UserId> {
+    network.users_of(account).find(|other| *other != user && network.users[*other].presence_kept)
+}
+
+/// The users that were always on when the server ended, put back without connections, and under the nicks of their accounts.
 ///
 /// Channels that were kept for the sake of someone who does not come back are no more; what the store has to be told of
 /// all that is said in the answer.
@@ -58,7 +71,12 @@ pub fn restore(
         let Some(account) = network.account(row.account) else { continue };
         let name = account.name.clone();
         let barred = network.suspension(row.account).is_some();
-        if barred || !is_chosen(settings, account.always_on) || network.user_by_nick(&row.nick).is_some() {
+        let (nick, former_nick) = match network.fold(&row.nick).as_str() == &*account.folded {
+            // As it wrote it.
+            true => (row.nick, None),
+            false => (name.clone(), Some(row.nick)),
+        };
+        if barred || !is_chosen(settings, account.always_on) || network.user_by_nick(&nick).is_some() {
             // It would come back one day into channels that are somebody else's by then.
             unsettled.presences.insert(row.account);
             continue;
@@ -79,9 +97,10 @@ pub fn restore(
         let id = network.insert_user(User {
             serial: 0,
             since: row.since,
-            nick: row.nick.clone(),
-            folded: network.fold(&row.nick),
-            source: source(&row.nick, &row.user, &host),
+            folded: network.fold(&nick),
+            source: source(&nick, &row.user, &host),
+            nick,
+            former_nick,
             user: row.user,
             plain_host: host.clone(),
             plain_host_known,
@@ -162,6 +181,10 @@ impl Server {
             Some(account) => {
                 let row = self.presence_row(user, account);
                 if !std::mem::replace(&mut self.network.users[user].presence_kept, true) {
+                    // Its row is this one's now.
+                    if let Some(other) = kept_beside(&self.network, user, account) {
+                        self.network.users[other].presence_kept = false;
+                    }
                     for channel in self.network.users[user].channels.clone() {
                         self.hold_channel(channel);
                     }
@@ -175,7 +198,8 @@ impl Server {
         }
     }
 
-    /// Forgets what was kept of a user's presence; what output that shows so waits for.
+    /// Forgets what was kept of a user's presence; what output that shows so waits for. Another user of its account is kept
+    /// from now on, where there is one.
     pub fn forget_presence(&mut self, user: UserId) -> Seq {
         let there = &mut self.network.users[user];
         if std::mem::take(&mut there.presence_kept)
@@ -183,6 +207,10 @@ impl Server {
         {
             let seq = self.last_seq();
             self.keep(seq, Record::PresenceGone(account));
+            let next = self.network.users_of(account).find(|other| *other != user);
+            if let Some(next) = next {
+                self.keep_presence(next);
+            }
             return self.wait_for(seq);
         }
         0
@@ -191,7 +219,7 @@ impl Server {
     /// What output waits for that shows what [`Server::keep_presence`] or [`Server::forget_presence`] is about to keep
     /// under the number of the last change.
     pub fn presence_wait(&self, user: UserId) -> Seq {
-        let kept = self.network.users[user].presence_kept || self.stays(user);
+        let kept = self.network.users[user].presence_kept || self.is_to_be_kept(user);
         if kept && self.waits_for_store() { self.last_seq() } else { 0 }
     }
 
@@ -229,7 +257,7 @@ impl Server {
         PresenceRow {
             account,
             since: there.since,
-            nick: there.nick.clone(),
+            nick: there.former_nick.as_ref().unwrap_or(&there.nick).clone(),
             user: there.user.clone(),
             host: there.host.clone(),
             realname: there.realname.clone(),
@@ -241,14 +269,26 @@ impl Server {
         }
     }
 
-    /// Whether a user stays when its last connection goes.
-    pub fn stays(&self, user: UserId) -> bool {
+    /// Whether a user's account keeps it: a start puts it back.
+    pub fn is_to_be_kept(&self, user: UserId) -> bool {
         keeper(&self.settings, &self.network, user).is_some()
+    }
+
+    /// Whether a user stays under the nick that it has when its last connection goes.
+    pub fn stays(&self, user: UserId) -> bool {
+        has_own_nick(&self.network, user) && self.is_to_be_kept(user)
     }
 
     /// Whether a user is of this account and stays without a connection: nobody ends that for its nick.
     pub fn is_presence_of(&self, user: UserId, account: AccountId) -> bool {
-        self.network.users[user].account == Some(account) && self.stays(user)
+        self.network.users[user].account == Some(account) && self.will_stay(user)
+    }
+
+    /// Who of an account had this nick until its last connection went, and goes on without one under the account's.
+    pub(super) fn absent_of(&self, account: AccountId, nick: &str) -> Option<UserId> {
+        let is_same = |former: &Arc<str>| self.network.casemapping.same(former, nick);
+        let mut theirs = self.network.users_of(account);
+        theirs.find(|user| self.network.users[*user].former_nick.as_ref().is_some_and(is_same))
     }
 
     /// The account that would keep a user on under another nick, which is free.
@@ -275,6 +315,8 @@ impl Server {
     pub(super) fn take_own_nick(&mut self, seq: Seq, user: UserId) {
         let Some(account) = self.would_keep(user).and_then(|account| self.network.account(account)) else { return };
         let name = account.name.clone();
+        let there = &mut self.network.users[user];
+        there.former_nick = Some(there.nick.clone());
         let mut ctx = self.ctx(ConnId::NONE, None);
         ctx.user = Some(user);
         nick::rename(self, &mut ctx, seq, user, &name);
@@ -488,6 +530,52 @@ mod tests {
         asked.device("alice", 1, "phone", "");
         asked.ask(alice, "QUIT");
         assert!(asked.heard(bob).concat().contains(":lunch!~u@10.0.0.1 QUIT "));
+    }
+
+    /// Who a start would put back, and where.
+    fn put_back(asked: &mut Asked) -> String {
+        assert_eq!(asked.server.check(), Ok(()));
+        let users = asked.server.network.users.iter().filter(|(_, user)| user.presence_kept);
+        let users = users.map(|(id, user)| (user.nick.clone(), asked.server.presence_row(id, 1).channels));
+        users.map(|(nick, channels)| format!("{nick} {}", channels.split(':').next().unwrap_or_default())).collect()
+    }
+
+    #[test]
+    fn an_account_keeps_one_user_at_any_time_and_the_one_that_has_its_nick_where_there_is_one() {
+        let (mut asked, alice, bob) = under_another_nick();
+        assert_eq!(put_back(&mut asked), "lunch #a");
+        let phone = asked.device("phone", 1, "phone", "");
+        asked.ask(phone, "JOIN #b");
+        assert_eq!(put_back(&mut asked), "lunch #a", "there is one");
+        asked.ask(phone, "NICK alice");
+        assert_eq!(put_back(&mut asked), "alice #b");
+        asked.ask(phone, "NICK other");
+        assert_eq!(put_back(&mut asked), "other #b");
+        // It goes on as alice, and so the other does not.
+        asked.ask(phone, "QUIT");
+        assert_eq!(put_back(&mut asked), "alice #b");
+        asked.ask(alice, "NS SET ALWAYS-ON OFF");
+        assert_eq!(put_back(&mut asked), "");
+        assert_eq!(asked.kept().iter().filter(|(_, record)| matches!(record, Record::PresenceGone(1))).count(), 1);
+        asked.ask(alice, "NS SET ALWAYS-ON ON");
+        assert_eq!(put_back(&mut asked), "lunch #a");
+        // Whoever is kept goes for good: the other is.
+        let phone = asked.device("alice", 1, "phone", "");
+        assert_eq!(put_back(&mut asked), "alice ");
+        asked.ask(phone, "JOIN #c");
+        asked.set_oper("bob");
+        asked.ask(bob, "KILL alice :gone");
+        assert_eq!(put_back(&mut asked), "lunch #a");
+        let kept: Vec<bool> = asked
+            .kept()
+            .iter()
+            .filter_map(|(_, record)| match record {
+                Record::PresenceGone(1) => Some(false),
+                Record::Presence(_) => Some(true),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(kept.last(), Some(&true), "what was forgotten of the one does not take the other's");
     }
 
     #[test]

@@ -647,7 +647,7 @@ pub struct PresenceRow {
     pub account: AccountId,
     /// The number of the change that brought it.
     pub since: Seq,
-    /// The nick.
+    /// The nick, or that of its last connection where it goes on without one under its account's.
     pub nick: Arc<str>,
     /// The user name, with `~`.
     pub user: Box<str>,

@@ -220,7 +220,7 @@ impl Server {
             let same = account.filter(|account| self.network.users[owner].account == Some(*account));
             let row = same.and_then(|account| self.network.account(account));
             if row.is_some_and(|row| row.multiclient || self.network.users[owner].sessions.is_empty()) {
-                self.submit(ctx, Change::Attach { user: owner });
+                self.submit(ctx, Change::Attach { user: owner, nick: None });
                 return;
             }
             self.nick_is_refused(ctx, &nick, "Nickname is already in use");
@@ -243,6 +243,10 @@ impl Server {
         }
         if policy::nick_is_like_another(&self.network, &nick, account, None) {
             self.nick_is_refused(ctx, &nick, command::nick::LOOKS_LIKE_ANOTHER);
+            return;
+        }
+        if let Some(absent) = account.and_then(|account| self.absent_of(account, &nick)) {
+            self.submit(ctx, Change::Attach { user: absent, nick: Some(&nick) });
             return;
         }
         self.submit(ctx, Change::Arrive { nick: &nick, user: &user, realname: &realname });
@@ -298,6 +302,7 @@ impl Server {
             serial: 0,
             since,
             nick: nick.into(),
+            former_nick: None,
             folded: self.network.fold(nick),
             source: source(nick, &user, &host),
             user: user.into(),
@@ -367,17 +372,28 @@ impl Server {
         ctx.reply.nick = self.network.users[user].nick.clone();
     }
 
-    /// One more connection for a user who is here already.
-    pub(super) fn attach(&mut self, ctx: &mut Ctx, seq: Seq, user: UserId) {
+    /// One more connection for a user who is here already, and has `nick` from now on where it may change it.
+    pub(super) fn attach(&mut self, ctx: &mut Ctx, seq: Seq, user: UserId, nick: Option<&str>) {
         let Some(session) = self.session_mut(ctx.conn) else { return };
         let early = session.registration.take().map(|registration| registration.metadata).unwrap_or_default();
         let secure = session.peer.tls;
         self.unregistered -= 1;
         let there = &mut self.network.users[user];
         there.sessions.push(ctx.conn);
+        there.former_nick = None;
         there.secure = secure && (there.secure || there.sessions.len() == 1);
         there.modes.set('Z', there.secure);
         self.sessions_changed(user);
+        if let Some(nick) = nick
+            && !self.store_refuses()
+            && policy::nick_held(&self.network, user).is_none()
+        {
+            // It has not been welcomed yet, and is so under this one.
+            let mut unshown = self.ctx(ctx.conn, None);
+            command::nick::rename(self, &mut unshown, seq, user, nick);
+            ctx.reply.after = ctx.reply.after.max(unshown.reply.after);
+            self.to_judge.push(user);
+        }
         let shown_by = self.reveal_plain_host(ctx, user);
         self.note_former_vhost(user);
         self.become_user(ctx, user);

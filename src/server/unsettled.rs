@@ -66,7 +66,7 @@ impl Server {
         while self.out.store.len() - begun < SETTLED_AT_ONCE && gone < EXPIRED_AT_ONCE {
             if let Some(user) = self.unsettled.users.pop_first() {
                 // Meanwhile another may have its place: of that one it is right as well.
-                if self.network.users.get(user).is_some_and(|there| there.presence_kept != self.stays(user)) {
+                if self.network.users.get(user).is_some_and(|there| there.presence_kept != self.is_to_be_kept(user)) {
                     let after = self.keep_presence(user);
                     gone += usize::from(self.leave_unless_kept(user, "Not always on any more", after));
                 }

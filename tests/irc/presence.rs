@@ -102,6 +102,45 @@ fn an_operator_s_kill_ends_a_presence_and_another_nick_does_not() {
 }
 
 #[test]
+fn whoever_is_always_on_is_kept_under_any_nick_and_comes_back_under_it() {
+    let mut server = Server::start();
+    let mut alice = always_on(&server);
+    alice.join("#room");
+    alice.ask("NICK lunch");
+    alice.ask("JOIN #other");
+    alice.ask("PART #room");
+    alice.ask("JOIN #room");
+    server.crash_and_restart();
+    let mut bob = server.user("bob");
+    assert_eq!(names(&bob.join("#room")), "@alice bob");
+    assert_eq!(names(&bob.join("#other")), "@alice bob");
+    bob.ask("PRIVMSG #room :one");
+    // Killed once more before she is back.
+    server.crash_and_restart();
+    for (nick, said) in [("lunch", "one"), ("lunch", "two"), ("alice", "three")] {
+        let mut bob = server.user("bob");
+        bob.ask("JOIN #room,#other");
+        let mut alice = server.connect();
+        let mut lines = alice.log_in(nick, "alice", "sesame", "server-time");
+        lines.extend(alice.sync());
+        assert_eq!(texts(&lines), [said]);
+        let joined: Vec<&str> = all(&lines, "JOIN").iter().map(|line| line.params()[0]).collect();
+        assert_eq!(joined, ["#other", "#room"], "{lines:#?}");
+        assert!(all(&lines, "NICK").is_empty(), "she is welcomed under that one: {lines:#?}");
+        let told = bob.sync();
+        if nick == "lunch" {
+            find(&told, "NICK").must_fit(":alice!* NICK lunch");
+        } else {
+            assert!(told.is_empty(), "{told:#?}");
+        }
+        gone(alice);
+        let told = bob.sync();
+        assert_eq!(commands(&told), if nick == "lunch" { vec!["NICK"] } else { vec![] }, "{told:#?}");
+        bob.ask(&format!("PRIVMSG #room :{}", if said == "one" { "two" } else { "three" }));
+    }
+}
+
+#[test]
 fn nobody_ends_its_own_presence_for_the_nick() {
     let server = Server::start();
     let mut alice = always_on(&server);

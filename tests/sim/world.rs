@@ -1404,17 +1404,28 @@ impl<'a> World<'a> {
     fn check_kept(&self) -> Outcome {
         let stored = Server::new(self.settings.clone(), self.store.snapshot_of_all(), WORKERS, self.now);
         let (here, there) = (&self.server.network, &stored.network);
-        for (id, user) in here.users.iter().filter(|(id, _)| self.server.stays(*id)) {
+        let mut accounts = BTreeSet::new();
+        for (id, user) in here.users.iter().filter(|(id, _)| self.server.is_to_be_kept(*id)) {
             // Whoever is there without being away is away with its last connection.
             let gone = user.sessions.is_empty();
-            let kept = there.user_by_nick(&user.nick).map(|kept| presence(there, kept, gone));
-            let now = presence(here, id, gone);
+            let account = user.account.and_then(|id| here.account(id));
+            let Some(account) = account.filter(|account| accounts.insert(account.id)) else {
+                return broken(Invariant::Kept, format!("{} is kept, and another of its account", user.nick));
+            };
+            // It comes back under its account's nick.
+            let nick = if self.server.stays(id) { user.nick.clone() } else { (&*account.name).into() };
+            let kept = there.user_by_nick(&nick).map(|id| {
+                let kept = &there.users[id];
+                presence(there, id, gone, (&kept.nick, kept.former_nick.as_deref()))
+            });
+            let former = if self.server.stays(id) { user.former_nick.as_deref() } else { Some(&*user.nick) };
+            let now = presence(here, id, gone, (&nick, former));
             if kept.as_ref() != Some(&now) {
                 return broken(Invariant::Kept, format!("{} is kept as {kept:?}\n    and is {now:?}", user.nick));
             }
         }
         for (_, user) in &there.users {
-            if !here.user_by_nick(&user.nick).is_some_and(|id| self.server.stays(id)) {
+            if !user.account.is_some_and(|account| accounts.contains(&account)) {
                 return broken(Invariant::Kept, format!("{} would come back from the dead", user.nick));
             }
         }
@@ -1522,7 +1533,12 @@ fn tells_of(message: &Message, now: &PresenceRow, before: Option<&PresenceRow>) 
 }
 
 /// What of an always-on user outlives a restart.
-fn presence(network: &Network, id: UserId, gone: bool) -> impl PartialEq + std::fmt::Debug + use<> {
+fn presence(
+    network: &Network,
+    id: UserId,
+    gone: bool,
+    nicks: (&str, Option<&str>),
+) -> impl PartialEq + std::fmt::Debug + use<> {
     let user = &network.users[id];
     let mut channels: Vec<(String, String, Option<u64>)> = Vec::new();
     for channel in user.channels.iter().map(|channel| &network.channels[*channel]) {
@@ -1536,7 +1552,7 @@ fn presence(network: &Network, id: UserId, gone: bool) -> impl PartialEq + std::
         modes.set(mode, false);
     }
     let away = user.away.clone().filter(|_| gone);
-    let who = (user.nick.clone(), user.account, user.user.clone(), user.host.clone(), user.realname.clone());
+    let who = (format!("{nicks:?}"), user.account, user.user.clone(), user.host.clone(), user.realname.clone());
     (who, modes.text(), channels, away, user.signon, user.since)
 }
 

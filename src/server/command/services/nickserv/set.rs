@@ -9,6 +9,7 @@ use crate::server::command::services::chanserv::set::{parse_flag, parse_retentio
 use crate::server::command::services::nickserv::credentials;
 use crate::server::command::services::{hostserv, keep_account, own_account, say};
 use crate::server::mail::Given;
+use crate::server::network::UserId;
 use crate::server::presence;
 use crate::server::record::{AccountId, AccountRow, Purpose, Seq};
 use crate::server::{Ctx, Server};
@@ -218,10 +219,8 @@ pub fn apply_always_on(
     if !keep_account(server, ctx, seq, account, |row| row.always_on = chosen) {
         return;
     }
-    let name = server.network.account(account).map(|row| row.folded.clone()).unwrap_or_default();
-    if let Some(user) = server.network.user_by_nick(&name)
-        && server.network.users[user].account == Some(account)
-    {
+    let theirs: Vec<UserId> = server.network.users_of(account).collect();
+    for user in theirs {
         let kept = server.keep_presence(user);
         ctx.reply.after = ctx.reply.after.max(kept);
         for conn in server.network.users[user].sessions.clone() {
