@@ -212,6 +212,14 @@ impl Devices {
                 device.missed.clear();
             }
         }
+        // Of one that has, what any of its connections does not owe it when it goes is not kept for it, whoever is left.
+        for (name, there) in before.0.iter().filter(|(name, _)| !name.1.is_empty()) {
+            let Some((left, device)) = now.0.get(name).zip(self.devices.get_mut(name)) else { continue };
+            let gone = there.iter().filter(|there| !left.iter().any(|other| other.conn == there.conn));
+            let channels = &self.channels;
+            let owes = |there: &There, seq: &Seq| channels.get(seq).is_none_or(|channel| there.owes(*channel));
+            device.missed.retain(|seq| gone.clone().all(|there| owes(there, seq)));
+        }
         let Some((Some(conn), CloseCause::Eof { shown: None } | CloseCause::Error(_) | CloseCause::SendQueue)) = event
         else {
             return Ok(reached);
