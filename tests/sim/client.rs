@@ -161,7 +161,8 @@ impl Persona {
 
     /// Someone with an account of its own and a device that cannot ask for what it missed.
     pub fn with_device(random: &mut Random, at: usize) -> Persona {
-        let nick = NICKS[at % NICKS.len()].to_owned();
+        let account = NICKS[at % NICKS.len()];
+        let nick = if random.percent(20) { format!("{account}_") } else { account.to_owned() };
         let device = random.pick(&["@phone", "@phone", "@phone", "@couch", ""]);
         let mut caps = vec![Cap::Sasl, Cap::ServerTime];
         caps.extend(
@@ -169,7 +170,7 @@ impl Persona {
                 .into_iter()
                 .filter(|_| random.percent(60)),
         );
-        let login = Some(format!("{nick}{device}"));
+        let login = Some(format!("{account}{device}"));
         Persona { caps, nick, login, ip: [192, 0, 2, at as u8], reads: 4000, labels: false }
     }
 }

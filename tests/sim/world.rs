@@ -26,6 +26,7 @@ use roost::server::record::{
 use roost::server::retention::Keep;
 use roost::server::right::Rights;
 use roost::server::settings::{AlwaysOn, Limits, Oper, Settings, Throttle};
+use roost::server::user::User;
 
 use crate::client::{Client, Counters, DIM, Persona};
 use crate::devices::{self, Devices};
@@ -74,7 +75,7 @@ pub struct Summary {
 }
 
 /// What runs must come to, or they prove little.
-pub const REACHED: [&str; 25] = [
+pub const REACHED: [&str; 27] = [
     "a user with several connections",
     "a page of history with messages",
     "a page of history with what is about a message",
@@ -100,6 +101,8 @@ pub const REACHED: [&str; 25] = [
     "a device that says what it has read",
     "a device gone that is late to answer",
     "a read marker set",
+    "a crash with somebody kept under another nick",
+    "somebody back under the nick that it had",
 ];
 
 const WORKERS: usize = 2;
@@ -575,6 +578,11 @@ impl<'a> World<'a> {
         }
         self.trace.note("CRASH and restart".to_owned());
         self.count("a crash");
+        let network = &self.server.network;
+        let mut users = network.users.iter();
+        if users.any(|(id, user)| user.presence_kept && (!self.server.stays(id) || user.former_nick.is_some())) {
+            self.count("a crash with somebody kept under another nick");
+        }
         if self.planted.hits(Fault::CrashLosesRow)
             && let Some(seq) = self.seen.last()
         {
@@ -616,11 +624,20 @@ impl<'a> World<'a> {
         let end = devices::end_of(&event);
 
         self.count_event(&event);
+        let absent = |(id, user): (UserId, &User)| Some((id, user.serial, user.former_nick.clone()?));
+        let absent: Vec<_> = self.server.network.users.iter().filter_map(absent).collect();
         let before_seq = self.server.last_seq();
         let mut actions = Actions::new(WORKERS);
         self.server.handle(self.now, event, &mut actions);
         self.spoil(&mut actions);
 
+        let is_back = |(id, serial, nick): &(UserId, u64, Arc<str>)| {
+            let user = self.server.network.users.get(*id).filter(|user| user.serial == *serial);
+            user.is_some_and(|user| user.nick == *nick && !user.sessions.is_empty())
+        };
+        if absent.iter().any(is_back) {
+            self.count("somebody back under the nick that it had");
+        }
         let there = Devices::roll(&self.server, &self.edge);
         for what in self.devices.note(&roll, &there, end, |socket| promised_to(&self.clients, socket))? {
             self.count(what);
