@@ -588,7 +588,7 @@ impl<'a> World<'a> {
         {
             self.store.disk.messages.remove(seq);
         }
-        let roll = Devices::roll(&self.server, &self.edge);
+        let roll = Devices::roll(&self.server, &self.edge, self.now.mono_ms);
         let left = |socket: usize| promised_to(&self.clients, socket);
         self.devices.crash(&roll, &self.store.unkept_devices(), left);
         self.edge.crash();
@@ -620,7 +620,7 @@ impl<'a> World<'a> {
             self.promise_page(*id, page);
             self.check_replay(*id, page)?;
         }
-        let roll = Devices::roll(&self.server, &self.edge);
+        let roll = Devices::roll(&self.server, &self.edge, self.now.mono_ms);
         let end = devices::end_of(&event);
 
         self.count_event(&event);
@@ -638,7 +638,7 @@ impl<'a> World<'a> {
         if absent.iter().any(is_back) {
             self.count("somebody back under the nick that it had");
         }
-        let there = Devices::roll(&self.server, &self.edge);
+        let there = Devices::roll(&self.server, &self.edge, self.now.mono_ms);
         for what in self.devices.note(&roll, &there, end, |socket| promised_to(&self.clients, socket))? {
             self.count(what);
         }
