@@ -12,7 +12,7 @@ use crate::server::channel::Channel;
 use crate::server::command::{away, monitor, nick};
 use crate::server::event::ConnId;
 use crate::server::network::{ChannelId, Network, UserId};
-use crate::server::record::{AccountId, PresenceRow, Record, Seq};
+use crate::server::record::{AccountId, AccountRow, PresenceRow, Record, Seq};
 use crate::server::session::Session;
 use crate::server::settings::{AlwaysOn, Settings};
 use crate::server::unsettled::Unsettled;
@@ -284,18 +284,21 @@ impl Server {
         self.network.users[user].account == Some(account) && self.will_stay(user)
     }
 
-    /// Who of an account had this nick until its last connection went, and goes on without one under the account's.
-    pub(super) fn absent_of(&self, account: AccountId, nick: &str) -> Option<UserId> {
-        let is_same = |former: &Arc<str>| self.network.casemapping.same(former, nick);
-        let mut theirs = self.network.users_of(account);
-        theirs.find(|user| self.network.users[*user].former_nick.as_ref().is_some_and(is_same))
+    /// Who of an account is meant by a nick that nobody has: who had it when its last connection went, and who is kept,
+    /// whatever its nick, by that of the account.
+    pub(super) fn known_by(&self, account: &AccountRow, nick: &str) -> Option<UserId> {
+        let same = |name: &str| self.network.casemapping.same(name, nick);
+        let is_meant = |user: &UserId| {
+            let there = &self.network.users[*user];
+            there.presence_kept && (same(&account.name) || there.former_nick.as_deref().is_some_and(same))
+        };
+        self.network.users_of(account.id).find(is_meant)
     }
 
-    /// The account that would keep a user on under another nick, which is free.
+    /// The account that keeps a user, where its nick is free.
     fn would_keep(&self, user: UserId) -> Option<AccountId> {
-        let account = self.network.account(self.network.users[user].account?)?;
-        let is_free = self.network.user_by_nick(&account.name).is_none();
-        (is_free && is_chosen(&self.settings, account.always_on)).then_some(account.id)
+        let account = self.network.account(keeper(&self.settings, &self.network, user)?)?;
+        self.network.user_by_nick(&account.name).is_none().then_some(account.id)
     }
 
     /// Whether a user stays when its last connection goes, under its account's nick if not under its own.
@@ -306,7 +309,8 @@ impl Server {
     /// The last connection of a user has gone: one whose account is always on goes on under the account's nick, unless
     /// somebody has that.
     pub(super) fn go_on_as_account(&mut self, user: UserId) {
-        if !self.stays(user) && self.would_keep(user).is_some() && !self.store_refuses() {
+        let there = &self.network.users[user];
+        if !self.stays(user) && self.would_keep(user).is_some() && (there.presence_kept || !self.store_refuses()) {
             self.submit_alone(Change::OwnNick { user });
         }
     }
@@ -527,7 +531,8 @@ mod tests {
         assert_eq!(asked.server.check(), Ok(()));
         // Her nick is another's of hers: she goes.
         let (mut asked, alice, bob) = under_another_nick();
-        asked.device("alice", 1, "phone", "");
+        let phone = asked.device("phone", 1, "phone", "");
+        asked.ask(phone, "NICK alice");
         asked.ask(alice, "QUIT");
         assert!(asked.heard(bob).concat().contains(":lunch!~u@10.0.0.1 QUIT "));
     }
@@ -560,7 +565,8 @@ mod tests {
         asked.ask(alice, "NS SET ALWAYS-ON ON");
         assert_eq!(put_back(&mut asked), "lunch #a");
         // Whoever is kept goes for good: the other is.
-        let phone = asked.device("alice", 1, "phone", "");
+        let phone = asked.device("phone", 1, "phone", "");
+        asked.ask(phone, "NICK alice");
         assert_eq!(put_back(&mut asked), "alice ");
         asked.ask(phone, "JOIN #c");
         asked.set_oper("bob");
@@ -712,5 +718,173 @@ mod tests {
         reloaded(&mut asked, AlwaysOn::Off);
         assert!(asked.server.network.user_by_nick("alice").is_none(), "nobody stays who has no connection");
         assert!(asked.heard(bob).iter().any(|line| line.contains(" QUIT :Not always on any more")));
+    }
+
+    /// The same, where bob is an operator and lunch is not.
+    fn without_a_rank() -> (Asked, ConnId, ConnId) {
+        let (mut asked, alice, bob) = under_another_nick();
+        asked.ask(alice, "MODE #a +o bob");
+        asked.ask(bob, "MODE #a -o lunch");
+        (asked, alice, bob)
+    }
+
+    fn gone(asked: &mut Asked, conn: ConnId) {
+        asked.handle(Event::Closed(conn, CloseCause::Eof { shown: None }));
+        assert_eq!(asked.server.check(), Ok(()));
+    }
+
+    /// The users of account 1: nick, `*` where it is kept, how many connections, channels.
+    fn who(asked: &Asked) -> Vec<String> {
+        let network = &asked.server.network;
+        let theirs = network.users_of(1).map(|id| &network.users[id]);
+        let mut all: Vec<String> = theirs
+            .map(|there| {
+                let channels: Vec<&str> = there.channels.iter().map(|id| &*network.channels[*id].name).collect();
+                let kept = if there.presence_kept { "*" } else { "" };
+                format!("{}{kept}({}) {}", there.nick, there.sessions.len(), channels.join(","))
+            })
+            .collect();
+        all.sort();
+        all
+    }
+
+    fn is_in(asked: &Asked) -> bool {
+        who(asked).iter().any(|line| line.ends_with(" #a"))
+    }
+
+    #[test]
+    fn ghost_of_somebody_kept_under_another_nick_while_the_disk_is_full_ends_no_server() {
+        let (mut asked, _alice, _bob) = under_another_nick();
+        let phone = asked.device("phone", 1, "phone", "");
+        asked.handle(Event::StoreFailed("full".into()));
+        asked.ask(phone, "NS GHOST lunch");
+        assert_eq!(asked.server.check(), Ok(()));
+    }
+
+    #[test]
+    fn ghost_of_another_user_of_the_account_leaves_the_presence_of_who_says_it() {
+        let (mut asked, alice, _bob) = under_another_nick();
+        asked.device("stale", 1, "stale", "");
+        asked.ask(alice, "NS GHOST stale");
+        assert_eq!(who(&asked), ["lunch*(1) #a"]);
+        gone(&mut asked, alice);
+        assert!(is_in(&asked), "{:?}", who(&asked));
+    }
+
+    #[test]
+    fn regain_and_recover_take_a_grouped_nick_from_who_is_not_kept() {
+        for command in ["NS REGAIN lunch", "RECOVER lunch"] {
+            let (mut asked, alice, _bob) = under_another_nick();
+            asked.ask(alice, "NS GROUP");
+            asked.ask(alice, "NICK other");
+            asked.device("lunch", 1, "stale", "");
+            asked.ask(alice, "CAP REQ draft/nick-recovery");
+            let told = asked.ask(alice, command);
+            assert_eq!(who(&asked), ["lunch*(1) #a"], "{told:?}");
+        }
+    }
+
+    #[test]
+    fn who_is_not_kept_takes_nothing_from_who_is_by_going_first() {
+        let (mut asked, alice, _bob) = under_another_nick();
+        let kiosk = asked.device("kiosk", 1, "kiosk", "");
+        assert_eq!(who(&asked), ["kiosk(1) ", "lunch*(1) #a"]);
+        gone(&mut asked, kiosk);
+        gone(&mut asked, alice);
+        assert!(is_in(&asked), "{:?}", who(&asked));
+    }
+
+    #[test]
+    fn a_clean_stop_keeps_whom_a_crash_would_have_kept() {
+        let mut asked = Asked::new();
+        asked.server.network.put_account(account_row(1, "alice"));
+        asked.device("kiosk", 1, "kiosk", "");
+        let alice = asked.device("alice", 1, "desk", "");
+        for line in ["NS SET ALWAYS-ON ON", "JOIN #a", "NICK lunch"] {
+            asked.ask(alice, line);
+        }
+        assert_eq!(who(&asked), ["kiosk(1) ", "lunch*(1) #a"]);
+        asked.handle(Event::Shutdown("bye".into()));
+        assert_eq!(who(&asked), ["alice*(0) #a"]);
+    }
+
+    #[test]
+    fn two_devices_of_one_user_come_back_to_it_under_either_of_its_nicks() {
+        let (mut asked, alice, bob) = under_another_nick();
+        let phone = asked.device("lunch", 1, "phone", "");
+        gone(&mut asked, alice);
+        gone(&mut asked, phone);
+        assert_eq!(who(&asked), ["alice*(0) #a"]);
+        let phone = asked.device("lunch", 1, "phone", "");
+        asked.device("alice", 1, "desktop", "");
+        gone(&mut asked, phone);
+        assert!(is_in(&asked), "{:?} {:?}", who(&asked), asked.heard(bob));
+    }
+
+    #[test]
+    fn who_may_not_have_its_nick_back_yet_is_known_by_it_when_it_comes_again() {
+        let (mut asked, alice, bob) = without_a_rank();
+        gone(&mut asked, alice);
+        asked.ask(bob, "MODE #a +N");
+        let back = asked.device("lunch", 1, "", "");
+        assert_eq!(who(&asked), ["alice*(1) #a"]);
+        gone(&mut asked, back);
+        asked.device("lunch", 1, "", "");
+        assert_eq!(who(&asked), ["alice*(1) #a"]);
+    }
+
+    #[test]
+    fn a_second_device_of_who_may_not_have_its_nick_back_yet_comes_to_the_same_user() {
+        let (mut asked, alice, bob) = without_a_rank();
+        gone(&mut asked, alice);
+        asked.ask(bob, "MODE #a +N");
+        asked.device("lunch", 1, "one", "");
+        asked.device("lunch", 1, "two", "");
+        assert_eq!(who(&asked), ["alice*(2) #a"]);
+    }
+
+    #[test]
+    fn who_comes_back_while_the_disk_is_full_has_its_nick_once_it_is_not() {
+        let (mut asked, alice, _bob) = under_another_nick();
+        gone(&mut asked, alice);
+        asked.handle(Event::StoreFailed("full".into()));
+        let back = asked.device("lunch", 1, "", "");
+        gone(&mut asked, back);
+        asked.handle(Event::StoreRecovered);
+        asked.device("lunch", 1, "", "");
+        assert_eq!(who(&asked), ["lunch*(1) #a"]);
+    }
+
+    #[test]
+    fn who_goes_under_another_nick_while_the_disk_is_full_stays() {
+        let (mut asked, alice, _bob) = under_another_nick();
+        asked.handle(Event::StoreFailed("full".into()));
+        gone(&mut asked, alice);
+        assert!(!asked.kept().iter().any(|(_, record)| matches!(record, Record::PresenceGone(1))));
+        assert_eq!(who(&asked), ["alice*(0) #a"]);
+    }
+
+    #[test]
+    fn a_kill_ends_whoever_is_always_on_under_another_nick() {
+        let (mut asked, _alice, bob) = under_another_nick();
+        asked.set_oper("bob");
+        asked.ask(bob, "KILL lunch :spam");
+        assert!(who(&asked).is_empty(), "{:?}", who(&asked));
+    }
+
+    #[test]
+    fn ghost_of_somebody_not_kept_yet_while_the_disk_is_full_ends_no_server() {
+        use crate::server::settings::{AlwaysOn, Settings};
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        asked.account("alice", 1);
+        asked.ask(alice, "JOIN #a");
+        asked.ask(alice, "NICK lunch");
+        let phone = asked.device("phone", 1, "phone", "");
+        asked.handle(Event::StoreFailed("full".into()));
+        let settings = Settings { always_on: AlwaysOn::Mandatory, ..(*asked.server.settings).clone() };
+        asked.handle(Event::Reload(std::sync::Arc::new(settings)));
+        asked.ask(phone, "NS GHOST lunch");
+        assert_eq!(asked.server.check(), Ok(()));
     }
 }

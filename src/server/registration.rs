@@ -245,8 +245,12 @@ impl Server {
             self.nick_is_refused(ctx, &nick, command::nick::LOOKS_LIKE_ANOTHER);
             return;
         }
-        if let Some(absent) = account.and_then(|account| self.absent_of(account, &nick)) {
-            self.submit(ctx, Change::Attach { user: absent, nick: Some(&nick) });
+        let row = account.and_then(|account| self.network.account(account));
+        if let Some(row) = row
+            && let Some(known) = self.known_by(row, &nick)
+            && (row.multiclient || self.network.users[known].sessions.is_empty())
+        {
+            self.submit(ctx, Change::Attach { user: known, nick: Some(&nick) });
             return;
         }
         self.submit(ctx, Change::Arrive { nick: &nick, user: &user, realname: &realname });
@@ -372,15 +376,16 @@ impl Server {
         ctx.reply.nick = self.network.users[user].nick.clone();
     }
 
-    /// One more connection for a user who is here already, and has `nick` from now on where it may change it.
+    /// One more connection for a user who is here already, and has `nick` from now on where it has no other connection, and
+    /// may change it.
     pub(super) fn attach(&mut self, ctx: &mut Ctx, seq: Seq, user: UserId, nick: Option<&str>) {
         let Some(session) = self.session_mut(ctx.conn) else { return };
         let early = session.registration.take().map(|registration| registration.metadata).unwrap_or_default();
         let secure = session.peer.tls;
         self.unregistered -= 1;
         let there = &mut self.network.users[user];
+        let nick = nick.filter(|_| there.sessions.is_empty());
         there.sessions.push(ctx.conn);
-        there.former_nick = None;
         there.secure = secure && (there.secure || there.sessions.len() == 1);
         there.modes.set('Z', there.secure);
         self.sessions_changed(user);

@@ -110,8 +110,8 @@ pub struct User {
     pub nick: Arc<str>,
     /// The nick as it is compared.
     pub folded: Folded,
-    /// The nick that its last connection had, where it goes on under its account's without one: who comes under that one is
-    /// the same.
+    /// The nick that its last connection had, where it went on under its account's without one, until it takes another: who
+    /// comes under that one is the same.
     pub former_nick: Option<Arc<str>>,
     /// The user name, with `~`.
     pub user: Box<str>,

@@ -114,11 +114,13 @@ fn whoever_is_always_on_is_kept_under_any_nick_and_comes_back_under_it() {
     let mut bob = server.user("bob");
     assert_eq!(names(&bob.join("#room")), "@alice bob");
     assert_eq!(names(&bob.join("#other")), "@alice bob");
-    bob.ask("PRIVMSG #room :one");
+    bob.ask("CAP REQ echo-message");
+    // Its echo says that it is kept.
+    bob.one("PRIVMSG #room :one").must_fit(":bob!* PRIVMSG #room :one");
     // Killed once more before she is back.
     server.crash_and_restart();
     for (nick, said) in [("lunch", "one"), ("lunch", "two"), ("alice", "three")] {
-        let mut bob = server.user("bob");
+        let mut bob = server.user_with("bob", "echo-message");
         bob.ask("JOIN #room,#other");
         let mut alice = server.connect();
         let mut lines = alice.log_in(nick, "alice", "sesame", "server-time");
@@ -136,7 +138,8 @@ fn whoever_is_always_on_is_kept_under_any_nick_and_comes_back_under_it() {
         gone(alice);
         let told = bob.sync();
         assert_eq!(commands(&told), if nick == "lunch" { vec!["NICK"] } else { vec![] }, "{told:#?}");
-        bob.ask(&format!("PRIVMSG #room :{}", if said == "one" { "two" } else { "three" }));
+        let next = if said == "one" { "two" } else { "three" };
+        bob.one(&format!("PRIVMSG #room :{next}")).must_fit("*PRIVMSG #room :*");
     }
 }
 

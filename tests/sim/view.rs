@@ -97,8 +97,8 @@ pub struct View {
     pub registered: bool,
     /// Nicks asked for before registration.
     pub tried: Vec<String>,
-    /// The account that it was last told to be logged in to.
-    account: Option<String>,
+    /// Whether it was told to be logged in.
+    logged_in: bool,
     /// CAP REQs without answer.
     pub requests: usize,
     /// Labels that must be answered, in order.
@@ -264,16 +264,14 @@ impl View {
         let Some(first) = message.param(0) else {
             return broken(Invariant::Lines, "a numeric is addressed to nobody");
         };
-        if command == "900" {
-            self.account = message.param(2).map(str::to_owned);
-        }
+        self.logged_in |= command == "900";
         if command == "001" {
             if self.registered {
                 return broken(Invariant::State, "001 came twice");
             }
-            // RECOVER has told it of its nick by then. Whoever comes back to somebody who may not change its nick has that.
-            let is_accounts = self.account.as_ref().is_some_and(|account| fold(account) == fold(first));
-            if !self.tried.iter().any(|tried| tried == first) && self.nick != first && !is_accounts {
+            // RECOVER has told it of its nick by then. Whoever has logged in comes to its account's user, whose nick may be
+            // another.
+            if !self.tried.iter().any(|tried| tried == first) && self.nick != first && !self.logged_in {
                 return broken(Invariant::Lines, format!("001 for {first}, which was never asked for"));
             }
             self.registered = true;

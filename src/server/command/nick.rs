@@ -152,6 +152,9 @@ pub fn rename(server: &mut Server, ctx: &mut Ctx, seq: Seq, user: UserId, nick: 
     if server.network.users[user].folded != old_folded {
         // What was said under the new nick before was said to, and by, someone else.
         server.network.users[user].since = seq;
+        if !server.network.users[user].sessions.is_empty() {
+            server.network.users[user].former_nick = None;
+        }
     }
     frame.after = frame.after.max(server.keep_presence(user));
     let after = frame.after;

@@ -157,6 +157,7 @@ pub fn kill(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let by = server.network.users[user].nick.clone();
     let source = server.network.users[user].source.clone();
     let nick = server.network.users[target].nick.clone();
+    let serial = server.network.users[target].serial;
     server.log(true, format!("{source} killed {nick}: {reason}"));
     let target_source = server.network.users[target].source.clone();
     server.notify(About::Kills, |_| format!("{target_source} was killed by {by}: {reason}"));
@@ -171,7 +172,7 @@ pub fn kill(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         server.close_labelled(conn, &quit, &quit, label);
     }
     // Who is always on would stay.
-    if server.network.user_by_nick(&nick) == Some(target) {
+    if server.network.users.get(target).is_some_and(|there| there.serial == serial) {
         server.end_user(target, &quit);
     }
 }

@@ -54,8 +54,9 @@ fn release(server: &mut Server, ctx: &mut Ctx, nick: &str) -> bool {
         return false;
     }
     let by = ctx.reply.nick.clone();
-    let stays = server.is_presence_of(user, account);
+    let (was, serial) = (server.is_presence_of(user, account), server.network.users[user].serial);
     server.end_holder(ctx, user, account, &format!("GHOST command used by {by}"));
+    let stays = was && server.network.users.get(user).is_some_and(|there| there.serial == serial);
     if stays {
         say_how_to_be(server, ctx, user);
     }
