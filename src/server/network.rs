@@ -534,8 +534,8 @@ impl Network {
         self.channel_names.insert(folded, id);
     }
 
-    /// Gives a conversation another key. One that has that key already, of an earlier channel of the name,
-    /// is put aside under a key that no channel can have. What keeps that; nothing where nothing was ever said.
+    /// Gives a conversation another key. One that has that key already, of an earlier channel of the name or with an
+    /// earlier guest, is put aside under a key that no other can have. What keeps that; nothing where nothing was ever said.
     pub fn rename_conversation(&mut self, old: &str, new: &str) -> Vec<Record> {
         let mut moved = Vec::new();
         let Some(conversation) = self.conversations.remove(old) else { return moved };
@@ -544,7 +544,10 @@ impl Network {
             self.file_conversation(aside.as_str().into(), earlier);
             moved.extend(self.conversation_record(&aside));
         }
-        self.file_conversation(new.into(), conversation);
+        for account in Identity::accounts_in(old) {
+            self.peers.entry(account).or_default().retain(|key| **key != *old && **key != *new);
+        }
+        self.put_conversation(new.into(), conversation);
         moved.extend(self.conversation_record(new));
         moved
     }
@@ -666,8 +669,7 @@ impl Network {
         self.accounts.insert(row.id, row);
     }
 
-    /// Takes an account away, with all that is its alone. The private conversations of its stay, for the other
-    /// side has them, too.
+    /// Takes an account away, with all that is its alone. Its private conversations stay, for the other side has them, too.
     pub fn remove_account(&mut self, id: AccountId) {
         if let Some(row) = self.accounts.remove(&id) {
             self.account_names.remove(&*row.folded);

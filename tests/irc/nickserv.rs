@@ -307,3 +307,83 @@ fn an_app_password_survives_a_crash_and_works_by_sasl_pass_and_identify() {
     let mut mallory = server.user("mallory");
     assert!(all(&mallory.ask(&format!("NS IDENTIFY bob {app}")), "900").is_empty());
 }
+
+/// Deletes one's own account.
+fn delete(client: &mut Client, name: &str) {
+    let confirm = code(&client.told(&format!("NS UNREGISTER {name}")));
+    client.send(&format!("NS UNREGISTER {name} {confirm}"));
+    client.closed();
+}
+
+#[test]
+fn what_was_said_in_private_with_an_account_that_is_deleted_stays_with_the_other_side() {
+    let mut server = Server::start();
+    for name in ["alice", "bob"] {
+        server.account(name, "sesame");
+    }
+    let mut bob = server.logged_in("bob", "bob", "sesame", "draft/chathistory batch echo-message draft/read-marker");
+    let mut alice = server.logged_in("alice", "alice", "sesame", "echo-message");
+    bob.one("PRIVMSG alice :one").must_fit("*PRIVMSG alice :one");
+    alice.until("PRIVMSG");
+    alice.one("PRIVMSG bob :two").must_fit("*PRIVMSG bob :two");
+    bob.until("PRIVMSG");
+    let marked = bob.one("MARKREAD alice timestamp=2999-01-01T00:00:00.000Z");
+    delete(&mut alice, "alice");
+    let same = |bob: &mut Client| {
+        assert_eq!(texts(&bob.ask("CHATHISTORY LATEST alice * 10")), ["one", "two"]);
+        let targets =
+            bob.ask("CHATHISTORY TARGETS timestamp=2020-01-01T00:00:00.000Z timestamp=2999-01-01T00:00:00.000Z 9");
+        find(&targets, "CHATHISTORY").must_fit("*CHATHISTORY TARGETS alice *");
+        assert_eq!(bob.one("MARKREAD alice").params(), marked.params());
+    };
+    same(&mut bob);
+    server.crash_and_restart();
+    let mut bob = server.logged_in("bob", "bob", "sesame", "draft/chathistory batch echo-message draft/read-marker");
+    same(&mut bob);
+    // Whoever has her nick now reads nothing of it, and goes on behind it.
+    let mut guest = server.user_with("alice", "draft/chathistory batch echo-message");
+    assert!(texts(&guest.ask("CHATHISTORY LATEST bob * 10")).is_empty());
+    guest.one("PRIVMSG bob :three").must_fit("*PRIVMSG bob :three");
+    assert_eq!(texts(&guest.ask("CHATHISTORY LATEST bob * 10")), ["three"]);
+    bob.until("PRIVMSG");
+    assert_eq!(texts(&bob.ask("CHATHISTORY LATEST alice * 10")), ["one", "two", "three"]);
+}
+
+#[test]
+fn what_lists_of_channels_say_of_a_deleted_account_is_not_said_of_the_next_of_its_name() {
+    let mut server = Server::start();
+    for name in ["alice", "bob"] {
+        server.account(name, "sesame");
+    }
+    let mut bob = server.logged_in("bob", "bob", "sesame", "");
+    bob.join("#kept");
+    bob.ask("CS REGISTER #kept");
+    bob.join("#open");
+    for channel in ["#kept", "#open"] {
+        bob.ask(&format!("MODE {channel} +iIeb account:alice account:ALICE m:a:alice"));
+        bob.ask(&format!("MODE {channel} +I a:alice*"));
+    }
+    let mut alice = server.logged_in("alice", "alice", "sesame", "");
+    alice.join("#kept");
+    bob.sync();
+    delete(&mut alice, "alice");
+    let left = |bob: &mut Client, channel: &str| {
+        let mut lists = Vec::new();
+        for (mode, numeric) in [("I", "346"), ("e", "348"), ("b", "367")] {
+            let lines = bob.ask(&format!("MODE {channel} {mode}"));
+            lists.extend(all(&lines, numeric).iter().map(|line| line.params()[2].to_owned()));
+        }
+        lists
+    };
+    let told = bob.until("QUIT");
+    let gone: Vec<String> = all(&told, "MODE").iter().map(|line| line.params()[1..].join(" ")).collect();
+    for entry in ["-I a:alice", "-e a:ALICE", "-b m:a:alice"] {
+        assert_eq!(gone.iter().filter(|line| *line == entry).count(), 2, "{gone:?}");
+    }
+    assert_eq!(left(&mut bob, "#open"), ["a:alice*"]);
+    assert_eq!(left(&mut bob, "#kept"), ["a:alice*"]);
+    server.crash_and_restart();
+    let mut bob = server.logged_in("bob", "bob", "sesame", "");
+    bob.join("#kept");
+    assert_eq!(left(&mut bob, "#kept"), ["a:alice*"]);
+}

@@ -14,6 +14,7 @@ pub mod transfer;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ircv3::extban::{Entry, Subject};
 use ircv3::message::write_line;
 use ircv3::mode::{Rank, Ranks};
 
@@ -25,7 +26,7 @@ use crate::server::frame::Frame;
 use crate::server::network::{ChannelId, UserId};
 use crate::server::notice::About;
 use crate::server::policy;
-use crate::server::record::{AccountId, Record, Seq};
+use crate::server::record::{AccountId, ListRow, Record, Seq};
 use crate::server::right::Right;
 use crate::server::setting::ChannelSettings;
 use crate::server::{Ctx, Server};
@@ -340,11 +341,43 @@ pub fn lapse(server: &mut Server, ctx: &mut Ctx, seq: Seq, id: ChannelId) {
     server.network.drop_channel_if_empty(id);
 }
 
+/// Takes the entries that name an account off the lists of a channel: they would fit whoever takes the name next.
+fn strike(server: &mut Server, ctx: &mut Ctx, seq: Seq, id: ChannelId, account: &str) {
+    let casemapping = server.network.casemapping;
+    let is_its = |mask: &str| {
+        let entry = Entry::read(mask);
+        entry.subject == Some(Subject::Account) && casemapping.same(entry.mask, account)
+    };
+    let channel = &server.network.channels[id];
+    let (folded, is_kept): (Box<str>, bool) = (channel.folded.as_str().into(), channel.is_kept());
+    let gone: Vec<ListRow> = channel.list_rows().into_iter().filter(|row| is_its(&row.mask)).collect();
+    for row in &gone {
+        if let Some(list) = server.network.channels[id].list_mut(row.mode) {
+            list.retain(|entry| entry.mask != row.mask);
+        }
+        if is_kept {
+            server.keep(seq, Record::ListEntryGone(folded.clone(), row.mode, row.mask.clone()));
+        }
+    }
+    // A ban of its may have been what keeps strangers out.
+    let record = server.network.note_closed(id);
+    server.keep_conversation(id, seq, record);
+    let after = if is_kept { server.wait_for(seq) } else { 0 };
+    for row in gone {
+        let (name, mode) = (server.network.channels[id].name.clone(), format!("-{}", row.mode));
+        let mut line = Vec::with_capacity(96);
+        write_line(&mut line, SOURCE, "MODE", &[&name, &mode, &row.mask], None);
+        announce(server, ctx, id, after, Bytes::from(line));
+    }
+}
+
 /// An account is no more: nor are its channels registered, nor is it anything in others.
 pub fn forget_account(server: &mut Server, seq: Seq, account: AccountId) {
     let mut nobody = server.ctx(ConnId::NONE, None);
+    let name = server.network.account(account).map(|row| row.name.clone()).unwrap_or_default();
     let all: Vec<ChannelId> = server.network.channels.iter().map(|(id, _)| id).collect();
     for id in all {
+        strike(server, &mut nobody, seq, id, &name);
         let channel = &mut server.network.channels[id];
         if channel.transfer == Some(account) {
             channel.transfer = None;

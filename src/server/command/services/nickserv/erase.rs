@@ -3,8 +3,10 @@
 use crate::server::change::Change;
 use crate::server::command::services::nickserv::credentials::{may_change, own_to_change};
 use crate::server::command::services::{account_named, chanserv, own_account, say};
+use crate::server::command::{markread, metadata};
+use crate::server::network::Identity;
 use crate::server::notice::About;
-use crate::server::record::{AccountId, AccountRow, Record, Seq};
+use crate::server::record::{AccountId, AccountRow, MarkerRow, Record, Seq};
 use crate::server::right::Right;
 use crate::server::{Ctx, Server};
 
@@ -122,6 +124,7 @@ pub fn apply_account(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: Acco
         server.keep(seq, Record::Erased { account: row.name.clone(), after: account, before: seq });
         server.push_erased(&row.name);
     }
+    leave_talks(server, seq, &row);
     server.network.remove_account(account);
     server.keep(seq, Record::AccountGone(account));
     ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
@@ -129,6 +132,30 @@ pub fn apply_account(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: Acco
     server.notify(About::Accounts, |_| format!("the account {} was deleted", row.name));
     let said = if messages { "with all that it said" } else { "but not what it said" };
     say(ctx, "NickServ", &format!("Account {} is deleted, {said}", row.name));
+}
+
+/// Whoever has talked to an account that goes has that still, as with a guest of its name.
+fn leave_talks(server: &mut Server, seq: Seq, row: &AccountRow) {
+    let (gone, guest) = (Identity::Account(row.id), Identity::Guest(server.network.fold(&row.name)));
+    for (peer, _) in server.network.private_conversations(row.id) {
+        if peer == gone {
+            continue;
+        }
+        let (old, new) = (gone.key(&peer), guest.key(&peer));
+        for record in server.network.rename_conversation(&old, &new) {
+            server.keep(seq, record);
+        }
+        server.rename_pushed(&old, &new);
+        for (account, time) in server.network.rename_markers(&old, &new) {
+            server.keep(seq, Record::MarkerGone(account, old.clone()));
+            server.keep(seq, Record::Marker(MarkerRow { account, conversation: new.clone(), time }));
+        }
+    }
+    let (old, new) = (gone.text(), guest.text());
+    for (account, said) in server.network.rename_private_metadata(&old, &new) {
+        metadata::move_private(server, seq, account, &old, &new, said);
+    }
+    markread::rename_for_guests(server, &old, &new, &row.name);
 }
 
 /// Deletes all that an account ever said.
