@@ -97,6 +97,17 @@ pub struct GuestMarker {
     pub time: u64,
 }
 
+/// What a connection was told of a channel that it joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Greeted {
+    /// The channel's serial.
+    pub channel: u64,
+    /// A hash of its message for those who join.
+    pub entry: Option<u64>,
+    /// A hash of what becomes of what is said there.
+    pub kept: u64,
+}
+
 /// What most connections never have, so that they do not pay for its place.
 #[derive(Debug, Default)]
 pub struct Particulars {
@@ -135,8 +146,8 @@ pub struct Particulars {
     pub enrolment: Option<Enrolment>,
     /// A token that it is showing in several lines.
     pub shown: Option<Shown>,
-    /// The channels, by serial, whose message for those who join it was told.
-    pub greeted: Vec<u64>,
+    /// What it was told of channels that it joined, the latest last.
+    pub greeted: Vec<Greeted>,
 }
 
 /// Those of a connection that has none.

@@ -1,5 +1,7 @@
 //! ChanServ SET and GET: the settings of a registered channel; and what those who join are told of them.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use ircv3::message::cut;
 use ircv3::mode::Rank;
 
@@ -12,6 +14,7 @@ use crate::server::network::ChannelId;
 use crate::server::record::{AccountId, Record, Seq, SettingRow};
 use crate::server::retention::{Keep, kept_for};
 use crate::server::right::Right;
+use crate::server::session::Greeted;
 use crate::server::setting::{ChannelSettings, Cutoff, Events};
 use crate::server::{Ctx, Server};
 
@@ -340,7 +343,8 @@ fn keeps_less_than_all(server: &Server, id: ChannelId) -> bool {
 }
 
 /// Tells a connection that comes into a channel its message for those who do, and what becomes of what is said there
-/// where that is not all and for good: once for each connection and channel. Bots are told nothing.
+/// where that is not all and for good: once for each connection and channel, and again once it is otherwise. Bots are told
+/// nothing.
 pub fn greet(server: &mut Server, ctx: &mut Ctx, id: ChannelId) {
     let Some(user) = ctx.user else { return };
     let channel = &server.network.channels[id];
@@ -350,24 +354,33 @@ pub fn greet(server: &mut Server, ctx: &mut Ctx, id: ChannelId) {
     let entry = channel.settings.entry_message.clone();
     let is_less = keeps_less_than_all(server, id);
     let (name, serial) = (channel.name.clone(), channel.serial);
-    if entry.is_none() && !is_less {
+    let Some(session) = server.session(ctx.conn) else { return };
+    let before = session.particulars().greeted.iter().find(|greeted| greeted.channel == serial).copied();
+    if entry.is_none() && !is_less && before.is_none() {
+        return;
+    }
+    let kept = history_text(server, id);
+    let hash = |text: &str| {
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        hasher.finish()
+    };
+    let now = Greeted { channel: serial, entry: entry.as_deref().map(hash), kept: hash(&kept) };
+    if before == Some(now) {
         return;
     }
     let Some(session) = server.session_mut(ctx.conn) else { return };
     let greeted = &mut session.particulars_mut().greeted;
-    if greeted.contains(&serial) {
-        return;
-    }
+    greeted.retain(|greeted| greeted.channel != serial);
     if greeted.len() >= limits::GREETED {
         greeted.remove(0);
     }
-    greeted.push(serial);
-    if let Some(text) = entry {
+    greeted.push(now);
+    if let Some(text) = entry.filter(|_| before.is_none_or(|before| before.entry != now.entry)) {
         say(ctx, "ChanServ", &format!("[{name}] {text}"));
     }
-    if is_less {
-        let text = format!("[{name}] {}", history_text(server, id));
-        say(ctx, "ChanServ", &text);
+    if before.map_or(is_less, |before| before.kept != now.kept) {
+        say(ctx, "ChanServ", &format!("[{name}] {kept}"));
     }
 }
 
@@ -378,6 +391,37 @@ mod tests {
     use crate::server::command::bulk::testing::Asked;
     use crate::server::retention::Keep;
     use crate::server::settings::Settings;
+
+    #[test]
+    fn whoever_joins_again_is_told_what_is_otherwise_by_then() {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+        asked.account("bob", 1);
+        for line in ["JOIN #a", "CS REGISTER #a"] {
+            asked.ask(bob, line);
+        }
+        for (change, told) in [
+            ("CS GET #a HISTORY-RETENTION", vec![]),
+            ("CS SET #a HISTORY-RETENTION 30d", vec!["[#a] What is said here is kept for 30 days."]),
+            ("CS SET #a ENTRYMSG hello", vec!["[#a] hello"]),
+            ("CS SET #a HISTORY OFF", vec!["[#a] Nothing that is said here is kept."]),
+            ("CS GET #a HISTORY", vec![]),
+            ("CS SET #a ENTRYMSG OFF", vec![]),
+            ("CS SET #a HISTORY ON", vec!["[#a] What is said here is kept for 30 days."]),
+            ("CS SET #a HISTORY-RETENTION DEFAULT", vec!["[#a] What is said here is kept for good."]),
+            ("CS GET #a HISTORY", vec![]),
+        ] {
+            asked.ask(bob, change);
+            let lines = asked.ask(alice, "JOIN #a");
+            let notices: Vec<&str> = lines
+                .iter()
+                .filter_map(|line| line.strip_prefix(":ChanServ!")?.split_once(" NOTICE alice :"))
+                .map(|(_, text)| text.trim_end())
+                .collect();
+            assert_eq!(notices, told, "{change}");
+            asked.ask(alice, "PART #a");
+        }
+    }
 
     #[test]
     fn whoever_joins_is_told_once_what_is_kept_where_the_server_deletes_anything() {
