@@ -35,14 +35,23 @@ impl Owed {
         self.after >= self.until
     }
 
-    /// Is owed besides, as far as that is bounded; nothing takes the place of all that was owed of its conversation.
+    /// Is owed besides, as far as that is bounded; nothing takes the place of all that was owed of its conversation up to
+    /// there.
     pub fn add_to(self, all: &mut Vec<Owed>) {
         let is_same = |other: &Owed| other.conversation == self.conversation;
         if self.is_nothing() {
-            all.retain(|other| !is_same(other));
-        } else {
-            all.retain(|other| !is_same(other) || !other.is_nothing());
+            // What is no more owed up to a later change is not owed again because it is not up to an earlier one.
+            let until = all.iter().filter(|other| is_same(other) && other.is_nothing()).map(|other| other.until).max();
+            let until = self.until.max(until.unwrap_or(0));
+            all.retain(|other| !is_same(other) || other.until > until);
+            let rest = all.iter_mut().filter(|other| is_same(other));
+            let rest = rest.map(|rest| rest.after = rest.after.max(until)).count();
+            if rest == 0 && all.len() < limits::OWED {
+                all.push(Owed::nothing(self.conversation, until));
+            }
+            return;
         }
+        all.retain(|other| !is_same(other) || !other.is_nothing());
         let touches = |other: &Owed| is_same(other) && self.after <= other.until && other.after <= self.until;
         let is_full = all.len() >= limits::OWED;
         let at = all.iter().position(touches).or_else(|| all.iter().position(is_same).filter(|_| is_full));
@@ -129,6 +138,10 @@ mod tests {
             Owed { conversation, after, until }.add_to(&mut all);
         }
         assert_eq!(text(&all), "1 5 40,1 50 60,2 40 40,3 45 60");
+        Owed::nothing(1, 30).add_to(&mut all);
+        Owed::nothing(2, 30).add_to(&mut all);
+        Owed::nothing(2, 45).add_to(&mut all);
+        assert_eq!(text(&all), "1 30 40,1 50 60,3 45 60,2 45 45", "nothing up to then, and never less");
         (0..2 * limits::OWED as u64).for_each(|id| Owed::nothing(10 + id, 1).add_to(&mut all));
         assert_eq!(all.len(), limits::OWED);
         assert_eq!(Owed { conversation: 1, after: 5, until: NOW }.up_to(9).to_string(), "1 5 9");

@@ -1420,6 +1420,39 @@ mod tests {
         assert!(owed.is_empty(), "twice: {owed} killed {killed:?} seen {seen:?}, {first} was read");
     }
 
+    /// Her phone is back in `#a`, where it missed one line, and has read that.
+    fn back_for_one_line(asked: &mut Asked, bob: ConnId) -> (ConnId, Vec<(Seq, Range)>) {
+        asked.ask(bob, "PRIVMSG #a :missed");
+        let conn = asked.device("alice", 1, "phone", "server-time");
+        let ranges = replay(asked, conn, 1);
+        confirm(asked, conn);
+        (conn, ranges)
+    }
+
+    #[test]
+    fn who_comes_back_again_and_again_while_an_old_connection_is_dead_is_replayed_none_twice() {
+        let (mut asked, alice, bob) = talk();
+        asked.ask(alice, "NS SET ALWAYS-ON ON");
+        asked.handle(Event::Closed(alice, CloseCause::Eof { shown: Some(asked.server.last_seq()) }));
+        let (dead, _) = back_for_one_line(&mut asked, bob);
+        let (two, _) = back_for_one_line(&mut asked, bob);
+        let live = said(&mut asked, bob, "PRIVMSG #a :live");
+        later_and_confirmed(&mut asked, two);
+        asked.handle(Event::Closed(two, CloseCause::Eof { shown: Some(live) }));
+        for _ in 0..2 {
+            let three = asked.device("alice", 1, "phone", "server-time");
+            for (after, _) in replay(&mut asked, three, 0) {
+                assert!(after >= live, "again from {after} on, and it has read {live}");
+            }
+            confirm(&mut asked, three);
+            let last = asked.server.last_seq();
+            asked.handle(Event::Closed(three, CloseCause::Eof { shown: Some(last) }));
+        }
+        asked.handle(Event::Closed(dead, cut()));
+        let conn = asked.device("alice", 1, "phone", "server-time");
+        assert!(replay(&mut asked, conn, 0).iter().all(|(after, _)| *after >= live), "{:?}", stand(&asked));
+    }
+
     #[test]
     fn a_channel_that_another_connection_joins_while_it_is_busy_is_still_owed() {
         let (mut asked, bob, read) = away();
