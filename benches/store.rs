@@ -328,6 +328,7 @@ fn reader() -> Reader {
         batch: Some("1".into()),
         batch_type: "chathistory",
         told: None,
+        own: Box::default(),
         target: "#channel".into(),
         epoch: 7,
         nick: "someone".into(),

@@ -105,6 +105,9 @@ pub const MARKERS: usize = 10_000;
 /// Conversations of which one device is replayed something when it is back besides what it missed since it went: it was
 /// cut off before it had read that.
 pub const OWED: usize = 200;
+/// Things that a device has said and is not known to have read what was shown around them, of which it is known that it need
+/// not be shown them.
+pub const OWN_SAID: usize = 64;
 /// Milliseconds in which a client that has come joins its channels: some wait before they do (WeeChat's `autojoin_delay`).
 pub const ARRIVAL_MS: u64 = 60_000;
 /// Read markers of a connection that is not logged in.

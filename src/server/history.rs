@@ -59,7 +59,7 @@ pub fn render_page(
             Kind::Edit => reader.caps.has_all(edit::NEEDED) && row.tags.is_some(),
             _ => true,
         };
-        if !knows {
+        if !knows || reader.has_shown(*seq, row) {
             continue;
         }
         if let Some(now) = reader.told {
@@ -429,6 +429,7 @@ mod tests {
             batch: None,
             batch_type: "chathistory",
             told: None,
+            own: Box::default(),
             target: "#r".into(),
             epoch: 1,
             nick: "al".into(),

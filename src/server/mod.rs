@@ -41,6 +41,7 @@ pub mod user;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use ahash::AHashMap;
 use bytes::Bytes;
 use ircv3::tags::Tags;
 use ircv3::{Cap, CapSet, Message};
@@ -55,7 +56,7 @@ use self::mail::Mails;
 use self::network::{ChannelId, Network, UserId};
 use self::push::Pushes;
 use self::reading::Looks;
-use self::record::{MsgId, Record, SEQ_COUNTER_BITS, Seq, Snapshot};
+use self::record::{AccountId, MsgId, Record, SEQ_COUNTER_BITS, Seq, Snapshot};
 use self::reply::Reply;
 use self::retention::Retention;
 use self::session::{Input, Session, Waiting};
@@ -109,6 +110,8 @@ pub struct Server {
     to_judge: Vec<UserId>,
     /// When to look for those who have been away too long, on the monotonic clock.
     next_expiry: u64,
+    /// What devices have said themselves, and shown, that may be among what they are replayed.
+    own_said: AHashMap<(AccountId, Box<str>), Vec<(Seq, Seq)>>,
     out: Actions,
 }
 
@@ -181,6 +184,7 @@ impl Server {
             end_asked: None,
             to_judge: Vec::new(),
             next_expiry: 0,
+            own_said: AHashMap::new(),
             out: Actions::new(workers),
             settings,
         }
@@ -342,8 +346,15 @@ impl Server {
                     if session.heard_seq == before {
                         session.heard_seq = now;
                     }
-                    if has_read_all && let Some(reading) = &mut session.particulars_mut().reading {
-                        reading.read = now;
+                    let echoes = session.caps.has(Cap::EchoMessage);
+                    if session.particulars().reading.is_some()
+                        && let Some(reading) = &mut session.particulars_mut().reading
+                    {
+                        if has_read_all {
+                            reading.read = now;
+                        } else if !echoes {
+                            reading.note_own(before, now);
+                        }
                     }
                 }
             }

@@ -42,6 +42,9 @@ pub struct Reading {
     pub off: bool,
     /// What it alone of its device was told up to this change, another connection sees to.
     pub handed: Seq,
+    /// What it has said without an echo since it was last known to have read all: behind the first of each pair of changes,
+    /// up to the second. It has shown that itself, whatever it is replayed.
+    pub own: Vec<(Seq, Seq)>,
 }
 
 /// A PING behind what was shown.
@@ -62,6 +65,19 @@ pub struct Asked {
 pub type Looks = BinaryHeap<Reverse<(u64, ConnId, u64)>>;
 
 impl Reading {
+    /// Notes what it has said without an echo: behind the first of these changes, up to the second.
+    pub fn note_own(&mut self, before: Seq, last: Seq) {
+        match self.own.last_mut() {
+            Some(there) if there.1 == before => there.1 = last,
+            _ => {
+                if self.own.len() >= limits::OWN_SAID {
+                    self.own.remove(0);
+                }
+                self.own.push((before, last));
+            }
+        }
+    }
+
     /// Whether it has come into its channels by now.
     pub fn is_settled(&self, now: u64) -> bool {
         self.settled || now >= self.arrived + limits::ARRIVAL_MS
@@ -290,6 +306,37 @@ impl Server {
         late.collect::<Vec<_>>().into_iter().for_each(|conn| self.note_behind(conn));
     }
 
+    /// What the device of a connection has said itself, and shown, that may be among what it is replayed: as
+    /// [`Reading::own`].
+    pub(super) fn own_said(&self, conn: ConnId) -> Vec<(Seq, Seq)> {
+        let Some(session) = self.session(conn) else { return Vec::new() };
+        let Some(account) = session.account else { return Vec::new() };
+        let mut own = self.own_said.get(&(account, session.device.clone())).cloned().unwrap_or_default();
+        let others = self.others_of(conn, account, &session.device).into_iter().chain([session]);
+        own.extend(others.filter_map(|other| other.particulars().reading.as_ref()).flat_map(|reading| &reading.own));
+        own
+    }
+
+    /// A connection ends, having read up to `seen`: what its device has said behind that, or what it has said before while it
+    /// is owed more, it has shown. Of clients without a name others have not.
+    pub(super) fn note_own_said(&mut self, conn: ConnId, account: AccountId, device: &str, seen: Seq, owes: bool) {
+        let Some(session) = self.session(conn) else { return };
+        let is_read = |(_, last): &(Seq, Seq)| *last <= seen && !owes;
+        let own = session.particulars().reading.iter().flat_map(|reading| reading.own.iter().copied());
+        let connected = self.network.connected(account, device);
+        let is_one =
+            !device.is_empty() || connected.is_none_or(|there| self.sessions_but(conn, &there.conns).is_empty());
+        let mut own: Vec<(Seq, Seq)> = own.filter(|_| is_one).filter(|own| !is_read(own)).collect();
+        let key = (account, device.into());
+        let mut all = self.own_said.remove(&key).unwrap_or_default();
+        all.retain(|own| !is_read(own));
+        all.append(&mut own);
+        if !all.is_empty() {
+            all.drain(..all.len().saturating_sub(limits::OWN_SAID));
+            self.own_said.insert(key, all);
+        }
+    }
+
     /// The other connections of a device that has a name.
     fn others_of(&self, conn: ConnId, account: AccountId, device: &str) -> Vec<&Session> {
         let connected = self.network.connected(account, device).filter(|_| !device.is_empty());
@@ -332,6 +379,7 @@ impl Server {
             answers: false,
             off: false,
             handed: 0,
+            own: Vec::new(),
         };
         session.particulars_mut().reading = Some(reading);
         let serial = session.serial;
@@ -346,6 +394,7 @@ impl Server {
         if let Some(asked) = reading.asked.take_if(|asked| is(&asked.token)) {
             reading.read = reading.read.max(asked.seq);
             reading.answers = true;
+            reading.own.retain(|(_, last)| *last > reading.read);
             particulars.confirmed = true;
             particulars.alone.retain(|alone| alone.until > reading.read);
             self.note_behind(conn);
@@ -1418,6 +1467,60 @@ mod tests {
         asked.handle(Event::Closed(one, cut()));
         let (seen, owed) = stand(&asked);
         assert!(owed.is_empty(), "twice: {owed} killed {killed:?} seen {seen:?}, {first} was read");
+    }
+
+    /// What her phone, back, has shown itself of what it is replayed.
+    fn own_shown(asked: &mut Asked, caps: &str) -> Vec<Seq> {
+        let conn = asked.device("alice", 1, "phone", caps);
+        let mut own = Vec::new();
+        for line in [None, Some("JOIN #a")] {
+            line.map(|line| asked.ask(conn, line));
+            while let Some((id, Call::History(query))) = asked.calls().first() {
+                own.extend(query.reader.own.iter().flat_map(|(before, last)| before + 1..=*last));
+                let id = *id;
+                asked.handle(Event::Returned(id, Returned::History(HistoryPage::default())));
+            }
+        }
+        own.sort_unstable();
+        own.dedup();
+        own
+    }
+
+    #[test]
+    fn what_a_device_has_said_itself_is_not_replayed_to_it_when_it_was_cut_off_before_it_had_read_more() {
+        for (caps, echoes, dead) in
+            [("server-time", false, false), ("server-time echo-message", true, false), ("server-time", false, true)]
+        {
+            let mut asked = Asked::new();
+            let (alice, bob) = (asked.device("alice", 1, "phone", caps), asked.user("bob"));
+            asked.ask(alice, "JOIN #a");
+            asked.ask(bob, "JOIN #a");
+            asked.ask(bob, "PRIVMSG #a :question?");
+            let own = said(&mut asked, alice, "PRIVMSG #a :my answer");
+            let other = said(&mut asked, bob, "PRIVMSG #a :thanks");
+            if !dead {
+                asked.handle(Event::Closed(alice, cut()));
+            }
+            let shown = own_shown(&mut asked, caps);
+            assert_eq!(shown.contains(&own), !echoes, "{shown:?} of {own}");
+            assert!(!shown.contains(&other), "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_device_has_said_is_forgotten_once_it_has_read_all() {
+        let (mut asked, alice, bob) = talk();
+        asked.ask(bob, "PRIVMSG #a :question?");
+        asked.ask(alice, "PRIVMSG #a :my answer");
+        asked.handle(Event::Closed(alice, cut()));
+        let conn = asked.device("alice", 1, "phone", "server-time");
+        replayed_on_join(&mut asked, conn, "#a");
+        confirm(&mut asked, conn);
+        asked.now.mono_ms += limits::ARRIVAL_MS;
+        later_and_confirmed(&mut asked, conn);
+        let last = asked.server.last_seq();
+        asked.handle(Event::Closed(conn, CloseCause::Eof { shown: Some(last) }));
+        assert!(asked.server.own_said.is_empty(), "{:?}", asked.server.own_said);
     }
 
     /// Her phone is back in `#a`, where it missed one line, and has read that.

@@ -884,6 +884,9 @@ pub struct Reader {
     pub target: Box<str>,
     /// The database's epoch.
     pub epoch: u32,
+    /// What the reader has said and shown itself, and is not sent: behind the first of each pair of changes, up to the
+    /// second.
+    pub own: Box<[(Seq, Seq)]>,
     /// When the messages are told by HistServ, each as a NOTICE with its time and who said it: in milliseconds since 1970.
     pub told: Option<u64>,
     /// In a private conversation: the reader's own current nick, and its identity as in
@@ -892,6 +895,11 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// Whether the reader has shown a row itself.
+    pub fn has_shown(&self, seq: Seq, row: &MessageRow) -> bool {
+        row.kind.is_text() && self.own.iter().any(|(before, last)| (before + 1..=*last).contains(&seq))
+    }
+
     /// Which kinds of rows about a message come after it, and how many of each, the newest: only what the reader
     /// may get in a batch by the capabilities that it has. All edits of a message say the same: how it reads now.
     pub fn context(&self) -> SmallVec<[(Kind, usize); 2]> {

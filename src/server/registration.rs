@@ -494,6 +494,7 @@ impl Server {
         let account = session.account.filter(|_| !command::bouncer::is_unbound(session));
         if let Some(account) = account {
             let owed = self.owed_at_end(session, seen);
+            self.note_own_said(conn, account, &device, seen, !owed.is_empty());
             self.owe(conn, account, &device, &owed, seen);
         }
         let Some(session) = self.session_mut(conn) else { return };

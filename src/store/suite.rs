@@ -134,6 +134,7 @@ fn reader() -> Reader {
         batch: Some("b".into()),
         batch_type: "chathistory",
         told: None,
+        own: Box::default(),
         target: "#rust".into(),
         epoch: 7,
         nick: "alice".into(),

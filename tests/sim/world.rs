@@ -1585,6 +1585,7 @@ fn plain_reader(caps: CapSet) -> Reader {
         batch: None,
         batch_type: "chathistory",
         told: None,
+        own: Box::default(),
         target: "".into(),
         epoch: EPOCH,
         nick: "".into(),

@@ -174,6 +174,7 @@ pub fn reader(
         batch,
         batch_type,
         told: None,
+        own: Box::default(),
         target: target.into(),
         epoch,
         nick: (*ctx.reply.nick).into(),
@@ -418,6 +419,10 @@ pub fn replay_next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
     let Some((found, range)) = next else { return ask_whether_read(server, ctx) };
     let mut reader = reader(server, ctx, "chathistory", &found.name, None);
     reader.caps = reader.caps & CapSet::of(&[Cap::ServerTime, Cap::MessageTags, Cap::AccountTag, Cap::Batch]);
+    // Who asks is sent all.
+    if server.session(ctx.conn).is_some_and(|session| server.is_replayed(session)) {
+        reader.own = server.own_said(ctx.conn).into();
+    }
     let query = HistoryQuery {
         conversation: found.id,
         range,
