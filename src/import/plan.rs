@@ -220,6 +220,11 @@ impl<'a> Plan<'a> {
         self.keep(Record::Setting(Box::new(row)));
     }
 
+    /// An import counts as use: what was used elsewhere until now does not lapse because nobody has used it here yet.
+    fn begin_use(&mut self, owner: &str) {
+        self.setting(owner, "used", &self.now_ms.to_string());
+    }
+
     fn keep(&mut self, record: Record) {
         self.records.push((self.next, record));
     }
@@ -295,6 +300,7 @@ impl<'a> Plan<'a> {
         for (key, value) in settings {
             self.setting(&format!("${id}"), key, value);
         }
+        self.begin_use(&format!("${id}"));
         let certificates = self.own_certificates(account);
         if !scram.is_empty() || !certificates.is_empty() {
             let credentials = Credentials { scram, certificates, ..Credentials::default() };
@@ -559,6 +565,7 @@ impl<'a> Plan<'a> {
         for (key, value) in &channel.settings {
             self.channel_setting(given, &folded, key, value);
         }
+        self.begin_use(&folded);
         self.entries(channel, &folded);
         self.access(channel, &folded, founder);
         self.channels.insert(folded);
@@ -814,7 +821,9 @@ pub mod tests {
         let settings: Vec<_> =
             settings.map(|row| format!("{} {} {}", row.owner, row.key, row.value.as_deref().unwrap())).collect();
         let description = format!("#a description {}", "x".repeat(300));
-        assert_eq!(settings, ["$1 history off", "#a entrymsg hi  QUIT", "#a cutoff join", &description]);
+        let used = ["$1", "#a"].map(|owner| format!("{owner} used 1700000000000"));
+        let right = ["$1 history off", &used[0], "#a entrymsg hi  QUIT", "#a cutoff join", &description, &used[1]];
+        assert_eq!(settings, right);
         for part in ["its url is \"nowhere\", and did not come", "its email is \"nobody\"", "its description was cut"] {
             says(&report, part);
         }

@@ -182,15 +182,19 @@ mod tests {
 
     use std::sync::Arc;
 
+    use ircv3::Casemapping;
+
+    use super::SINCE;
+    use crate::import::{self, Account, Channel, Found, Rules};
     use crate::server::command::bulk::testing::{Asked, account_row};
     use crate::server::event::{ConnId, Event};
-    use crate::server::record::{AccountRow, Record};
-    use crate::server::retention::DAY_MS;
+    use crate::server::record::{AccountRow, Record, SettingRow, Snapshot};
+    use crate::server::retention::{DAY_MS, SERVER};
     use crate::server::settings::Settings;
 
-    /// A server on which accounts and channels lapse after 30 days, and two accounts.
-    fn lapsing() -> Asked {
-        let mut asked = Asked::new();
+    /// A server that finds this in its store, and on which accounts and channels lapse after 30 days.
+    fn lapsing_with(snapshot: Snapshot) -> Asked {
+        let mut asked = Asked::started_with(snapshot);
         let settings = Settings {
             account_expire_days: 30,
             channel_expire_days: 30,
@@ -198,6 +202,12 @@ mod tests {
             ..(*asked.server.settings).clone()
         };
         asked.handle(Event::Reload(Arc::new(settings)));
+        asked
+    }
+
+    /// Such a server with two accounts.
+    fn lapsing() -> Asked {
+        let mut asked = lapsing_with(Snapshot::default());
         for (id, name) in [(1, "alice"), (2, "bob")] {
             asked.server.network.put_account(AccountRow {
                 registered: 1_600_000_000_000,
@@ -272,5 +282,38 @@ mod tests {
         days(&mut asked, 40);
         // The account of its founder is no more, and with it the channel.
         assert!(asked.server.network.account(1).is_none() && asked.server.network.account(2).is_some());
+    }
+
+    #[test]
+    fn what_was_imported_lapses_as_if_it_were_used_last_when_it_was_imported() {
+        // Use has been noted here for long.
+        let row = SettingRow { owner: SERVER.into(), key: SINCE.into(), value: Some("1500000000000".into()) };
+        let mut snapshot = Snapshot { settings: vec![row], boot: 1, ..Snapshot::default() };
+        let (name, registered) = ("alice".to_owned(), Some(1_400_000_000_000));
+        let channel =
+            Channel { name: "#garden".to_owned(), founders: vec![name.clone()], registered, ..Channel::default() };
+        let account = Account { name, registered, ..Account::default() };
+        let found = Found { accounts: vec![account], channels: vec![channel], ..Found::default() };
+        let rules = Rules {
+            casemapping: Casemapping::Rfc1459,
+            confusables: false,
+            list_entries: 3,
+            bcrypt_cost: 4,
+            scram_iterations: 4096,
+        };
+        for (_, record) in import::plan(&snapshot, &rules, &found, 1_700_000_000_000, false).0 {
+            match record {
+                Record::Account(row) => snapshot.accounts.push(*row),
+                Record::Channel(row) => snapshot.channels.push(*row),
+                Record::Setting(row) => snapshot.settings.push(*row),
+                _ => {}
+            }
+        }
+        let mut asked = lapsing_with(snapshot);
+        let account = asked.server.network.account_ids()[0];
+        let kept = days(&mut asked, 29);
+        assert!(!kept.iter().any(|record| matches!(record, Record::AccountGone(_) | Record::ChannelGone(_))));
+        let kept = days(&mut asked, 3);
+        assert!(kept.contains(&Record::AccountGone(account)) && kept.contains(&Record::ChannelGone("#garden".into())));
     }
 }
