@@ -34,6 +34,23 @@ const MODES: &[(&str, char)] = &[
     ("DELAYEDJOIN", 'D'),
     ("SSL", 'z'),
 ];
+/// Lists, their letters here, and what their entries begin with: Anope has a list of its own for each extended ban that it
+/// knows of the server.
+const LISTS: &[(&str, char, &str)] = &[
+    ("BAN", 'b', ""),
+    ("EXCEPT", 'e', ""),
+    ("INVITEOVERRIDE", 'I', ""),
+    // Of Charybdis' list of those who may not speak, too.
+    ("QUIET", 'b', "mute:"),
+    ("NONICKBAN", 'b', "nickchange:"),
+    // As UnrealIRCd has it, where 0 is whoever has none.
+    ("ACCOUNTBAN", 'b', "~account:"),
+    ("CHANNELBAN", 'b', "channel:"),
+    ("REALNAMEBAN", 'b', "realname:"),
+    ("SSLBAN", 'b', "fingerprint:"),
+    ("TIMEDBAN", 'b', "~time:"),
+    ("UNREGISTEREDBAN", 'b', "unregistered:"),
+];
 /// Modes that a server sets by itself, or that Roost has no need of.
 const OF_THE_SERVER: &[&str] = &["REGISTERED", "PERM", "OPERONLY"];
 /// Privileges that are ranks, with the level that has them where a channel does not say.
@@ -415,14 +432,8 @@ fn channels<'a>(objects: &'a [Object], found: &mut Found, place: &dyn Fn(&Object
 }
 
 fn set(channel: &mut Channel, notes: &mut Vec<String>, mode: &str, value: &str, by: &str, at: u64) {
-    let list = match mode {
-        "BAN" => Some('b'),
-        "EXCEPT" => Some('e'),
-        "INVITEOVERRIDE" => Some('I'),
-        _ => None,
-    };
-    if let Some(list) = list {
-        channel.lists.push((list, value.to_owned(), by.to_owned(), at));
+    if let Some((_, list, before)) = LISTS.iter().find(|(name, ..)| *name == mode) {
+        channel.lists.push((*list, format!("{before}{value}"), by.to_owned(), at));
         return;
     }
     let known = MODES.iter().find(|(name, _)| *name == mode);
@@ -446,7 +457,12 @@ fn set(channel: &mut Channel, notes: &mut Vec<String>, mode: &str, value: &str, 
         ("REDIRECT", _) => channel.forward = Some(value.to_owned()),
         (_, Some((_, letter))) => channel.modes.push(*letter),
         _ if OF_THE_SERVER.contains(&mode) => {}
-        _ => notes.push(format!("channel {:?}: the mode {mode:?} did not come", channel.name)),
+        _ if value.is_empty() => notes.push(format!("channel {:?}: the mode {mode:?} did not come", channel.name)),
+        _ => notes.push(format!(
+            "channel {:?}: the mode {mode:?}, {:?}, did not come",
+            channel.name,
+            cut(value, limits::IMPORT_SHOWN)
+        )),
     }
 }
 
@@ -550,6 +566,20 @@ mod tests {
         for part in ["FLOOD", "*!*@x", "frank"] {
             assert!(found.notes.iter().any(|note| note.contains(part)), "{part}: {:?}", found.notes);
         }
+    }
+
+    #[test]
+    fn extended_bans_that_anope_keeps_as_modes_of_their_own_are_bans_and_others_are_named_with_their_masks() {
+        let found = read(
+            "OBJECT ChannelInfo\nDATA name #a\nDATA last_modes QUIET,*!*@x ACCOUNTBAN,bob SERVERBAN,irc.example\nEND\n\
+             OBJECT ChannelInfo\nDATA name #b\nDATA last_modes +QUIET,5,al,$a:bob +TIMEDBAN,5,al,60:*!*@x\nEND\n",
+        );
+        let masks =
+            found.channels.iter().flat_map(|room| &room.lists).map(|(mode, mask, ..)| format!("+{mode} {mask}"));
+        let right = ["+b mute:*!*@x", "+b ~account:bob", "+b mute:$a:bob", "+b ~time:60:*!*@x"];
+        assert_eq!(masks.collect::<Vec<_>>(), right);
+        let note = "channel \"#a\": the mode \"SERVERBAN\", \"irc.example\", did not come";
+        assert!(found.notes.iter().any(|other| other == note), "{:?}", found.notes);
     }
 
     #[test]

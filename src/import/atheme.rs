@@ -295,7 +295,8 @@ impl Reading {
         let (at, who, flags) = (self.channel_named(cells.word())?, cells.word(), cells.word());
         let (set_at, setter) = (cells.time("since when"), cells.word());
         let name = self.found.channels[at].name.clone();
-        let is_mask = who.contains(['*', '?', '!', '@', '$']) && !who.starts_with('!');
+        // What has a colon is an extended ban; what begins with `!` is a group.
+        let is_mask = who.contains(':') || who.contains(['*', '?', '!', '@', '$']) && !who.starts_with('!');
         if flags.contains('b') {
             let mask = if is_mask { who.to_owned() } else { format!("account:{who}") };
             self.found.channels[at].lists.push(('b', mask, setter.to_owned(), set_at));
@@ -378,6 +379,17 @@ mod tests {
     #[track_caller]
     fn read(file: &str) -> Found {
         parse(file.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn what_is_banned_by_an_extended_ban_is_no_account() {
+        let found = read(
+            "DBV 12\nMU AAAAAAAAB bob sesame noemail 1600000002 0 + default\nMC #a 1600000000 0 + 0 0 0 \n\
+             CA #a R:bob +b 5 al\nCA #a $a:bob +b 5 al\nCA #a bob +b 5 al\nCA #a ~a:bob +o 5 al\n",
+        );
+        let masks: Vec<_> = found.channels[0].lists.iter().map(|(_, mask, ..)| &**mask).collect();
+        assert_eq!(masks, ["R:bob", "$a:bob", "account:bob"]);
+        assert!(found.notes.iter().any(|note| note.contains("\"~a:bob\", which had +o, is no account")));
     }
 
     #[test]

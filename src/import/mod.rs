@@ -8,6 +8,7 @@
 
 pub mod anope;
 pub mod atheme;
+mod entry;
 pub mod ergo;
 mod plan;
 

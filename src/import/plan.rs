@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use ircv3::extban::{self, Subject};
 use ircv3::message::cut;
 use ircv3::mode::{Kind, Rank, kind};
 use ircv3::sasl::scram::Credential;
-use ircv3::{Casemapping, extban, mask, name};
+use ircv3::{Casemapping, mask, name};
 
 use crate::accounts;
+use crate::import::entry::{self, Entry};
 use crate::import::{Account, Channel, Found, Password, Purge};
 use crate::limits;
 use crate::server::command::verify::looks_like_email;
@@ -598,15 +600,18 @@ impl<'a> Plan<'a> {
             let fits = given.len() <= limits::MASK_LEN
                 && !given.is_empty()
                 && !given.contains(|c: char| c == ' ' || c.is_control());
-            let mask = extban::normalize(given)
-                .filter(|mask| fits && (*mode != 'I' || extban::Entry::read(mask).about.is_none()));
-            let why = match mask {
-                None => "is no entry here",
-                Some(mask) if taken.iter().any(|(m, other)| m == mode && mask::same(other, &mask, casemapping)) => {
+            let entry = entry::read(given, casemapping).and_then(|read| self.known(*mode, fits, read));
+            let why = match entry {
+                Err(why) => why,
+                Ok(Entry { mask, .. })
+                    if taken.iter().any(|(m, other)| m == mode && mask::same(other, &mask, casemapping)) =>
+                {
                     continue;
                 }
-                Some(_) if taken.len() >= self.rules.list_entries => "is one more than channels.list_entries allows",
-                Some(mask) => {
+                Ok(_) if taken.len() >= self.rules.list_entries => {
+                    "is one more than channels.list_entries allows".to_owned()
+                }
+                Ok(Entry { mask, forward }) => {
                     self.keep(Record::ListEntry(Box::new(ListRow {
                         channel: folded.into(),
                         mode: *mode,
@@ -616,12 +621,31 @@ impl<'a> Plan<'a> {
                     })));
                     taken.push((*mode, mask));
                     self.report.entries.taken += 1;
+                    if let Some(forward) = forward {
+                        let name = &channel.name;
+                        self.say(format!(
+                            "channel {name:?}: +{mode} {given:?} came without its forward to {forward:?}"
+                        ));
+                    }
                     continue;
                 }
             };
             self.report.entries.refused += 1;
             self.say(format!("channel {:?}: +{mode} {given:?} {why}", channel.name));
         }
+    }
+
+    /// An entry, unless the list has none like it or it is about an account that somebody else may have here.
+    fn known(&self, mode: char, fits: bool, read: Entry) -> Result<Entry, String> {
+        let extban::Entry { about, subject, mask } = extban::Entry::read(&read.mask);
+        if !fits || mode == 'I' && about.is_some() {
+            return Err("is no entry here".to_owned());
+        }
+        let is_one = subject == Some(Subject::Account) && !mask.contains(['*', '?']);
+        if is_one && !self.ours.contains_key(&self.fold(mask)) {
+            return Err(format!("did not come: the account {mask:?} did not come"));
+        }
+        Ok(read)
     }
 
     fn access(&mut self, channel: &Channel, folded: &str, founder: AccountId) {
@@ -896,6 +920,32 @@ pub mod tests {
             records.iter().filter_map(|r| if let Record::Access(row) = r { Some(row.rank) } else { None }).collect();
         assert_eq!(access, [Rank::Admin]);
         for part in ["the modes \"Z\"", "invite-only", "\"nowhere\"", "\"ghost\"", "\"bad mask\"", "list_entries"] {
+            says(&report, part);
+        }
+    }
+
+    #[test]
+    fn entries_in_the_forms_of_other_servers_come_as_roosts_or_are_named() {
+        let lists = [("R:alice", 'b'), ("m:r:*bot*", 'b'), ("j:#spam", 'e'), ("R:ghost", 'b'), ("~t:5:*!*@x", 'b')];
+        let lists = lists.into_iter().chain([("m:*!*@x", 'I')]);
+        let channel = Channel {
+            lists: lists.map(|(mask, mode)| (mode, mask.to_owned(), String::new(), 1)).collect(),
+            ..room("#a", "alice")
+        };
+        let found = Found { accounts: vec![person("alice")], channels: vec![channel], ..Found::default() };
+        let (records, report) = planned(&Snapshot::default(), &found);
+        let entry = |record: &Record| match record {
+            Record::ListEntry(row) => Some(format!("+{} {}", row.mode, row.mask)),
+            _ => None,
+        };
+        let entries: Vec<_> = records.iter().filter_map(entry).collect();
+        assert_eq!(entries, ["+b a:alice", "+b m:r:*bot*", "+e j:#spam"]);
+        assert_eq!((report.entries.taken, report.entries.refused), (3, 3));
+        for part in [
+            "channel \"#a\": +b \"R:ghost\" did not come: the account \"ghost\" did not come",
+            "channel \"#a\": +b \"~t:5:*!*@x\" did not come: it ends after a time",
+            "channel \"#a\": +I \"m:*!*@x\" is no entry here",
+        ] {
             says(&report, part);
         }
     }
