@@ -85,6 +85,8 @@ struct Reading {
     groups: BTreeMap<String, Vec<String>>,
     /// Since when each founder of a channel is one, by the channel's place.
     founders: BTreeMap<usize, Vec<(u64, String)>>,
+    /// Who comes after them, by the flag `S`.
+    successors: BTreeMap<usize, Vec<String>>,
     suspended: BTreeMap<usize, Suspension>,
     closed: BTreeMap<usize, Purge>,
     /// Rows of which nothing comes, by kind: the first line, and how many.
@@ -317,6 +319,10 @@ impl Reading {
             self.founders.entry(at).or_default().extend(founders.into_iter().map(|founder| (set_at, founder)));
             return Ok(());
         }
+        let succeeds = flags.contains('S') && !is_mask && !who.starts_with('!');
+        if succeeds {
+            self.successors.entry(at).or_default().push(who.to_owned());
+        }
         match rank(flags) {
             Some(rank) if !is_mask && !who.starts_with('!') => {
                 self.found.channels[at].access.push((who.to_owned(), rank));
@@ -326,7 +332,7 @@ impl Reading {
                 let letter = rank.letter();
                 Err(format!("channel {name:?}: {who:?}, which had +{letter}, is no account, and did not come"))
             }
-            None if flags.contains(['b', 'e']) => Ok(()),
+            None if succeeds || flags.contains(['b', 'e']) => Ok(()),
             None => Err(format!("channel {name:?}: {who:?} has the flags {flags:?}, of which none is a rank here")),
         }
     }
@@ -336,6 +342,9 @@ impl Reading {
             // The one who has been founder for longest has the channel.
             founders.sort_by_key(|(since, _)| *since);
             self.found.channels[at].founders = founders.into_iter().map(|(_, founder)| founder).collect();
+        }
+        for (at, successors) in self.successors {
+            self.found.channels[at].founders.extend(successors);
         }
         for (at, suspended) in self.suspended {
             self.found.accounts[at].suspended = Some(suspended);
@@ -379,6 +388,16 @@ mod tests {
     #[track_caller]
     fn read(file: &str) -> Found {
         parse(file.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn successors_are_next_in_line_after_all_founders() {
+        let found = read(
+            "DBV 12\nMC #a 1600000000 0 + 0 0 0 \nCA #a carol +S 5 al\nCA #a bob +F 7 al\nCA #a alice +F 6 al\n\
+             CA #a !team +S 5 al\n",
+        );
+        assert_eq!(found.channels[0].founders, ["alice", "bob", "carol"]);
+        assert!(found.notes.len() == 1 && found.notes[0].contains("!team"), "{:?}", found.notes);
     }
 
     #[test]

@@ -498,6 +498,7 @@ impl<'a> Plan<'a> {
         if channel.founders.first().is_some_and(|first| self.person(first) != Some(founder)) {
             self.say(format!("channel {given:?}: its founder did not come, and the next in line has it"));
         }
+        let successor = self.successor(channel, founder);
         if self.places.any(given, |_| true) {
             self.say(format!("channel {given:?} looks like another; both are there now"));
         }
@@ -567,11 +568,29 @@ impl<'a> Plan<'a> {
         for (key, value) in &channel.settings {
             self.channel_setting(given, &folded, key, value);
         }
+        if let Some(successor) = successor {
+            self.setting(&folded, "successor", &successor.to_string());
+        }
         self.begin_use(&folded);
         self.entries(channel, &folded);
         self.access(channel, &folded, founder);
         self.channels.insert(folded);
         self.report.channels.taken += 1;
+    }
+
+    /// Who has the channel once its founder's account is no more: the next in line after the founder who came.
+    fn successor(&mut self, channel: &Channel, founder: AccountId) -> Option<AccountId> {
+        let place = channel.founders.iter().position(|name| self.person(name) == Some(founder))?;
+        for name in &channel.founders[place..] {
+            match self.person(name) {
+                Some(id) if id == founder => {}
+                Some(id) => return Some(id),
+                None => {
+                    self.say(format!("channel {:?}: its successor {name:?} has no account that came", channel.name));
+                }
+            }
+        }
+        None
     }
 
     fn channel_setting(&mut self, name: &str, folded: &str, key: &str, given: &str) {
@@ -882,6 +901,31 @@ pub mod tests {
         assert_eq!(report.purges, Tally { taken: 1, ..Tally::default() });
         let purge = records.iter().find_map(|r| if let Record::Purge(row) = r { Some(row) } else { None }).unwrap();
         assert_eq!((&*purge.reason, &*purge.setter), ("spam  QUIT", "*"));
+    }
+
+    #[test]
+    fn the_successor_of_a_channel_comes_with_it_or_is_named() {
+        let line = |name: &str, founders: &[&str]| Channel {
+            founders: founders.iter().map(|name| (*name).to_owned()).collect(),
+            ..room(name, "")
+        };
+        let channels = vec![
+            line("#a", &["alice", "bob"]),
+            line("#b", &["alice", "ghost"]),
+            line("#c", &["alice", "ALICE", "ghost", "bob", "phantom"]),
+            line("#d", &["ghost", "bob"]),
+        ];
+        let accounts = ["alice", "bob"].map(person).to_vec();
+        let (records, report) = planned(&Snapshot::default(), &Found { accounts, channels, ..Found::default() });
+        let successors = records.iter().filter_map(|record| match record {
+            Record::Setting(row) if &*row.key == "successor" => Some(format!("{} {:?}", row.owner, row.value)),
+            _ => None,
+        });
+        assert_eq!(successors.collect::<Vec<_>>(), ["#a Some(\"2\")", "#c Some(\"2\")"]);
+        for channel in ["#b", "#c"] {
+            says(&report, &format!("channel {channel:?}: its successor \"ghost\" has no account that came"));
+        }
+        assert!(!report.to_string().contains("phantom"), "{report}");
     }
 
     #[test]
