@@ -7,6 +7,7 @@ use ircv3::extban::{self, Subject};
 use ircv3::message::cut;
 use ircv3::mode::{Kind, Rank, kind};
 use ircv3::sasl::scram::Credential;
+use ircv3::time::time_text;
 use ircv3::{Casemapping, mask, name};
 
 use crate::accounts;
@@ -217,6 +218,20 @@ impl<'a> Plan<'a> {
         seconds.min(self.now_ms / 1000)
     }
 
+    /// When something was registered, in milliseconds; not known where that is in the future.
+    fn registered(&mut self, what: &str, given: Option<u64>) -> Option<u64> {
+        let (time, now) = (given?, self.now_ms);
+        if time > now {
+            let (time, now) = (time / 1000, time_text(now));
+            self.say(format!(
+                "{what}: it was registered {time} seconds after 1970, which is in the future: here it was registered when \
+                 it was imported, at {now}"
+            ));
+            return None;
+        }
+        Some(time)
+    }
+
     fn setting(&mut self, owner: &str, key: &str, value: &str) {
         let row = SettingRow { owner: owner.into(), key: key.into(), value: Some(value.into()) };
         self.keep(Record::Setting(Box::new(row)));
@@ -249,9 +264,10 @@ impl<'a> Plan<'a> {
         if self.ours.contains_key(&folded) {
             return refuse(self, "another account of the file has that name, as names are compared here");
         }
-        if let Some((id, registered)) = self.there.get(&folded).copied() {
+        let registered = self.registered(&format!("account {given:?}"), account.registered);
+        if let Some((id, since)) = self.there.get(&folded).copied() {
             // Whoever registered the name here is not given what belongs to its owner there.
-            if account.registered.map_or(self.undated.contains(&id), |time| time == registered) {
+            if registered.map_or(self.undated.contains(&id), |time| time == since) {
                 self.ours.insert(folded, id);
                 self.of_file.insert(id);
                 self.report.accounts.there += 1;
@@ -290,7 +306,7 @@ impl<'a> Plan<'a> {
             name: given.as_str().into(),
             folded: folded.clone(),
             password,
-            registered: account.registered.unwrap_or(self.now_ms),
+            registered: registered.unwrap_or(self.now_ms),
             autoreplay_missed: true,
             always_on: account.always_on,
             multiclient: !account.one_client,
@@ -298,7 +314,7 @@ impl<'a> Plan<'a> {
             verified: true,
         })));
         let undated = (UNDATED, "on".to_owned());
-        let settings = account.settings.iter().chain(account.registered.is_none().then_some(&undated));
+        let settings = account.settings.iter().chain(registered.is_none().then_some(&undated));
         for (key, value) in settings {
             self.setting(&format!("${id}"), key, value);
         }
@@ -417,7 +433,7 @@ impl<'a> Plan<'a> {
                     folded: other.clone(),
                     nick: nick.as_str().into(),
                     account: id,
-                    added: account.registered.unwrap_or(self.now_ms),
+                    added: account.registered.unwrap_or(self.now_ms).min(self.now_ms),
                 };
                 self.keep(Record::Grouped(Box::new(row)));
                 self.nicks.insert(other, id);
@@ -535,7 +551,7 @@ impl<'a> Plan<'a> {
         if let (Some(bad), None) = (&channel.forward, forward) {
             self.say(format!("channel {given:?}: it forwards to {bad:?}, which is no channel here"));
         }
-        let registered = channel.registered.unwrap_or(self.now_ms);
+        let registered = self.registered(&format!("channel {given:?}"), channel.registered).unwrap_or(self.now_ms);
         let topic = channel.topic.as_ref().filter(|(text, ..)| !text.is_empty()).map(|(text, by, at)| {
             if text.len() > limits::TOPIC_LEN {
                 let most = limits::TOPIC_LEN;
@@ -845,6 +861,30 @@ pub mod tests {
         // Somebody who registered the name here is another.
         let stranger = Snapshot { settings: Vec::new(), ..after(&records) };
         assert_eq!(planned(&stranger, &found).1.accounts.refused, 1);
+    }
+
+    #[test]
+    fn what_was_registered_in_the_future_was_registered_when_it_was_imported() {
+        let late = Some(9_223_372_036_854);
+        let account = Account { registered: late, nicks: vec!["al".to_owned()], ..person("alice") };
+        let channel = Channel { registered: late, ..room("#a", "alice") };
+        let found = Found { accounts: vec![account], channels: vec![channel], ..Found::default() };
+        let (records, report) = planned(&Snapshot { boot: 1, ..Snapshot::default() }, &found);
+        let times: Vec<u64> = records
+            .iter()
+            .filter_map(|record| match record {
+                Record::Account(row) => Some(row.registered),
+                Record::Grouped(row) => Some(row.added),
+                Record::Channel(row) => Some(row.registered),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(times, [1_700_000_000_000; 3]);
+        for what in ["account \"alice\"", "channel \"#a\""] {
+            says(&report, &format!("{what}: it was registered 9223372036 seconds after 1970, which is in the future"));
+        }
+        let (again, report) = planned(&after(&records), &found);
+        assert!(again.is_empty() && report.accounts.there == 1, "{again:?}");
     }
 
     #[test]
