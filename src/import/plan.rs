@@ -148,6 +148,8 @@ struct Plan<'a> {
     undated: BTreeSet<AccountId>,
     /// Accounts of the file that are in the database from now on, by folded name.
     ours: BTreeMap<Box<str>, AccountId>,
+    /// What the file calls its accounts and channels that are in the database from now on, by folded name.
+    called: BTreeMap<Box<str>, String>,
     /// Their numbers.
     of_file: BTreeSet<AccountId>,
     /// Those of them that came by this import.
@@ -192,6 +194,7 @@ impl<'a> Plan<'a> {
             there: snapshot.accounts.iter().map(|row| (row.folded.clone(), (row.id, row.registered))).collect(),
             undated: undated.filter_map(|row| row.owner.strip_prefix('$')?.parse().ok()).collect(),
             ours: BTreeMap::new(),
+            called: BTreeMap::new(),
             of_file: BTreeSet::new(),
             new: BTreeSet::new(),
             nicks: snapshot.grouped.iter().map(|row| (row.folded.clone(), row.account)).collect(),
@@ -261,13 +264,15 @@ impl<'a> Plan<'a> {
             return refuse(self, "a service has that name");
         }
         let folded = self.fold(given);
-        if self.ours.contains_key(&folded) {
-            return refuse(self, "another account of the file has that name, as names are compared here");
+        if let Some(other) = self.called.get(&folded) {
+            let why = format!("{other:?} of the same file has that name, as names are compared here");
+            return refuse(self, &why);
         }
         let registered = self.registered(&format!("account {given:?}"), account.registered);
         if let Some((id, since)) = self.there.get(&folded).copied() {
             // Whoever registered the name here is not given what belongs to its owner there.
             if registered.map_or(self.undated.contains(&id), |time| time == since) {
+                self.called.insert(folded.clone(), given.clone());
                 self.ours.insert(folded, id);
                 self.of_file.insert(id);
                 self.report.accounts.there += 1;
@@ -338,6 +343,7 @@ impl<'a> Plan<'a> {
         if let Some(vhost) = &account.vhost {
             self.say(format!("account {given:?}: its host {vhost:?} did not come"));
         }
+        self.called.insert(folded.clone(), given.clone());
         self.ours.insert(folded, id);
         self.of_file.insert(id);
         self.new.insert(id);
@@ -495,7 +501,12 @@ impl<'a> Plan<'a> {
             return refuse(self, &why);
         }
         let folded = self.fold(given);
+        if let Some(other) = self.called.get(&folded) {
+            let why = format!("{other:?} of the same file has that name, as names are compared here");
+            return refuse(self, &why);
+        }
         if self.channels.contains(&folded) {
+            self.called.insert(folded, given.clone());
             self.report.channels.there += 1;
             self.say(format!("channel {given:?} is there already and was left alone"));
             return;
@@ -590,6 +601,7 @@ impl<'a> Plan<'a> {
         self.begin_use(&folded);
         self.entries(channel, &folded);
         self.access(channel, &folded, founder);
+        self.called.insert(folded.clone(), given.clone());
         self.channels.insert(folded);
         self.report.channels.taken += 1;
     }
@@ -802,10 +814,10 @@ pub mod tests {
         assert_eq!((report.accounts.taken, report.accounts.refused), (2, 7));
         assert_eq!((report.nicks.taken, report.nicks.refused), (1, 2));
         for part in [
-            "\"ALICE\" did not come: another account of the file",
+            "\"ALICE\" did not come: \"alice\" of the same file has that name, as names are compared here",
             "\"a.b\" did not come: a name is like a nick",
             "\"NickServ\" did not come: a service",
-            "\"BOB{\" did not come: another",
+            "\"BOB{\" did not come: \"bob[\" of the same file",
             "\"new\" did not come: it was never verified",
             "the nick \"BOB[\" is the name of another account",
             "the nick \"bad nick\" is no nick here",
@@ -933,7 +945,8 @@ pub mod tests {
             ..Found::default()
         };
         let (records, report) = planned(&Snapshot::default(), &found);
-        assert_eq!((report.channels.taken, report.channels.there, report.channels.refused), (1, 1, 4));
+        assert_eq!((report.channels.taken, report.channels.there, report.channels.refused), (1, 0, 5));
+        says(&report, "\"#Heir\" did not come: \"#heir\" of the same file has that name, as names are compared here");
         says(&report, "\"#heir\": its founder did not come, and the next in line has it");
         says(&report, "\"#lost\" did not come: the account of its founder \"ghost\"");
         says(&report, "\"#nobody\" did not come: it has no founder");
