@@ -8,6 +8,7 @@
 use crate::limits::{EXPIRED_AT_ONCE, UNUSED_LOOKS, UNUSED_ROUND_MS};
 use crate::server::Server;
 use crate::server::change::Change;
+use crate::server::channel::Channel;
 use crate::server::command::services::chanserv;
 use crate::server::network::ChannelId;
 use crate::server::notice::About;
@@ -96,6 +97,7 @@ impl Server {
             let Some(channel) = self.unused.channels.pop() else { break };
             self.look_at_channel(channel);
         }
+        // Each that ends, or stays for its channel, costs a look at all channels.
         let mut ended = 0;
         for _ in 0..UNUSED_LOOKS {
             if ended == EXPIRED_AT_ONCE / 10 {
@@ -139,7 +141,20 @@ impl Server {
         }
     }
 
-    /// Ends an account that nobody uses; whether it did.
+    /// The channel of an account that does not lapse, and would be nobody's without it.
+    pub fn kept_for(&self, account: AccountId) -> Option<ChannelId> {
+        let is_lost = |channel: &Channel| {
+            let heir = channel.settings.successor.filter(|heir| *heir != account);
+            heir.is_none_or(|heir| self.network.account(heir).is_none())
+        };
+        let mut channels = self.network.channels.iter();
+        let is_it =
+            |channel: &Channel| channel.founder == Some(account) && channel.settings.no_expire && is_lost(channel);
+        channels.find(|(_, channel)| is_it(channel)).map(|(id, _)| id)
+    }
+
+    /// Ends an account that nobody uses, unless a channel would end with it that is to stay; whether it looked at all
+    /// channels for that.
     fn look_at_account(&mut self, account: AccountId) -> bool {
         let Some(row) = self.network.account(account) else { return false };
         let (name, made) = (row.name.clone(), row.registered);
@@ -148,6 +163,9 @@ impl Server {
         // One that is suspended stays, or whoever it was would only have to wait.
         if stays || self.network.suspension(account).is_some() || self.is_account_used(account) {
             return false;
+        }
+        if self.kept_for(account).is_some() {
+            return true;
         }
         let days = self.settings.account_expire_days;
         self.log(false, format!("account {name} lapses: nobody has used it for {days} days"));
@@ -280,8 +298,7 @@ mod tests {
         asked.now.unix_ms -= 3650 * DAY_MS;
         asked.handle(Event::Line(alice, ircv3::Message::parse_client("QUIT").unwrap()));
         days(&mut asked, 40);
-        // The account of its founder is no more, and with it the channel.
-        assert!(asked.server.network.account(1).is_none() && asked.server.network.account(2).is_some());
+        assert!(asked.server.network.account(2).is_some());
     }
 
     #[test]
@@ -315,5 +332,31 @@ mod tests {
         assert!(!kept.iter().any(|record| matches!(record, Record::AccountGone(_) | Record::ChannelGone(_))));
         let kept = days(&mut asked, 3);
         assert!(kept.contains(&Record::AccountGone(account)) && kept.contains(&Record::ChannelGone("#garden".into())));
+    }
+
+    #[test]
+    fn a_channel_that_an_operator_exempts_stays_when_nobody_uses_its_founders_account() {
+        let mut asked = lapsing();
+        let alice = asked.user("al");
+        log_in(&mut asked, alice, 1, "al");
+        asked.set_oper("al");
+        for line in ["JOIN #mine", "CS REGISTER #mine", "CS SET #mine EXPIRE OFF"] {
+            asked.ask(alice, line);
+        }
+        let text = asked.ask(alice, "NS INFO alice").concat();
+        assert!(text.contains("It does not lapse while #mine is its, which does not either"), "{text}");
+        asked.handle(Event::Line(alice, ircv3::Message::parse_client("QUIT").unwrap()));
+        days(&mut asked, 40);
+        assert!(asked.server.network.account(1).is_some() && asked.server.network.account(2).is_none());
+        let channel = asked.server.network.channel_by_name("#mine").unwrap();
+        assert_eq!(asked.server.network.channels[channel].founder, Some(1));
+        // With a successor it stays without her.
+        asked.server.network.put_account(AccountRow { registered: asked.now.unix_ms, ..account_row(3, "carol") });
+        asked.server.network.channels[channel].settings.successor = Some(3);
+        days(&mut asked, 2);
+        assert!(asked.server.network.account(1).is_none());
+        assert_eq!(asked.server.network.channels[channel].founder, Some(3));
+        days(&mut asked, 40);
+        assert!(asked.server.network.account(3).is_some() && asked.server.check().is_ok());
     }
 }

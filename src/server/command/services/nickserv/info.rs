@@ -34,6 +34,9 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     }
     if settings.no_expire {
         say(ctx, "NickServ", "It does not lapse, however long nobody uses it");
+    } else if let Some(channel) = server.kept_for(row.id) {
+        let name = &server.network.channels[channel].name;
+        say(ctx, "NickServ", &format!("It does not lapse while {name} is its, which does not either"));
     }
     say(ctx, "NickServ", &format!("Its address is {}", row.email.as_deref().unwrap_or("not given")));
     if let Some(text) = second::info(server, row.id) {
