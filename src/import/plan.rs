@@ -14,12 +14,13 @@ use crate::accounts;
 use crate::import::entry::{self, Entry};
 use crate::import::{Account, Channel, Found, Password, Purge};
 use crate::limits;
+use crate::server::command::services::chanserv::ranks_of;
 use crate::server::command::verify::looks_like_email;
 use crate::server::lookalike::{Holder, Lookalikes};
 use crate::server::policy::is_service;
 use crate::server::record::{
     AccessRow, AccountId, AccountRow, ChannelRow, ConversationRow, Credentials, CredentialsRow, GroupedRow, ListRow,
-    PurgeRow, Record, SEQ_COUNTER_BITS, Seq, SettingRow, Snapshot, SuspensionRow,
+    PresenceRow, PurgeRow, Record, SEQ_COUNTER_BITS, Seq, SettingRow, Snapshot, SuspensionRow,
 };
 
 /// What the configuration says that an import goes by.
@@ -163,6 +164,8 @@ struct Plan<'a> {
     /// What was said in channels that kept strangers out, and when it was last spoken there.
     closed: BTreeMap<Box<str>, (ConversationRow, u64)>,
     purges: BTreeSet<Box<str>>,
+    /// Who is always on here, and was in its channels before they were anybody's.
+    presences: Vec<PresenceRow>,
     people: Lookalikes,
     places: Lookalikes,
 }
@@ -203,6 +206,7 @@ impl<'a> Plan<'a> {
             held: held.map(|row| row.folded.clone()).collect(),
             closed: closed.map(|(row, last, _)| (row.key.clone(), (row.clone(), *last))).collect(),
             purges: snapshot.purges.iter().map(|row| row.channel.clone()).collect(),
+            presences: snapshot.presences.clone(),
             people,
             places,
         }
@@ -600,7 +604,8 @@ impl<'a> Plan<'a> {
         }
         self.begin_use(&folded);
         self.entries(channel, &folded);
-        self.access(channel, &folded, founder);
+        let ranks = self.access(channel, &folded, founder);
+        self.presences(channel, &folded, &ranks);
         self.called.insert(folded.clone(), given.clone());
         self.channels.insert(folded);
         self.report.channels.taken += 1;
@@ -695,7 +700,8 @@ impl<'a> Plan<'a> {
         Ok(read)
     }
 
-    fn access(&mut self, channel: &Channel, folded: &str, founder: AccountId) {
+    /// Keeps who is what in a channel, and says it, the founder included.
+    fn access(&mut self, channel: &Channel, folded: &str, founder: AccountId) -> BTreeMap<AccountId, Rank> {
         let mut ranks: BTreeMap<AccountId, Rank> = BTreeMap::new();
         for (who, rank) in &channel.access {
             // A channel has one founder; whoever else had all rights there has nearly all here.
@@ -718,8 +724,47 @@ impl<'a> Plan<'a> {
             self.say(format!("channel {:?}: {who:?}, who had +{}, {why}", channel.name, rank.letter()));
         }
         self.report.access.taken += ranks.len();
-        for (account, rank) in ranks {
-            self.keep(Record::Access(Box::new(AccessRow { channel: folded.into(), account, rank })));
+        for (account, rank) in &ranks {
+            let row = AccessRow { channel: folded.into(), account: *account, rank: *rank };
+            self.keep(Record::Access(Box::new(row)));
+        }
+        ranks.insert(founder, Rank::Founder);
+        ranks
+    }
+
+    /// Whoever is always on and was in a channel here while it was nobody's has the ranks there from now on that its founder
+    /// gave, and no other.
+    fn presences(&mut self, channel: &Channel, folded: &str, ranks: &BTreeMap<AccountId, Rank>) {
+        for mut row in std::mem::take(&mut self.presences) {
+            let theirs = ranks.get(&row.account).map(|rank| ranks_of(*rank)).unwrap_or_default();
+            let letters: String = theirs.iter().map(Rank::letter).collect();
+            let mut had = None;
+            let word = |word: &str| {
+                let (name, rest) = word.rsplit_once(':').unwrap_or((word, ""));
+                let joined = rest.trim_start_matches(|c: char| !c.is_ascii_digit());
+                let before = &rest[..rest.len() - joined.len()];
+                if *self.fold(name) != *folded || before == letters {
+                    return word.to_owned();
+                }
+                had = Some(before.to_owned());
+                format!("{name}:{letters}{joined}")
+            };
+            let words: Vec<String> = row.channels.split_ascii_whitespace().map(word).collect();
+            if let Some(had) = had {
+                row.channels = words.join(" ").into();
+                self.keep(Record::Presence(Box::new(row.clone())));
+                let given =
+                    |letters: &str| if letters.is_empty() { "no rank".to_owned() } else { format!("+{letters}") };
+                self.say(format!(
+                    "channel {:?}: {:?}, who is always on, was in it here before and had {}; now that is {}, as its founder \
+                     gave it",
+                    channel.name,
+                    row.nick,
+                    given(&had),
+                    given(&letters)
+                ));
+            }
+            self.presences.push(row);
         }
     }
 }
@@ -754,7 +799,7 @@ pub mod tests {
     use super::{Report, Rules, Tally, plan};
     use crate::accounts::{self, foreign::Foreign};
     use crate::import::{Account, Channel, Found, Password, Purge};
-    use crate::server::record::{AccountRow, ConversationRow, Record, Seq, Snapshot};
+    use crate::server::record::{AccountRow, ConversationRow, PresenceRow, Record, Seq, Snapshot};
 
     pub fn rules() -> Rules {
         Rules {
@@ -1073,6 +1118,46 @@ pub mod tests {
         let ids: Vec<Seq> =
             records.iter().filter_map(|r| if let Record::Account(row) = r { Some(row.id) } else { None }).collect();
         assert_eq!(ids, [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn whoever_is_always_on_and_held_a_channel_before_has_the_ranks_there_that_its_founder_gave() {
+        let channel = Channel { access: vec![("bob".into(), Rank::Voice)], ..room("#A", "alice") };
+        let accounts = ["alice", "bob"].map(person).to_vec();
+        let there = after(&planned(&Snapshot::default(), &Found { accounts: accounts.clone(), ..Found::default() }).0);
+        let [alice, bob] = there.accounts.as_slice() else { panic!("{:?}", there.accounts) };
+        let kept = |account, nick: &str, channels: &str| PresenceRow {
+            account,
+            since: 1,
+            nick: nick.into(),
+            user: "~u".into(),
+            host: "host".into(),
+            realname: "A Name".into(),
+            modes: "".into(),
+            away: None,
+            channels: channels.into(),
+            signon: 1,
+            left: 1,
+        };
+        let presences = vec![
+            kept(99, "mallory", "#b:qo5 #a:o1700000000000 #c:"),
+            kept(98, "guest", "#a:7 #b:o8"),
+            kept(alice.id, "alice", "#a:6"),
+            kept(bob.id, "bob", "#a:o"),
+        ];
+        let snapshot = Snapshot { presences, ..there.clone() };
+        let found = Found { accounts, channels: vec![channel], ..Found::default() };
+        let (records, report) = planned(&snapshot, &found);
+        let rows = records.iter().filter_map(|record| match record {
+            Record::Presence(row) => Some(format!("{} {}", row.nick, row.channels)),
+            _ => None,
+        });
+        assert_eq!(rows.collect::<Vec<_>>(), ["mallory #b:qo5 #a:1700000000000 #c:", "alice #a:qo6", "bob #a:v"]);
+        says(
+            &report,
+            "channel \"#A\": \"mallory\", who is always on, was in it here before and had +o; now that is no rank",
+        );
+        says(&report, "\"bob\", who is always on, was in it here before and had +o; now that is +v");
     }
 
     #[test]
