@@ -281,6 +281,30 @@ fn whoever_registered_a_name_here_is_given_nothing_of_its_owner_there_and_keeps_
 }
 
 #[test]
+fn whoever_is_always_on_and_held_a_channel_before_it_was_imported_does_not_run_it_afterwards() {
+    for (mut server, _schema) in servers() {
+        server.account("bear", "millet");
+        let mut bear = server.logged_in("bear", "bear", "millet", "");
+        bear.ask("NS SET ALWAYS-ON ON");
+        assert!(find(&bear.ask("JOIN #garden"), "353").params()[3].contains("@bear"));
+        drop(bear);
+        stop(&mut server);
+        let text = import(&server, "anope", ANOPE.as_bytes(), &[]);
+        has(
+            &text,
+            &["channel \"#garden\": \"bear\", who is always on, was in it here before and had +o; now that is no rank"],
+        );
+        server.start_again();
+        let mut alice = server.user("alice_");
+        assert!(alice.told("NS IDENTIFY alice sesame").contains("logged in"));
+        let names = find(&alice.ask("JOIN #garden sesame"), "353").params()[3].to_owned();
+        let mut names: Vec<&str> = names.split(' ').collect();
+        names.sort_unstable();
+        assert_eq!(names, ["bear", "~alice_"]);
+    }
+}
+
+#[test]
 fn an_operator_gives_a_password_to_whoever_came_without_one() {
     let config = "[[oper]]\nname = \"boss\"\npassword = \"letmein\"\n";
     let mut server = Server::with_files(&[("conf/roost.toml", config)], &[]);
