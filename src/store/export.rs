@@ -13,7 +13,7 @@ use sqlx::{Connection, Database, Error, Executor, IntoArguments, Postgres, Sqlit
 use thiserror::Error as ThisError;
 
 use crate::server::network::Identity;
-use crate::server::record::{AccountId, Kind, MsgId, Purpose};
+use crate::server::record::{AccountId, Kind, MsgId, Purpose, SecondFactor, SecondProof};
 use crate::server::setting::AccountSettings;
 use crate::store::state::{self, Columns};
 use crate::store::{StoreError, Sync, is_postgres, postgres, sqlite, sqlite_path};
@@ -175,6 +175,13 @@ where
     )
     .await?
     .pop();
+    let presence = state::all::<DB, _>(
+        connection,
+        &format!("SELECT nick, host, realname, away, channels, signon, gone FROM presence WHERE account = {id}"),
+        presence,
+    )
+    .await?
+    .pop();
     let markers = state::all::<DB, _>(
         connection,
         &format!("SELECT conversation, time FROM marker WHERE account = {id} ORDER BY conversation"),
@@ -219,6 +226,7 @@ where
         credentials.iter().filter(|(other, _)| other == kind).map(|(_, text)| &**text).collect()
     };
     let apps: Vec<Value> = of_kind("app").into_iter().map(app).collect();
+    let seconds: Vec<Value> = of_kind("second").into_iter().filter_map(second).collect();
     let head = json!({
         "format": "roost-export",
         "version": VERSION,
@@ -242,12 +250,14 @@ where
         "certificates": of_kind("certificate"),
         "public_keys": of_kind("key"),
         "app_passwords": apps,
+        "second_factors": seconds,
         "metadata": object(&metadata),
         "private_metadata": private,
         "push": pushed_to,
         "channels_founded": channels,
         "channel_access": access.iter().map(|(channel, rank)| json!({ "channel": channel, "rank": rank })).collect::<Vec<_>>(),
         "devices": devices,
+        "presence": presence,
         "read_markers": read,
     });
     // The messages stand last in the same object, one in a line.
@@ -276,6 +286,36 @@ fn app(text: &str) -> Value {
     let name = words.next().unwrap_or_default();
     let made = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
     json!({ "name": name, "made": time_text(made) })
+}
+
+/// A second factor: its name, what it is and when it was added, but nothing that a code could be made of.
+fn second(text: &str) -> Option<Value> {
+    let SecondFactor { name, made, proof, .. } = text.parse().ok()?;
+    let kind = match proof {
+        SecondProof::Totp { .. } => "totp",
+        SecondProof::Certificate(_) => "certificate",
+    };
+    Some(json!({ "name": name, "kind": kind, "made": time_text(made) }))
+}
+
+/// How somebody who is always on is there, or was when its last connection went.
+fn presence(row: &impl Columns) -> Result<Value, Error> {
+    let gone = row.number(6)?;
+    let channels = row.text(4)?.split(' ').filter(|word| !word.is_empty()).map(|word| {
+        let (name, rest) = word.rsplit_once(':').unwrap_or((word, ""));
+        let ranks = rest.trim_end_matches(|letter: char| letter.is_ascii_digit());
+        let joined = rest.get(ranks.len()..).and_then(|joined| joined.parse().ok()).map(time_text);
+        json!({ "channel": name, "ranks": ranks, "joined": joined })
+    });
+    Ok(json!({
+        "nick": row.text(0)?,
+        "host": row.text(1)?,
+        "realname": row.text(2)?,
+        "away": row.maybe_text(3)?,
+        "channels": channels.collect::<Vec<_>>(),
+        "since": time_text(row.number(5)? * 1000),
+        "left": (gone != 0).then(|| time_text(gone)),
+    }))
 }
 
 /// What a conversation is called: a channel, or who the other one is.

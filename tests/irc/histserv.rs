@@ -90,6 +90,7 @@ fn fill(server: &Server) {
     alice.ask("METADATA * SET avatar https://example.org/a.png");
     alice.ask("NS SET HISTORY-RETENTION 90d");
     alice.ask("NS APPPASS ADD phone");
+    alice.ask("NS SET ALWAYS-ON ON");
     alice.ask("METADATA #garden SET soju.im/muted 1");
     alice.ask("NS NOTIFY LEVEL * ALL");
     alice.ask("NICK alicia");
@@ -118,6 +119,13 @@ fn check(text: &str) {
         assert!(found, "{about} {key}: {private:#?}");
     }
     assert_eq!(all["channels_founded"][0]["name"], "#garden");
+    let presence = &all["presence"];
+    assert_eq!((presence["nick"].as_str(), presence["realname"].as_str()), (Some("alice"), Some("alice of the tests")));
+    assert_eq!(
+        (&presence["channels"][0]["channel"], &presence["channels"][0]["ranks"]),
+        (&"#garden".into(), &"qo".into())
+    );
+    assert!(presence["channels"][0]["joined"].as_str().unwrap().ends_with('Z'), "{presence}");
     let messages = all["messages"].as_array().unwrap();
     assert_eq!(all["message_count"].as_u64(), Some(messages.len() as u64));
     let said: Vec<&Value> = messages.iter().filter(|message| message["kind"] == "privmsg").collect();
