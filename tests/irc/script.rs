@@ -112,6 +112,17 @@ fn whoever_the_program_lets_in_gets_an_account_by_every_door_and_an_app_password
 }
 
 #[test]
+fn whoever_has_the_nick_as_a_guest_keeps_nobody_from_the_account() {
+    let place = Place::new();
+    let server = place.server(&[AUTOCREATE]);
+    let mut guest = server.user("dora");
+    assert_eq!(sasl(&server, "dora", "open"), (true, "dora".into()));
+    let mut dora = server.logged_in("dora_", "dora", "open", "");
+    assert!(dora.ask("NS REGAIN dora").iter().any(|line| line.fits(":dora_!* NICK dora")));
+    guest.closed();
+}
+
+#[test]
 fn an_account_that_has_a_password_here_is_not_the_programs_unless_it_is_asked_first() {
     let place = Place::new();
     let mut server = place.server(&[AUTOCREATE]);

@@ -137,8 +137,10 @@ fn may_make(server: &Server, ctx: &Ctx, account: &str, by: By) -> Result<(), Ref
     if by != By::Operator && policy::nick_is_like_another(&server.network, account, own, ctx.user) {
         return refuse("BAD_ACCOUNT_NAME", "The name looks like another that is in use or registered; choose another");
     }
+    // Whose it is has been shown elsewhere: who has the nick now cannot keep them from their account.
+    let is_shown = matches!(by, By::Operator | By::Witness);
     let taken = server.network.user_by_nick(account).is_some_and(|owner| Some(owner) != ctx.user);
-    if taken && by != By::Operator {
+    if taken && !is_shown {
         return refuse("ACCOUNT_EXISTS", "Somebody else uses that nick now");
     }
     Ok(())
