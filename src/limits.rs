@@ -205,8 +205,6 @@ pub const LETTER_MS: u64 = 8_000;
 pub const LETTER_TRIES: u32 = 5;
 /// See [`LETTER_TRIES`].
 pub const LETTER_AGAIN_MS: u64 = 30_000;
-/// Wrong codes until the right one does not do any more, either: of 80 bits nobody guesses any, whatever this is.
-pub const CODE_TRIES: u32 = 10;
 /// How often an account may have all that it said deleted in an hour: each time, all messages are looked at.
 pub const ERASURES_PER_HOUR: u32 = 2;
 /// Milliseconds between two looks for codes that are over.

@@ -262,22 +262,8 @@ pub enum Change<'a> {
         /// Who gave it.
         by: By,
     },
-    /// Another code for an account that waits for its own.
-    CodeAgain {
-        /// Which account.
-        account: AccountId,
-        /// The code.
-        code: &'a str,
-    },
     /// The letter with a code has gone out.
     CodeMailed {
-        /// Of which account.
-        account: AccountId,
-        /// What for.
-        purpose: Purpose,
-    },
-    /// Another code was given in place of the right one.
-    CodeWrong {
         /// Of which account.
         account: AccountId,
         /// What for.
@@ -290,7 +276,7 @@ pub enum Change<'a> {
         /// What for.
         purpose: Purpose,
     },
-    /// Another code for an account that is used already.
+    /// A code for an account that is there already.
     Code {
         /// Which account.
         account: AccountId,
@@ -639,7 +625,6 @@ impl Server {
             }
             Change::Account { wanted: Wanted { by: By::NickServ | By::Operator, .. }, .. }
             | Change::Verified { by: By::NickServ, .. }
-            | Change::CodeAgain { .. }
             | Change::Code { .. }
             | Change::Email { .. }
             | Change::DropAccount { .. }
@@ -705,7 +690,6 @@ impl Server {
             | Change::Host { .. }
             | Change::Defcon { .. }
             | Change::CodeMailed { .. }
-            | Change::CodeWrong { .. }
             | Change::CodeOver { .. }
             | Change::DeviceOver { .. }
             | Change::DeviceReached { .. }
@@ -766,9 +750,7 @@ impl Server {
             Change::OperUp { name } => oper::apply(self, ctx, name),
             Change::Account { wanted, secrets, code } => register::apply(self, ctx, seq, wanted, secrets, code),
             Change::Verified { account, by } => verify::apply(self, ctx, seq, account, by),
-            Change::CodeAgain { account, code } => verify::apply_again(self, ctx, seq, account, code),
             Change::CodeMailed { account, purpose } => self.apply_mailed(seq, account, purpose),
-            Change::CodeWrong { account, purpose } => self.apply_wrong(seq, account, purpose),
             Change::CodeOver { account, purpose } => self.apply_over(seq, account, purpose),
             Change::Code { account, purpose, email, code, waits } => {
                 let pending = waits.then(|| Pending::CodeMail { email: email.into() });

@@ -822,7 +822,6 @@ mod tests {
             code: "secret".into(),
             email: "alice@example.org".into(),
             expires: asked.now.unix_ms / 1000 + 60,
-            wrong: 0,
             mailed: true,
         };
         asked.server.network.put_code(code);

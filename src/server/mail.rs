@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ircv3::message::cut;
 use subtle::ConstantTimeEq as _;
 
 use crate::limits;
@@ -15,7 +14,7 @@ use crate::server::event::{CallId, ConnId, Returned};
 use crate::server::network::Network;
 use crate::server::record::{AccountId, CodeRow, Purpose, Record, Seq};
 use crate::server::session::Waiting;
-use crate::server::throttle::Tried;
+use crate::server::throttle::{Origin, Tried};
 use crate::server::{Ctx, Server};
 
 /// How codes are mailed.
@@ -140,7 +139,7 @@ pub enum Given {
     Right(CodeRow),
     /// It is not, or there is none.
     Wrong,
-    /// Too many were wrong.
+    /// Too many from this address were wrong.
     Throttled,
 }
 
@@ -151,12 +150,35 @@ impl Server {
         self.challenge().iter().take(16).map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect()
     }
 
-    /// Whether one more letter may go to this address; counts it.
-    pub fn may_mail(&mut self, address: &str) -> bool {
+    /// Whether this connection may have one more letter sent to an e-mail address; counts it.
+    ///
+    /// Anyone may ask for the letters of anyone. So one who asks, by the address they connect from, gets half of those
+    /// that go there in an hour: a stranger does not use up what is left to the owner.
+    pub fn may_mail(&mut self, conn: ConnId, email: &str) -> bool {
         let Some(mail) = &self.settings.mail else { return false };
         let most = mail.letters_per_hour;
-        let address = address.to_lowercase().into();
-        self.throttles.allow(Tried::LetterTo(address), most, 3_600_000, self.now.mono_ms)
+        let email: Box<str> = email.to_lowercase().into();
+        let peer = self.session(conn).map(|session| &session.peer);
+        let throttle = self.settings.throttle.as_ref();
+        let counted = peer.filter(|peer| throttle.is_some_and(|throttle| throttle.limits(peer).is_some()));
+        let from = counted.map(|peer| Tried::LetterFrom(Origin::of(peer), email.clone()));
+        let now = self.now.mono_ms;
+        from.is_none_or(|from| self.throttles.allow(from, most.div_ceil(2), 3_600_000, now))
+            && self.throttles.allow(Tried::LetterTo(email), most, 3_600_000, now)
+    }
+
+    /// Mails the code of an account to whoever reads its address, as far as that may be; anyone may ask for that.
+    ///
+    /// While a code holds it is the one that is sent, and it holds for its whole time again: whatever strangers ask
+    /// for, every letter that the owner has got is right.
+    pub fn mail_code(&mut self, ctx: &mut Ctx, account: AccountId, purpose: Purpose, email: &str) {
+        if !self.may_mail(ctx.conn, email) {
+            return;
+        }
+        let clock = self.clock() / 1000;
+        let held = self.network.code(account, purpose).filter(|row| row.expires > clock && *row.email == *email);
+        let code = held.map(|row| String::from(&*row.code)).unwrap_or_else(|| self.new_code());
+        self.submit(ctx, Change::Code { account, purpose, email, code: &code, waits: false });
     }
 
     /// Whether an account may have all that it said deleted now: the store looks at every message for that. Counts it.
@@ -196,7 +218,7 @@ impl Server {
         let Some(mail) = self.settings.mail.clone() else { return };
         let expires = self.clock() / 1000 + u64::from(mail.hours) * 3600;
         let (code, email) = (code.into(), email.into());
-        let row = CodeRow { account, purpose, code, email, expires, wrong: 0, mailed: false };
+        let row = CodeRow { account, purpose, code, email, expires, mailed: false };
         self.network.put_code(row.clone());
         self.keep(seq, Record::Code(Box::new(row)));
         let posted = Posted { account, purpose, failed: 0 };
@@ -296,13 +318,15 @@ impl Server {
         }
     }
 
-    /// Compares what somebody gives with the code of an account, in a time that tells nothing, and counts it where
-    /// it is wrong.
-    pub fn try_code(&mut self, ctx: &mut Ctx, name: &str, purpose: Purpose, given: &str) -> Given {
-        let name = &*self.account_meant(name);
-        if !self.may_try_login(ctx.conn, Some(name)) {
+    /// Compares what somebody gives with the code of an account, in a time that tells nothing.
+    ///
+    /// Wrong ones count for the address that they come from, not for the account: nobody guesses 80 bits, and strangers
+    /// must keep nobody from giving the right one.
+    pub fn try_code(&mut self, conn: ConnId, name: &str, purpose: Purpose, given: &str) -> Given {
+        if !self.may_try_login(conn, None) {
             return Given::Throttled;
         }
+        let name = &*self.account_meant(name);
         let given = given.to_ascii_lowercase();
         let account = self.network.account_by_name(name).map(|row| row.id);
         let row = account.and_then(|account| self.network.code(account, purpose)).cloned();
@@ -310,16 +334,9 @@ impl Server {
         let expected = row.as_ref().map_or("no code at all..", |row| &*row.code);
         let right = bool::from(expected.as_bytes().ct_eq(given.as_bytes()));
         match row.filter(|row| row.expires > clock) {
-            Some(row) if row.wrong >= limits::CODE_TRIES => {
-                self.log(false, format!("the code of account {} was tried too often", row.account));
-                Given::Throttled
-            }
             Some(row) if right => Given::Right(row),
-            row => {
-                self.login_failed(ctx.conn, Some(name));
-                if let Some(row) = row.filter(|_| !self.store_refuses()) {
-                    self.submit(ctx, Change::CodeWrong { account: row.account, purpose });
-                }
+            _ => {
+                self.login_failed(conn, None);
                 Given::Wrong
             }
         }
@@ -334,17 +351,8 @@ impl Server {
 
     /// The letter with a code has gone out.
     pub(super) fn apply_mailed(&mut self, seq: Seq, account: AccountId, purpose: Purpose) {
-        self.change_code(seq, account, purpose, |row| row.mailed = true);
-    }
-
-    /// Another code was given in place of that of an account.
-    pub(super) fn apply_wrong(&mut self, seq: Seq, account: AccountId, purpose: Purpose) {
-        self.change_code(seq, account, purpose, |row| row.wrong += 1);
-    }
-
-    fn change_code(&mut self, seq: Seq, account: AccountId, purpose: Purpose, change: impl FnOnce(&mut CodeRow)) {
         let Some(mut row) = self.network.code(account, purpose).cloned() else { return };
-        change(&mut row);
+        row.mailed = true;
         self.network.put_code(row.clone());
         self.keep(seq, Record::Code(Box::new(row)));
     }
@@ -363,26 +371,20 @@ impl Server {
     }
 }
 
-/// An address as it may be shown to someone who need not know it: `a***@example.org`.
-pub fn veiled(address: &str) -> String {
-    let (user, domain) = address.rsplit_once('@').unwrap_or((address, ""));
-    format!("{}***@{domain}", cut(user, user.chars().next().map_or(0, char::len_utf8)))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
     use std::sync::Arc;
 
-    use super::{BODY, Mail, SUBJECT, veiled};
+    use super::{BODY, Mail, SUBJECT};
     use crate::accounts::Secrets;
     use crate::limits;
     use crate::mail::{Protection, Smtp};
     use crate::server::action::Call;
-    use crate::server::command::bulk::testing::Asked;
+    use crate::server::command::bulk::testing::{Asked, account_row as row};
     use crate::server::event::{CallId, CloseCause, ConnId, Event, Returned};
-    use crate::server::record::Record;
+    use crate::server::record::{AccountRow, Record};
     use crate::server::settings::Settings;
 
     fn mail() -> Mail {
@@ -506,8 +508,93 @@ mod tests {
         assert!(mail.takes("a@b.example.org") && !mail.takes("a@example.com") && !mail.takes("a@good.example.net"));
     }
 
+    /// A server where tries count, with alice, whose account has an address, and who is not connected.
+    fn with_address() -> Asked {
+        let mut asked = with_mail();
+        let throttled = Settings { throttle: Settings::default().throttle, ..(*asked.server.settings).clone() };
+        asked.handle(Event::Reload(Arc::new(throttled)));
+        asked.server.network.put_account(AccountRow { email: Some("alice@example.org".into()), ..row(1, "alice") });
+        asked
+    }
+
+    fn stranger(asked: &mut Asked, nick: &str, address: [u8; 4]) -> ConnId {
+        let conn = asked.open_from(address);
+        for line in [&format!("NICK {nick}"), "USER u 0 * :A"] {
+            asked.ask(conn, line);
+        }
+        conn
+    }
+
+    /// What was mailed to alice because of this line, once it is kept, and has gone out.
+    fn mailed(asked: &mut Asked, conn: ConnId, line: &str) -> Option<String> {
+        asked.ask(conn, line);
+        let last = asked.kept().last().map(|(seq, _)| *seq)?;
+        asked.handle(Event::Committed(last));
+        let (id, call) = asked.calls().first().cloned()?;
+        let Call::Mail { letter, .. } = call else { panic!("{call:?}") };
+        asked.handle(Event::Returned(id, Returned::Mailed(Ok(()))));
+        let code = letter.body.split("The code is ").nth(1).unwrap().split('.').next().unwrap();
+        Some(code.to_owned())
+    }
+
     #[test]
-    fn an_address_is_shown_only_in_part() {
-        assert_eq!(veiled("älice@example.org"), "ä***@example.org");
+    fn wrong_codes_of_strangers_keep_nobody_from_giving_the_right_one_nor_from_logging_in() {
+        let mut asked = with_address();
+        let alice = stranger(&mut asked, "home", [10, 0, 0, 2]);
+        let code = mailed(&mut asked, alice, "NS SENDPASS alice").unwrap();
+        for n in 0..20 {
+            let mallory = stranger(&mut asked, &format!("m{n}"), [10, 1, 0, n]);
+            for _ in 0..30 {
+                asked.ask(mallory, "NS RESETPASS alice wrong other");
+            }
+            assert!(
+                asked.ask(mallory, &format!("NS RESETPASS alice {code} other")).concat().contains("from your address")
+            );
+        }
+        assert!(asked.server.may_try_login(alice, Some("alice")));
+        asked.ask(alice, &format!("NS RESETPASS alice {code} other"));
+        assert!(matches!(asked.calls(), [(_, Call::Hash { .. })]), "{:?}", asked.calls());
+    }
+
+    #[test]
+    fn letters_that_strangers_ask_for_leave_some_to_the_owner_and_have_the_right_code() {
+        let mut asked = with_address();
+        let mallory = stranger(&mut asked, "mallory", [10, 0, 0, 3]);
+        let sent: Vec<String> = (0..9).filter_map(|_| mailed(&mut asked, mallory, "NS SENDPASS alice")).collect();
+        assert_eq!(sent.len(), 3, "of five in an hour");
+        let alice = stranger(&mut asked, "home", [10, 0, 0, 2]);
+        let code = mailed(&mut asked, alice, "NS SENDPASS alice").unwrap();
+        // Others may have the rest sent, but in each letter is the code that alice has.
+        let other = stranger(&mut asked, "other", [10, 0, 0, 4]);
+        let more: Vec<String> = (0..9).filter_map(|_| mailed(&mut asked, other, "NS SENDPASS alice")).collect();
+        assert_eq!(more.len(), 1);
+        assert!(sent.iter().chain(&more).all(|sent| *sent == code), "{sent:?} {more:?} {code}");
+        asked.ask(alice, &format!("NS RESETPASS alice {code} other"));
+        assert!(matches!(asked.calls(), [(_, Call::Hash { .. })]), "{:?}", asked.calls());
+    }
+
+    #[test]
+    fn a_code_that_was_for_another_address_is_not_sent_again() {
+        let mut asked = with_address();
+        let alice = stranger(&mut asked, "home", [10, 0, 0, 2]);
+        let first = mailed(&mut asked, alice, "NS SENDPASS alice").unwrap();
+        asked.server.network.put_account(AccountRow { email: Some("other@example.org".into()), ..row(1, "alice") });
+        assert_ne!(mailed(&mut asked, alice, "NS SENDPASS alice").unwrap(), first);
+        later(&mut asked, 25 * 3_600_000);
+        assert_eq!(asked.server.network.codes().count(), 0);
+    }
+
+    #[test]
+    fn whoever_asks_for_a_code_again_learns_nothing_of_the_account() {
+        let mut asked = with_mail();
+        let (alice, guest) = (asked.user("alice"), asked.user("guest"));
+        let (id, _) = register(&mut asked, alice);
+        asked.handle(Event::Returned(id, Returned::Mailed(Ok(()))));
+        for verb in ["RESEND", "SENDPASS"] {
+            let [to_alice, to_nobody] =
+                ["alice", "nobody"].map(|name| asked.ask(guest, &format!("NS {verb} {name}")).concat());
+            assert!(!to_alice.contains("example.org") && to_alice.contains("on its way"), "{to_alice}");
+            assert_eq!(to_alice.replace("alice", "nobody"), to_nobody);
+        }
     }
 }

@@ -223,8 +223,6 @@ pub struct CodeRow {
     pub email: Box<str>,
     /// When it ends, in seconds since 1970.
     pub expires: u64,
-    /// How often another one was given in its place.
-    pub wrong: u32,
     /// Whether the mail has gone out.
     pub mailed: bool,
 }

@@ -54,8 +54,10 @@ pub enum Tried {
     Subscription(AccountId),
     /// Asking the operators for a host, for an account.
     HostRequest(AccountId),
-    /// A letter to an address.
+    /// A letter to an e-mail address.
     LetterTo(Box<str>),
+    /// A letter to an e-mail address that one address asked for.
+    LetterFrom(Origin, Box<str>),
 }
 
 #[derive(Clone, Copy, Debug)]

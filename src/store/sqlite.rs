@@ -568,16 +568,16 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
             }
             return Ok(());
         }
+        // Wrong codes are not counted here any more.
         Record::Code(row) => sqlx::query(
             "INSERT OR REPLACE INTO code (account, purpose, code, email, expires, wrong, mailed) \
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
+             VALUES (?, ?, ?, ?, ?, 0, ?)",
         )
         .bind(row.account as i64)
         .bind(row.purpose.word())
         .bind(&*row.code)
         .bind(&*row.email)
         .bind(row.expires as i64)
-        .bind(row.wrong)
         .bind(row.mailed),
         Record::CodeGone(account, purpose) => {
             let gone = sqlx::query("DELETE FROM code WHERE account = ? AND purpose = ?");

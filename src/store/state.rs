@@ -84,7 +84,7 @@ where
         .ok_or_else(|| Error::Decode("a credential that this version does not understand".into()))?;
     let codes = all::<DB, _>(
         connection,
-        "SELECT account, purpose, code, email, expires, wrong, mailed FROM code ORDER BY account, purpose",
+        "SELECT account, purpose, code, email, expires, mailed FROM code ORDER BY account, purpose",
         code,
     )
     .await?;
@@ -256,8 +256,7 @@ fn code(row: &impl Columns) -> Result<CodeRow, Error> {
         code: row.text(2)?.into(),
         email: row.text(3)?.into(),
         expires: row.number(4)?,
-        wrong: row.number(5)? as u32,
-        mailed: row.flag(6)?,
+        mailed: row.flag(5)?,
     })
 }
 

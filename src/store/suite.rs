@@ -233,15 +233,9 @@ fn account(id: u64, name: &str) -> AccountRow {
     }
 }
 
-fn code(account: u64, purpose: Purpose, wrong: u32) -> CodeRow {
+fn code(account: u64, purpose: Purpose, mailed: bool) -> CodeRow {
     CodeRow {
-        account,
-        purpose,
-        code: "c0de".into(),
-        email: "älice@example.org".into(),
-        expires: 1_700_000_000,
-        wrong,
-        mailed: wrong > 0,
+        account, purpose, code: "c0de".into(), email: "älice@example.org".into(), expires: 1_700_000_000, mailed
     }
 }
 
@@ -384,7 +378,7 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             Record::Account(Box::new(account(2, "Bob"))),
             Record::Seen(seen(2, "phone", Some(1), "1 0 1")),
             Record::Credentials(Box::new(credentials(2, "ff", 4096))),
-            Record::Code(Box::new(code(2, Purpose::Register, 0))),
+            Record::Code(Box::new(code(2, Purpose::Register, false))),
             Record::AccountGone(2),
             Record::Account(Box::new(account(3, "Bob"))),
             Record::Account(Box::new(AccountRow { password: "new".into(), ..account(1, "Alice") })),
@@ -392,10 +386,10 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             Record::Credentials(Box::new(credentials(1, "bb cc", 5000))),
             Record::Credentials(Box::new(credentials(3, "cc", 4096))),
             Record::Credentials(Box::new(CredentialsRow { account: 3, credentials: Credentials::default() })),
-            Record::Code(Box::new(code(3, Purpose::Register, 0))),
-            Record::Code(Box::new(code(3, Purpose::Register, 3))),
-            Record::Code(Box::new(code(1, Purpose::Email, 0))),
-            Record::Code(Box::new(code(1, Purpose::Password, 1))),
+            Record::Code(Box::new(code(3, Purpose::Register, false))),
+            Record::Code(Box::new(code(3, Purpose::Register, true))),
+            Record::Code(Box::new(code(1, Purpose::Email, false))),
+            Record::Code(Box::new(code(1, Purpose::Password, true))),
             Record::CodeGone(1, Purpose::Email),
             Record::Channel(Box::new(channel("#Full"))),
             Record::Channel(Box::new(channel("#gone"))),
@@ -511,7 +505,7 @@ fn everything_is_there_after_a_restart_and_later_records_win() {
             last_seq: 32,
             accounts: vec![AccountRow { password: "new".into(), ..account(1, "Alice") }, account(3, "Bob")],
             credentials: vec![credentials(1, "bb cc", 5000)],
-            codes: vec![code(1, Purpose::Password, 1), code(3, Purpose::Register, 3)],
+            codes: vec![code(1, Purpose::Password, true), code(3, Purpose::Register, true)],
             channels: vec![full, held],
             lists: vec![entry("#full", 'I', "i!*@*"), entry("#full", 'b', "b!*@*")],
             conversations: vec![

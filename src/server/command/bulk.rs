@@ -333,9 +333,14 @@ pub(in crate::server) mod testing {
         }
 
         pub fn open(&mut self) -> ConnId {
+            self.open_from([10, 0, 0, 1])
+        }
+
+        /// Opens a connection from this address.
+        pub fn open_from(&mut self, address: [u8; 4]) -> ConnId {
             let conn = ConnId { worker: 0, slot: self.slots };
             self.slots += 1;
-            let peer = Peer::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 1);
+            let peer = Peer::new(IpAddr::V4(Ipv4Addr::from(address)), 1);
             self.handle(Event::Opened(conn, Box::new(peer)));
             conn
         }

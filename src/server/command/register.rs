@@ -200,7 +200,7 @@ pub fn hashed(server: &mut Server, ctx: &mut Ctx, wanted: &Wanted<'_>, returned:
     let verifies = by != By::Operator && server.settings.mail.is_some();
     let code = email.filter(|_| verifies).map(|_| server.new_code());
     if let (Some(_), Some(email)) = (&code, email)
-        && !server.may_mail(email)
+        && !server.may_mail(ctx.conn, email)
     {
         let text = "Too many letters were sent to that address; try again in an hour".to_owned();
         refuse(ctx, name, by, &Refused { code: "TEMPORARILY_UNAVAILABLE", text });

@@ -5,12 +5,12 @@ use ircv3::Message;
 use crate::limits;
 use crate::mail::is_address;
 use crate::server::change::Change;
+use crate::server::command::printable;
 use crate::server::command::register::By;
-use crate::server::command::services::{keep_account, say};
-use crate::server::command::{Pending, printable};
+use crate::server::command::services::{keep_account, quoted, say};
 use crate::server::event::Returned;
 use crate::server::login::{Door, Proof};
-use crate::server::mail::{Given, veiled};
+use crate::server::mail::Given;
 use crate::server::notice::About;
 use crate::server::record::{AccountId, Purpose, Seq};
 use crate::server::{Ctx, Server};
@@ -32,14 +32,14 @@ pub fn begin(server: &mut Server, ctx: &mut Ctx, name: &str, code: &str, by: By)
         fail(ctx, "ALREADY_AUTHENTICATED", name, by, "You are logged in to an account already");
         return;
     }
-    match server.try_code(ctx, name, Purpose::Register, code) {
+    match server.try_code(ctx.conn, name, Purpose::Register, code) {
         Given::Right(row) => server.submit(ctx, Change::Verified { account: row.account, by }),
         Given::Wrong => {
             let text = "The code is wrong or over, or no account of that name waits for one";
             fail(ctx, "INVALID_CODE", name, by, text);
         }
         Given::Throttled => {
-            let text = "Too many wrong codes; wait a minute, or have another one mailed (/msg NickServ RESEND)";
+            let text = "Too many wrong codes from your address; wait a minute";
             fail(ctx, "TEMPORARILY_UNAVAILABLE", name, by, text);
         }
     }
@@ -108,31 +108,25 @@ pub fn mailed(server: &mut Server, ctx: &mut Ctx, account: AccountId, by: By, re
     }
 }
 
-/// Has another letter sent to the address of an account that waits for its code. Whoever asks learns nothing of it.
+/// Has the code of an account that waits for it mailed again. Whoever asks learns nothing of the account.
 pub fn resend(server: &mut Server, ctx: &mut Ctx, name: &str) {
-    let account = server.network.account_by_name(name).map(|row| row.id);
-    let code = account.and_then(|account| server.network.code(account, Purpose::Register));
-    let Some((account, email)) = code.map(|code| (code.account, code.email.clone())) else {
-        say(ctx, "NickServ", &format!("No account {name:?} waits for a code"));
-        return;
-    };
-    if !server.may_mail(&email) {
-        say(ctx, "NickServ", "Too many letters were sent to its address; try again in an hour");
+    if server.settings.mail.is_none() {
+        say(ctx, "NickServ", "This server sends no mail; ask an operator");
         return;
     }
-    let code = server.new_code();
-    server.submit(ctx, Change::CodeAgain { account, code: &code });
+    let account = server.network.account_by_name(name).map(|row| row.id);
+    let code = account.and_then(|account| server.network.code(account, Purpose::Register));
+    if let Some((account, email)) = code.map(|code| (code.account, code.email.clone())) {
+        server.mail_code(ctx, account, Purpose::Register, &email);
+    }
+    let text = format!(
+        "If {} waits for a code, a letter with it is on its way to its address; only so many are sent in an hour",
+        quoted(name)
+    );
+    say(ctx, "NickServ", &text);
 }
 
-/// Gives an account another code, in place of the one it waits for.
-pub fn apply_again(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, code: &str) {
-    let purpose = Purpose::Register;
-    let Some(email) = server.network.code(account, purpose).map(|row| row.email.clone()) else { return };
-    let pending = Pending::CodeMail { email: veiled(&email).into() };
-    server.put_code(ctx, seq, (account, purpose), &email, code, Some(pending));
-}
-
-/// The letter with another code has gone out, or could not.
+/// The letter with the code of SET EMAIL has gone out, or could not.
 pub fn code_mailed(ctx: &mut Ctx, email: &str, returned: &Returned) {
     let text = match returned {
         Returned::Mailed(Ok(())) => format!("A code was sent to {email}; only the newest one is right"),

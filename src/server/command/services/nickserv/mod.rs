@@ -94,7 +94,7 @@ pub const ROWS: &[Row] = rows! {
         "makes an account of your nick",
         "Where the server sends mail, a code comes to the address: give it with VERIFY";
     "RESEND", 1 Anyone register::resend, "<account>",
-        "mails another code for an account that waits for one";
+        "mails the code of an account that waits for it, again";
     "RESETPASS", 3 Anyone reset::resetpass, "<account> <code> <new password>",
         "gives your account another password, with the code that SENDPASS mailed";
     "SA2FA", 2 Operator(Force) second::sa2fa, "OFF <account>",

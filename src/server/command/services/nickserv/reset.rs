@@ -1,12 +1,9 @@
 //! NickServ SENDPASS and RESETPASS: another password, by mail.
 
-use ircv3::message::cut;
-
 use crate::limits;
 use crate::server::action::Call;
-use crate::server::change::Change;
 use crate::server::command::Pending;
-use crate::server::command::services::say;
+use crate::server::command::services::{quoted, say};
 use crate::server::mail::Given;
 use crate::server::record::Purpose;
 use crate::server::{Ctx, Server};
@@ -19,16 +16,12 @@ pub fn sendpass(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     }
     let row = server.network.nick_owner(params[0]).filter(|row| row.verified);
     let known = row.and_then(|row| Some((row.id, row.email.clone()?)));
-    if let Some((account, email)) = known
-        && server.may_mail(&email)
-    {
-        let code = server.new_code();
-        let purpose = Purpose::Password;
-        server.submit(ctx, Change::Code { account, purpose, email: &email, code: &code, waits: false });
+    if let Some((account, email)) = known {
+        server.mail_code(ctx, account, Purpose::Password, &email);
     }
     let text = format!(
         "If {} has an address, a letter is on its way to it; only so many are sent in an hour",
-        cut(params[0], 64)
+        quoted(params[0])
     );
     say(ctx, "NickServ", &text);
 }
@@ -40,12 +33,12 @@ pub fn resetpass(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         say(ctx, "NickServ", &format!("A password has 1 to {} bytes", limits::PASSWORD_LEN));
         return;
     }
-    match server.try_code(ctx, name, Purpose::Password, code) {
+    match server.try_code(ctx.conn, name, Purpose::Password, code) {
         Given::Right(row) => {
             let call = Call::Hash { password: (*password).into(), iterations: server.settings.scram_iterations };
             server.call(ctx, call, Pending::SetPassword { account: row.account, code: Some(row.code) });
         }
-        Given::Wrong => say(ctx, "NickServ", "The code is wrong or over; SENDPASS mails another"),
-        Given::Throttled => say(ctx, "NickServ", "Too many wrong codes; SENDPASS mails another"),
+        Given::Wrong => say(ctx, "NickServ", "The code is wrong or over; SENDPASS mails the right one"),
+        Given::Throttled => say(ctx, "NickServ", "Too many wrong codes from your address; wait a minute"),
     }
 }

@@ -170,7 +170,7 @@ fn email(server: &mut Server, ctx: &mut Ctx, account: AccountId, value: &str) {
         say(ctx, "NickServ", &refused.text);
         return;
     }
-    if !server.may_mail(value) {
+    if !server.may_mail(ctx.conn, value) {
         say(ctx, "NickServ", "Too many letters were sent to that address; try again in an hour");
         return;
     }
@@ -183,10 +183,10 @@ fn email(server: &mut Server, ctx: &mut Ctx, account: AccountId, value: &str) {
 pub fn verify_email(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let Some(row) = own_account(server, ctx).and_then(|account| server.network.account(account)) else { return };
     let (account, name) = (row.id, row.name.clone());
-    match server.try_code(ctx, &name, Purpose::Email, params[0]) {
+    match server.try_code(ctx.conn, &name, Purpose::Email, params[0]) {
         Given::Right(code) => server.submit(ctx, Change::Email { account, email: Some(&code.email) }),
         Given::Wrong => say(ctx, "NickServ", "The code is wrong or over; SET EMAIL mails another"),
-        Given::Throttled => say(ctx, "NickServ", "Too many wrong codes; SET EMAIL mails another"),
+        Given::Throttled => say(ctx, "NickServ", "Too many wrong codes from your address; wait a minute"),
     }
 }
 
