@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde_json::{Map, Value};
@@ -115,6 +117,10 @@ impl Tokens {
     /// What is wrong with it, for the log.
     pub fn account(&self, token: &str) -> Result<String, String> {
         let header = decode_header(token).map_err(|error| error.to_string())?;
+        // Whatever a token says must be understood is not understood here (RFC 7515, section 4.1.11).
+        if let Some(critical) = critical(token) {
+            return Err(format!("its header asks that {critical} be understood (\"crit\"), which nothing is here"));
+        }
         let mut validation = Validation::new(header.alg);
         let mut required = vec!["exp"];
         validation.leeway = self.leeway;
@@ -143,6 +149,13 @@ impl Tokens {
         }
         Err(problem)
     }
+}
+
+/// The member "crit" of a token's header, which the decoder does not look at.
+fn critical(token: &str) -> Option<Value> {
+    let (header, _) = token.split_once('.')?;
+    let header = URL_SAFE_NO_PAD.decode(header).ok()?;
+    serde_json::from_slice::<Map<String, Value>>(&header).ok()?.remove("crit")
 }
 
 fn algorithm(name: &str) -> Option<Algorithm> {
@@ -182,6 +195,8 @@ fn algorithm_of(jwk: &Jwk) -> Option<Algorithm> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
     use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PublicKeyData as _};
     use serde_json::{Value, json};
@@ -246,8 +261,6 @@ mod tests {
 
     #[test]
     fn without_a_signature_nothing_is_believed() {
-        use base64::Engine as _;
-        use base64::engine::general_purpose::URL_SAFE_NO_PAD;
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let unsigned = format!("{}.{}.", part(&json!({ "alg": "none", "typ": "JWT" })), part(&claims()));
         assert!(tokens().account(&unsigned).is_err());
@@ -257,9 +270,23 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_asks_for_more_to_be_understood_than_is_known_is_refused() {
+        let with_header = |header: Value| {
+            let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+            let message = format!("{}.{}", part(&header), part(&claims()));
+            let key = EncodingKey::from_secret(SECRET.as_bytes());
+            let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
+            tokens().account(&format!("{message}.{signature}"))
+        };
+        assert_eq!(with_header(json!({ "alg": "HS256", "other": 1 })).unwrap(), "alice");
+        for crit in [json!(["exp"]), json!(["https://id.example/bound"]), json!([]), json!(null)] {
+            let error = with_header(json!({ "alg": "HS256", "crit": crit, "https://id.example/bound": true }));
+            assert!(error.unwrap_err().contains("\"crit\""), "{crit}");
+        }
+    }
+
+    #[test]
     fn public_keys_are_read_from_pem_and_from_jwks() {
-        use base64::Engine as _;
-        use base64::engine::general_purpose::URL_SAFE_NO_PAD;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key.pem");
         let (curve, edwards) =
