@@ -130,7 +130,8 @@ pub const ROWS: &[Row] = rows! {
         "tells who is logged in: STATUS nick 3 account, or 1 for not logged in, 0 for nobody";
     "SUSPEND", 1 Operator(Ban) suspend::run, "ADD <account> [duration] [reason] | DEL <account> | LIST",
         "keeps people from using an account",
-        "A duration is as 1h30m; without one it holds until DEL. Connections that are logged in to it end";
+        "A duration is as 1h30m, or +1h30m, or DURATION 1h30m; without one, or with 0, it holds until DEL",
+        "Connections that are logged in to it end";
     "UNGROUP", 0 LoggedIn group::ungroup, "[nick]",
         "gives up a nick of GROUP; without one, that which you use";
     "UNREGISTER" | "DROP", 1 LoggedInOr(Force) erase::unregister, "<account> [code [MESSAGES]]",

@@ -17,14 +17,17 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     match (verb.as_str(), &params[1..]) {
         ("ADD", [name, rest @ ..]) => {
             let Some(AccountRow { id: account, .. }) = account_named(server, ctx, "NickServ", name) else { return };
-            let lasts = rest.first().and_then(|word| duration(word));
-            if let Some(word) = rest.first().filter(|word| lasts.is_none() && is_like_a_duration(word)) {
-                let text =
-                    format!("{:?} is no duration; give one as 1h30m, or begin the reason otherwise", cut(word, 32));
-                say(ctx, "NickServ", &text);
-                return;
-            }
-            let words = if lasts.is_some() { &rest[1..] } else { rest };
+            let (lasts, words) = match lasting(rest) {
+                Ok(read) => read,
+                Err(word) => {
+                    let text = format!(
+                        "{:?} is no duration; give one as 1h30m (0 is for good), or begin the reason otherwise",
+                        cut(word, 32)
+                    );
+                    say(ctx, "NickServ", &text);
+                    return;
+                }
+            };
             let reason = words.join(" ");
             let reason = match cut(&reason, limits::REASON_LEN) {
                 "" => "No reason given",
@@ -44,11 +47,34 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     }
 }
 
+/// The seconds that stand before a reason, and the reason: as `1d`, as `DURATION 1d` (Ergo) or as `+1d` (Anope), where
+/// 0 is for good.
+///
+/// # Errors
+/// A word that is meant as a duration and is none.
+fn lasting<'a>(words: &'a [&'a str]) -> Result<(Option<u64>, &'a [&'a str]), &'a str> {
+    let is_key = |word: &&str| word.eq_ignore_ascii_case("DURATION");
+    let (named, words) = match words {
+        [key, rest @ ..] if is_key(key) => (Some(*key), rest),
+        _ => (None, words),
+    };
+    let Some((word, rest)) = words.split_first() else { return named.map_or(Ok((None, words)), Err) };
+    match word.strip_prefix('+').unwrap_or(word) {
+        "0" => Ok((None, rest)),
+        bare => match duration(bare) {
+            Some(seconds) => Ok((Some(seconds), rest)),
+            None if named.is_some() || is_like_a_duration(word) => Err(word),
+            None => Ok((None, words)),
+        },
+    }
+}
+
 /// Whether a word is meant as a duration: as the beginning of a reason it would suspend for good.
 fn is_like_a_duration(word: &str) -> bool {
-    word.starts_with(|c: char| c.is_ascii_digit())
-        && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
-        && word.bytes().any(|byte| byte.is_ascii_alphabetic())
+    let bare = word.strip_prefix(['+', '-']).unwrap_or(word);
+    bare.starts_with(|c: char| c.is_ascii_digit())
+        && bare.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.')
+        && (bare != word || bare.bytes().any(|byte| byte.is_ascii_alphabetic()))
 }
 
 /// Why an account may not be used now, for whom it is for.
@@ -112,5 +138,52 @@ pub fn apply_gone(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: Account
             server.notify(About::Accounts, |_| format!("{by} lets the account {name} be used again"));
         }
         None => server.notify(About::Accounts, |_| format!("the account {name} is no longer suspended")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use crate::server::command::bulk::testing::Asked;
+
+    #[test]
+    fn a_duration_is_taken_as_other_services_have_it_and_nothing_like_one_suspends_for_good() {
+        let mut asked = Asked::new();
+        let boss = asked.user("boss");
+        asked.set_oper("boss");
+        asked.user("alice");
+        asked.account("alice", 1);
+        let suspension = |asked: &mut Asked, words: &str| {
+            let told = asked.ask(boss, &format!("NS SUSPEND ADD alice {words}")).concat();
+            let row = asked.server.network.suspension(1).cloned();
+            asked.ask(boss, "NS SUSPEND DEL alice");
+            (told, row.map(|row| (row.expires.map(|at| at - row.set_at), row.reason.to_string())))
+        };
+        for (words, lasts, reason) in [
+            ("1d spam", Some(86_400), "spam"),
+            ("DURATION 1d spam again", Some(86_400), "spam again"),
+            ("duration 1h30m", Some(5_400), "No reason given"),
+            ("+1d spam", Some(86_400), "spam"),
+            ("+0 spam", None, "spam"),
+            ("0 spam", None, "spam"),
+            ("DURATION 0", None, "No reason given"),
+            ("3 warnings", None, "3 warnings"),
+            ("", None, "No reason given"),
+        ] {
+            let (told, row) = suspension(&mut asked, words);
+            assert_eq!(row, Some((lasts, reason.to_owned())), "{words}: {told}");
+        }
+        for (words, wrong) in [
+            ("-1 spam", "-1"),
+            ("-1d", "-1d"),
+            ("+30", "+30"),
+            ("DURATION soon", "soon"),
+            ("DURATION", "DURATION"),
+            ("1.5d", "1.5d"),
+        ] {
+            let (told, row) = suspension(&mut asked, words);
+            assert!(row.is_none() && told.contains(&format!("{wrong:?} is no duration")), "{words}: {told} {row:?}");
+        }
     }
 }
