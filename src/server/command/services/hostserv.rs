@@ -9,7 +9,7 @@ use ircv3::message::cut;
 use crate::limits;
 use crate::server::change::Change;
 use crate::server::command::info::readable;
-use crate::server::command::services::{Row, account_named, own_account, rows, say, usage_of};
+use crate::server::command::services::{Row, account_named, own_account, rows, say};
 use crate::server::command::vhost::{self, is_shown_host};
 use crate::server::network::UserId;
 use crate::server::notice::About;
@@ -45,9 +45,9 @@ pub const ROWS: &[Row] = rows! {
         "It is of letters, digits, and . - _ : /, such as roses.example.org. One that is offered you TAKE without asking";
     "SET", 2 Operator(Vhost) set, "<account> <host>",
         "gives an account a host";
-    "STATUS", 0 LoggedInOr(Vhost) status, "[account]",
+    "STATUS", 0 LoggedInOr(Vhost) status, "",
         "tells which host you have, and what you asked for",
-        "Operators with the right \"vhost\" may name an account";
+        "Operators with the right \"vhost\" may name the account of someone else: STATUS <account>";
     "TAKE", 1 LoggedIn take, "<number>|<host>",
         "takes one of the hosts of OFFERLIST";
     "WAITING", 0 Operator(Vhost) waiting, "",
@@ -287,9 +287,14 @@ fn status(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
             return say(ctx, NAME, "You are not logged in, so name an account: STATUS <account>");
         }
         None => own(server, ctx),
-        Some(_) if !server.network.users[ctx.me()].may(Right::Vhost) => {
-            usage_of(ctx, NAME, "STATUS");
-            return;
+        Some(name) if !server.network.users[ctx.me()].may(Right::Vhost) => {
+            let asked = server.network.nick_owner(name).map(|row| row.id);
+            if asked.is_none() || asked != own_account(server, ctx) {
+                let text =
+                    "Only operators with the right \"vhost\" may ask about others; STATUS tells of your own host";
+                return say(ctx, NAME, text);
+            }
+            own(server, ctx)
         }
         Some(name) => account_named(server, ctx, NAME, name),
     };
@@ -506,5 +511,18 @@ mod tests {
         // Whoever was never shown by it comes in.
         let carol = owner(&mut asked, "carol");
         assert!(!asked.ask(carol, "JOIN #garden").concat().contains(" 474 "));
+    }
+
+    #[test]
+    fn whoever_asks_for_the_host_of_another_is_told_who_may() {
+        let mut asked = asked();
+        let (alice, bob) = (owner(&mut asked, "alice"), owner(&mut asked, "bob"));
+        let told = asked.ask(bob, "HS STATUS alice").concat();
+        assert!(told.contains("Only operators with the right") && !told.contains("That takes"), "{told}");
+        assert_eq!(asked.ask(bob, "HS STATUS nobody").concat(), told);
+        assert!(asked.ask(alice, "HS STATUS alice").concat().contains("alice has no host"));
+        assert!(!asked.ask(bob, "HS HELP").concat().contains("STATUS [account]"));
+        asked.set_oper("bob");
+        assert!(asked.ask(bob, "HS STATUS alice").concat().contains("alice has no host"));
     }
 }

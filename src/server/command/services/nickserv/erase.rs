@@ -12,6 +12,15 @@ use crate::server::{Ctx, Server};
 
 /// UNREGISTER
 pub fn unregister(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    drop_by(server, ctx, "UNREGISTER", params);
+}
+
+/// SADROP
+pub fn sadrop(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    drop_by(server, ctx, "SADROP", params);
+}
+
+fn drop_by(server: &mut Server, ctx: &mut Ctx, verb: &str, params: &[&str]) {
     let Some(row) = account_named(server, ctx, "NickServ", params[0]) else { return };
     let is_own = own_account(server, ctx) == Some(row.id);
     if !is_own && !server.network.users[ctx.me()].may(Right::Force) {
@@ -21,7 +30,8 @@ pub fn unregister(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     if is_own && !may_change(server, ctx) {
         return;
     }
-    if !is_own {
+    // The commands of operators are in the audit log as it is.
+    if !is_own && verb == "UNREGISTER" {
         server.audit(ctx.me(), &format!("NickServ UNREGISTER {}", params.join(" ")));
     }
     let messages = match params.get(2) {
@@ -43,7 +53,7 @@ pub fn unregister(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         };
         say(ctx, "NickServ", text);
     }
-    if confirmed(server, ctx, "NickServ", "UNREGISTER", Some(&row.name), row.id, params.get(1)) {
+    if confirmed(server, ctx, "NickServ", verb, Some(&row.name), row.id, params.get(1)) {
         drop_account(server, ctx, &row, messages);
     }
 }

@@ -100,7 +100,7 @@ pub const ROWS: &[Row] = rows! {
     "SA2FA", 2 Operator(Force) second::sa2fa, "OFF <account>",
         "takes the second factor off the account of someone who has lost it",
         "Make sure first that it is them: from then on the password alone logs in";
-    "SADROP", 1 Operator(Force) erase::unregister, "<account> [code]",
+    "SADROP", 1 Operator(Force) erase::sadrop, "<account> [code]",
         "deletes the account of someone else";
     "SAGET", 2 Operator(Force) others::saget, "<account> <setting>",
         "shows a setting of an account";
