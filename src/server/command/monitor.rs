@@ -8,6 +8,7 @@ use ircv3::numeric::Numeric;
 use ircv3::{Cap, Folded, Message, name};
 
 use crate::limits;
+use crate::server::command::services::{self, Service, service};
 use crate::server::command::{need_more_params, printable};
 use crate::server::event::ConnId;
 use crate::server::frame::Frame;
@@ -115,7 +116,10 @@ fn status(server: &Server, ctx: &mut Ctx, asked: &[Target]) {
     for target in asked {
         match server.network.user_by_nick(target.folded.as_str()) {
             Some(user) => online.push(Box::from(&*server.network.users[user].source)),
-            None => offline.push(target.nick.clone()),
+            None => match service(target.folded.as_str(), server.network.casemapping) {
+                Some(Service { name, .. }) => online.push(services::source(name).into()),
+                None => offline.push(target.nick.clone()),
+            },
         }
     }
     list(server, ctx, Numeric::RPL_MONONLINE, &online);

@@ -5,7 +5,7 @@ use ircv3::name::host_of;
 use ircv3::numeric::Numeric;
 
 use crate::server::command::bulk::WordLines;
-use crate::server::command::services::{Service, service};
+use crate::server::command::services::{HOST, Service, service};
 use crate::server::{Ctx, Server};
 
 /// Nicks in one USERHOST (RFC 2812).
@@ -15,7 +15,12 @@ const USERHOST_NICKS: usize = 5;
 pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let mut words = WordLines::new(server, &ctx.reply, Numeric::RPL_USERHOST, &[]);
     for nick in nicks(line).take(USERHOST_NICKS) {
-        let Some(id) = server.network.user_by_nick(nick) else { continue };
+        let Some(id) = server.network.user_by_nick(nick) else {
+            if let Some(Service { name, .. }) = service(nick, server.network.casemapping) {
+                words.push(&mut ctx.reply, &[name, "=+", name, "@", HOST]);
+            }
+            continue;
+        };
         let user = &server.network.users[id];
         let oper = if user.is_oper() { "*" } else { "" };
         let here = if user.away.is_some() { "-" } else { "+" };
@@ -76,6 +81,7 @@ mod tests {
         let mut asked = Asked::new();
         let (alice, bob) = (asked.user("alice"), asked.user("Bob"));
         assert_eq!(asked.ask(alice, "USERHOST bob nosuch"), [":irc.test 302 alice :Bob=+~u@10.0.0.1"]);
+        assert_eq!(asked.ask(alice, "USERHOST nickserv"), [":irc.test 302 alice :NickServ=+NickServ@services"]);
         asked.ask(bob, "AWAY :gone");
         asked.set_oper("bob");
         assert_eq!(

@@ -74,6 +74,9 @@ pub struct Service {
 /// here.
 pub type Elsewhere = (&'static [&'static str], &'static str);
 
+/// The host of all services.
+pub const HOST: &str = "services";
+
 /// All services.
 pub const SERVICES: &[Service] = &[
     Service { name: "ChanServ", purpose: "Registers channels", rows: chanserv::ROWS, elsewhere: chanserv::ELSEWHERE },
@@ -282,7 +285,12 @@ pub fn usage_of(ctx: &mut Ctx, service: &str, verb: &str) {
 /// A NOTICE from a service to the client.
 pub fn say(ctx: &mut Ctx, service: &str, text: &str) {
     let nick = ctx.reply.nick.clone();
-    ctx.reply.line_from(&format!("{service}!{service}@services"), "NOTICE", &[&nick], Some(text));
+    ctx.reply.line_from(&source(service), "NOTICE", &[&nick], Some(text));
+}
+
+/// What a service speaks as.
+pub fn source(service: &str) -> String {
+    format!("{service}!{service}@{HOST}")
 }
 
 /// The account of this name; without one, a service says so.
@@ -373,6 +381,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn services_are_on_for_monitor_as_for_ison() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        let online = [":irc.test 730 alice :NickServ!NickServ@services"];
+        assert_eq!(asked.ask(alice, "MONITOR + nickserv"), online);
+        assert_eq!(asked.ask(alice, "MONITOR S"), online);
+        assert_eq!(asked.ask(alice, "ISON nickserv"), [":irc.test 303 alice :NickServ"]);
     }
 
     #[test]
