@@ -88,7 +88,11 @@ pub fn say(server: &mut Server, ctx: &mut Ctx, kind: Kind, target: &str, text: &
         }
         return;
     }
-    match policy::service(target, server.network.casemapping) {
+    // As `/msg NickServ@services.example.org` with other services, where it keeps passwords from whoever has taken the
+    // nick. Nobody can here, so that whatever host stands there, the service is meant; and what may be a password goes
+    // to nobody else.
+    let nick = target.split_once('@').map_or(target, |(nick, _)| nick);
+    match policy::service(nick, server.network.casemapping) {
         None => server.submit(ctx, Change::Message(&Said { kind, target, text, tags })),
         // What CTCP asks for, such as VERSION, is no command, and a service has nothing to say of it.
         Some(service) if kind == Kind::Privmsg && !text.starts_with('\u{1}') => {

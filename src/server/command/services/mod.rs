@@ -335,6 +335,7 @@ mod tests {
 
     use super::{SERVICES, Who, chanserv, full, nickserv};
     use crate::server::command::bulk::testing::Asked;
+    use crate::server::event::{Event, Returned};
 
     #[test]
     fn c40_a_service_named_twice_in_one_line_is_asked_once_and_the_label_stays_with_it() {
@@ -381,6 +382,30 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_service_is_reached_by_its_nick_with_any_host_behind_it() {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+        for (target, answer) in [
+            ("NickServ@services.example.org", "NickServ"),
+            ("nickserv@irc.test", "NickServ"),
+            ("CHANSERV@services", "ChanServ"),
+            ("HostServ@", "HostServ"),
+        ] {
+            let told = asked.ask(alice, &format!("PRIVMSG {target} :HELP")).concat();
+            assert!(told.contains(&format!("{answer} knows these commands")), "{target}: {told}");
+            for kind in ["NOTICE", "PRIVMSG"] {
+                asked.ask(alice, &format!("{kind} {target} :IDENTIFY alice sesame"));
+                assert!(asked.kept().is_empty() && asked.heard(bob).is_empty(), "{kind} {target}");
+                let calls = asked.calls().to_vec();
+                for (call, _) in calls {
+                    asked.handle(Event::Returned(call, Returned::Verified(false)));
+                }
+            }
+        }
+        assert!(asked.ask(alice, "PRIVMSG bob@services :hi").concat().contains(" 401 "));
     }
 
     #[test]
