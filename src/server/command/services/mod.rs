@@ -293,9 +293,9 @@ pub fn source(service: &str) -> String {
     format!("{service}!{service}@{HOST}")
 }
 
-/// The account of this name; without one, a service says so.
+/// The account of this name, or whose nick that is (NickServ GROUP); without one, a service says so.
 pub fn account_named(server: &Server, ctx: &mut Ctx, service: &str, name: &str) -> Option<AccountRow> {
-    let row = server.network.account_by_name(name).cloned();
+    let row = server.network.nick_owner(name).cloned();
     if row.is_none() {
         say(ctx, service, &format!("There is no account {}", quoted(name)));
     }
@@ -333,9 +333,12 @@ pub fn keep_account(
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::sync::Arc;
+
     use super::{SERVICES, Who, chanserv, full, nickserv};
     use crate::server::command::bulk::testing::Asked;
     use crate::server::event::{Event, Returned};
+    use crate::server::settings::Settings;
 
     #[test]
     fn c40_a_service_named_twice_in_one_line_is_asked_once_and_the_label_stays_with_it() {
@@ -416,6 +419,39 @@ mod tests {
         assert_eq!(asked.ask(alice, "MONITOR + nickserv"), online);
         assert_eq!(asked.ask(alice, "MONITOR S"), online);
         assert_eq!(asked.ask(alice, "ISON nickserv"), [":irc.test 303 alice :NickServ"]);
+    }
+
+    #[test]
+    fn services_know_an_account_by_its_grouped_nicks_and_answer_with_its_name() {
+        let mut asked = Asked::new();
+        asked.server.settings = Arc::new(Settings { host_requests: true, ..(*asked.server.settings).clone() });
+        let (boss, carol) = (asked.user("boss"), asked.user("carol"));
+        asked.set_oper("boss");
+        asked.account("boss", 1);
+        asked.account("carol", 2);
+        asked.ask(carol, "NICK caz");
+        assert!(asked.ask(carol, "NS GROUP").concat().contains("is a nick of your account"));
+        asked.ask(boss, "JOIN #r");
+        assert!(asked.ask(boss, "CS REGISTER #r").concat().contains("#r"));
+        for (line, answer) in [
+            ("CS AMODE #r +o CAZ", "carol has +o in #r"),
+            ("CS STATUS #r caz", "+o by account"),
+            ("CS AMODE #r -o caz", "carol has no +o in #r any more"),
+            ("CS SET #r SUCCESSOR caz", "carol"),
+            ("CS TRANSFER #r caz", "will be carol's"),
+            ("NS SAGET caz EMAIL", "EMAIL is OFF"),
+            ("NS SASET caz EMAIL carol@example.org", "account carol is carol@example.org"),
+            ("NS SADROP caz", "SADROP carol "),
+            ("HS SET caz roses.example.org", "carol is shown as roses.example.org"),
+            ("HS STATUS caz", "carol has the host roses.example.org"),
+            ("NS SUSPEND ADD caz", "Account carol is suspended"),
+            ("NS SUSPEND DEL caz", "Account carol may be used again"),
+        ] {
+            let told = asked.ask(boss, line).concat();
+            assert!(told.contains(answer), "{line}: {told}");
+        }
+        asked.ask(boss, "NS SAPASSWD caz other");
+        assert_eq!(asked.calls().len(), 1);
     }
 
     #[test]

@@ -110,7 +110,7 @@ pub fn status(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let user = server.network.user_by_nick(nick);
     let account = match user {
         Some(user) => server.network.users[user].account,
-        None => server.network.account_by_name(nick).map(|row| row.id),
+        None => server.network.nick_owner(nick).map(|row| row.id),
     };
     let others = Some(nick) != Some(&*own);
     if others && channel.standing(own_account(server, ctx)).is_none_or(|rank| rank < Rank::Halfop) {

@@ -8,9 +8,9 @@ use crate::server::action::Call;
 use crate::server::change::{Change, CredentialChange};
 use crate::server::command::Pending;
 use crate::server::command::services::nickserv::apppass;
-use crate::server::command::services::{keep_account, own_account, say, usage_of};
+use crate::server::command::services::{account_named, keep_account, own_account, say, usage_of};
 use crate::server::event::Returned;
-use crate::server::record::{AccountId, Credentials, CredentialsRow, Purpose, Record, Seq};
+use crate::server::record::{AccountId, AccountRow, Credentials, CredentialsRow, Purpose, Record, Seq};
 use crate::server::settings::Secret;
 use crate::server::{Ctx, Server};
 
@@ -57,10 +57,7 @@ pub fn old_compared(server: &mut Server, ctx: &mut Ctx, account: AccountId, new:
 /// SAPASSWD: another password for someone who cannot log in.
 pub fn sapasswd(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let [name, new, ..] = params else { return };
-    let Some(account) = server.network.account_by_name(name).map(|row| row.id) else {
-        say(ctx, "NickServ", &format!("There is no account {:?}", ircv3::message::cut(name, 64)));
-        return;
-    };
+    let Some(AccountRow { id: account, .. }) = account_named(server, ctx, "NickServ", name) else { return };
     if new.is_empty() || new.len() > limits::PASSWORD_LEN {
         say(ctx, "NickServ", &format!("A password has 1 to {} bytes", limits::PASSWORD_LEN));
         return;
