@@ -76,9 +76,10 @@ enum Unsent {
     Failed(String),
 }
 
-/// Whether `text` can be an address to send to: one mailbox, without a name.
+/// Whether `text` can be an address to send to: one mailbox, without a name, at a domain. Nothing is mailed to an address
+/// of a machine (`alice@[192.0.2.1]`).
 pub fn is_address(text: &str) -> bool {
-    text.parse::<lettre::Address>().is_ok()
+    !text.ends_with(']') && text.parse::<lettre::Address>().is_ok()
 }
 
 /// Whether `text` can be a sender: `noreply@example.org`, or `Roost <noreply@example.org>`.
@@ -144,6 +145,8 @@ impl Smtp {
             Err(error) if error.status().is_some_and(|code| matches!(u16::from(code), 550..=553 | 556)) => {
                 Err(refused(&error))
             }
+            // Mail servers take letters of other scripts than Latin in an address, or never do (RFC 6531).
+            Err(error) if error.is_client() && !letter.to.is_ascii() => Err(refused(&error)),
             Err(error) => Err(failed(&error)),
         }
     }
@@ -242,8 +245,16 @@ mod tests {
         for good in ["alice@example.org", "a.b+c@mail.example.org", "älice@exämple.org"] {
             assert!(is_address(good) && is_sender(good), "{good}");
         }
-        for bad in ["", "alice", "alice@", "@example.org", "a b@example.org", "a@b@c", "a@example.org\r\nBcc: b@c.org"]
-        {
+        for bad in [
+            "",
+            "alice",
+            "alice@",
+            "@example.org",
+            "a b@example.org",
+            "a@b@c",
+            "a@example.org\r\nBcc: b@c.org",
+            "a@[127.0.0.1]",
+        ] {
             assert!(!is_address(bad), "{bad:?}");
         }
         assert!(is_sender("Roost <noreply@example.org>") && !is_address("Roost <noreply@example.org>"));
