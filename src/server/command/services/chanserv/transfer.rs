@@ -33,8 +33,8 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
             let channel = server.network.channels[id].name.clone();
             let code = server.confirmation(&format!("transfer {channel} {account}"));
             let text = format!(
-                "{channel} will be {name}'s, and you cannot take it back. To go on: /msg ChanServ TRANSFER {channel} \
-                 {name} {code}"
+                "{channel} will be {name}'s once they accept it; until then TRANSFER CANCEL {channel} takes it back, and \
+                 nothing does later. To go on: /msg ChanServ TRANSFER {channel} {name} {code}"
             );
             say(ctx, "ChanServ", &text);
         }
