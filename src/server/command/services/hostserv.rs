@@ -147,7 +147,7 @@ fn request(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         say(ctx, NAME, "This server gives no hosts on request; OFFERLIST shows those that you may take");
         return;
     }
-    let host = params[0];
+    let host = &*params.join(" ");
     if !is_shown_host(host) {
         not_a_host(ctx, host);
         return;
@@ -257,7 +257,7 @@ fn reject(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
 /// SET
 fn set(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let Some(row) = account_named(server, ctx, NAME, params[0]) else { return };
-    let host = params[1];
+    let host = &*params[1..].join(" ");
     if !is_shown_host(host) {
         not_a_host(ctx, host);
         return;
@@ -524,5 +524,15 @@ mod tests {
         assert!(!asked.ask(bob, "HS HELP").concat().contains("STATUS [account]"));
         asked.set_oper("bob");
         assert!(asked.ask(bob, "HS STATUS alice").concat().contains("alice has no host"));
+    }
+
+    #[test]
+    fn a_host_of_two_words_is_none() {
+        let mut asked = asked();
+        let alice = owner(&mut asked, "alice");
+        assert!(asked.ask(alice, "HS REQUEST bad host").concat().contains("\"bad host\" is no host"));
+        asked.set_oper("alice");
+        assert!(asked.ask(alice, "HS SET alice bad host").concat().contains("\"bad host\" is no host"));
+        assert!(asked.ask(alice, "HS STATUS").concat().contains("alice has no host"));
     }
 }
