@@ -315,7 +315,7 @@ fn an_operator_gives_a_password_to_whoever_came_without_one() {
     find(&boss.ask("NS SAPASSWD carol millet"), "481");
     boss.ask("OPER boss letmein");
     assert!(boss.told("NS SAPASSWD nobody millet").contains("no account \"nobody\""));
-    assert!(boss.told("NS SAPASSWD carol millet").contains("Password changed"));
+    assert!(boss.told("NS SAPASSWD carol millet").contains("password of the account carol is changed"));
     assert!(logs_in(&server, "carol", "millet"));
     let output = server.output();
     assert!(output.contains("NickServ SAPASSWD carol") && !output.contains("millet"), "it is in the audit log");

@@ -7,7 +7,7 @@ use crate::limits;
 use crate::server::action::Call;
 use crate::server::change::{Change, CredentialChange};
 use crate::server::command::Pending;
-use crate::server::command::services::nickserv::apppass;
+use crate::server::command::services::nickserv::{apppass, set};
 use crate::server::command::services::{account_named, keep_account, own_account, say, usage_of};
 use crate::server::event::Returned;
 use crate::server::record::{AccountId, AccountRow, Credentials, CredentialsRow, Purpose, Record, Seq};
@@ -17,23 +17,38 @@ use crate::server::{Ctx, Server};
 /// PASSWD
 pub fn passwd(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
     let Some(account) = own_to_change(server, ctx) else { return };
-    match rest {
-        [.., new, again] if rest.len() < 4 && new != again => say(ctx, "NickServ", "The two new passwords differ"),
-        [.., new, _] if rest.len() < 4 && new.len() > limits::PASSWORD_LEN => {
-            say(ctx, "NickServ", &format!("A password has 1 to {} bytes", limits::PASSWORD_LEN));
-        }
-        [new, _] => hash_password(server, ctx, account, new),
-        // As Ergo has it.
-        [old, new, _] => {
-            let Some(row) = server.network.account(account).cloned() else { return };
-            if !server.may_try_login(ctx.conn, Some(&row.name)) {
-                return say(ctx, "NickServ", "Too many wrong passwords; wait a minute");
-            }
-            let call = Call::Verify { password: (*old).into(), hash: Some(row.password), derive: None };
-            server.call(ctx, call, Pending::OldPassword { account, new: Secret::new(new) });
-        }
-        _ => usage_of(ctx, "NickServ", "PASSWD"),
+    let Some((old, new)) = old_and_new(rest) else {
+        return say(ctx, "NickServ", "The two new passwords differ");
+    };
+    let (old, new) = (old.join(" "), new.join(" "));
+    if new.len() > limits::PASSWORD_LEN {
+        return say(ctx, "NickServ", &format!("A password has 1 to {} bytes", limits::PASSWORD_LEN));
     }
+    if old.is_empty() {
+        return hash_password(server, ctx, account, &new);
+    }
+    // As Ergo has it.
+    let Some(row) = server.network.account(account).cloned() else { return };
+    if row.password.is_empty() {
+        let text = "Your account has no password here: it is kept where you log in by, and changed there. PASSWD <new \
+                    password> <new password> gives it one here, too";
+        return say(ctx, "NickServ", text);
+    }
+    if !server.may_try_login(ctx.conn, Some(&row.name)) {
+        return say(ctx, "NickServ", "Too many wrong passwords; wait a minute");
+    }
+    let call = Call::Verify { password: old.as_str().into(), hash: Some(row.password), derive: None };
+    server.call(ctx, call, Pending::OldPassword { account, new: Secret::new(&new) });
+}
+
+/// The old password of PASSWD, which may be missing, and the new one, each of one or more words: the new one is all that
+/// stands there twice at the end.
+fn old_and_new<'a>(words: &'a [&'a str]) -> Option<(&'a [&'a str], &'a [&'a str])> {
+    (1..=words.len() / 2).rev().find_map(|count| {
+        let (rest, again) = words.split_at(words.len() - count);
+        let (old, new) = rest.split_at(rest.len() - count);
+        (new == again).then_some((old, new))
+    })
 }
 
 fn hash_password(server: &mut Server, ctx: &mut Ctx, account: AccountId, new: &str) {
@@ -56,13 +71,14 @@ pub fn old_compared(server: &mut Server, ctx: &mut Ctx, account: AccountId, new:
 
 /// SAPASSWD: another password for someone who cannot log in.
 pub fn sapasswd(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
-    let [name, new, ..] = params else { return };
+    let [name, new @ ..] = params else { return };
+    let new = new.join(" ");
     let Some(AccountRow { id: account, .. }) = account_named(server, ctx, "NickServ", name) else { return };
     if new.is_empty() || new.len() > limits::PASSWORD_LEN {
         say(ctx, "NickServ", &format!("A password has 1 to {} bytes", limits::PASSWORD_LEN));
         return;
     }
-    let call = Call::Hash { password: (*new).into(), iterations: server.settings.scram_iterations };
+    let call = Call::Hash { password: new.as_str().into(), iterations: server.settings.scram_iterations };
     server.call(ctx, call, Pending::SetPassword { account, code: None });
 }
 
@@ -110,10 +126,15 @@ pub fn apply_password(
         keep(server, ctx, seq, account, |kept| kept.scram = secrets.scram.clone());
         // Who knew the old one may have had a device of its own told of everything.
         let devices = server.drop_devices(seq, account, |_| true);
-        say(ctx, "NickServ", "Password changed");
+        // Whoever has its code has shown to be its owner.
+        let other = set::other(server, ctx, account).filter(|_| code.is_none());
+        match &other {
+            None => say(ctx, "NickServ", "Password changed"),
+            Some(name) => say(ctx, "NickServ", &format!("The password of the account {name} is changed")),
+        }
         if devices > 0 {
-            let text = "Your devices get no push any more, until their apps connect again";
-            say(ctx, "NickServ", text);
+            let whose = other.map_or("Your devices".into(), |name| format!("The devices of {name}"));
+            say(ctx, "NickServ", &format!("{whose} get no push any more, until their apps connect again"));
         }
     }
 }
@@ -259,4 +280,59 @@ pub fn keep(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, ch
     server.network.put_credentials(row.clone());
     server.keep(seq, Record::Credentials(Box::new(row)));
     ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::old_and_new;
+    use crate::accounts::Secrets;
+    use crate::server::action::Call;
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::event::{Event, Returned};
+
+    #[test]
+    fn a_new_password_of_several_words_is_what_stands_there_twice() {
+        for (words, read) in [
+            ("new new", Some(("", "new"))),
+            ("old new new", Some(("old", "new"))),
+            ("my new one my new one", Some(("", "my new one"))),
+            ("my old one my new one my new one", Some(("my old one", "my new one"))),
+            ("new other", None),
+            ("old new other", None),
+            ("one", None),
+        ] {
+            let given: Vec<&str> = words.split(' ').collect();
+            let found = old_and_new(&given).map(|(old, new)| (old.join(" "), new.join(" ")));
+            assert_eq!(found, read.map(|(old, new)| (old.into(), new.into())), "{words}");
+        }
+    }
+
+    #[test]
+    fn whose_password_an_operator_has_changed_is_said() {
+        let mut asked = Asked::new();
+        let boss = asked.user("boss");
+        asked.user("carol");
+        asked.set_oper("boss");
+        asked.account("carol", 1);
+        asked.ask(boss, "NS SAPASSWD carol my pass phrase");
+        let [(call, Call::Hash { password, .. })] = asked.calls() else { panic!("{:?}", asked.calls()) };
+        assert_eq!(&**password, "my pass phrase");
+        let (call, secrets) = (*call, Secrets { hash: "h".into(), scram: Vec::new() });
+        asked.handle(Event::Returned(call, Returned::Hashed(Box::new(secrets))));
+        assert!(asked.sent(boss).concat().contains("The password of the account carol is changed"));
+    }
+
+    #[test]
+    fn an_account_without_a_password_here_is_told_so_and_not_that_it_is_wrong() {
+        let mut asked = Asked::new();
+        let carol = asked.user("carol");
+        asked.account("carol", 1);
+        let mut row = asked.server.network.account(1).unwrap().clone();
+        row.password = "".into();
+        asked.server.network.put_account(row);
+        let told = asked.ask(carol, "NS PASSWD old new new").concat();
+        assert!(told.contains("has no password here") && asked.calls().is_empty(), "{told}");
+    }
 }

@@ -103,3 +103,34 @@ pub fn saverify(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     }
     server.submit(ctx, Change::Verified { account: row.id, by: By::Operator });
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use crate::server::command::bulk::testing::Asked;
+
+    #[test]
+    fn whoever_changes_a_setting_of_another_is_told_whose_it_is() {
+        let mut asked = Asked::new();
+        let (boss, erin) = (asked.user("boss"), asked.user("erin"));
+        asked.set_oper("boss");
+        asked.account("erin", 1);
+        for (words, mine) in [
+            ("ALWAYS-ON ON", "you stay"),
+            ("ALWAYS-ON OFF", "you leave"),
+            ("MULTICLIENT OFF", "MULTICLIENT is off"),
+            ("AUTOREPLAY-MISSED ON", "AUTOREPLAY-MISSED is on"),
+            ("HISTORY OFF", "your private"),
+            ("HISTORY ON", "your private"),
+            ("HISTORY-RETENTION 30d", "your private"),
+        ] {
+            let told = asked.ask(boss, &format!("NS SASET erin {words}")).concat();
+            assert!(told.contains(" of erin is ") && !told.contains("you"), "{words}: {told}");
+            let told = asked.ask(erin, &format!("NS SET {words}")).concat();
+            assert!(told.contains(mine) && !told.contains("erin is"), "{words}: {told}");
+        }
+        let told = asked.ask(boss, "NS SASET erin EMAIL erin@[192.0.2.1]").concat();
+        assert!(told.contains("is no e-mail address"), "{told}");
+    }
+}

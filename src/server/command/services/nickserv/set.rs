@@ -1,5 +1,7 @@
 //! NickServ SET and GET: the settings of an account.
 
+use std::sync::Arc;
+
 use ircv3::Cap;
 use ircv3::message::cut;
 
@@ -98,12 +100,17 @@ pub fn show(server: &Server, ctx: &mut Ctx, row: AccountRow, name: &str) {
 fn history(server: &mut Server, ctx: &mut Ctx, account: AccountId, value: &str) {
     let Some(on) = parse_flag(value) else { return wrong(ctx, "HISTORY", value) };
     let values = [("history", (!on).then(|| Box::from("off")))];
-    let said = if on {
-        "HISTORY is on: your private conversations are kept"
-    } else {
-        "HISTORY is off: nothing of your private conversations is kept from now on; ERASEMESSAGES deletes what was"
+    let said = match (other(server, ctx, account), on) {
+        (None, true) => "HISTORY is on: your private conversations are kept".to_owned(),
+        (None, false) => "HISTORY is off: nothing of your private conversations is kept from now on; ERASEMESSAGES \
+                          deletes what was"
+            .to_owned(),
+        (Some(name), true) => format!("HISTORY of {name} is on: the private conversations of {name} are kept"),
+        (Some(name), false) => {
+            format!("HISTORY of {name} is off: nothing of the private conversations of {name} is kept from now on")
+        }
     };
-    server.submit(ctx, Change::AccountSetting { account, values: &values, said, service: "NickServ" });
+    server.submit(ctx, Change::AccountSetting { account, values: &values, said: &said, service: "NickServ" });
 }
 
 /// SET HISTORY-RETENTION
@@ -114,8 +121,12 @@ fn retention(server: &mut Server, ctx: &mut Ctx, account: AccountId, value: &str
     };
     let number = |number: u32| (number > 0).then(|| number.to_string().into_boxed_str());
     let values = [("keep-seconds", number(keep.seconds)), ("keep-messages", number(keep.messages))];
+    let other = other(server, ctx, account);
+    let of = other.as_ref().map(|name| format!(" of {name}")).unwrap_or_default();
+    let whose =
+        other.map_or("your private conversations".into(), |name| format!("the private conversations of {name}"));
     let said = format!(
-        "HISTORY-RETENTION is {}: your private conversations are kept {}, or less where the other side chose so",
+        "HISTORY-RETENTION{of} is {}: {whose} are kept {}, or less where the other side chose so",
         retention_text(keep),
         keep.and(server.settings.keep).spoken()
     );
@@ -236,9 +247,16 @@ pub fn apply_always_on(
     }
     if by_nickserv {
         let on = presence::is_chosen(&server.settings, chosen);
-        let text = if on { "you stay on the network when you disconnect" } else { "you leave when you disconnect" };
         let chosen = chosen.map_or("left to the server", |on| if on { "on" } else { "off" });
-        say(ctx, "NickServ", &format!("ALWAYS-ON is {chosen}: {text}"));
+        let text = match (other(server, ctx, account), on) {
+            (None, true) => format!("ALWAYS-ON is {chosen}: you stay on the network when you disconnect"),
+            (None, false) => format!("ALWAYS-ON is {chosen}: you leave when you disconnect"),
+            (Some(name), true) => {
+                format!("ALWAYS-ON of {name} is {chosen}: {name} stays on the network without a connection")
+            }
+            (Some(name), false) => format!("ALWAYS-ON of {name} is {chosen}: {name} leaves with the last connection"),
+        };
+        say(ctx, "NickServ", &text);
     } else {
         presence::status(server, ctx, account);
     }
@@ -247,13 +265,24 @@ pub fn apply_always_on(
 /// Sets whether a second connection may share the account's nick.
 pub fn apply_multiclient(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, on: bool) {
     if keep_account(server, ctx, seq, account, |row| row.multiclient = on) {
-        say(ctx, "NickServ", if on { "MULTICLIENT is on" } else { "MULTICLIENT is off" });
+        say_flag(server, ctx, account, "MULTICLIENT", on);
     }
 }
 
 /// Sets whether what was missed is replayed to an account's clients.
 pub fn apply_autoreplay(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, on: bool) {
     if keep_account(server, ctx, seq, account, |row| row.autoreplay_missed = on) {
-        say(ctx, "NickServ", if on { "AUTOREPLAY-MISSED is on" } else { "AUTOREPLAY-MISSED is off" });
+        say_flag(server, ctx, account, "AUTOREPLAY-MISSED", on);
     }
+}
+
+fn say_flag(server: &Server, ctx: &mut Ctx, account: AccountId, name: &str, on: bool) {
+    let of = other(server, ctx, account).map(|name| format!(" of {name}")).unwrap_or_default();
+    say(ctx, "NickServ", &format!("{name}{of} is {}", if on { "on" } else { "off" }));
+}
+
+/// The name of an account that is not the sender's.
+pub fn other(server: &Server, ctx: &Ctx, account: AccountId) -> Option<Arc<str>> {
+    let row = server.network.account(account).filter(|row| own_account(server, ctx) != Some(row.id));
+    row.map(|row| row.name.clone())
 }
