@@ -49,6 +49,8 @@ pub struct Attempt {
     device: Box<str>,
     /// The code of the second factor that came with it.
     code: Option<Box<str>>,
+    /// The password with that code, where it may be the end of the password itself: the client would be asked for a code.
+    whole: Option<Secret>,
     /// Who is asked about it, and the password, which is compared where they say no.
     asked: Option<(Arc<Witness>, Secret)>,
 }
@@ -138,10 +140,12 @@ impl Server {
         code: Option<&str>,
     ) {
         let name = &*self.account_meant(name);
-        // Clients that know of second factors are asked for it.
+        // Clients that know of second factors are asked for it, so that what looks like a code need be none.
         let steps_up = door == Door::Sasl && ctx.reply.caps.has(Cap::AccountTwofa);
         let asks = self.network.account_by_name(name).is_some_and(|row| self.asks_second(row.id));
-        let with_code = second::split_code(password).filter(|_| asks && !steps_up && code.is_none());
+        let with_code = second::split_code(password).filter(|_| asks && code.is_none());
+        let may_be_whole = with_code.is_some() && steps_up && password.len() <= limits::PASSWORD_LEN;
+        let whole = may_be_whole.then(|| Secret::new(password));
         let (password, code) = with_code.map_or((password, code), |(password, code)| (password, Some(code)));
         if password.len() > limits::PASSWORD_LEN {
             self.turn_away(ctx, door, Refused::Unfit("the password is too long"));
@@ -171,6 +175,7 @@ impl Server {
             name: name.into(),
             device: device.into(),
             code: code.map(Into::into),
+            whole,
             asked: None,
         };
         match self.question(ctx.conn, &attempt, password) {
@@ -220,6 +225,13 @@ impl Server {
     pub fn password_compared(&mut self, ctx: &mut Ctx, mut attempt: Attempt, returned: Returned) {
         if let Some((witness, given)) = attempt.asked.take() {
             self.judged(ctx, attempt, &witness, &given, returned);
+            return;
+        }
+        if matches!(returned, Returned::Verified(false))
+            && let Some(whole) = attempt.whole.take()
+        {
+            let password = String::from_utf8_lossy(whole.bytes()).into_owned();
+            self.compare_password(ctx, Attempt { code: None, ..attempt }, &password);
             return;
         }
         let Attempt { door, account, hash, name, device, code, .. } = attempt;

@@ -680,4 +680,28 @@ mod tests {
             assert!(!is_name(bad), "{bad}");
         }
     }
+
+    #[test]
+    fn a_code_behind_the_password_does_where_the_client_could_be_asked_for_it_too() {
+        let (mut asked, _, secret) = enrolled();
+        let guest = asked.user_with("guest", "sasl draft/account-2fa");
+        later(&mut asked, 30_000);
+        let plain = |asked: &mut Asked, password: &str, rights: &[bool]| {
+            asked.ask(guest, "AUTHENTICATE PLAIN");
+            let response = format!("\0alice\0{password}");
+            let response = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, response);
+            asked.ask(guest, &format!("AUTHENTICATE {response}"));
+            for right in rights {
+                let call = asked.calls()[0].0;
+                asked.handle(Event::Returned(call, Returned::Verified(*right)));
+            }
+            assert!(asked.calls().is_empty());
+            asked.sent(guest).concat()
+        };
+        // Of one who has such a password, it is that; and where both are wrong, it is.
+        assert_eq!(plain(&mut asked, "sesame:123456", &[false, true]), "AUTHENTICATE 2FA-REQUIRED");
+        assert!(plain(&mut asked, "wrong:123456", &[false, false]).contains(" 904 "));
+        let password = format!("sesame:{}", code(&asked, &secret));
+        assert!(plain(&mut asked, &password, &[true]).contains(" 903 "));
+    }
 }
