@@ -2,13 +2,16 @@
 
 use crate::server::command::services::{own_account, say};
 use crate::server::login::{Door, split_device};
+use crate::server::second::is_code;
 use crate::server::{Ctx, Server};
 
 /// IDENTIFY
 pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let nick = ctx.reply.nick.clone();
-    let (name, password) = if params.len() == 1 { (&*nick, params[0]) } else { (params[0], params[1]) };
-    let code = params.get(2).copied();
+    let (name, words) = match params {
+        [name, words @ ..] if !words.is_empty() => (*name, words),
+        _ => (&*nick, params),
+    };
     if own_account(server, ctx).is_some() {
         say(ctx, "NickServ", "You are logged in to an account already");
         return;
@@ -21,5 +24,49 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         say(ctx, "NickServ", &text);
         return;
     }
-    server.try_password(ctx, Door::NickServ, split_device(name), password, code);
+    with_words(server, ctx, name, words);
+}
+
+/// Tries to log in to an account with a password of one or more words. Behind it may stand a code, which is one where the
+/// account asks for a second factor and it looks like one: everything else is of the password.
+pub fn with_words(server: &mut Server, ctx: &mut Ctx, name: &str, words: &[&str]) {
+    let (account, device) = split_device(name);
+    let asks = server.network.nick_owner(account).is_some_and(|row| server.asks_second(row.id));
+    let (words, code) = match words {
+        [words @ .., code] if asks && !words.is_empty() && is_code(code) => (words, Some(*code)),
+        _ => (words, None),
+    };
+    server.try_password(ctx, Door::NickServ, (account, device), &words.join(" "), code);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use crate::server::action::Call;
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::record::{Credentials, CredentialsRow};
+
+    #[test]
+    fn a_password_may_be_of_several_words_and_a_code_is_one_where_it_can_be() {
+        for (asks, words, password) in [
+            (false, "my pass phrase", "my pass phrase"),
+            (false, "my phrase 123456", "my phrase 123456"),
+            (true, "my pass phrase", "my pass phrase"),
+            (true, "my phrase 123456", "my phrase"),
+            (true, "sesame abcd-efgh-ijkm-npqr", "sesame"),
+            (true, "123456", "123456"),
+        ] {
+            let mut asked = Asked::new();
+            let ben = asked.user("ben");
+            asked.account("ben", 1);
+            let credentials = Credentials { asks_second: asks, ..Credentials::default() };
+            asked.server.network.put_credentials(CredentialsRow { account: 1, credentials });
+            asked.ask(ben, "QUIT");
+            let guest = asked.user("guest");
+            asked.ask(guest, &format!("NS IDENTIFY ben {words}"));
+            let [(_, Call::Verify { password: given, .. })] = asked.calls() else { panic!("{:?}", asked.calls()) };
+            assert_eq!(&**given, password, "{asks} {words}");
+        }
+    }
 }

@@ -72,6 +72,7 @@ pub const ROWS: &[Row] = rows! {
     "IDENTIFY" | "ID" | "LOGIN", 1 Anyone identify::run, "[account] <password> [code]",
         "logs in to an account",
         "The code is of the second factor (2FA), with account and password; or put it behind the password with a colon",
+        "A password of several words is given with the account: all behind it is the password, but for a code where there is one",
         "Without an account it is that of your nick";
     "INFO", 0 Anyone info::run, "[account]",
         "tells about an account",
@@ -87,11 +88,13 @@ pub const ROWS: &[Row] = rows! {
         "DEVICES lists them, FORGET takes one away, TEST tells them that push works";
     "PASSWD", 2 LoggedIn credentials::passwd, "[old password] <new password> <new password>",
         "changes your password",
-        "The old one need not be given; where it is, it has to be right";
+        "The old one need not be given; where it is, it has to be right",
+        "A password may be of several words: the new one is what stands there twice at the end";
     "REGAIN" | "RECOVER" | "RELEASE", 1 LoggedIn ghost::regain, "<nick>",
         "as GHOST, and gives you the nick";
     "REGISTER", 1 Anyone register::register, "<password> [e-mail]",
         "makes an account of your nick",
+        "The password is one word; PASSWD takes others",
         "Where the server sends mail, a code comes to the address: give it with VERIFY";
     "RESEND", 1 Anyone register::resend, "<account>",
         "mails the code of an account that waits for it, again";

@@ -28,14 +28,15 @@ pub fn sendpass(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
 
 /// RESETPASS
 pub fn resetpass(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
-    let [name, code, password, ..] = params else { return };
+    let [name, code, password @ ..] = params else { return };
+    let password = password.join(" ");
     if password.len() > limits::PASSWORD_LEN {
         say(ctx, "NickServ", &format!("A password has 1 to {} bytes", limits::PASSWORD_LEN));
         return;
     }
     match server.try_code(ctx.conn, name, Purpose::Password, code) {
         Given::Right(row) => {
-            let call = Call::Hash { password: (*password).into(), iterations: server.settings.scram_iterations };
+            let call = Call::Hash { password: password.as_str().into(), iterations: server.settings.scram_iterations };
             server.call(ctx, call, Pending::SetPassword { account: row.account, code: Some(row.code) });
         }
         Given::Wrong => say(ctx, "NickServ", "The code is wrong or over; SENDPASS mails the right one"),
