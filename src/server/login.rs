@@ -13,7 +13,7 @@ use crate::server::action::Call;
 use crate::server::change::{Change, CredentialChange};
 use crate::server::command::chathistory::Occasion;
 use crate::server::command::services::hostserv;
-use crate::server::command::services::nickserv::{apppass, suspend};
+use crate::server::command::services::nickserv::{apppass, ghost, suspend};
 use crate::server::command::{self, Pending, chathistory, register, services, vhost};
 use crate::server::event::{ConnId, Returned};
 use crate::server::network::UserId;
@@ -53,6 +53,8 @@ pub struct Attempt {
     whole: Option<Secret>,
     /// Who is asked about it, and the password, which is compared where they say no.
     asked: Option<(Arc<Witness>, Secret)>,
+    /// What is done once it has succeeded.
+    then: Option<ghost::Wanted>,
 }
 
 /// What somebody who wants to be let in has proved.
@@ -177,6 +179,7 @@ impl Server {
             code: code.map(Into::into),
             whole,
             asked: None,
+            then: None,
         };
         match self.question(ctx.conn, &attempt, password) {
             Some((question, witness)) => {
@@ -222,7 +225,7 @@ impl Server {
     }
 
     /// The password was compared.
-    pub fn password_compared(&mut self, ctx: &mut Ctx, mut attempt: Attempt, returned: Returned) {
+    fn password_compared(&mut self, ctx: &mut Ctx, mut attempt: Attempt, returned: Returned) {
         if let Some((witness, given)) = attempt.asked.take() {
             self.judged(ctx, attempt, &witness, &given, returned);
             return;
@@ -261,6 +264,25 @@ impl Server {
                 self.turn_away(ctx, door, Refused::Wrong(Some(&name)))
             }
             _ => self.turn_away(ctx, door, Refused::Busy),
+        }
+    }
+
+    /// The password was compared, and what is to be done after that login is.
+    pub fn login_returned(&mut self, ctx: &mut Ctx, mut attempt: Attempt, returned: Returned) {
+        let then = attempt.then.take();
+        self.password_compared(ctx, attempt, returned);
+        if let Some(then) = then {
+            self.after_login(ctx, then);
+        }
+    }
+
+    /// Does this once the login that was just tried has succeeded, if it does.
+    pub fn after_login(&mut self, ctx: &mut Ctx, then: ghost::Wanted) {
+        let waiting = self.session_mut(ctx.conn).and_then(|session| session.waiting.as_mut());
+        if let Some(Pending::Login(attempt)) = waiting.map(|waiting| &mut waiting.pending) {
+            attempt.then = Some(then);
+        } else if services::own_account(self, ctx).is_some() {
+            ghost::go_on(self, ctx, &then);
         }
     }
 

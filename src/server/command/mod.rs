@@ -373,7 +373,7 @@ pub fn resume(server: &mut Server, ctx: &mut Ctx, pending: Pending, returned: Re
     let busy = matches!(returned, Returned::Failed(_));
     match pending {
         Pending::ServerPassword => server.server_password(ctx, verified),
-        Pending::Login(attempt) => server.password_compared(ctx, attempt, returned),
+        Pending::Login(attempt) => server.login_returned(ctx, attempt, returned),
         Pending::Token(presented) => authenticate::token_checked(server, ctx, &presented, returned),
         Pending::Register { name, email, by } => {
             register::hashed(server, ctx, &register::Wanted { name: &name, email: email.as_deref(), by }, returned);

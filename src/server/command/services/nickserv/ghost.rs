@@ -5,20 +5,61 @@ use ircv3::name::is_nick;
 
 use crate::limits::NICK_LEN;
 use crate::server::change::Change;
+use crate::server::command::services::nickserv::identify;
 use crate::server::command::services::{own_account, say};
 use crate::server::network::UserId;
 use crate::server::{Ctx, Server};
 
+/// What is wanted with a nick of one's account.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    nick: Box<str>,
+    /// Whether the sender is to have it.
+    regain: bool,
+}
+
 /// GHOST
 pub fn ghost(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
-    if release(server, ctx, params[0]) {
-        say(ctx, "NickServ", &format!("{} is free now", params[0]));
-    }
+    begin(server, ctx, ("GHOST", false), params);
 }
 
 /// REGAIN
 pub fn regain(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
-    let nick = params[0];
+    begin(server, ctx, ("REGAIN", true), params);
+}
+
+/// Does it at once where the sender is logged in; with a password, as other services have it, that logs in first.
+fn begin(server: &mut Server, ctx: &mut Ctx, (verb, regain): (&str, bool), params: &[&str]) {
+    let (nick, password) = (params[0], &params[1..]);
+    let wanted = Wanted { nick: nick.into(), regain };
+    if own_account(server, ctx).is_some() {
+        go_on(server, ctx, &wanted);
+    } else if password.is_empty() {
+        let text = format!(
+            "Log in first: /msg NickServ IDENTIFY <account> <password>; or put the password behind it: {verb} {} \
+             <password>",
+            cut(nick, 64)
+        );
+        say(ctx, "NickServ", &text);
+    } else {
+        // The nick may be no account's, and who has it logged in.
+        let holder = server.network.user_by_nick(nick).and_then(|user| server.network.users[user].account_name.clone());
+        let holder = holder.filter(|_| server.network.nick_owner(nick).is_none());
+        identify::with_words(server, ctx, holder.as_deref().unwrap_or(nick), password);
+        server.after_login(ctx, wanted);
+    }
+}
+
+/// Does what is wanted; the sender is logged in.
+pub fn go_on(server: &mut Server, ctx: &mut Ctx, wanted: &Wanted) {
+    if wanted.regain {
+        take_nick(server, ctx, &wanted.nick);
+    } else if release(server, ctx, &wanted.nick) {
+        say(ctx, "NickServ", &format!("{} is free now", wanted.nick));
+    }
+}
+
+fn take_nick(server: &mut Server, ctx: &mut Ctx, nick: &str) {
     if server.network.user_by_nick(nick) == ctx.user {
         say(ctx, "NickServ", "You have that nick already");
         return;
@@ -78,4 +119,62 @@ fn say_how_to_be(server: &Server, ctx: &mut Ctx, user: UserId) {
     );
     say(ctx, "NickServ", &text);
     say(ctx, "NickServ", &how);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::event::{ConnId, Event, Returned};
+
+    /// Alice, who is logged in and on, and somebody else.
+    fn with_alice() -> (Asked, ConnId) {
+        let mut asked = Asked::new();
+        asked.user("alice");
+        asked.account("alice", 1);
+        let guest = asked.user("guest");
+        (asked, guest)
+    }
+
+    /// What a command comes to whose password is compared.
+    fn with_password(asked: &mut Asked, conn: ConnId, line: &str, right: bool) -> String {
+        asked.ask(conn, line);
+        let [(call, _)] = asked.calls() else { panic!("{line}: {:?}", asked.calls()) };
+        let call = *call;
+        asked.handle(Event::Returned(call, Returned::Verified(right)));
+        asked.sent(conn).concat()
+    }
+
+    #[test]
+    fn ghost_and_regain_with_the_password_log_in_and_then_do_it() {
+        for verb in ["GHOST", "RECOVER", "REGAIN", "RELEASE"] {
+            let (mut asked, guest) = with_alice();
+            let alice = asked.id("alice");
+            let told = with_password(&mut asked, guest, &format!("NS {verb} alice wrong"), false);
+            assert!(told.contains("You are not logged in: the account or the password is wrong"), "{verb}: {told}");
+            assert_eq!(asked.server.network.user_by_nick("alice"), Some(alice), "{verb}");
+            let told = with_password(&mut asked, guest, &format!("NS {verb} alice sesame"), true);
+            assert!(told.contains("You are now logged in"), "{verb}: {told}");
+            let holder = asked.server.network.user_by_nick("alice");
+            let is_guests = holder == asked.server.session(guest).unwrap().user;
+            assert_eq!((holder.is_none(), is_guests), (verb == "GHOST", verb != "GHOST"), "{verb}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_nick_that_is_no_accounts_is_that_of_whoever_has_it() {
+        let (mut asked, guest) = with_alice();
+        let alice = asked.server.network.users[asked.id("alice")].sessions[0];
+        asked.ask(alice, "NICK alice_");
+        let told = with_password(&mut asked, guest, "NS GHOST alice_ sesame", true);
+        assert!(told.contains("alice_ is free now"), "{told}");
+    }
+
+    #[test]
+    fn without_a_password_it_says_where_one_goes() {
+        let (mut asked, guest) = with_alice();
+        let told = asked.ask(guest, "NS RECOVER alice").concat();
+        assert!(told.contains("Log in first") && told.contains("REGAIN alice <password>"), "{told}");
+    }
 }

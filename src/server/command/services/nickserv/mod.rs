@@ -64,8 +64,9 @@ pub const ROWS: &[Row] = rows! {
         "asks the operators for all that is kept of you; HistServ answers";
     "GET", 1 LoggedIn set::get, "<setting>",
         "shows one of the settings of SET";
-    "GHOST", 1 LoggedIn ghost::ghost, "<nick>",
-        "ends the connections of whoever uses the nick of your account";
+    "GHOST", 1 Anyone ghost::ghost, "<nick> [password [code]]",
+        "ends the connections of whoever uses the nick of your account",
+        "Where you are not logged in, the password logs you in to that account, as IDENTIFY does";
     "GROUP", 0 LoggedIn group::group, "",
         "makes the nick that you use one of your account, beside its name",
         "Nobody else may use or register it then; INFO lists them. UNGROUP gives it up";
@@ -90,7 +91,7 @@ pub const ROWS: &[Row] = rows! {
         "changes your password",
         "The old one need not be given; where it is, it has to be right",
         "A password may be of several words: the new one is what stands there twice at the end";
-    "REGAIN" | "RECOVER" | "RELEASE", 1 LoggedIn ghost::regain, "<nick>",
+    "REGAIN" | "RECOVER" | "RELEASE", 1 Anyone ghost::regain, "<nick> [password [code]]",
         "as GHOST, and gives you the nick";
     "REGISTER", 1 Anyone register::register, "<password> [e-mail]",
         "makes an account of your nick",
