@@ -715,6 +715,7 @@ impl Server {
             Change::Quit { user, reason, shown, after } => self.quit(seq, user, reason, shown, after),
             Change::LoggedIn { user, account, name } => {
                 self.set_account(ctx, user, account, name);
+                chanserv::op::up_everywhere(self, ctx, user);
                 markread::hand_over(self, ctx, seq, user, account);
             }
             Change::AwaySum { user, came } => {

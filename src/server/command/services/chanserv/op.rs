@@ -6,6 +6,7 @@ use ircv3::mode::{Rank, Ranks};
 use crate::server::change::Change;
 use crate::server::command::services::chanserv::{change_ranks, channel_with, ranks_of};
 use crate::server::command::services::say;
+use crate::server::network::UserId;
 use crate::server::{Ctx, Server};
 
 /// A rank that ChanServ is to give to a member, or to take.
@@ -46,6 +47,17 @@ pub fn up(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let Some((_, standing)) = channel_with(server, ctx, params[0], Rank::Voice) else { return };
     let rank = if standing > Rank::Op { Rank::Op } else { standing };
     submit(server, ctx, &params[..1], rank, true);
+}
+
+/// Gives a user that has just logged in what UP would in each of its channels: many clients join before they log in.
+pub fn up_everywhere(server: &mut Server, ctx: &mut Ctx, user: UserId) {
+    let there = &server.network.users[user];
+    let (account, channels) = (there.account, there.channels.clone());
+    for id in channels {
+        if let Some(standing) = server.network.channels[id].standing(account) {
+            change_ranks(server, ctx, (id, user), ranks_of(standing), true, 0);
+        }
+    }
 }
 
 /// VOICE
@@ -100,5 +112,41 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, given: &Given<'_>) {
         let nick = server.network.users[user].nick.clone();
         let text = if given.give { "has that rank already" } else { "has no such rank" };
         say(ctx, "ChanServ", &format!("{nick} {text} in {name}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::event::{Event, Returned};
+
+    #[test]
+    fn whoever_logs_in_after_joining_gets_what_up_would_give() {
+        let mut asked = Asked::new();
+        let (boss, ben) = (asked.user("boss"), asked.user("ben"));
+        asked.account("boss", 1);
+        asked.account("ben", 2);
+        for channel in ["#a", "#b", "#c"] {
+            asked.ask(boss, &format!("JOIN {channel}"));
+            asked.ask(boss, &format!("CS REGISTER {channel}"));
+        }
+        asked.ask(boss, "CS AMODE #a +a ben");
+        asked.ask(boss, "CS AMODE #b +v ben");
+        asked.ask(ben, "QUIT");
+        let guest = asked.user("guest");
+        asked.ask(guest, "JOIN #a,#b,#c");
+        asked.ask(guest, "NS IDENTIFY ben sesame");
+        let call = asked.calls()[0].0;
+        asked.handle(Event::Returned(call, Returned::Verified(true)));
+        let modes =
+            |lines: Vec<String>| -> Vec<String> { lines.into_iter().filter(|line| line.contains(" MODE ")).collect() };
+        let shown =
+            [":ChanServ!ChanServ@services MODE #a +ao guest guest", ":ChanServ!ChanServ@services MODE #b +v guest"];
+        assert_eq!(modes(asked.heard(boss)), shown);
+        assert_eq!(modes(asked.sent(guest)), shown);
+        let told = asked.ask(guest, "CS UP #a").concat();
+        assert!(told.contains("has that rank already"), "{told}");
     }
 }
