@@ -253,14 +253,21 @@ pub fn apply(
         return;
     }
     ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
+    let unkept = email.map(|email| format!("This server sends no mail, so that the address {email} was not kept"));
     match by {
         By::Register => {
             server.admit(ctx, Door::Made, id, "", Proof::Has);
+            if let Some(text) = unkept {
+                ctx.reply.standard("NOTE", "REGISTER", "EMAIL_NOT_KEPT", &[&name], &text);
+            }
             ctx.reply.line("REGISTER", &["SUCCESS", &name], Some("Account created"));
         }
         By::NickServ => {
             server.admit(ctx, Door::Made, id, "", Proof::Has);
             services::say(ctx, "NickServ", &format!("Account created: you are registered and logged in as {name}"));
+            if let Some(text) = unkept {
+                services::say(ctx, "NickServ", &text);
+            }
         }
         By::Operator => services::say(ctx, "NickServ", &format!("Account {name} is registered")),
         By::Witness => {}
@@ -323,5 +330,24 @@ mod tests {
         asked.set_calls(call);
         assert!(hash(&mut asked, guest)[0].starts_with(":irc.test FAIL REGISTER TEMPORARILY_UNAVAILABLE carol :"));
         assert!(asked.server.network.account_by_name("carol").is_none());
+    }
+
+    #[test]
+    fn an_address_that_is_not_kept_is_said_to_be_none() {
+        let mut asked = Asked::new();
+        let (alice, bob, carol) = (asked.user("alice"), asked.user("bob"), asked.user("carol"));
+        asked.ask(alice, "NS REGISTER sesame ann@example.org");
+        let told = hash(&mut asked, alice).concat();
+        assert!(told.contains("logged in as alice") && told.contains("address ann@example.org was not kept"), "{told}");
+        asked.ask(bob, "REGISTER * bob@example.org sesame");
+        let told = hash(&mut asked, bob);
+        assert!(told.iter().any(|line| line.starts_with(":irc.test NOTE REGISTER EMAIL_NOT_KEPT bob :")), "{told:?}");
+        assert!(told.iter().any(|line| line.contains("REGISTER SUCCESS bob")), "{told:?}");
+        // Nothing is said of what was not given, and a password is not taken for an address.
+        assert!(
+            asked.ask(carol, "NS REGISTER my pass phrase").concat().contains("one word") && asked.calls().is_empty()
+        );
+        asked.ask(carol, "NS REGISTER sesame *");
+        assert!(!hash(&mut asked, carol).concat().contains("not kept"));
     }
 }
