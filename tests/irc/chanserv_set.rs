@@ -107,7 +107,7 @@ fn operators_see_to_the_accounts_of_others() {
     assert!(boss.told("NS LIST b*").contains("End of the list of accounts: 1"));
     assert!(boss.told("NS SASET bob EMAIL nonsense").contains("is no e-mail address"));
     assert!(boss.told("NS SASET bob EMAIL bob@example.org").contains("bob@example.org"));
-    assert!(boss.told("NS SASET bob MULTICLIENT OFF").contains("MULTICLIENT is off"));
+    assert!(boss.told("NS SASET bob MULTICLIENT OFF").contains("MULTICLIENT of bob is off"));
     assert!(boss.told("NS SASET bob EXPIRE OFF").contains("stays"));
     assert!(boss.told("NS SASET bob PUBKEY x").contains("its owner's alone"));
     server.crash_and_restart();

@@ -104,6 +104,7 @@ fn addresses_that_will_not_do_are_refused_by_their_codes() {
         ("alice", "INVALID_EMAIL"),
         ("alice@localhost", "INVALID_EMAIL"),
         ("a@b@example.org", "INVALID_EMAIL"),
+        ("a@[127.0.0.1]", "INVALID_EMAIL"),
         ("alice@example.net", "UNACCEPTABLE_EMAIL"),
         ("alice@mail.EXAMPLE.net", "UNACCEPTABLE_EMAIL"),
         ("refused@example.org", "UNACCEPTABLE_EMAIL"),
@@ -145,6 +146,19 @@ fn wrong_codes_count_for_whoever_gives_them_and_the_right_one_goes_on_working() 
     server.restart();
     let mut alice = server.user("other");
     find(&alice.ask(&format!("VERIFY alice {code}")), "VERIFY").must_fit("* VERIFY SUCCESS alice :*");
+}
+
+#[test]
+fn an_address_that_the_mail_server_never_takes_is_not_put_off_till_later() {
+    for (manner, answer) in [
+        (Manner::Ascii, "FAIL REGISTER UNACCEPTABLE_EMAIL alice"),
+        (Manner::Plain, "REGISTER VERIFICATION_REQUIRED alice"),
+    ] {
+        let smtp = Smtp::start(manner);
+        let server = with(&smtp, &[]);
+        let mut alice = server.user("alice");
+        alice.one("REGISTER * a@bücher.example sesame").must_fit(&format!(":roost.local {answer} :*a@bücher.example*"));
+    }
 }
 
 #[test]

@@ -47,6 +47,8 @@ pub enum Manner {
     StartTls,
     /// The same over TLS.
     Tls,
+    /// As the first, but for addresses of other letters than ASCII (RFC 6531).
+    Ascii,
     /// Says nothing.
     Mute,
 }
@@ -151,6 +153,7 @@ fn talk<S: Read + Write>(stream: S, manner: Manner, tls: bool, letters: &Sender<
         let inside = |text: &str| text.split_once('<').and_then(|(_, rest)| rest.split_once('>')).unwrap().0.to_owned();
         let answer = match verb.as_str() {
             "EHLO" if manner == Manner::StartTls && !tls => "250-mail.example.org\r\n250 STARTTLS",
+            "EHLO" if manner == Manner::Ascii => "250-mail.example.org\r\n250-8BITMIME\r\n250 AUTH PLAIN",
             "EHLO" => "250-mail.example.org\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 AUTH PLAIN",
             "STARTTLS" => {
                 stream.get_mut().write_all(b"220 go on\r\n")?;
