@@ -130,7 +130,7 @@ impl Server {
         self.throttles.allow(Tried::LoginFrom(origin), u32::MAX, 60_000, now);
     }
 
-    /// Has a password compared, and goes on with [`Server::password_compared`].
+    /// Has a password compared, and goes on with [`Server::login_returned`].
     ///
     /// A code of the second factor is given, or stands behind the password as in `password:123456`.
     pub fn try_password(
