@@ -330,6 +330,7 @@ fn reader() -> Reader {
         told: None,
         own: Box::default(),
         target: "#channel".into(),
+        channels: Default::default(),
         epoch: 7,
         nick: "someone".into(),
     }

@@ -3,6 +3,7 @@
 //! [`render`] runs wherever rows are read. [`select`] is what every store must answer, told over rows
 //! in memory: the simulation reads from it, and the stores are compared with it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -31,7 +32,8 @@ pub fn render(reader: &Reader, rows: &[(Seq, MessageRow)], reached_end: bool) ->
 }
 
 /// Renders rows, in ascending order, as the lines that they were when they were live, in the form
-/// for the reader's capabilities (chathistory, server-time, message-tags, account-tag, extended-join).
+/// for the reader's capabilities (chathistory, server-time, message-tags, account-tag, extended-join). A channel that was
+/// renamed since has its present name in them: under the old one, another may be open in the client.
 ///
 /// With a batch reference the lines stand in a batch, there even when it is empty; its first line has the
 /// label, and `draft/chathistory-end` where `reached_end`. Without one the label is on the first line, and
@@ -75,7 +77,7 @@ pub fn render_page(
             put_lines(reader, *seq, row, own, &mut out);
         } else {
             tags.put(MsgId { epoch: reader.epoch, seq: *seq }, row, own, &mut out);
-            put_row(reader.caps, row, &mut out);
+            put_row(reader, row, &mut out);
         }
         page.messages += 1;
         while let Some((about, later)) = context.split_first()
@@ -85,7 +87,7 @@ pub fn render_page(
             if about.parent == *seq {
                 let own = OwnTags { label: None, batch: reference, context: true };
                 tags.put(MsgId { epoch: reader.epoch, seq: about.seq }, &about.row, own, &mut out);
-                put_row(reader.caps, &about.row, &mut out);
+                put_row(reader, &about.row, &mut out);
             }
         }
         if out.len() >= CHUNK_BYTES {
@@ -326,6 +328,7 @@ const HISTSERV: &str = "HistServ!HistServ@services";
 /// A message of several lines: as a batch in the batch, or as single ones.
 fn put_lines(reader: &Reader, seq: Seq, row: &MessageRow, own: OwnTags<'_>, out: &mut Vec<u8>) {
     let command = if row.kind == Kind::Notice { "NOTICE" } else { "PRIVMSG" };
+    let target = reader.target_of(row);
     let frame = Frame {
         after: 0,
         time: row.time,
@@ -335,20 +338,57 @@ fn put_lines(reader: &Reader, seq: Seq, row: &MessageRow, own: OwnTags<'_>, out:
         oper: false,
         relayed_by: None,
         client_tags: row.tags.clone(),
-        forms: forms(&row.source, command, &row.target, &row.text, &format!("m{seq:x}")),
+        forms: forms(&row.source, command, &target, &fitting_lines(row, command, &target), &format!("m{seq:x}")),
     };
     if let Some(variant) = frame.variant(reader.caps) {
         frame.render(variant, own, out);
     }
 }
 
-fn put_row(caps: CapSet, row: &MessageRow, out: &mut Vec<u8>) {
-    let (source, target, text) = (&*row.source, &*row.target, &*row.text);
+/// The lines of a text, each as long as it may be under a name that may be longer than the one it was said under.
+fn fitting_lines<'a>(row: &'a MessageRow, command: &str, target: &str) -> Cow<'a, str> {
+    let around = ":  ".len() + row.source.len() + command.len() + target.len() + " :\r\n".len();
+    let room = MAX_BODY_BYTES.saturating_sub(around);
+    if lines(&row.text).all(|(_, line)| line.len() <= room) {
+        return Cow::Borrowed(&row.text);
+    }
+    let mut text = String::with_capacity(row.text.len());
+    for (at, (concat, line)) in lines(&row.text).enumerate() {
+        if at > 0 {
+            text.push(if concat { '\r' } else { '\n' });
+        }
+        // What does not fit goes on in a line of its own, so that nothing is lost.
+        let first = cut(line, room);
+        text.push_str(first);
+        if first.len() < line.len() {
+            text.push('\r');
+            text.push_str(&line[first.len()..]);
+        }
+    }
+    text.into()
+}
+
+fn put_row(reader: &Reader, row: &MessageRow, out: &mut Vec<u8>) {
+    let start = out.len();
+    put_whole_row(reader, row, out);
+    // Under a longer name than it was said under it may be too long.
+    if out.len() - start > MAX_BODY_BYTES {
+        let mut end = start + MAX_BODY_BYTES - "\r\n".len();
+        while out[end] & 0b1100_0000 == 0b1000_0000 {
+            end -= 1;
+        }
+        out.truncate(end);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn put_whole_row(reader: &Reader, row: &MessageRow, out: &mut Vec<u8>) {
+    let (source, target, text) = (&*row.source, &*reader.target_of(row), &*row.text);
     match row.kind {
         Kind::Privmsg => write_line(out, source, "PRIVMSG", &[target], Some(text)),
         Kind::Notice => write_line(out, source, "NOTICE", &[target], Some(text)),
         Kind::Tagmsg => write_line(out, source, "TAGMSG", &[target], None),
-        Kind::Join if caps.has(Cap::ExtendedJoin) => {
+        Kind::Join if reader.caps.has(Cap::ExtendedJoin) => {
             write_line(out, source, "JOIN", &[target, row.account.as_deref().unwrap_or("*")], Some(text));
         }
         Kind::Join => write_line(out, source, "JOIN", &[target], None),
@@ -402,6 +442,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use ircv3::{Cap, CapSet};
+    use smallvec::smallvec;
 
     use super::{CHUNK_BYTES, choose_context, render, select};
     use crate::server::record::{Border, HistoryPage, Kind, MessageRow, Range, Reader, Seq, Wanted};
@@ -431,6 +472,7 @@ mod tests {
             told: None,
             own: Box::default(),
             target: "#r".into(),
+            channels: smallvec![(1, "#r".into())],
             epoch: 1,
             nick: "al".into(),
         }
@@ -520,6 +562,38 @@ mod tests {
         let page = [(10, row(1, Kind::Privmsg, "")), (20, row(2, Kind::Privmsg, "")), (30, row(3, Kind::Tagmsg, ""))];
         let about = vec![(20, 40), (10, 5), (10, 30), (20, 15), (10, 25)];
         assert_eq!(choose_context(&page, about), [(10, 25), (20, 40)]);
+    }
+
+    #[test]
+    fn what_was_said_in_a_channel_before_it_was_renamed_is_shown_under_its_present_name() {
+        let caps = [Cap::ExtendedJoin, Cap::MessageEdit, Cap::MessageTags, Cap::Multiline, Cap::Batch];
+        let reader = Reader { channels: smallvec![(1, "#now".into())], ..reader(&caps) };
+        let (edit, redact) = (row(13, Kind::Edit, ""), row(14, Kind::Redact, ""));
+        let edit = MessageRow { tags: Some("draft/edit-text=x".into()), ..edit };
+        let lines = row(15, Kind::Privmsg, "one\ntwo");
+        let to_ops = MessageRow { target: "@#r".into(), ..row(16, Kind::Privmsg, "ops") };
+        let elsewhere = MessageRow { conversation: 2, ..row(17, Kind::Privmsg, "another") };
+        let private = MessageRow { target: "al".into(), ..row(18, Kind::Privmsg, "private") };
+        let mut rows = one_of_each();
+        rows.extend((13..).zip([edit, redact, lines, to_ops, elsewhere, private]));
+        let page = text(&render(&reader, &rows, true));
+        assert!(page.contains(" PRIVMSG @#now :ops\r\n") && page.contains("PRIVMSG #r :another\r\n"), "{page}");
+        assert!(page.contains(" draft/multiline #now\r\n") && page.contains("PRIVMSG al :private\r\n"), "{page}");
+        let old: Vec<&str> = page.lines().filter(|line| line.contains("#r")).collect();
+        assert!(old.len() == 1 && old[0].ends_with(" PRIVMSG #r :another"), "{old:?}");
+    }
+
+    #[test]
+    fn under_a_longer_name_than_it_was_said_under_a_line_is_as_long_as_it_may_be() {
+        let long: Box<str> = format!("#{}", "n".repeat(40)).into();
+        let reader = |caps: &[Cap]| Reader { channels: smallvec![(1, long.clone())], ..reader(caps) };
+        let whole = "ä".repeat(240);
+        let rows = [(1, row(1, Kind::Privmsg, &whole)), (2, row(2, Kind::Privmsg, &format!("{whole}\nend")))];
+        let page = text(&render(&reader(&[]), &rows, true));
+        let lengths: Vec<usize> = page.split_inclusive("\r\n").map(str::len).collect();
+        assert!(lengths.iter().all(|length| *length <= 512) && lengths[0] >= 511, "{lengths:?}");
+        let said = page.lines().skip(1).filter_map(|line| line.split_once(" :")).map(|(_, text)| text);
+        assert_eq!(said.collect::<String>(), format!("{whole}end"), "of several lines nothing is lost");
     }
 
     #[test]

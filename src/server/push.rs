@@ -577,7 +577,8 @@ impl Server {
     }
 
     /// A channel has another name: what was pushed of it, or waits to be, is of the new one.
-    pub fn rename_pushed(&mut self, old: &str, new: &str) {
+    /// `name` is how the new one is written.
+    pub fn rename_pushed(&mut self, old: &str, new: &str, name: &str) {
         let mut moved = Vec::new();
         for (account, person) in &mut self.pushes.people {
             for talk in person.talks.iter_mut().filter(|talk| *talk.key == *old) {
@@ -592,8 +593,16 @@ impl Server {
         let queued = self.pushes.lines.values_mut().flat_map(|line| line.queue.iter_mut());
         let queued = queued.chain(self.pushes.underway.values_mut().map(|(_, _, pending)| pending));
         let all = self.pushes.waiting.values_mut().chain(queued.map(|pending| &mut pending.held));
+        let casemapping = self.network.casemapping;
         for held in all.filter(|held| *held.key == *old) {
             held.key = new.into();
+            // It is shown in the conversation that it names.
+            for param in &mut Arc::make_mut(&mut held.content).params {
+                let prefix = param.find('#').filter(|at| *at < 2 && casemapping.same(&param[*at..], old));
+                if let Some(at) = prefix {
+                    *param = format!("{}{name}", &param[..at]).into();
+                }
+            }
         }
     }
 
@@ -913,6 +922,13 @@ mod tests {
                 self.log_in(&nick, account);
                 self.device(account, &format!("https://shared.example.org/{account}"));
             }
+        }
+
+        /// From now on a push waits so many milliseconds, and whoever did something a moment ago is not there for that.
+        fn wait_before_pushing(&mut self, delay_ms: u64) {
+            let webpush = WebPush { delay_ms, present_ms: 0, ..WebPush::default() };
+            let settings = (*self.asked.server.settings).clone();
+            self.asked.server.settings = Arc::new(Settings { webpush: Some(webpush), ..settings });
         }
 
         fn say_to_people(&mut self, accounts: Range<u64>) {
@@ -1317,6 +1333,19 @@ mod tests {
         assert!(bed.asked.server.network.subscriptions(7).is_empty());
         let kept = bed.asked.kept();
         assert!(matches!(kept, [(_, Record::SubscriptionGone(7, _)), (_, Record::PushedGone(7, _))]), "{kept:?}");
+    }
+
+    #[test]
+    fn what_waits_to_be_pushed_is_of_the_name_that_its_channel_has_then() {
+        let mut bed = Bed::new();
+        bed.asked.ask(bed.bob, "JOIN #team");
+        bed.asked.ask(bed.alice, "JOIN #team");
+        bed.wait_before_pushing(60_000);
+        bed.say("PRIVMSG #team :alice, secret");
+        bed.asked.ask(bed.bob, "RENAME #team #Private");
+        bed.commit();
+        bed.later(60_000);
+        assert!(bed.sent[0].1.line.ends_with("PRIVMSG #Private :alice, secret"), "{:?}", bed.sent[0].1.line);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What is kept: the records that go to the store, and the questions that are put to it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -880,6 +881,9 @@ pub struct Reader {
     pub batch_type: &'static str,
     /// What the batch is named after: the channel, or the peer's nick; empty where it is several.
     pub target: Box<str>,
+    /// What the channels among the conversations are called now: under that name their rows are shown, whatever name
+    /// they were said under.
+    pub channels: SmallVec<[(ConversationId, Box<str>); 1]>,
     /// The database's epoch.
     pub epoch: u32,
     /// What the reader has said and shown itself, and is not sent: behind the first of each pair of changes, up to the
@@ -896,6 +900,17 @@ impl Reader {
     /// Whether the reader has shown a row itself.
     pub fn has_shown(&self, seq: Seq, row: &MessageRow) -> bool {
         row.kind.is_text() && self.own.iter().any(|(before, last)| (before + 1..=*last).contains(&seq))
+    }
+
+    /// What a row is shown to have been said to: of a channel, by the name that it has now. A STATUSMSG prefix stays.
+    pub fn target_of<'a>(&self, row: &'a MessageRow) -> Cow<'a, str> {
+        let prefix = row.target.chars().next().and_then(Rank::by_prefix).map_or(0, |rank| rank.prefix().len_utf8());
+        let (prefix, said_to) = row.target.split_at(prefix);
+        let now = self.channels.iter().find(|(id, _)| *id == row.conversation).map(|(_, name)| &**name);
+        match now.filter(|now| said_to.starts_with('#') && said_to != *now) {
+            Some(now) => format!("{prefix}{now}").into(),
+            None => Cow::Borrowed(&row.target),
+        }
     }
 
     /// Which kinds of rows about a message come after it, and how many of each, the newest: only what the reader

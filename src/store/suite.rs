@@ -16,6 +16,7 @@ use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
 use proptest::test_runner::{Config, TestRunner};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use smallvec::SmallVec;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -136,6 +137,7 @@ fn reader() -> Reader {
         told: None,
         own: Box::default(),
         target: "#rust".into(),
+        channels: SmallVec::new(),
         epoch: 7,
         nick: "alice".into(),
     }

@@ -1,6 +1,6 @@
 //! RENAME (draft/channel-rename).
 
-use crate::client::{commands, find};
+use crate::client::{Client, Line, all, commands, find, texts};
 use crate::server::Server;
 
 const CAPS: &str = "draft/channel-rename draft/chathistory batch draft/read-marker";
@@ -59,4 +59,89 @@ fn a_channel_that_nothing_is_kept_of_is_renamed_at_once() {
     alice.join("#a");
     alice.one("RENAME #a #b :why not").must_fit("*RENAME #a #b :why not");
     alice.one("RENAME #b #B").must_fit("*RENAME #b #B :");
+}
+
+/// What was said in `#team` before it was renamed, and who else has a channel of that name now.
+fn renamed(server: &Server) -> (Client, Client) {
+    server.account("alice", "sesame");
+    server.account("carol", "sesame");
+    let mut alice = server.logged_in("alice", "alice", "sesame", "draft/channel-rename echo-message message-tags");
+    let mut carol = server.logged_in("carol", "carol", "sesame", "server-time batch message-tags");
+    carol.told("NS SET AUTOREPLAY-MISSED ON");
+    alice.join("#team");
+    carol.join("#team");
+    carol.send("QUIT");
+    carol.closed();
+    let said = alice.ask("PRIVMSG #team :secret");
+    let msgid = find(&said, "PRIVMSG").msgid().to_owned();
+    alice.ask(&format!("@+draft/react=x;+draft/reply={msgid} TAGMSG #team"));
+    alice.ask("TOPIC #team :hidden");
+    alice.ask("RENAME #team #team-private");
+    let mut mallory = server.user("mallory");
+    mallory.join("#team");
+    (alice, mallory)
+}
+
+/// Whether a line names the channel by its old name.
+fn names_the_old(line: &Line) -> bool {
+    line.body().split(' ').any(|word| word == "#team")
+}
+
+/// Everything that a device of carol's is told in this way, and which of it is text.
+fn told(server: &Server, caps: &str, lines: &[&str]) -> (Vec<Line>, Vec<String>) {
+    let mut carol = server.connect();
+    let mut told = carol.log_in("carol", "carol", "sesame", caps);
+    told.extend(carol.join("#team-private"));
+    for line in lines {
+        told.extend(carol.ask(line));
+    }
+    assert!(!told.iter().any(names_the_old), "{told:#?}");
+    let said = all(&told, "PRIVMSG").iter().map(|line| line.params().join(" ")).collect();
+    (told, said)
+}
+
+#[test]
+fn what_was_said_before_a_channel_was_renamed_is_shown_in_it_by_every_door() {
+    let server = Server::start();
+    let (mut alice, _mallory) = renamed(&server);
+    // The replay to a client that cannot ask.
+    let (_, said) = told(&server, "server-time batch message-tags", &[]);
+    assert_eq!(said, ["#team-private secret"]);
+    // CHATHISTORY, with events and what is about a message.
+    let caps = "draft/chathistory draft/event-playback batch message-tags server-time";
+    let (lines, said) = told(&server, caps, &["CHATHISTORY LATEST #team-private * 50"]);
+    assert_eq!(said, ["#team-private secret"]);
+    for command in ["JOIN", "TOPIC", "TAGMSG", "QUIT"] {
+        assert!(all(&lines, command).iter().any(|line| line.tag("batch").is_some()), "{command}: {lines:#?}");
+    }
+    // What clients of ZNC ask for.
+    let caps = "znc.in/playback server-time batch";
+    let (_, said) = told(&server, caps, &["PRIVMSG *playback :PLAY * 0"]);
+    assert_eq!(said, ["#team-private secret"]);
+    // SEARCH, in it and in everything.
+    let search = ["SEARCH in=#team-private;text=secret", "SEARCH text=secret"];
+    let (_, said) = told(&server, "draft/search draft/chathistory batch", &search);
+    assert_eq!(said, ["#team-private secret", "#team-private secret"]);
+    // An edit, live and in the history, and what is taken back.
+    let caps = "draft/message-edit draft/message-redaction draft/chathistory batch message-tags server-time";
+    let mut carol = server.logged_in("carol", "carol", "sesame", caps);
+    carol.join("#team-private");
+    alice.request("draft/message-edit draft/message-redaction draft/chathistory batch");
+    let page = alice.ask("CHATHISTORY LATEST #team-private * 50");
+    let msgid = find(&page, "PRIVMSG").msgid().to_owned();
+    alice.ask(&format!("EDIT #team-private {msgid} :edited"));
+    let live = carol.sync();
+    find(&live, "EDIT").must_fit("*:alice!* EDIT #team-private");
+    let page = carol.ask("CHATHISTORY LATEST #team-private * 50");
+    assert_eq!(texts(&page), ["edited"]);
+    find(&page, "EDIT").must_fit("*:alice!* EDIT #team-private");
+    alice.ask("RENAME #team-private #team-closed");
+    let page = carol.ask("CHATHISTORY LATEST #team-closed * 50");
+    find(&page, "EDIT").must_fit("*:alice!* EDIT #team-closed");
+    alice.ask(&format!("REDACT #team-closed {msgid}"));
+    let live = carol.sync();
+    find(&live, "REDACT").must_fit("*:alice!* REDACT #team-closed *");
+    alice.ask("RENAME #team-closed #team-gone");
+    let page = carol.ask("CHATHISTORY LATEST #team-gone * 50");
+    find(&page, "REDACT").must_fit("*:alice!* REDACT #team-gone *");
 }

@@ -313,7 +313,8 @@ impl View {
             let Some(batch) = self.batches.iter_mut().find(|batch| batch.reference == reference) else { break };
             if batch.kind == "chathistory" && message.tags().get("draft/chathistory-context").is_some() {
                 let parent = batch.rows.last().copied();
-                let seq = self.history_row(message, facts)?;
+                let name = batch.target.clone();
+                let seq = self.history_row(message, &name, facts)?;
                 let row = facts.store.kept(seq);
                 let about = row.and_then(|row| MsgId::parse(row.argument.as_deref()?)).map(|id| id.seq);
                 if parent != Some(0) && (about.is_none() || about != parent) {
@@ -325,7 +326,8 @@ impl View {
                 return Ok(true);
             }
             if batch.kind == "chathistory" {
-                let seq = self.history_row(message, facts)?;
+                let name = batch.target.clone();
+                let seq = self.history_row(message, &name, facts)?;
                 if let Some(batch) = self.batches.iter_mut().find(|batch| batch.reference == reference) {
                     batch.rows.push(seq);
                 }
@@ -374,8 +376,13 @@ impl View {
 
     // 9: history.
 
-    /// A line of a chathistory batch is a stored row, word for word.
-    fn history_row(&mut self, message: &Message, facts: &mut Facts<'_>) -> Outcome<Seq> {
+    /// A line of a chathistory batch is a stored row, word for word, of a channel under the name that it has now.
+    fn history_row(&mut self, message: &Message, name: &str, facts: &mut Facts<'_>) -> Outcome<Seq> {
+        if let Some(target) = message.param(0).filter(|target| target.starts_with('#') && *target != name)
+            && !matches!(message.command(), "QUIT" | "NICK")
+        {
+            return broken(Invariant::History, format!("a line of {target} stands in a page of {name}"));
+        }
         let by_msgid = message.tags().get("msgid").and_then(|id| MsgId::parse(&id)).map(|id| id.seq);
         if by_msgid.is_none() && !matches!(message.command(), "PRIVMSG" | "NOTICE") {
             // So can events.
@@ -655,7 +662,12 @@ impl View {
             Kind::Edit => ("EDIT", vec![&row.target]),
         };
         let said: Vec<&str> = message.params().take(params.len()).collect();
-        if message.command() != command || message.source() != Some(&row.source) || said != params {
+        // A channel that was made anew may be written otherwise than it was then.
+        let is_same = |(at, (said, stored)): (usize, (&&str, &&str))| {
+            said == stored || at == 0 && stored.starts_with('#') && fold(said) == fold(stored)
+        };
+        let same = said.len() == params.len() && said.iter().zip(&params).enumerate().all(is_same);
+        if message.command() != command || message.source() != Some(&row.source) || !same {
             return broken(invariant, format!("what was shown is not what is stored: {row:?}"));
         }
         let tags = message.tags();

@@ -1587,6 +1587,7 @@ fn plain_reader(caps: CapSet) -> Reader {
         told: None,
         own: Box::default(),
         target: "".into(),
+        channels: Default::default(),
         epoch: EPOCH,
         nick: "".into(),
     }

@@ -47,7 +47,7 @@ fn messages(server: &mut Server, ctx: &mut Ctx, subcommand: &str, target: &str, 
     };
     let limit = limit.min(server.settings.chathistory_limit);
     let label = ctx.reply.take_label();
-    let reader = reader(server, ctx, "chathistory", &found.name, label.clone());
+    let reader = reader(server, ctx, "chathistory", &found.name, &[&found], label.clone());
     let query = HistoryQuery {
         conversation: found.id,
         range,
@@ -154,12 +154,13 @@ fn range_of(server: &Server, range: Asked<'_>) -> Option<Range> {
     })
 }
 
-/// For whom an answer is rendered: as what batch, and what that is named after.
+/// For whom an answer is rendered: as what batch, what that is named after, and of which conversations it can be.
 pub fn reader(
     server: &mut Server,
     ctx: &Ctx,
     batch_type: &'static str,
     target: &str,
+    of: &[&Found],
     label: Option<Box<str>>,
 ) -> Reader {
     let (name, epoch) = (server.settings.server_name.clone(), server.epoch());
@@ -167,6 +168,7 @@ pub fn reader(
         Some(session) if session.caps.has(Cap::Batch) => Some(session.new_batch()),
         _ => None,
     };
+    let channels = of.iter().filter(|found| found.name.starts_with('#'));
     Reader {
         caps: ctx.reply.caps,
         server: name,
@@ -176,6 +178,7 @@ pub fn reader(
         told: None,
         own: Box::default(),
         target: target.into(),
+        channels: channels.map(|found| (found.id, found.name.clone())).collect(),
         epoch,
         nick: (*ctx.reply.nick).into(),
     }
@@ -417,7 +420,7 @@ pub fn replay_next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
         server.note_behind(ctx.conn);
     }
     let Some((found, range)) = next else { return ask_whether_read(server, ctx) };
-    let mut reader = reader(server, ctx, "chathistory", &found.name, None);
+    let mut reader = reader(server, ctx, "chathistory", &found.name, &[&found], None);
     reader.caps = reader.caps & CapSet::of(&[Cap::ServerTime, Cap::MessageTags, Cap::AccountTag, Cap::Batch]);
     // Who asks is sent all.
     if server.session(ctx.conn).is_some_and(|session| server.is_replayed(session)) {

@@ -89,8 +89,10 @@ pub fn apply(
         None => text.to_owned(),
     };
     let source = network.users[user].source.clone();
-    let said = Said { kind: row.kind, target: &row.target, text: &text, tags: None };
-    let text = fitting(&said, &source, &row.target);
+    // A channel may have another name than when it was said there.
+    let target = if place.channel.is_some() { &place.name } else { &*row.target };
+    let said = Said { kind: row.kind, target, text: &text, tags: None };
+    let text = fitting(&said, &source, target);
     let msgid = server.msgid(amendment.seq).to_string();
     let mut line = Vec::with_capacity(128);
     write_line(&mut line, &source, "EDIT", &[&place.name], None);

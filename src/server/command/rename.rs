@@ -110,7 +110,7 @@ fn move_rows(server: &mut Server, seq: Seq, id: ChannelId, new: &str) {
     for record in moved {
         server.keep(seq, record);
     }
-    server.rename_pushed(old.as_str(), &folded);
+    server.rename_pushed(old.as_str(), &folded, new);
     for (account, said) in server.network.rename_private_metadata(old.as_str(), &folded) {
         metadata::move_private(server, seq, account, old.as_str(), &folded, said);
     }

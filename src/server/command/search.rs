@@ -7,9 +7,10 @@ use ircv3::{Cap, Casemapping, Message, search as request};
 
 use crate::limits;
 use crate::server::action::Call;
+use crate::server::command::chathistory::Found;
 use crate::server::command::{Pending, chathistory, negotiated, printable};
 use crate::server::event::Returned;
-use crate::server::record::{ConversationId, SearchQuery, Seq};
+use crate::server::record::SearchQuery;
 use crate::server::search::words;
 use crate::server::{Ctx, Server};
 
@@ -34,7 +35,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
             return;
         }
     };
-    let Some((places, floor)) = places(server, ctx, request.target.as_deref()) else {
+    let Some(found) = places(server, ctx, request.target.as_deref()) else {
         invalid(ctx, "in", "There is no such channel or person, or its messages are not yours to read");
         return;
     };
@@ -52,10 +53,11 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let from = request.from.as_deref();
     let label = ctx.reply.take_label();
     let batch_type = batch_type(server, ctx);
-    let reader = chathistory::reader(server, ctx, batch_type, "", label.clone());
+    let reader = chathistory::reader(server, ctx, batch_type, "", &found.iter().collect::<Vec<_>>(), label.clone());
     let query = SearchQuery {
-        places,
-        floor,
+        places: found.iter().map(|found| (found.id, found.since)).collect(),
+        // Only what a guest reads in private has one, and it asks for one such conversation at a time.
+        floor: found.iter().map(|found| found.floor).max().unwrap_or_default(),
         words,
         from: from.map(|nick| Casemapping::default().fold(nick).as_str().into()),
         after: request.after,
@@ -76,16 +78,14 @@ fn batch_type(server: &Server, ctx: &Ctx) -> &'static str {
     if draft { BATCH } else { SOJU }
 }
 
-/// The conversations to look through, and the number after which rows may be seen: what CHATHISTORY lets the
-/// sender read. `None` where that is nothing of the target.
-fn places(server: &Server, ctx: &Ctx, target: Option<&str>) -> Option<(Vec<(ConversationId, u64)>, Seq)> {
+/// The conversations to look through: what CHATHISTORY lets the sender read. `None` where that is nothing of the target.
+fn places(server: &Server, ctx: &Ctx, target: Option<&str>) -> Option<Vec<Found>> {
     if let Some(target) = target {
-        let found = chathistory::conversation(server, ctx, target)?;
-        return Some((vec![(found.id, found.since)], found.floor));
+        return Some(vec![chathistory::conversation(server, ctx, target)?]);
     }
     let mut all = chathistory::readable(server, ctx);
     all.sort_unstable_by_key(|(_, last)| Reverse(*last));
-    Some((all.iter().take(limits::SEARCH_CONVERSATIONS).map(|(found, _)| (found.id, found.since)).collect(), 0))
+    Some(all.into_iter().take(limits::SEARCH_CONVERSATIONS).map(|(found, _)| found).collect())
 }
 
 /// The messages were found.

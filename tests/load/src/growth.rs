@@ -493,6 +493,7 @@ fn reader() -> Reader {
         told: None,
         own: Box::default(),
         target: "#c".into(),
+        channels: Default::default(),
         epoch: 7,
         nick: "someone".into(),
     }

@@ -68,7 +68,7 @@ fn play(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         },
     };
     let label = ctx.reply.take_label();
-    let mut reader = chathistory::reader(server, ctx, "chathistory", &found.name, None);
+    let mut reader = chathistory::reader(server, ctx, "chathistory", &found.name, &[&found], None);
     // As it is told, not as it was: nobody's client takes it for something that is said now.
     reader.told = Some(server.clock());
     reader.batch = None;
