@@ -513,7 +513,7 @@ impl Server {
         self.release();
     }
 
-    /// Somebody who is logged in did something: what was said to it is seen.
+    /// Somebody who is logged in did something that a client does not do by itself: what was said to it is seen.
     pub fn note_act(&mut self, user: UserId) {
         let Some(account) = self.pushable(user) else { return };
         self.pushes.people.entry(account).or_default().acted = Some((self.now.mono_ms, self.last_seq + 1));
@@ -924,7 +924,7 @@ mod tests {
             }
         }
 
-        /// From now on a push waits so many milliseconds, and whoever did something a moment ago is not there for that.
+        /// From now on a push waits so many milliseconds.
         fn wait_before_pushing(&mut self, delay_ms: u64) {
             let webpush = WebPush { delay_ms, present_ms: 0, ..WebPush::default() };
             let settings = (*self.asked.server.settings).clone();
@@ -1333,6 +1333,49 @@ mod tests {
         assert!(bed.asked.server.network.subscriptions(7).is_empty());
         let kept = bed.asked.kept();
         assert!(matches!(kept, [(_, Record::SubscriptionGone(7, _)), (_, Record::PushedGone(7, _))]), "{kept:?}");
+    }
+
+    #[test]
+    fn what_a_client_sends_by_itself_is_no_sign_of_its_user_and_takes_no_push_away() {
+        for (line, is_act) in [
+            ("NOTICE bob :\u{1}VERSION a client\u{1}", false),
+            ("NOTICE bob :a script's answer", false),
+            ("@+typing=active TAGMSG bob", false),
+            ("PRIVMSG *playback :PLAY * 0", false),
+            ("@+typing=done;+draft/typing=done TAGMSG bob", false),
+            ("@+draft/react=x;+reply=y TAGMSG bob", true),
+            ("PRIVMSG bob :\u{1}VERSION\u{1}", true),
+            ("PRIVMSG bob :\u{1}ACTION waves\u{1}", true),
+            ("PRIVMSG bob :here I am", true),
+        ] {
+            let mut bed = Bed::new();
+            bed.asked.ask(bed.alice, "CAP REQ message-tags");
+            bed.wait_before_pushing(60_000);
+            bed.say("PRIVMSG alice :hello");
+            bed.later(1000);
+            bed.asked.ask(bed.alice, line);
+            bed.take();
+            bed.commit();
+            bed.later(60_000);
+            assert_eq!(bed.sent.is_empty(), is_act, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn what_somebody_says_in_several_lines_takes_a_push_away_that_waits() {
+        let mut bed = Bed::new();
+        bed.asked.ask(bed.alice, "CAP REQ :batch message-tags draft/multiline");
+        bed.wait_before_pushing(60_000);
+        bed.say("PRIVMSG alice :hello");
+        for line in
+            ["BATCH +1 draft/multiline bob", "@batch=1 PRIVMSG bob :one", "@batch=1 PRIVMSG bob :two", "BATCH -1"]
+        {
+            bed.asked.ask(bed.alice, line);
+            bed.take();
+        }
+        bed.commit();
+        bed.later(60_000);
+        assert!(bed.sent.is_empty(), "{:?}", bed.texts());
     }
 
     #[test]

@@ -67,7 +67,6 @@ fn run(server: &mut Server, ctx: &mut Ctx, line: &Message, kind: Kind) {
     }
     let user = ctx.me();
     server.network.users[user].spoke = server.now().mono_ms;
-    server.note_act(user);
     for (at, target) in targets.split(',').enumerate() {
         if at == limits::MESSAGE_TARGETS {
             if kind != Kind::Notice {
@@ -80,6 +79,17 @@ fn run(server: &mut Server, ctx: &mut Ctx, line: &Message, kind: Kind) {
     }
 }
 
+/// Whether somebody must be there who says this. Clients answer CTCP by themselves, and scripts and bots send
+/// notices; of typing alone a client may tell long after its user has gone. (What is asked of `*playback` clients ask by
+/// themselves, too.)
+fn is_act(kind: Kind, tags: Option<&str>) -> bool {
+    match kind {
+        Kind::Notice => false,
+        Kind::Tagmsg => tags.is_some_and(|tags| Tags::new(tags).iter().any(|(key, _)| !TYPING.contains(&key))),
+        _ => true,
+    }
+}
+
 /// Says something to one target; a text of several lines is as [`ircv3::multiline`] has it.
 pub fn say(server: &mut Server, ctx: &mut Ctx, kind: Kind, target: &str, text: &str, tags: Option<&str>) {
     if playback::is_meant(target) {
@@ -87,6 +97,9 @@ pub fn say(server: &mut Server, ctx: &mut Ctx, kind: Kind, target: &str, text: &
             playback::message(server, ctx, text);
         }
         return;
+    }
+    if is_act(kind, tags) {
+        server.note_act(ctx.me());
     }
     // As `/msg NickServ@services.example.org` with other services, where it keeps passwords from whoever has taken the
     // nick. Nobody can here, so that whatever host stands there, the service is meant; and what may be a password goes
@@ -247,6 +260,8 @@ fn reaction_to(server: &Server, said: &Said<'_>) -> Option<Box<str>> {
     Some(msgid.to_string().into())
 }
 
+/// Tags by which clients tell that somebody is typing.
+const TYPING: [&str; 2] = ["+typing", "+draft/typing"];
 /// Tags that make a TAGMSG a reaction, or the end of one.
 const REACTIONS: [&str; 4] = ["+draft/react", "+draft/unreact", "+react", "+unreact"];
 /// Tags that say to what.
