@@ -357,6 +357,16 @@ impl Network {
         self.nicks.get(&self.fold(nick)).copied()
     }
 
+    /// Whom something that is said to a nick reaches: who has it; else, where it is a nick of an account, the user of that
+    /// who is on the network without a connection.
+    pub fn addressee(&self, nick: &str) -> Option<UserId> {
+        let absent = || {
+            let account = self.nick_owner(nick)?.id;
+            self.users_of(account).find(|user| self.users[*user].sessions.is_empty())
+        };
+        self.user_by_nick(nick).or_else(absent)
+    }
+
     /// What was chosen of an account.
     pub fn account_settings(&self, account: AccountId) -> &AccountSettings {
         self.account_settings.get(&account).map_or(&PLAIN_ACCOUNT, |settings| settings)

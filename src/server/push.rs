@@ -342,6 +342,26 @@ fn one_line(text: &str) -> String {
     line
 }
 
+/// Whether somebody wants to be told of a text in a channel, by these rules.
+fn is_wanted(network: &Network, user: UserId, rules: Rules<'_>, looked: &Looked) -> bool {
+    match rules.level() {
+        Level::None => false,
+        Level::All => true,
+        Level::Mentions => is_mentioned(network, user, rules, looked),
+    }
+}
+
+/// Whether a text has a name of somebody, or a keyword of theirs: the nick, and that under which others knew whoever has no
+/// connection any more; the account, and its other nicks.
+fn is_mentioned(network: &Network, user: UserId, rules: Rules<'_>, looked: &Looked) -> bool {
+    let there = &network.users[user];
+    let names = [Some(&there.nick), there.former_nick.as_ref(), there.account_name.as_ref()];
+    let mut grouped = there.account.into_iter().flat_map(|account| network.grouped(account));
+    names.into_iter().flatten().any(|name| looked.mentions(name))
+        || grouped.any(|row| looked.mentions(&row.nick))
+        || rules.keywords().any(|word| looked.mentions(word))
+}
+
 impl Server {
     /// Something was said to somebody in private, and has arrived. `key` is that of their conversation.
     pub fn push_private(&mut self, spoken: &Spoken<'_>, target: UserId, key: &str) {
@@ -385,16 +405,7 @@ impl Server {
             let network = &self.network;
             let rules = Rules::of(network, account, &key);
             let blocked = by.as_ref().is_some_and(|by| Rules::of(network, account, by).is_blocked());
-            let user = &network.users[listener];
-            let wanted = match rules.level() {
-                Level::None => false,
-                Level::All => true,
-                Level::Mentions => {
-                    looked.mentions(&user.nick)
-                        || user.account_name.as_deref().is_some_and(|name| looked.mentions(name))
-                        || rules.keywords().any(|word| looked.mentions(word))
-                }
-            };
+            let wanted = is_wanted(network, listener, rules, &looked);
             if !wanted || blocked || rules.is_quiet(self.clock()) {
                 continue;
             }
@@ -857,8 +868,8 @@ mod tests {
     use crate::push::{Outcome, Push};
     use crate::server::action::Call;
     use crate::server::command::bulk::testing::Asked;
-    use crate::server::event::{CallId, ConnId, Event, Returned};
-    use crate::server::record::{AccountRow, Record, SubscriptionRow, VapidRow};
+    use crate::server::event::{CallId, CloseCause, ConnId, Event, Returned};
+    use crate::server::record::{AccountRow, GroupedRow, Record, SubscriptionRow, VapidRow};
     use crate::server::settings::Settings;
 
     /// Those of RFC 8291, appendix A.
@@ -1295,6 +1306,27 @@ mod tests {
         assert!(bed.sent.is_empty());
         assert_eq!(bed.asked.server.pushes.sizes(), (0, 0, 0));
         assert_eq!(bed.asked.server.network.subscriptions(7).len(), 1);
+    }
+
+    #[test]
+    fn a_nick_that_is_grouped_or_was_left_with_the_last_connection_mentions_as_well() {
+        let mut bed = Bed::new();
+        let row = GroupedRow { folded: "alicia".into(), nick: "Alicia".into(), account: 7, added: 1 };
+        bed.asked.server.network.put_grouped(row);
+        bed.asked.ask(bed.bob, "JOIN #a");
+        bed.asked.ask(bed.alice, "JOIN #a");
+        bed.asked.ask(bed.alice, "NICK zoe");
+        bed.asked.handle(Event::Closed(bed.alice, CloseCause::Eof { shown: None }));
+        bed.take();
+        bed.commit();
+        assert_eq!(bed.asked.id("alice"), bed.asked.server.network.users_of(7).next().unwrap());
+        for (text, is_told) in [("alicia: hi", true), ("zoe?", true), ("alice", true), ("alma", false)] {
+            bed.say(&format!("PRIVMSG #a :{text}"));
+            assert_eq!(!bed.sent.is_empty(), is_told, "{text}");
+            if is_told {
+                bed.answer(0, Outcome::Delivered);
+            }
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use irc_proto::{Command, Prefix};
 
-use crate::client::{commands, texts};
+use crate::client::{commands, find, texts};
 use crate::codec::CodecClient;
 use crate::server::Server;
 
@@ -234,4 +234,29 @@ fn what_fits_in_comes_out_whole_or_is_refused_with_417() {
         assert_eq!(commands(&answers), ["417"]);
         assert!(lines.is_empty());
     }
+}
+
+#[test]
+fn what_is_said_to_a_grouped_nick_reaches_whoever_is_always_on_without_a_connection() {
+    let server = Server::start();
+    server.account("alice", "sesame");
+    let mut alice = server.logged_in("alicia", "alice", "sesame", "");
+    alice.told("NS GROUP");
+    alice.told("NS SET ALWAYS-ON ON");
+    let mut bob = server.user_with("bob", "echo-message message-tags");
+    bob.join("#b");
+    alice.send("QUIT");
+    alice.closed();
+    let lines = bob.ask("PRIVMSG alicia :hello");
+    find(&lines, "PRIVMSG").must_fit("*:bob!* PRIVMSG alice :hello");
+    find(&lines, "301").must_fit("*301 bob alice :*");
+    bob.one("NOTICE ALICIA :and this").must_fit("*:bob!* NOTICE alice :and this");
+    find(&bob.ask("INVITE alicia #b"), "341").must_fit("*341 bob alice #b");
+    // Nobody has that nick all the same, and a nick that is not grouped is nobody's.
+    find(&bob.ask("WHOIS alicia"), "401").must_fit("*401 bob alicia :*");
+    bob.one("PRIVMSG alicia_ :hello").must_fit("*401 bob alicia_ :*");
+    let mut alice = server.logged_in("alice", "alice", "sesame", "draft/chathistory batch");
+    assert_eq!(texts(&alice.ask("CHATHISTORY LATEST bob * 10")), ["hello", "and this"]);
+    // Who is connected is under the nick that it has.
+    bob.one("PRIVMSG alicia :hello").must_fit("*401 bob alicia :*");
 }

@@ -144,7 +144,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, amendment: &Amendment
         return;
     }
     let channel = target.starts_with('#').then(|| server.network.channel_by_name(target)).flatten();
-    let peer = if channel.is_none() { server.network.user_by_nick(target) } else { None };
+    let peer = if channel.is_none() { server.network.addressee(target) } else { None };
     let name: Arc<str> = match (channel, peer) {
         (Some(channel), _) => server.network.channels[channel].name.clone(),
         (None, Some(peer)) => server.network.users[peer].nick.clone(),

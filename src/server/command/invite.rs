@@ -32,7 +32,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
 /// Invites someone, where the sender may.
 pub fn apply(server: &mut Server, ctx: &mut Ctx, nick: &str, name: &str) {
     let user = ctx.me();
-    let Some(target) = server.network.user_by_nick(nick) else {
+    let Some(target) = server.network.addressee(nick) else {
         ctx.reply.numeric(Numeric::ERR_NOSUCHNICK, &[printable(nick)], Some("No such nick"));
         return;
     };

@@ -180,7 +180,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>) {
             None => no_such(ctx, said, Numeric::ERR_NOSUCHCHANNEL, "No such channel"),
         }
     } else {
-        match server.network.user_by_nick(name) {
+        match server.network.addressee(name) {
             Some(target) => to_user(server, ctx, seq, said, target),
             None => no_such(ctx, said, Numeric::ERR_NOSUCHNICK, "No such nick/channel"),
         }
@@ -230,7 +230,7 @@ pub fn is_kept(server: &Server, user: UserId, said: &Said<'_>) -> bool {
     if said.target.starts_with('#') {
         return server.network.channel_by_name(said.target).is_some_and(|id| server.keeps_history(id));
     }
-    server.network.user_by_nick(said.target).is_some_and(|target| is_private_kept(server, user, target))
+    server.network.addressee(said.target).is_some_and(|target| is_private_kept(server, user, target))
 }
 
 /// Two guests could never read it back; and neither may have asked that nothing be kept.
