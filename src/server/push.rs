@@ -644,9 +644,22 @@ impl Server {
         self.pushes.cancel(is_gone);
     }
 
-    /// A message reads otherwise now.
+    /// A message reads otherwise now: where it still waits for somebody who would not have been told of that, it is not
+    /// pushed.
     pub fn push_edited(&mut self, seq: Seq, text: &str) {
         let text = one_line(text);
+        let looked = Looked::at(&text);
+        let network = &self.network;
+        let is_wanted = |held: &Held| {
+            let there = |(id, serial): (UserId, u64)| network.users.get(id).is_some_and(|user| user.serial == serial);
+            let rules = Rules::of(network, held.account, &held.key);
+            match (held.channel, held.user.filter(|user| there(*user))) {
+                (Some(_), Some((listener, _))) => is_wanted(network, listener, rules, &looked),
+                _ => true,
+            }
+        };
+        let is_ctcp = policy::is_ctcp(&text);
+        self.pushes.cancel(|held| held.seq == seq && seq > 0 && (is_ctcp || !is_wanted(held)));
         let waiting = self.pushes.waiting.values_mut();
         let queued = self.pushes.lines.values_mut().flat_map(|line| line.queue.iter_mut());
         let queued = queued.chain(self.pushes.underway.values_mut().map(|(_, _, pending)| pending));
@@ -1421,6 +1434,41 @@ mod tests {
         bed.commit();
         bed.later(60_000);
         assert!(bed.sent[0].1.line.ends_with("PRIVMSG #Private :alice, secret"), "{:?}", bed.sent[0].1.line);
+    }
+
+    #[test]
+    fn what_does_not_mention_somebody_any_more_once_it_is_edited_is_not_pushed_to_them() {
+        for (text, is_pushed) in [("carol, look", false), ("alice, look", true)] {
+            let mut bed = Bed::new();
+            bed.asked.account("bob", 9);
+            bed.asked.ask(bed.bob, "CAP REQ :draft/message-edit message-tags batch");
+            bed.asked.ask(bed.bob, "JOIN #a");
+            bed.asked.ask(bed.alice, "JOIN #a");
+            bed.wait_before_pushing(60_000);
+            for target in ["#a", "alice"] {
+                bed.asked.ask(bed.bob, &format!("PRIVMSG {target} :alice, in haste"));
+                let message = bed.asked.kept().iter().find_map(|(seq, record)| match record {
+                    Record::Message(row) => Some((*seq, row.clone())),
+                    _ => None,
+                });
+                bed.commit();
+                let (seq, row) = message.unwrap();
+                let msgid = bed.asked.server.msgid(seq);
+                bed.asked.ask(bed.bob, &format!("EDIT {target} {msgid} :{text}"));
+                let id = bed.asked.calls()[0].0;
+                bed.handle(Event::Returned(id, Returned::Found(Some(row))));
+                bed.commit();
+            }
+            bed.later(60_000);
+            while !bed.sent.is_empty() && bed.asked.server.pushes.sizes().1 > 0 {
+                bed.answer(0, Outcome::Delivered);
+            }
+            // What was said to her alone is hers whatever it says.
+            let lines: Vec<&str> = bed.sent.iter().map(|(_, push)| &*push.line).collect();
+            assert!(lines.len() == 1 && lines[0].ends_with(&format!("PRIVMSG alice :{text}")), "{lines:?}");
+            let delivered = bed.asked.server.pushes.counts.delivered;
+            assert_eq!(delivered, u64::from(is_pushed), "{text}");
+        }
     }
 
     #[test]
