@@ -365,20 +365,22 @@ fn who_turns_it_off_from_another_nick_leaves_no_ghost() {
 }
 
 #[test]
-fn who_is_away_leaves_when_an_operator_gives_it_another_nick() {
+fn who_is_away_keeps_its_nick_and_its_channels_when_an_operator_would_give_it_another_nick() {
     let mut server = opers::server();
     let mut alice = always_on(&server);
     let mut boss = opers::root(&server, "boss");
     alice.join("#room");
     boss.join("#room");
     gone(alice);
-    boss.send("SANICK alice zoe");
-    find(&boss.until("QUIT"), "NICK").must_fit(":alice!* NICK zoe");
-    for nick in ["alice", "zoe"] {
-        boss.one(&format!("USERHOST {nick}")).must_fit("*302 boss :");
+    boss.sync();
+    boss.one("SANICK alice zoe").must_fit("* NOTICE boss :alice is always on and not connected: *");
+    for _ in 0..2 {
+        let mut bob = server.user("bob");
+        bob.join("#room");
+        find(&bob.ask("WHOIS alice"), "319").must_fit("*319 bob alice :*#room*");
+        bob.one("USERHOST zoe").must_fit("*302 bob :");
+        server.crash_and_restart();
     }
-    server.crash_and_restart();
-    server.user("bob").one("USERHOST alice").must_fit("*302 bob :");
 }
 
 #[test]

@@ -137,6 +137,16 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, force: &Force<'_>) {
             if &*server.network.users[user].nick == new {
                 return;
             }
+            let there = &server.network.users[user];
+            if there.sessions.is_empty() && server.network.fold(new) != there.folded {
+                let text = format!(
+                    "{} is always on and not connected: it goes by the name of its account until it is back, and then \
+                     SANICK gives it another nick; KILL takes it off the network",
+                    there.nick
+                );
+                ctx.reply.notice(&text);
+                return;
+            }
             on_behalf(server, ctx, user, |server, ctx| nick::rename(server, ctx, seq, user, new));
             server.notify(About::Forced, |_| format!("{by} made {nick} change its nick to {new}"));
         }
@@ -172,7 +182,26 @@ fn on_behalf(server: &mut Server, ctx: &mut Ctx, user: UserId, act: impl FnOnce(
 
 #[cfg(test)]
 mod tests {
-    use crate::server::command::bulk::testing::Asked;
+    use crate::server::command::bulk::testing::{Asked, always_on};
+
+    #[test]
+    fn whoever_is_always_on_without_a_connection_keeps_its_nick_and_its_channels() {
+        let mut asked = Asked::started_with(always_on("#a:o #b:"));
+        let boss = asked.user("boss");
+        asked.set_oper("boss");
+        let lines = asked.ask(boss, "SANICK alice zoe");
+        assert!(
+            lines.len() == 1 && lines[0].contains(" NOTICE boss :alice is always on and not connected"),
+            "{lines:?}"
+        );
+        let id = asked.id("alice");
+        assert_eq!(asked.server.network.users[id].channels.len(), 2);
+        // Another way to write it is no other nick.
+        assert_eq!(asked.ask(boss, "SANICK alice Alice"), Vec::<String>::new());
+        assert_eq!(&*asked.server.network.users[id].nick, "Alice");
+        asked.ask(boss, "KILL alice :enough");
+        assert!(asked.server.network.user_by_nick("alice").is_none());
+    }
 
     #[test]
     fn an_operator_does_for_others_what_they_may_not_do_themselves() {

@@ -119,7 +119,8 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, nick: &str) {
     rename(server, ctx, seq, user, nick);
 }
 
-/// Gives a user another nick and tells everyone whom it concerns. The nick is free.
+/// Gives a user another nick and tells everyone whom it concerns. The nick is free, and that of its account where the user
+/// has no connection: under another nobody stays without one.
 pub fn rename(server: &mut Server, ctx: &mut Ctx, seq: Seq, user: UserId, nick: &str) {
     let there = &server.network.users[user];
     let mut line = Vec::with_capacity(96);
@@ -157,7 +158,6 @@ pub fn rename(server: &mut Server, ctx: &mut Ctx, seq: Seq, user: UserId, nick: 
         }
     }
     frame.after = frame.after.max(server.keep_presence(user));
-    let after = frame.after;
     let neighbours = server.network.neighbours(user);
     ctx.reply.frame(&frame);
     server.frame_to_users(&neighbours, Arc::new(frame), Some(ctx.conn));
@@ -168,8 +168,6 @@ pub fn rename(server: &mut Server, ctx: &mut Ctx, seq: Seq, user: UserId, nick: 
         monitor::changed(server, Some(ctx), &old_folded, &old_nick, None);
         monitor::changed(server, Some(ctx), &folded, nick, Some(&source));
     }
-    // Under another nick than the account's nobody stays without a connection.
-    server.leave_unless_kept(user, "Nick changed while away", after);
 }
 
 #[cfg(test)]
