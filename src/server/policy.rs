@@ -130,11 +130,10 @@ pub fn is_closed(channel: &Channel) -> bool {
         || channel.bans.iter().any(is_of_all)
 }
 
-/// Where someone goes who may not join a channel (`+f`); `None` where there is no such channel, or it is
-/// there already.
-pub fn forward(network: &Network, user: UserId, id: ChannelId) -> Option<ChannelId> {
+/// Where someone goes who may not join a channel (`+f`); `None` where there is no such channel.
+pub fn forward(network: &Network, id: ChannelId) -> Option<ChannelId> {
     let target = network.channel_by_name(network.channels[id].forward.as_deref()?)?;
-    (target != id && !network.channels[target].members.contains_key(&user)).then_some(target)
+    (target != id).then_some(target)
 }
 
 /// Why someone may not speak in a channel.

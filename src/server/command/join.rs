@@ -76,12 +76,17 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, given: &str, key: Opt
         }
         let now = server.now().mono_ms;
         if let Err(refused) = policy::may_join(&server.network, user, id, key, now) {
-            let Some(target) = policy::forward(&server.network, user, id) else {
+            let Some(target) = policy::forward(&server.network, id) else {
                 refuse(server, ctx, id, refused);
                 return;
             };
             let (from, to) = (server.network.channels[id].name.clone(), server.network.channels[target].name.clone());
             ctx.reply.numeric(Numeric::ERR_LINKCHANNEL, &[&from, &to], Some("Forwarding to another channel"));
+            // A client that joins all its channels again waits for an answer to each.
+            if server.network.channels[target].members.contains_key(&user) {
+                again(server, ctx, target);
+                return;
+            }
             // Once and no further, or two channels could send it round and round.
             if let Err(refused) = policy::may_join(&server.network, user, target, None, now) {
                 refuse(server, ctx, target, refused);
@@ -276,6 +281,31 @@ mod tests {
     use crate::server::command::Pending;
     use crate::server::command::bulk::testing::Asked;
     use crate::server::session::{Input, Waiting};
+
+    #[test]
+    fn whoever_is_sent_on_to_a_channel_that_it_is_in_already_is_told_so_and_shown_that() {
+        let mut asked = Asked::new();
+        let boss = asked.user("boss");
+        asked.ask(boss, "JOIN #target");
+        asked.ask(boss, "JOIN #fw");
+        asked.ask(boss, "MODE #fw +if #target");
+        let alice = asked.user_with("alice", "labeled-response batch");
+        let commands = |lines: Vec<String>| -> Vec<String> {
+            let words = lines.iter().map(|line| line.split(' ').filter(|word| !word.starts_with('@')));
+            words.filter_map(|mut words| words.nth(1).map(str::to_owned)).filter(|word| word != "BATCH").collect()
+        };
+        let first = asked.ask(alice, "JOIN #fw");
+        assert!(first[0].ends_with(" 470 alice #fw #target :Forwarding to another channel"), "{first:?}");
+        let again = asked.ask(alice, "JOIN #fw");
+        assert_eq!(again[0], first[0]);
+        assert_eq!(commands(again), ["470", "JOIN", "353", "366"]);
+        let members = &asked.server.network.channels[asked.server.network.channel_by_name("#target").unwrap()].members;
+        assert_eq!(members.len(), 2);
+        // One who has one connection, and no labels, has it open: the numeric tells it which.
+        let bob = asked.user("bob");
+        asked.ask(bob, "JOIN #target");
+        assert_eq!(commands(asked.ask(bob, "JOIN #fw")), ["470"]);
+    }
 
     #[test]
     fn what_a_device_that_is_busy_is_to_be_shown_does_not_grow_with_each_join_of_another() {
