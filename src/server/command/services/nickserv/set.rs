@@ -14,6 +14,7 @@ use crate::server::mail::Given;
 use crate::server::network::UserId;
 use crate::server::presence;
 use crate::server::record::{AccountId, AccountRow, Purpose, Seq};
+use crate::server::settings::AlwaysOn;
 use crate::server::{Ctx, Server};
 
 /// The settings, by name.
@@ -248,15 +249,26 @@ pub fn apply_always_on(
     if by_nickserv {
         let on = presence::is_chosen(&server.settings, chosen);
         let chosen = chosen.map_or("left to the server", |on| if on { "on" } else { "off" });
-        let text = match (other(server, ctx, account), on) {
-            (None, true) => format!("ALWAYS-ON is {chosen}: you stay on the network when you disconnect"),
-            (None, false) => format!("ALWAYS-ON is {chosen}: you leave when you disconnect"),
-            (Some(name), true) => {
-                format!("ALWAYS-ON of {name} is {chosen}: {name} stays on the network without a connection")
-            }
-            (Some(name), false) => format!("ALWAYS-ON of {name} is {chosen}: {name} leaves with the last connection"),
+        let of = other(server, ctx, account);
+        let subject = of.as_ref().map(|name| format!(" of {name}")).unwrap_or_default();
+        let text = match (of, on) {
+            (None, true) => "you stay on the network when you disconnect".to_owned(),
+            (None, false) => "you leave when you disconnect".to_owned(),
+            (Some(name), true) => format!("{name} stays on the network without a connection"),
+            (Some(name), false) => format!("{name} leaves with the last connection"),
         };
-        say(ctx, "NickServ", &text);
+        // Where it is not left to accounts, what was chosen holds once it is.
+        let said = match server.settings.always_on {
+            AlwaysOn::Off | AlwaysOn::Mandatory => {
+                let setting = if on { "everybody is always on here" } else { "nobody is always on here" };
+                format!(
+                    "ALWAYS-ON{subject} is {chosen}, but this server decides for all (accounts.always_on): {setting}, \
+                     so {text}"
+                )
+            }
+            AlwaysOn::OptIn | AlwaysOn::OptOut => format!("ALWAYS-ON{subject} is {chosen}: {text}"),
+        };
+        say(ctx, "NickServ", &said);
     } else {
         presence::status(server, ctx, account);
     }
@@ -285,4 +297,29 @@ fn say_flag(server: &Server, ctx: &mut Ctx, account: AccountId, name: &str, on: 
 pub fn other(server: &Server, ctx: &Ctx, account: AccountId) -> Option<Arc<str>> {
     let row = server.network.account(account).filter(|row| own_account(server, ctx) != Some(row.id));
     row.map(|row| row.name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::settings::{AlwaysOn, Settings};
+
+    #[test]
+    fn where_the_server_decides_who_is_always_on_the_answer_says_so() {
+        for (always_on, value, expected) in [
+            (AlwaysOn::OptIn, "ON", "ALWAYS-ON is on: you stay on the network when you disconnect"),
+            (AlwaysOn::Mandatory, "OFF", "everybody is always on here, so you stay on the network when you disconnect"),
+            (AlwaysOn::Off, "ON", "nobody is always on here, so you leave when you disconnect"),
+        ] {
+            let mut asked = Asked::new();
+            asked.server.settings = Arc::new(Settings { always_on, ..(*asked.server.settings).clone() });
+            let alice = asked.user("alice");
+            asked.account("alice", 1);
+            let said = asked.ask(alice, &format!("NS SET ALWAYS-ON {value}")).concat();
+            assert!(said.ends_with(expected), "{said}");
+            assert_eq!(said.contains("(accounts.always_on)"), always_on != AlwaysOn::OptIn, "{said}");
+        }
+    }
 }
