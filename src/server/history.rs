@@ -45,7 +45,8 @@ pub fn render_page(
     mut context: &[ContextRow],
     reached_end: bool,
 ) -> HistoryPage {
-    let mut page = HistoryPage::default();
+    let cut_at = rows.first().filter(|_| !reached_end).map(|(_, row)| row.time);
+    let mut page = HistoryPage { cut_at, ..HistoryPage::default() };
     let mut out = Vec::with_capacity(CHUNK_BYTES + LINE_BYTES);
     let mut label = reader.label.as_deref();
     let reference = reader.batch.as_deref();

@@ -673,7 +673,8 @@ mod tests {
         assert!(after.is_some_and(|after| after < lost), "{after:?}");
         // What it missed is read and replayed, and the PING behind it answered.
         while let Some((id, _)) = asked.calls().first() {
-            let page = HistoryPage { chunks: vec!["PRIVMSG #a :on its way\r\n".into()], messages: 1, last: lost };
+            let chunks = vec!["PRIVMSG #a :on its way\r\n".into()];
+            let page = HistoryPage { chunks, messages: 1, last: lost, cut_at: None };
             asked.handle(Event::Returned(*id, Returned::History(page)));
             asked.handle(Event::Drained(new));
         }
@@ -704,7 +705,8 @@ mod tests {
             let id = *id;
             ranges.push((query.floor, query.range));
             let chunks = (0..messages).map(|_| "PRIVMSG #a :text\r\n".into()).collect();
-            asked.handle(Event::Returned(id, Returned::History(HistoryPage { chunks, messages, last: 0 })));
+            let page = HistoryPage { chunks, messages, last: 0, cut_at: None };
+            asked.handle(Event::Returned(id, Returned::History(page)));
             // What is next is asked for once that has gone out.
             if messages > 0 {
                 asked.handle(Event::Drained(conn));

@@ -1030,6 +1030,8 @@ pub struct HistoryPage {
     pub messages: u32,
     /// The number of the last of them; 0 without any.
     pub last: Seq,
+    /// Where its range has more than that: the moment of the first of them, in milliseconds since 1970.
+    pub cut_at: Option<u64>,
 }
 
 #[cfg(test)]

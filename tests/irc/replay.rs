@@ -421,3 +421,39 @@ fn autoreplay_can_be_turned_off() {
     alice.ask("PRIVMSG #room :four");
     assert!(said(&back(&server, CAPS)).is_empty());
 }
+
+#[test]
+fn whoever_missed_more_than_is_replayed_is_told_how_to_read_the_rest() {
+    let server = Server::with(&[("ROOST__HISTORY__AUTOREPLAY_LIMIT", "2")]);
+    let mut alice = missed(&server);
+    let mut carol = server.connect();
+    let mut lines = carol.log_in("carol", "carol", "sesame", CAPS);
+    lines.extend(carol.join("#room"));
+    assert_eq!(said(&lines), ["two", "three"]);
+    let told: Vec<&Line> =
+        all(&lines, "NOTICE").into_iter().filter(|line| line.source().starts_with("HistServ")).collect();
+    let [told] = told[..] else { panic!("{lines:#?}") };
+    told.must_fit("*NOTICE carol :You missed more in #room than the 2 messages that are replayed: *");
+    let (_, command) = told.body().split_once("/msg *playback ").unwrap();
+    let older = carol.ask(&format!("PRIVMSG *playback :{command}"));
+    // What is of the same moment as the first that was replayed comes as well, and so that does.
+    assert_eq!(said(&older), ["seen already", "one", "two"]);
+    carol.send("QUIT");
+    carol.closed();
+    // All that was missed is replayed: there is nothing to tell.
+    alice.ask("PRIVMSG #room :four");
+    alice.ask("PRIVMSG #room :five");
+    let lines = back(&server, CAPS);
+    assert_eq!(said(&lines), ["four", "five"]);
+    assert!(!lines.iter().any(|line| line.source().starts_with("HistServ")), "{lines:#?}");
+}
+
+#[test]
+fn who_has_something_played_is_replayed_what_it_missed_of_the_channels_that_it_joins_later() {
+    let server = Server::start();
+    let _alice = missed(&server);
+    let mut carol = server.connect();
+    carol.log_in("carol", "carol", "sesame", CAPS);
+    carol.ask("PRIVMSG *playback :PLAY #elsewhere 0 1");
+    assert_eq!(said(&carol.join("#room")), ["one", "two", "three"]);
+}

@@ -7,6 +7,7 @@ use ircv3::chathistory::{self as request, Range as Asked, Request, Selector};
 use ircv3::{Cap, CapSet, Message};
 
 use crate::server::action::{Call, NetAction};
+use crate::server::command::services::say;
 use crate::server::command::{Pending, bulk, printable};
 use crate::server::event::Returned;
 use crate::server::network::{ChannelId, Identity, Network, UserId};
@@ -280,6 +281,10 @@ fn name_of(server: &Server, identity: &Identity) -> Option<Box<str>> {
 pub struct Replay {
     limit: u32,
     left: VecDeque<(Found, Range)>,
+    /// What the one is called that is being read.
+    reading: Box<str>,
+    /// Whether it comes by itself, and the client is to be told where there was more.
+    is_unasked: bool,
 }
 
 /// When a connection's device is replayed what it missed.
@@ -386,7 +391,7 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, occasion: Occasion<'_>) {
         server.note_behind(ctx.conn);
     }
     let limit = server.settings.autoreplay_limit;
-    replay_next(server, ctx, Replay { limit, left });
+    replay_next(server, ctx, Replay { limit, left, reading: "".into(), is_unasked: true });
 }
 
 /// Shows a client what it asked for by `*playback`.
@@ -395,7 +400,8 @@ pub fn play(server: &mut Server, ctx: &mut Ctx, range: Range, wanted: Vec<Found>
         return;
     }
     let limit = server.settings.playback_limit;
-    replay_next(server, ctx, Replay { limit, left: wanted.into_iter().map(|found| (found, range)).collect() });
+    let left = wanted.into_iter().map(|found| (found, range)).collect();
+    replay_next(server, ctx, Replay { limit, left, reading: "".into(), is_unasked: false });
 }
 
 /// Reads the next conversation that is to be replayed.
@@ -437,6 +443,7 @@ pub fn replay_next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
         reader,
     };
     answered_so_far(server, ctx);
+    replay.reading = found.name;
     server.call(ctx, Call::History(Box::new(query)), Pending::Replay(replay));
 }
 
@@ -517,6 +524,19 @@ pub fn replayed(server: &mut Server, ctx: &mut Ctx, replay: Replay, returned: Re
     }
     match returned {
         Returned::History(page) if page.messages > 0 => {
+            if let Some(time) = page.cut_at.filter(|_| replay.is_unasked) {
+                // Others of the same moment are asked for as well.
+                let (name, until) = (&replay.reading, time + 1);
+                let text = format!(
+                    "You missed more in {name} than the {} messages that are replayed: for what is older, say \
+                     /msg *playback PLAY {name} 0 {}.{:03}",
+                    page.messages,
+                    until / 1000,
+                    until % 1000
+                );
+                say(ctx, "HistServ", &text);
+                answered_so_far(server, ctx);
+            }
             bulk::history(server, ctx.conn, page.chunks.into_iter(), Some(replay));
         }
         _ => replay_next(server, ctx, replay),

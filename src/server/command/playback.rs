@@ -2,7 +2,7 @@
 //! from when on a client wants to see which conversations. Who negotiates `znc.in/playback` is replayed
 //! nothing by itself.
 
-use ircv3::{Casemapping, mask};
+use ircv3::{Cap, Casemapping, mask};
 
 use crate::server::command::chathistory::{self, Found};
 use crate::server::record::{Border, Range};
@@ -17,7 +17,7 @@ pub fn is_meant(target: &str) -> bool {
 }
 
 /// What a client wants to see: of conversations that fit one of the masks, what was said between two moments,
-/// in milliseconds since 1970. It holds for the channels that it joins from then on.
+/// in milliseconds since 1970. Of a client with `znc.in/playback` it holds for the channels that it joins from then on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wish {
     masks: Vec<Box<str>>,
@@ -73,7 +73,8 @@ fn play(server: &mut Server, ctx: &mut Ctx, masks: &str, moments: &[&str]) {
         to: read.get(1).copied(),
     };
     let wanted = named(server, ctx, masks, &wish);
-    if let Some(session) = server.session_mut(ctx.conn) {
+    // Others are replayed by themselves what they missed of the channels that they join.
+    if let Some(session) = server.session_mut(ctx.conn).filter(|session| session.caps.has(Cap::Playback)) {
         session.particulars_mut().playback = Some(wish.clone());
     }
     chathistory::play(server, ctx, wish.range(), wanted);
