@@ -539,7 +539,7 @@ impl Client {
             28 => format!("PROP {}", random.pick(&[room, "ann", "*"])),
             29 => format!("BOUNCER {}", random.pick(&["LISTNETWORKS", "BIND 1", "FROB"])),
             30 => format!("EXTJWT {}", random.pick(&["*", room, "* x"])),
-            31 => (*random.pick(&["CONNECT x", "ISUPPORT", "LINKS", "MAP", "SQUIT x", "SUMMON", "USERS"])).to_owned(),
+            31 => (*random.pick(&["ISUPPORT", "LINKS", "MAP", "SUMMON", "USERS"])).to_owned(),
             32 => format!("STATS {}", random.pick(&["?", "u", "m", "z", ""])),
             33 => format!("TRACE {who}"),
             34 => format!("USERIP {who}"),
