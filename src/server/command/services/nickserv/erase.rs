@@ -155,7 +155,7 @@ fn leave_talks(server: &mut Server, seq: Seq, row: &AccountRow) {
         for record in server.network.rename_conversation(&old, &new) {
             server.keep(seq, record);
         }
-        server.rename_pushed(&old, &new);
+        server.rename_pushed(&old, &new, &row.name);
         for (account, time) in server.network.rename_markers(&old, &new) {
             server.keep(seq, Record::MarkerGone(account, old.clone()));
             server.keep(seq, Record::Marker(MarkerRow { account, conversation: new.clone(), time }));
