@@ -41,7 +41,6 @@ pub mod user;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ahash::AHashMap;
 use bytes::Bytes;
 use ircv3::tags::Tags;
 use ircv3::{Cap, CapSet, Message};
@@ -55,8 +54,8 @@ use self::lookalike::Lookalikes;
 use self::mail::Mails;
 use self::network::{ChannelId, Network, UserId};
 use self::push::Pushes;
-use self::reading::Looks;
-use self::record::{AccountId, MsgId, Record, SEQ_COUNTER_BITS, Seq, Snapshot};
+use self::reading::{Looks, OwnSaid};
+use self::record::{MsgId, Record, SEQ_COUNTER_BITS, Seq, Snapshot};
 use self::reply::Reply;
 use self::retention::Retention;
 use self::session::{Input, Session, Waiting};
@@ -111,7 +110,7 @@ pub struct Server {
     /// When to look for those who have been away too long, on the monotonic clock.
     next_expiry: u64,
     /// What devices have said themselves, and shown, that may be among what they are replayed.
-    own_said: AHashMap<(AccountId, Box<str>), Vec<(Seq, Seq)>>,
+    own_said: OwnSaid,
     out: Actions,
 }
 
@@ -184,7 +183,7 @@ impl Server {
             end_asked: None,
             to_judge: Vec::new(),
             next_expiry: 0,
-            own_said: AHashMap::new(),
+            own_said: OwnSaid::default(),
             out: Actions::new(workers),
             settings,
         }

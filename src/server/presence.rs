@@ -269,6 +269,12 @@ impl Server {
         }
     }
 
+    /// Whom its account keeps beside a user, without a connection: it would have been that one under another nick.
+    pub(super) fn absent_beside(&self, user: UserId) -> Option<UserId> {
+        let kept = kept_beside(&self.network, user, self.network.users[user].account?)?;
+        self.network.users[kept].sessions.is_empty().then_some(kept)
+    }
+
     /// Whether a user's account keeps it: a start puts it back.
     pub fn is_to_be_kept(&self, user: UserId) -> bool {
         keeper(&self.settings, &self.network, user).is_some()
@@ -718,6 +724,19 @@ mod tests {
         reloaded(&mut asked, AlwaysOn::Off);
         assert!(asked.server.network.user_by_nick("alice").is_none(), "nobody stays who has no connection");
         assert!(asked.heard(bob).iter().any(|line| line.contains(" QUIT :Not always on any more")));
+    }
+
+    #[test]
+    fn whoever_comes_beside_its_presence_is_told_how_to_be_that() {
+        let (mut asked, alice, _) = under_another_nick();
+        asked.ask(alice, "NICK alice");
+        let told = |asked: &mut Asked, nick: &str| {
+            let conn = asked.device(nick, 1, "", "");
+            asked.heard(conn).concat().matches("alice is you: always on, with no connection now").count()
+        };
+        assert_eq!(told(&mut asked, "one"), 0, "she is there");
+        asked.ask(alice, "QUIT");
+        assert_eq!((told(&mut asked, "two"), told(&mut asked, "alice"), told(&mut asked, "three")), (1, 0, 0));
     }
 
     /// The same, where bob is an operator and lunch is not.

@@ -6,6 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use ahash::AHashMap;
 use ircv3::{Cap, CapSet};
 
 use crate::limits;
@@ -20,6 +21,9 @@ use crate::server::session::{Input, Session};
 pub const ASKS: CapSet = CapSet::of(&[Cap::Chathistory, Cap::Playback]);
 /// Looks in one tick at the most.
 const LOOKS: usize = 5000;
+
+/// By account and device, as [`Reading::own`].
+pub type OwnSaid = AHashMap<(AccountId, Box<str>), Vec<(Seq, Seq)>>;
 
 /// How far a connection has read.
 #[derive(Clone, Debug, PartialEq, Eq)]

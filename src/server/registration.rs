@@ -11,6 +11,7 @@ use crate::limits;
 use crate::server::action::{Call, NetAction};
 use crate::server::change::{Change, Happened};
 use crate::server::command::chathistory::Occasion;
+use crate::server::command::services::nickserv::ghost;
 use crate::server::command::{self, Pending};
 use crate::server::event::{ConnId, Peer};
 use crate::server::frame::{Form, Frame, Tagged};
@@ -348,6 +349,9 @@ impl Server {
         // It may have come away (pre-away): that is told after its coming.
         self.apply_away(id, Some(ctx.conn));
         self.notify(About::Connects, |server| server.network.users[id].described("comes", &ip.to_string()));
+        if let Some(absent) = self.absent_beside(id) {
+            ghost::say_how_to_be(self, ctx, absent);
+        }
         command::chathistory::replay(self, ctx, Occasion::Arrived);
         self.note_behind(ctx.conn);
     }

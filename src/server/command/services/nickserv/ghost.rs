@@ -104,7 +104,8 @@ fn release(server: &mut Server, ctx: &mut Ctx, nick: &str) -> bool {
     !stays
 }
 
-fn say_how_to_be(server: &Server, ctx: &mut Ctx, user: UserId) {
+/// Tells whoever is not who its account keeps how to be that.
+pub fn say_how_to_be(server: &Server, ctx: &mut Ctx, user: UserId) {
     let there = &server.network.users[user];
     let (nick, connections) = (there.nick.clone(), there.sessions.len());
     let account = there.account_name.as_deref().unwrap_or(&nick);
