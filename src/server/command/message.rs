@@ -68,6 +68,10 @@ fn run(server: &mut Server, ctx: &mut Ctx, line: &Message, kind: Kind) {
     let user = ctx.me();
     server.network.users[user].spoke = server.now().mono_ms;
     for (at, target) in targets.split(',').enumerate() {
+        // A service may have ended the sender for what was said to it before.
+        if server.session(ctx.conn).is_none_or(|session| session.closing) {
+            return;
+        }
         if at == limits::MESSAGE_TARGETS {
             if kind != Kind::Notice {
                 let text = format!("Too many targets: at most {}", limits::MESSAGE_TARGETS);
