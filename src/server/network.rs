@@ -555,7 +555,9 @@ impl Network {
             moved.extend(self.conversation_record(&aside));
         }
         for account in Identity::accounts_in(old) {
-            self.peers.entry(account).or_default().retain(|key| **key != *old && **key != *new);
+            if let Some(keys) = self.peers.get_mut(&account) {
+                keys.retain(|key| **key != *old && **key != *new);
+            }
         }
         self.put_conversation(new.into(), conversation);
         moved.extend(self.conversation_record(new));
@@ -595,16 +597,33 @@ impl Network {
         self.conversation_record(key)
     }
 
+    /// Forgets with whom an account has talked, which goes.
+    pub fn forget_peers(&mut self, account: AccountId) {
+        self.peers.remove(&account);
+    }
+
     /// Moves all read markers of a conversation to its new key: whose, and where they stand.
     pub fn rename_markers(&mut self, old: &str, new: &str) -> Vec<(AccountId, u64)> {
         let mut moved = Vec::new();
-        self.markers.retain(|account, markers| {
+        let mut rename = |account: AccountId, markers: &mut AHashMap<Box<str>, u64>| {
             if let Some(time) = markers.remove(old) {
                 markers.insert(new.into(), time);
-                moved.push((*account, time));
+                moved.push((account, time));
             }
-            true
-        });
+        };
+        if old.starts_with('#') {
+            self.markers.retain(|account, markers| {
+                rename(*account, markers);
+                true
+            });
+        } else {
+            // Nobody else has read in a talk of two.
+            for account in Identity::accounts_in(old) {
+                if let Some(markers) = self.markers.get_mut(&account) {
+                    rename(account, markers);
+                }
+            }
+        }
         moved.sort_unstable();
         moved
     }
@@ -695,6 +714,7 @@ impl Network {
             self.private_metadata.remove(&id);
             self.subscriptions.remove(&id);
             self.account_settings.remove(&id);
+            self.peers.remove(&id);
             self.tokens.forget(id);
             for nick in self.groups.remove(&id).unwrap_or_default() {
                 self.remove_grouped(nick.as_str());

@@ -29,7 +29,7 @@ use crate::server::Server;
 use crate::server::change::Change;
 use crate::server::event::ConnId;
 use crate::server::frame::{Frame, OwnTags};
-use crate::server::network::{ChannelId, Network, UserId};
+use crate::server::network::{ChannelId, Identity, Network, UserId};
 use crate::server::notify::{Level, Looked, Rules};
 use crate::server::policy;
 use crate::server::record::{AccountId, MsgId, PushedRow, Record, Seq, SubscriptionRow, VapidRow};
@@ -355,7 +355,8 @@ fn is_wanted(network: &Network, user: UserId, rules: Rules<'_>, looked: &Looked)
 /// connection any more; the account, and its other nicks.
 fn is_mentioned(network: &Network, user: UserId, rules: Rules<'_>, looked: &Looked) -> bool {
     let there = &network.users[user];
-    let names = [Some(&there.nick), there.former_nick.as_ref(), there.account_name.as_ref()];
+    let former = there.former_nick.as_ref().filter(|_| there.sessions.is_empty());
+    let names = [Some(&there.nick), former, there.account_name.as_ref()];
     let mut grouped = there.account.into_iter().flat_map(|account| network.grouped(account));
     names.into_iter().flatten().any(|name| looked.mentions(name))
         || grouped.any(|row| looked.mentions(&row.nick))
@@ -591,7 +592,10 @@ impl Server {
     /// `name` is how the new one is written.
     pub fn rename_pushed(&mut self, old: &str, new: &str, name: &str) {
         let mut moved = Vec::new();
-        for (account, person) in &mut self.pushes.people {
+        // In a talk of two nobody else has a part.
+        let both: Vec<AccountId> = Identity::accounts_in(old).collect();
+        let people = self.pushes.people.iter_mut();
+        for (account, person) in people.filter(|(account, _)| both.is_empty() || both.contains(account)) {
             for talk in person.talks.iter_mut().filter(|talk| *talk.key == *old) {
                 talk.key = new.into();
                 moved.push((*account, talk.first));

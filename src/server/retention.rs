@@ -300,8 +300,13 @@ impl Server {
     /// Asks the store at once to look at a channel's conversation for what is past its time.
     pub fn delete_overdue_of(&mut self, channel: ChannelId) {
         let key: Arc<str> = self.network.channels[channel].folded.as_str().into();
-        if let Some(conversation) = self.network.conversation(&key) {
-            self.look_at(conversation.id, &key);
+        self.delete_overdue(&key);
+    }
+
+    /// The same, of any conversation.
+    pub fn delete_overdue(&mut self, key: &Arc<str>) {
+        if let Some(conversation) = self.network.conversation(key) {
+            self.look_at(conversation.id, key);
         }
     }
 

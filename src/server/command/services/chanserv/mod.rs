@@ -341,7 +341,8 @@ pub fn lapse(server: &mut Server, ctx: &mut Ctx, seq: Seq, id: ChannelId) {
     server.network.drop_channel_if_empty(id);
 }
 
-/// Takes the entries that name an account off the lists of a channel: they would fit whoever takes the name next.
+/// Takes the entries that let an account in off the lists of a channel: they would whoever takes the name next. Bans stay,
+/// for that may be who was banned.
 fn strike(server: &mut Server, ctx: &mut Ctx, seq: Seq, id: ChannelId, account: &str) {
     let casemapping = server.network.casemapping;
     let is_its = |mask: &str| {
@@ -350,7 +351,12 @@ fn strike(server: &mut Server, ctx: &mut Ctx, seq: Seq, id: ChannelId, account: 
     };
     let channel = &server.network.channels[id];
     let (folded, is_kept): (Box<str>, bool) = (channel.folded.as_str().into(), channel.is_kept());
-    let gone: Vec<ListRow> = channel.list_rows().into_iter().filter(|row| is_its(&row.mask)).collect();
+    let lists = [&channel.excepts, &channel.invexes];
+    if !lists.into_iter().flatten().any(|entry| is_its(&entry.mask)) {
+        return;
+    }
+    let gone = channel.list_rows().into_iter().filter(|row| row.mode != 'b' && is_its(&row.mask));
+    let gone: Vec<ListRow> = gone.collect();
     for row in &gone {
         if let Some(list) = server.network.channels[id].list_mut(row.mode) {
             list.retain(|entry| entry.mask != row.mask);
@@ -359,9 +365,6 @@ fn strike(server: &mut Server, ctx: &mut Ctx, seq: Seq, id: ChannelId, account: 
             server.keep(seq, Record::ListEntryGone(folded.clone(), row.mode, row.mask.clone()));
         }
     }
-    // A ban of its may have been what keeps strangers out.
-    let record = server.network.note_closed(id);
-    server.keep_conversation(id, seq, record);
     let after = if is_kept { server.wait_for(seq) } else { 0 };
     for row in gone {
         let (name, mode) = (server.network.channels[id].name.clone(), format!("-{}", row.mode));

@@ -7,6 +7,7 @@ use crate::server::command::{markread, metadata};
 use crate::server::network::Identity;
 use crate::server::notice::About;
 use crate::server::record::{AccountId, AccountRow, MarkerRow, Record, Seq};
+use crate::server::retention::Keep;
 use crate::server::right::Right;
 use crate::server::{Ctx, Server};
 
@@ -135,6 +136,7 @@ pub fn apply_account(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: Acco
         server.push_erased(&row.name);
     }
     leave_talks(server, seq, &row);
+    server.forget_own_said(account);
     server.network.remove_account(account);
     server.keep(seq, Record::AccountGone(account));
     ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
@@ -147,11 +149,20 @@ pub fn apply_account(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: Acco
 /// Whoever has talked to an account that goes has that still, as with a guest of its name.
 fn leave_talks(server: &mut Server, seq: Seq, row: &AccountRow) {
     let (gone, guest) = (Identity::Account(row.id), Identity::Guest(server.network.fold(&row.name)));
-    for (peer, _) in server.network.private_conversations(row.id) {
+    let talks = server.network.private_conversations(row.id);
+    server.network.forget_peers(row.id);
+    let keeps = server.network.account_settings(row.id).keep != Keep::default();
+    for (peer, _) in talks {
         if peer == gone {
             continue;
         }
         let (old, new) = (gone.key(&peer), guest.key(&peer));
+        // What the account let nobody read any more stays so, and goes.
+        if keeps {
+            server.delete_overdue(&(&*old).into());
+            let since = server.kept_since(&old);
+            server.network.read_from(&old, since);
+        }
         for record in server.network.rename_conversation(&old, &new) {
             server.keep(seq, record);
         }
@@ -182,5 +193,40 @@ pub fn apply_messages(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: Acc
     } else {
         let text = format!("All that {name} said here while logged in is deleted; who has read it may still have it");
         say(ctx, "HistServ", &text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::server::action::Call;
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::event::{ConnId, Event, Returned};
+
+    /// From when on bob reads his talk with alice, in milliseconds since 1970.
+    fn since(asked: &mut Asked, bob: ConnId) -> u64 {
+        asked.ask(bob, "CHATHISTORY LATEST alice * 10");
+        let [(id, Call::History(query))] = asked.calls() else { panic!("{:?}", asked.calls()) };
+        let (id, since) = (*id, query.since);
+        asked.handle(Event::Returned(id, Returned::Failed("enough".into())));
+        since
+    }
+
+    #[test]
+    fn what_an_account_let_nobody_read_any_more_is_not_read_once_it_is_deleted() {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+        asked.account("alice", 1);
+        asked.account("bob", 2);
+        asked.ask(alice, "NS SET HISTORY-RETENTION 1m");
+        asked.ask(bob, "PRIVMSG alice :secret");
+        let said = asked.now.unix_ms;
+        asked.now.unix_ms += 120_000;
+        asked.now.mono_ms += 120_000;
+        asked.handle(Event::Tick);
+        assert!(since(&mut asked, bob) > said);
+        asked.confirmed(alice, "NS UNREGISTER alice");
+        assert!(asked.server.network.account(1).is_none());
+        assert!(since(&mut asked, bob) > said, "it is read again");
+        assert_eq!(asked.server.network.private_conversations(2).len(), 1);
     }
 }
