@@ -52,8 +52,8 @@ impl Mail {
     }
 
     /// The letter with a code: `{network}`, `{account}`, `{code}`, `{hours}`, `{purpose}` and `{command}` are
-    /// replaced.
-    fn letter(&self, network: &str, account: &str, row: &CodeRow) -> Letter {
+    /// replaced. `now` is in seconds since 1970.
+    fn letter(&self, network: &str, account: &str, row: &CodeRow, now: u64) -> Letter {
         let code = &row.code;
         let (purpose, command) = match row.purpose {
             Purpose::Register => {
@@ -68,7 +68,7 @@ impl Mail {
                 format!("/msg NickServ RESETPASS {account} {code} <new password>"),
             ),
         };
-        let hours = self.hours.to_string();
+        let hours = row.expires.saturating_sub(now).div_ceil(3600).to_string();
         let fill = |text: &str| {
             [
                 ("{network}", network),
@@ -176,7 +176,10 @@ impl Server {
             return;
         }
         let clock = self.clock() / 1000;
-        let held = self.network.code(account, purpose).filter(|row| row.expires > clock && *row.email == *email);
+        // It is not prolonged by that: whoever asks could keep it for ever. Once it is about to end, the next is another.
+        let half = self.settings.mail.as_ref().map_or(0, |mail| u64::from(mail.hours) * 1800);
+        let held = self.network.code(account, purpose);
+        let held = held.filter(|row| row.expires > clock + half && *row.email == *email);
         let code = held.map(|row| String::from(&*row.code)).unwrap_or_else(|| self.new_code());
         self.submit(ctx, Change::Code { account, purpose, email, code: &code, waits: false });
     }
@@ -217,6 +220,8 @@ impl Server {
     ) {
         let Some(mail) = self.settings.mail.clone() else { return };
         let expires = self.clock() / 1000 + u64::from(mail.hours) * 3600;
+        let same = self.network.code(account, purpose).filter(|row| *row.code == *code && *row.email == *email);
+        let expires = same.map_or(expires, |row| row.expires);
         let (code, email) = (code.into(), email.into());
         let row = CodeRow { account, purpose, code, email, expires, mailed: false };
         self.network.put_code(row.clone());
@@ -231,7 +236,7 @@ impl Server {
         let row = self.network.code(posted.account, posted.purpose);
         let name = self.network.account(posted.account).map(|row| row.name.clone());
         let (Some(row), Some(name)) = (row, name) else { return };
-        let letter = mail.letter(&self.settings.network, &name, row);
+        let letter = mail.letter(&self.settings.network, &name, row, self.clock() / 1000);
         let serial = self.next_serial;
         self.next_serial += 1;
         let mut conn = ConnId::NONE;

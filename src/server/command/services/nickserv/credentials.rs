@@ -51,6 +51,14 @@ fn old_and_new<'a>(words: &'a [&'a str]) -> Option<(&'a [&'a str], &'a [&'a str]
     })
 }
 
+/// A new password of one or more words, which may stand there twice, as for PASSWD.
+pub fn new_password(words: &[&str]) -> String {
+    match old_and_new(words) {
+        Some(([], new)) => new.join(" "),
+        _ => words.join(" "),
+    }
+}
+
 fn hash_password(server: &mut Server, ctx: &mut Ctx, account: AccountId, new: &str) {
     let call = Call::Hash { password: new.into(), iterations: server.settings.scram_iterations };
     server.call(ctx, call, Pending::SetPassword { account, code: None });
@@ -72,7 +80,7 @@ pub fn old_compared(server: &mut Server, ctx: &mut Ctx, account: AccountId, new:
 /// SAPASSWD: another password for someone who cannot log in.
 pub fn sapasswd(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let [name, new @ ..] = params else { return };
-    let new = new.join(" ");
+    let new = new_password(new);
     let Some(AccountRow { id: account, .. }) = account_named(server, ctx, "NickServ", name) else { return };
     if new.is_empty() || new.len() > limits::PASSWORD_LEN {
         say(ctx, "NickServ", &format!("A password has 1 to {} bytes", limits::PASSWORD_LEN));

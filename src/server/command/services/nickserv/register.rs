@@ -23,7 +23,11 @@ pub fn register(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
 
 /// SAREGISTER: an account for someone else.
 pub fn saregister(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
-    register::begin(server, ctx, &Wanted { name: params[0], email: None, by: By::Operator }, &params[1..].join(" "));
+    if params.len() > 2 {
+        say(ctx, "NickServ", "The password is one word here; SAPASSWD takes one of several words");
+        return;
+    }
+    register::begin(server, ctx, &Wanted { name: params[0], email: None, by: By::Operator }, params[1]);
 }
 
 /// VERIFY

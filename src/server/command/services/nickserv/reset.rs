@@ -3,6 +3,7 @@
 use crate::limits;
 use crate::server::action::Call;
 use crate::server::command::Pending;
+use crate::server::command::services::nickserv::credentials::new_password;
 use crate::server::command::services::{quoted, say};
 use crate::server::mail::Given;
 use crate::server::record::Purpose;
@@ -29,7 +30,7 @@ pub fn sendpass(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
 /// RESETPASS
 pub fn resetpass(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let [name, code, password @ ..] = params else { return };
-    let password = password.join(" ");
+    let password = new_password(password);
     if password.len() > limits::PASSWORD_LEN {
         say(ctx, "NickServ", &format!("A password has 1 to {} bytes", limits::PASSWORD_LEN));
         return;
