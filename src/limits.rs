@@ -108,6 +108,8 @@ pub const OWED: usize = 200;
 /// Things that a device has said and is not known to have read what was shown around them, of which it is known that it need
 /// not be shown them.
 pub const OWN_SAID: usize = 64;
+/// Devices of which that is known at most: of others it goes with their connection.
+pub const OWN_SAID_DEVICES: usize = 20_000;
 /// Milliseconds in which a client that has come joins its channels: some wait before they do (WeeChat's `autojoin_delay`).
 pub const ARRIVAL_MS: u64 = 60_000;
 /// Read markers of a connection that is not logged in.

@@ -335,10 +335,16 @@ impl Server {
         let mut all = self.own_said.remove(&key).unwrap_or_default();
         all.retain(|own| !is_read(own));
         all.append(&mut own);
-        if !all.is_empty() {
+        // Beyond so many, what one has said is replayed to it once.
+        if !all.is_empty() && self.own_said.len() < limits::OWN_SAID_DEVICES {
             all.drain(..all.len().saturating_sub(limits::OWN_SAID));
             self.own_said.insert(key, all);
         }
+    }
+
+    /// An account is no more.
+    pub fn forget_own_said(&mut self, account: AccountId) {
+        self.own_said.retain(|(of, _), _| *of != account);
     }
 
     /// The other connections of a device that has a name.
@@ -1482,6 +1488,8 @@ mod tests {
         for line in [None, Some("JOIN #a")] {
             line.map(|line| asked.ask(conn, line));
             while let Some((id, Call::History(query))) = asked.calls().first() {
+                let count = query.reader.own.iter().map(|(before, last)| last - before).sum::<u64>();
+                assert!(u64::from(query.limit) == u64::from(asked.server.settings.autoreplay_limit) + count);
                 own.extend(query.reader.own.iter().flat_map(|(before, last)| before + 1..=*last));
                 let id = *id;
                 asked.handle(Event::Returned(id, Returned::History(HistoryPage::default())));

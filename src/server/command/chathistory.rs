@@ -432,10 +432,13 @@ pub fn replay_next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
     if server.session(ctx.conn).is_some_and(|session| server.is_replayed(session)) {
         reader.own = server.own_said(ctx.conn).into();
     }
+    // What it has shown itself takes no place of what it missed.
+    let own = reader.own.iter().map(|(before, last)| last - before).sum::<u64>();
+    let own = u32::try_from(own).unwrap_or(u32::MAX).min(replay.limit);
     let query = HistoryQuery {
         conversation: found.id,
         range,
-        limit: replay.limit,
+        limit: replay.limit + own,
         wanted: Wanted::default(),
         floor: found.floor,
         // Those before it may have taken their time.
