@@ -98,14 +98,14 @@ pub struct GuestMarker {
 }
 
 /// What a connection was told of a channel that it joined.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Greeted {
     /// The channel's serial.
     pub channel: u64,
-    /// A hash of its message for those who join.
-    pub entry: Option<u64>,
-    /// A hash of what becomes of what is said there.
-    pub kept: u64,
+    /// Its message for those who join.
+    pub entry: Option<Box<str>>,
+    /// What becomes of what is said there.
+    pub kept: Box<str>,
 }
 
 /// What most connections never have, so that they do not pay for its place.

@@ -1,7 +1,5 @@
 //! ChanServ SET and GET: the settings of a registered channel; and what those who join are told of them.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use ircv3::message::cut;
 use ircv3::mode::Rank;
 
@@ -355,18 +353,13 @@ pub fn greet(server: &mut Server, ctx: &mut Ctx, id: ChannelId) {
     let is_less = keeps_less_than_all(server, id);
     let (name, serial) = (channel.name.clone(), channel.serial);
     let Some(session) = server.session(ctx.conn) else { return };
-    let before = session.particulars().greeted.iter().find(|greeted| greeted.channel == serial).copied();
+    let before = session.particulars().greeted.iter().find(|greeted| greeted.channel == serial).cloned();
     if entry.is_none() && !is_less && before.is_none() {
         return;
     }
     let kept = history_text(server, id);
-    let hash = |text: &str| {
-        let mut hasher = DefaultHasher::new();
-        text.hash(&mut hasher);
-        hasher.finish()
-    };
-    let now = Greeted { channel: serial, entry: entry.as_deref().map(hash), kept: hash(&kept) };
-    if before == Some(now) {
+    let now = Greeted { channel: serial, entry: entry.clone(), kept: kept.as_str().into() };
+    if before.as_ref() == Some(&now) {
         return;
     }
     let Some(session) = server.session_mut(ctx.conn) else { return };
@@ -376,10 +369,14 @@ pub fn greet(server: &mut Server, ctx: &mut Ctx, id: ChannelId) {
         greeted.remove(0);
     }
     greeted.push(now);
-    if let Some(text) = entry.filter(|_| before.is_none_or(|before| before.entry != now.entry)) {
+    let (is_new, is_other) = match &before {
+        Some(before) => (before.entry != entry, *before.kept != *kept),
+        None => (true, is_less),
+    };
+    if let Some(text) = entry.filter(|_| is_new) {
         say(ctx, "ChanServ", &format!("[{name}] {text}"));
     }
-    if before.map_or(is_less, |before| before.kept != now.kept) {
+    if is_other {
         say(ctx, "ChanServ", &format!("[{name}] {kept}"));
     }
 }
