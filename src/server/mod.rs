@@ -331,7 +331,10 @@ impl Server {
         match input {
             Input::Line(line) => {
                 let before = self.last_seq;
-                let has_read_all = matches!(line.command(), "PRIVMSG" | "NOTICE") && self.has_read_all(conn);
+                let says = matches!(line.command(), "PRIVMSG" | "NOTICE");
+                let has_read_all = says && self.has_read_all(conn);
+                // What is of several lines is said as the batch ends.
+                let says = says || line.command() == "BATCH";
                 let label = self.label_of(conn, &line);
                 let mut ctx = self.ctx(conn, label);
                 command::run(self, &mut ctx, &line);
@@ -351,7 +354,7 @@ impl Server {
                     {
                         if has_read_all {
                             reading.read = now;
-                        } else if !echoes {
+                        } else if says && !echoes {
                             reading.note_own(before, now);
                         }
                     }
