@@ -631,7 +631,11 @@ impl Client {
             (2, Some((from, _))) => (format!("LATEST {target} {from} {limit}"), AskedRange::Other),
             (3, Some((from, seq))) => (format!("BEFORE {target} {from} {limit}"), AskedRange::Before(*seq)),
             (4, Some((from, seq))) => (format!("AFTER {target} {from} {limit}"), AskedRange::After(*seq)),
-            (5, Some((from, _))) => (format!("AROUND {target} {from} {limit}"), AskedRange::Other),
+            (5, Some((from, _))) => {
+                // Alone, a message comes with what is about it.
+                let limit = if random.percent(50) { "1".to_owned() } else { limit.to_string() };
+                (format!("AROUND {target} {from} {limit}"), AskedRange::Other)
+            }
             (6, Some((from, _))) => {
                 let to = border(random).map_or_else(String::new, |(to, _)| to);
                 (format!("BETWEEN {target} {from} {to} {limit}"), AskedRange::Other)
