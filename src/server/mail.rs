@@ -169,8 +169,8 @@ impl Server {
 
     /// Mails the code of an account to whoever reads its address, as far as that may be; anyone may ask for that.
     ///
-    /// While a code holds it is the one that is sent, and it holds for its whole time again: whatever strangers ask
-    /// for, every letter that the owner has got is right.
+    /// In the first half of its time the code that holds is the one that is sent: whatever strangers ask for, every letter
+    /// that the owner has got lately is right.
     pub fn mail_code(&mut self, ctx: &mut Ctx, account: AccountId, purpose: Purpose, email: &str) {
         if !self.may_mail(ctx.conn, email) {
             return;

@@ -357,6 +357,11 @@ impl Network {
         self.nicks.get(&self.fold(nick)).copied()
     }
 
+    /// Whether the user in this place is still the one with this serial.
+    pub fn is_still(&self, user: UserId, serial: u64) -> bool {
+        self.users.get(user).is_some_and(|there| there.serial == serial)
+    }
+
     /// Whom something that is said to a nick reaches: who has it; else, where it is a nick of an account, the user of that
     /// who is on the network without a connection.
     pub fn addressee(&self, nick: &str) -> Option<UserId> {

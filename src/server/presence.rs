@@ -893,7 +893,6 @@ mod tests {
 
     #[test]
     fn ghost_of_somebody_not_kept_yet_while_the_disk_is_full_ends_no_server() {
-        use crate::server::settings::{AlwaysOn, Settings};
         let mut asked = Asked::new();
         let alice = asked.user("alice");
         asked.account("alice", 1);
@@ -902,7 +901,7 @@ mod tests {
         let phone = asked.device("phone", 1, "phone", "");
         asked.handle(Event::StoreFailed("full".into()));
         let settings = Settings { always_on: AlwaysOn::Mandatory, ..(*asked.server.settings).clone() };
-        asked.handle(Event::Reload(std::sync::Arc::new(settings)));
+        asked.handle(Event::Reload(Arc::new(settings)));
         asked.ask(phone, "NS GHOST lunch");
         assert_eq!(asked.server.check(), Ok(()));
     }

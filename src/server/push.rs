@@ -655,9 +655,8 @@ impl Server {
         let looked = Looked::at(&text);
         let network = &self.network;
         let is_wanted = |held: &Held| {
-            let there = |(id, serial): (UserId, u64)| network.users.get(id).is_some_and(|user| user.serial == serial);
             let rules = Rules::of(network, held.account, &held.key);
-            match (held.channel, held.user.filter(|user| there(*user))) {
+            match (held.channel, held.user.filter(|(user, serial)| network.is_still(*user, *serial))) {
                 (Some(_), Some((listener, _))) => is_wanted(network, listener, rules, &looked),
                 _ => true,
             }

@@ -675,7 +675,7 @@ impl Server {
         let users: Vec<(UserId, u64)> = users.collect();
         self.end_connections(ctx, &conns, reason);
         for (user, serial) in users {
-            if self.network.users.get(user).is_some_and(|there| there.serial == serial) {
+            if self.network.is_still(user, serial) {
                 self.end_user(user, reason);
             }
         }

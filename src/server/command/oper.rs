@@ -172,7 +172,7 @@ pub fn kill(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         server.close_labelled(conn, &quit, &quit, label);
     }
     // Who is always on would stay.
-    if server.network.users.get(target).is_some_and(|there| there.serial == serial) {
+    if server.network.is_still(target, serial) {
         server.end_user(target, &quit);
     }
 }

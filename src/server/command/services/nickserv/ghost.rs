@@ -97,7 +97,7 @@ fn release(server: &mut Server, ctx: &mut Ctx, nick: &str) -> bool {
     let by = ctx.reply.nick.clone();
     let (was, serial) = (server.is_presence_of(user, account), server.network.users[user].serial);
     server.end_holder(ctx, user, account, &format!("GHOST command used by {by}"));
-    let stays = was && server.network.users.get(user).is_some_and(|there| there.serial == serial);
+    let stays = was && server.network.is_still(user, serial);
     if stays {
         say_how_to_be(server, ctx, user);
     }
