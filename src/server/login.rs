@@ -53,6 +53,8 @@ pub struct Attempt {
     whole: Option<Secret>,
     /// Who is asked about it, and the password, which is compared where they say no.
     asked: Option<(Arc<Witness>, Secret)>,
+    /// They are asked about the whole.
+    asked_whole: bool,
     /// What is done once it has succeeded.
     then: Option<ghost::Wanted>,
 }
@@ -179,15 +181,25 @@ impl Server {
             code: code.map(Into::into),
             whole,
             asked: None,
+            asked_whole: false,
             then: None,
         };
+        self.ask_witness(ctx, attempt, &Secret::new(password), password);
+    }
+
+    /// Has the operator's program or directory judge a password, where it is to be asked; the other, `own`, may be the
+    /// password here.
+    fn ask_witness(&mut self, ctx: &mut Ctx, attempt: Attempt, own: &Secret, password: &str) {
         match self.question(ctx.conn, &attempt, password) {
             Some((question, witness)) => {
-                let attempt = Attempt { asked: Some((witness.clone(), Secret::new(password))), ..attempt };
+                let attempt = Attempt { asked: Some((witness.clone(), own.clone())), ..attempt };
                 let question = Box::new(question);
                 self.call(ctx, Call::Judge { question, witness }, Pending::Login(attempt));
             }
-            None => self.compare_password(ctx, attempt, password),
+            None => {
+                let own = String::from_utf8_lossy(own.bytes()).into_owned();
+                self.compare_password(ctx, attempt, &own);
+            }
         }
     }
 
@@ -298,6 +310,14 @@ impl Server {
                 {
                     self.log(false, format!("{} does not let {name:?} in: {why:?}", witness.key()));
                 }
+                if matches!(refused, Returned::Judged(_))
+                    && !attempt.asked_whole
+                    && let Some(whole) = &attempt.whole
+                {
+                    let password = String::from_utf8_lossy(whole.bytes()).into_owned();
+                    self.ask_witness(ctx, Attempt { asked_whole: true, ..attempt }, given, &password);
+                    return;
+                }
                 // Whoever has a password here may use that, too.
                 if attempt.hash.as_ref().is_some_and(|hash| !hash.is_empty()) {
                     let password = String::from_utf8_lossy(given.bytes()).into_owned();
@@ -310,7 +330,7 @@ impl Server {
                 return;
             }
         };
-        let (device, code) = (device.clone(), code.clone());
+        let (device, code) = (device.clone(), code.clone().filter(|_| !attempt.asked_whole));
         if self.network.account_by_name(&named).is_none() && self.settings.witness_autocreate {
             register::create_for_witness(self, ctx, &named, witness.key());
         }

@@ -19,7 +19,7 @@ case $line in
     *'"accountName":"slow"'*) exec sleep 600 ;;
     *'"accountName":"odd"'*) echo nonsense ;;
     *'"accountName":"renamed"'*'"passphrase":"open"'*) echo '{"success":true,"accountName":"alice"}' ;;
-    *'"passphrase":"open"'*) echo '{"success":true}' ;;
+    *'"passphrase":"open"'* | *'"passphrase":"ajar:234567"'*) echo '{"success":true}' ;;
     *) echo '{"success":false,"error":"no such person"}' ;;
 esac
 "#;
@@ -199,6 +199,23 @@ fn suspension_and_the_second_factor_are_judged_as_ever() {
     assert!(!sasl(&server, "bob", "open").0);
     assert!(sasl(&server, "bob", &format!("open:{}", phone.code())).0);
     assert!(asked(&server).lines().filter(|line| line.contains("bob")).all(|line| line.contains(r#""open""#)));
+}
+
+#[test]
+fn a_password_of_the_programs_that_ends_like_a_code_is_one() {
+    let place = Place::new();
+    let server = place.server(&[AUTOCREATE]);
+    let mut bob = server.user("bob");
+    bob.told("NS IDENTIFY bob ajar:234567");
+    enrol(&mut bob);
+    let mut client = server.connect();
+    client.request("sasl draft/account-2fa");
+    for (password, is_right) in [("wrong:234567", false), ("ajar:234567", true)] {
+        client.authenticate("bob", password);
+        client.expect("AUTHENTICATE +");
+        let line = client.one_of(&["904", "AUTHENTICATE"]);
+        assert_eq!(line.command() != "904", is_right, "{line:?}");
+    }
 }
 
 #[test]
