@@ -112,6 +112,9 @@ pub const OWN_SAID: usize = 64;
 pub const OWN_SAID_DEVICES: usize = 20_000;
 /// Milliseconds in which a client that has come joins its channels: some wait before they do (WeeChat's `autojoin_delay`).
 pub const ARRIVAL_MS: u64 = 60_000;
+/// Milliseconds that a server which is stopped waits for devices to say what they have read: longer than a line and its
+/// answer take on a slow mobile network.
+pub const LAST_ANSWERS_MS: u64 = 2_000;
 /// Read markers of a connection that is not logged in.
 pub const GUEST_MARKERS: usize = 100;
 /// Nicks that one connection may MONITOR: a phone asks about everyone it talks to in private.

@@ -8,6 +8,7 @@ pub mod change;
 pub mod channel;
 pub mod cloak;
 pub mod command;
+pub mod ending;
 pub mod event;
 pub mod frame;
 pub mod history;
@@ -48,6 +49,7 @@ use ircv3::{Cap, CapSet, Message};
 use self::action::{Actions, AuditLine, Call, LogLine, NOBODY, NetAction};
 use self::command::Pending;
 use self::command::bulk;
+use self::ending::Ending;
 use self::event::{BadLine, CallId, CloseCause, ConnId, Event, Now, Returned};
 use self::frame::{Frame, OwnTags};
 use self::lookalike::Lookalikes;
@@ -100,7 +102,7 @@ pub struct Server {
     store_failing: Option<Box<str>>,
     started_unix_ms: u64,
     isupport: Arc<Vec<String>>,
-    ending: bool,
+    ending: Option<Ending>,
     /// How often each command was used, by its place in the table.
     usage: Vec<u64>,
     /// The server is to end after this event: the reason, and whether it starts again.
@@ -144,6 +146,7 @@ impl Server {
         let retention = Retention::new(&snapshot, last_time, now);
         let unused = Unused::new(&snapshot);
         let presences = std::mem::take(&mut snapshot.presences);
+        let own_said = Server::own_said_before(&snapshot.seen);
         let mut pushes = Pushes::new(&snapshot.vapid, settings.vapid_key);
         let pushed = std::mem::take(&mut snapshot.pushed);
         let mut network = Network::with(settings.casemapping, lookalikes, snapshot);
@@ -178,12 +181,12 @@ impl Server {
             store_failing: None,
             started_unix_ms: now.unix_ms,
             isupport,
-            ending: false,
+            ending: None,
             usage: vec![0; command::COMMANDS.len()],
             end_asked: None,
             to_judge: Vec::new(),
             next_expiry: 0,
-            own_said: OwnSaid::default(),
+            own_said,
             out: Actions::new(workers),
             settings,
         }
@@ -196,6 +199,7 @@ impl Server {
         self.clock = self.clock.max(now.unix_ms);
         self.advance_aging();
         self.look_after_unsettled();
+        let is_tick = matches!(event, Event::Tick);
         match event {
             Event::Opened(conn, peer) => self.opened(conn, peer),
             Event::Line(conn, line) => self.input(conn, Input::Line(line)),
@@ -214,15 +218,15 @@ impl Server {
             Event::Returned(id, returned) => self.returned(id, returned),
             Event::Tick => self.tick(),
             Event::Reload(settings) => self.reload(settings),
-            Event::Shutdown(reason) => self.shutdown(&reason),
+            Event::Shutdown(reason) => self.end_soon(reason.into(), false),
         }
         for user in std::mem::take(&mut self.to_judge) {
             self.judge_user(user);
         }
         if let Some((reason, restart)) = self.end_asked.take() {
-            self.out.restart = restart;
-            self.shutdown(&reason);
+            self.begin_to_end(reason, restart);
         }
+        self.end_when_answered(is_tick);
         std::mem::swap(&mut self.out, actions);
     }
 
@@ -356,6 +360,7 @@ impl Server {
                             reading.read = now;
                         } else if says && !echoes {
                             reading.note_own(before, now);
+                            self.note_own_kept(conn);
                         }
                     }
                 }
@@ -813,16 +818,6 @@ impl Server {
     /// Ends the server once this event is done with, to start again or not.
     pub fn end_soon(&mut self, reason: String, restart: bool) {
         self.end_asked = Some((reason, restart));
-    }
-
-    fn shutdown(&mut self, reason: &str) {
-        self.ending = true;
-        for conn in self.connections() {
-            // One that has answered lately is there, and gets what is on its way.
-            let lately = self.session(conn).is_some_and(|session| session.is_there(self.now.mono_ms));
-            if lately { self.close_by_itself(conn, reason, None) } else { self.close(conn, reason) }
-        }
-        self.out.ended = true;
     }
 
     /// Checks that ids lead where they should; a fault is described. For tests.

@@ -18,7 +18,7 @@ use crate::server::channel::Channel;
 use crate::server::command::control::DEFCON_OPEN;
 use crate::server::event::ConnId;
 use crate::server::lookalike::{Holder, Lookalikes};
-use crate::server::owed::{NOW, Owed};
+use crate::server::owed::{NOW, OWN, Owed};
 use crate::server::policy::{self, SERVICES};
 use crate::server::record::{
     AccountId, AccountRow, CodeRow, ConversationId, ConversationRow, Credentials, CredentialsRow, GroupedRow,
@@ -119,7 +119,7 @@ impl Conversation {
 pub struct Stand {
     /// How far it has read; `None` while it is connected, or was never here.
     pub seen: Option<Seq>,
-    /// What it is owed besides.
+    /// What it is owed besides, and what it has said itself among all that ([`OWN`]).
     pub owed: Vec<Owed>,
 }
 
@@ -329,7 +329,8 @@ impl Network {
         for row in snapshot.seen {
             let read = row.seq.unwrap_or(NOW);
             let owed: Vec<Owed> = row.owed.into_iter().map(|owed| owed.up_to(read)).collect();
-            network.owe(row.account, &row.device, &owed);
+            let owes = owed.iter().filter(|owed| owed.conversation != OWN).copied();
+            network.owe(row.account, &row.device, &owes.collect::<Vec<_>>());
             network.set_stand(row.account, &row.device, Stand { seen: row.seq, owed });
         }
         network

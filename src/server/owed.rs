@@ -9,6 +9,8 @@ use crate::server::record::{ConversationId, Seq};
 
 /// Stands for every channel that has nothing of its own among what a device is owed.
 pub const EVERY_OTHER: ConversationId = 0;
+/// Stands for what a device has said itself, where it is kept what that is owed: it has shown it, whatever it is replayed.
+pub const OWN: ConversationId = i64::MAX as ConversationId;
 /// Stands for the change up to which a device has read, where that is still to come: it is connected.
 pub const NOW: Seq = i64::MAX as Seq;
 
@@ -16,7 +18,7 @@ pub const NOW: Seq = i64::MAX as Seq;
 /// are one, which is for a channel of which [`EVERY_OTHER`] says no more up to there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owed {
-    /// Which; or [`EVERY_OTHER`].
+    /// Which; or [`EVERY_OTHER`], or [`OWN`].
     pub conversation: ConversationId,
     /// After this change.
     pub after: Seq,

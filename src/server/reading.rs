@@ -13,8 +13,8 @@ use crate::limits;
 use crate::server::Server;
 use crate::server::event::ConnId;
 use crate::server::network::{ChannelId, Network, Stand, UserId};
-use crate::server::owed::{self, EVERY_OTHER, NOW, Owed};
-use crate::server::record::{AccountId, ConversationId, Seq};
+use crate::server::owed::{self, EVERY_OTHER, NOW, OWN, Owed};
+use crate::server::record::{AccountId, ConversationId, SeenRow, Seq};
 use crate::server::session::{Input, Session};
 
 /// Who negotiates one of these asks for what it missed.
@@ -342,6 +342,36 @@ impl Server {
         }
     }
 
+    /// What a device has said itself, and these connections of it, as it is kept beside what it is owed.
+    pub(super) fn own_to_keep(&self, account: AccountId, device: &str, conns: &[ConnId]) -> Vec<Owed> {
+        // Of clients without a name others have not shown it.
+        let conns = if device.is_empty() && conns.len() > 1 { &[] } else { conns };
+        let readings = conns.iter().filter_map(|conn| self.session(*conn)?.particulars().reading.as_ref());
+        let mut own = self.own_said.get(&(account, device.into())).cloned().unwrap_or_default();
+        own.extend(readings.flat_map(|reading| &reading.own));
+        let own = own.iter().rev().take(limits::OWN_SAID).rev();
+        own.map(|(after, until)| Owed { conversation: OWN, after: *after, until: *until }).collect()
+    }
+
+    /// A connection has said something: where it is kept what its device is owed, that is kept with it.
+    pub(super) fn note_own_kept(&mut self, conn: ConnId) {
+        let Some(session) = self.session(conn) else { return };
+        let stand = session.account.map(|account| self.network.stand(account, &session.device));
+        if stand.is_some_and(|stand| stand.seen.is_some() || !stand.owed.is_empty()) {
+            self.note_behind(conn);
+        }
+    }
+
+    /// What devices had said themselves when the server ended, where it was kept what they are owed.
+    pub(super) fn own_said_before(rows: &[SeenRow]) -> OwnSaid {
+        let own = |row: &SeenRow| -> Vec<(Seq, Seq)> {
+            let own = row.owed.iter().filter(|owed| owed.conversation == OWN);
+            own.map(|owed| (owed.after, owed.until)).collect()
+        };
+        let rows = rows.iter().map(|row| ((row.account, row.device.clone()), own(row)));
+        rows.filter(|(_, own)| !own.is_empty()).take(limits::OWN_SAID_DEVICES).collect()
+    }
+
     /// An account is no more.
     pub fn forget_own_said(&mut self, account: AccountId) {
         self.own_said.retain(|(of, _), _| *of != account);
@@ -465,7 +495,6 @@ impl Server {
         let is_there = session.arriving().is_none();
         self.readings.push(Reverse((now + wait, conn, serial)));
         let Some(session) = self.session_mut(conn) else { return };
-        let token = asks.then(|| Box::<str>::from(format!("read-{}", session.new_batch())));
         let particulars = session.particulars_mut();
         // It has been in all of its channels by now.
         if settled && is_there {
@@ -484,18 +513,34 @@ impl Server {
             if let Some(asked) = &mut reading.asked {
                 asked.late |= late;
             }
-            if let Some(token) = &token {
-                reading.asked = Some(Asked { token: token.clone(), seq: last, at: now, late: false });
-            }
         }
         if turned || late || settles {
             self.note_behind(conn);
         }
-        if let Some(token) = token {
-            let mut ctx = self.ctx(conn, None);
-            ctx.reply.line_from("", "PING", &[], Some(&token));
-            self.finish(ctx);
+        if asks {
+            self.ask_what_is_read(conn);
         }
+    }
+
+    /// Asks a connection whether it has read what it was shown. One that has let time pass since it was asked before is
+    /// still late.
+    pub(super) fn ask_what_is_read(&mut self, conn: ConnId) {
+        let (now, last) = (self.now.mono_ms, self.last_seq);
+        let Some(session) = self.session_mut(conn) else { return };
+        let token = Box::<str>::from(format!("read-{}", session.new_batch()));
+        let Some(reading) = &mut session.particulars_mut().reading else { return };
+        let (at, late) = reading.asked.take().map_or((now, false), |before| (before.at, before.late));
+        reading.asked = Some(Asked { token: token.clone(), seq: last, at, late });
+        let mut ctx = self.ctx(conn, None);
+        ctx.reply.line_from("", "PING", &[], Some(&token));
+        self.finish(ctx);
+    }
+
+    /// Whether it is asked what it has read and has not answered, and there is something that it may not have read.
+    pub(super) fn owes_an_answer(&self, session: &Session) -> bool {
+        let reading = session.particulars().reading.as_ref().filter(|reading| !reading.off && reading.asked.is_some());
+        let told = session.user.map_or(0, |user| told(&self.network, user));
+        reading.is_some() && (session.arriving().is_some() || told > session.has_read())
     }
 
     /// Whether a connection has read all that it was shown; `false` where it is not known.
@@ -544,7 +589,10 @@ impl Server {
                 .and_then(|behind| behind.into_iter().max())
                 .map(|seen| seen.max(connected.read))
         };
-        let owed = self.owed_to(account, device);
+        let mut owed = self.owed_to(account, device);
+        if seen.is_some() || !owed.is_empty() {
+            owed.extend(self.own_to_keep(account, device, &connected.conns));
+        }
         self.keep_stand(account, device, Stand { seen, owed });
     }
 }
@@ -969,7 +1017,11 @@ mod tests {
             let one = said(&mut asked, bob, "PRIVMSG #a :one");
             later(&mut asked, dead);
             match line {
-                "stop" => asked.handle(Event::Shutdown("bye".into())),
+                "stop" => {
+                    asked.handle(Event::Shutdown("bye".into()));
+                    later(&mut asked, dead);
+                    assert!(asked.has_ended());
+                }
                 _ if line.starts_with("NS") => {
                     let laptop = asked.device("laptop", 1, "laptop", "draft/chathistory");
                     asked.ask(laptop, line);

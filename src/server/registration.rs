@@ -107,7 +107,7 @@ impl Server {
         if !self.is_open_to(conn, true) {
             self.close(conn, "The server takes no new connections now; try again later");
         }
-        if self.ending {
+        if self.ending.is_some() {
             self.close(conn, "The server is ending");
         }
     }
@@ -542,7 +542,8 @@ impl Server {
     pub(super) fn device_left(&mut self, conn: ConnId, account: AccountId, device: &str, seen: Seq) {
         match self.network.device_went(account, device, conn, seen) {
             Some(seen) => {
-                let owed = self.network.owed(account, device).to_vec();
+                let mut owed = self.network.owed(account, device).to_vec();
+                owed.extend(self.own_to_keep(account, device, &[]));
                 self.keep_stand(account, device, Stand { seen: Some(seen), owed });
             }
             None => self.note_device(account, device),

@@ -384,6 +384,54 @@ fn what_was_missed_survives_sigkill() {
 }
 
 #[test]
+fn what_a_device_has_said_before_it_was_cut_off_does_not_come_again_after_sigkill() {
+    let mut server = Server::start();
+    let mut alice = missed(&server);
+    let mut carol = server.connect();
+    carol.log_in("carol", "carol@phone", "sesame", CAPS);
+    carol.join("#room");
+    carol.confirms = false;
+    alice.ask("PRIVMSG #room :question?");
+    carol.expect(":alice!* PRIVMSG #room :question?");
+    carol.ask("PRIVMSG #room :my answer");
+    alice.ask("PRIVMSG #room :thanks");
+    drop(carol);
+    alice.expect(":carol!* QUIT *");
+    // With her echo, all before is on disk.
+    alice.ask("PRIVMSG #room :gone");
+    server.crash_and_restart();
+    let mut carol = server.connect();
+    carol.log_in("carol", "carol@phone", "sesame", CAPS);
+    assert_eq!(said(&carol.join("#room")), ["question?", "thanks", "gone"]);
+}
+
+#[test]
+fn what_went_to_a_dead_line_before_the_server_was_stopped_is_replayed_and_to_a_living_one_is_not() {
+    let mut server = Server::start();
+    let mut alice = missed(&server);
+    let devices = ["dead", "alive"].map(|device| {
+        let mut carol = server.connect();
+        carol.log_in("carol", &format!("carol@{device}"), "sesame", CAPS);
+        carol.join("#room");
+        carol
+    });
+    let [mut dead, mut alive] = devices;
+    dead.confirms = false;
+    alice.ask("PRIVMSG #room :live");
+    server.signal("TERM");
+    // It answers as long as there is somebody.
+    assert!(said(&alive.closed()).contains(&"live"));
+    assert!(server.wait().success());
+    drop((alice, dead));
+    server.start_again();
+    for (device, missed) in [("dead", &["live"][..]), ("alive", &[])] {
+        let mut carol = server.connect();
+        carol.log_in("carol", &format!("carol@{device}"), "sesame", CAPS);
+        assert_eq!(said(&carol.join("#room")), missed, "{device}");
+    }
+}
+
+#[test]
 fn private_messages_that_were_missed_are_replayed() {
     let server = Server::start();
     server.account("carol", "sesame");

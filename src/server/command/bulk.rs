@@ -350,6 +350,11 @@ pub(in crate::server) mod testing {
             self.server.handle(self.now, event, &mut self.actions);
         }
 
+        /// Whether the server has ended by the last event.
+        pub fn has_ended(&self) -> bool {
+            self.actions.ended
+        }
+
         /// The calls that the last event asked for.
         pub fn calls(&self) -> &[(CallId, Call)] {
             &self.actions.calls

@@ -1,0 +1,165 @@
+//! The end of the server: whoever is replayed what it misses is asked first what it has read of what it was shown, for once
+//! the server is gone nobody is left who could say. Meanwhile everything goes on, but that nobody is let in.
+
+use crate::limits;
+use crate::server::Server;
+
+/// The server is to end.
+#[derive(Debug)]
+pub struct Ending {
+    /// What its clients are told.
+    reason: String,
+    /// Whether it starts again.
+    restart: bool,
+    /// When it no longer waits for answers, on the monotonic clock.
+    until: u64,
+}
+
+impl Server {
+    /// Ends the server once those have answered who may not have read something, or their time is over. Who asks for that
+    /// again changes nothing.
+    pub(super) fn begin_to_end(&mut self, reason: String, restart: bool) {
+        if self.ending.is_some() {
+            return;
+        }
+        self.ending = Some(Ending { reason, restart, until: self.now.mono_ms + limits::LAST_ANSWERS_MS });
+        for conn in self.connections() {
+            // Also of one that has read all: it may be dead by now, and be told something before the end.
+            let asks = self.session(conn).is_some_and(|session| !session.closing && self.is_replayed(session));
+            if asks {
+                self.ask_what_is_read(conn);
+            }
+        }
+        self.end_when_answered(true);
+    }
+
+    /// Ends the server where it is to end and waits for nobody; that is looked at where `looks`, for it takes a look at
+    /// every connection.
+    pub(super) fn end_when_answered(&mut self, looks: bool) {
+        let now = self.now.mono_ms;
+        let waits = |ending: &Ending| now < ending.until && self.all_sessions().any(|there| self.owes_an_answer(there));
+        if !looks || self.ending.as_ref().is_none_or(waits) {
+            return;
+        }
+        let Some(Ending { reason, restart, .. }) = &self.ending else { return };
+        let (reason, restart) = (reason.clone(), *restart);
+        for conn in self.connections() {
+            // One that has answered is there, and gets what is on its way.
+            let is_there = self.session(conn).is_some_and(|session| session.is_there(now));
+            if is_there { self.close_by_itself(conn, &reason, None) } else { self.close(conn, &reason) }
+        }
+        (self.out.restart, self.out.ended) = (restart, true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::limits::LAST_ANSWERS_MS;
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::event::{CloseCause, ConnId, Event};
+    use crate::server::record::Seq;
+
+    const CAPS: &str = "server-time";
+
+    /// Alice's phone and bob, in a channel.
+    fn talk() -> (Asked, ConnId, ConnId) {
+        let mut asked = Asked::new();
+        let (phone, bob) = (asked.device("alice", 1, "phone", CAPS), asked.user("bob"));
+        asked.ask(phone, "JOIN #a");
+        asked.ask(bob, "JOIN #a");
+        (asked, phone, bob)
+    }
+
+    /// The server is stopped; what a connection hears of that.
+    fn stop(asked: &mut Asked, conn: ConnId) -> String {
+        asked.handle(Event::Shutdown("bye".into()));
+        asked.heard(conn).concat()
+    }
+
+    /// Some time goes by.
+    fn tick(asked: &mut Asked, milliseconds: u64) {
+        asked.now.mono_ms += milliseconds;
+        asked.handle(Event::Tick);
+    }
+
+    fn read(asked: &Asked) -> Option<Seq> {
+        asked.server.network.seen(1, "phone")
+    }
+
+    #[test]
+    fn a_server_that_is_stopped_waits_until_its_devices_have_said_what_they_have_read() {
+        let (mut asked, phone, bob) = talk();
+        asked.ask(bob, "PRIVMSG #a :one");
+        let heard = stop(&mut asked, phone);
+        assert!(heard.contains("PING :read-1") && !heard.contains("ERROR"), "{heard}");
+        tick(&mut asked, 250);
+        assert!(!asked.has_ended());
+        let late = asked.open();
+        assert!(asked.server.session(late).is_some_and(|session| session.closing));
+        // Everything goes on.
+        asked.ask(bob, "PRIVMSG #a :two");
+        assert!(asked.heard(phone).concat().contains("two"));
+        let two = asked.server.last_seq();
+        asked.ask(phone, "PONG :read-1");
+        assert!(!asked.has_ended(), "that is looked at once in a while");
+        tick(&mut asked, 250);
+        assert!(asked.has_ended());
+        assert!(asked.last_words(phone).contains("bye"));
+        assert!(read(&asked).is_some_and(|read| read >= two), "{:?}, {two}", read(&asked));
+    }
+
+    #[test]
+    fn what_went_to_a_device_that_is_dead_when_the_server_is_stopped_it_has_missed() {
+        for (before, meanwhile) in [(true, false), (false, true), (true, true)] {
+            let (mut asked, phone, bob) = talk();
+            let came = asked.server.last_seq();
+            if before {
+                asked.ask(bob, "PRIVMSG #a :one");
+            }
+            stop(&mut asked, phone);
+            assert_eq!(asked.has_ended(), !before);
+            if asked.has_ended() {
+                continue;
+            }
+            if meanwhile {
+                asked.ask(bob, "PRIVMSG #a :two");
+            }
+            tick(&mut asked, LAST_ANSWERS_MS - 1);
+            assert!(!asked.has_ended());
+            tick(&mut asked, 1);
+            assert!(asked.has_ended());
+            assert!(read(&asked).is_some_and(|read| read <= came), "{:?}, {came}", read(&asked));
+        }
+    }
+
+    #[test]
+    fn a_server_to_which_nobody_owes_an_answer_ends_at_once() {
+        let mut asked = Asked::new();
+        let phone = asked.device("alice", 1, "phone", CAPS);
+        let modern = asked.device("alice", 1, "modern", "server-time draft/chathistory batch");
+        let bob = asked.user("bob");
+        for conn in [phone, modern, bob] {
+            asked.ask(conn, "JOIN #a");
+        }
+        asked.ask(bob, "PRIVMSG #a :one");
+        let last = asked.server.last_seq();
+        asked.now.mono_ms += 5000;
+        asked.handle(Event::Tick);
+        asked.ask(phone, "PONG :read-1");
+        asked.handle(Event::Shutdown("bye".into()));
+        assert!(asked.has_ended());
+        assert!(read(&asked).is_some_and(|read| read >= last));
+    }
+
+    #[test]
+    fn a_device_that_goes_while_the_server_waits_for_it_is_waited_for_no_more() {
+        let (mut asked, phone, bob) = talk();
+        let one = asked.server.last_seq() + 1;
+        asked.ask(bob, "PRIVMSG #a :one");
+        stop(&mut asked, phone);
+        asked.handle(Event::Closed(phone, CloseCause::Error("reset".into())));
+        tick(&mut asked, 250);
+        assert!(asked.has_ended());
+        assert!(read(&asked).is_some_and(|read| read < one));
+    }
+}
