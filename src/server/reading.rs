@@ -476,7 +476,7 @@ impl Server {
     }
 
     fn look_at_reading(&mut self, at: u64, conn: ConnId, serial: u64) {
-        let (now, last, wait) = (self.now.mono_ms, self.last_seq, self.settings.confirm_ms);
+        let (now, wait) = (self.now.mono_ms, self.settings.confirm_ms);
         let session = self.session(conn).filter(|session| session.serial == serial && !session.closing);
         let Some(session) = session else { return };
         // One that was begun anew meanwhile is looked at when that one is due.
