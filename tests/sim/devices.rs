@@ -38,6 +38,8 @@ struct There {
     read: Seq,
     /// Whether it is asked for that.
     asked: bool,
+    /// It has not answered whether it has read what it was shown.
+    unanswered: bool,
     /// What it was replayed is not known to have been read, or it was asked whether it has read what it was shown and has
     /// let time pass since.
     behind: bool,
@@ -115,6 +117,7 @@ impl Devices {
                 socket: edge.socket_at(session.conn),
                 read: session.has_read(),
                 asked: session.particulars().reading.as_ref().is_some_and(|reading| !reading.off),
+                unanswered: particulars.reading.as_ref().is_some_and(|reading| reading.asked.is_some()),
                 behind: session.is_behind().is_some(),
                 arriving: session.arriving().or(particulars.unread.as_ref().and_then(|unread| unread.after)).is_some(),
                 coming: session.replays && session.mark.is_some() && particulars.reading.as_ref().is_some_and(is_new),
@@ -198,6 +201,11 @@ impl Devices {
                 }
                 // What was on its way still comes, though nobody says so any more.
                 CloseCause::Flood => device.orderly = false,
+                // Those that have answered are there, and get what is on its way.
+                CloseCause::Asked if there.iter().all(|there| there.unanswered) => {
+                    reached.push("a device that has not answered when the server ends");
+                    self.cut_off(name, last, lost)?;
+                }
                 CloseCause::Asked => {}
             }
         }

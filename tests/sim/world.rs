@@ -75,7 +75,7 @@ pub struct Summary {
 }
 
 /// What runs must come to, or they prove little.
-pub const REACHED: [&str; 27] = [
+pub const REACHED: [&str; 29] = [
     "a user with several connections",
     "a page of history with messages",
     "a page of history with what is about a message",
@@ -103,6 +103,8 @@ pub const REACHED: [&str; 27] = [
     "a read marker set",
     "a crash with somebody kept under another nick",
     "somebody back under the nick that it had",
+    "a stop that waits for answers",
+    "a device that has not answered when the server ends",
 ];
 
 const WORKERS: usize = 2;
@@ -131,6 +133,8 @@ struct World<'a> {
     /// Calls and questions take long.
     slow: bool,
     phones: bool,
+    /// The server was stopped, and has said its last word.
+    ended: bool,
     planted: Planted,
     doors: Doors,
     devices: Devices,
@@ -254,6 +258,7 @@ impl<'a> World<'a> {
             password,
             slow: random.percent(30),
             phones,
+            ended: false,
             planted: Planted::new(fault, seed),
             devices: Devices::default(),
             doors: Doors::default(),
@@ -294,6 +299,7 @@ impl<'a> World<'a> {
             96..98 => self.handle(Event::Tick, &[])?,
             98 => self.time_passes()?,
             _ if self.random.percent(12) => self.crash(),
+            _ if self.random.percent(8) => self.stop()?,
             _ => self.reload()?,
         }
         Ok(())
@@ -591,6 +597,53 @@ impl<'a> World<'a> {
         let roll = Devices::roll(&self.server, &self.edge, self.now.mono_ms);
         let left = |socket: usize| promised_to(&self.clients, socket);
         self.devices.crash(&roll, &self.store.unkept_devices(), left);
+        self.start_again();
+    }
+
+    /// The server is stopped in good order, while everything goes on, and started again.
+    fn stop(&mut self) -> Outcome {
+        self.handle(Event::Shutdown("The server is ending".into()), &[])?;
+        if !self.ended {
+            self.count("a stop that waits for answers");
+        }
+        for _ in 0..self.random.below(200) {
+            if self.ended {
+                break;
+            }
+            self.now.mono_ms += self.random.next() % 20;
+            match self.random.below(100) {
+                0..10 => self.type_lines(),
+                10..40 => self.read_line()?,
+                40..60 => {
+                    let worker = self.random.below(WORKERS);
+                    self.edge.work(worker, 12, &mut self.planted)?;
+                    self.deliver(3)?;
+                }
+                60..80 => {
+                    let client = self.random.below(self.clients.len());
+                    self.client_reads(client, self.clients[client].persona.reads)?;
+                }
+                80..90 => self.store_step()?,
+                90..95 => self.tell_workers(),
+                _ => self.handle(Event::Tick, &[])?,
+            }
+        }
+        if !self.ended {
+            self.now.mono_ms += limits::LAST_ANSWERS_MS;
+            self.handle(Event::Tick, &[])?;
+        }
+        if !self.ended {
+            return broken(Invariant::State, "the server does not end");
+        }
+        // What it has said goes out, and what it has given to the store is kept.
+        self.settle()?;
+        self.trace.note("STOP and restart".to_owned());
+        self.start_again();
+        Ok(())
+    }
+
+    fn start_again(&mut self) {
+        self.ended = false;
         self.edge.crash();
         self.calls.clear();
         self.stale = vec![None; WORKERS];
@@ -630,6 +683,8 @@ impl<'a> World<'a> {
         let mut actions = Actions::new(WORKERS);
         self.server.handle(self.now, event, &mut actions);
         self.spoil(&mut actions);
+        self.ended |= actions.ended;
+        let end = if actions.ended { Some((None, CloseCause::Asked)) } else { end };
 
         let is_back = |(id, serial, nick): &(UserId, u64, Arc<str>)| {
             let user = self.server.network.users.get(*id).filter(|user| user.serial == *serial);
