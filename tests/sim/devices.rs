@@ -319,6 +319,12 @@ impl Devices {
         }
     }
 
+    /// Whether the device of a socket has said something itself.
+    pub fn has_said(&self, socket: usize, seq: Seq) -> bool {
+        let device = self.who.get(&socket).and_then(|(name, _)| self.devices.get(name));
+        device.is_some_and(|device| device.own.contains(&seq))
+    }
+
     /// These are replayed to a device: it has not read them.
     /// What it is owed may come again where it has not said that it has read it.
     pub fn replayed(&self, name: &Name, rows: &[Seq], is_owed: impl Fn(&Seq) -> bool) -> Outcome {

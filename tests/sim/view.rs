@@ -82,6 +82,8 @@ pub struct Facts<'a> {
     pub history: bool,
     /// The moment before which nothing of a conversation is shown for being past its time.
     pub kept_since: &'a dyn Fn(u64) -> u64,
+    /// Whether the device whose connection this is has said something itself.
+    pub own: &'a dyn Fn(Seq) -> bool,
     /// Everything that anyone ever saw.
     pub seen: &'a mut BTreeSet<Seq>,
 }
@@ -441,11 +443,14 @@ impl View {
         if first > last {
             return broken(Invariant::History, "a page is not in ascending order");
         }
-        let run = |events| -> Vec<Seq> {
-            rows.range(first..=last).filter(|(_, row)| visible(row, events)).map(|(seq, _)| *seq).collect()
-        };
         // What was past its time may have gone since it was sent.
         let shown: Vec<Seq> = batch.rows.iter().copied().filter(|seq| rows.contains_key(seq)).collect();
+        // What a device has said itself is not replayed to it.
+        let is_owed = |seq: &Seq| asked.is_some() || shown.binary_search(seq).is_ok() || !(facts.own)(*seq);
+        let run = |events| -> Vec<Seq> {
+            let run = rows.range(first..=last).filter(|(_, row)| visible(row, events)).map(|(seq, _)| *seq);
+            run.filter(is_owed).collect()
+        };
         // What is replayed at login has no events.
         let events = self.caps.has(Cap::EventPlayback) && (asked.is_some() || run(false) != shown);
         let (run, visible) = (run(events), |row: &MessageRow| visible(row, events));
