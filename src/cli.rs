@@ -103,7 +103,9 @@ fn run(file: Option<PathBuf>) -> anyhow::Result<()> {
     let config = load(file.as_deref())?;
     // What rustls warns of is how clients begin (irssi names an address in place of a server), which no operator can change.
     let filter = EnvFilter::try_from_env("ROOST_LOG").unwrap_or_else(|_| EnvFilter::new("info,rustls=error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // What cannot be written down, on a disk that is full, is not said to stderr either: that ends the thread that tries.
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    log.log_internal_errors(false).init();
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }

@@ -2,6 +2,7 @@
 
 mod cli;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -11,7 +12,8 @@ fn main() -> ExitCode {
     match cli::main(std::env::args_os()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("roost: {}", described(&error));
+            // Where nobody reads that, the status says it.
+            let _ = writeln!(std::io::stderr(), "roost: {}", described(&error));
             ExitCode::FAILURE
         }
     }

@@ -1,7 +1,7 @@
 //! Threads, signals, shutdown: what stands between the parts, and nothing of what they do.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -133,7 +133,8 @@ pub fn run(config: Config, reload: Reload) -> Result<Ended, RunError> {
         let _ = ended.send(());
         carrier
     })?;
-    println!("{}", config::greeting(&config).trim_end());
+    // Whoever cannot be told how to connect is let in all the same.
+    let _ = writeln!(io::stdout(), "{}", config::greeting(&config).trim_end());
 
     watch_signals(&events, ends, config, reload, tls)?;
     let mut carrier = server_thread.join().map_err(|_| RunError::Panicked)?;

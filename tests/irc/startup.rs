@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::client::Client;
 use crate::server::{PATIENCE, Server, bare_command, free_ports, own_address, wait_for_exit};
 
 /// A command that starts a server in `home` on ports of its own.
@@ -164,4 +165,29 @@ fn what_it_prints_says_where_it_listens_and_where_data_lies() {
     for word in ["irssi", "weechat", "REGISTER", "oper"] {
         assert!(output.to_lowercase().contains(&word.to_lowercase()), "{word} is not in {output}");
     }
+}
+
+#[test]
+fn a_server_whose_output_goes_to_a_full_disk_runs_all_the_same() {
+    let home = tempfile::tempdir().unwrap();
+    let [plain] = free_ports(own_address());
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = bare_command(home.path());
+    command.env("ROOST__LISTEN__PLAIN", plain.to_string()).env("ROOST__LISTEN__TLS", "[]");
+    command.env("ROOST__LISTEN__WEBSOCKET", "[]").stdout(full()).stderr(full());
+    let mut child = command.spawn().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while std::net::TcpStream::connect(plain).is_err() {
+        assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none());
+        std::thread::yield_now();
+    }
+    let mut client = Client::plain(plain);
+    client.register("alice");
+    // That is in the log.
+    client.ask("NS REGISTER sesame");
+    client.ask("NS REGISTER sesame");
+    client.sync();
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().unwrap().success());
+    assert_eq!(wait_for_exit(&mut child).code(), Some(0));
 }
