@@ -179,9 +179,20 @@ impl Server {
         // It is not prolonged by that: whoever asks could keep it for ever. Once it is about to end, the next is another.
         let half = self.settings.mail.as_ref().map_or(0, |mail| u64::from(mail.hours) * 1800);
         let held = self.network.code(account, purpose);
-        let held = held.filter(|row| row.expires > clock + half && *row.email == *email);
+        let longest = self.longest_wait(account, purpose);
+        let lasts =
+            |row: &&CodeRow| row.expires > clock + half || longest.is_some_and(|longest| row.expires >= longest);
+        let held = held.filter(|row| lasts(row) && *row.email == *email);
         let code = held.map(|row| String::from(&*row.code)).unwrap_or_else(|| self.new_code());
         self.submit(ctx, Change::Code { account, purpose, email, code: &code, waits: false });
+    }
+
+    /// Until when an account that nobody has verified waits for that at the longest, whoever asks for letters, in seconds
+    /// since 1970; `None` for one that has waited longer when it was imported.
+    fn longest_wait(&self, account: AccountId, purpose: Purpose) -> Option<u64> {
+        let mail = self.settings.mail.as_ref().filter(|_| purpose == Purpose::Register)?;
+        let longest = self.network.account(account)?.registered / 1000 + 2 * u64::from(mail.hours) * 3600;
+        Some(longest).filter(|longest| *longest > self.clock() / 1000)
     }
 
     /// Whether an account may have all that it said deleted now: the store looks at every message for that. Counts it.
@@ -222,6 +233,7 @@ impl Server {
         let expires = self.clock() / 1000 + u64::from(mail.hours) * 3600;
         let same = self.network.code(account, purpose).filter(|row| *row.code == *code && *row.email == *email);
         let expires = same.map_or(expires, |row| row.expires);
+        let expires = self.longest_wait(account, purpose).map_or(expires, |longest| longest.min(expires));
         let (code, email) = (code.into(), email.into());
         let row = CodeRow { account, purpose, code, email, expires, mailed: false };
         self.network.put_code(row.clone());
@@ -587,6 +599,24 @@ mod tests {
         assert_ne!(mailed(&mut asked, alice, "NS SENDPASS alice").unwrap(), first);
         later(&mut asked, 25 * 3_600_000);
         assert_eq!(asked.server.network.codes().count(), 0);
+    }
+
+    #[test]
+    fn an_account_that_nobody_verifies_goes_whoever_asks_for_its_code_again_and_again() {
+        let mut asked = with_mail();
+        let alice = asked.user("alice");
+        let (id, _) = register(&mut asked, alice);
+        asked.handle(Event::Returned(id, Returned::Mailed(Ok(()))));
+        for round in 0..40 {
+            later(&mut asked, 3_600_000 * 3);
+            if asked.server.network.account_by_name("alice").is_none() {
+                assert!(round > 8, "{round}");
+                return;
+            }
+            let guest = stranger(&mut asked, &format!("guest{round}"), [10, 0, 0, 3 + round]);
+            mailed(&mut asked, guest, "NS RESEND alice");
+        }
+        panic!("it waits for ever");
     }
 
     #[test]
