@@ -1,6 +1,7 @@
 //! CHATHISTORY (<https://ircv3.net/specs/extensions/chathistory>).
 
 use crate::client::{Client, Line, all, commands, find, is_time, texts};
+use crate::opers;
 use crate::server::Server;
 
 const CAPS: &str = "draft/chathistory batch message-tags server-time echo-message";
@@ -663,4 +664,26 @@ fn page_of(client: &mut Client, question: &str) -> Vec<Line> {
     lines.pop();
     lines.remove(0);
     lines
+}
+
+#[test]
+fn a_guest_who_has_the_name_of_an_account_that_is_deleted_reads_none_of_its_talks() {
+    let server = opers::server();
+    server.account("bob", "sesame");
+    let mut guest = server.user_with("carol", CAPS);
+    let mut boss = opers::root(&server, "boss");
+    boss.told("NS SAREGISTER carol sesame");
+    let mut bob = server.logged_in("bob", "bob", "sesame", "echo-message");
+    let mut carol = server.logged_in("carol_", "carol", "sesame", "echo-message");
+    carol.ask("PRIVMSG bob :my secret");
+    bob.ask("PRIVMSG carol_ :your secret");
+    let ask = |client: &mut Client| texts(&client.ask("CHATHISTORY LATEST bob * 10")).join(" ");
+    assert_eq!(ask(&mut guest), "");
+    let code = boss.told("NS SADROP carol").split_whitespace().last().unwrap().to_owned();
+    assert!(boss.told(&format!("NS SADROP carol {code}")).contains("deleted"));
+    assert_eq!(ask(&mut guest), "");
+    // What is said to the guest from now on is theirs.
+    bob.ask("PRIVMSG carol :hello");
+    assert_eq!(texts(&guest.sync()), ["hello"]);
+    assert_eq!(ask(&mut guest), "hello");
 }

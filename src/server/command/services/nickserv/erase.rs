@@ -130,7 +130,13 @@ pub fn apply_account(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: Acco
     let Some(row) = server.network.account(account).cloned() else { return };
     chanserv::forget_account(server, seq, account);
     server.drop_devices(seq, account, |_| true);
+    // A guest who has its name is another, and reads nothing of the talks that go on under that.
+    let guest =
+        server.network.user_by_nick(&row.name).filter(|user| server.network.users[*user].account != Some(account));
     server.log_out_all(account);
+    if let Some(guest) = guest {
+        server.network.users[guest].since = seq;
+    }
     if messages {
         server.keep(seq, Record::Erased { account: row.name.clone(), after: account, before: seq });
         server.push_erased(&row.name);
