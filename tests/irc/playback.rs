@@ -138,3 +138,16 @@ fn nobody_plays_what_is_not_theirs() {
         assert!(all(&played(&mut mallory, request), "PRIVMSG").is_empty(), "{request}");
     }
 }
+
+#[test]
+fn who_asks_is_played_what_it_has_said_itself() {
+    let server = Server::start();
+    server.account("dave", "sesame");
+    let (mut alice, _carol, _) = talk(&server);
+    let mut dave = server.logged_in("dave", "dave", "sesame", "server-time batch");
+    dave.join("#room");
+    alice.ask("PRIVMSG #room :question");
+    dave.ask("PRIVMSG #room :my answer");
+    let lines = played(&mut dave, "PLAY #room 0");
+    assert_eq!(texts(&all_privmsg(&lines))[3..], ["question", "my answer"], "{lines:#?}");
+}

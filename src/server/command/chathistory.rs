@@ -429,12 +429,12 @@ pub fn replay_next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
     let mut reader = reader(server, ctx, "chathistory", &found.name, &[&found], None);
     reader.caps = reader.caps & CapSet::of(&[Cap::ServerTime, Cap::MessageTags, Cap::AccountTag, Cap::Batch]);
     // Who asks is sent all.
-    if server.session(ctx.conn).is_some_and(|session| server.is_replayed(session)) {
+    if replay.is_unasked && server.session(ctx.conn).is_some_and(|session| server.is_replayed(session)) {
         reader.own = server.own_said(ctx.conn).into();
     }
     // What it has shown itself takes no place of what it missed.
     let own = reader.own.iter().map(|(before, last)| last - before).sum::<u64>();
-    let own = u32::try_from(own).unwrap_or(u32::MAX).min(replay.limit);
+    let own = u32::try_from(own).unwrap_or(u32::MAX).min(server.settings.chathistory_limit);
     let query = HistoryQuery {
         conversation: found.id,
         range,
