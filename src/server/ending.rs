@@ -1,8 +1,13 @@
 //! The end of the server: whoever is replayed what it misses is asked first what it has read of what it was shown, for once
 //! the server is gone nobody is left who could say. Meanwhile everything goes on, but that nobody is let in.
 
+use std::collections::BTreeSet;
+
 use crate::limits;
 use crate::server::Server;
+use crate::server::event::ConnId;
+use crate::server::record::Seq;
+use crate::server::session::Session;
 
 /// The server is to end.
 #[derive(Debug)]
@@ -13,20 +18,25 @@ pub struct Ending {
     restart: bool,
     /// When it no longer waits for answers, on the monotonic clock.
     until: u64,
+    /// The last change before it was to end: what is shown after that nobody waits for who has said to be there.
+    last: Seq,
 }
 
 impl Server {
-    /// Ends the server once those have answered who may not have read something, or their time is over. Who asks for that
-    /// again changes nothing.
+    /// Ends the server once those have answered who may not have read something, or their time is over. Of several who ask
+    /// for that, one who does not want it to start again has its way.
     pub(super) fn begin_to_end(&mut self, reason: String, restart: bool) {
-        if self.ending.is_some() {
+        if let Some(ending) = &mut self.ending {
+            if ending.restart && !restart {
+                (ending.reason, ending.restart) = (reason, false);
+            }
             return;
         }
-        self.ending = Some(Ending { reason, restart, until: self.now.mono_ms + limits::LAST_ANSWERS_MS });
+        let (until, last) = (self.now.mono_ms + limits::LAST_ANSWERS_MS, self.last_seq);
+        self.ending = Some(Ending { reason, restart, until, last });
         for conn in self.connections() {
             // Also of one that has read all: it may be dead by now, and be told something before the end.
-            let asks = self.session(conn).is_some_and(|session| !session.closing && self.is_replayed(session));
-            if asks {
+            if self.session(conn).is_some_and(|session| !session.closing && self.can_be_asked(session)) {
                 self.ask_what_is_read(conn);
             }
         }
@@ -36,16 +46,26 @@ impl Server {
     /// Ends the server where it is to end and waits for nobody; that is looked at where `looks`, for it takes a look at
     /// every connection.
     pub(super) fn end_when_answered(&mut self, looks: bool) {
-        let now = self.now.mono_ms;
-        let waits = |ending: &Ending| now < ending.until && self.all_sessions().any(|there| self.owes_an_answer(there));
-        if !looks || self.ending.as_ref().is_none_or(waits) {
+        let Some(Ending { until, last, .. }) = self.ending.as_ref().filter(|_| looks) else { return };
+        let (now, until, last) = (self.now.mono_ms, *until, *last);
+        let owing = self.all_sessions().filter(|session| self.owes_an_answer(session, last));
+        let owing: BTreeSet<ConnId> = owing.map(|session| session.conn).collect();
+        if !owing.is_empty() && now < until {
+            for conn in owing.iter().copied() {
+                // It was busy until now.
+                let is_unasked = |session: &Session| session.is_unasked() && self.can_be_asked(session);
+                if self.session(conn).is_some_and(is_unasked) {
+                    self.ask_what_is_read(conn);
+                }
+            }
             return;
         }
         let Some(Ending { reason, restart, .. }) = &self.ending else { return };
         let (reason, restart) = (reason.clone(), *restart);
         for conn in self.connections() {
             // One that has answered is there, and gets what is on its way.
-            let is_there = self.session(conn).is_some_and(|session| session.is_there(now));
+            let is_there = |session: &Session| session.is_there(now) && !owing.contains(&conn);
+            let is_there = self.session(conn).is_some_and(is_there);
             if is_there { self.close_by_itself(conn, &reason, None) } else { self.close(conn, &reason) }
         }
         (self.out.restart, self.out.ended) = (restart, true);
@@ -55,9 +75,10 @@ impl Server {
 #[cfg(test)]
 mod tests {
     use crate::limits::LAST_ANSWERS_MS;
+    use crate::server::action::Call;
     use crate::server::command::bulk::testing::Asked;
-    use crate::server::event::{CloseCause, ConnId, Event};
-    use crate::server::record::Seq;
+    use crate::server::event::{CloseCause, ConnId, Event, Returned};
+    use crate::server::record::{HistoryPage, Seq};
 
     const CAPS: &str = "server-time";
 
@@ -161,5 +182,55 @@ mod tests {
         tick(&mut asked, 250);
         assert!(asked.has_ended());
         assert!(read(&asked).is_some_and(|read| read < one));
+    }
+
+    #[test]
+    fn a_device_that_is_being_replayed_what_it_missed_is_not_asked_in_the_middle_of_it_and_is_waited_for() {
+        let (mut asked, phone, bob) = talk();
+        asked.handle(Event::Closed(phone, CloseCause::Error("reset".into())));
+        asked.ask(bob, "PRIVMSG #a :missed");
+        let missed = asked.server.last_seq();
+        let phone = asked.device("alice", 1, "phone", CAPS);
+        asked.ask(phone, "JOIN #a");
+        let Some((id, Call::History(_))) = asked.calls().first() else { panic!("it is replayed nothing") };
+        let id = *id;
+        let heard = stop(&mut asked, phone);
+        assert_eq!(heard, "");
+        tick(&mut asked, 250);
+        assert!(!asked.has_ended());
+        let chunks = vec!["PRIVMSG alice :missed\r\n".into()];
+        let page = HistoryPage { chunks, messages: 1, last: 0, cut_at: None };
+        asked.handle(Event::Returned(id, Returned::History(page)));
+        asked.handle(Event::Drained(phone));
+        assert!(asked.heard(phone).concat().contains("PING :replayed-"), "{:?}", asked.heard(phone));
+        tick(&mut asked, 250);
+        assert!(!asked.has_ended());
+        for number in 1..4 {
+            asked.ask(phone, &format!("PONG :replayed-{number}"));
+        }
+        tick(&mut asked, 250);
+        assert!(asked.has_ended());
+        assert!(read(&asked).is_some_and(|read| read >= missed), "{:?}, {missed}", read(&asked));
+    }
+
+    #[test]
+    fn of_a_restart_and_a_stop_the_stop_has_its_way() {
+        for restart_first in [true, false] {
+            let (mut asked, phone, bob) = talk();
+            asked.set_oper("bob");
+            asked.ask(phone, "PING x");
+            asked.ask(bob, "PRIVMSG #a :one");
+            for restart in [restart_first, !restart_first] {
+                if restart {
+                    asked.ask(bob, "RESTART");
+                } else {
+                    asked.handle(Event::Shutdown("stopped".into()));
+                }
+            }
+            assert!(!asked.has_ended());
+            tick(&mut asked, LAST_ANSWERS_MS);
+            assert!(asked.has_ended() && !asked.starts_again(), "{restart_first}");
+            assert!(asked.last_words(phone).contains("stopped"));
+        }
     }
 }

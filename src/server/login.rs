@@ -488,6 +488,7 @@ impl Server {
             let seen = self.read_at_end(session, last);
             let owed = self.owed_at_end(session, seen);
             let old_device = session.device.clone();
+            self.note_own_said(conn, old, &old_device, seen, !owed.is_empty());
             let Some(session) = self.session_mut(conn) else { return };
             let particulars = session.particulars_mut();
             (particulars.owed, particulars.alone) = Default::default();

@@ -360,7 +360,7 @@ impl Server {
                             reading.read = now;
                         } else if says && !echoes {
                             reading.note_own(before, now);
-                            self.note_own_kept(conn);
+                            self.note_own_kept(conn, now);
                         }
                     }
                 }

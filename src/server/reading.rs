@@ -106,6 +106,16 @@ impl Session {
         self.particulars().unread.as_ref()?.after
     }
 
+    /// Whether there is nothing that it is asked about and has not answered.
+    pub fn is_unasked(&self) -> bool {
+        self.particulars().reading.as_ref().is_some_and(|reading| reading.asked.is_none())
+    }
+
+    /// Whether it is being replayed what it missed, and has not said that it has read that.
+    fn is_being_replayed(&self) -> bool {
+        self.particulars().unread.as_ref().is_some_and(|unread| !unread.failed && unread.after.is_some())
+    }
+
     /// How far it has read, where it has let time pass since it was asked.
     fn late(&self) -> Option<Seq> {
         let reading = self.particulars().reading.as_ref().filter(|reading| !reading.off)?;
@@ -353,12 +363,25 @@ impl Server {
         own.map(|(after, until)| Owed { conversation: OWN, after: *after, until: *until }).collect()
     }
 
-    /// A connection has said something: where it is kept what its device is owed, that is kept with it.
-    pub(super) fn note_own_kept(&mut self, conn: ConnId) {
+    /// A connection has said something, by change `said`: where it is kept what its device is owed, that is kept with it.
+    pub(super) fn note_own_kept(&mut self, conn: ConnId, said: Seq) {
         let Some(session) = self.session(conn) else { return };
+        // One that never answers is behind for as long as it is there, and talks as fast as any other.
+        let answers = session.particulars().reading.as_ref().is_some_and(|reading| reading.answers);
         let stand = session.account.map(|account| self.network.stand(account, &session.device));
-        if stand.is_some_and(|stand| stand.seen.is_some() || !stand.owed.is_empty()) {
-            self.note_behind(conn);
+        if !answers || stand.is_none_or(|stand| stand.seen.is_none() && stand.owed.is_empty()) {
+            return;
+        }
+        self.note_behind(conn);
+        // That is a change as well, and what it says next comes right behind it.
+        let last = self.last_seq;
+        let Some(session) = self.session_mut(conn) else { return };
+        if session.own.1 == said {
+            session.own.1 = last;
+        }
+        let reading = session.particulars_mut().reading.as_mut();
+        if let Some(own) = reading.and_then(|reading| reading.own.last_mut()).filter(|own| own.1 == said) {
+            own.1 = last;
         }
     }
 
@@ -485,10 +508,10 @@ impl Server {
         let told = session.user.map_or(0, |user| told(&self.network, user));
         let late = reading.asked.as_ref().is_some_and(|asked| !asked.late && now.saturating_sub(asked.at) >= wait);
         let (turned, heard) = (off != reading.off, session.heard_seq);
-        let unread = session.particulars().unread.as_ref();
-        let replays = unread.is_some_and(|unread| !unread.failed && unread.after.is_some());
-        let waits = reading.asked.is_none() && !replays && !session.is_busy();
+        let waits = reading.asked.is_none() && !session.is_being_replayed() && !session.is_busy();
         let is_new = session.arriving().is_some() && self.has_come(session);
+        // Once the server is to end, that has asked.
+        let waits = waits && self.ending.is_none();
         let asks = !off && !turned && waits && (told > reading.read || is_new);
         let settled = reading.is_settled(now);
         let settles = settled && !reading.settled;
@@ -536,11 +559,17 @@ impl Server {
         self.finish(ctx);
     }
 
-    /// Whether it is asked what it has read and has not answered, and there is something that it may not have read.
-    pub(super) fn owes_an_answer(&self, session: &Session) -> bool {
-        let reading = session.particulars().reading.as_ref().filter(|reading| !reading.off && reading.asked.is_some());
-        let told = session.user.map_or(0, |user| told(&self.network, user));
-        reading.is_some() && (session.arriving().is_some() || told > session.has_read())
+    /// Whether what is behind what it was shown, and not in the middle of what is sent to it, can be asked for.
+    pub(super) fn can_be_asked(&self, session: &Session) -> bool {
+        let is_on = session.particulars().reading.as_ref().is_some_and(|reading| !reading.off);
+        is_on && self.is_replayed(session) && !session.is_being_replayed() && !session.is_busy()
+    }
+
+    /// Whether it may not have read something that it was shown up to this change, or replayed.
+    pub(super) fn owes_an_answer(&self, session: &Session, until: Seq) -> bool {
+        let is_on = session.particulars().reading.as_ref().is_some_and(|reading| !reading.off);
+        let told = session.user.map_or(0, |user| told(&self.network, user)).min(until);
+        is_on && !session.closing && (session.is_being_replayed() || told > session.has_read())
     }
 
     /// Whether a connection has read all that it was shown; `false` where it is not known.
@@ -615,12 +644,13 @@ mod tests {
     use std::sync::Arc;
 
     use crate::limits;
+    use crate::server::Server;
     use crate::server::action::Call;
     use crate::server::command::bulk::testing::Asked;
     use crate::server::event::{CloseCause, ConnId, Event, Returned};
     use crate::server::login::{Door, Proof};
-    use crate::server::owed::{self, EVERY_OTHER};
-    use crate::server::record::{Border, HistoryPage, Range, Record, Seq};
+    use crate::server::owed::{self, EVERY_OTHER, OWN};
+    use crate::server::record::{Border, HistoryPage, Range, Record, SeenRow, Seq};
     use crate::server::session::Session;
     use crate::server::settings::Settings;
 
@@ -1587,6 +1617,27 @@ mod tests {
         let last = asked.server.last_seq();
         asked.handle(Event::Closed(conn, CloseCause::Eof { shown: Some(last) }));
         assert!(asked.server.own_said.is_empty(), "{:?}", asked.server.own_said);
+    }
+
+    #[test]
+    fn what_a_device_says_while_it_is_late_to_answer_is_kept_as_one() {
+        let (mut asked, alice, bob) = talk();
+        asked.ask(bob, "PRIVMSG #a :zero");
+        later(&mut asked, alice);
+        asked.ask(alice, "PONG :read-1");
+        asked.ask(bob, "PRIVMSG #a :one");
+        later(&mut asked, alice);
+        later(&mut asked, alice);
+        for number in 0..2 * limits::OWN_SAID {
+            asked.ask(alice, &format!("PRIVMSG #a :own {number}"));
+        }
+        let (seen, owed) = stand(&asked);
+        assert!(seen.is_some() && owed.starts_with(&format!("{OWN} ")) && !owed.contains(','), "{owed}");
+        // And once it is back after the server was killed, and goes.
+        let kept = SeenRow { account: 1, device: "phone".into(), seq: seen, owed: owed::parse(&owed).unwrap() };
+        assert_eq!(Server::own_said_before(&[kept]).values().map(Vec::len).collect::<Vec<_>>(), [1]);
+        asked.handle(Event::Closed(alice, cut()));
+        assert_eq!(stand(&asked).1.matches(&format!("{OWN} ")).count(), 1, "{:?}", stand(&asked));
     }
 
     /// Her phone is back in `#a`, where it missed one line, and has read that.

@@ -355,6 +355,11 @@ pub(in crate::server) mod testing {
             self.actions.ended
         }
 
+        /// Whether it starts again once it has ended.
+        pub fn starts_again(&self) -> bool {
+            self.actions.restart
+        }
+
         /// The calls that the last event asked for.
         pub fn calls(&self) -> &[(CallId, Call)] {
             &self.actions.calls
