@@ -353,12 +353,15 @@ impl Server {
                         session.heard_seq = now;
                     }
                     let echoes = session.caps.has(Cap::EchoMessage);
+                    // While it is not known to have read what it missed, what came later counts as unread with that.
+                    let misses = session.is_behind().is_some();
                     if session.particulars().reading.is_some()
                         && let Some(reading) = &mut session.particulars_mut().reading
                     {
                         if has_read_all {
                             reading.read = now;
-                        } else if says && !echoes {
+                        }
+                        if says && !echoes && (misses || !has_read_all) {
                             reading.note_own(before, now);
                             self.note_own_kept(conn, now);
                         }

@@ -248,6 +248,13 @@ impl Server {
                 alone.into_iter().for_each(|one| one.add_to(&mut session.particulars_mut().alone));
             }
         }
+        // Channels that any of them has joined are replayed to all: what this one leaves unread of that, another sees to.
+        let user = self.session(conn).and_then(|session| session.user);
+        let same = others.iter().filter_map(|other| self.session(*other)).filter(|other| other.user == user);
+        let seen_to: Vec<ConversationId> =
+            same.flat_map(|other| other.particulars().replayed.iter().copied()).collect();
+        let is_left = |owed: &Owed| owed.is_nothing() || !seen_to.contains(&owed.conversation);
+        let owed: Vec<Owed> = owed.iter().copied().filter(is_left).collect();
         let Some(session) = self.session_mut(*last).filter(|_| !owed.is_empty()) else { return };
         let particulars = session.particulars_mut();
         owed.iter().for_each(|one| one.add_to(&mut particulars.owed));
@@ -569,7 +576,9 @@ impl Server {
     pub(super) fn owes_an_answer(&self, session: &Session, until: Seq) -> bool {
         let is_on = session.particulars().reading.as_ref().is_some_and(|reading| !reading.off);
         let told = session.user.map_or(0, |user| told(&self.network, user)).min(until);
-        is_on && !session.closing && (session.is_being_replayed() || told > session.has_read())
+        // Of channels that it has joined late it is owed what it has not confirmed, however far it has read otherwise.
+        let replays = session.particulars().unread.as_ref().is_some_and(|unread| !unread.failed);
+        is_on && !session.closing && (replays || told > session.has_read())
     }
 
     /// Whether a connection has read all that it was shown; `false` where it is not known.
@@ -801,6 +810,18 @@ mod tests {
             }
         }
         ranges
+    }
+
+    /// Answers what any connections ask the store with, each with one message.
+    fn replay_all(asked: &mut Asked) {
+        let mut calls = asked.calls().to_vec();
+        while let Some((id, _)) = calls.pop() {
+            let page = HistoryPage { chunks: vec!["PRIVMSG #a :text\r\n".into()], messages: 1, last: 0, cut_at: None };
+            asked.handle(Event::Returned(id, Returned::History(page)));
+            calls.extend_from_slice(asked.calls());
+            asked.handle(Event::Drained(id.conn));
+            calls.extend_from_slice(asked.calls());
+        }
     }
 
     /// Her phone is back, and there is nothing in private.
@@ -1617,6 +1638,37 @@ mod tests {
         let last = asked.server.last_seq();
         asked.handle(Event::Closed(conn, CloseCause::Eof { shown: Some(last) }));
         assert!(asked.server.own_said.is_empty(), "{:?}", asked.server.own_said);
+    }
+
+    #[test]
+    fn what_a_device_has_confirmed_does_not_come_again_when_an_older_dead_line_of_it_ends() {
+        for end in ["cut", "stop"] {
+            let (mut asked, bob, _) = away();
+            let dead = back(&mut asked);
+            joined_with(&mut asked, dead, "#b", 1);
+            confirm(&mut asked, dead);
+            let live = back(&mut asked);
+            asked.ask(live, "JOIN #a,#b");
+            replay_all(&mut asked);
+            confirm(&mut asked, live);
+            let last = said(&mut asked, bob, "PRIVMSG #a :live");
+            later_and_confirmed(&mut asked, live);
+            if end == "cut" {
+                asked.handle(Event::Closed(dead, cut()));
+                asked.ask(live, "QUIT");
+            } else {
+                asked.handle(Event::Shutdown("bye".into()));
+                confirm(&mut asked, live);
+                asked.now.mono_ms += limits::LAST_ANSWERS_MS;
+                asked.handle(Event::Tick);
+                assert!(asked.has_ended());
+            }
+            let (seen, owed) = stand(&asked);
+            assert!(seen.is_some_and(|seen| seen >= last), "{end}: {seen:?}, {last}");
+            let owed = owed::parse(&owed).unwrap();
+            let comes_again = |owed: &owed::Owed| owed.conversation != EVERY_OTHER && !owed.is_nothing();
+            assert!(!owed.iter().any(comes_again), "{end}: {owed:?}");
+        }
     }
 
     #[test]

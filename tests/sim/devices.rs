@@ -38,7 +38,7 @@ struct There {
     read: Seq,
     /// Whether it is asked for that.
     asked: bool,
-    /// It has not answered whether it has read what it was shown.
+    /// It has not answered whether it has read what it was shown, or replayed, or is busy and cannot be asked.
     unanswered: bool,
     /// What it was replayed is not known to have been read, or it was asked whether it has read what it was shown and has
     /// let time pass since.
@@ -117,7 +117,9 @@ impl Devices {
                 socket: edge.socket_at(session.conn),
                 read: session.has_read(),
                 asked: session.particulars().reading.as_ref().is_some_and(|reading| !reading.off),
-                unanswered: particulars.reading.as_ref().is_some_and(|reading| reading.asked.is_some()),
+                unanswered: session.is_busy()
+                    || particulars.unread.is_some()
+                    || particulars.reading.as_ref().is_some_and(|reading| reading.asked.is_some()),
                 behind: session.is_behind().is_some(),
                 arriving: session.arriving().or(particulars.unread.as_ref().and_then(|unread| unread.after)).is_some(),
                 coming: session.replays && session.mark.is_some() && particulars.reading.as_ref().is_some_and(is_new),
