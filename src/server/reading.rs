@@ -1625,6 +1625,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_device_says_before_it_is_known_to_be_there_is_not_replayed_to_it() {
+        for joins in [true, false] {
+            let (mut asked, _, _) = away();
+            let conn = back(&mut asked);
+            if joins {
+                replayed_on_join(&mut asked, conn, "#a");
+            }
+            let own = said(&mut asked, conn, "PRIVMSG bob :my answer");
+            asked.handle(Event::Closed(conn, cut()));
+            let shown = own_shown(&mut asked, "server-time");
+            assert!(shown.contains(&own), "{joins}: {shown:?} of {own}");
+        }
+    }
+
+    #[test]
     fn what_a_device_has_said_is_forgotten_once_it_has_read_all() {
         let (mut asked, alice, bob) = talk();
         asked.ask(bob, "PRIVMSG #a :question?");

@@ -151,3 +151,23 @@ fn who_asks_is_played_what_it_has_said_itself() {
     let lines = played(&mut dave, "PLAY #room 0");
     assert_eq!(texts(&all_privmsg(&lines))[3..], ["question", "my answer"], "{lines:#?}");
 }
+
+#[test]
+fn a_channel_that_is_joined_again_is_not_played_again() {
+    let server = Server::start();
+    let (mut alice, carol, times) = talk(&server);
+    drop(carol);
+    let mut carol = server.connect();
+    carol.log_in("carol", "carol", "sesame", CAPS);
+    played(&mut carol, &format!("PLAY * {}", times[0]));
+    assert_eq!(texts(&all_privmsg(&carol.join("#room"))), ["two", "five"]);
+    alice.ask("PRIVMSG #room :live");
+    assert_eq!(texts(&carol.sync()), ["live"]);
+    for out in ["PART #room", "PART #room"] {
+        carol.ask(out);
+        assert_eq!(texts(&all_privmsg(&carol.join("#room"))), [""; 0]);
+    }
+    // Of another it has been shown nothing yet, and it may ask anew.
+    assert_eq!(texts(&all_privmsg(&carol.join("#other"))), ["three"]);
+    assert_eq!(texts(&all_privmsg(&played(&mut carol, &format!("PLAY #room {}", times[0])))), ["two", "five", "live"]);
+}

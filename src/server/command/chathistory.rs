@@ -306,7 +306,12 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, occasion: Occasion<'_>) {
     let Some(session) = server.session(ctx.conn) else { return };
     if let (Some(wish), Occasion::Joined(joined)) = (session.particulars().playback.clone(), occasion) {
         let mut wanted: Vec<Found> = joined.iter().filter_map(|id| Some(in_channel(server, *id, user)?.0)).collect();
-        wanted.retain(|found| wish.fits(&found.name, server.network.casemapping));
+        let replayed = &session.particulars().replayed;
+        let is_new = |found: &Found| !replayed.contains(&found.id);
+        wanted.retain(|found| wish.fits(&found.name, server.network.casemapping) && is_new(found));
+        if let Some(session) = server.session_mut(ctx.conn) {
+            session.particulars_mut().replayed.extend(wanted.iter().map(|found| found.id));
+        }
         play(server, ctx, wish.range(), wanted);
         return;
     }

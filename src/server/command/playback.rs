@@ -75,7 +75,10 @@ fn play(server: &mut Server, ctx: &mut Ctx, masks: &str, moments: &[&str]) {
     let wanted = named(server, ctx, masks, &wish);
     // Others are replayed by themselves what they missed of the channels that they join.
     if let Some(session) = server.session_mut(ctx.conn).filter(|session| session.caps.has(Cap::Playback)) {
-        session.particulars_mut().playback = Some(wish.clone());
+        let particulars = session.particulars_mut();
+        particulars.playback = Some(wish.clone());
+        // What it joins again later it has been shown.
+        particulars.replayed = wanted.iter().map(|found| found.id).collect();
     }
     chathistory::play(server, ctx, wish.range(), wanted);
 }
