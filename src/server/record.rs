@@ -750,6 +750,8 @@ pub enum Record {
     Edited(Seq, Box<MessageRow>),
     /// A message that is no more, by its number; the number of the record is that of its redaction.
     Redacted(Seq),
+    /// A message is no more: its conversation, and its id. What reacted to it or edited it goes, too.
+    AboutGone(ConversationId, Box<str>),
 }
 
 impl Record {

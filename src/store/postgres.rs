@@ -437,6 +437,7 @@ struct Batch<'a> {
     messages: Vec<(Seq, &'a MessageRow)>,
     edited: BTreeMap<Seq, &'a MessageRow>,
     redacted: Vec<i64>,
+    about_gone: (Vec<i64>, Vec<&'a str>),
     /// An account's name, and between which changes all that it said is gone.
     erased: Vec<(&'a str, Seq, Seq)>,
     conversations: BTreeMap<ConversationId, &'a ConversationRow>,
@@ -489,6 +490,10 @@ impl<'a> Batch<'a> {
             Record::Casemapping(casemapping) => self.casemapping = Some(*casemapping),
             Record::Edited(seq, row) => drop(self.edited.insert(*seq, row)),
             Record::Redacted(seq) => self.redacted.push(*seq as i64),
+            Record::AboutGone(conversation, id) => {
+                self.about_gone.0.push(*conversation as i64);
+                self.about_gone.1.push(id);
+            }
             Record::Conversation(row) => drop(self.conversations.insert(row.id, row)),
             Record::Account(row) => drop(self.accounts.insert(row.id, row)),
             Record::AccountGone(id) => {
@@ -562,6 +567,15 @@ impl<'a> Batch<'a> {
         if !self.redacted.is_empty() {
             statements.push(sqlx::query("DELETE FROM word WHERE seq = ANY($1)").bind(self.redacted.clone()));
             statements.push(sqlx::query("DELETE FROM message WHERE seq = ANY($1)").bind(self.redacted));
+        }
+        let (conversations, ids) = self.about_gone;
+        if !ids.is_empty() {
+            let about = sqlx::query(
+                "DELETE FROM message USING unnest($1::bigint[], $2::text[]) AS gone (conversation, id) \
+                 WHERE message.conversation = gone.conversation AND message.argument = gone.id \
+                 AND message.kind IN (2, 11)",
+            );
+            statements.push(about.bind(conversations).bind(ids));
         }
         for (account, after, before) in self.erased {
             // There is no index for it: it is done rarely, and an index would cost each message.

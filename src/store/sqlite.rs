@@ -784,6 +784,11 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
             unindex(connection, *seq).await?;
             sqlx::query("DELETE FROM message WHERE seq = ?").bind(*seq as i64)
         }
+        Record::AboutGone(conversation, id) => {
+            sqlx::query("DELETE FROM message WHERE conversation = ? AND argument = ? AND kind IN (2, 11)")
+                .bind(*conversation as i64)
+                .bind(&**id)
+        }
     };
     query.execute(connection).await?;
     Ok(())

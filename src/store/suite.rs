@@ -810,8 +810,23 @@ fn what_is_redacted_is_in_no_answer_and_not_in_the_database() {
             other => panic!("{other:?}"),
         }
         let redact = MessageRow { argument: Some("id".into()), ..message(1, 9999, Kind::Redact, "oops") };
-        running.store.append(vec![(9999, Record::Redacted(2)), (9999, Record::Message(Box::new(redact)))]);
+        let about = |conversation, n, kind| {
+            let row = MessageRow { argument: Some("id".into()), ..message(conversation, n, kind, "about it") };
+            (n, Record::Message(Box::new(row)))
+        };
+        running.store.append(vec![about(1, 4, Kind::Tagmsg), about(1, 5, Kind::Edit), about(3, 6, Kind::Edit)]);
+        running.committed(6);
+        let gone = Record::AboutGone(1, "id".into());
+        let redact = Record::Message(Box::new(redact));
+        running.store.append(vec![(9999, Record::Redacted(2)), (9999, gone), (9999, redact)]);
         let page = text(&running.page(latest(1, 10)));
+        for (conversation, seq, is_there) in [(1, 4, false), (1, 5, false), (3, 6, true)] {
+            running.store.find(CALL, conversation, seq);
+            let Event::Returned(CALL, Returned::Found(found)) = running.next() else {
+                panic!("nothing was looked for")
+            };
+            assert_eq!(found.is_some(), is_there, "{seq}");
+        }
         assert!(
             !page.contains("secret") && page.contains("before") && page.contains("REDACT #rust id :oops"),
             "{page}"

@@ -81,7 +81,7 @@ impl Traces {
 /// Whether something that was written before is to be nowhere after this.
 fn deletes(record: &Record) -> bool {
     match record {
-        Record::Edited(..) | Record::Redacted(_) | Record::Erased { .. } => true,
+        Record::Edited(..) | Record::Redacted(_) | Record::AboutGone(..) | Record::Erased { .. } => true,
         Record::AccountGone(_) | Record::ChannelGone(_) => true,
         Record::Metadata(row) => row.value.is_none(),
         _ => false,

@@ -50,6 +50,22 @@ fn what_was_taken_back_is_gone_for_everyone_and_stays_gone() {
 }
 
 #[test]
+fn a_reaction_to_what_was_taken_back_is_in_no_history() {
+    let server = Server::start();
+    let caps = format!("{CAPS} draft/event-playback");
+    let mut alice = server.user_with("alice", &caps);
+    alice.join("#room");
+    let ids = ["one", "two"].map(|text| msgid(&alice.one(&format!("PRIVMSG #room :{text}"))));
+    for id in &ids {
+        alice.ask(&format!("@+draft/react=x;+draft/reply={id} TAGMSG #room"));
+    }
+    alice.ask(&format!("REDACT #room {}", ids[0]));
+    let lines = alice.ask("CHATHISTORY LATEST #room * 10");
+    let reactions: Vec<_> = lines.iter().filter(|line| line.command() == "TAGMSG").collect();
+    assert!(reactions.len() == 1 && reactions[0].tag("+draft/reply") == Some(&*ids[1]), "{lines:#?}");
+}
+
+#[test]
 fn only_authors_and_operators_of_that_channel_take_back() {
     let server = Server::start();
     let mut op = server.user_with("op", CAPS);

@@ -159,7 +159,13 @@ impl Store {
         match &record {
             Record::Conversation(row) => {
                 let before = self.filed.insert(row.id, row.clone());
-                if let Some(before) = before.filter(|before| before.key != row.key) {
+                // A guest may have logged in, or taken another nick.
+                let goes_along = |before: &ConversationRow| {
+                    let guest = before.key.split(' ').find(|part| part.starts_with('~'));
+                    let peer = guest.and_then(|guest| before.key.split(' ').find(|part| *part != guest));
+                    peer.is_some_and(|peer| row.key.split(' ').any(|part| part == peer))
+                };
+                if let Some(before) = before.filter(|before| before.key != row.key && !goes_along(before)) {
                     return broken(Invariant::Order, format!("conversation {} was {before:?} before", row.id));
                 }
             }
@@ -561,6 +567,12 @@ impl Rows {
             }
             Record::Redacted(seq) => {
                 self.messages.remove(&seq);
+            }
+            Record::AboutGone(conversation, id) => {
+                let is_about = |row: &MessageRow| {
+                    matches!(row.kind, Kind::Tagmsg | Kind::Edit) && row.argument.as_deref() == Some(&*id)
+                };
+                self.messages.retain(|_, row| row.conversation != conversation || !is_about(row));
             }
             Record::Code(row) => {
                 self.codes.insert((row.account, row.purpose), *row);

@@ -49,6 +49,7 @@ pub fn apply(
     let mut frame = server.frame_from(user, line);
     frame.forms[0].needs = CapSet::of(&[Cap::MessageRedaction]);
     server.keep(seq, Record::Redacted(amendment.seq));
+    server.keep(seq, Record::AboutGone(row.conversation, msgid.as_str().into()));
     server.push_redacted(amendment.seq);
     amend::tell(server, ctx, seq, place, frame, (Kind::Redact, &msgid, reason));
 }

@@ -197,6 +197,7 @@ pub fn apply_delete(server: &mut Server, ctx: &mut Ctx, seq: Seq, serial: u64, m
     let mut frame = server.frame_from(user, line);
     frame.forms[0].needs = CapSet::of(&[Cap::MessageRedaction]);
     server.keep(seq, Record::Redacted(message));
+    server.keep(seq, Record::AboutGone(row.conversation, msgid.as_str().into()));
     server.push_redacted(message);
     amend::tell(server, ctx, seq, &place, frame, (Kind::Redact, &msgid, ""));
     ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
