@@ -117,6 +117,8 @@ pub const ARRIVAL_MS: u64 = 60_000;
 pub const LAST_ANSWERS_MS: u64 = 2_000;
 /// Read markers of a connection that is not logged in.
 pub const GUEST_MARKERS: usize = 100;
+/// Private conversations that a guest takes along to an account, or to another nick.
+pub const GUEST_TALKS: usize = 100;
 /// Nicks that one connection may MONITOR: a phone asks about everyone it talks to in private.
 pub const MONITORED: usize = 100;
 /// Keys of one person or channel (METADATA).

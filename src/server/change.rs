@@ -26,7 +26,7 @@ use crate::server::command::{
 };
 use crate::server::event::ConnId;
 use crate::server::frame::Frame;
-use crate::server::network::{ChannelId, Stand, UserId};
+use crate::server::network::{ChannelId, Identity, Stand, UserId};
 use crate::server::reading::said_in;
 use crate::server::record::{
     AccountId, AppPassword, Kind, MessageRow, Purpose, Record, Seq, SettingRow, SubscriptionRow,
@@ -714,6 +714,10 @@ impl Server {
             Change::Attach { user, nick } => self.attach(ctx, seq, user, nick),
             Change::Quit { user, reason, shown, after } => self.quit(seq, user, reason, shown, after),
             Change::LoggedIn { user, account, name } => {
+                if self.network.users[user].account.is_none() {
+                    let nick = self.network.users[user].nick.clone();
+                    self.take_talks_along(seq, user, &Identity::Account(account), &nick);
+                }
                 self.set_account(ctx, user, account, name);
                 chanserv::op::up_everywhere(self, ctx, user);
                 markread::hand_over(self, ctx, seq, user, account);
@@ -899,6 +903,9 @@ impl Server {
         row.time = time;
         if let Some(record) = record {
             self.keep(seq, record);
+            if !key.starts_with('#') {
+                self.note_begun(key);
+            }
         }
         self.keep(seq, Record::Message(Box::new(row)));
         (time, self.wait_for(seq))

@@ -33,6 +33,7 @@ pub mod second;
 pub mod session;
 pub mod setting;
 pub mod settings;
+pub mod talks;
 pub mod throttle;
 pub mod timer;
 pub mod unsettled;

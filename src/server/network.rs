@@ -358,6 +358,11 @@ impl Network {
         self.nicks.get(&self.fold(nick)).copied()
     }
 
+    /// The user with this nick, folded.
+    pub fn user_by_folded(&self, nick: &Folded) -> Option<UserId> {
+        self.nicks.get(nick).copied()
+    }
+
     /// Whether the user in this place is still the one with this serial.
     pub fn is_still(&self, user: UserId, serial: u64) -> bool {
         self.users.get(user).is_some_and(|there| there.serial == serial)

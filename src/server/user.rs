@@ -95,6 +95,9 @@ pub struct Contacts {
     pub knocked: Vec<(u64, u64)>,
     /// When it was last told of someone who may not write to it, on the monotonic clock.
     pub told: Option<u64>,
+    /// The keys of the private conversations that began while it was here, and not logged in: all that was said there it was
+    /// told, or has said. The oldest first.
+    pub begun: Vec<Box<str>>,
     /// What was said in private to it, or by it, while its account had another user, who was not told; the last of that.
     pub alone: Vec<Owed>,
 }

@@ -687,3 +687,29 @@ fn a_guest_who_has_the_name_of_an_account_that_is_deleted_reads_none_of_its_talk
     assert_eq!(texts(&guest.sync()), ["hello"]);
     assert_eq!(ask(&mut guest), "hello");
 }
+
+#[test]
+fn what_a_guest_said_in_private_is_there_under_its_name_once_it_has_registered_also_after_a_crash() {
+    let mut server = Server::start();
+    server.account("bob", "sesame");
+    let mut bob = server.logged_in("bob", "bob", "sesame", CAPS);
+    let mut guest = server.user_with("gast", CAPS);
+    guest.ask("PRIVMSG bob :call me");
+    guest.ask("NS REGISTER sesame");
+    guest.ask("PRIVMSG bob :again");
+    bob.sync();
+    let read = |client: &mut Client, peer: &str| {
+        let lines = client.ask(&format!("CHATHISTORY LATEST {peer} * 10"));
+        texts(&lines).join(" ")
+    };
+    for crashed in [false, true] {
+        if crashed {
+            server.crash_and_restart();
+            bob = server.logged_in("bob", "bob", "sesame", CAPS);
+            guest = server.logged_in("gast", "gast", "sesame", CAPS);
+        }
+        assert_eq!((&*read(&mut bob, "gast"), &*read(&mut guest, "bob")), ("call me again", "call me again"));
+        let times = "timestamp=1970-01-01T00:00:00.000Z timestamp=2100-01-01T00:00:00.000Z";
+        assert_eq!(all(&bob.ask(&format!("CHATHISTORY TARGETS {times} 10")), "CHATHISTORY").len(), 1);
+    }
+}

@@ -904,7 +904,8 @@ impl<'a> World<'a> {
             return broken(Invariant::History, format!("{} ({own}) reads {key:?}", there.nick));
         }
         let replay = session.waiting.as_ref().is_some_and(|waiting| matches!(waiting.pending, Pending::Replay(_)));
-        if there.account.is_none() && floor < there.since && !replay {
+        let began = self.server.has_begun(user, key);
+        if there.account.is_none() && floor < there.since && !replay && !began {
             return broken(Invariant::History, format!("guest {} reads what was said before it came", there.nick));
         }
         Ok(())

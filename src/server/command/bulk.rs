@@ -394,6 +394,16 @@ pub(in crate::server) mod testing {
             }
         }
 
+        /// Has a connected user log in to an account, which is made where it is not there yet.
+        pub fn log_in(&mut self, conn: ConnId, account: AccountId, name: &str) {
+            if self.server.network.account(account).is_none() {
+                self.server.network.put_account(account_row(account, name));
+            }
+            let mut ctx = self.server.ctx(conn, None);
+            self.server.admit(&mut ctx, Door::Made, account, "", Proof::Has);
+            self.server.finish(ctx);
+        }
+
         /// Connects a device of an account, by the account's nick, which is made where it is not there yet.
         pub fn device(&mut self, name: &str, account: AccountId, device: &str, caps: &str) -> ConnId {
             let conn = self.device_at_the_door(name, account, device, caps);

@@ -132,6 +132,7 @@ pub fn conversation(server: &Server, ctx: &Ctx, target: &str) -> Option<Found> {
     // A guest reads what was said since it came: whoever had its nick before was someone else.
     let floor = match own {
         Identity::Account(_) => 0,
+        Identity::Guest(_) if server.has_begun(user, &key) => 0,
         Identity::Guest(_) => network.users[user].since,
     };
     let since = server.kept_since(&key);
@@ -189,8 +190,13 @@ pub fn reader(
 fn targets(server: &mut Server, ctx: &mut Ctx, from: u64, to: u64, limit: u32) {
     let limit = limit.min(server.settings.chathistory_limit) as usize;
     let (low, high) = (from.min(to), from.max(to));
-    let mut found: Vec<(u64, Box<str>)> =
-        readable(server, ctx).into_iter().map(|(found, last)| (last, found.name)).collect();
+    let own = server.network.identity(ctx.me());
+    // Of somebody who was here as a guest, and is known under an account by now, the name means that.
+    let is_named = |found: &Found| {
+        found.name.starts_with('#') || *own.key(&server.network.identity_by_name(&found.name)) == *found.key
+    };
+    let readable = readable(server, ctx).into_iter().filter(|(found, _)| is_named(found));
+    let mut found: Vec<(u64, Box<str>)> = readable.map(|(found, last)| (last, found.name)).collect();
     found.retain(|(time, _)| *time > low && *time < high);
     found.sort();
     if found.len() > limit {

@@ -10,7 +10,7 @@ use ircv3::{Cap, Casemapping, name};
 use crate::limits;
 use crate::server::change::{Change, Happened};
 use crate::server::command::{monitor, printable};
-use crate::server::network::UserId;
+use crate::server::network::{Identity, UserId};
 use crate::server::notice::About;
 use crate::server::policy::{self, NickHeld};
 use crate::server::record::{Kind, Seq};
@@ -148,6 +148,10 @@ pub fn rename(server: &mut Server, ctx: &mut Ctx, seq: Seq, user: UserId, nick: 
         format!("{} ({}@{}) is now {nick}", there.nick, there.user, there.host)
     });
     let clock = server.clock();
+    if !kept {
+        let new = Identity::Guest(server.network.fold(nick));
+        server.take_talks_along(seq, user, &new, nick);
+    }
     let (old_folded, old_nick) = (server.network.users[user].folded.clone(), server.network.users[user].nick.clone());
     server.network.rename_user(user, nick, clock);
     if server.network.users[user].folded != old_folded {

@@ -1,0 +1,133 @@
+//! Private conversations of guests, which go by their nick. Whoever logs in, or takes another nick, is still the same: what
+//! began while it was here goes on as a conversation of its account, or under its new nick. What was said under the nick
+//! before it came was somebody else's, and stays where it is.
+
+use crate::limits;
+use crate::server::Server;
+use crate::server::command::markread;
+use crate::server::network::{Identity, UserId};
+use crate::server::record::{MarkerRow, Record, Seq};
+
+impl Server {
+    /// Something was said for the first time in a private conversation.
+    pub(super) fn note_begun(&mut self, key: &str) {
+        for identity in key.split(' ').filter_map(Identity::parse) {
+            let Identity::Guest(nick) = identity else { continue };
+            let user = self.network.user_by_folded(&nick);
+            let Some(user) = user.filter(|user| self.network.users[*user].account.is_none()) else { continue };
+            let begun = &mut self.network.users[user].contacts.get_or_insert_default().begun;
+            if begun.len() >= limits::GUEST_TALKS {
+                begun.remove(0);
+            }
+            begun.push(key.into());
+        }
+    }
+
+    /// Whether all that was said in a private conversation was said while this guest was here.
+    pub fn has_begun(&self, user: UserId, key: &str) -> bool {
+        self.network.users[user].contacts.iter().any(|contacts| contacts.begun.iter().any(|begun| **begun == *key))
+    }
+
+    /// A guest is somebody else from now on, with this nick: its conversations are that one's, but those with whom that one
+    /// has talked itself.
+    pub(super) fn take_talks_along(&mut self, seq: Seq, user: UserId, new: &Identity, nick: &str) {
+        let old = Identity::Guest(self.network.users[user].folded.clone());
+        if *new == old {
+            return;
+        }
+        let Some(contacts) = self.network.users[user].contacts.as_mut().filter(|contacts| !contacts.begun.is_empty())
+        else {
+            return;
+        };
+        let mut begun = std::mem::take(&mut contacts.begun);
+        begun.retain_mut(|key| {
+            // What two guests say to each other is not kept.
+            let Some(peer) = Identity::accounts_in(key).next().map(Identity::Account) else { return false };
+            let renamed = new.key(&peer);
+            if self.network.conversation(key).is_none() || self.network.conversation(&renamed).is_some() {
+                return false;
+            }
+            for record in self.network.rename_conversation(key, &renamed) {
+                self.keep(seq, record);
+            }
+            self.rename_pushed(key, &renamed, nick);
+            for (account, time) in self.network.rename_markers(key, &renamed) {
+                self.keep(seq, Record::MarkerGone(account, key.clone()));
+                self.keep(seq, Record::Marker(MarkerRow { account, conversation: renamed.clone(), time }));
+            }
+            *key = renamed;
+            true
+        });
+        if !begun.is_empty() {
+            markread::rename_for_guests(self, &old.text(), &new.text(), nick);
+        }
+        if let (Identity::Guest(_), Some(contacts)) = (new, &mut self.network.users[user].contacts) {
+            contacts.begun = begun;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::command::chathistory;
+    use crate::server::event::ConnId;
+
+    /// What a client finds under a name: the number of the conversation, and after which change it reads.
+    fn found(asked: &mut Asked, conn: ConnId, name: &str) -> (u64, u64) {
+        let ctx = asked.server.ctx(conn, None);
+        let found = chathistory::conversation(&asked.server, &ctx, name).map(|found| (found.id, found.floor));
+        found.unwrap_or_default()
+    }
+
+    /// Bob, who has an account, and a guest, who has said something to him.
+    fn talk() -> (Asked, ConnId, ConnId, u64) {
+        let mut asked = Asked::new();
+        let (bob, guest) = (asked.device("bob", 1, "", ""), asked.user("guest"));
+        asked.ask(guest, "PRIVMSG bob :call me");
+        let (id, _) = found(&mut asked, bob, "guest");
+        assert_ne!(id, 0);
+        (asked, bob, guest, id)
+    }
+
+    #[test]
+    fn what_a_guest_has_said_goes_on_as_its_accounts_and_under_another_nick() {
+        for line in ["NICK other", "account"] {
+            let (mut asked, bob, guest, id) = talk();
+            let name = if line == "account" { "guest" } else { "other" };
+            if line == "account" {
+                asked.log_in(guest, 2, "guest");
+            } else {
+                asked.ask(guest, line);
+            }
+            asked.ask(guest, "PRIVMSG bob :again");
+            assert_eq!(found(&mut asked, bob, name), (id, 0), "{line}");
+            assert_eq!(found(&mut asked, guest, "bob"), (id, 0), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_was_said_under_a_guests_nick_before_it_came_is_nobody_elses_afterwards() {
+        let (mut asked, bob, guest, id) = talk();
+        asked.ask(guest, "QUIT");
+        let another = asked.user("guest");
+        let (_, floor) = found(&mut asked, another, "bob");
+        assert!(floor > 0);
+        asked.ask(another, "PRIVMSG bob :who is this");
+        asked.log_in(another, 2, "guest");
+        assert_eq!(found(&mut asked, another, "bob"), (0, 0));
+        asked.ask(another, "PRIVMSG bob :me");
+        assert_ne!(found(&mut asked, bob, "guest").0, id);
+    }
+
+    #[test]
+    fn a_guest_who_logs_in_to_an_account_that_has_talked_itself_leaves_its_talk_where_it_was() {
+        let (mut asked, bob, guest, id) = talk();
+        let owner = asked.device("carol", 2, "", "");
+        asked.ask(owner, "PRIVMSG bob :earlier");
+        let (earlier, _) = found(&mut asked, bob, "carol");
+        asked.log_in(guest, 2, "carol");
+        assert_eq!(found(&mut asked, guest, "bob"), (earlier, 0));
+        assert_ne!(earlier, id);
+    }
+}
