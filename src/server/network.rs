@@ -131,7 +131,7 @@ static CONNECTED: Stand = Stand { seen: None, owed: Vec::new() };
 pub struct Connected {
     /// Which there are.
     pub conns: Vec<ConnId>,
-    /// How far those had read that have gone meanwhile, where the device has a name.
+    /// How far those had read that have gone meanwhile; where the device has no name, the last of them.
     pub read: Seq,
 }
 
@@ -937,15 +937,25 @@ impl Network {
     /// Notes that a connection of a device has gone, which had read so far; where it was the last, how far the device has.
     ///
     /// A device that has a name is one: what it has read by any of its connections it has read. The one that goes last may
-    /// be dead for long, without anybody having known, and the device was back meanwhile.
-    pub fn device_went(&mut self, account: AccountId, device: &str, conn: ConnId, seen: Seq) -> Option<Seq> {
+    /// be dead for long, without anybody having known, and the device was back meanwhile. Of those without a name the one
+    /// that goes last tells it, but for those in whose place another has come.
+    pub fn device_went(
+        &mut self,
+        account: AccountId,
+        device: &str,
+        conn: ConnId,
+        seen: Seq,
+        is_superseded: bool,
+    ) -> Option<Seq> {
         let key = (account, device.into());
         let connected = self.connected.get_mut(&key)?;
         connected.conns.retain(|other| *other != conn);
         if !device.is_empty() {
             connected.read = connected.read.max(seen);
+        } else if !is_superseded || connected.read == 0 {
+            connected.read = seen;
         }
-        let seen = seen.max(connected.read);
+        let seen = if device.is_empty() { connected.read } else { seen.max(connected.read) };
         connected.conns.is_empty().then(|| {
             self.connected.remove(&key);
             seen

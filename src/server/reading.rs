@@ -42,6 +42,9 @@ pub struct Reading {
     pub asked: Option<Asked>,
     /// Whether it ever answered one: a client that says something else in its PONG counts as any other without a reading.
     pub answers: bool,
+    /// Another connection of the account has come, neither having a device name, and is replayed what this one had not read:
+    /// it is taken for the same client, until this one answers.
+    pub superseded: bool,
     /// Whether it is replayed nothing now, being a bot or able to ask itself: it is not asked then.
     pub off: bool,
     /// What it alone of its device was told up to this change, another connection sees to.
@@ -104,6 +107,11 @@ impl Session {
     /// What it has read at most for a replay that has begun.
     fn unread_after(&self) -> Option<Seq> {
         self.particulars().unread.as_ref()?.after
+    }
+
+    /// As [`Reading::superseded`].
+    pub fn is_superseded(&self) -> bool {
+        self.particulars().reading.as_ref().is_some_and(|reading| reading.superseded)
     }
 
     /// Whether there is nothing that it is asked about and has not answered.
@@ -447,6 +455,7 @@ impl Server {
             due: now + wait,
             asked: None,
             answers: false,
+            superseded: false,
             off: false,
             handed: 0,
             own: Vec::new(),
@@ -463,7 +472,7 @@ impl Server {
         let Some(reading) = &mut particulars.reading else { return };
         if let Some(asked) = reading.asked.take_if(|asked| is(&asked.token)) {
             reading.read = reading.read.max(asked.seq);
-            reading.answers = true;
+            (reading.answers, reading.superseded) = (true, false);
             reading.own.retain(|(_, last)| *last > reading.read);
             particulars.confirmed = true;
             particulars.alone.retain(|alone| alone.until > reading.read);
@@ -596,8 +605,26 @@ impl Server {
         match others.filter(|(others, _)| !others.is_empty()) {
             None => self.network.seen(account, device),
             // Of those without a name there may be several; one with a name is one.
-            Some((others, _)) if device.is_empty() => others.iter().map(|other| other.has_read()).min(),
+            Some((others, read)) if device.is_empty() => {
+                let others = others.iter().filter(|other| !other.is_superseded());
+                others.map(|other| other.has_read()).min().or(Some(read))
+            }
             Some((others, read)) => others.iter().map(|other| other.has_read()).chain([read]).max(),
+        }
+    }
+
+    /// A connection without a device name has come: of those of the account that may be dead it takes the place of the one
+    /// that has read least, from which on it is replayed.
+    pub(super) fn supersede(&mut self, conn: ConnId, account: AccountId) {
+        let Some(connected) = self.network.connected(account, "") else { return };
+        let others = self.sessions_but(conn, &connected.conns).into_iter().filter(|other| !other.is_superseded());
+        let Some(least) = others.min_by_key(|other| other.has_read()) else { return };
+        let is_there = least.is_there(self.now.mono_ms) && !self.owes_an_answer(least, Seq::MAX);
+        let least = least.conn;
+        if let Some(session) = self.session_mut(least).filter(|_| !is_there)
+            && let Some(reading) = &mut session.particulars_mut().reading
+        {
+            reading.superseded = true;
         }
     }
 
@@ -618,7 +645,8 @@ impl Server {
     /// without a name any may be a client of its own.
     pub(super) fn note_device(&mut self, account: AccountId, device: &str) {
         let Some(connected) = self.network.connected(account, device) else { return };
-        let behind = connected.conns.iter().filter_map(|conn| self.session(*conn)).map(Session::is_behind);
+        let sessions = connected.conns.iter().filter_map(|conn| self.session(*conn));
+        let behind = sessions.filter(|session| !device.is_empty() || !session.is_superseded()).map(Session::is_behind);
         let seen = if device.is_empty() {
             behind.flatten().min()
         } else {
@@ -1684,6 +1712,35 @@ mod tests {
             let comes_again = |owed: &owed::Owed| owed.conversation != EVERY_OTHER && !owed.is_nothing();
             assert!(!owed.iter().any(comes_again), "{end}: {owed:?}");
         }
+    }
+
+    #[test]
+    fn a_client_without_a_device_name_whose_lines_die_one_after_the_other_is_shown_everything_once() {
+        let mut asked = Asked::new();
+        let (one, bob) = (asked.device("alice", 1, "", "server-time"), asked.user("bob"));
+        asked.ask(one, "JOIN #a");
+        asked.ask(bob, "JOIN #a");
+        let mut conns = vec![one];
+        let mut read = asked.server.session(one).map(Session::has_read).unwrap();
+        for number in 0..4 {
+            let last = said(&mut asked, bob, &format!("PRIVMSG #a :{number}"));
+            let conn = asked.device("alice", 1, "", "server-time");
+            assert_eq!(asked.server.session(conn).and_then(|session| session.mark), Some(read), "{number}");
+            replay_all(&mut asked);
+            asked.ask(conn, "JOIN #a");
+            replay_all(&mut asked);
+            confirm(&mut asked, conn);
+            asked.now.mono_ms += limits::ARRIVAL_MS;
+            later_and_confirmed(&mut asked, conn);
+            read = asked.server.session(conn).map(Session::has_read).unwrap_or_default();
+            assert!(read >= last);
+            conns.push(conn);
+        }
+        // The one that lives goes, and then it is known that the others have gone long ago.
+        let living = conns.pop().unwrap();
+        asked.ask(living, "QUIT");
+        conns.into_iter().for_each(|conn| asked.handle(Event::Closed(conn, cut())));
+        assert!(asked.server.network.seen(1, "").is_some_and(|seen| seen >= read));
     }
 
     #[test]

@@ -540,7 +540,8 @@ impl Server {
 
     /// A connection of a device has gone: where it was the last, the device has read so far.
     pub(super) fn device_left(&mut self, conn: ConnId, account: AccountId, device: &str, seen: Seq) {
-        match self.network.device_went(account, device, conn, seen) {
+        let is_superseded = device.is_empty() && self.session(conn).is_some_and(Session::is_superseded);
+        match self.network.device_went(account, device, conn, seen, is_superseded) {
             Some(seen) => {
                 let mut owed = self.network.owed(account, device).to_vec();
                 owed.extend(self.own_to_keep(account, device, &[]));

@@ -450,7 +450,7 @@ impl Client {
             93 => format!("AUTHENTICATE {}", plain(NICKS[random.below(NICKS.len())], random.percent(70))),
             94 if random.percent(40) => format!("QUIT{}", random.pick(&["", " :so long", " :"])),
             95 => format!("PING {}", random.pick(&["x", ":a b", ":"])),
-            96 | 97 if random.percent(50) => self.push(random, &room, &who),
+            96 | 97 if random.percent(60) => self.push(random, &room, &who),
             96 | 97 => self.other(random, counters, &room),
             _ => self.absurd(random),
         }
@@ -463,10 +463,10 @@ impl Client {
                     auth=BTBZMqHH6r4Tts7J_aSIgg";
         let endpoint = format!("https://push{}.example.org/{}", random.below(2), random.below(3));
         match random.below(8) {
-            0..4 => format!("WEBPUSH REGISTER {endpoint} {keys}"),
-            4 => format!("WEBPUSH UNREGISTER {endpoint}"),
-            5 => format!("NS NOTIFY LEVEL {room} {}", random.pick(&["ALL", "ALL", "NONE", "DEFAULT"])),
-            6 => "NS NOTIFY LEVEL * ALL".to_owned(),
+            0..3 => format!("WEBPUSH REGISTER {endpoint} {keys}"),
+            3 if random.percent(30) => format!("WEBPUSH UNREGISTER {endpoint}"),
+            4 => format!("NS NOTIFY LEVEL {room} {}", random.pick(&["ALL", "ALL", "NONE", "DEFAULT"])),
+            3 | 5 | 6 => "NS NOTIFY LEVEL * ALL".to_owned(),
             _ => format!("METADATA {} SET soju.im/muted {}", who, random.pick(&["0", "1"])),
         }
     }

@@ -136,7 +136,10 @@ fn announce(server: &mut Server, ctx: &mut Ctx, id: ChannelId, was: &str, reason
     for member in members {
         for conn in server.network.users[member].sessions.clone() {
             let knows = server.session(conn).is_some_and(|session| session.caps.has(Cap::ChannelRename));
-            if knows {
+            if knows && conn == ctx.conn {
+                // Behind what tells it of the name.
+                markread::on_join(server, ctx, id);
+            } else if knows {
                 let mut told = server.ctx(conn, None);
                 markread::on_join(server, &mut told, id);
                 server.finish(told);
