@@ -121,6 +121,8 @@ pub struct Client {
     /// What it has seen there.
     pub view: View,
     count: u32,
+    /// Where it reacted last, and to which message.
+    reacted: Option<(String, String)>,
 }
 
 /// Numbers that are given out once in a run.
@@ -136,11 +138,12 @@ impl Persona {
     /// Someone.
     pub fn any(random: &mut Random, at: usize) -> Persona {
         let all = || Cap::ALL.iter().copied().filter(|cap| !cap.only_informs());
-        let caps: Vec<Cap> = match random.below(7) {
+        let caps: Vec<Cap> = match random.below(9) {
             0 => Vec::new(),
             1 | 2 => all().collect(),
             3 => vec![Cap::Sasl, Cap::MessageTags, Cap::ServerTime, Cap::Batch, Cap::LabeledResponse, Cap::EchoMessage],
             4 => vec![Cap::Sasl, Cap::ServerTime, Cap::MessageTags, Cap::Batch],
+            5 | 6 => vec![Cap::MessageTags, Cap::ServerTime, Cap::Batch, Cap::Chathistory, Cap::EventPlayback],
             _ => all().filter(|_| random.percent(50)).collect(),
         };
         let nick = NICKS[random.below(NICKS.len())].to_owned();
@@ -178,14 +181,14 @@ impl Persona {
 impl Client {
     /// A client without a connection.
     pub fn new(persona: Persona) -> Client {
-        Client { persona, socket: None, view: View::default(), count: 0 }
+        Client { persona, socket: None, view: View::default(), count: 0, reacted: None }
     }
 
     /// A new connection; what it sends at once.
     pub fn connected(&mut self, socket: usize, random: &mut Random, password: bool) -> Vec<Typed> {
         self.socket = Some(socket);
         self.view = View::default();
-        self.count = 0;
+        (self.count, self.reacted) = (0, None);
         let mut lines: Vec<String> = Vec::new();
         let negotiates = !self.persona.caps.is_empty() || random.percent(20);
         let nick = self.persona.nick.clone();
@@ -271,7 +274,10 @@ impl Client {
         if line.starts_with("TAGMSG ") && random.percent(90) {
             let target = fold(&line["TAGMSG ".len()..]);
             let there = self.view.known.iter().rev().find(|(with, _, _)| fold(with) == target);
-            let known = there.map_or("x", |(_, id, _)| id);
+            let known = there.map_or("x", |(_, id, _)| id).to_owned();
+            if known != "x" {
+                self.reacted = Some((target, known.clone()));
+            }
             tags.push(format!("+reply={known};+draft/react={}", random.pick(&["ü", "x"])));
         } else if random.percent(15) {
             let known = self.view.known.last().map_or("x", |(_, id, _)| id);
@@ -626,14 +632,18 @@ impl Client {
             }
         };
         let first = border(random);
-        let (line, range) = match (random.below(8), &first) {
+        let (line, range) = match (random.below(11), &first) {
+            (8..11, _) if self.reacted.is_some() => {
+                // Alone, a message comes with what is about it.
+                let (target, id) = self.reacted.clone().unwrap_or_default();
+                (format!("AROUND {target} msgid={id} 1"), AskedRange::Other)
+            }
             (0..2, _) => (format!("LATEST {target} * {limit}"), AskedRange::Latest),
             (2, Some((from, _))) => (format!("LATEST {target} {from} {limit}"), AskedRange::Other),
             (3, Some((from, seq))) => (format!("BEFORE {target} {from} {limit}"), AskedRange::Before(*seq)),
             (4, Some((from, seq))) => (format!("AFTER {target} {from} {limit}"), AskedRange::After(*seq)),
             (5, Some((from, _))) => {
-                // Alone, a message comes with what is about it.
-                let limit = if random.percent(50) { "1".to_owned() } else { limit.to_string() };
+                let limit = if random.percent(80) { "1".to_owned() } else { limit.to_string() };
                 (format!("AROUND {target} {from} {limit}"), AskedRange::Other)
             }
             (6, Some((from, _))) => {

@@ -298,8 +298,8 @@ impl<'a> World<'a> {
             95 => self.leave()?,
             96..98 => self.handle(Event::Tick, &[])?,
             98 => self.time_passes()?,
-            _ if self.random.percent(12) => self.crash(),
-            _ if self.random.percent(8) => self.stop()?,
+            _ if self.random.percent(7) => self.crash(),
+            _ if self.random.percent(5) => self.stop()?,
             _ => self.reload()?,
         }
         Ok(())
