@@ -714,12 +714,13 @@ impl Server {
             Change::Attach { user, nick } => self.attach(ctx, seq, user, nick),
             Change::Quit { user, reason, shown, after } => self.quit(seq, user, reason, shown, after),
             Change::LoggedIn { user, account, name } => {
-                if self.network.users[user].account.is_none() {
+                let before = self.network.users[user].account;
+                if before.is_none() {
                     let nick = self.network.users[user].nick.clone();
                     self.take_talks_along(seq, user, &Identity::Account(account), &nick);
                 }
                 self.set_account(ctx, user, account, name);
-                chanserv::op::up_everywhere(self, ctx, user);
+                chanserv::op::up_everywhere(self, ctx, user, before);
                 markread::hand_over(self, ctx, seq, user, account);
             }
             Change::AwaySum { user, came } => {

@@ -826,6 +826,13 @@ impl Network {
         self.accounts.keys().copied().collect()
     }
 
+    /// The account to which a channel goes once that of its founder is no more, where there is one that may be used.
+    pub fn heir(&self, channel: ChannelId) -> Option<AccountId> {
+        let channel = &self.channels[channel];
+        let heir = channel.settings.successor.filter(|heir| channel.founder != Some(*heir))?;
+        (self.account(heir).is_some() && self.suspension(heir).is_none()).then_some(heir)
+    }
+
     /// Why nobody may use an account, if so.
     pub fn suspension(&self, account: AccountId) -> Option<&SuspensionRow> {
         self.suspensions.get(&account)

@@ -143,14 +143,9 @@ impl Server {
 
     /// The channel of an account that does not lapse, and would be nobody's without it.
     pub fn kept_for(&self, account: AccountId) -> Option<ChannelId> {
-        let is_lost = |channel: &Channel| {
-            let heir = channel.settings.successor.filter(|heir| *heir != account);
-            heir.is_none_or(|heir| self.network.account(heir).is_none())
-        };
         let mut channels = self.network.channels.iter();
-        let is_it =
-            |channel: &Channel| channel.founder == Some(account) && channel.settings.no_expire && is_lost(channel);
-        channels.find(|(_, channel)| is_it(channel)).map(|(id, _)| id)
+        let is_its = |channel: &Channel| channel.founder == Some(account) && channel.settings.no_expire;
+        channels.find(|(id, channel)| is_its(channel) && self.network.heir(*id).is_none()).map(|(id, _)| id)
     }
 
     /// Ends an account that nobody uses, unless a channel would end with it that is to stay; whether it looked at all

@@ -106,6 +106,39 @@ fn a_channel_goes_to_who_accepts_it() {
 }
 
 #[test]
+fn whoever_was_founder_is_none_any_more_over_a_crash() {
+    let (mut server, mut alice) = garden();
+    let mut bob = server.logged_in("bob", "bob", "sesame", "");
+    for client in [&mut alice, &mut bob] {
+        client.told("NS SET ALWAYS-ON ON");
+    }
+    bob.join("#garden");
+    alice.ask("MODE #garden +oq bob bob");
+    let lines = alice.ask("CS DROP #garden");
+    let modes: Vec<String> = all(&lines, "MODE").iter().map(|line| line.params()[1..].join(" ")).collect();
+    assert_eq!(modes, ["-r", "-q alice", "-q bob"]);
+    server.crash_and_restart();
+    let mut bob = server.logged_in("bob", "bob", "sesame", "");
+    find(&bob.ask("NAMES #garden"), "353").must_fit("* 353 bob = #garden :@* @*");
+    bob.ask("CS REGISTER #garden");
+    let mut alice = server.logged_in("alice", "alice", "sesame", "");
+    find(&alice.ask("MODE #garden -qo bob bob"), "482");
+    find(&alice.ask("KICK #garden bob"), "482");
+    // What an account gave goes with the login.
+    let mut carol = server.logged_in("carol", "carol", "sesame", "");
+    carol.told("NS SET ALWAYS-ON ON");
+    carol.join("#garden");
+    bob.ask("CS AMODE #garden +o carol");
+    server.account("dave", "sesame");
+    for line in ["CAP REQ sasl", "AUTHENTICATE PLAIN"] {
+        carol.ask(line);
+    }
+    find(&carol.ask("AUTHENTICATE AGRhdmUAc2VzYW1l"), "900");
+    find(&carol.ask("NAMES #garden"), "353").must_fit("* 353 carol = #garden :*carol*");
+    assert!(!find(&carol.ask("NAMES #garden"), "353").params()[3].contains("@carol"));
+}
+
+#[test]
 fn a_channel_is_cleared_of_people_and_of_access() {
     let (server, mut alice) = garden();
     let (mut bob, mut carol) = (server.logged_in("bob", "bob", "sesame", ""), server.user("guest"));

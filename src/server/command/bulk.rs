@@ -426,6 +426,20 @@ pub(in crate::server) mod testing {
             conn
         }
 
+        /// Who is in a channel, each with its ranks.
+        pub fn ranks(&self, channel: &str) -> Vec<String> {
+            let there = &self.server.network.channels[self.server.network.channel_by_name(channel).unwrap()];
+            let members = there.members.iter();
+            members
+                .map(|(id, ranks)| format!("{} {}", self.server.network.users[*id].nick, ranks.prefixes(true)))
+                .collect()
+        }
+
+        /// Whose a channel is.
+        pub fn founder(&self, channel: &str) -> Option<AccountId> {
+            self.server.network.channels[self.server.network.channel_by_name(channel)?].founder
+        }
+
         pub fn set_oper(&mut self, nick: &str) {
             let id = self.id(nick);
             let all = Oper { name: nick.into(), rights: Rights::ALL, ..Oper::default() };

@@ -87,13 +87,14 @@ pub const ROWS: &[Row] = rows! {
         "HISTORY-CUTOFF NONE|REGISTRATION|JOIN: whether members read all of it, or from when their account was registered, or they joined; halfops and above of AMODE read all",
         "HISTORY-EVENTS ALL|NONE|join,part,quit,kick,mode,topic,nick: which events are kept beside what is said",
         "KEEPTOPIC ON|OFF: whether the topic outlives the last member",
-        "SUCCESSOR account|OFF: whose it is once your account is no more";
+        "SUCCESSOR account|OFF: whose it is once your account is no more, unless that one is suspended then";
     "STATUS", 1 LoggedIn deed::status, "<#channel> [nick]",
         "tells what you, or someone else, are in your channel";
     "TOPIC", 1 LoggedIn deed::topic, "<#channel> [text]",
         "sets the topic of your channel, or takes it away";
     "TRANSFER", 2 LoggedInOr(Ban) transfer::run, "<#channel> <account> [code] | ACCEPT <#channel> | CANCEL <#channel>",
         "gives your channel to another account, which has to accept it",
+        "Nobody keeps the rank of a founder but them, and your SUCCESSOR is none of theirs",
         "Without a code you are told the code to confirm it with",
         "Operators with the right \"ban\" may hand on the channel of a founder who is gone; that one is told";
     "UNBAN", 1 LoggedIn deed::unban, "<#channel> [nick|mask]",
@@ -309,30 +310,52 @@ fn release(server: &mut Server, ctx: &mut Ctx, seq: Seq, id: ChannelId) -> bool 
     sealed
 }
 
-/// A channel goes to its founder's successor.
-fn succeed(server: &mut Server, ctx: &mut Ctx, seq: Seq, id: ChannelId, heir: AccountId) {
+/// A channel has another founder, or none any more. Founder is nobody else, whoever was made it by the one before; where
+/// there is none, whoever was more than an operator is that.
+fn settle_founder(server: &mut Server, ctx: &mut Ctx, id: ChannelId, after: Seq) {
+    let founder = server.network.channels[id].founder;
+    let members: Vec<UserId> = server.network.channels[id].members.keys().copied().collect();
+    for user in members {
+        if founder.is_some() && server.network.users[user].account == founder {
+            change_ranks(server, ctx, (id, user), ranks_of(Rank::Founder), true, after);
+            continue;
+        }
+        let mut above = Ranks::of(Rank::Founder);
+        if founder.is_none() {
+            above.insert(Rank::Admin);
+            if server.network.channels[id].ranks(user).is_some_and(|ranks| ranks.at_least(Rank::Admin)) {
+                change_ranks(server, ctx, (id, user), Ranks::of(Rank::Op), true, after);
+            }
+        }
+        change_ranks(server, ctx, (id, user), above, false, after);
+    }
+}
+
+/// A channel is another account's now, which is founder of it and nothing beside that. What the founder before had settled
+/// for the channel's future is over.
+fn hand_on(server: &mut Server, seq: Seq, id: ChannelId, heir: AccountId) -> Seq {
     let channel = &mut server.network.channels[id];
-    let was = channel.founder.replace(heir);
-    let name = channel.name.clone();
+    channel.founder = Some(heir);
+    channel.transfer = None;
+    settle_founder(server, ctx, id, after);
     if channel.access.remove(&heir).is_some() {
         let folded = channel.folded.as_str().into();
         server.keep(seq, Record::AccessGone(folded, heir));
     }
-    server.put_channel_setting(id, seq, "successor", None);
-    let after = server.keep_channel(id, seq);
+    if server.network.channels[id].settings.successor.is_some() {
+        server.put_channel_setting(id, seq, "successor", None);
+    }
+    server.keep_channel(id, seq)
+}
+
+/// A channel goes to its founder's successor.
+fn succeed(server: &mut Server, ctx: &mut Ctx, seq: Seq, id: ChannelId, heir: AccountId) {
+    let after = hand_on(server, seq, id, heir);
+    let name = server.network.channels[id].name.clone();
     let heir_name = server.network.account(heir).map(|row| row.name.clone()).unwrap_or_default();
     server.log(false, format!("channel {name} went to {heir_name}, its founder's successor"));
     server.notify(About::Channels, |_| format!("{name} is {heir_name}'s now, its founder's successor"));
-    let members: Vec<UserId> = server.network.channels[id].members.keys().copied().collect();
-    for user in members {
-        let own = server.network.users[user].account;
-        if own.is_some() && own == was {
-            change_ranks(server, ctx, (id, user), Ranks::of(Rank::Founder), false, after);
-        }
-        if own == Some(heir) {
-            change_ranks(server, ctx, (id, user), ranks_of(Rank::Founder), true, after);
-        }
-    }
+    settle_founder(server, ctx, id, after);
 }
 
 /// Ends the registration of a channel that nobody uses.
@@ -387,11 +410,10 @@ pub fn forget_account(server: &mut Server, seq: Seq, account: AccountId) {
             server.keep_channel(id, seq);
         }
         let channel = &mut server.network.channels[id];
-        let successor = channel.settings.successor;
-        if successor == Some(account) {
+        if channel.settings.successor == Some(account) {
             server.put_channel_setting(id, seq, "successor", None);
         }
-        let heir = successor.filter(|heir| *heir != account && server.network.account(*heir).is_some());
+        let heir = server.network.heir(id);
         let channel = &mut server.network.channels[id];
         if let (true, Some(heir)) = (channel.founder == Some(account), heir) {
             succeed(server, &mut nobody, seq, id, heir);

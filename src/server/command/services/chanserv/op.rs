@@ -7,6 +7,7 @@ use crate::server::change::Change;
 use crate::server::command::services::chanserv::{change_ranks, channel_with, ranks_of};
 use crate::server::command::services::say;
 use crate::server::network::UserId;
+use crate::server::record::AccountId;
 use crate::server::{Ctx, Server};
 
 /// A rank that ChanServ is to give to a member, or to take.
@@ -49,14 +50,19 @@ pub fn up(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     submit(server, ctx, &params[..1], rank, true);
 }
 
-/// Gives a user that has just logged in what UP would in each of its channels: many clients join before they log in.
-pub fn up_everywhere(server: &mut Server, ctx: &mut Ctx, user: UserId) {
+/// Gives a user that has just logged in what UP would in each of its channels: many clients join before they log in. What
+/// it was there by the account that it was logged in to before, it is no more.
+pub fn up_everywhere(server: &mut Server, ctx: &mut Ctx, user: UserId, before: Option<AccountId>) {
     let there = &server.network.users[user];
     let (account, channels) = (there.account, there.channels.clone());
     for id in channels {
-        if let Some(standing) = server.network.channels[id].standing(account) {
-            change_ranks(server, ctx, (id, user), ranks_of(standing), true, 0);
-        }
+        let channel = &server.network.channels[id];
+        let of = |account| channel.standing(account).map(ranks_of).unwrap_or_default();
+        let (was, now) = (of(before), of(account));
+        let mut gone = Ranks::default();
+        was.iter().filter(|rank| !now.has(*rank)).for_each(|rank| gone.insert(rank));
+        change_ranks(server, ctx, (id, user), gone, false, 0);
+        change_ranks(server, ctx, (id, user), now, true, 0);
     }
 }
 
@@ -121,6 +127,43 @@ mod tests {
 
     use crate::server::command::bulk::testing::Asked;
     use crate::server::event::{Event, Returned};
+
+    #[test]
+    fn what_someone_is_by_their_account_goes_when_they_log_in_to_another() {
+        let mut asked = Asked::new();
+        let (alice, ben) = (asked.user("alice"), asked.user("ben"));
+        asked.account("alice", 1);
+        asked.account("ben", 2);
+        asked.ask(ben, "QUIT");
+        let carol = asked.user("carol");
+        asked.account("carol", 3);
+        for channel in ["#a", "#b"] {
+            asked.ask(alice, &format!("JOIN {channel}"));
+            asked.ask(alice, &format!("CS REGISTER {channel}"));
+            asked.ask(carol, &format!("JOIN {channel}"));
+            asked.ask(alice, &format!("CS AMODE {channel} +o carol"));
+        }
+        asked.ask(alice, "CS AMODE #a +o ben");
+        asked.ask(alice, "CS AMODE #b +h ben");
+        // What she is by MODE is hers.
+        asked.ask(alice, "MODE #a +v carol");
+        let log_in = |asked: &mut Asked, conn| {
+            for line in ["CAP REQ sasl", "AUTHENTICATE PLAIN", "AUTHENTICATE AGJlbgBzZXNhbWU="] {
+                asked.ask(conn, line);
+            }
+            let call = asked.calls()[0].0;
+            asked.handle(Event::Returned(call, Returned::Verified(true)));
+        };
+        log_in(&mut asked, carol);
+        assert_eq!(
+            (asked.ranks("#a"), asked.ranks("#b")),
+            (vec!["alice ~@".into(), "carol @+".into()], vec!["alice ~@".into(), "carol %".into()])
+        );
+        log_in(&mut asked, alice);
+        assert_eq!(asked.ranks("#a"), ["alice @", "carol @+"]);
+        assert_eq!(asked.ranks("#b"), ["alice %", "carol %"]);
+        assert_eq!(asked.founder("#a"), Some(1));
+    }
 
     #[test]
     fn whoever_logs_in_after_joining_gets_what_up_would_give() {

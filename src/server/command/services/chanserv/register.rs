@@ -4,8 +4,7 @@ use ircv3::mode::Rank;
 
 use crate::server::change::Change;
 use crate::server::command::services::chanserv::{
-    announce_registered, change_ranks, channel_named, channel_to_settle, founder_acted_for, is_meant, ranks_of,
-    release, tell,
+    announce_registered, channel_named, channel_to_settle, founder_acted_for, is_meant, release, settle_founder, tell,
 };
 use crate::server::command::services::say;
 use crate::server::network::ChannelId;
@@ -84,8 +83,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
     ctx.reply.after = ctx.reply.after.max(after);
     say(ctx, "ChanServ", &format!("Channel {name} is registered"));
     announce_registered(server, ctx, id, after, "+r");
-    let user = ctx.me();
-    change_ranks(server, ctx, (id, user), ranks_of(Rank::Founder), true, after);
+    settle_founder(server, ctx, id, after);
 }
 
 /// Ends the registration of the sender's channel, or of another's for an operator.
@@ -103,4 +101,50 @@ pub fn apply_drop(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
         tell(server, founder, after, &text);
     }
     server.network.drop_channel_if_empty(id);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::server::command::bulk::testing::Asked;
+
+    #[test]
+    fn whoever_was_founder_of_a_channel_that_is_dropped_is_operator_and_nothing_above_its_next_founder() {
+        for dropped_by in ["alice", "boss"] {
+            let mut asked = Asked::new();
+            let [alice, bob, carol, dave, boss] = [("alice", 1), ("bob", 2), ("carol", 3), ("dave", 4), ("boss", 5)]
+                .map(|(nick, account)| {
+                    let conn = asked.user(nick);
+                    asked.account(nick, account);
+                    conn
+                });
+            asked.set_oper("boss");
+            asked.ask(alice, "JOIN #d");
+            asked.ask(alice, "CS REGISTER #d");
+            for conn in [bob, carol, dave] {
+                asked.ask(conn, "JOIN #d");
+            }
+            asked.ask(alice, "MODE #d +oqv bob carol dave");
+            asked.ask(alice, "CS AMODE #d +a dave");
+            let by = if dropped_by == "alice" { alice } else { boss };
+            assert!(asked.confirmed(by, "CS DROP #d").concat().contains("no longer registered"));
+            assert_eq!(asked.ranks("#d"), ["alice @", "bob @", "carol @", "dave @+"], "{dropped_by}");
+            asked.ask(bob, "CS REGISTER #d");
+            asked.ask(alice, "MODE #d -qo bob bob");
+            asked.ask(alice, "KICK #d bob");
+            assert_eq!(asked.ranks("#d"), ["alice @", "bob ~@", "carol @", "dave @+"], "{dropped_by}");
+        }
+    }
+
+    #[test]
+    fn whoever_registers_a_channel_is_its_only_founder() {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+        asked.account("alice", 1);
+        asked.set_oper("bob");
+        asked.ask(alice, "JOIN #d");
+        asked.ask(bob, "JOIN #d");
+        asked.ask(bob, "SAMODE #d +q bob");
+        asked.ask(alice, "CS REGISTER #d");
+        assert_eq!(asked.ranks("#d"), ["alice ~@", "bob "]);
+    }
 }

@@ -1,10 +1,8 @@
 //! ChanServ TRANSFER: a channel goes to another account, which accepts it.
 
-use ircv3::mode::{Rank, Ranks};
-
 use crate::server::change::Change;
 use crate::server::command::services::chanserv::{
-    account_named, change_ranks, channel_named, channel_to_settle, founder_acted_for, ranks_of, tell,
+    account_named, channel_named, channel_to_settle, founder_acted_for, hand_on, settle_founder, tell,
 };
 use crate::server::command::services::{own_account, say, usage_of};
 use crate::server::notice::About;
@@ -114,14 +112,9 @@ fn accept(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: &str) {
         }
         return;
     };
-    let there = &mut server.network.channels[id];
-    let title = there.name.clone();
-    there.transfer = None;
-    let was = std::mem::replace(&mut there.founder, account);
-    if there.settings.successor == account {
-        server.put_channel_setting(id, seq, "successor", None);
-    }
-    let after = server.keep_channel(id, seq);
+    let Some(heir) = account else { return };
+    let (title, was) = (server.network.channels[id].name.clone(), server.network.channels[id].founder);
+    let after = hand_on(server, seq, id, heir);
     ctx.reply.after = ctx.reply.after.max(after);
     say(ctx, "ChanServ", &format!("{title} is yours now"));
     let by = ctx.reply.nick.clone();
@@ -129,14 +122,90 @@ fn accept(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: &str) {
         tell(server, founder, after, &format!("{title} is {by}'s now, who was offered it"));
     }
     server.notify(About::Channels, |_| format!("{title} is {by}'s now"));
-    let members: Vec<_> = server.network.channels[id].members.keys().copied().collect();
-    for user in members {
-        let own = server.network.users[user].account;
-        if own.is_some() && own == was {
-            change_ranks(server, ctx, (id, user), Ranks::of(Rank::Founder), false, after);
+    settle_founder(server, ctx, id, after);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::event::ConnId;
+    use crate::server::record::SuspensionRow;
+
+    /// A server with #f, which is alice's, where carol is, whom she made a founder, and two others with accounts outside.
+    fn garden() -> (Asked, [ConnId; 4]) {
+        let mut asked = Asked::new();
+        let conns = [("alice", 1), ("bob", 2), ("carol", 3), ("dave", 4)].map(|(nick, account)| {
+            let conn = asked.user(nick);
+            asked.account(nick, account);
+            conn
+        });
+        for line in ["JOIN #f", "CS REGISTER #f"] {
+            asked.ask(conns[0], line);
         }
-        if own == account {
-            change_ranks(server, ctx, (id, user), ranks_of(Rank::Founder), true, after);
-        }
+        asked.ask(conns[2], "JOIN #f");
+        asked.ask(conns[0], "MODE #f +q carol");
+        (asked, conns)
+    }
+
+    #[test]
+    fn whom_the_founder_before_made_founders_are_none_once_a_channel_is_somebody_elses() {
+        let (mut asked, [alice, _, carol, dave]) = garden();
+        asked.confirmed(alice, "CS TRANSFER #f dave");
+        assert_eq!(asked.ranks("#f"), ["alice ~@", "carol ~"], "it is hers until then");
+        asked.ask(dave, "CS TRANSFER ACCEPT #f");
+        assert_eq!(asked.ranks("#f"), ["alice @", "carol "]);
+        asked.ask(dave, "JOIN #f");
+        asked.ask(carol, "KICK #f dave");
+        asked.ask(alice, "KICK #f dave");
+        assert_eq!(asked.ranks("#f"), ["alice @", "carol ", "dave ~@"]);
+        // By succession as well.
+        asked.ask(dave, "MODE #f +q carol");
+        asked.ask(dave, "CS SET #f SUCCESSOR bob");
+        asked.confirmed(dave, "NS UNREGISTER dave");
+        assert_eq!(asked.ranks("#f"), ["alice @", "carol "]);
+        assert_eq!(asked.founder("#f"), Some(2));
+    }
+
+    #[test]
+    fn an_offer_ends_with_the_founder_who_made_it() {
+        let (mut asked, [alice, bob, _, dave]) = garden();
+        asked.ask(alice, "CS SET #f SUCCESSOR bob");
+        asked.confirmed(alice, "CS TRANSFER #f dave");
+        asked.confirmed(alice, "NS UNREGISTER alice");
+        assert!(asked.ask(dave, "CS TRANSFER ACCEPT #f").concat().contains("not offered to your account"));
+        assert_eq!(asked.founder("#f"), Some(2));
+        assert!(asked.ask(bob, "CS TRANSFER CANCEL #f").concat().contains("offered to nobody"));
+    }
+
+    #[test]
+    fn whoever_accepts_a_channel_chooses_who_succeeds_them_and_has_no_rank_of_amode_in_it() {
+        let (mut asked, [alice, bob, carol, _]) = garden();
+        asked.ask(alice, "CS AMODE #f +o bob");
+        asked.ask(alice, "CS AMODE #f +v carol");
+        asked.ask(alice, "CS SET #f SUCCESSOR dave");
+        asked.confirmed(alice, "CS TRANSFER #f bob");
+        asked.ask(bob, "CS TRANSFER ACCEPT #f");
+        assert!(asked.ask(bob, "CS GET #f SUCCESSOR").concat().contains("SUCCESSOR of #f is OFF"));
+        let list = asked.ask(bob, "CS AMODE #f").concat();
+        assert!(list.contains(": 1") && list.contains("carol +v") && !list.contains("bob +"), "{list}");
+        asked.confirmed(bob, "CS TRANSFER #f carol");
+        asked.ask(carol, "CS TRANSFER ACCEPT #f");
+        asked.ask(bob, "JOIN #f");
+        assert_eq!(asked.ranks("#f"), ["alice @", "carol ~@+", "bob "]);
+    }
+
+    #[test]
+    fn nobody_inherits_a_channel_whose_account_is_suspended() {
+        let (mut asked, [alice, ..]) = garden();
+        asked.ask(alice, "CS SET #f SUCCESSOR dave");
+        asked.server.network.put_suspension(SuspensionRow {
+            account: 4,
+            reason: "spam".into(),
+            setter: "boss".into(),
+            set_at: 0,
+            expires: None,
+        });
+        asked.confirmed(alice, "NS UNREGISTER alice");
+        assert_eq!(asked.founder("#f"), None);
     }
 }
