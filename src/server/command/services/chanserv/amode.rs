@@ -72,12 +72,17 @@ fn list(server: &mut Server, ctx: &mut Ctx, name: &str) {
 
 /// Changes what an account is in a channel; who is there already has it at once.
 pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, given: &Given<'_>) {
-    let Some((id, standing)) = channel_with(server, ctx, given.channel, Rank::Halfop) else { return };
+    // Everybody may give up their own.
+    let named = server.network.nick_owner(given.account).map(|row| row.id);
+    let gives_up = !given.give && named.is_some() && named == own_account(server, ctx);
+    let least = if gives_up { Rank::Voice } else { Rank::Halfop };
+    let Some((id, standing)) = channel_with(server, ctx, given.channel, least) else { return };
     let Some((account, name)) = account_named(server, ctx, given.account) else { return };
     let channel = &mut server.network.channels[id];
     let title = channel.name.clone();
     let was = channel.access.get(&account).copied();
-    if given.rank >= standing || was.is_some_and(|was| was >= standing) || channel.founder == Some(account) {
+    let is_above = given.rank >= standing || was.is_some_and(|was| was >= standing);
+    if is_above && !gives_up || channel.founder == Some(account) {
         let text = format!("You may change only what is below your own account in {title}");
         say(ctx, "ChanServ", &text);
         return;
@@ -123,5 +128,32 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, given: &Given<'_>) {
         if given.give {
             change_ranks(server, ctx, (id, user), ranks_of(given.rank), true, after);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::server::command::bulk::testing::Asked;
+
+    #[test]
+    fn everybody_may_give_up_what_their_own_account_is_and_only_that() {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+        asked.account("alice", 1);
+        asked.account("bob", 2);
+        for line in ["JOIN #a", "CS REGISTER #a"] {
+            asked.ask(alice, line);
+        }
+        asked.ask(bob, "JOIN #a");
+        for letter in ["a", "o", "h", "v"] {
+            asked.ask(alice, &format!("CS AMODE #a +{letter} bob"));
+            let told = asked.ask(bob, &format!("CS AMODE #a -{letter} bob")).concat();
+            assert!(told.contains(&format!("bob has no +{letter} in #a any more")), "{told}");
+            assert_eq!(asked.ranks("#a"), ["alice ~@", "bob "]);
+        }
+        asked.ask(alice, "CS AMODE #a +o bob");
+        assert!(asked.ask(bob, "CS AMODE #a +a bob").concat().contains("only what is below"));
+        assert!(asked.ask(bob, "CS AMODE #a -q alice").concat().contains("TRANSFER"));
+        assert!(asked.ask(alice, "CS AMODE #a -o alice").concat().contains("only what is below"));
     }
 }

@@ -35,7 +35,7 @@ use crate::server::{Ctx, Server};
 pub const ROWS: &[Row] = rows! {
     "AMODE", 1 LoggedIn amode::run, "<#channel> [+|-letter account]",
         "lists or changes what accounts are in your channel whenever they join",
-        "Letters: a (admin), o (operator), h (halfop), v (voice); give those below your own";
+        "Letters: a (admin), o (operator), h (halfop), v (voice); give and take those below your own, and give up your own";
     "BAN", 2 LoggedIn deed::ban, "<#channel> <nick|mask> [reason]",
         "keeps someone out of your channel, and puts them out",
         "Of a nick it is the account, or else the host. For accounts that AMODE has given halfop, and those above them";
