@@ -2,11 +2,11 @@
 //! it, whether they are there or not. Others see who did it.
 
 use ircv3::message::{cut, write_line};
-use ircv3::mode::{ModeChange, Rank, Ranks};
+use ircv3::mode::{ModeChange, Rank};
 
 use crate::limits;
 use crate::server::change::Change;
-use crate::server::command::services::chanserv::{channel_named, channel_with};
+use crate::server::command::services::chanserv::{channel_named, channel_with, outranks};
 use crate::server::command::services::{own_account, say};
 use crate::server::command::{invite, kick, mode, topic};
 use crate::server::network::{ChannelId, UserId};
@@ -212,14 +212,6 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, asked: &Asked<'_>) {
 
 fn is_there(server: &Server, id: ChannelId, user: UserId) -> bool {
     server.network.channels[id].members.contains_key(&user)
-}
-
-/// Whether somebody is more in a channel than an account of this rank: by their own account, or as they are there.
-fn outranks(server: &Server, id: ChannelId, user: UserId, standing: Rank) -> bool {
-    let channel = &server.network.channels[id];
-    let by_account = channel.standing(server.network.users[user].account);
-    let there = channel.ranks(user).and_then(Ranks::highest);
-    by_account.max(there) > Some(standing)
 }
 
 fn put_out(

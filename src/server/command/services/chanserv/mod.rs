@@ -216,6 +216,14 @@ fn account_named(server: &Server, ctx: &mut Ctx, name: &str) -> Option<(AccountI
     Some((row.id, row.name))
 }
 
+/// Whether somebody is more in a channel than an account of this rank: by their own account, or as they are there.
+fn outranks(server: &Server, id: ChannelId, user: UserId, standing: Rank) -> bool {
+    let channel = &server.network.channels[id];
+    let by_account = channel.standing(server.network.users[user].account);
+    let there = channel.ranks(user).and_then(Ranks::highest);
+    by_account.max(there) > Some(standing)
+}
+
 /// Gives a member ranks or takes them, and shows it; whether that changed anything.
 fn change_ranks(
     server: &mut Server,
@@ -307,6 +315,7 @@ fn release(server: &mut Server, ctx: &mut Ctx, seq: Seq, id: ChannelId) -> bool 
     let after = server.wait_for(seq);
     ctx.reply.after = ctx.reply.after.max(after);
     announce_registered(server, ctx, id, after, "-r");
+    settle_founder(server, ctx, id, after);
     sealed
 }
 
@@ -337,7 +346,6 @@ fn hand_on(server: &mut Server, seq: Seq, id: ChannelId, heir: AccountId) -> Seq
     let channel = &mut server.network.channels[id];
     channel.founder = Some(heir);
     channel.transfer = None;
-    settle_founder(server, ctx, id, after);
     if channel.access.remove(&heir).is_some() {
         let folded = channel.folded.as_str().into();
         server.keep(seq, Record::AccessGone(folded, heir));

@@ -4,7 +4,7 @@ use ircv3::message::cut;
 use ircv3::mode::{Rank, Ranks};
 
 use crate::server::change::Change;
-use crate::server::command::services::chanserv::{change_ranks, channel_with, ranks_of};
+use crate::server::command::services::chanserv::{change_ranks, channel_with, outranks, ranks_of};
 use crate::server::command::services::say;
 use crate::server::network::UserId;
 use crate::server::record::AccountId;
@@ -107,10 +107,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, given: &Given<'_>) {
         Rank::Op if Some(user) == ctx.user && given.give => ranks_of(standing),
         rank => Ranks::of(rank),
     };
-    if !given.give
-        && Some(user) != ctx.user
-        && server.network.channels[id].ranks(user).and_then(Ranks::highest) > Some(standing)
-    {
+    if !given.give && Some(user) != ctx.user && outranks(server, id, user, standing) {
         say(ctx, "ChanServ", &format!("They have a higher rank in {name} than your account"));
         return;
     }
@@ -163,6 +160,28 @@ mod tests {
         assert_eq!(asked.ranks("#a"), ["alice @", "carol @+"]);
         assert_eq!(asked.ranks("#b"), ["alice %", "carol %"]);
         assert_eq!(asked.founder("#a"), Some(1));
+    }
+
+    #[test]
+    fn nobody_takes_a_rank_from_a_higher_account() {
+        let mut asked = Asked::new();
+        let (alice, bob, carol) = (asked.user("alice"), asked.user("bob"), asked.user("carol"));
+        for (nick, account) in [("alice", 1), ("bob", 2), ("carol", 3)] {
+            asked.account(nick, account);
+        }
+        for line in ["JOIN #a", "CS REGISTER #a", "CS AMODE #a +a carol", "CS AMODE #a +o bob"] {
+            asked.ask(alice, line);
+        }
+        asked.ask(carol, "JOIN #a");
+        asked.ask(carol, "MODE #a -a carol");
+        for line in ["CS DEOP #a carol", "CS KICK #a carol"] {
+            let told = asked.ask(bob, line).concat();
+            assert!(told.contains("They have a higher rank in #a than your account"), "{line}: {told}");
+        }
+        assert_eq!(asked.ranks("#a"), ["alice ~@", "carol @"]);
+        // Of their own everybody gives up what they like.
+        asked.ask(carol, "CS DEOP #a carol");
+        assert_eq!(asked.ranks("#a"), ["alice ~@", "carol "]);
     }
 
     #[test]
