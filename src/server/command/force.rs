@@ -97,6 +97,12 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, force: &Force<'_>) {
     match *force {
         Force::Join { nick, channel } => {
             let Some(user) = find(server, ctx, nick) else { return };
+            if let Some(purge) = server.network.purge(channel) {
+                let text =
+                    format!("{channel} is closed for good ({}): ChanServ PURGE DEL opens it again", purge.reason);
+                ctx.reply.notice(&text);
+                return;
+            }
             if let Some(id) = server.network.channel_by_name(channel)
                 && server.network.channels[id].members.contains_key(&user)
             {

@@ -65,6 +65,10 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
         say(ctx, "ChanServ", &format!("Channel {name} is registered already"));
         return;
     }
+    if server.network.purge(&name).is_some() {
+        say(ctx, "ChanServ", &format!("Channel {name} is closed for good, and cannot be registered"));
+        return;
+    }
     if !channel.ranks(ctx.me()).is_some_and(|ranks| ranks.at_least(Rank::Op)) {
         say(ctx, "ChanServ", &format!("Only an operator of {name} can register it"));
         return;
@@ -106,6 +110,7 @@ pub fn apply_drop(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
 #[cfg(test)]
 mod tests {
     use crate::server::command::bulk::testing::Asked;
+    use crate::server::record::PurgeRow;
 
     #[test]
     fn whoever_was_founder_of_a_channel_that_is_dropped_is_operator_and_nothing_above_its_next_founder() {
@@ -146,5 +151,24 @@ mod tests {
         asked.ask(bob, "SAMODE #d +q bob");
         asked.ask(alice, "CS REGISTER #d");
         assert_eq!(asked.ranks("#d"), ["alice ~@", "bob "]);
+    }
+
+    #[test]
+    fn a_channel_that_is_closed_for_good_is_neither_joined_by_sajoin_nor_registered() {
+        let mut asked = Asked::new();
+        let (boss, bob) = (asked.user("boss"), asked.user("bob"));
+        asked.account("bob", 1);
+        asked.set_oper("boss");
+        asked.ask(boss, "CS PURGE ADD #p bad");
+        let told = asked.ask(boss, "SAJOIN bob #P").concat();
+        assert!(told.contains("#P is closed for good (bad)"), "{told}");
+        assert!(asked.server.network.channel_by_name("#p").is_none());
+        // An earlier version let people in.
+        asked.ask(boss, "CS PURGE DEL #p");
+        asked.ask(bob, "JOIN #p");
+        let row = PurgeRow { channel: "#p".into(), reason: "bad".into(), setter: "boss".into(), set_at: 0 };
+        asked.server.network.put_purge(row);
+        let told = asked.ask(bob, "CS REGISTER #p").concat();
+        assert!(told.contains("closed for good"), "{told}");
     }
 }
