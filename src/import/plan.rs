@@ -1131,7 +1131,7 @@ pub mod tests {
             since: 1,
             nick: nick.into(),
             user: "~u".into(),
-            host: "host".into(),
+            hosts: "host host".into(),
             realname: "A Name".into(),
             modes: "".into(),
             away: None,

@@ -538,6 +538,7 @@ impl Server {
         let forgotten = if is_another { self.forget_presence(user) } else { 0 };
         let former = self.network.users[user].account.and_then(|account| self.vhost_of(account));
         self.network.set_login(user, Some((account, name)));
+        self.note_former_vhost(user);
         let kept = self.keep_presence(user);
         self.notify(About::Accounts, |server| server.network.users[user].described("is logged in", "login"));
         let there = &self.network.users[user];
@@ -554,7 +555,6 @@ impl Server {
         for channel in &self.network.users[user].channels {
             self.network.channels[*channel].listeners = None;
         }
-        self.note_former_vhost(user);
         if let Some(host) = self.vhost_of(account) {
             vhost::set(self, ctx, user, &host);
         } else if former.is_some_and(|former| former == self.network.users[user].host) {

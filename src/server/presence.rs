@@ -1,6 +1,7 @@
 //! Presence that survives a disconnect: who is always on, what is kept of them, and away as the sum over
 //! a user's connections.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ircv3::mode::{Rank, Ranks};
@@ -21,6 +22,8 @@ use crate::server::{Ctx, Server};
 
 /// What others are told of someone who has no connection and did not say why.
 const DISCONNECTED: &str = "Not connected; what you write is kept";
+/// Stands for a host that is not known; no host has that letter.
+const UNKNOWN: &str = "?";
 /// Milliseconds between two looks for those who have been away too long.
 const EXPIRY_LOOK_MS: u64 = 60_000;
 
@@ -54,6 +57,55 @@ fn kept_beside(network: &Network, user: UserId, account: AccountId) -> Option<Us
     network.users_of(account).find(|other| *other != user && network.users[*other].presence_kept)
 }
 
+/// The hosts of somebody who is always on, as they are kept.
+struct Hosts {
+    /// The one that others see.
+    shown: Arc<str>,
+    /// The one behind it, where that is known.
+    behind: Option<Arc<str>>,
+    /// Those that it was shown by before.
+    former: SmallVec<[Arc<str>; 1]>,
+}
+
+impl Hosts {
+    fn of(user: &User) -> Hosts {
+        let behind = user.plain_host_known.then(|| user.plain_host.clone());
+        Hosts { shown: user.host.clone(), behind, former: user.former_hosts.clone() }
+    }
+
+    /// An earlier version kept nothing but the first.
+    fn read(text: &str) -> Hosts {
+        let mut words = text.split_ascii_whitespace().map(Arc::from);
+        let shown = words.next().unwrap_or_else(|| text.into());
+        let behind = words.next().filter(|host: &Arc<str>| **host != *UNKNOWN);
+        Hosts { shown, behind, former: words.take(limits::FORMER_HOSTS).collect() }
+    }
+
+    fn text(&self) -> Box<str> {
+        let mut text = format!("{} {}", self.shown, self.behind.as_deref().unwrap_or(UNKNOWN));
+        for host in &self.former {
+            text.push(' ');
+            text.push_str(host);
+        }
+        text.into()
+    }
+
+    /// Puts cloaks in the place of addresses, which were shown before there were cloaks; whether there were any.
+    fn hide(&mut self, cloak: impl Fn(IpAddr) -> Arc<str>) -> bool {
+        let mut hidden = None;
+        for host in [&mut self.shown].into_iter().chain(&mut self.behind) {
+            if let Ok(ip) = host.parse() {
+                hidden = Some(std::mem::replace(host, cloak(ip)));
+            }
+        }
+        let Some(address) = hidden else { return false };
+        if !self.former.contains(&address) {
+            self.former.push(address);
+        }
+        true
+    }
+}
+
 /// The users that were always on when the server ended, put back without connections, and under the nicks of their accounts.
 ///
 /// Channels that were kept for the sake of someone who does not come back are no more; what the store has to be told of
@@ -85,15 +137,14 @@ pub fn restore(
         modes.set('o', false);
         modes.set('s', false);
         modes.set('Z', false);
-        // An address that was shown before there were cloaks.
-        let cloak = settings.cloak.as_ref().zip(row.host.parse().ok()).map(|(cloak, ip)| cloak.of(secret, ip));
-        let former_hosts: SmallVec<[Arc<str>; 1]> = cloak.iter().map(|_| row.host.clone()).collect();
-        let host: Arc<str> = cloak.map_or_else(|| row.host.clone(), Into::into);
-        if !former_hosts.is_empty() {
+        let mut hosts = Hosts::read(&row.hosts);
+        if let Some(cloak) = &settings.cloak
+            && hosts.hide(|ip| cloak.of(secret, ip).into())
+        {
             modes.set('x', true);
         }
+        let Hosts { shown: host, behind, former: former_hosts } = hosts;
         network.invisible += usize::from(modes.has('i'));
-        let plain_host_known = network.account_settings(row.account).vhost.as_deref() != Some(&*host);
         let id = network.insert_user(User {
             serial: 0,
             since: row.since,
@@ -102,8 +153,8 @@ pub fn restore(
             nick,
             former_nick,
             user: row.user,
-            plain_host: host.clone(),
-            plain_host_known,
+            plain_host_known: behind.is_some(),
+            plain_host: behind.unwrap_or_else(|| host.clone()),
             host,
             former_hosts,
             realname: row.realname,
@@ -259,7 +310,7 @@ impl Server {
             since: there.since,
             nick: there.former_nick.as_ref().unwrap_or(&there.nick).clone(),
             user: there.user.clone(),
-            host: there.host.clone(),
+            hosts: Hosts::of(there).text(),
             realname: there.realname.clone(),
             modes: there.modes.text().into(),
             away: there.away.clone().filter(|away| **away != *DISCONNECTED),
@@ -431,7 +482,7 @@ pub fn status(server: &Server, ctx: &mut Ctx, account: AccountId) {
 mod tests {
     use std::sync::Arc;
 
-    use crate::server::command::bulk::testing::{Asked, account_row};
+    use crate::server::command::bulk::testing::{Asked, account_row, always_on};
     use crate::server::event::{CloseCause, ConnId, Event};
     use crate::server::record::{AccountRow, PresenceRow, Record, Snapshot};
     use crate::server::settings::{AlwaysOn, Settings};
@@ -463,7 +514,7 @@ mod tests {
             since: 1,
             nick: "alice".into(),
             user: "~a".into(),
-            host: "host".into(),
+            hosts: "host host".into(),
             realname: "Alice".into(),
             modes: "i".into(),
             away: None,
@@ -481,6 +532,47 @@ mod tests {
             _ => None,
         });
         (asked, kept)
+    }
+
+    #[test]
+    fn bans_of_every_host_that_somebody_was_shown_by_hold_after_a_start() {
+        for (hosts, shown) in [
+            ("a.vhost 10.0.0.9 b.vhost", "a.vhost"),
+            // An earlier version kept no more: what is behind it is known once she is there, and is what she is shown by.
+            ("a.vhost", "10.0.0.1"),
+            ("a.vhost ?", "10.0.0.1"),
+            ("a.vhost ? b.vhost 10.0.0.9", "10.0.0.1"),
+        ] {
+            let mut snapshot = always_on("#a:");
+            snapshot.presences[0].hosts = hosts.into();
+            let mut asked = Asked::started_with(snapshot);
+            let id = asked.id("alice");
+            assert_eq!(&*asked.server.network.users[id].host, "a.vhost");
+            let alice = asked.device("alice", 1, "", "");
+            assert_eq!(&*asked.server.network.users[id].host, shown, "{hosts}");
+            let bob = asked.user("bob");
+            asked.ask(bob, "JOIN #b");
+            for host in hosts.split(' ').chain([shown]).filter(|host| *host != "?") {
+                asked.ask(bob, &format!("MODE #b +b *!*@{host}"));
+                assert!(asked.ask(alice, "JOIN #b").concat().contains(" 474 "), "{hosts}: {host}");
+                asked.ask(bob, &format!("MODE #b -b *!*@{host}"));
+            }
+            assert!(asked.ask(alice, "JOIN #b").concat().contains(" JOIN #b"), "{hosts}");
+            let text = &*super::Hosts::of(&asked.server.network.users[id]).text();
+            assert_eq!(text.split(' ').next(), Some(shown));
+            assert_eq!(&*super::Hosts::read(text).text(), text);
+        }
+    }
+
+    #[test]
+    fn addresses_from_before_there_were_cloaks_are_behind_them_and_named_in_bans_alone() {
+        let mut hosts = super::Hosts::read("10.0.0.1 10.0.0.1");
+        assert!(hosts.hide(|_| "x.cloak".into()));
+        assert_eq!(&*hosts.text(), "x.cloak x.cloak 10.0.0.1");
+        let mut hosts = super::Hosts::read("a.vhost 10.0.0.1 b.vhost");
+        assert!(hosts.hide(|_| "x.cloak".into()));
+        assert_eq!(&*hosts.text(), "a.vhost x.cloak b.vhost 10.0.0.1");
+        assert!(!hosts.hide(|_| "x.cloak".into()));
     }
 
     fn is_there(asked: &mut Asked, days: u64) -> bool {

@@ -650,8 +650,9 @@ pub struct PresenceRow {
     pub nick: Arc<str>,
     /// The user name, with `~`.
     pub user: Box<str>,
-    /// The host that others see.
-    pub host: Arc<str>,
+    /// The host that others see, and the one behind it, then those that it was shown by before: `a.vhost 192.0.2.1 b.vhost`.
+    /// `?` in the second place, or nothing, where it is not known what is behind the first.
+    pub hosts: Box<str>,
     /// The real name.
     pub realname: Box<str>,
     /// The letters of its modes.

@@ -425,8 +425,8 @@ impl Server {
         self.unregistered -= 1;
     }
 
-    /// Of a user who was put back at the start, what is behind the host that it was given is not known until it comes.
-    /// Where it has lost that host meanwhile, what it is to be shown by.
+    /// Of a user whom an earlier version kept, what is behind the host that it is shown by is not known until it comes.
+    /// Where its account does not give it that host, what it is to be shown by.
     fn reveal_plain_host(&mut self, ctx: &Ctx, user: UserId) -> Option<Arc<str>> {
         let there = &self.network.users[user];
         if there.plain_host_known {

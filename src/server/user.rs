@@ -122,8 +122,8 @@ pub struct User {
     pub host: Arc<str>,
     /// What is shown where no other host was given to it: its cloak, or its address.
     pub plain_host: Arc<str>,
-    /// Whether that is so. Of a user who was put back at the start, what is behind the host of its account is not known
-    /// until it comes.
+    /// Whether that is so. Of a user of whom an earlier version kept no more than what it was shown by, what is behind
+    /// that is not known until it comes.
     pub plain_host_known: bool,
     /// What it was shown by before (mode `x`, HostServ, CHGHOST): bans of it hold whatever is shown instead.
     pub former_hosts: SmallVec<[Arc<str>; 1]>,

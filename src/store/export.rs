@@ -309,7 +309,8 @@ fn presence(row: &impl Columns) -> Result<Value, Error> {
     });
     Ok(json!({
         "nick": row.text(0)?,
-        "host": row.text(1)?,
+        // Others see the first of its hosts.
+        "host": row.text(1)?.split(' ').next(),
         "realname": row.text(2)?,
         "away": row.maybe_text(3)?,
         "channels": channels.collect::<Vec<_>>(),

@@ -816,7 +816,7 @@ fn presences(rows: BTreeMap<AccountId, Option<&PresenceRow>>) -> Vec<Statement<'
                 .bind(column(&rows, |row| row.since as i64))
                 .bind(column(&rows, |row| &*row.nick))
                 .bind(column(&rows, |row| &*row.user))
-                .bind(column(&rows, |row| &*row.host))
+                .bind(column(&rows, |row| &*row.hosts))
                 .bind(column(&rows, |row| &*row.realname))
                 .bind(column(&rows, |row| &*row.modes))
                 .bind(column(&rows, |row| row.away.as_deref()))

@@ -535,7 +535,7 @@ mod tests {
             since: 1,
             nick: "bob".into(),
             user: "~b".into(),
-            host: "h".into(),
+            hosts: "h h".into(),
             realname: "b".into(),
             modes: "".into(),
             away: None,

@@ -669,7 +669,7 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
         .bind(row.since as i64)
         .bind(&*row.nick)
         .bind(&*row.user)
-        .bind(&*row.host)
+        .bind(&*row.hosts)
         .bind(&*row.realname)
         .bind(&*row.modes)
         .bind(row.away.as_deref())

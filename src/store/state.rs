@@ -330,7 +330,7 @@ fn presence(row: &impl Columns) -> Result<PresenceRow, Error> {
         since: row.number(1)?,
         nick: row.text(2)?.into(),
         user: row.text(3)?.into(),
-        host: row.text(4)?.into(),
+        hosts: row.text(4)?.into(),
         realname: row.text(5)?.into(),
         modes: row.text(6)?.into(),
         away: row.maybe_text(7)?.map(Into::into),

@@ -302,7 +302,7 @@ fn presence(account: u64, channels: &str) -> PresenceRow {
         since: 7,
         nick: "Alice".into(),
         user: "~a".into(),
-        host: "host".into(),
+        hosts: "host ? former".into(),
         realname: "Älice".into(),
         modes: "iw".into(),
         away: (account == 1).then(|| "out".into()),

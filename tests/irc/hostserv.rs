@@ -106,6 +106,60 @@ fn a_host_that_is_taken_away_after_a_restart_is_not_shown_once_its_owner_is_back
 }
 
 #[test]
+fn a_host_that_is_taken_away_while_its_owner_is_away_after_a_restart_is_gone_for_good() {
+    let mut server = server();
+    let mut alice = server.logged_in("alice", "alice", "sesame", "");
+    let cloak = host(&mut alice, "alice");
+    for taken in ["HS DEL alice", "HS DROP", "HS OFF"] {
+        alice.told("NS SET ALWAYS-ON ON");
+        alice.told("HS TAKE 2");
+        assert_eq!(host(&mut alice, "alice"), "reader.example.org");
+        drop(alice);
+        server.crash_and_restart();
+        let mut boss = boss(&server);
+        let mut other = server.user("other");
+        assert_eq!(host(&mut boss, "alice"), "reader.example.org");
+        if taken != "HS DEL alice" {
+            other.ask("NS IDENTIFY alice sesame");
+            other.told(taken);
+        } else {
+            boss.told(taken);
+        }
+        assert_eq!(host(&mut boss, "alice"), cloak, "{taken}");
+        server.crash_and_restart();
+        let mut boss = self::boss(&server);
+        assert_eq!(host(&mut boss, "alice"), cloak, "{taken}");
+        alice = server.logged_in("alice", "alice", "sesame", "");
+        assert_eq!(host(&mut boss, "alice"), cloak, "{taken}");
+        boss.join("#garden");
+        for ban in [&*cloak, "reader.example.org"] {
+            boss.ask(&format!("MODE #garden +b *!*@{ban}"));
+            find(&alice.ask("JOIN #garden"), "474");
+            boss.ask(&format!("MODE #garden -b *!*@{ban}"));
+        }
+        boss.ask("PART #garden");
+    }
+}
+
+#[test]
+fn a_ban_of_a_cloak_holds_over_a_restart_whatever_host_an_operator_gave() {
+    let mut server = server();
+    let mut alice = server.logged_in("alice", "alice", "sesame", "");
+    let cloak = host(&mut alice, "alice");
+    alice.told("NS SET ALWAYS-ON ON");
+    let mut boss = boss(&server);
+    boss.ask("CHGHOST alice staff.example.org");
+    drop(alice);
+    server.crash_and_restart();
+    let mut boss = self::boss(&server);
+    boss.join("#garden");
+    boss.ask(&format!("MODE #garden +b *!*@{cloak}"));
+    let mut alice = server.logged_in("alice", "alice", "sesame", "");
+    assert_eq!(host(&mut boss, "alice"), "staff.example.org");
+    find(&alice.ask("JOIN #garden"), "474");
+}
+
+#[test]
 fn what_is_offered_is_taken_without_asking_and_what_is_refused_is_not_given() {
     let server = server();
     let mut alice = server.logged_in("alice", "alice", "sesame", "");

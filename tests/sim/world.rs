@@ -1632,8 +1632,9 @@ fn presence(
         modes.set(mode, false);
     }
     let away = user.away.clone().filter(|_| gone);
-    let who = (format!("{nicks:?}"), user.account, user.user.clone(), user.host.clone(), user.realname.clone());
-    (who, modes.text(), channels, away, user.signon, user.since)
+    let who = (format!("{nicks:?}"), user.account, user.user.clone(), user.realname.clone());
+    let hosts = (user.host.clone(), user.plain_host.clone(), user.plain_host_known, user.former_hosts.clone());
+    (who, hosts, modes.text(), channels, away, user.signon, user.since)
 }
 
 fn new_server(settings: &Arc<Settings>, snapshot: Snapshot, now: Now) -> Server {

@@ -276,7 +276,7 @@ pub(in crate::server) mod testing {
             since: 1,
             nick: "alice".into(),
             user: "~u".into(),
-            host: "10.0.0.1".into(),
+            hosts: "10.0.0.1 10.0.0.1".into(),
             realname: "A".into(),
             modes: "".into(),
             away: None,

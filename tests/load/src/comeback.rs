@@ -172,7 +172,7 @@ fn records(number: u64) -> impl Iterator<Item = Record> {
         since: 1 << 40 | (1 + number),
         nick: name.as_str().into(),
         user: "~measured".into(),
-        host: "192.0.2.7".into(),
+        hosts: "192.0.2.7 192.0.2.7".into(),
         realname: "Somebody".into(),
         modes: "".into(),
         away: None,
