@@ -216,7 +216,14 @@ pub fn restore(
         let folded = network.channels[id].folded.clone();
         if network.drop_channel_if_empty(id) {
             unsettled.gone.insert(folded.as_str().into());
-        } else if network.note_closed(id).is_some() {
+            continue;
+        }
+        let there = &mut network.channels[id];
+        if there.members.is_empty() && !there.settings.keep_topic && there.topic.take().is_some() {
+            // The last who were there have gone with the server.
+            unsettled.channels.insert(folded.as_str().into());
+        }
+        if network.note_closed(id).is_some() {
             // An earlier version did not note it.
             unsettled.conversations.insert(folded.as_str().into());
         }
@@ -573,6 +580,38 @@ mod tests {
         assert!(hosts.hide(|_| "x.cloak".into()));
         assert_eq!(&*hosts.text(), "a.vhost x.cloak b.vhost 10.0.0.1");
         assert!(!hosts.hide(|_| "x.cloak".into()));
+    }
+
+    #[test]
+    fn a_topic_that_goes_with_the_last_member_goes_when_the_server_is_killed() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        asked.account("alice", 1);
+        let mut row = None;
+        let mut setting = None;
+        for line in ["JOIN #k", "CS REGISTER #k", "CS SET #k KEEPTOPIC OFF", "TOPIC #k :text"] {
+            asked.ask(alice, line);
+            for (_, record) in asked.kept() {
+                match record {
+                    Record::Channel(new) => row = Some((**new).clone()),
+                    Record::Setting(new) if &*new.key == "keeptopic" => setting = Some((**new).clone()),
+                    _ => {}
+                }
+            }
+        }
+        let (row, setting) = (row.unwrap(), setting.unwrap());
+        assert!(row.topic.is_some());
+        for (keeps, settings) in [(false, vec![setting]), (true, Vec::new())] {
+            let channels = vec![row.clone()];
+            let snapshot =
+                Snapshot { accounts: vec![account_row(1, "alice")], channels, settings, ..Snapshot::default() };
+            let mut asked = Asked::started_with(snapshot);
+            asked.handle(Event::Tick);
+            let is_told = |(_, record): &(_, Record)| matches!(record, Record::Channel(row) if row.topic.is_none());
+            assert_eq!(asked.kept().iter().any(is_told), !keeps);
+            let bob = asked.user("bob");
+            assert_eq!(asked.ask(bob, "JOIN #k").concat().contains(" 332 "), keeps);
+        }
     }
 
     fn is_there(asked: &mut Asked, days: u64) -> bool {

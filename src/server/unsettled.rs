@@ -15,7 +15,7 @@ use crate::server::settings::Settings;
 pub struct Unsettled {
     /// Channels, folded, that are kept no longer: nobody holds them.
     pub gone: BTreeSet<Box<str>>,
-    /// Channels, folded, of which nothing is kept yet.
+    /// Channels, folded, of which nothing is kept yet, or something else.
     pub channels: BTreeSet<Box<str>>,
     /// Accounts whose users are not always on any more.
     pub presences: BTreeSet<AccountId>,

@@ -75,7 +75,10 @@ fn a_topic_that_is_not_to_last_goes_with_the_last_member() {
     alice.ask("CS SET #garden KEEPTOPIC OFF");
     alice.ask("PART #garden");
     assert!(alice.join("#garden").iter().all(|line| line.command() != "332"));
+    // So it is where nobody could leave.
+    alice.ask("TOPIC #garden :tulips");
     server.crash_and_restart();
+    assert!(server.user("carol").ask("TOPIC #garden").iter().all(|line| line.command() != "332"));
     let mut alice = server.logged_in("alice", "alice", "sesame", "");
     assert!(alice.join("#garden").iter().all(|line| line.command() != "332"));
 }
