@@ -328,8 +328,8 @@ pub enum Change<'a> {
         account: AccountId,
         /// What is kept of it.
         secrets: &'a Secrets,
-        /// The code that it was asked for with, where it was forgotten.
-        code: Option<&'a str>,
+        /// Who gives it.
+        by: &'a credentials::By,
     },
     /// Another way to log in, or one less.
     Credentials {
@@ -767,8 +767,8 @@ impl Server {
             Change::EraseMessages { account } => erase::apply_messages(self, ctx, seq, account),
             Change::Suspend { account, lasts, reason } => suspend::apply(self, ctx, seq, account, lasts, reason),
             Change::Unsuspend { account } => suspend::apply_gone(self, ctx, seq, account),
-            Change::Password { account, secrets, code } => {
-                credentials::apply_password(self, ctx, seq, account, secrets, code);
+            Change::Password { account, secrets, by } => {
+                credentials::apply_password(self, ctx, seq, account, secrets, by);
             }
             Change::Credentials { account, change } => credentials::apply(self, ctx, seq, account, &change),
             Change::Group { account, nick, on } => group::apply(self, ctx, seq, account, nick, on),

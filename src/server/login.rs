@@ -19,6 +19,7 @@ use crate::server::event::{ConnId, Returned};
 use crate::server::network::UserId;
 use crate::server::notice::About;
 use crate::server::record::AccountId;
+use crate::server::session::Doubt;
 use crate::server::settings::Secret;
 use crate::server::throttle::{Origin, Tried};
 use crate::server::{Ctx, Server, second};
@@ -457,7 +458,7 @@ impl Server {
         if is_new {
             self.set_session_account(ctx.conn, account, device, false);
         } else {
-            self.note_proof(ctx.conn, false);
+            self.note_proof(ctx.conn, None);
         }
         let mask = match user {
             Some(user) => self.network.users[user].source.to_string(),
@@ -512,7 +513,7 @@ impl Server {
             session.particulars_mut().owed = owed;
         }
         let registered = session.user.is_some();
-        self.note_proof(conn, taken_along);
+        self.note_proof(conn, taken_along.then_some(Doubt::TakenAlong));
         self.device_came(conn, account, device);
         if registered {
             if self.session(conn).is_some_and(|session| self.is_replayed(session)) {
@@ -522,13 +523,22 @@ impl Server {
         }
     }
 
-    /// A connection has logged in by more than the password of an app, or was taken along and has proved nothing.
-    fn note_proof(&mut self, conn: ConnId, taken_along: bool) {
+    /// A connection has logged in by more than the password of an app, or there is a doubt about it.
+    fn note_proof(&mut self, conn: ConnId, doubt: Option<Doubt>) {
         let Some(session) = self.session_mut(conn) else { return };
         // Most have none, and need no place for it.
-        if session.particulars().app.is_some() || session.particulars().taken_along != taken_along {
+        if session.particulars().app.is_some() || session.particulars().doubt != doubt {
             let particulars = session.particulars_mut();
-            (particulars.app, particulars.taken_along) = (None, taken_along);
+            (particulars.app, particulars.doubt) = (None, doubt);
+        }
+    }
+
+    /// An account has got another password: what these connections have proved was perhaps the old one.
+    pub(super) fn doubt(&mut self, conns: &[ConnId]) {
+        for conn in conns {
+            if let Some(session) = self.session_mut(*conn) {
+                session.particulars_mut().doubt.get_or_insert(Doubt::OldPassword);
+            }
         }
     }
 
@@ -702,6 +712,93 @@ mod tests {
         // With the password itself they are all there.
         assert!(plain(&mut asked, phone, "alice", "sesame").contains(" 903 "));
         assert!(asked.ask(phone, "NS UNREGISTER alice").concat().contains(&code));
+    }
+
+    #[test]
+    fn another_password_by_a_code_or_an_operator_ends_what_came_by_the_old_one_and_no_presence() {
+        for by_operator in [false, true] {
+            let mut asked = Asked::new();
+            let thief = with_account(&mut asked, "alice", "");
+            asked.ask(thief, "NS SET ALWAYS-ON ON");
+            asked.ask(thief, "NS APPPASS ADD phone");
+            asked.ask(thief, &format!("NS CERT ADD {}", "ab".repeat(32)));
+            let account = account_of(&asked, "alice");
+            let code = |purpose, code: &str, email: &str| CodeRow {
+                account,
+                purpose,
+                code: code.into(),
+                email: email.into(),
+                expires: asked.now.unix_ms / 1000 + 60,
+                mailed: true,
+            };
+            let codes =
+                [code(Purpose::Password, "mine", "a@example.org"), code(Purpose::Email, "evil", "t@evil.example")];
+            codes.into_iter().for_each(|row| asked.server.network.put_code(row));
+            let (at_the_door, owner) = (asked.open(), asked.user("owner"));
+            asked.ask(at_the_door, "CAP REQ sasl");
+            assert!(plain(&mut asked, at_the_door, "alice", "sesame").contains(" 903 "));
+            // The thief would have another one of its own by the time that this one is there.
+            asked.ask(thief, "NS PASSWD gotcha gotcha");
+            let late = asked.calls()[0].0;
+            if by_operator {
+                asked.set_oper("owner");
+            }
+            let line = if by_operator { "NS SAPASSWD alice new" } else { "NS RESETPASS alice mine new" };
+            asked.ask(owner, line);
+            let call = asked.calls()[0].0;
+            asked.handle(Event::Returned(call, secrets("new")));
+            let told = asked.sent(owner).concat();
+            for part in ["2 other connections", "t@evil.example is over", "1 app password (", "1 certificate ("] {
+                assert!(told.contains(part), "{line}: {told}");
+            }
+            assert!(asked.server.session(at_the_door).is_none_or(|session| session.closing));
+            assert!(asked.server.session(thief).is_none_or(|session| session.closing));
+            assert_eq!(asked.server.network.users[asked.id("alice")].account, Some(account), "it is still there");
+            asked.handle(Event::Returned(late, secrets("gotcha")));
+            assert_eq!(*asked.server.network.account(account).unwrap().password, *"h:new");
+            assert!(asked.server.network.codes().next().is_none());
+        }
+    }
+
+    #[test]
+    fn after_another_password_the_other_connections_change_no_credentials_until_they_log_in_again() {
+        let mut asked = Asked::new();
+        let alice = with_account(&mut asked, "alice", "");
+        let thief = asked.user_with("thief", "sasl draft/account-2fa");
+        assert!(plain(&mut asked, thief, "alice", "sesame").contains(" 903 "));
+        asked.ask(thief, "NS PASSWD gotcha gotcha");
+        let late = asked.calls()[0].0;
+        asked.ask(alice, "NS PASSWD new new");
+        let call = asked.calls()[0].0;
+        asked.handle(Event::Returned(call, secrets("new")));
+        let told = asked.sent(alice).concat();
+        assert!(told.contains("1 other connection of yours is still logged in"), "{told}");
+        asked.handle(Event::Returned(late, secrets("gotcha")));
+        let told = asked.sent(thief).concat();
+        assert!(told.contains("log in again"), "{told}");
+        assert_eq!(*asked.server.network.account_by_name("alice").unwrap().password, *"h:new");
+        let code = asked.server.confirmation(&format!("UNREGISTER {}", account_of(&asked, "alice")));
+        for line in [
+            "NS PASSWD other other",
+            "NS PASSWD sesame other other",
+            &format!("NS CERT ADD {}", "ab".repeat(32)),
+            "NS SET EMAIL mallory@example.org",
+            "NS VERIFYEMAIL abcd",
+            "NS SET PUBKEY OFF",
+            "NS APPPASS ADD tablet",
+            "NS 2FA ADD",
+            "2FA CHALLENGE totp",
+            &format!("NS UNREGISTER alice {code}"),
+            "NS ERASEMESSAGES",
+        ] {
+            let told = asked.ask(thief, line).concat();
+            assert!(told.contains("log in again") && asked.calls().is_empty(), "{line}: {told}");
+        }
+        // It talks as before, and so does whoever changed the password change it.
+        assert!(asked.ask(thief, "PRIVMSG alice :hi").is_empty());
+        assert!(!asked.ask(alice, "NS UNREGISTER alice").concat().contains("log in again"));
+        assert!(plain(&mut asked, thief, "alice", "new").contains(" 903 "));
+        assert!(asked.ask(thief, "NS UNREGISTER alice").concat().contains(&code));
     }
 
     #[test]

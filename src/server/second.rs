@@ -15,6 +15,7 @@ use crate::server::event::ConnId;
 use crate::server::login::{Door, Proof, Refused};
 use crate::server::notice::About;
 use crate::server::record::{AccountId, Credentials, SecondFactor, SecondProof, Seq};
+use crate::server::session::Doubt;
 use crate::server::throttle::Tried;
 use crate::server::{Ctx, Server};
 
@@ -321,11 +322,21 @@ impl Server {
         (0..limits::RECOVERY_CODES).map(|_| spaced(&self.new_code())).collect()
     }
 
-    /// Whether a connection may change what its account logs in with, and put an end to it: not by an app password,
-    /// which can be taken away again, and not where another connection has logged in for it.
-    pub fn may_change_credentials(&self, conn: ConnId) -> bool {
-        let particulars = self.session(conn).map(|session| session.particulars());
-        particulars.is_some_and(|particulars| particulars.app.is_none() && !particulars.taken_along)
+    /// Why a connection may not change what its account logs in with, or put an end to it: not by an app password, which
+    /// can be taken away again, and not where another connection has logged in for it or a password that it may have
+    /// logged in with is none any more. `None` where it may.
+    pub fn why_no_credentials(&self, conn: ConnId) -> Option<&'static str> {
+        let particulars = self.session(conn)?.particulars();
+        if particulars.app.is_some() || particulars.doubt == Some(Doubt::TakenAlong) {
+            Some(
+                "This connection came by an app password, or another of yours logged in for it: log in with your own \
+                 password to do that",
+            )
+        } else {
+            particulars
+                .doubt
+                .map(|_| "Your password was changed since this connection logged in: log in again to do that")
+        }
     }
 }
 

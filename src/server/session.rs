@@ -97,6 +97,15 @@ pub struct GuestMarker {
     pub time: u64,
 }
 
+/// Why a connection that is logged in to an account has to log in again before it changes what that logs in with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// Another connection of its user logged in to the account, and took it along: it has proved nothing itself.
+    TakenAlong,
+    /// The account has got another password since.
+    OldPassword,
+}
+
 /// What a connection was told of a channel that it joined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Greeted {
@@ -132,8 +141,8 @@ pub struct Particulars {
     pub reading: Option<Reading>,
     /// The app password that it logged in with, by name.
     pub app: Option<Box<str>>,
-    /// Another connection of its user logged in to the account, and took it along: it has proved nothing itself.
-    pub taken_along: bool,
+    /// Why it may not change what its account logs in with, though it came by no app password.
+    pub doubt: Option<Doubt>,
     /// What it asked `*playback` for.
     pub playback: Option<Wish>,
     /// Where it takes web push (WEBPUSH REGISTER).
@@ -162,7 +171,7 @@ static NO_PARTICULARS: Particulars = Particulars {
     alone: Vec::new(),
     reading: None,
     app: None,
-    taken_along: false,
+    doubt: None,
     playback: None,
     endpoint: None,
     binding: Binding::None,

@@ -65,6 +65,32 @@ fn a_forgotten_password_is_replaced_by_mail() {
 }
 
 #[test]
+fn who_has_the_old_password_does_not_keep_the_account_after_a_forgotten_one_is_replaced() {
+    let smtp = Smtp::start(Manner::Plain);
+    let mut own = smtp.settings("none");
+    own.push(("ROOST__EMAIL__REQUIRED", "false".into()));
+    let settings: Vec<(&str, &str)> = own.iter().map(|(key, value)| (*key, &**value)).collect();
+    let server = Server::with(&settings);
+    server.account("alice", "sesame");
+    let mut alice = server.logged_in("alice", "alice", "sesame", "");
+    alice.told("NS SET EMAIL alice@example.org");
+    alice.told(&format!("NS VERIFYEMAIL {}", smtp.letter().code()));
+    let mut thief = server.logged_in("thief", "alice", "sesame", "");
+    thief.told("NS SET EMAIL thief@evil.example");
+    let evil = smtp.letter().code();
+    let mut guest = server.user("guest");
+    guest.told("NS SENDPASS alice");
+    let told = guest.told(&format!("NS RESETPASS alice {} mine", smtp.letter().code()));
+    assert!(told.contains("Password changed") && told.contains("2 other connections"), "{told}");
+    for client in [&mut thief, &mut alice] {
+        client.closed().last().unwrap().must_fit("ERROR :*The password of the account was changed*");
+    }
+    let mut alice = server.logged_in("alice", "alice", "mine", "");
+    assert!(alice.told(&format!("NS VERIFYEMAIL {evil}")).contains("wrong or over"));
+    assert!(alice.told("NS GET EMAIL").contains("alice@example.org"));
+}
+
+#[test]
 fn c19_a_suspended_account_ends_and_stays_out_by_every_door_over_restarts() {
     let mut server = Server::with(OPER);
     server.account("alice", "sesame");

@@ -323,8 +323,8 @@ pub enum Pending {
     SetPassword {
         /// The account.
         account: AccountId,
-        /// The code that it was asked for with, if any.
-        code: Option<Box<str>>,
+        /// Who gives it.
+        by: credentials::By,
     },
     /// The old password of NickServ PASSWD.
     OldPassword {
@@ -380,9 +380,7 @@ pub fn resume(server: &mut Server, ctx: &mut Ctx, pending: Pending, returned: Re
         }
         Pending::VerificationMail { account, by } => verify::mailed(server, ctx, account, by, &returned),
         Pending::CodeMail { email } => verify::code_mailed(ctx, &email, &returned),
-        Pending::SetPassword { account, code } => {
-            credentials::password_hashed(server, ctx, account, code.as_deref(), returned);
-        }
+        Pending::SetPassword { account, by } => credentials::password_hashed(server, ctx, account, &by, returned),
         Pending::OldPassword { account, new } => credentials::old_compared(server, ctx, account, &new, &returned),
         Pending::WebIrc(spoken) => webirc::verified(server, ctx, *spoken, verified, busy),
         Pending::Oper { name } => oper::verified(server, ctx, &name, verified),

@@ -91,13 +91,11 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
 
 /// Whether a connection may change the second factor: not by an app password, which the factor is not asked for with.
 fn may(server: &Server, ctx: &mut Ctx) -> bool {
-    let may = server.may_change_credentials(ctx.conn);
-    if !may {
-        let text =
-            "This connection came by an app password, or another of yours logged in for it; log in with your own";
+    let why = server.why_no_credentials(ctx.conn);
+    if let Some(text) = why {
         fail(ctx, "NOT_AUTHENTICATED", &[], text);
     }
-    may
+    why.is_none()
 }
 
 fn fail(ctx: &mut Ctx, code: &str, context: &[&str], text: &str) {

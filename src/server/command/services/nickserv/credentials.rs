@@ -9,10 +9,21 @@ use crate::server::change::{Change, CredentialChange};
 use crate::server::command::Pending;
 use crate::server::command::services::nickserv::{apppass, set};
 use crate::server::command::services::{account_named, keep_account, own_account, say, usage_of};
-use crate::server::event::Returned;
+use crate::server::event::{ConnId, Returned};
 use crate::server::record::{AccountId, AccountRow, Credentials, CredentialsRow, Purpose, Record, Seq};
 use crate::server::settings::Secret;
 use crate::server::{Ctx, Server};
+
+/// Who gives an account another password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum By {
+    /// Whoever is logged in to it (PASSWD).
+    Owner,
+    /// Whoever has this code, which was mailed (RESETPASS).
+    Code(Box<str>),
+    /// An operator (SAPASSWD).
+    Operator,
+}
 
 /// PASSWD
 pub fn passwd(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
@@ -61,7 +72,7 @@ pub fn new_password(words: &[&str]) -> String {
 
 fn hash_password(server: &mut Server, ctx: &mut Ctx, account: AccountId, new: &str) {
     let call = Call::Hash { password: new.into(), iterations: server.settings.scram_iterations };
-    server.call(ctx, call, Pending::SetPassword { account, code: None });
+    server.call(ctx, call, Pending::SetPassword { account, by: By::Owner });
 }
 
 /// The old password of PASSWD was compared.
@@ -87,7 +98,7 @@ pub fn sapasswd(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         return;
     }
     let call = Call::Hash { password: new.as_str().into(), iterations: server.settings.scram_iterations };
-    server.call(ctx, call, Pending::SetPassword { account, code: None });
+    server.call(ctx, call, Pending::SetPassword { account, by: By::Operator });
 }
 
 /// The sender's account, where it may change what that logs in with; it is told where not.
@@ -98,53 +109,103 @@ pub fn own_to_change(server: &Server, ctx: &mut Ctx) -> Option<AccountId> {
 
 /// Whether the sender may change what its account logs in with, or put an end to it; it is told where not.
 pub fn may_change(server: &Server, ctx: &mut Ctx) -> bool {
-    let may = server.may_change_credentials(ctx.conn);
-    if !may {
-        let text = "This connection came by an app password, or another of yours logged in for it: log in with your own \
-                    password to do that";
+    let why = server.why_no_credentials(ctx.conn);
+    if let Some(text) = why {
         say(ctx, "NickServ", text);
     }
-    may
+    why.is_none()
 }
 
-/// The password of PASSWD, or of RESETPASS with its code, was hashed.
-pub fn password_hashed(server: &mut Server, ctx: &mut Ctx, account: AccountId, code: Option<&str>, returned: Returned) {
+/// The password of PASSWD, SAPASSWD, or of RESETPASS with its code, was hashed.
+pub fn password_hashed(server: &mut Server, ctx: &mut Ctx, account: AccountId, by: &By, returned: Returned) {
     let Returned::Hashed(secrets) = returned else {
         say(ctx, "NickServ", "The server has too many passwords to hash; try again");
         return;
     };
-    server.submit(ctx, Change::Password { account, secrets: &secrets, code });
+    // The owner may have given another one meanwhile.
+    if *by == By::Owner && own_to_change(server, ctx) != Some(account) {
+        return;
+    }
+    server.submit(ctx, Change::Password { account, secrets: &secrets, by });
+    if server.network.account(account).is_none_or(|row| row.password != secrets.hash) {
+        return;
+    }
+    // Who knew the old one may be logged in with it.
+    let others: Vec<ConnId> = server.sessions_of(account).into_iter().filter(|conn| *conn != ctx.conn).collect();
+    if others.is_empty() {
+        return;
+    }
+    let count = others.len();
+    let (noun, are) = if count == 1 { ("connection", "is") } else { ("connections", "are") };
+    if *by == By::Owner {
+        server.doubt(&others);
+        let text = format!(
+            "{count} other {noun} of yours {are} still logged in: to change what your account logs in with, each has to \
+             log in again. CLIENTS LIST shows them, and CLIENTS LOGOUT ALL ends them"
+        );
+        say(ctx, "NickServ", &text);
+    } else {
+        say(ctx, "NickServ", &format!("{count} other {noun} of the account {are} ended"));
+        server.end_connections(ctx, &others, "The password of the account was changed");
+    }
 }
 
 /// Gives an account another password; with a code, where it still is the right one.
-pub fn apply_password(
-    server: &mut Server,
-    ctx: &mut Ctx,
-    seq: Seq,
-    account: AccountId,
-    secrets: &Secrets,
-    code: Option<&str>,
-) {
-    if code.is_some_and(|code| server.network.code(account, Purpose::Password).is_none_or(|row| *row.code != *code)) {
+pub fn apply_password(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, secrets: &Secrets, by: &By) {
+    if let By::Code(code) = by
+        && server.network.code(account, Purpose::Password).is_none_or(|row| row.code != *code)
+    {
         say(ctx, "NickServ", "The code was used, or is over");
         return;
     }
     server.use_code(seq, account, Purpose::Password);
-    if keep_account(server, ctx, seq, account, |row| row.password = secrets.hash.clone()) {
-        keep(server, ctx, seq, account, |kept| kept.scram = secrets.scram.clone());
-        // Who knew the old one may have had a device of its own told of everything.
-        let devices = server.drop_devices(seq, account, |_| true);
-        // Whoever has its code has shown to be its owner.
-        let other = set::other(server, ctx, account).filter(|_| code.is_none());
-        match &other {
-            None => say(ctx, "NickServ", "Password changed"),
-            Some(name) => say(ctx, "NickServ", &format!("The password of the account {name} is changed")),
-        }
-        if devices > 0 {
-            let whose = other.map_or("Your devices".into(), |name| format!("The devices of {name}"));
-            say(ctx, "NickServ", &format!("{whose} get no push any more, until their apps connect again"));
-        }
+    if !keep_account(server, ctx, seq, account, |row| row.password = secrets.hash.clone()) {
+        return;
     }
+    keep(server, ctx, seq, account, |kept| kept.scram = secrets.scram.clone());
+    // Who knew the old one may have had a device of its own told of everything, and a code mailed to an address of its own.
+    let devices = server.drop_devices(seq, account, |_| true);
+    let asked = server.network.code(account, Purpose::Email).map(|row| row.email.clone());
+    server.use_code(seq, account, Purpose::Email);
+    // Whoever has its code has shown to be its owner.
+    let other = set::other(server, ctx, account).filter(|_| *by == By::Operator);
+    match &other {
+        None => say(ctx, "NickServ", "Password changed"),
+        Some(name) => say(ctx, "NickServ", &format!("The password of the account {name} is changed")),
+    }
+    if devices > 0 {
+        let whose = other.as_ref().map_or("Your devices".into(), |name| format!("The devices of {name}"));
+        say(ctx, "NickServ", &format!("{whose} get no push any more, until their apps connect again"));
+    }
+    if let Some(email) = asked {
+        say(ctx, "NickServ", &format!("The code that was mailed to {email} is over; SET EMAIL mails another"));
+    }
+    if let Some(text) = what_else(server, account) {
+        let text = match other {
+            None => format!("Your account can still be logged in to by {text}: take away what is not yours"),
+            Some(name) => format!("The account {name} can still be logged in to by {text}: {name} may take that away"),
+        };
+        say(ctx, "NickServ", &text);
+    }
+}
+
+/// What logs in to an account beside its password, and how that is taken away.
+fn what_else(server: &Server, account: AccountId) -> Option<String> {
+    let kept = server.network.credentials(account)?;
+    let counted = |count: usize, one: &str, more: &str, how: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {one} ({how})")),
+        _ => Some(format!("{count} {more} ({how})")),
+    };
+    let all: Vec<String> = [
+        counted(kept.apps.len(), "app password", "app passwords", "APPPASS LIST, APPPASS DEL <name>"),
+        counted(kept.certificates.len(), "certificate", "certificates", "CERT LIST, CERT DEL <fingerprint>"),
+        counted(usize::from(kept.key.is_some()), "public key", "", "GET PUBKEY, SET PUBKEY OFF"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    (!all.is_empty()).then(|| all.join(", "))
 }
 
 /// CERT

@@ -93,6 +93,7 @@ pub const ROWS: &[Row] = rows! {
         "The old one need not be given; where it is, it has to be right",
         "A password may be of several words: the new one is what stands there twice at the end";
     "REGAIN" | "RECOVER" | "RELEASE", 1 Anyone ghost::regain, "<nick> [password [code]]",
+        "Your other connections stay, but log in again before they change what your account logs in with",
         "as GHOST, and gives you the nick";
     "REGISTER", 1 Anyone register::register, "<password> [e-mail]",
         "makes an account of your nick",
@@ -101,7 +102,8 @@ pub const ROWS: &[Row] = rows! {
     "RESEND", 1 Anyone register::resend, "<account>",
         "mails the code of an account that waits for it, again";
     "RESETPASS", 3 Anyone reset::resetpass, "<account> <code> <new password>",
-        "gives your account another password, with the code that SENDPASS mailed";
+        "gives your account another password, with the code that SENDPASS mailed",
+        "All other connections of the account end, and so does what an address of SET EMAIL waits for";
     "SA2FA", 2 Operator(Force) second::sa2fa, "OFF <account>",
         "takes the second factor off the account of someone who has lost it",
         "Make sure first that it is them: from then on the password alone logs in";
@@ -111,7 +113,7 @@ pub const ROWS: &[Row] = rows! {
         "shows a setting of an account";
     "SAPASSWD", 2 Operator(Force) credentials::sapasswd, "<account> <new password>",
         "gives the account of someone who cannot log in another password",
-        "Make sure first that it is them";
+        "Make sure first that it is them. All connections of the account end, but yours";
     "SAREGISTER", 2 Operator(Force) register::saregister, "<account> <password>",
         "makes an account for someone else";
     "SASET", 3 Operator(Force) others::saset, "<account> <setting> <value>",

@@ -3,7 +3,7 @@
 use crate::limits;
 use crate::server::action::Call;
 use crate::server::command::Pending;
-use crate::server::command::services::nickserv::credentials::new_password;
+use crate::server::command::services::nickserv::credentials::{By, new_password};
 use crate::server::command::services::{quoted, say};
 use crate::server::mail::Given;
 use crate::server::record::Purpose;
@@ -38,7 +38,7 @@ pub fn resetpass(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     match server.try_code(ctx.conn, name, Purpose::Password, code) {
         Given::Right(row) => {
             let call = Call::Hash { password: password.as_str().into(), iterations: server.settings.scram_iterations };
-            server.call(ctx, call, Pending::SetPassword { account: row.account, code: Some(row.code) });
+            server.call(ctx, call, Pending::SetPassword { account: row.account, by: By::Code(row.code) });
         }
         Given::Wrong => say(ctx, "NickServ", "The code is wrong or over; SENDPASS mails the right one"),
         Given::Throttled => say(ctx, "NickServ", "Too many wrong codes from your address; wait a minute"),

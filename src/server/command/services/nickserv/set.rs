@@ -193,8 +193,8 @@ fn email(server: &mut Server, ctx: &mut Ctx, account: AccountId, value: &str) {
 
 /// VERIFYEMAIL
 pub fn verify_email(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
-    let Some(row) = own_account(server, ctx).and_then(|account| server.network.account(account)) else { return };
-    let (account, name) = (row.id, row.name.clone());
+    let Some(account) = credentials::own_to_change(server, ctx) else { return };
+    let Some(name) = server.network.account(account).map(|row| row.name.clone()) else { return };
     match server.try_code(ctx.conn, &name, Purpose::Email, params[0]) {
         Given::Right(code) => server.submit(ctx, Change::Email { account, email: Some(&code.email) }),
         Given::Wrong => say(ctx, "NickServ", "The code is wrong or over; SET EMAIL mails another"),
