@@ -76,6 +76,36 @@ const KINDS: &[&str] = &[
     "CSMiscData",
     "EntryMsg",
 ];
+/// Keys that say yes or no: what is no is as without.
+const YES_OR_NO: &[&str] = &[
+    "AUTOOP",
+    "BS_FANTASY",
+    "BS_GREET",
+    "CS_KEEP_MODES",
+    "CS_PRIVATE",
+    "CS_STATS",
+    "HIDE_EMAIL",
+    "HIDE_MASK",
+    "HIDE_QUIT",
+    "HIDE_STATUS",
+    "MEMO_HARDMAX",
+    "MEMO_MAIL",
+    "MEMO_RECEIVE",
+    "MEMO_SIGNON",
+    "MSG",
+    "NEVEROP",
+    "NS_KEEP_MODES",
+    "NS_PRIVATE",
+    "NS_STATS",
+    "PEACE",
+    "PERSIST",
+    "PROTECT",
+    "SECUREFOUNDER",
+    "SECUREOPS",
+    "SIGNKICK",
+    "SIGNKICK_LEVEL",
+    "TOPICLOCK",
+];
 /// Keys of them that somebody wrote: each value that did not come is shown. Of other keys there is only the number.
 const WRITTEN: &[&str] = &["greet", "description", "reason", "data", "message", "url"];
 
@@ -124,7 +154,8 @@ impl Object {
             return;
         }
         let taken = self.taken.into_inner();
-        for (key, value) in self.values.iter().filter(|(key, value)| !taken.contains(*key) && !value.is_empty()) {
+        let is_lost = |key: &str, value: &str| !value.is_empty() && !(value == "0" && YES_OR_NO.contains(&key));
+        for (key, value) in self.values.iter().filter(|(key, value)| !taken.contains(*key) && is_lost(key, value)) {
             if WRITTEN.contains(&&**key) {
                 notes.push(format!("{of}: its {key}, {:?}, did not come", cut(value, limits::IMPORT_SHOWN)));
             } else {
@@ -161,7 +192,7 @@ pub fn parse(bytes: &[u8]) -> Result<Found, String> {
             email: Some(get(object, "email").to_owned()).filter(|email| !email.is_empty()),
             password,
             certificates: get(object, "cert").split_whitespace().map(str::to_owned).collect(),
-            unverified: get(object, "UNCONFIRMED") == "1",
+            unverified: is_on(object, "UNCONFIRMED"),
             ..Account::default()
         });
         places.insert(name.to_lowercase(), at);
@@ -188,7 +219,11 @@ pub fn parse(bytes: &[u8]) -> Result<Found, String> {
         if !vhost.is_empty() && account.vhost.is_none() {
             account.vhost = Some(vhost.to_owned());
         }
-        account.unverified |= get(object, "UNCONFIRMED") == "1";
+        account.unverified |= is_on(object, "UNCONFIRMED");
+        // An account stays for as long as one of its nicks does.
+        if is_on(object, "NS_NO_EXPIRE") && account.settings.is_empty() {
+            account.settings.push(("noexpire", "on".to_owned()));
+        }
         let since = registered(object);
         if nick.to_lowercase() != account.name.to_lowercase() {
             account.nicks.push(nick.to_owned());
@@ -249,6 +284,11 @@ fn get<'a>(object: &'a Object, key: &str) -> &'a str {
     object.value(key).map_or("", String::as_str)
 }
 
+/// Whether a key says yes.
+fn is_on(object: &Object, key: &str) -> bool {
+    get(object, key) == "1"
+}
+
 /// Seconds since 1970; 0 and nothing are none.
 fn seconds(object: &Object, key: &str) -> Option<u64> {
     let given = get(object, key).trim();
@@ -284,6 +324,7 @@ fn channels<'a>(objects: &'a [Object], found: &mut Found, place: &dyn Fn(&Object
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     let mut levels: Vec<BTreeMap<&str, i64>> = Vec::new();
     let mut keeps_modes: Vec<bool> = Vec::new();
+    let mut restricted: Vec<bool> = Vec::new();
     for object in of("ChannelInfo") {
         let name = get(object, "name");
         // A founder that has no account is named all the same.
@@ -326,6 +367,23 @@ fn channels<'a>(objects: &'a [Object], found: &mut Found, place: &dyn Fn(&Object
         if last.is_empty() {
             channel.modes = "nt".to_owned();
         }
+        if is_on(object, "CS_NO_EXPIRE") {
+            channel.settings.push(("noexpire", "on".to_owned()));
+        }
+        if get(object, "KEEPTOPIC") == "0" {
+            channel.settings.push(("keeptopic", "off".to_owned()));
+        }
+        if is_on(object, "NOAUTOOP") {
+            let text = "its NOAUTOOP did not come: who has a rank in it is given that on joining";
+            found.notes.push(format!("channel {name:?}: {text}"));
+        }
+        restricted.push(is_on(object, "RESTRICTED"));
+        if restricted.last() == Some(&true) {
+            channel.modes.push('i');
+            let text = "it was RESTRICTED to those who are something in it, so it is invite-only (+i), with them as exceptions \
+                        (+I)";
+            found.notes.push(format!("channel {name:?}: {text}"));
+        }
         // Pairs of a privilege and its level.
         let own: Vec<&str> = get(object, "levels").split_whitespace().collect();
         let (pairs, left) = own.as_chunks::<2>();
@@ -354,7 +412,10 @@ fn channels<'a>(objects: &'a [Object], found: &mut Found, place: &dyn Fn(&Object
         let channel = &mut found.channels[at];
         if is_set {
             set(channel, &mut found.notes, mode, value, by, created);
-        } else if let Some((_, letter)) = MODES.iter().find(|(name, _)| *name == mode) {
+        } else if let Some((_, letter)) = MODES.iter().find(|(name, _)| *name == mode)
+            // That keeps strangers out.
+            && !(restricted[at] && *letter == 'i')
+        {
             channel.modes.retain(|other| other != *letter);
         }
     }
@@ -373,8 +434,14 @@ fn channels<'a>(objects: &'a [Object], found: &mut Found, place: &dyn Fn(&Object
             _ => data.trim().parse().map_or_else(|_| xop(data), |level| leveled(level, &levels[at])),
         };
         let channel = &mut found.channels[at];
+        let is_account = !who.contains(['*', '?', '!', '@', '#']);
+        // Halfops come in by their rank.
+        if restricted[at] && !who.contains('#') && !(is_account && rank >= Some(Rank::Halfop)) {
+            let mask = if is_account { format!("account:{who}") } else { who.to_owned() };
+            channel.lists.push(('I', mask, get(object, "creator").to_owned(), seconds(object, "created").unwrap_or(0)));
+        }
         match rank {
-            Some(rank) if !who.contains(['*', '?', '!', '@', '#']) => channel.access.push((who.to_owned(), rank)),
+            Some(rank) if is_account => channel.access.push((who.to_owned(), rank)),
             Some(rank) => found.notes.push(format!(
                 "channel {:?}: {who:?}, who had +{}, is no account, and did not come",
                 channel.name,
@@ -601,6 +668,37 @@ mod tests {
         assert_eq!(room.lists[0], ('b', "*!*@x".to_owned(), "al!a@b".to_owned(), 6));
         assert_eq!(room.lists[1].1, "account:alice");
         assert!(found.notes[0].contains("stray"));
+    }
+
+    #[test]
+    fn what_never_expires_and_a_restricted_channel_are_so_here_and_channels_are_named() {
+        let found = read(
+            "OBJECT NickCore\nDATA display alice\nDATA HIDE_EMAIL 0\nDATA NS_PRIVATE 1\nEND\n\
+             OBJECT NickAlias\nDATA nick alice\nDATA nc alice\nEND\n\
+             OBJECT NickAlias\nDATA nick al\nDATA nc alice\nDATA NS_NO_EXPIRE 1\nEND\n\
+             OBJECT ChannelInfo\nDATA name #a\nDATA founder alice\nDATA RESTRICTED 1\nDATA NOAUTOOP 1\nDATA CS_NO_EXPIRE 1\n\
+             DATA KEEPTOPIC 0\nDATA PEACE 0\nDATA SECUREFOUNDER 1\nEND\n\
+             OBJECT ChannelInfo\nDATA name #b\nDATA founder alice\nDATA RESTRICTED 0\nDATA KEEPTOPIC 1\nDATA CS_NO_EXPIRE 0\nEND\n\
+             OBJECT ModeLock\nDATA ci #a\nDATA set 0\nDATA name INVITE\nDATA param \nEND\n\
+             OBJECT ChanAccess\nDATA provider access/xop\nDATA ci #a\nDATA mask bob\nDATA data VOP\nDATA creator alice\nEND\n\
+             OBJECT ChanAccess\nDATA provider access/xop\nDATA ci #a\nDATA mask hal\nDATA data HOP\nDATA creator alice\nEND\n\
+             OBJECT ChanAccess\nDATA provider access/xop\nDATA ci #a\nDATA mask *!*@x\nDATA data AOP\nDATA creator alice\nEND\n",
+        );
+        let on = ("noexpire", "on".to_owned());
+        assert_eq!(found.accounts[0].settings, [on.clone()]);
+        let [a, b] = &found.channels[..] else { panic!("{:?}", found.channels) };
+        assert_eq!((&*a.modes, &a.settings[..]), ("nti", &[on, ("keeptopic", "off".to_owned())][..]));
+        assert_eq!((&*b.modes, &b.settings[..]), ("nt", &[][..]));
+        let invited: Vec<_> = a.lists.iter().map(|(mode, mask, ..)| (*mode, &**mask)).collect();
+        assert_eq!(invited, [('I', "account:bob"), ('I', "*!*@x")]);
+        for part in
+            ["channel \"#a\": it was RESTRICTED", "channel \"#a\": its NOAUTOOP", "SECUREFOUNDER of ", "NS_PRIVATE"]
+        {
+            assert!(found.notes.iter().any(|note| note.contains(part)), "{part}: {:#?}", found.notes);
+        }
+        for part in ["RESTRICTED of", "HIDE_EMAIL", "PEACE", "EXPIRE", "KEEPTOPIC"] {
+            assert!(!found.notes.iter().any(|note| note.contains(part)), "{part}: {:#?}", found.notes);
+        }
     }
 
     #[test]

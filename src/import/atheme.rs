@@ -4,7 +4,7 @@
 //! `MC` a channel, `CA` who has which flags in it, and `MDU`, `MDC` more of an account or a channel by keys. Times are
 //! seconds since 1970.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ircv3::message::cut;
 use ircv3::mode::Rank;
@@ -20,6 +20,47 @@ const LETTERED: u32 = 8;
 const BITS: &[(u32, char)] = &[(0x1, 'i'), (0x8, 'm'), (0x10, 'n'), (0x40, 's'), (0x80, 's'), (0x100, 't')];
 /// Bits that say nothing of modes without parameters: key, limit, registered.
 const OTHER_BITS: u32 = 0x2 | 0x4 | 0x200;
+
+/// Flags of accounts: letter, bit in older files, and name; without a name where it is taken, or is so here for everybody
+/// (nobody is shown addresses, and nicks are their owners').
+const ACCOUNT_FLAGS: &[(char, u32, &str)] = &[
+    ('h', 0x1, ""),
+    ('n', 0x2, "NEVEROP"),
+    ('o', 0x4, "NOOP"),
+    ('W', 0x8, ""),
+    ('s', 0x10, ""),
+    ('m', 0x40, "NOMEMO"),
+    ('e', 0x80, "EMAILMEMOS"),
+    ('C', 0x100, ""),
+    ('b', 0x400, "NOBURSTLOGIN"),
+    ('E', 0x800, ""),
+    ('P', 0x1000, "PRIVMSG"),
+    ('p', 0x2000, "PRIVATE"),
+    ('Q', 0x4000, "QUIETCHG"),
+    ('g', 0x8000, "NOGREET"),
+    ('r', 0x10000, "REGNOLIMIT"),
+    ('N', 0x20000, "NEVERGROUP"),
+    ('S', 0x80000, ""),
+    ('l', 0x100000, "LOGINNOLIMIT"),
+];
+/// Those of channels.
+const CHANNEL_FLAGS: &[(char, u32, &str)] = &[
+    ('h', 0x1, ""),
+    ('o', 0x2, ""),
+    ('l', 0x4, "LIMITFLAGS"),
+    ('z', 0x8, "SECURE"),
+    ('v', 0x10, "VERBOSE"),
+    ('r', 0x20, ""),
+    // As here, where the founder has not chosen otherwise.
+    ('k', 0x40, ""),
+    ('e', 0x80, "VERBOSE_OPS"),
+    ('t', 0x100, "TOPICLOCK"),
+    ('g', 0x200, "GUARD"),
+    ('p', 0x400, "PRIVATE"),
+    ('n', 0x800, "NOSYNC"),
+    ('f', 0x1000, "ANTIFLOOD"),
+    ('a', 0x2000, "PUBACL"),
+];
 
 /// Rows that are about the file itself.
 const OF_THE_FILE: &[&str] = &["", "GRVER", "DBV", "CF", "TS", "LUID"];
@@ -89,6 +130,12 @@ struct Reading {
     successors: BTreeMap<usize, Vec<String>>,
     suspended: BTreeMap<usize, Suspension>,
     closed: BTreeMap<usize, Purge>,
+    /// Channels that only those come into who are something there.
+    restricted: BTreeSet<usize>,
+    /// Those who are less than halfop in a channel, or are no accounts: mask, since when, and who said so.
+    guests: BTreeMap<usize, Vec<(String, u64, String)>>,
+    /// Flags that did not come: of what, and how many have them.
+    flags: BTreeMap<String, usize>,
     /// Rows of which nothing comes, by kind: the first line, and how many.
     others: BTreeMap<String, (usize, usize)>,
 }
@@ -183,6 +230,23 @@ impl Reading {
         Err(format!("{of}: its {key} is {:?}, and did not come", cut(value, limits::IMPORT_SHOWN)))
     }
 
+    /// Which flags something has, by the letters of the table; those that do not come are counted.
+    fn flags(&mut self, given: &str, table: &[(char, u32, &str)], what: &str) -> String {
+        let letters: String = match (self.version, given.parse::<u32>()) {
+            (..LETTERED, Ok(bits)) => table.iter().filter(|(_, bit, _)| bits & bit != 0).map(|row| row.0).collect(),
+            _ => given.chars().filter(|letter| *letter != '+').collect(),
+        };
+        for letter in letters.chars() {
+            let name = match table.iter().find(|row| row.0 == letter) {
+                Some((.., "")) => continue,
+                Some((.., name)) => (*name).to_owned(),
+                None => format!("{letter:?}"),
+            };
+            *self.flags.entry(format!("the flag {name} of {what}")).or_default() += 1;
+        }
+        letters
+    }
+
     fn account(&mut self, cells: &mut Cells) -> Result<(), String> {
         if self.version >= NUMBERED {
             cells.word();
@@ -196,22 +260,21 @@ impl Reading {
         if self.accounts.contains_key(&name.to_lowercase()) {
             return Err(format!("another account {name:?}"));
         }
-        let flag = |letter: char, bit: u32| match self.version {
-            LETTERED.. => flags.contains(letter),
-            _ => flags.parse().is_ok_and(|flags: u32| flags & bit != 0),
-        };
+        let flags = self.flags(flags, ACCOUNT_FLAGS, "accounts");
         let password = match pass {
-            _ if flag('S', 0x80000) => Password::None,
+            _ if flags.contains('S') => Password::None,
             "" | "*" => Password::None,
-            pass => Foreign::atheme(pass, flag('C', 0x100)).into(),
+            pass => Foreign::atheme(pass, flags.contains('C')).into(),
         };
+        let holds = flags.contains('h').then(|| ("noexpire", "on".to_owned()));
         self.accounts.insert(name.to_lowercase(), self.found.accounts.len());
         self.found.accounts.push(Account {
             name: name.to_owned(),
             registered: Some(registered * 1000).filter(|time| *time > 0),
             email: Some(email.to_owned()).filter(|email| !matches!(email.as_str(), "" | "*" | "noemail")),
             password,
-            unverified: flag('W', 0x8),
+            unverified: flags.contains('W'),
+            settings: holds.into_iter().collect(),
             ..Account::default()
         });
         Ok(())
@@ -223,7 +286,8 @@ impl Reading {
 
     fn channel(&mut self, cells: &mut Cells) {
         let (name, registered) = (cells.word(), cells.time("its time of registration"));
-        let (_used, _flags) = (cells.word(), cells.word());
+        let (_used, flags) = (cells.word(), cells.word());
+        let flags = self.flags(flags, CHANNEL_FLAGS, "channels");
         let (on, off) = (cells.number("the figure of its modes"), cells.number("the figure of modes that it has not"));
         let limit = cells.number("its limit");
         let key = cells.word();
@@ -243,6 +307,18 @@ impl Reading {
                 .notes
                 .push(format!("channel {name:?}: modes that depend on the server ({bits:#x}) did not come"));
         }
+        let holds = flags.contains('h').then(|| ("noexpire", "on".to_owned()));
+        if flags.contains('o') {
+            let text = "its flag NOOP did not come: who has a rank in it is given that on joining";
+            self.found.notes.push(format!("channel {name:?}: {text}"));
+        }
+        if flags.contains('r') {
+            modes.push('i');
+            self.restricted.insert(self.found.channels.len());
+            let text = "it was RESTRICTED to those who are something in it, so it is invite-only (+i), with them as exceptions \
+                        (+I)";
+            self.found.notes.push(format!("channel {name:?}: {text}"));
+        }
         self.channels.insert(name.to_lowercase(), self.found.channels.len());
         self.found.channels.push(Channel {
             name: name.to_owned(),
@@ -250,6 +326,7 @@ impl Reading {
             modes,
             key: Some(key.to_owned()).filter(|key| !matches!(key.as_str(), "" | "*")),
             limit: Some(limit).filter(|limit| *limit > 0),
+            settings: holds.into_iter().collect(),
             ..Channel::default()
         });
     }
@@ -319,6 +396,11 @@ impl Reading {
             self.founders.entry(at).or_default().extend(founders.into_iter().map(|founder| (set_at, founder)));
             return Ok(());
         }
+        // Halfops come in by their rank.
+        if !flags.contains('b') && (is_mask || rank(flags) < Some(Rank::Halfop)) && !who.starts_with('!') {
+            let mask = if is_mask { who.to_owned() } else { format!("account:{who}") };
+            self.guests.entry(at).or_default().push((mask, set_at, setter.to_owned()));
+        }
         let succeeds = flags.contains('S') && !is_mask && !who.starts_with('!');
         if succeeds {
             self.successors.entry(at).or_default().push(who.to_owned());
@@ -349,6 +431,10 @@ impl Reading {
         for (at, suspended) in self.suspended {
             self.found.accounts[at].suspended = Some(suspended);
         }
+        for at in self.restricted {
+            let guests = self.guests.remove(&at).unwrap_or_default().into_iter();
+            self.found.channels[at].lists.extend(guests.map(|(mask, set_at, setter)| ('I', mask, setter, set_at)));
+        }
         for channel in &mut self.found.channels {
             channel.topic = channel.topic.take().filter(|(text, ..)| !text.is_empty());
         }
@@ -357,6 +443,8 @@ impl Reading {
         let told = others
             .map(|(kind, (first, count))| format!("{kind}: {count} rows did not come, the first in line {first}"));
         self.found.notes.extend(told);
+        let flags = self.flags.iter();
+        self.found.notes.extend(flags.map(|(flag, count)| format!("{flag}: {count} did not come")));
         self.found
     }
 }
@@ -463,6 +551,41 @@ mod tests {
         for part in ["*!*@y", "dave", "#none"] {
             assert!(found.notes.iter().any(|note| note.contains(part)), "{part}: {:?}", found.notes);
         }
+    }
+
+    #[test]
+    fn flags_of_accounts_and_channels_come_or_are_named_and_a_restricted_channel_is_not_open() {
+        for [head, channel] in [["12", "+hrvpo", "+hnsE"], ["7", "1075", "2067"]].map(|[version, channel, account]| {
+            let uid = if version == "12" { "AAAAAAAAB " } else { "" };
+            [
+                format!("DBV {version}\nMU {uid}dave sesame * 1600000000 0 {account} default\n"),
+                format!("MC #dave 1600000000 1600000001 {channel} 0 0 0 \n"),
+            ]
+        }) {
+            let found = read(&format!(
+                "{head}{channel}CA #dave dave +AF 1 dave\nCA #dave bob +V 2 dave\nCA #dave hal +Hh 3 dave\n\
+                 CA #dave al +A 4 dave\nCA #dave eve +b 5 dave\nCA #dave *!*@x +v 6 dave\n"
+            ));
+            let on = [("noexpire", "on".to_owned())];
+            assert_eq!((&found.accounts[0].settings[..], &found.channels[0].settings[..]), (&on[..], &on[..]));
+            let room = &found.channels[0];
+            assert!(room.modes.contains('i'), "{room:?}");
+            let invited: Vec<_> =
+                room.lists.iter().filter(|(mode, ..)| *mode == 'I').map(|(_, mask, ..)| &**mask).collect();
+            assert_eq!(invited, ["account:bob", "account:al", "*!*@x"]);
+            for part in [
+                "channel \"#dave\": it was RESTRICTED",
+                "channel \"#dave\": its flag NOOP",
+                "the flag VERBOSE of channels: 1 did not come",
+                "the flag PRIVATE of channels: 1 did not come",
+                "the flag NEVEROP of accounts: 1 did not come",
+            ] {
+                assert!(found.notes.iter().any(|note| note.contains(part)), "{part}: {:#?}", found.notes);
+            }
+        }
+        let found = read("DBV 12\nMC #a 1 1 +x 0 0 0 \nCA #a bob +V 2 dave\n");
+        assert!(found.channels[0].lists.is_empty() && !found.channels[0].modes.contains('i'));
+        assert_eq!(found.notes, ["the flag 'x' of channels: 1 did not come"]);
     }
 
     #[test]
