@@ -282,8 +282,8 @@ impl TagWriter {
     fn put(&mut self, msgid: MsgId, row: &MessageRow, own: OwnTags<'_>, out: &mut Vec<u8>) {
         self.frame.time = row.time;
         self.frame.msgid = Some(msgid);
-        if self.frame.account != row.account {
-            self.frame.account.clone_from(&row.account);
+        if self.frame.account.as_ref() != row.shown_account() {
+            self.frame.account = row.shown_account().cloned();
         }
         self.frame.bot = row.bot;
         // Of text, the argument is who said it for someone else.
@@ -334,7 +334,7 @@ fn put_lines(reader: &Reader, seq: Seq, row: &MessageRow, own: OwnTags<'_>, out:
         after: 0,
         time: row.time,
         msgid: Some(MsgId { epoch: reader.epoch, seq }),
-        account: row.account.clone(),
+        account: row.shown_account().cloned(),
         bot: row.bot,
         oper: false,
         relayed_by: None,

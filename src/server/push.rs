@@ -78,6 +78,8 @@ struct Content {
     time: u64,
     msgid: Option<MsgId>,
     account: Option<Arc<str>>,
+    /// The account that said it, where that is not shown, too.
+    author: Option<Arc<str>>,
     bot: bool,
 }
 
@@ -316,7 +318,7 @@ pub struct Spoken<'a> {
 }
 
 impl Spoken<'_> {
-    fn content(&self, text: &str) -> Content {
+    fn content(&self, network: &Network, text: &str) -> Content {
         Content {
             source: self.source.clone(),
             command: self.command,
@@ -325,6 +327,7 @@ impl Spoken<'_> {
             time: self.frame.time,
             msgid: self.frame.msgid,
             account: self.frame.account.clone(),
+            author: self.by.and_then(|by| network.users[by].account_name.clone()),
             bot: self.frame.bot,
         }
     }
@@ -376,7 +379,7 @@ impl Server {
             return;
         }
         let hidden = rules.hides();
-        let content = Arc::new(spoken.content(&one_line(spoken.text)));
+        let content = Arc::new(spoken.content(&self.network, &one_line(spoken.text)));
         let held = self.held(account, Some(target), key, spoken.frame.after, content);
         self.hold_push(target, Held { seq: spoken.seq, hidden, ..held });
         self.release();
@@ -412,7 +415,7 @@ impl Server {
             }
             let hidden = rules.hides();
             told.push(account);
-            let content = content.get_or_insert_with(|| Arc::new(spoken.content(&text))).clone();
+            let content = content.get_or_insert_with(|| Arc::new(spoken.content(&self.network, &text))).clone();
             let held = self.held(account, Some(listener), &key, spoken.frame.after, content);
             self.hold_push(listener, Held { channel: Some(serial), seq: spoken.seq, hidden, ..held });
         }
@@ -440,6 +443,7 @@ impl Server {
             time: self.clock(),
             msgid: frame.msgid,
             account: frame.account.clone(),
+            author: frame.account.clone(),
             bot: frame.bot,
         };
         let held = self.held(account, Some(target), there.folded.as_str(), frame.after, Arc::new(content));
@@ -517,6 +521,7 @@ impl Server {
             time: self.clock(),
             msgid: None,
             account: None,
+            author: None,
             bot: false,
         };
         let held = self.held(account, None, "", after, Arc::new(content));
@@ -565,6 +570,7 @@ impl Server {
             time: self.clock(),
             msgid: None,
             account: None,
+            author: None,
             bot: false,
         };
         let held = self.held(account, None, key, after, Arc::new(content));
@@ -673,7 +679,7 @@ impl Server {
 
     /// An account said all that it ever did, or part of it, and that is no more.
     pub fn push_erased(&mut self, account: &str) {
-        self.pushes.cancel(|held| held.content.account.as_deref() == Some(account));
+        self.pushes.cancel(|held| held.content.author.as_deref() == Some(account));
     }
 
     /// Takes away the devices of an account that are to go.

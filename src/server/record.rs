@@ -133,7 +133,7 @@ pub struct MessageRow {
     pub kind: Kind,
     /// `nick!user@host`, as it was then.
     pub source: Arc<str>,
-    /// The source's account.
+    /// The account that said it; see [`MessageRow::shown_account`].
     pub account: Option<Arc<str>>,
     /// Whether the source was a bot.
     pub bot: bool,
@@ -148,6 +148,16 @@ pub struct MessageRow {
 }
 
 impl MessageRow {
+    /// Whether it was said for a character or as a scene (NPC, NPCA, SCENE): whose nick is none that anybody may have.
+    pub fn is_played(&self) -> bool {
+        self.kind.is_text() && self.source.starts_with(['*', '='])
+    }
+
+    /// The source's account: a character has none, whoever plays it.
+    pub fn shown_account(&self) -> Option<&Arc<str>> {
+        self.account.as_ref().filter(|_| !self.is_played())
+    }
+
     /// The number of the message that the row says something about, and without which it says nothing: of an edit, a
     /// redaction, a reaction.
     pub fn about(&self) -> Option<Seq> {

@@ -59,8 +59,10 @@ pub fn apply(
 ) {
     let user = ctx.me();
     let network = &server.network;
-    // An account is known to be the same person's; the argument is of those who speak for others.
-    if row.account.is_none() || row.argument.is_some() || !policy::is_author(network, user, amendment.seq, row) {
+    // An account is known to be the same person's; the argument is of those who speak for others. Who says that it reads
+    // otherwise now would not be who said it.
+    if row.shown_account().is_none() || row.argument.is_some() || !policy::is_author(network, user, amendment.seq, row)
+    {
         let text = "Only the account that said it may edit it";
         amendment.fail(server, ctx, "EDIT_FORBIDDEN", text);
         return;

@@ -168,7 +168,7 @@ commands! {
     "REDACT" 2 Registered redact::run, "target msgid [reason]", "Takes back what was said.";
     "REGISTER" 3 Always register::run, "account|* email|* password", "Makes an account.";
     "REHASH" 0 Operator(Rehash) control::rehash, "", "Reads the configuration again.";
-    "RELAYMSG" 3 Registered relaymsg::run, "channel nick text", "Speaks for someone on another network (channel operators).";
+    "RELAYMSG" 3 Registered relaymsg::run, "channel nick text", "Speaks for someone on another network (channel operators). What it says is not yours: ERASEMESSAGES leaves it.";
     "RENAME" 2 Registered rename::run, "channel name [reason]", "Gives a channel another name.";
     "RESTART" 0 Operator(Die) control::restart, "[server]", "Starts the server again.";
     "SAJOIN" 1 Operator(Force) force::sajoin, "[nick] channel[,channel...]", "Makes someone join a channel.";

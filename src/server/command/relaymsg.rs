@@ -150,7 +150,8 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, relayed: &Relayed<'_>
             time: 0,
             kind: Kind::Privmsg,
             source: source.clone(),
-            account: None,
+            // What a bridge relays is somebody else's; what a character says is the player's.
+            account: server.network.users[user].account_name.clone().filter(|_| !is_relay),
             bot: false,
             target: (*name).into(),
             tags: frame.client_tags.clone(),

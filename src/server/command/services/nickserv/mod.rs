@@ -59,6 +59,8 @@ pub const ROWS: &[Row] = rows! {
         "Without a code you are told the code to confirm it with; nothing brings it back";
     "ERASEMESSAGES", 0 LoggedIn erase::erase_messages, "[code]",
         "deletes all that you ever said here while logged in, in channels and in private",
+        "What your characters said (NPC, SCENE) is among it. What you relayed for others (RELAYMSG) stays, and so do topics, \
+         which are the channels'",
         "Without a code you are told the code to confirm it with; nothing brings it back";
     "EXPORT", 0 LoggedIn histserv::export, "[CANCEL]",
         "asks the operators for all that is kept of you; HistServ answers";
