@@ -56,6 +56,9 @@ pub const UNUSED_LOOKS: usize = 1_000;
 pub const UNUSED_ROUND_MS: u64 = 3_600_000;
 /// Conversations that the store looks at for what is past its time before it is asked for more.
 pub const EXPIRIES_AT_ONCE: usize = 8;
+/// Messages more than are to be kept of a conversation, where a tenth of them is less, after which they are counted at
+/// once: so that the store is not asked at each.
+pub const COUNT_FLOOR: u32 = 16;
 /// Milliseconds after which a conversation is looked at again for what is past its time.
 pub const EXPIRY_ROUND_MS: u64 = 600_000;
 /// Conversations that are passed in one look for those that have something past its time.

@@ -900,6 +900,7 @@ impl Server {
             conversation.last_said = seq;
         }
         conversation.fresh = conversation.fresh.saturating_add(1);
+        let fresh = conversation.fresh;
         row.conversation = conversation.id;
         row.time = time;
         if let Some(record) = record {
@@ -909,6 +910,7 @@ impl Server {
             }
         }
         self.keep(seq, Record::Message(Box::new(row)));
+        self.note_fresh(key, fresh);
         (time, self.wait_for(seq))
     }
 

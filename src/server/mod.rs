@@ -214,7 +214,7 @@ impl Server {
             }
             Event::StoreFailed(reason) => self.store_failed(reason),
             Event::StoreRecovered => self.store_recovered(),
-            Event::Expired { rows, .. } => self.expired(rows),
+            Event::Expired { conversation, rows } => self.expired(conversation, rows),
             Event::Exported { account, outcome } => self.exported(&account, outcome),
             Event::Returned(id, returned) => self.returned(id, returned),
             Event::Tick => self.tick(),

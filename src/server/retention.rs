@@ -4,9 +4,12 @@
 //! What is past its age is shown to nobody from that moment on, whenever it is deleted. Whatever is asked of the store
 //! here need not last: the next round asks again.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::limits::{CLOCK_NOTE_MS, EXPIRIES_AT_ONCE, EXPIRY_LOOKS, EXPIRY_ROUND_MS, LEAP_BELIEVED_MS, LEAP_MS};
+use crate::limits::{
+    CLOCK_NOTE_MS, COUNT_FLOOR, EXPIRIES_AT_ONCE, EXPIRY_LOOKS, EXPIRY_ROUND_MS, LEAP_BELIEVED_MS, LEAP_MS,
+};
 use crate::server::Server;
 use crate::server::ban::{duration, spoken};
 use crate::server::change::Change;
@@ -23,7 +26,7 @@ pub const DAY_MS: u64 = 86_400_000;
 pub struct Keep {
     /// For so many seconds.
     pub seconds: u32,
-    /// The newest so many messages. A tenth more may be there until the next look.
+    /// The newest so many messages. A tenth more, or [`COUNT_FLOOR`], may be there until the next look.
     pub messages: u32,
 }
 
@@ -128,7 +131,10 @@ pub struct Retention {
     /// Whether the next one begins as soon as this one ends.
     again: bool,
     /// Conversations that the store is looking at.
-    asked: usize,
+    asked: Vec<ConversationId>,
+    /// Conversations with so many messages more that they are looked at before their turn, the one that was so first in
+    /// front.
+    due: VecDeque<Arc<str>>,
     /// Rows that went in this round.
     gone: u64,
     /// Rows that went since the start.
@@ -146,7 +152,8 @@ impl Retention {
             cursor: 0,
             next_round: now.mono_ms,
             again: false,
-            asked: 0,
+            asked: Vec::new(),
+            due: VecDeque::new(),
             gone: 0,
             gone_in_all: 0,
         }
@@ -263,7 +270,7 @@ impl Server {
             return;
         }
         for _ in 0..EXPIRY_LOOKS {
-            if self.retention.asked >= EXPIRIES_AT_ONCE {
+            if self.retention.asked.len() >= EXPIRIES_AT_ONCE {
                 return;
             }
             let Some((conversation, key)) = self.network.conversation_after(self.retention.cursor) else {
@@ -292,7 +299,7 @@ impl Server {
         if before == 0 && most.is_none() {
             return;
         }
-        self.retention.asked += 1;
+        self.retention.asked.push(conversation);
         let epoch = self.epoch();
         self.out.expire.push(Expiry { conversation, before, most, epoch });
     }
@@ -316,10 +323,39 @@ impl Server {
     }
 
     /// The store has deleted what of a conversation was past its time.
-    pub(super) fn expired(&mut self, rows: u64) {
-        self.retention.asked = self.retention.asked.saturating_sub(1);
+    pub(super) fn expired(&mut self, conversation: ConversationId, rows: u64) {
+        if let Some(place) = self.retention.asked.iter().position(|asked| *asked == conversation) {
+            self.retention.asked.remove(place);
+        }
         self.retention.gone += rows;
         self.retention.gone_in_all += rows;
+        self.look_at_due();
+    }
+
+    /// One more message was kept, which is so many since they were counted.
+    pub(super) fn note_fresh(&mut self, key: &str, fresh: u32) {
+        // It is a tenth more at one of these, each time once.
+        if !fresh.is_multiple_of(COUNT_FLOOR) {
+            return;
+        }
+        let most = self.keep_of(key).messages;
+        if most > 0 && fresh == (most / 10).next_multiple_of(COUNT_FLOOR).max(COUNT_FLOOR) {
+            self.retention.due.push_back(key.into());
+            self.look_at_due();
+        }
+    }
+
+    /// Asks the store to look at those that are not to wait for their turn, as far as it has looked at what it was asked.
+    fn look_at_due(&mut self) {
+        while self.retention.asked.len() < EXPIRIES_AT_ONCE {
+            let Retention { due, asked, .. } = &self.retention;
+            let is_free =
+                |key: &Arc<str>| self.network.conversation(key).is_none_or(|there| !asked.contains(&there.id));
+            let Some(key) = due.iter().position(is_free).and_then(|place| self.retention.due.remove(place)) else {
+                return;
+            };
+            self.delete_overdue(&key);
+        }
     }
 
     /// Looks at all conversations anew, for what is kept of one has changed. A round that is under way is ended first:
@@ -475,6 +511,37 @@ mod tests {
             asked.handle(Event::Tick);
         }
         assert_eq!(counted, [1, 3, 5], "every second message");
+    }
+
+    #[test]
+    fn many_messages_at_once_are_counted_before_their_turn_and_one_conversation_once_at_a_time() {
+        let mut asked = Asked::new();
+        let settings =
+            Settings { keep: Keep { seconds: 0, messages: 10 }, ping_ms: 1 << 40, ..(*asked.server.settings).clone() };
+        asked.handle(Event::Reload(Arc::new(settings)));
+        let alice = asked.user("alice");
+        asked.ask(alice, "JOIN #a");
+        asked.ask(alice, "JOIN #b");
+        asked.ask(alice, "PRIVMSG #a :text");
+        asked.ask(alice, "PRIVMSG #b :text");
+        asked.handle(Event::Tick);
+        for conversation in asked.expiries().iter().map(|expiry| expiry.conversation).collect::<Vec<_>>() {
+            asked.handle(Event::Expired { conversation, rows: 0 });
+        }
+        let mut counted = Vec::new();
+        for round in 1..=100 {
+            asked.ask(alice, "PRIVMSG #a :text");
+            counted.extend(asked.expiries().iter().map(|expiry| (round, expiry.conversation, expiry.most)));
+        }
+        assert_eq!(counted, [(16, 1, Some(10))], "the store is still at it");
+        for _ in 0..16 {
+            asked.ask(alice, "PRIVMSG #b :text");
+        }
+        assert_eq!(asked.expiries().iter().map(|expiry| expiry.conversation).collect::<Vec<_>>(), [2]);
+        asked.handle(Event::Expired { conversation: 1, rows: 0 });
+        assert_eq!(asked.expiries().iter().map(|expiry| expiry.conversation).collect::<Vec<_>>(), [1]);
+        asked.handle(Event::Expired { conversation: 1, rows: 0 });
+        assert!(asked.expiries().is_empty());
     }
 
     #[test]
