@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use crate::limits;
 use crate::server::change::Change;
 use crate::server::channel::Channel;
-use crate::server::command::{away, monitor, nick};
+use crate::server::command::{away, message, monitor, nick};
 use crate::server::event::ConnId;
 use crate::server::network::{ChannelId, Network, UserId};
 use crate::server::record::{AccountId, AccountRow, PresenceRow, Record, Seq};
@@ -21,7 +21,7 @@ use crate::server::user::{Letters, User, source};
 use crate::server::{Ctx, Server};
 
 /// What others are told of someone who has no connection and did not say why.
-const DISCONNECTED: &str = "Not connected; what you write is kept";
+const DISCONNECTED: &str = "Not connected";
 /// Stands for a host that is not known; no host has that letter.
 const UNKNOWN: &str = "?";
 /// Milliseconds between two looks for those who have been away too long.
@@ -452,6 +452,17 @@ impl Server {
         let given = newest.filter(|session| there.away.is_none() || spoken == Some(session.conn));
         let reason = given.and_then(|session| session.away.as_ref()).or(there.away.as_ref());
         Some(reason.cloned().unwrap_or_else(|| DISCONNECTED.into()))
+    }
+
+    /// Why somebody is away, for one who writes to them: that they read it later is said where that is so.
+    pub fn away_told(&self, user: UserId, target: UserId) -> Option<Box<str>> {
+        let there = &self.network.users[target];
+        let away = there.away.as_ref()?;
+        if **away != *DISCONNECTED || !there.sessions.is_empty() {
+            return Some(away.clone());
+        }
+        let kept = if message::is_talk_kept(self, user, target) { "is kept" } else { "is not kept" };
+        Some(format!("{DISCONNECTED}; what you write {kept}").into())
     }
 
     /// Takes those off the network that have been without a connection for longer than is kept.

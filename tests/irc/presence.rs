@@ -23,6 +23,35 @@ fn names(lines: &[Line]) -> String {
 }
 
 #[test]
+fn that_what_one_writes_is_kept_is_said_only_where_it_is() {
+    for (settings, chosen, kept) in [
+        (&[][..], "", true),
+        (&[], "alice HISTORY", false),
+        (&[], "bob HISTORY", false),
+        (&[("ROOST__HISTORY__ENABLED", "false")], "", false),
+    ] {
+        let server = Server::with(settings);
+        let mut alice = always_on(&server);
+        alice.join("#room");
+        server.account("bob", "sesame");
+        let mut bob = server.logged_in("bob", "bob", "sesame", "away-notify");
+        bob.join("#room");
+        match chosen.split_once(' ') {
+            Some(("alice", setting)) => alice.told(&format!("NS SET {setting} OFF")),
+            Some((_, setting)) => bob.told(&format!("NS SET {setting} OFF")),
+            None => String::new(),
+        };
+        alice.sync();
+        bob.sync();
+        gone(alice);
+        bob.only().must_fit(":alice!* AWAY :Not connected");
+        let text = format!("*:Not connected; what you write is {}", if kept { "kept" } else { "not kept" });
+        bob.one("PRIVMSG alice :are you there?").must_fit(&text);
+        find(&bob.ask("WHOIS alice"), "301").must_fit(&text);
+    }
+}
+
+#[test]
 fn who_is_always_on_stays_with_rank_and_modes_and_finds_everything_again() {
     let mut server = Server::start();
     let mut alice = always_on(&server);

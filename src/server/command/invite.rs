@@ -60,7 +60,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, nick: &str, name: &str) {
         open(server, channel, target);
     }
     ctx.reply.numeric(Numeric::RPL_INVITING, &[&nick, &name], None);
-    if let Some(away) = server.network.users[target].away.clone() {
+    if let Some(away) = server.away_told(user, target) {
         ctx.reply.numeric(Numeric::RPL_AWAY, &[&nick], Some(&away));
     }
     let mut line = Vec::with_capacity(96);

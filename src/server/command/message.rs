@@ -237,6 +237,11 @@ pub fn is_kept(server: &Server, user: UserId, said: &Said<'_>) -> bool {
     server.network.addressee(said.target).is_some_and(|target| is_private_kept(server, user, target))
 }
 
+/// Whether what one says to another in private is kept.
+pub fn is_talk_kept(server: &Server, user: UserId, target: UserId) -> bool {
+    server.settings.history && is_private_kept(server, user, target)
+}
+
 /// Two guests could never read it back; and neither may have asked that nothing be kept.
 fn is_private_kept(server: &Server, user: UserId, target: UserId) -> bool {
     let accounts = [user, target].map(|id| server.network.users[id].account);
@@ -476,7 +481,7 @@ fn to_user(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, target
         }
     }
     if said.kind == Kind::Privmsg
-        && let Some(away) = server.network.users[target].away.clone()
+        && let Some(away) = server.away_told(user, target)
     {
         ctx.reply.numeric(Numeric::RPL_AWAY, &[&nick], Some(&away));
     }

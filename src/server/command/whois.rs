@@ -67,8 +67,8 @@ fn about(server: &Server, ctx: &mut Ctx, id: UserId) {
 
     let settings = &server.settings;
     ctx.reply.numeric(Numeric::RPL_WHOISSERVER, &[nick, &settings.server_name], Some(&settings.network));
-    if let Some(away) = &user.away {
-        ctx.reply.numeric(Numeric::RPL_AWAY, &[nick], Some(away));
+    if let Some(away) = server.away_told(me, id) {
+        ctx.reply.numeric(Numeric::RPL_AWAY, &[nick], Some(&away));
     }
     if user.is_oper() {
         ctx.reply.numeric(Numeric::RPL_WHOISOPERATOR, &[nick], Some("is an IRC operator"));
