@@ -744,7 +744,9 @@ impl Server {
             return false;
         }
         let account = held.account;
+        // What is past its age is shown to nobody; an invitation is no part of what is kept.
         if self.network.suspension(account).is_some()
+            || held.seq > 0 && held.content.time < self.kept_since(&held.key)
             || self.network.marker(account, &held.key).is_some_and(|marker| marker >= held.content.time)
         {
             return true;
@@ -892,6 +894,7 @@ mod tests {
     use crate::server::command::bulk::testing::Asked;
     use crate::server::event::{CallId, CloseCause, ConnId, Event, Returned};
     use crate::server::record::{AccountRow, GroupedRow, Record, SubscriptionRow, VapidRow};
+    use crate::server::retention::Keep;
     use crate::server::settings::Settings;
 
     /// Those of RFC 8291, appendix A.
@@ -1078,6 +1081,25 @@ mod tests {
         bed.answer(0, Outcome::Delivered);
         assert!(bed.sent.is_empty());
         assert_eq!(bed.asked.server.pushes.counts.delivered, 3);
+        assert_eq!(bed.asked.server.pushes.sizes(), (0, 0, 0));
+    }
+
+    #[test]
+    fn what_is_past_its_age_is_not_pushed_and_no_push_service_is_asked_to_keep_it_for_longer() {
+        let mut bed = Bed::new();
+        bed.say("PRIVMSG alice :for good");
+        assert_eq!(bed.sent[0].1.manner.ttl, limits::PUSH_TTL);
+        bed.answer(0, Outcome::Delivered);
+        let keep = Keep { seconds: 60, messages: 0 };
+        bed.asked.server.settings = Arc::new(Settings { keep, ..(*bed.asked.server.settings).clone() });
+        bed.say("PRIVMSG alice :for a minute");
+        assert!((1..=60).contains(&bed.sent[0].1.manner.ttl), "{}", bed.sent[0].1.manner.ttl);
+        bed.answer(0, Outcome::Later { seconds: Some(30), reason: "busy".into() });
+        bed.later(30_000);
+        assert!((1..=30).contains(&bed.sent[0].1.manner.ttl), "{}", bed.sent[0].1.manner.ttl);
+        bed.answer(0, Outcome::Later { seconds: Some(45), reason: "busy".into() });
+        bed.later(45_000);
+        assert!(bed.sent.is_empty(), "{:?}", bed.texts());
         assert_eq!(bed.asked.server.pushes.sizes(), (0, 0, 0));
     }
 

@@ -273,12 +273,22 @@ impl Server {
             line: held.content.line(caps, held.hidden, room),
             short: *short,
             manner: Manner {
-                ttl: limits::PUSH_TTL,
+                ttl: self.push_ttl(held),
                 urgency: if urgent { Urgency::High } else { Urgency::Normal },
                 topic: matches!(held.kind, Kind::Read(_)).then(|| self.topic(held)),
             },
             allowed: settings.allowed.clone(),
         })
+    }
+
+    /// For how many seconds a push service may keep it: not past the age that the message may have.
+    fn push_ttl(&self, held: &Held) -> u32 {
+        let keep = self.keep_of(&held.key).seconds;
+        if keep == 0 || held.seq == 0 || held.kind != Kind::Message {
+            return limits::PUSH_TTL;
+        }
+        let age = self.aging_clock().saturating_sub(held.content.time).div_ceil(1000);
+        u64::from(keep).saturating_sub(age).min(limits::PUSH_TTL.into()) as u32
     }
 
     /// A name for a conversation's read marker that tells a push service nothing.
