@@ -84,6 +84,16 @@ pub struct Push {
     pub allowed: Arc<[Cidr]>,
 }
 
+impl Push {
+    /// Whether it may go to this address; without TLS to those of the operator's choice alone.
+    fn may_dial(&self, address: IpAddr) -> bool {
+        match self.endpoint.is_secure() {
+            true => may_dial(address, &self.allowed),
+            false => self.allowed.iter().any(|network| network.contains(address)),
+        }
+    }
+}
+
 /// What came of a push.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -215,27 +225,36 @@ struct Sender {
 /// The number of the key, the push service, and the contact.
 type TokenFor = (u32, Box<str>, Arc<str>);
 
+/// A connection to a push service.
+struct Open {
+    connection: Connection,
+    /// The address that it goes to.
+    address: IpAddr,
+}
+
 /// What is kept of each push service.
 #[derive(Default)]
 struct Kept {
     /// Open connections that nobody uses, and since when.
-    connections: HashMap<Box<str>, Vec<(Connection, Instant)>>,
+    connections: HashMap<Box<str>, Vec<(Open, Instant)>>,
     /// By key, push service and contact: the value of `Authorization`, and when it is made anew (seconds since 1970).
     tokens: HashMap<TokenFor, (Box<str>, u64)>,
 }
 
 impl Kept {
-    fn take(&mut self, origin: &str) -> Option<Connection> {
-        let open = self.connections.get_mut(origin)?;
-        while let Some((connection, since)) = open.pop() {
-            if connection.is_ready() && since.elapsed() < Duration::from_millis(PUSH_IDLE_MS) {
-                return Some(connection);
+    /// One that this push may take: what may be sent to can be other than when it was opened.
+    fn take(&mut self, push: &Push) -> Option<Open> {
+        let kept = self.connections.get_mut(push.endpoint.origin())?;
+        while let Some((open, since)) = kept.pop() {
+            let is_fresh = since.elapsed() < Duration::from_millis(PUSH_IDLE_MS);
+            if open.connection.is_ready() && is_fresh && push.may_dial(open.address) {
+                return Some(open);
             }
         }
         None
     }
 
-    fn put(&mut self, origin: &str, connection: Connection) {
+    fn put(&mut self, origin: &str, connection: Open) {
         let all: usize = self.connections.values().map(Vec::len).sum();
         let open = self.connections.entry(origin.into()).or_default();
         if all < PUSH_CONNECTIONS && open.len() < PUSHES_PER_ORIGIN {
@@ -246,8 +265,8 @@ impl Kept {
     /// Closes what nobody uses any more.
     fn sweep(&mut self) {
         for open in self.connections.values_mut() {
-            open.retain(|(connection, since)| {
-                !connection.is_closed() && since.elapsed() < Duration::from_millis(PUSH_IDLE_MS)
+            open.retain(|(open, since)| {
+                !open.connection.is_closed() && since.elapsed() < Duration::from_millis(PUSH_IDLE_MS)
             });
         }
         self.connections.retain(|_, open| !open.is_empty());
@@ -287,21 +306,21 @@ impl Sender {
             Err(reason) => return Outcome::Refused(reason.into()),
         };
         let origin = push.endpoint.origin();
-        let kept = lock(&self.kept).take(origin);
-        if let Some(mut connection) = kept {
-            match connection.send_request(request.clone()).await {
-                Ok(response) => return self.outcome(origin, connection, response).await,
+        let kept = lock(&self.kept).take(push);
+        if let Some(mut open) = kept {
+            match open.connection.send_request(request.clone()).await {
+                Ok(response) => return self.outcome(origin, open, response).await,
                 // The other end has closed it meanwhile: once more, over a new one.
                 Err(error) if error.is_canceled() || error.is_closed() || error.is_incomplete_message() => {}
                 Err(error) => return Outcome::Unreached(error.to_string().into()),
             }
         }
-        let mut connection = match self.connect(push).await {
-            Ok(connection) => connection,
+        let mut open = match self.connect(push).await {
+            Ok(open) => open,
             Err(outcome) => return outcome,
         };
-        match connection.send_request(request).await {
-            Ok(response) => self.outcome(origin, connection, response).await,
+        match open.connection.send_request(request).await {
+            Ok(response) => self.outcome(origin, open, response).await,
             Err(error) => Outcome::Unreached(error.to_string().into()),
         }
     }
@@ -330,7 +349,7 @@ impl Sender {
     }
 
     /// A new connection to a push service, at an address that may be dialled.
-    async fn connect(&self, push: &Push) -> Result<Connection, Outcome> {
+    async fn connect(&self, push: &Push) -> Result<Open, Outcome> {
         let unreached = |error: &dyn std::fmt::Display| Outcome::Unreached(error.to_string().into());
         let refused = |reason: &str| Outcome::Refused(reason.into());
         let (place, port, _) = push.endpoint.parts().ok_or_else(|| refused("the endpoint is no URL"))?;
@@ -343,25 +362,24 @@ impl Sender {
             }
         };
         let secure = push.endpoint.is_secure();
-        let may = |address: &IpAddr| match secure {
-            true => may_dial(*address, &push.allowed),
-            false => push.allowed.iter().any(|network| network.contains(*address)),
-        };
         let Some(seat) = self.room.seat() else {
             return Err(Outcome::Later { seconds: None, reason: "clients have all the files".into() });
         };
         let mut problem = None;
-        for address in found.into_iter().filter(may) {
+        for address in found.into_iter().filter(|address| push.may_dial(*address)) {
             let patience = Duration::from_millis(PUSH_CONNECT_MS);
             let connecting = timeout(patience, TcpStream::connect(SocketAddr::new(address, port)));
             match connecting.await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
                 Ok(stream) => {
                     let _ = stream.set_nodelay(true);
-                    if !secure {
-                        return speak(stream, seat).await.map_err(|error| unreached(&error));
-                    }
-                    let stream = self.tls.connect(name, stream).await.map_err(|error| unreached(&error))?;
-                    return speak(stream, seat).await.map_err(|error| unreached(&error));
+                    let connection = if secure {
+                        let stream = self.tls.connect(name, stream).await.map_err(|error| unreached(&error))?;
+                        speak(stream, seat).await
+                    } else {
+                        speak(stream, seat).await
+                    };
+                    let connection = connection.map_err(|error| unreached(&error))?;
+                    return Ok(Open { connection, address });
                 }
                 Err(error) => problem = Some(unreached(&error)),
             }
@@ -370,13 +388,14 @@ impl Sender {
     }
 
     /// What an answer means; the connection is kept for the next push where the answer was short.
-    async fn outcome(&self, origin: &str, mut connection: Connection, response: Response<Incoming>) -> Outcome {
+    async fn outcome(&self, origin: &str, mut open: Open, response: Response<Incoming>) -> Outcome {
         let (head, body) = response.into_parts();
-        let rest =
-            async { Limited::new(body, PUSH_ANSWER_BYTES).collect().await.is_ok() && connection.ready().await.is_ok() };
+        let rest = async {
+            Limited::new(body, PUSH_ANSWER_BYTES).collect().await.is_ok() && open.connection.ready().await.is_ok()
+        };
         // What it says beside the status changes nothing.
         if timeout(Duration::from_millis(PUSH_REST_MS), rest).await == Ok(true) {
-            lock(&self.kept).put(origin, connection);
+            lock(&self.kept).put(origin, open);
         }
         meaning(head.status, &head.headers, unix_seconds())
     }
@@ -541,6 +560,25 @@ mod tests {
             let sender = Sender::new(Room::new(100));
             let outcome = sender.send(&push(&format!("https://127.0.0.1:{closed}/"), &own)).await;
             assert!(matches!(outcome, Outcome::Unreached(_)), "{outcome:?}");
+        });
+        assert!(requests.try_recv().is_err(), "something was posted");
+    }
+
+    #[test]
+    fn what_may_not_be_sent_to_any_more_is_not_sent_to_over_a_connection_that_is_open_still() {
+        let (port, certificate, requests) = service();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let url = format!("https://localhost:{port}/push/x");
+            let sender = Sender::trusting(roots, Room::new(100));
+            assert_eq!(sender.send(&push(&url, &["127.0.0.0/8"])).await, Outcome::Delivered);
+            requests.recv().unwrap();
+            for allowed in [&[][..], &["10.0.0.0/8"]] {
+                let outcome = sender.send(&push(&url, allowed)).await;
+                assert!(matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
+            }
         });
         assert!(requests.try_recv().is_err(), "something was posted");
     }
