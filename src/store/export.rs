@@ -159,6 +159,21 @@ where
         pair,
     )
     .await?;
+    let offered: Vec<String> = state::all::<DB, _>(
+        connection,
+        &format!("SELECT name, folded FROM channel WHERE transfer = {id} ORDER BY folded"),
+        |row| Ok(row.text(0)?.to_owned()),
+    )
+    .await?;
+    let succeeds: Vec<String> = state::all::<DB, _>(
+        connection,
+        &format!(
+            "SELECT channel.name, channel.folded FROM setting JOIN channel ON channel.folded = setting.owner \
+             WHERE setting.key = 'successor' AND setting.value = '{id}' ORDER BY channel.folded"
+        ),
+        |row| Ok(row.text(0)?.to_owned()),
+    )
+    .await?;
     let devices: Vec<String> = state::all::<DB, _>(
         connection,
         &format!("SELECT device FROM seen WHERE account = {id} ORDER BY device"),
@@ -177,7 +192,7 @@ where
     .pop();
     let presence = state::all::<DB, _>(
         connection,
-        &format!("SELECT nick, host, realname, away, channels, signon, gone FROM presence WHERE account = {id}"),
+        &format!("SELECT nick, host, realname, away, channels, signon, gone, \"user\", modes FROM presence WHERE account = {id}"),
         presence,
     )
     .await?
@@ -255,6 +270,8 @@ where
         "private_metadata": private,
         "push": pushed_to,
         "channels_founded": channels,
+        "channels_offered": offered,
+        "successor_in": succeeds,
         "channel_access": access.iter().map(|(channel, rank)| json!({ "channel": channel, "rank": rank })).collect::<Vec<_>>(),
         "devices": devices,
         "presence": presence,
@@ -309,9 +326,11 @@ fn presence(row: &impl Columns) -> Result<Value, Error> {
     });
     Ok(json!({
         "nick": row.text(0)?,
+        "user": row.text(7)?,
         // Others see the first of its hosts.
         "host": row.text(1)?.split(' ').next(),
         "realname": row.text(2)?,
+        "modes": row.text(8)?,
         "away": row.maybe_text(3)?,
         "channels": channels.collect::<Vec<_>>(),
         "since": time_text(row.number(5)? * 1000),

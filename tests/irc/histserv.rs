@@ -136,6 +136,30 @@ fn check(text: &str) {
 }
 
 #[test]
+fn the_export_has_channels_that_somebody_is_to_get_and_all_of_how_they_are_there() {
+    let server = server();
+    server.account("bob", "sesame");
+    let mut alice = server.logged_in("alice", "alice", "sesame", "");
+    alice.told("NS SET ALWAYS-ON ON");
+    alice.ask("MODE alice +w");
+    let mut bob = server.logged_in("bob", "bob", "sesame", "");
+    for channel in ["#given", "#left", "#own"] {
+        bob.join(channel);
+        bob.told(&format!("CS REGISTER {channel}"));
+    }
+    bob.told("CS SET #left SUCCESSOR alice");
+    let code = bob.told("CS TRANSFER #given alice").split_whitespace().last().unwrap().to_owned();
+    bob.told(&format!("CS TRANSFER #given alice {code}"));
+    let exported = server.roost(&["export", "--account", "alice"]);
+    let all: Value = serde_json::from_slice(&exported.stdout).unwrap();
+    assert_eq!(all["channels_offered"], serde_json::json!(["#given"]), "{all:#}");
+    assert_eq!(all["successor_in"], serde_json::json!(["#left"]));
+    assert_eq!(all["channels_founded"], serde_json::json!([]));
+    assert_eq!(all["presence"]["user"], "~alice");
+    assert!(all["presence"]["modes"].as_str().unwrap().contains('w'), "{all:#}");
+}
+
+#[test]
 fn whoever_asks_is_handed_all_that_is_kept_of_them() {
     let mut server = server();
     fill(&server);
