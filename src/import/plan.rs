@@ -333,7 +333,10 @@ impl<'a> Plan<'a> {
             let credentials = Credentials { scram, certificates, ..Credentials::default() };
             self.keep(Record::Credentials(Box::new(CredentialsRow { account: id, credentials })));
         }
-        if let Some(suspended) = &account.suspended {
+        let is_over = |at: u64| at <= self.now_ms / 1000;
+        if account.suspended.as_ref().and_then(|suspended| suspended.expires).is_some_and(is_over) {
+            self.say(format!("account {given:?} was suspended until a time that is past, and is so no longer"));
+        } else if let Some(suspended) = &account.suspended {
             self.keep(Record::Suspension(Box::new(SuspensionRow {
                 account: id,
                 reason: clean(&suspended.reason, limits::REASON_LEN),
@@ -798,7 +801,7 @@ pub mod tests {
 
     use super::{Report, Rules, Tally, plan};
     use crate::accounts::{self, foreign::Foreign};
-    use crate::import::{Account, Channel, Found, Password, Purge};
+    use crate::import::{Account, Channel, Found, Password, Purge, Suspension};
     use crate::server::record::{AccountRow, ConversationRow, PresenceRow, Record, Seq, Snapshot};
 
     pub fn rules() -> Rules {
@@ -844,6 +847,23 @@ pub mod tests {
             }
         }
         snapshot
+    }
+
+    #[test]
+    fn a_suspension_that_is_over_does_not_come() {
+        let until = |expires| Suspension { reason: "spam".into(), expires, ..Suspension::default() };
+        let people = [("past", Some(1_699_999_999)), ("future", Some(1_700_000_060)), ("ever", None)];
+        let accounts =
+            people.map(|(name, expires)| Account { suspended: Some(until(expires)), ..person(name) }).to_vec();
+        let (records, report) = planned(&Snapshot::default(), &Found { accounts, ..Found::default() });
+        let kept = records.iter().filter_map(|record| match record {
+            Record::Suspension(row) => Some(row.expires),
+            _ => None,
+        });
+        assert_eq!(kept.collect::<Vec<_>>(), [Some(1_700_000_060), None]);
+        says(&report, "account \"past\" was suspended until a time that is past, and is so no longer");
+        says(&report, "account \"future\" is suspended, for as long as it was");
+        assert!(!report.to_string().contains("\"past\" is suspended"), "{report}");
     }
 
     #[test]
