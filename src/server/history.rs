@@ -31,6 +31,15 @@ pub fn render(reader: &Reader, rows: &[(Seq, MessageRow)], reached_end: bool) ->
     render_page(reader, rows, &[], reached_end)
 }
 
+/// The newest of a page, which is longer by what its reader has shown itself: without that, so many as it may have.
+fn newest<'a>(reader: &Reader, rows: &'a [(Seq, MessageRow)]) -> &'a [(Seq, MessageRow)] {
+    let shown = rows.iter().enumerate().rev().filter(|(_, (seq, row))| !reader.has_shown(*seq, row));
+    match shown.map(|(at, _)| at).nth(reader.most as usize) {
+        Some(last) => &rows[last + 1..],
+        None => rows,
+    }
+}
+
 /// Renders rows, in ascending order, as the lines that they were when they were live, in the form
 /// for the reader's capabilities (chathistory, server-time, message-tags, account-tag, extended-join). A channel that was
 /// renamed since has its present name in them: under the old one, another may be open in the client.
@@ -45,6 +54,9 @@ pub fn render_page(
     mut context: &[ContextRow],
     reached_end: bool,
 ) -> HistoryPage {
+    let left = newest(reader, rows);
+    let reached_end = reached_end && left.len() == rows.len();
+    let rows = left;
     let cut_at = rows.first().filter(|_| !reached_end).map(|(_, row)| row.time);
     let mut page = HistoryPage { cut_at, ..HistoryPage::default() };
     let mut out = Vec::with_capacity(CHUNK_BYTES + LINE_BYTES);
@@ -445,7 +457,7 @@ mod tests {
     use ircv3::{Cap, CapSet};
     use smallvec::smallvec;
 
-    use super::{CHUNK_BYTES, choose_context, render, select};
+    use super::{CHUNK_BYTES, choose_context, render, render_page, select};
     use crate::server::record::{Border, HistoryPage, Kind, MessageRow, Range, Reader, Seq, Wanted};
 
     fn row(time: u64, kind: Kind, text: &str) -> MessageRow {
@@ -472,6 +484,7 @@ mod tests {
             batch_type: "chathistory",
             told: None,
             own: Box::default(),
+            most: u32::MAX,
             target: "#r".into(),
             channels: smallvec![(1, "#r".into())],
             epoch: 1,
@@ -563,6 +576,21 @@ mod tests {
         let page = [(10, row(1, Kind::Privmsg, "")), (20, row(2, Kind::Privmsg, "")), (30, row(3, Kind::Tagmsg, ""))];
         let about = vec![(20, 40), (10, 5), (10, 30), (20, 15), (10, 25)];
         assert_eq!(choose_context(&page, about), [(10, 25), (20, 40)]);
+    }
+
+    #[test]
+    fn of_what_is_left_without_what_its_reader_has_said_itself_a_page_has_the_newest() {
+        let rows: Vec<(Seq, MessageRow)> = (1..=6).map(|n| (n, row(n, Kind::Privmsg, &format!("text {n}")))).collect();
+        let page = |own: &[(Seq, Seq)], most| {
+            let reader = Reader { own: own.into(), most, ..reader(&[Cap::ServerTime]) };
+            let page = render_page(&reader, &rows, &[], true);
+            let text = String::from_utf8(page.chunks.concat()).unwrap();
+            let shown: Vec<u64> = (1..=6).filter(|n| text.contains(&format!("text {n}"))).collect();
+            (shown, page.cut_at.is_some())
+        };
+        assert_eq!(page(&[(1, 2), (4, 5)], 3), (vec![3, 4, 6], true));
+        assert_eq!(page(&[(1, 2), (4, 5)], 4), (vec![1, 3, 4, 6], false));
+        assert_eq!(page(&[(8, 9)], 2), (vec![5, 6], true));
     }
 
     #[test]

@@ -902,6 +902,8 @@ pub struct Reader {
     /// What the reader has said and shown itself, and is not sent: behind the first of each pair of changes, up to the
     /// second.
     pub own: Box<[(Seq, Seq)]>,
+    /// Of what is left without that, so many rows, the newest.
+    pub most: u32,
     /// When the messages are told by HistServ, each as a NOTICE with its time and who said it: in milliseconds since 1970.
     pub told: Option<u64>,
     /// In a private conversation: the reader's own current nick, and its identity as in

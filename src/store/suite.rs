@@ -136,6 +136,7 @@ fn reader() -> Reader {
         batch_type: "chathistory",
         told: None,
         own: Box::default(),
+        most: u32::MAX,
         target: "#rust".into(),
         channels: SmallVec::new(),
         epoch: 7,

@@ -1650,6 +1650,7 @@ fn plain_reader(caps: CapSet) -> Reader {
         batch_type: "chathistory",
         told: None,
         own: Box::default(),
+        most: u32::MAX,
         target: "".into(),
         channels: Default::default(),
         epoch: EPOCH,

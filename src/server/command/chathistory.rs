@@ -179,6 +179,7 @@ pub fn reader(
         batch_type,
         told: None,
         own: Box::default(),
+        most: u32::MAX,
         target: target.into(),
         channels: channels.map(|found| (found.id, found.name.clone())).collect(),
         epoch,
@@ -442,6 +443,7 @@ pub fn replay_next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
     // Who asks is sent all.
     if replay.is_unasked && server.session(ctx.conn).is_some_and(|session| server.is_replayed(session)) {
         reader.own = server.own_said(ctx.conn).into();
+        reader.most = replay.limit;
     }
     // What it has shown itself takes no place of what it missed.
     let own = reader.own.iter().map(|(before, last)| last - before).sum::<u64>();

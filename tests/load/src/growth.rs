@@ -492,6 +492,7 @@ fn reader() -> Reader {
         batch_type: "chathistory",
         told: None,
         own: Box::default(),
+        most: u32::MAX,
         target: "#c".into(),
         channels: Default::default(),
         epoch: 7,
