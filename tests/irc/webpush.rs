@@ -694,8 +694,12 @@ fn who_loses_the_account_or_its_password_is_told_of_nothing_more() {
         phone.expect("*NOTE WEBPUSH*");
     };
     registered(&mut alice);
+    let mut thief = server.logged_in("thief", "alice", "sesame", CAPS);
     alice.told("NS PASSWD other other");
     wait_until_counted(&mut boss, "devices", 0);
+    let lines = thief.ask(&format!("WEBPUSH REGISTER {} {}", phone.endpoint, phone.keys));
+    find(&lines, "FAIL").must_fit("*FAIL WEBPUSH FORBIDDEN REGISTER * :*log in again*");
+    drop(thief);
     registered(&mut alice);
     // An app password, and with it the device that logged in with it.
     let told = alice.told("NS APPPASS ADD tablet");

@@ -10,6 +10,7 @@ use crate::push::endpoint::Endpoint;
 use crate::server::change::Change;
 use crate::server::command::{negotiated, printable};
 use crate::server::record::{AccountId, Record, Seq, SubscriptionRow};
+use crate::server::session::Doubt;
 use crate::server::{Ctx, Server};
 
 /// WEBPUSH
@@ -65,6 +66,11 @@ fn register(server: &mut Server, ctx: &mut Ctx, endpoint: &str, keys: &str) {
         refuse(ctx, "FORBIDDEN", "Log in to an account first");
         return;
     };
+    // Whoever knew the old password had their devices taken away.
+    if session.is_some_and(|session| session.particulars().doubt == Some(Doubt::OldPassword)) {
+        refuse(ctx, "FORBIDDEN", "Your password was changed since this connection logged in: log in again first");
+        return;
+    }
     if let Err(fault) = Endpoint::parse(endpoint, &settings.allowed) {
         refuse(ctx, "INVALID_PARAMS", &fault.to_string());
         return;
