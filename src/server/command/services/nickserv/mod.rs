@@ -93,9 +93,9 @@ pub const ROWS: &[Row] = rows! {
     "PASSWD", 2 LoggedIn credentials::passwd, "[old password] <new password> <new password>",
         "changes your password",
         "The old one need not be given; where it is, it has to be right",
+        "Your other connections stay, but log in again before they change what your account logs in with",
         "A password may be of several words: the new one is what stands there twice at the end";
     "REGAIN" | "RECOVER" | "RELEASE", 1 Anyone ghost::regain, "<nick> [password [code]]",
-        "Your other connections stay, but log in again before they change what your account logs in with",
         "as GHOST, and gives you the nick";
     "REGISTER", 1 Anyone register::register, "<password> [e-mail]",
         "makes an account of your nick",
