@@ -6,7 +6,7 @@ pub mod histserv;
 pub mod hostserv;
 pub mod nickserv;
 
-use ircv3::message::cut;
+use ircv3::message::{MAX_BODY_BYTES, cut};
 use ircv3::numeric::Numeric;
 use ircv3::{Casemapping, Message};
 
@@ -288,6 +288,22 @@ pub fn say(ctx: &mut Ctx, service: &str, text: &str) {
     ctx.reply.line_from(&source(service), "NOTICE", &[&nick], Some(text));
 }
 
+/// As [`say`], for words of which one line may not have the room: each begins with the head.
+pub fn say_words<'a>(ctx: &mut Ctx, service: &str, head: &str, words: impl IntoIterator<Item = &'a str>) {
+    let around = ": NOTICE  :\r\n".len() + source(service).len() + ctx.reply.nick.len();
+    let room = MAX_BODY_BYTES.saturating_sub(around);
+    let mut line = head.to_owned();
+    for word in words {
+        if line.len() > head.len() && line.len() + 1 + word.len() > room {
+            say(ctx, service, &line);
+            line.truncate(head.len());
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    say(ctx, service, &line);
+}
+
 /// What a service speaks as.
 pub fn source(service: &str) -> String {
     format!("{service}!{service}@{HOST}")
@@ -347,6 +363,28 @@ mod tests {
         asked.ask(alice, "@label=x PRIVMSG NickServ,NickServ :IDENTIFY alice password");
         let waiting = asked.server.session(alice).unwrap().waiting.as_ref().unwrap();
         assert_eq!(waiting.label.as_deref(), Some("x"));
+    }
+
+    #[test]
+    fn info_tells_of_all_channels_and_nicks_of_an_account() {
+        let mut asked = Asked::new();
+        asked.server.settings = Arc::new(Settings { grouped_nicks: 100, ..(*asked.server.settings).clone() });
+        let alice = asked.user("alice");
+        asked.account("alice", 1);
+        for n in 0..45 {
+            let name = format!("#{:c<50}", n);
+            asked.ask(alice, &format!("JOIN {name}"));
+            asked.ask(alice, &format!("CS REGISTER {name}"));
+            asked.ask(alice, &format!("NICK n{n:n>20}"));
+            asked.ask(alice, "NS GROUP");
+        }
+        let lines = asked.ask(alice, "NS INFO");
+        for (head, word, count) in [(":Its channels are ", '#', 45), (":Its other nicks are ", 'n', 45)] {
+            let words = lines.iter().filter_map(|line| line.split_once(head)).flat_map(|(_, words)| words.split(' '));
+            let words: Vec<&str> = words.collect();
+            assert!(words.len() == count && words.iter().all(|name| name.starts_with(word)), "{words:?}");
+            assert!(words.iter().all(|name| name.len() == words[0].len()), "{words:?}");
+        }
     }
 
     #[test]

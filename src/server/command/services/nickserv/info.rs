@@ -2,7 +2,7 @@
 
 use crate::server::command::info::readable;
 use crate::server::command::services::nickserv::{group, second};
-use crate::server::command::services::{account_named, own_account, say};
+use crate::server::command::services::{account_named, own_account, say, say_words};
 use crate::server::right::Right;
 use crate::server::{Ctx, Server};
 
@@ -44,12 +44,13 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     }
     let nicks = group::list(server, row.id);
     if !nicks.is_empty() {
-        say(ctx, "NickServ", &format!("Its other nicks are {}", nicks.join(" ")));
+        say_words(ctx, "NickServ", "Its other nicks are", nicks);
     }
     let channels = server.network.channels.iter().filter(|(_, channel)| channel.founder == Some(row.id));
-    let names: Vec<&str> = channels.map(|(_, channel)| &*channel.name).take(20).collect();
+    let mut names: Vec<&str> = channels.map(|(_, channel)| &*channel.name).collect();
+    names.sort_unstable();
     if !names.is_empty() {
-        say(ctx, "NickServ", &format!("Its channels are {}", names.join(" ")));
+        say_words(ctx, "NickServ", "Its channels are", names);
     }
     if let Some(suspension) = server.network.suspension(row.id) {
         let text = format!("It is suspended by {}: {}", suspension.setter, suspension.reason);
