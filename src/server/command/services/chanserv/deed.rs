@@ -1,13 +1,16 @@
 //! ChanServ KICK, BAN, UNBAN, INVITE, GETKEY, TOPIC and STATUS: what those do in a channel whose account is something in
 //! it, whether they are there or not. Others see who did it.
 
+use ircv3::extban::{self, Entry, Subject};
+use ircv3::mask;
 use ircv3::message::{cut, write_line};
 use ircv3::mode::{ModeChange, Rank};
 
 use crate::limits;
 use crate::server::change::Change;
+use crate::server::channel::ListEntry;
 use crate::server::command::services::chanserv::{channel_named, channel_with, outranks};
-use crate::server::command::services::{own_account, say};
+use crate::server::command::services::{own_account, say, say_words};
 use crate::server::command::{invite, kick, mode, topic};
 use crate::server::network::{ChannelId, UserId};
 use crate::server::policy;
@@ -164,29 +167,17 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, asked: &Asked<'_>) {
             }
         }
         Deed::Unban { whom } => {
-            let user = whom.map_or(ctx.user, |whom| server.network.user_by_nick(whom));
-            let channel = &server.network.channels[id];
-            let masks: Vec<String> = match user {
-                Some(user) => {
-                    let holds = |entry: &&crate::server::channel::ListEntry| {
-                        policy::listed(&server.network, user, std::slice::from_ref(*entry), None)
-                    };
-                    channel.bans.iter().filter(holds).map(|entry| entry.mask.to_string()).collect()
-                }
-                None => {
-                    let whom = whom.unwrap_or_default();
-                    let same = |entry: &&crate::server::channel::ListEntry| entry.mask.eq_ignore_ascii_case(whom);
-                    channel.bans.iter().filter(same).map(|entry| entry.mask.to_string()).collect()
-                }
-            };
+            let masks = bans_of(server, ctx, id, whom);
             if masks.is_empty() {
                 let who = whom.map_or("you".to_owned(), |whom| format!("{:?}", cut(whom, 64)));
                 say(ctx, "ChanServ", &format!("No ban of {name} holds {who}"));
                 return;
             }
-            let masks: Vec<&str> = masks.iter().map(String::as_str).take(limits::MODES).collect();
-            change(server, ctx, seq, id, false, &masks);
-            say(ctx, "ChanServ", &format!("No longer banned from {name}: {}", masks.join(" ")));
+            let masks: Vec<&str> = masks.iter().map(|mask| &**mask).collect();
+            for some in masks.chunks(limits::MODES) {
+                change(server, ctx, seq, id, false, some);
+            }
+            say_words(ctx, "ChanServ", &format!("No longer banned from {name}:"), masks);
         }
         Deed::Invite { nick } => {
             let target = nick.map_or(ctx.user, |nick| server.network.user_by_nick(nick));
@@ -212,6 +203,24 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, asked: &Asked<'_>) {
 
 fn is_there(server: &Server, id: ChannelId, user: UserId) -> bool {
     server.network.channels[id].members.contains_key(&user)
+}
+
+/// The bans that keep somebody out: the sender, who has a nick, or whose it is while nobody has it; or those that a mask
+/// is, however it is written.
+fn bans_of(server: &Server, ctx: &Ctx, id: ChannelId, whom: Option<&str>) -> Vec<Box<str>> {
+    let network = &server.network;
+    let casemapping = network.casemapping;
+    let user = whom.map_or(ctx.user, |whom| network.user_by_nick(whom));
+    let mask = whom.and_then(extban::normalize);
+    let account = whom.filter(|_| user.is_none()).and_then(|nick| network.nick_owner(nick));
+    let is_meant = |entry: &&ListEntry| {
+        let read = Entry::read(&entry.mask);
+        let is_account = read.about.is_none() && read.subject == Some(Subject::Account);
+        user.is_some_and(|user| policy::listed(network, user, std::slice::from_ref(*entry), None))
+            || mask.as_ref().is_some_and(|mask| mask::same(&entry.mask, mask, casemapping))
+            || is_account && account.is_some_and(|row| mask::matches(read.mask, &row.name, casemapping))
+    };
+    network.channels[id].bans.iter().filter(is_meant).map(|entry| entry.mask.clone()).collect()
 }
 
 fn put_out(
@@ -256,4 +265,112 @@ fn ask_in(server: &mut Server, ctx: &mut Ctx, id: ChannelId, target: UserId) {
         }
     }
     say(ctx, "ChanServ", &format!("{nick} is invited to {name}"));
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+
+    use ircv3::Casemapping;
+
+    use crate::server::command::bulk::testing::Asked;
+    use crate::server::event::ConnId;
+    use crate::server::settings::Settings;
+
+    /// #g is alice's, hal and hugo are halfops of it by AMODE; each has an account and is in it, as is a guest.
+    fn garden() -> (Asked, ConnId) {
+        let mut asked = Asked::new();
+        let alice = fill(&mut asked);
+        (asked, alice)
+    }
+
+    fn fill(asked: &mut Asked) -> ConnId {
+        let alice = asked.user("alice");
+        asked.account("alice", 1);
+        asked.ask(alice, "JOIN #g");
+        asked.ask(alice, "CS REGISTER #g");
+        for (account, nick) in [(2, "hal"), (3, "hugo"), (4, "dave")] {
+            let conn = asked.user(nick);
+            asked.account(nick, account);
+            if account < 4 {
+                asked.ask(alice, &format!("CS AMODE #g +h {nick}"));
+            }
+            asked.ask(conn, "JOIN #g");
+        }
+        let guest = asked.user("guest");
+        asked.ask(guest, "JOIN #g");
+        alice
+    }
+
+    fn conn(asked: &Asked, nick: &str) -> ConnId {
+        asked.server.network.users[asked.id(nick)].sessions[0]
+    }
+
+    fn bans(asked: &Asked) -> Vec<String> {
+        let id = asked.server.network.channel_by_name("#g").unwrap();
+        asked.server.network.channels[id].bans.iter().map(|entry| entry.mask.to_string()).collect()
+    }
+
+    #[test]
+    fn unban_finds_what_ban_set_however_it_is_written() {
+        let (mut asked, alice) = garden();
+        for (ban, unban) in [
+            ("nob*", "nob*"),
+            ("nob*", "NOB*!*@*"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("192.0.2.1", "*!*@192.0.2.1"),
+            ("user@host", "user@host"),
+            ("account:erin", "account:erin"),
+            ("account:erin", "~a:Erin"),
+            ("mute:nob", "m:nob"),
+            ("nob!*@*", "nob"),
+        ] {
+            asked.ask(alice, &format!("CS BAN #g {ban}"));
+            assert_eq!(bans(&asked).len(), 1, "{ban}");
+            let told = asked.ask(alice, &format!("CS UNBAN #g {unban}")).concat();
+            assert!(told.contains("No longer banned from #g: ") && bans(&asked).is_empty(), "{unban}: {told}");
+        }
+        // Whoever had the account's nick when it was banned has gone since.
+        let dave = conn(&asked, "dave");
+        asked.ask(alice, "CS BAN #g dave");
+        asked.ask(dave, "QUIT");
+        assert_eq!(bans(&asked), ["a:dave"]);
+        assert!(asked.ask(alice, "CS UNBAN #g erin").concat().contains("No ban of #g holds \"erin\""));
+        asked.ask(alice, "CS UNBAN #g dave");
+        assert!(bans(&asked).is_empty());
+    }
+
+    #[test]
+    fn unban_knows_letters_as_nicks_do() {
+        let mut asked = Asked::new();
+        asked.server.settings =
+            Arc::new(Settings { casemapping: Casemapping::Precis, ..(*asked.server.settings).clone() });
+        asked.server.network.casemapping = Casemapping::Precis;
+        let alice = fill(&mut asked);
+        asked.ask(alice, "CS BAN #g \u{dc}*!*@*");
+        asked.ask(alice, "CS UNBAN #g \u{fc}*!*@*");
+        assert!(bans(&asked).is_empty());
+    }
+
+    #[test]
+    fn unban_takes_all_bans_that_hold_someone() {
+        let (mut asked, alice) = garden();
+        for n in 1..=30 {
+            asked.ask(alice, &format!("MODE #g +b guest!*@*{}", "?".repeat(n % 7) + &"*?".repeat(n / 7)));
+        }
+        asked.ask(alice, "MODE #g +b guest");
+        let count = bans(&asked).len();
+        assert!(count > 24, "{count}");
+        let lines = asked.ask(alice, "CS UNBAN #g guest");
+        let named = |line: &&String| line.contains("No longer banned from #g: ");
+        let told: usize = lines.iter().filter(named).map(|line| line.matches("guest!*@*").count()).sum();
+        assert!(told > 12, "{lines:?}");
+        assert!(!bans(&asked).iter().any(|mask| mask.ends_with("@*")), "{:?}", bans(&asked));
+        let guest = conn(&asked, "guest");
+        asked.ask(guest, "PART #g");
+        assert!(asked.ask(guest, "JOIN #g")[0].contains(" JOIN "));
+        assert!(asked.ask(alice, "CS UNBAN #g guest").concat().contains("No ban of #g holds"));
+    }
 }
