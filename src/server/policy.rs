@@ -81,7 +81,7 @@ pub fn may_join(
 ) -> Result<(), JoinRefused> {
     let channel = &network.channels[id];
     let there = &network.users[user];
-    if channel.standing(there.account).is_some_and(|rank| rank >= Rank::Halfop) {
+    if comes_in_always(channel, there.account) {
         return Ok(());
     }
     // Those inside count on `+z`: no invitation opens it.
@@ -107,6 +107,11 @@ pub fn may_join(
         return Err(JoinRefused::Full);
     }
     Ok(())
+}
+
+/// Whether nothing keeps an account out of a channel: its founder, or halfop or more in it (AMODE).
+pub fn comes_in_always(channel: &Channel, account: Option<AccountId>) -> bool {
+    channel.standing(account).is_some_and(|rank| rank >= Rank::Halfop)
 }
 
 /// Whether a channel keeps strangers out: what is said in it is for those alone who were let in.

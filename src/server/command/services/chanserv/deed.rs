@@ -14,7 +14,7 @@ use crate::server::command::services::{own_account, say, say_words};
 use crate::server::command::{invite, kick, mode, topic};
 use crate::server::network::{ChannelId, UserId};
 use crate::server::policy;
-use crate::server::record::Seq;
+use crate::server::record::{AccountRow, Seq};
 use crate::server::{Ctx, Server};
 
 /// What is to be done, and where.
@@ -149,6 +149,11 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, asked: &Asked<'_>) {
                 say(ctx, "ChanServ", &format!("They have a higher rank in {name} than your account"));
                 return;
             }
+            if let Some(row) = account_meant(server, user, whom)
+                && !can_be_kept_out(server, ctx, (id, standing), &row)
+            {
+                return;
+            }
             let mask = match user.map(|user| &server.network.users[user]) {
                 Some(user) => user
                     .account_name
@@ -162,8 +167,10 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, asked: &Asked<'_>) {
                 }
             };
             change(server, ctx, seq, id, true, &[&mask]);
-            if let Some(user) = user.filter(|user| is_there(server, id, *user)) {
-                put_out(server, ctx, seq, (id, user), standing, reason);
+            match user {
+                Some(user) if is_there(server, id, user) => put_out(server, ctx, seq, (id, user), standing, reason),
+                Some(_) => {}
+                None => put_out_all(server, ctx, seq, (id, standing), &mask, reason),
             }
         }
         Deed::Unban { whom } => {
@@ -203,6 +210,72 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, asked: &Asked<'_>) {
 
 fn is_there(server: &Server, id: ChannelId, user: UserId) -> bool {
     server.network.channels[id].members.contains_key(&user)
+}
+
+/// The account that a ban of a nick, or of `account:bob`, would be of.
+fn account_meant(server: &Server, user: Option<UserId>, whom: &str) -> Option<AccountRow> {
+    if let Some(user) = user {
+        return server.network.account(server.network.users[user].account?).cloned();
+    }
+    let mask = extban::normalize(whom)?;
+    let entry = Entry::read(&mask);
+    let is_account = entry.about.is_none() && entry.subject == Some(Subject::Account);
+    server.network.account_by_name(entry.mask).filter(|_| is_account).cloned()
+}
+
+/// Whether a ban would keep an account out; where not, it is said why, and what would.
+fn can_be_kept_out(server: &Server, ctx: &mut Ctx, (id, standing): (ChannelId, Rank), row: &AccountRow) -> bool {
+    let channel = &server.network.channels[id];
+    let (name, account) = (&channel.name, &row.name);
+    match channel.standing(Some(row.id)) {
+        Some(rank) if rank > standing => {
+            say(ctx, "ChanServ", &format!("They have a higher rank in {name} than your account"));
+        }
+        Some(rank) if policy::comes_in_always(channel, Some(row.id)) => {
+            let letter = rank.letter();
+            let what = if rank < standing {
+                format!("AMODE {name} -{letter} {account} takes that away first")
+            } else {
+                "KICK puts them out until they join again".to_owned()
+            };
+            let text = format!("No ban keeps the account {account} out of {name}, where it is +{letter}: {what}");
+            say(ctx, "ChanServ", &text);
+        }
+        _ => return true,
+    }
+    false
+}
+
+/// Puts out whom a ban keeps out that was just set, but the sender and those of a higher rank.
+fn put_out_all(
+    server: &mut Server,
+    ctx: &mut Ctx,
+    seq: Seq,
+    (id, standing): (ChannelId, Rank),
+    mask: &str,
+    reason: &str,
+) {
+    let channel = &server.network.channels[id];
+    let normal = extban::normalize(mask).unwrap_or_default();
+    let is_it = |entry: &&ListEntry| mask::same(&entry.mask, &normal, server.network.casemapping);
+    // There may have been no room for it.
+    let Some(entry) = channel.bans.iter().find(is_it) else { return };
+    let fits = |user: UserId| {
+        policy::listed(&server.network, user, std::slice::from_ref(entry), None)
+            && !policy::listed(&server.network, user, &channel.excepts, None)
+    };
+    let found = channel.members.keys().copied().filter(|user| Some(*user) != ctx.user && fits(*user));
+    let (stay, go): (Vec<UserId>, Vec<UserId>) = found.partition(|user| {
+        outranks(server, id, *user, standing) || policy::comes_in_always(channel, server.network.users[*user].account)
+    });
+    for user in go {
+        put_out(server, ctx, seq, (id, user), standing, reason);
+    }
+    if !stay.is_empty() {
+        let nicks: Vec<_> = stay.into_iter().map(|user| server.network.users[user].nick.clone()).collect();
+        let head = format!("Not put out of {}, for their rank:", server.network.channels[id].name);
+        say_words(ctx, "ChanServ", &head, nicks.iter().map(|nick| &**nick));
+    }
 }
 
 /// The bans that keep somebody out: the sender, who has a nick, or whose it is while nobody has it; or those that a mask
@@ -313,6 +386,12 @@ mod tests {
         asked.server.network.channels[id].bans.iter().map(|entry| entry.mask.to_string()).collect()
     }
 
+    fn there(asked: &Asked) -> Vec<String> {
+        let id = asked.server.network.channel_by_name("#g").unwrap();
+        let members = asked.server.network.channels[id].members.keys();
+        members.map(|user| asked.server.network.users[*user].nick.to_string()).collect()
+    }
+
     #[test]
     fn unban_finds_what_ban_set_however_it_is_written() {
         let (mut asked, alice) = garden();
@@ -372,5 +451,43 @@ mod tests {
         asked.ask(guest, "PART #g");
         assert!(asked.ask(guest, "JOIN #g")[0].contains(" JOIN "));
         assert!(asked.ask(alice, "CS UNBAN #g guest").concat().contains("No ban of #g holds"));
+    }
+
+    #[test]
+    fn ban_of_a_mask_puts_out_whom_it_keeps_out_and_nobody_else() {
+        let (mut asked, alice) = garden();
+        let (hal, guest) = (conn(&asked, "hal"), conn(&asked, "guest"));
+        let saved = asked.user("saved");
+        asked.ask(saved, "JOIN #g");
+        asked.ask(alice, "MODE #g +e saved");
+        let lines = asked.ask(hal, "CS BAN #g *!*@10.0.0.* go away");
+        assert!(lines.concat().contains("Not put out of #g, for their rank: alice hugo"), "{lines:?}");
+        assert_eq!(there(&asked), ["alice", "hal", "hugo", "saved"]);
+        assert!(asked.ask(guest, "JOIN #g")[0].contains(" 474 "));
+        // Speaking alone is no being there.
+        asked.ask(hal, "CS UNBAN #g *!*@10.0.0.*");
+        asked.ask(guest, "JOIN #g");
+        asked.ask(hal, "CS BAN #g mute:guest");
+        assert!(there(&asked).contains(&"guest".to_owned()));
+    }
+
+    #[test]
+    fn ban_of_an_account_that_no_ban_keeps_out_says_so() {
+        let (mut asked, alice) = garden();
+        let hal = conn(&asked, "hal");
+        for (asks, whom, answer) in [
+            (hal, "hugo", "No ban keeps the account hugo out of #g, where it is +h: KICK puts them out"),
+            (hal, "account:hugo", "No ban keeps the account hugo out of #g"),
+            (alice, "hugo", "where it is +h: AMODE #g -h hugo takes that away first"),
+            (hal, "account:alice", "They have a higher rank in #g"),
+        ] {
+            let told = asked.ask(asks, &format!("CS BAN #g {whom}")).concat();
+            assert!(told.contains(answer), "{whom}: {told}");
+        }
+        assert!(bans(&asked).is_empty() && there(&asked).len() == 5);
+        asked.ask(alice, "CS AMODE #g -h hugo");
+        asked.ask(alice, "CS BAN #g hugo");
+        assert_eq!(bans(&asked), ["a:hugo"]);
+        assert!(!there(&asked).contains(&"hugo".to_owned()));
     }
 }

@@ -38,7 +38,9 @@ pub const ROWS: &[Row] = rows! {
         "Letters: a (admin), o (operator), h (halfop), v (voice); give and take those below your own, and give up your own";
     "BAN", 2 LoggedIn deed::ban, "<#channel> <nick|mask> [reason]",
         "keeps someone out of your channel, and puts them out",
-        "Of a nick it is the account, or else the host. For accounts that AMODE has given halfop, and those above them";
+        "Of a nick it is the account, or else the host. For accounts that AMODE has given halfop, and those above them",
+        "A mask puts out all whom it fits, but you, those of a higher rank, and those whom no ban keeps out: accounts that are \
+         halfop or more by AMODE";
     "CLEAR", 2 LoggedIn clear::run, "<#channel> USERS|ACCESS|HISTORY [code]",
         "USERS removes everyone from your channel, ACCESS everything of AMODE and all lists, HISTORY what was said",
         "Without a code you are told the code to confirm ACCESS and HISTORY with; nothing brings them back";
