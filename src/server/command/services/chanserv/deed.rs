@@ -115,8 +115,7 @@ pub fn status(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         Some(user) => server.network.users[user].account,
         None => server.network.nick_owner(nick).map(|row| row.id),
     };
-    let others = Some(nick) != Some(&*own);
-    if others && channel.standing(own_account(server, ctx)).is_none_or(|rank| rank < Rank::Halfop) {
+    if user != ctx.user && channel.standing(own_account(server, ctx)).is_none_or(|rank| rank < Rank::Halfop) {
         let _ = channel_with(server, ctx, params[0], Rank::Halfop);
         return;
     }
@@ -489,5 +488,14 @@ mod tests {
         asked.ask(alice, "CS BAN #g hugo");
         assert_eq!(bans(&asked), ["a:hugo"]);
         assert!(!there(&asked).contains(&"hugo".to_owned()));
+    }
+
+    #[test]
+    fn status_knows_ones_own_nick_in_any_case() {
+        let (mut asked, _) = garden();
+        let dave = conn(&asked, "dave");
+        let told = asked.ask(dave, "CS STATUS #g DAVE").concat();
+        assert!(told.contains("is nothing by account in #g, and there without a rank"), "{told}");
+        assert!(asked.ask(dave, "CS STATUS #g hal").concat().contains("no such rights"));
     }
 }
