@@ -610,7 +610,7 @@ mod tests {
                 }
             }
         }
-        let (row, setting) = (row.unwrap(), setting.unwrap());
+        let (Some(row), Some(setting)) = (row, setting) else { panic!("nothing was kept") };
         assert!(row.topic.is_some());
         for (keeps, settings) in [(false, vec![setting]), (true, Vec::new())] {
             let channels = vec![row.clone()];

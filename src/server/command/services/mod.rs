@@ -366,6 +366,40 @@ mod tests {
     }
 
     #[test]
+    fn a_channel_that_nobody_has_registered_is_said_to_be_none() {
+        let mut asked = Asked::new();
+        let bob = asked.user("bob");
+        asked.account("bob", 1);
+        let told = asked.ask(bob, "CS REGISTER #mine").concat();
+        assert!(told.contains("There is no channel \"#mine\"; /join it first"), "{told}");
+        asked.ask(bob, "JOIN #mine");
+        for line in [
+            "OP",
+            "UP",
+            "DEVOICE",
+            "HALFOP",
+            "KICK bob",
+            "BAN bob",
+            "UNBAN",
+            "GETKEY",
+            "TOPIC x",
+            "INVITE bob",
+            "AMODE",
+            "AMODE +o bob",
+            "STATUS other",
+            "SET ENTRYMSG x",
+        ] {
+            let line = match line.split_once(' ') {
+                Some((verb, rest)) => format!("CS {verb} #mine {rest}"),
+                None => format!("CS {line} #mine"),
+            };
+            let told = asked.ask(bob, &line).concat();
+            assert!(told.contains("Channel #mine is not registered; REGISTER does that"), "{line}: {told}");
+        }
+        assert!(asked.ask(bob, "CS STATUS #mine").concat().contains("bob is nothing by account in #mine"));
+    }
+
+    #[test]
     fn info_tells_of_all_channels_and_nicks_of_an_account() {
         let mut asked = Asked::new();
         asked.server.settings = Arc::new(Settings { grouped_nicks: 100, ..(*asked.server.settings).clone() });

@@ -4,7 +4,9 @@ use ircv3::mode::Rank;
 
 use crate::limits;
 use crate::server::change::Change;
-use crate::server::command::services::chanserv::{account_named, change_ranks, channel_named, channel_with, ranks_of};
+use crate::server::command::services::chanserv::{
+    account_named, change_ranks, channel_with, ranks_of, registered_channel,
+};
 use crate::server::command::services::{own_account, say, usage_of};
 use crate::server::network::UserId;
 use crate::server::record::{AccessRow, Record, Seq};
@@ -50,7 +52,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
 }
 
 fn list(server: &mut Server, ctx: &mut Ctx, name: &str) {
-    let Some(id) = channel_named(server, ctx, name) else { return };
+    let Some(id) = registered_channel(server, ctx, name) else { return };
     let channel = &server.network.channels[id];
     let may = channel.standing(own_account(server, ctx)).is_some() || server.network.users[ctx.me()].may(Right::Ban);
     if !may {

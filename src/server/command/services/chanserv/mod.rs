@@ -136,17 +136,33 @@ const SOURCE: &str = "ChanServ!ChanServ@services";
 
 /// The channel that a command names, if the client may know of it.
 fn channel_named(server: &Server, ctx: &mut Ctx, name: &str) -> Option<ChannelId> {
+    let known = channel_known(server, ctx, name);
+    if known.is_none() {
+        say(ctx, "ChanServ", &format!("There is no channel {}", quoted(name)));
+    }
+    known
+}
+
+/// The channel of this name, if the client may know of it.
+fn channel_known(server: &Server, ctx: &Ctx, name: &str) -> Option<ChannelId> {
     let seen = policy::channel_seen(&server.network, ctx.me(), name);
     // Whoever is something in a secret channel knows of it.
     let own = server.network.channel_by_name(name).filter(|id| {
         let account = own_account(server, ctx);
         server.network.channels[*id].standing(account).is_some()
     });
-    let seen = seen.or(own);
-    if seen.is_none() {
-        say(ctx, "ChanServ", &format!("There is no channel {}", quoted(name)));
+    seen.or(own)
+}
+
+/// The registered channel that a command names, if the client may know of it.
+fn registered_channel(server: &Server, ctx: &mut Ctx, name: &str) -> Option<ChannelId> {
+    let id = channel_named(server, ctx, name)?;
+    let channel = &server.network.channels[id];
+    if channel.founder.is_none() {
+        say(ctx, "ChanServ", &format!("Channel {} is not registered; REGISTER does that", channel.name));
+        return None;
     }
-    seen
+    Some(id)
 }
 
 /// The channel that a command names, if it is registered to the sender's account.
@@ -198,7 +214,7 @@ fn tell(server: &mut Server, account: AccountId, after: Seq, text: &str) {
 
 /// The channel that a command names, if the sender's account is at least this in it.
 fn channel_with(server: &Server, ctx: &mut Ctx, name: &str, least: Rank) -> Option<(ChannelId, Rank)> {
-    let id = channel_named(server, ctx, name)?;
+    let id = registered_channel(server, ctx, name)?;
     let channel = &server.network.channels[id];
     let standing = channel.standing(own_account(server, ctx)).filter(|rank| *rank >= least);
     if standing.is_none() {

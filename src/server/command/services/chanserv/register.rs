@@ -1,12 +1,15 @@
 //! ChanServ REGISTER and DROP.
 
 use ircv3::mode::Rank;
+use ircv3::name;
 
+use crate::limits;
 use crate::server::change::Change;
 use crate::server::command::services::chanserv::{
-    announce_registered, channel_named, channel_to_settle, founder_acted_for, is_meant, release, settle_founder, tell,
+    announce_registered, channel_known, channel_named, channel_to_settle, founder_acted_for, is_meant, release,
+    settle_founder, tell,
 };
-use crate::server::command::services::say;
+use crate::server::command::services::{quoted, say};
 use crate::server::network::ChannelId;
 use crate::server::notice::About;
 use crate::server::policy;
@@ -46,6 +49,11 @@ fn loses_more_than_registering_gives(server: &Server, ctx: &Ctx, id: ChannelId) 
 
 /// Registers a channel to the sender's account, where it may.
 pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
+    if channel_known(server, ctx, name).is_none() && name::is_channel(name, limits::CHANNEL_LEN) {
+        let text = format!("There is no channel {}; /join it first, and then register it", quoted(name));
+        say(ctx, "ChanServ", &text);
+        return;
+    }
     let Some(id) = channel_named(server, ctx, name) else { return };
     if !server.is_open_to_registrations() {
         say(ctx, "ChanServ", "Channels cannot be registered now; try again later");

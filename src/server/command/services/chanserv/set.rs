@@ -6,7 +6,9 @@ use ircv3::mode::Rank;
 use crate::limits;
 use crate::server::ban::{short, spoken};
 use crate::server::change::Change;
-use crate::server::command::services::chanserv::{account_named, announce_text, channel_named, channel_with};
+use crate::server::command::services::chanserv::{
+    account_named, announce_text, channel_named, channel_with, registered_channel,
+};
 use crate::server::command::services::{own_account, say, usage_of};
 use crate::server::network::ChannelId;
 use crate::server::record::{AccountId, Record, Seq, SettingRow};
@@ -267,13 +269,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, wanted: &Wanted<'_>) 
 
 /// The channel, if the sender may change the setting in it.
 fn changeable(server: &mut Server, ctx: &mut Ctx, name: &str, setting: &Setting) -> Option<ChannelId> {
-    let id = channel_named(server, ctx, name)?;
-    let is_registered = server.network.channels[id].founder.is_some();
-    if !is_registered {
-        let text = format!("Channel {} is not registered; REGISTER does that", server.network.channels[id].name);
-        say(ctx, "ChanServ", &text);
-        return None;
-    }
+    let id = registered_channel(server, ctx, name)?;
     let may_force = server.network.users[ctx.me()].may(Right::Force);
     let own = server.network.channels[id].standing(own_account(server, ctx));
     let least = if setting.who == Changer::Founder { Rank::Founder } else { Rank::Admin };
