@@ -24,7 +24,7 @@ macro_rules! rights {
 }
 
 rights! {
-    Ban "ban" "UBAN, KLINE, UNKLINE, DLINE, UNDLINE, NickServ LIST and SUSPEND, ChanServ DROP, LIST, PURGE and TRANSFER: keep people off the server.";
+    Ban "ban" "UBAN, KLINE, UNKLINE, DLINE, UNDLINE, NickServ LIST and SUSPEND, ChanServ AMODE (to list it), DROP, LIST, PURGE and TRANSFER: keep people off the server.";
     Defcon "defcon" "DEFCON: close the server to new people, step by step.";
     Die "die" "DIE and RESTART.";
     Force "force" "SAJOIN, SAPART, SANICK, SAMODE, ChanServ SET, NickServ SA2FA, SADROP, SAGET, SAPASSWD, SAREGISTER, SASET, SAVERIFY, UNREGISTER and ERASE: act for others.";

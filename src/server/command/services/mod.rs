@@ -77,6 +77,9 @@ pub type Elsewhere = (&'static [&'static str], &'static str);
 /// The host of all services.
 pub const HOST: &str = "services";
 
+/// What those are told who have to be logged in.
+pub const LOG_IN_FIRST: &str = "Log in first: /msg NickServ IDENTIFY <account> <password>";
+
 /// All services.
 pub const SERVICES: &[Service] = &[
     Service { name: "ChanServ", purpose: "Registers channels", rows: chanserv::ROWS, elsewhere: chanserv::ELSEWHERE },
@@ -157,8 +160,7 @@ pub fn message(server: &mut Server, ctx: &mut Ctx, service: &str, text: &str) {
         Who::LoggedIn | Who::LoggedInOr(_) if own_account(server, ctx).is_some() => {}
         Who::LoggedInOr(right) if server.network.users[ctx.me()].may(right) => {}
         Who::LoggedIn | Who::LoggedInOr(_) => {
-            let text = "Log in first: /msg NickServ IDENTIFY <account> <password>";
-            say(ctx, service.name, text);
+            say(ctx, service.name, LOG_IN_FIRST);
             return;
         }
         Who::Operator(right) if !oper::may(server, ctx, right) => return,
@@ -397,6 +399,20 @@ mod tests {
             assert!(told.contains("Channel #mine is not registered; REGISTER does that"), "{line}: {told}");
         }
         assert!(asked.ask(bob, "CS STATUS #mine").concat().contains("bob is nothing by account in #mine"));
+    }
+
+    #[test]
+    fn operators_without_an_account_list_amode_and_change_nothing_of_it() {
+        let mut asked = Asked::new();
+        let (alice, boss) = (asked.user("alice"), asked.user("boss"));
+        asked.account("alice", 1);
+        asked.ask(alice, "JOIN #a");
+        asked.ask(alice, "MODE #a +s");
+        asked.ask(alice, "CS REGISTER #a");
+        assert!(asked.ask(boss, "CS AMODE #a").concat().contains("Log in first"));
+        asked.set_oper("boss");
+        assert!(asked.ask(boss, "CS AMODE #a").concat().contains("whenever they join: 0"));
+        assert!(asked.ask(boss, "CS AMODE #a +o alice").concat().contains("Log in first"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::server::change::Change;
 use crate::server::command::services::chanserv::{
     account_named, change_ranks, channel_with, ranks_of, registered_channel,
 };
-use crate::server::command::services::{own_account, say, usage_of};
+use crate::server::command::services::{LOG_IN_FIRST, own_account, say, usage_of};
 use crate::server::network::UserId;
 use crate::server::record::{AccessRow, Record, Seq};
 use crate::server::right::Right;
@@ -36,6 +36,10 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         }
         return;
     };
+    if own_account(server, ctx).is_none() {
+        say(ctx, "ChanServ", LOG_IN_FIRST);
+        return;
+    }
     let mut letters = mode.chars();
     let give = match letters.next() {
         Some('+') => true,

@@ -33,9 +33,10 @@ use crate::server::{Ctx, Server};
 
 /// Its commands, by name.
 pub const ROWS: &[Row] = rows! {
-    "AMODE", 1 LoggedIn amode::run, "<#channel> [+|-letter account]",
+    "AMODE", 1 LoggedInOr(Ban) amode::run, "<#channel> [+|-letter account]",
         "lists or changes what accounts are in your channel whenever they join",
-        "Letters: a (admin), o (operator), h (halfop), v (voice); give and take those below your own, and give up your own";
+        "Letters: a (admin), o (operator), h (halfop), v (voice); give and take those below your own, and give up your own",
+        "Operators with the right \"ban\" may list those of others' channels";
     "BAN", 2 LoggedIn deed::ban, "<#channel> <nick|mask> [reason]",
         "keeps someone out of your channel, and puts them out",
         "Of a nick it is the account, or else the host. For accounts that AMODE has given halfop, and those above them",

@@ -9,7 +9,7 @@ use crate::server::change::Change;
 use crate::server::command::services::chanserv::{
     account_named, announce_text, channel_named, channel_with, registered_channel,
 };
-use crate::server::command::services::{own_account, say, usage_of};
+use crate::server::command::services::{LOG_IN_FIRST, own_account, say, usage_of};
 use crate::server::network::ChannelId;
 use crate::server::record::{AccountId, Record, Seq, SettingRow};
 use crate::server::retention::{Keep, kept_for};
@@ -282,7 +282,7 @@ fn changeable(server: &mut Server, ctx: &mut Ctx, name: &str, setting: &Setting)
         return Some(id);
     }
     if own_account(server, ctx).is_none() {
-        say(ctx, "ChanServ", "Log in first: /msg NickServ IDENTIFY <account> <password>");
+        say(ctx, "ChanServ", LOG_IN_FIRST);
         return None;
     }
     match setting.who {
