@@ -10,7 +10,7 @@ use crate::limits;
 use crate::server::change::Change;
 use crate::server::channel::ListEntry;
 use crate::server::command::services::chanserv::{channel_named, channel_with, outranks};
-use crate::server::command::services::{own_account, say, say_words};
+use crate::server::command::services::{own_account, say, say_words, usage_of};
 use crate::server::command::{invite, kick, mode, topic};
 use crate::server::network::{ChannelId, UserId};
 use crate::server::policy;
@@ -89,7 +89,14 @@ pub fn invite(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
 /// TOPIC
 pub fn topic(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let text = params[1..].join(" ");
-    submit(server, ctx, params[0], Deed::Topic { text: cut(&text, limits::TOPIC_LEN) });
+    // As other services have it: TOPIC <#channel> SET <text>.
+    let (word, rest) = text.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((&text, ""));
+    let text = match (word.eq_ignore_ascii_case("SET"), rest.trim_ascii_start()) {
+        (true, "") => return usage_of(ctx, "ChanServ", "TOPIC"),
+        (true, text) => text,
+        (false, _) => &*text,
+    };
+    submit(server, ctx, params[0], Deed::Topic { text: cut(text, limits::TOPIC_LEN) });
 }
 
 /// GETKEY
@@ -497,5 +504,31 @@ mod tests {
         let told = asked.ask(dave, "CS STATUS #g DAVE").concat();
         assert!(told.contains("is nothing by account in #g, and there without a rank"), "{told}");
         assert!(asked.ask(dave, "CS STATUS #g hal").concat().contains("no such rights"));
+    }
+
+    #[test]
+    fn topic_knows_the_words_of_other_services() {
+        let (mut asked, alice) = garden();
+        let topic = |asked: &Asked| {
+            let id = asked.server.network.channel_by_name("#g").unwrap();
+            asked.server.network.channels[id].topic.as_ref().map(|topic| topic.text.to_string())
+        };
+        asked.ask(alice, "CS TOPIC #g roses");
+        for (line, answer) in [
+            ("CS TOPIC #g LOCK", "There is no lock of topics"),
+            ("CS TOPIC #g unlock", "There is no lock of topics"),
+            ("CS SET #g TOPICLOCK ON", "There is no lock of topics"),
+            ("CS TOPIC #g APPEND more", "sets all of a topic"),
+            ("CS TOPIC #g CLEAR", "takes the topic away"),
+            ("CS TOPIC #g SET", "That takes: TOPIC"),
+        ] {
+            let told = asked.ask(alice, line).concat();
+            assert!(told.contains(answer), "{line}: {told}");
+            assert_eq!(topic(&asked).as_deref(), Some("roses"), "{line}");
+        }
+        for (line, text) in [("CS TOPIC #g set hello world", Some("hello world")), ("CS TOPIC #g", None)] {
+            asked.ask(alice, line);
+            assert_eq!(topic(&asked).as_deref(), text, "{line}");
+        }
     }
 }

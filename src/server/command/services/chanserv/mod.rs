@@ -94,7 +94,8 @@ pub const ROWS: &[Row] = rows! {
     "STATUS", 1 LoggedIn deed::status, "<#channel> [nick]",
         "tells what you, or someone else, are in your channel";
     "TOPIC", 1 LoggedIn deed::topic, "<#channel> [text]",
-        "sets the topic of your channel, or takes it away";
+        "sets the topic of your channel, or takes it away",
+        "The text may have SET before it, as with other services";
     "TRANSFER", 2 LoggedInOr(Ban) transfer::run, "<#channel> <account> [code] | ACCEPT <#channel> | CANCEL <#channel>",
         "gives your channel to another account, which has to accept it",
         "Nobody keeps the rank of a founder but them, and your SUCCESSOR is none of theirs",
@@ -116,6 +117,20 @@ pub const ELSEWHERE: &[Elsewhere] = &[
          AMODE <#channel> lists them",
     ),
     (&["AKICK"], "BAN <#channel> <nick|mask> [reason] keeps someone out and puts them out; UNBAN takes it back"),
+    (
+        &["TOPIC LOCK", "TOPIC UNLOCK", "SET TOPICLOCK"],
+        "There is no lock of topics: /mode <#channel> +t lets halfops and those above them alone change the topic, and \
+         SET <#channel> KEEPTOPIC ON keeps it while nobody is there. /topic sets one that begins with that word",
+    ),
+    (
+        &["TOPIC APPEND", "TOPIC PREPEND", "TOPICAPPEND", "TOPICPREPEND", "TOPICSWAP"],
+        "TOPIC <#channel> <text> sets all of a topic, and /topic <#channel> shows what it is now. /topic sets one that \
+         begins with that word, too",
+    ),
+    (
+        &["TOPIC CLEAR"],
+        "TOPIC <#channel> with nothing behind it takes the topic away. /topic sets one that begins with that word",
+    ),
     (
         &["MLOCK", "SET MLOCK"],
         "There is no lock of modes: a registered channel keeps those that it has, as /mode sets them",
