@@ -167,6 +167,13 @@ impl Message {
         self.params.iter().map(|span| self.at(*span))
     }
 
+    /// All parameters as they stood, with the spaces between them, and without the colon before the last.
+    pub fn params_text(&self) -> String {
+        let (Some(first), Some(last)) = (self.params.first(), self.params.last()) else { return String::new() };
+        let before = self.at(Span(first.0, last.0));
+        [before.strip_suffix(':').unwrap_or(before), self.at(*last)].concat()
+    }
+
     /// How many parameters there are.
     pub fn param_count(&self) -> usize {
         self.params.len()
@@ -297,6 +304,20 @@ mod tests {
 
     fn parsed(line: &str) -> Message {
         Message::parse(line).unwrap_or_else(|error| panic!("{line:?}: {error}"))
+    }
+
+    #[test]
+    fn parameters_are_given_as_they_stood() {
+        for (line, text) in [
+            ("CS", ""),
+            ("CS :", ""),
+            ("CS a  b", "a  b"),
+            ("@x=y :src CS  TOPIC #c :a  b ", "TOPIC #c a  b "),
+            ("CS :a :b", "a :b"),
+            ("CS a:b ::c", "a:b :c"),
+        ] {
+            assert_eq!(Message::parse(line).map(|message| message.params_text()).as_deref(), Ok(text), "{line}");
+        }
     }
 
     #[test]

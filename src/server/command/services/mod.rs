@@ -35,6 +35,8 @@ pub struct Row {
     pub names: &'static [&'static str],
     /// The fewest parameters.
     pub min_params: usize,
+    /// The most, where the last of them is a text, which keeps its spaces.
+    pub with_text: Option<usize>,
     /// Who may use it.
     pub who: Who,
     /// Its parameters.
@@ -45,16 +47,19 @@ pub struct Row {
 }
 
 macro_rules! rows {
-    ($($($name:literal)|+, $min:literal $who:ident $(($right:ident))? $run:path, $syntax:literal, $($help:literal),+;)+) => {
+    ($($($name:literal)|+, $min:literal $(..$most:literal)? $who:ident $(($right:ident))? $run:path, $syntax:literal, $($help:literal),+;)+) => {
         &[$($crate::server::command::services::Row {
             names: &[$($name),+],
             min_params: $min,
+            with_text: $crate::server::command::services::rows!(@most $($most)?),
             who: $crate::server::command::services::Who::$who $(($crate::server::right::Right::$right))?,
             syntax: $syntax,
             help: &[$($help),+],
             run: $run,
         }),+]
     };
+    (@most) => { None };
+    (@most $most:literal) => { Some($most) };
 }
 pub(crate) use rows;
 
@@ -105,30 +110,26 @@ pub fn service(nick: &str, casemapping: Casemapping) -> Option<&'static Service>
 
 /// NICKSERV, NS
 pub fn nickserv(server: &mut Server, ctx: &mut Ctx, line: &Message) {
-    let text = words(line);
+    let text = line.params_text();
     message(server, ctx, "NickServ", &text);
 }
 
 /// CHANSERV, CS
 pub fn chanserv(server: &mut Server, ctx: &mut Ctx, line: &Message) {
-    let text = words(line);
+    let text = line.params_text();
     message(server, ctx, "ChanServ", &text);
 }
 
 /// HISTSERV
 pub fn histserv(server: &mut Server, ctx: &mut Ctx, line: &Message) {
-    let text = words(line);
+    let text = line.params_text();
     message(server, ctx, "HistServ", &text);
 }
 
 /// HOSTSERV, HS
 pub fn hostserv(server: &mut Server, ctx: &mut Ctx, line: &Message) {
-    let text = words(line);
+    let text = line.params_text();
     message(server, ctx, "HostServ", &text);
-}
-
-fn words(line: &Message) -> String {
-    line.params().collect::<Vec<_>>().join(" ")
 }
 
 /// A PRIVMSG to a service.
@@ -170,7 +171,23 @@ pub fn message(server: &mut Server, ctx: &mut Ctx, service: &str, text: &str) {
         usage(ctx, service.name, row);
         return;
     }
-    (row.run)(server, ctx, params);
+    match row.with_text.filter(|most| params.len() > *most) {
+        Some(most) => (row.run)(server, ctx, &words_and_text(text, most + 1)[1..]),
+        None => (row.run)(server, ctx, params),
+    }
+}
+
+/// So many words at most, of which the last is all that is left.
+fn words_and_text(text: &str, most: usize) -> Vec<&str> {
+    let (mut words, mut rest) = (Vec::with_capacity(most), text.trim_ascii());
+    while words.len() + 1 < most
+        && let Some((word, behind)) = rest.split_once(|c: char| c.is_ascii_whitespace())
+    {
+        words.push(word);
+        rest = behind.trim_ascii_start();
+    }
+    words.push(rest);
+    words
 }
 
 fn no_command(ctx: &mut Ctx, service: &Service, verb: &str) {

@@ -88,13 +88,13 @@ pub fn invite(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
 
 /// TOPIC
 pub fn topic(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
-    let text = params[1..].join(" ");
+    let text = params.get(1).copied().unwrap_or_default();
     // As other services have it: TOPIC <#channel> SET <text>.
-    let (word, rest) = text.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((&text, ""));
+    let (word, rest) = text.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((text, ""));
     let text = match (word.eq_ignore_ascii_case("SET"), rest.trim_ascii_start()) {
         (true, "") => return usage_of(ctx, "ChanServ", "TOPIC"),
         (true, text) => text,
-        (false, _) => &*text,
+        (false, _) => text,
     };
     submit(server, ctx, params[0], Deed::Topic { text: cut(text, limits::TOPIC_LEN) });
 }
@@ -530,5 +530,18 @@ mod tests {
             asked.ask(alice, line);
             assert_eq!(topic(&asked).as_deref(), text, "{line}");
         }
+    }
+
+    #[test]
+    fn texts_keep_their_spaces() {
+        let (mut asked, alice) = garden();
+        for line in ["CS TOPIC #g :a  b   c ", "CS TOPIC #g a  b   c", "PRIVMSG ChanServ :TOPIC  #g  SET   a  b   c"] {
+            let lines = asked.ask(alice, line);
+            assert!(lines[0].ends_with("TOPIC #g :a  b   c"), "{line}: {lines:?}");
+        }
+        asked.ask(alice, "CS SET #g ENTRYMSG mind  the   gap");
+        assert!(asked.ask(alice, "CS GET #g ENTRYMSG").concat().ends_with(" is mind  the   gap"));
+        let lines = asked.ask(alice, "CS KICK #g guest go  away");
+        assert!(lines[0].ends_with("KICK #g guest :go  away"), "{lines:?}");
     }
 }

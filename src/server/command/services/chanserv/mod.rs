@@ -37,7 +37,7 @@ pub const ROWS: &[Row] = rows! {
         "lists or changes what accounts are in your channel whenever they join",
         "Letters: a (admin), o (operator), h (halfop), v (voice); give and take those below your own, and give up your own",
         "Operators with the right \"ban\" may list those of others' channels";
-    "BAN", 2 LoggedIn deed::ban, "<#channel> <nick|mask> [reason]",
+    "BAN", 2..3 LoggedIn deed::ban, "<#channel> <nick|mask> [reason]",
         "keeps someone out of your channel, and puts them out",
         "Of a nick it is the account, or else the host. For accounts that AMODE has given halfop, and those above them",
         "A mask puts out all whom it fits, but you, those of a higher rank, and those whom no ban keeps out: accounts that are \
@@ -68,18 +68,18 @@ pub const ROWS: &[Row] = rows! {
         "tells about a channel";
     "INVITE", 1 LoggedIn deed::invite, "<#channel> [nick]",
         "lets you, or someone else, into your channel";
-    "KICK", 2 LoggedIn deed::kick, "<#channel> <nick> [reason]",
+    "KICK", 2..3 LoggedIn deed::kick, "<#channel> <nick> [reason]",
         "puts someone out of your channel";
     "LIST", 0 Operator(Ban) info::list, "[mask]",
         "lists registered channels";
     "OP", 1 LoggedIn op::op, "<#channel> [nick]",
         "makes you, or someone else, operator of your channel",
         "For its founder, and for accounts that AMODE has given operator";
-    "PURGE", 1 Operator(Ban) purge::run, "ADD <#channel> [reason] | DEL <#channel> | LIST",
+    "PURGE", 1..3 Operator(Ban) purge::run, "ADD <#channel> [reason] | DEL <#channel> | LIST",
         "closes a channel for good: nobody may join it or register it";
     "REGISTER", 1 Anyone register::register, "<#channel>",
         "registers a channel that you are operator of";
-    "SET", 3 Anyone set::set, "<#channel> <setting> <value>",
+    "SET", 3..3 Anyone set::set, "<#channel> <setting> <value>",
         "changes a setting of your channel; HELP SET lists them",
         "For its founder, and for accounts that AMODE has given admin",
         "DESCRIPTION, URL, EMAIL text|OFF: what the channel is about, shown by INFO",
@@ -93,7 +93,7 @@ pub const ROWS: &[Row] = rows! {
         "SUCCESSOR account|OFF: whose it is once your account is no more, unless that one is suspended then";
     "STATUS", 1 LoggedIn deed::status, "<#channel> [nick]",
         "tells what you, or someone else, are in your channel";
-    "TOPIC", 1 LoggedIn deed::topic, "<#channel> [text]",
+    "TOPIC", 1..2 LoggedIn deed::topic, "<#channel> [text]",
         "sets the topic of your channel, or takes it away",
         "The text may have SET before it, as with other services";
     "TRANSFER", 2 LoggedInOr(Ban) transfer::run, "<#channel> <account> [code] | ACCEPT <#channel> | CANCEL <#channel>",
