@@ -455,6 +455,24 @@ mod tests {
     }
 
     #[test]
+    fn group_for_another_account_than_ones_own_does_not_group_to_ones_own() {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.user("alice"), asked.user("bob"));
+        asked.account("alice", 1);
+        asked.account("bob", 2);
+        asked.ask(bob, "NICK moon");
+        for line in ["NS GROUP alice sesame", "NS GROUP nobody sesame"] {
+            let told = asked.ask(bob, line).concat();
+            assert!(told.contains("GROUP takes no words") && told.contains("that is bob"), "{told}");
+            assert!(!told.contains("sesame"), "{told}");
+        }
+        assert!(asked.server.network.nick_owner("moon").is_none());
+        assert!(asked.ask(bob, "NS GROUP BOB sesame").concat().contains("moon is a nick of your account"));
+        asked.ask(alice, "NICK sun");
+        assert!(asked.ask(alice, "NS GROUP sun").concat().contains("sun is a nick of your account"));
+    }
+
+    #[test]
     fn every_command_explains_itself_and_asks_for_what_it_needs() {
         let mut asked = Asked::new();
         let (alice, boss) = (asked.user("alice"), asked.user("boss"));

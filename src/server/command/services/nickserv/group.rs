@@ -3,15 +3,29 @@
 use ircv3::message::cut;
 
 use crate::server::change::Change;
-use crate::server::command::services::{own_account, say};
+use crate::server::command::services::{own_account, quoted, say};
 use crate::server::policy;
 use crate::server::record::{AccountId, GroupedRow, Record, Seq};
 use crate::server::{Ctx, Server};
 
 /// GROUP
-pub fn group(server: &mut Server, ctx: &mut Ctx, _params: &[&str]) {
+pub fn group(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let Some(account) = own_account(server, ctx) else { return };
     let nick = server.network.users[ctx.me()].nick.clone();
+    // As other services have it, GROUP <account> <password> asks for another account than one may be logged in to.
+    if let Some(name) = params.first()
+        && server.network.nick_owner(name).is_none_or(|owner| owner.id != account)
+        && server.network.user_by_nick(name) != ctx.user
+    {
+        let own = server.network.account(account).map(|row| row.name.clone()).unwrap_or_default();
+        let text = format!(
+            "GROUP takes no words: it makes the nick that you use one of the account that you are logged in to, and that is \
+             {own}. For {}, connect again and log in to that first",
+            quoted(name)
+        );
+        say(ctx, "NickServ", &text);
+        return;
+    }
     server.submit(ctx, Change::Group { account, nick: &nick, on: true });
 }
 

@@ -71,6 +71,7 @@ pub const ROWS: &[Row] = rows! {
         "Where you are not logged in, the password logs you in to that account, as IDENTIFY does";
     "GROUP", 0 LoggedIn group::group, "",
         "makes the nick that you use one of your account, beside its name",
+        "It takes no words: the account is the one that you are logged in to",
         "Nobody else may use or register it then; INFO lists them. UNGROUP gives it up. While you are always on without a \
          connection, what is said to it in private is said to you";
     "IDENTIFY" | "ID" | "LOGIN", 1 Anyone identify::run, "[account] <password> [code]",
