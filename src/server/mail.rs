@@ -255,7 +255,7 @@ impl Server {
         if let Some((ctx, pending)) = waiting {
             let label = ctx.reply.take_label();
             if let Some(session) = self.session_mut(ctx.conn) {
-                session.waiting = Some(Box::new(Waiting { serial, pending, label }));
+                session.waiting = Some(Box::new(Waiting { serial, pending, label, answered: None }));
                 conn = ctx.conn;
             }
         }

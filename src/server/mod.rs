@@ -453,6 +453,13 @@ impl Server {
         if session.closing {
             return;
         }
+        // What was answered before a call took the label along comes with the rest of the answer.
+        if let Some(waiting) = session.waiting.as_mut().filter(|waiting| waiting.label.is_some())
+            && ctx.reply.has_lost_label()
+        {
+            waiting.answered = Some(Box::new(ctx.reply));
+            return;
+        }
         if let Some(bytes) = ctx.reply.finish(|| session.new_batch()) {
             self.act(conn, |slot| NetAction::Send { slot, after, bytes });
         }
@@ -536,7 +543,7 @@ impl Server {
         let serial = self.next_serial;
         self.next_serial += 1;
         let Some(session) = self.session_mut(conn) else { return };
-        session.waiting = Some(Box::new(Waiting { serial, pending, label }));
+        session.waiting = Some(Box::new(Waiting { serial, pending, label, answered: None }));
         self.out.calls.push((CallId { conn, serial }, call));
     }
 
@@ -549,6 +556,9 @@ impl Server {
         }
         let Some(waiting) = session.waiting.take() else { return };
         let mut ctx = self.ctx(id.conn, waiting.label);
+        if let Some(answered) = waiting.answered {
+            ctx.reply.go_on_from(*answered);
+        }
         command::resume(self, &mut ctx, waiting.pending, returned);
         self.finish(ctx);
         self.run_parked(id.conn);

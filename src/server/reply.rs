@@ -89,6 +89,20 @@ impl Reply {
         self.label = Some(label);
     }
 
+    /// Whether there are answers to a label that was taken away since.
+    pub fn has_lost_label(&self) -> bool {
+        self.label.is_none() && !self.starts.is_empty()
+    }
+
+    /// Begins with what was answered before.
+    pub fn go_on_from(&mut self, answered: Reply) {
+        self.after = self.after.max(answered.after);
+        self.lines = answered.lines;
+        self.starts = answered.starts;
+        self.batch_ends = answered.batch_ends;
+        self.tail = answered.tail;
+    }
+
     /// Whether the command has a label that nothing has answered yet.
     pub fn is_labelled(&self) -> bool {
         self.label.is_some()
@@ -117,12 +131,17 @@ impl Reply {
     /// Ends the batch, if one is open.
     pub fn close_batch(&mut self) {
         let Some(reference) = self.inner.take() else { return };
-        if self.label.is_some() || self.stream != Stream::Whole {
+        if self.tells_apart() {
             self.batch_ends.push(self.lines.len());
         }
         let labels = std::mem::take(&mut self.starts);
         self.line("BATCH", &[&format!("-{reference}")], None);
         self.starts = labels;
+    }
+
+    /// Whether lines are told apart, to be labelled at the end.
+    fn tells_apart(&self) -> bool {
+        self.label.is_some() || self.stream != Stream::Whole || !self.starts.is_empty()
     }
 
     fn start(&mut self) {
@@ -136,7 +155,7 @@ impl Reply {
             self.lines.push(b' ');
             return;
         }
-        if self.label.is_some() || self.stream != Stream::Whole {
+        if self.tells_apart() {
             self.starts.push(self.lines.len());
         }
         if self.caps.has(Cap::ServerTime) {
@@ -183,7 +202,7 @@ impl Reply {
 
     /// A line without source or tags, as old clients want AUTHENTICATE.
     pub fn bare(&mut self, command: &str, param: &str) {
-        if self.label.is_some() || self.stream != Stream::Whole {
+        if self.tells_apart() {
             self.starts.push(self.lines.len());
         }
         write_line(&mut self.lines, "", command, &[param], None);
@@ -215,7 +234,7 @@ impl Reply {
         self.after = self.after.max(frame.after);
         let start = self.lines.len();
         frame.render(variant, OwnTags::default(), &mut self.lines);
-        if self.label.is_some() || self.stream != Stream::Whole {
+        if self.tells_apart() {
             self.starts.push(start);
             let lines = &self.lines[start..self.lines.len() - 1];
             let mut others = lines.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| start + at + 1);

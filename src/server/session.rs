@@ -19,6 +19,7 @@ use crate::server::network::{ChannelId, UserId};
 use crate::server::owed::Owed;
 use crate::server::reading::Reading;
 use crate::server::record::{AccountId, ConversationId, Seq};
+use crate::server::reply::Reply;
 use crate::server::second::{Enrolment, First};
 
 /// Something a connection sent, or that is done for it in its turn.
@@ -41,6 +42,8 @@ pub struct Waiting {
     pub pending: Pending,
     /// The label of the command.
     pub label: Option<Box<str>>,
+    /// What was answered under the label before the call.
+    pub answered: Option<Box<Reply>>,
 }
 
 /// What a connection has said before it is a user.

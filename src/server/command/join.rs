@@ -315,7 +315,8 @@ mod tests {
         asked.server.network.users[id].sessions.push(other);
         let session = asked.server.session_mut(other).unwrap();
         (session.user, session.registration) = (Some(id), None);
-        session.waiting = Some(Box::new(Waiting { serial: u64::MAX, pending: Pending::Search, label: None }));
+        session.waiting =
+            Some(Box::new(Waiting { serial: u64::MAX, pending: Pending::Search, label: None, answered: None }));
         for _ in 0..100 {
             asked.ask(alice, "JOIN #a,#b");
             asked.ask(alice, "PART #a,#b");

@@ -97,6 +97,7 @@ fn is_act(kind: Kind, tags: Option<&str>) -> bool {
 /// Says something to one target; a text of several lines is as [`ircv3::multiline`] has it.
 pub fn say(server: &mut Server, ctx: &mut Ctx, kind: Kind, target: &str, text: &str, tags: Option<&str>) {
     if playback::is_meant(target) {
+        echo_own(server, ctx, &Said { kind, target: playback::NICK, text, tags });
         if kind == Kind::Privmsg && !server.session(ctx.conn).is_some_and(Session::is_busy) {
             playback::message(server, ctx, text);
         }
@@ -111,11 +112,21 @@ pub fn say(server: &mut Server, ctx: &mut Ctx, kind: Kind, target: &str, text: &
     let nick = target.split_once('@').map_or(target, |(nick, _)| nick);
     match policy::service(nick, server.network.casemapping) {
         None => server.submit(ctx, Change::Message(&Said { kind, target, text, tags })),
-        // What CTCP asks for, such as VERSION, is no command, and a service has nothing to say of it.
-        Some(service) if kind == Kind::Privmsg && !text.starts_with('\u{1}') => {
-            services::message(server, ctx, service, text)
+        Some(service) => {
+            echo_own(server, ctx, &Said { kind, target: service, text, tags });
+            // What CTCP asks for, such as VERSION, is no command, and a service has nothing to say of it.
+            if kind == Kind::Privmsg && !text.starts_with('\u{1}') {
+                services::message(server, ctx, service, text);
+            }
         }
-        Some(_) => {}
+    }
+}
+
+/// Has what is said to the server itself echoed, where the sender wants that.
+fn echo_own(server: &mut Server, ctx: &mut Ctx, said: &Said<'_>) {
+    // What comes behind a line that has to wait is not taken.
+    if ctx.reply.caps.has(Cap::EchoMessage) && !server.session(ctx.conn).is_some_and(Session::is_busy) {
+        server.submit(ctx, Change::Message(said));
     }
 }
 
@@ -183,6 +194,8 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>) {
             Some(channel) => to_channel(server, ctx, seq, said, channel, rank),
             None => no_such(ctx, said, Numeric::ERR_NOSUCHCHANNEL, "No such channel"),
         }
+    } else if playback::is_meant(name) || policy::is_service(name, server.network.casemapping) {
+        to_server(server, ctx, seq, said);
     } else {
         match server.network.addressee(name) {
             Some(target) => to_user(server, ctx, seq, said, target),
@@ -429,6 +442,13 @@ fn echo_elsewhere(server: &mut Server, ctx: &Ctx, channel: ChannelId, frame: &Fr
     if there.sessions.len() > 1 && (there.is_deaf() || !there.channels.contains(&channel)) {
         server.frame_to_user(user, frame, Some(ctx.conn));
     }
+}
+
+/// What is said to the server itself comes back to the connection that says it and to none of its user's others, for it may
+/// be a password; nor is it kept.
+fn to_server(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>) {
+    let frame = frame(server, seq, ctx.me(), said, said.target, None);
+    ctx.reply.frame(&frame);
 }
 
 fn to_user(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, target: UserId) {

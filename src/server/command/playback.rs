@@ -11,9 +11,12 @@ use crate::server::{Ctx, Server};
 /// What it speaks as.
 const SOURCE: &str = "*playback!znc@znc.in";
 
+/// Its nick.
+pub const NICK: &str = "*playback";
+
 /// Whether a message for this target is for it.
 pub fn is_meant(target: &str) -> bool {
-    target.eq_ignore_ascii_case("*playback")
+    target.eq_ignore_ascii_case(NICK)
 }
 
 /// What a client wants to see: of conversations that fit one of the masks, what was said between two moments,

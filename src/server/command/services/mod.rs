@@ -385,6 +385,64 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_to_a_service_is_echoed_to_whoever_says_it_and_to_nobody_else() {
+        let mut asked = Asked::new();
+        let alice = asked.device("alice", 1, "a", "echo-message message-tags labeled-response batch");
+        let other = asked.device("alice", 1, "b", "echo-message message-tags");
+        let is_echo = |line: &String, body: &str| {
+            let (tags, rest) = line.split_once(' ').unwrap();
+            tags.contains("msgid=") && rest.starts_with(":alice!") && rest.ends_with(body)
+        };
+        for (line, echo, answers) in [
+            ("PRIVMSG NickServ :STATUS", "PRIVMSG NickServ :STATUS", 1),
+            ("NOTICE nickserv :STATUS", "NOTICE NickServ :STATUS", 0),
+            ("PRIVMSG ChanServ@services :FROB", "PRIVMSG ChanServ :FROB", 1),
+            ("PRIVMSG HostServ :\u{1}VERSION\u{1}", "PRIVMSG HostServ :\u{1}VERSION\u{1}", 0),
+            ("@+typing=active TAGMSG NickServ", "TAGMSG NickServ", 0),
+            ("PRIVMSG *playback :LIST", "PRIVMSG *playback :LIST", 0),
+        ] {
+            let lines = asked.ask(alice, line);
+            assert!(is_echo(&lines[0], echo) && lines.len() == 1 + answers, "{line}: {lines:?}");
+            assert!(asked.heard(other).is_empty() && asked.kept().is_empty(), "{line}");
+        }
+        assert_eq!(asked.ask(alice, "NS STATUS").len(), 1, "what is no message has no echo");
+        // Echo and answer are one answer to a label, whether that is here at once or not.
+        let lines = asked.ask(alice, "@label=1 PRIVMSG NickServ :STATUS");
+        assert!(lines[0].starts_with("@label=1 :irc.test BATCH +") && lines.len() == 4, "{lines:?}");
+        let lines = asked.ask(alice, "@label=2 NOTICE NickServ :STATUS");
+        assert!(lines.len() == 1 && lines[0].starts_with("@label=2;"), "{lines:?}");
+        let plain = asked.user("plain");
+        assert_eq!(asked.ask(plain, "PRIVMSG NickServ :STATUS").len(), 1);
+    }
+
+    #[test]
+    fn the_echo_of_a_password_waits_for_the_answer_where_there_is_a_label() {
+        let mut asked = Asked::new();
+        let eve = asked.user("bob");
+        asked.account("bob", 1);
+        asked.ask(eve, "QUIT");
+        for label in ["", "@label=x "] {
+            let bob = asked.user_with("guest", "echo-message labeled-response batch");
+            let told = asked.ask(bob, &format!("{label}PRIVMSG NickServ,bob2 :IDENTIFY bob sesame"));
+            assert_eq!(told.is_empty(), !label.is_empty(), "{told:?}");
+            let call = asked.calls()[0].0;
+            asked.handle(Event::Returned(call, Returned::Verified(false)));
+            let lines = asked.sent(bob);
+            if label.is_empty() {
+                assert!(told[0].ends_with("PRIVMSG NickServ :IDENTIFY bob sesame"), "{told:?}");
+                assert!(lines.concat().contains("You are not logged in"), "{lines:?}");
+            } else {
+                assert!(lines[0].starts_with("@label=x :irc.test BATCH +"), "{lines:?}");
+                assert!(lines[1].ends_with("PRIVMSG NickServ :IDENTIFY bob sesame"), "{lines:?}");
+                assert!(lines[2].starts_with("@batch=") && lines[2].contains(" 401 "), "{lines:?}");
+                assert!(lines[3].starts_with("@batch=") && lines[3].contains("not logged in"), "{lines:?}");
+                assert!(lines.len() == 5 && lines[4].contains("BATCH -"), "{lines:?}");
+            }
+            asked.ask(bob, "QUIT");
+        }
+    }
+
+    #[test]
     fn a_channel_that_nobody_has_registered_is_said_to_be_none() {
         let mut asked = Asked::new();
         let bob = asked.user("bob");
