@@ -239,7 +239,9 @@ impl Server {
             return;
         }
         if policy::nick_reserved(&self.network, &nick, account) {
-            self.nick_is_refused(ctx, &nick, command::nick::IS_RESERVED);
+            let is_service = policy::is_service(&nick, self.network.casemapping);
+            let why = if is_service { command::nick::IS_SERVICE } else { command::nick::IS_RESERVED };
+            self.nick_is_refused(ctx, &nick, why);
             return;
         }
         if policy::nick_is_like_another(&self.network, &nick, account, None) {

@@ -22,6 +22,9 @@ pub const LOOKS_LIKE_ANOTHER: &str = "Nickname looks like another that is in use
 /// Why the nick of an account is refused to a connection that registers without it.
 pub const IS_RESERVED: &str = "Nickname is reserved for its account; log in with SASL or PASS account:password";
 
+/// Why nobody may have the nick of a service.
+pub const IS_SERVICE: &str = "Nickname is that of a service of this server; choose another";
+
 /// NICK
 pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let nick = line.param(0).unwrap_or("");
@@ -82,13 +85,15 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, nick: &str) {
         return;
     }
     // Whether its account is here or not: its owner may come back any time.
+    let is_service = policy::is_service(nick, server.network.casemapping);
     if policy::nick_reserved(&server.network, nick, there.account) {
-        let text = "Nickname is reserved for its account: log in to it first";
+        let text = if is_service { IS_SERVICE } else { "Nickname is reserved for its account: log in to it first" };
         if ctx.reply.caps.has(Cap::StandardReplies) {
             ctx.reply.fail("NICK", "NICKNAME_RESERVED", &[nick], text);
         } else {
             // Not 433: that sends a client looking for another nick by itself.
-            ctx.reply.notice(&format!("{nick}: {text} (/msg NickServ IDENTIFY account password)"));
+            let how = if is_service { "" } else { " (/msg NickServ IDENTIFY account password)" };
+            ctx.reply.notice(&format!("{nick}: {text}{how}"));
         }
         return;
     }

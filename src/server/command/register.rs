@@ -116,8 +116,11 @@ fn may_make(server: &Server, ctx: &Ctx, account: &str, by: By) -> Result<(), Ref
     if for_itself && server.session(ctx.conn).is_some_and(|session| session.account.is_some()) {
         return refuse("ALREADY_AUTHENTICATED", "You are logged in to an account already");
     }
-    if for_itself && (!server.settings.registration || !server.is_open_to_registrations()) {
+    if for_itself && !server.settings.registration {
         return refuse("TEMPORARILY_UNAVAILABLE", "Accounts cannot be registered on this server");
+    }
+    if for_itself && !server.is_open_to_registrations() {
+        return refuse("TEMPORARILY_UNAVAILABLE", "Accounts cannot be registered now; try again later");
     }
     if server.store_refuses() {
         return refuse("TEMPORARILY_UNAVAILABLE", "The server cannot store anything now; try again later");

@@ -528,6 +528,46 @@ mod tests {
         assert!(asked.ask(bob, "NS GROUP BOB sesame").concat().contains("moon is a nick of your account"));
         asked.ask(alice, "NICK sun");
         assert!(asked.ask(alice, "NS GROUP sun").concat().contains("sun is a nick of your account"));
+        asked.server.settings = Arc::new(Settings { grouped_nicks: 0, ..(*asked.server.settings).clone() });
+        asked.ask(alice, "NICK star");
+        assert!(asked.ask(alice, "NS GROUP").concat().contains("Nicks cannot be grouped on this server"));
+    }
+
+    #[test]
+    fn answers_are_true_whatever_the_server_is_set_to() {
+        let mut asked = Asked::new();
+        asked.server.settings = Arc::new(Settings { history: false, ..(*asked.server.settings).clone() });
+        let (alice, boss) = (asked.user("alice"), asked.user("boss"));
+        asked.account("alice", 1);
+        asked.set_oper("boss");
+        let many = "n ".repeat(17);
+        for (conn, line, answer, lie) in [
+            (alice, "NICK ChanServ", "that of a service of this server", "log in to it"),
+            (alice, "NS REGAIN NickServ", "that of a service of this server", "log in to it"),
+            (
+                alice,
+                "NS SET HISTORY ON",
+                "HISTORY is on, but no history is kept on this server",
+                "conversations are kept",
+            ),
+            (alice, "NS SET HISTORY-RETENTION 30d", "30d, but no history is kept on this server", "are kept"),
+            (boss, "NS SASET alice HISTORY ON", "no history is kept on this server", "of alice are kept"),
+            (alice, "NS RESETPASS alice 123456 new", "this server sends no mail", "SENDPASS"),
+            (alice, &format!("NS STATUS {many}"), "ask again for the other 1", "nosuch"),
+            (boss, "DEFCON 4", "DEFCON 4", "nosuch"),
+        ] {
+            let told = asked.ask(conn, line).concat();
+            assert!(told.contains(answer) && !told.contains(lie), "{line}: {told}");
+        }
+        let guest = asked.user("guest");
+        asked.ask(guest, "QUIT");
+        let new = asked.open();
+        asked.ask(new, "NICK HostServ");
+        let told = asked.ask(new, "USER u 0 * :A Name").concat();
+        assert!(told.contains(" 433 * HostServ :Nickname is that of a service"), "{told}");
+        let guest = asked.user("guest");
+        let told = asked.ask(guest, "NS REGISTER sesame").concat();
+        assert!(told.contains("Accounts cannot be registered now; try again later"), "{told}");
     }
 
     #[test]

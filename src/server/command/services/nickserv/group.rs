@@ -59,6 +59,8 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, n
         format!("{nick} belongs to another account")
     } else if policy::nick_is_like_another(&server.network, nick, Some(account), ctx.user) {
         format!("{nick} looks like another nick that is in use or registered; choose another")
+    } else if most == 0 {
+        "Nicks cannot be grouped on this server".to_owned()
     } else if count >= most {
         format!("Your account has {count} nicks beside its name, and may have {most}; UNGROUP one first")
     } else {

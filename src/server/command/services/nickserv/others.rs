@@ -53,6 +53,10 @@ pub fn status(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         };
         say(ctx, "NickServ", &format!("STATUS {} {level} {account}", cut(nick, 64)));
     }
+    if params.len() > ASKED {
+        let left = params.len() - ASKED;
+        say(ctx, "NickServ", &format!("Only {ASKED} nicks are told of at a time; ask again for the other {left}"));
+    }
 }
 
 /// SAGET

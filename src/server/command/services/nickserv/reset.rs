@@ -40,6 +40,9 @@ pub fn resetpass(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
             let call = Call::Hash { password: password.as_str().into(), iterations: server.settings.scram_iterations };
             server.call(ctx, call, Pending::SetPassword { account: row.account, by: By::Code(row.code) });
         }
+        Given::Wrong if server.settings.mail.is_none() => {
+            say(ctx, "NickServ", "The code is wrong or over, and this server sends no mail; ask an operator");
+        }
         Given::Wrong => say(ctx, "NickServ", "The code is wrong or over; SENDPASS mails the right one"),
         Given::Throttled => say(ctx, "NickServ", "Too many wrong codes from your address; wait a minute"),
     }

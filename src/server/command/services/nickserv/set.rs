@@ -102,6 +102,10 @@ fn history(server: &mut Server, ctx: &mut Ctx, account: AccountId, value: &str) 
     let Some(on) = parse_flag(value) else { return wrong(ctx, "HISTORY", value) };
     let values = [("history", (!on).then(|| Box::from("off")))];
     let said = match (other(server, ctx, account), on) {
+        (other, true) if !server.settings.history => {
+            let whose = other.map(|name| format!(" of {name}")).unwrap_or_default();
+            format!("HISTORY{whose} is on, but no history is kept on this server")
+        }
         (None, true) => "HISTORY is on: your private conversations are kept".to_owned(),
         (None, false) => "HISTORY is off: nothing of your private conversations is kept from now on; ERASEMESSAGES \
                           deletes what was"
@@ -126,11 +130,13 @@ fn retention(server: &mut Server, ctx: &mut Ctx, account: AccountId, value: &str
     let of = other.as_ref().map(|name| format!(" of {name}")).unwrap_or_default();
     let whose =
         other.map_or("your private conversations".into(), |name| format!("the private conversations of {name}"));
-    let said = format!(
-        "HISTORY-RETENTION{of} is {}: {whose} are kept {}, or less where the other side chose so",
-        retention_text(keep),
-        keep.and(server.settings.keep).spoken()
-    );
+    let chosen = retention_text(keep);
+    let said = if server.settings.history {
+        let kept = keep.and(server.settings.keep).spoken();
+        format!("HISTORY-RETENTION{of} is {chosen}: {whose} are kept {kept}, or less where the other side chose so")
+    } else {
+        format!("HISTORY-RETENTION{of} is {chosen}, but no history is kept on this server")
+    };
     server.submit(ctx, Change::AccountSetting { account, values: &values, said: &said, service: "NickServ" });
 }
 
