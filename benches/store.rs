@@ -329,6 +329,7 @@ fn reader() -> Reader {
         batch_type: "chathistory",
         told: None,
         own: Box::default(),
+        most: u32::MAX,
         target: "#channel".into(),
         channels: Default::default(),
         epoch: 7,
