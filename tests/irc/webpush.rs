@@ -1,8 +1,10 @@
 //! Web push: WEBPUSH REGISTER, and who is told of what on a device that is not connected.
 
+use std::time::Instant;
+
 use crate::client::{Client, Line, all, commands, find, texts};
 use crate::push_service::{Answer, Device, PushService};
-use crate::server::Server;
+use crate::server::{PATIENCE, Server};
 
 const CAPS: &str = "soju.im/webpush message-tags server-time account-tag batch echo-message draft/read-marker \
     labeled-response standard-replies draft/multiline draft/message-redaction draft/message-edit";
@@ -65,13 +67,13 @@ fn vapid(lines: &[Line]) -> Vec<String> {
 /// What STATS w counts under a word, asked for until that is so many.
 #[track_caller]
 fn wait_until_counted(boss: &mut Client, word: &str, count: u64) {
-    let deadline = std::time::Instant::now() + crate::server::PATIENCE;
+    let deadline = Instant::now() + crate::server::PATIENCE;
     loop {
         let text = boss.ask("STATS w").iter().map(|line| line.raw.clone()).collect::<Vec<_>>().join("\n");
         if text.contains(&format!("{word} {count}")) {
             return;
         }
-        assert!(std::time::Instant::now() < deadline, "never {word} {count}: {text}");
+        assert!(Instant::now() < deadline, "never {word} {count}: {text}");
     }
 }
 
@@ -111,6 +113,11 @@ fn a_device_is_registered_by_the_letter_of_the_specification() {
     let pushed = phone.expect(":roost.local NOTE WEBPUSH REGISTERED :*");
     assert_eq!((&pushed.key, pushed.contact.as_str()), (&key[0], "https://roost.local"));
     alice.ask("NS SET ALWAYS-ON ON");
+    // The phone has it before the server has heard so.
+    let deadline = Instant::now() + PATIENCE;
+    while alice.told("NS NOTIFY DEVICES").contains("not reached yet") {
+        assert!(Instant::now() < deadline);
+    }
 
     // Every form of base64, in any case of the subcommand, with a label.
     let standard = phone.keys.replace('-', "+").replace('_', "/");
@@ -601,7 +608,7 @@ fn a_push_service_that_wants_less_or_later_gets_it_and_holds_up_nobody() {
     dead.expect("*:long long*");
 
     // Later: meanwhile others get theirs, and afterwards everything comes, in order.
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     phone.answer(&[Answer::Status(429, "Retry-After: 6\r\n".to_owned())]);
     dead.answer(&[Answer::Never]);
     bob.ask("PRIVMSG alice :one");
