@@ -32,7 +32,7 @@ pub fn render(reader: &Reader, rows: &[(Seq, MessageRow)], reached_end: bool) ->
 }
 
 /// The newest of a page, which is longer by what its reader has shown itself: without that, so many as it may have.
-fn newest<'a>(reader: &Reader, rows: &'a [(Seq, MessageRow)]) -> &'a [(Seq, MessageRow)] {
+pub fn newest<'a>(reader: &Reader, rows: &'a [(Seq, MessageRow)]) -> &'a [(Seq, MessageRow)] {
     let shown = rows.iter().enumerate().rev().filter(|(_, (seq, row))| !reader.has_shown(*seq, row));
     match shown.map(|(at, _)| at).nth(reader.most as usize) {
         Some(last) => &rows[last + 1..],

@@ -347,7 +347,8 @@ impl Store {
         let all = self.disk.messages.iter().filter(|(_, row)| row.conversation == query.conversation);
         let context = history::context(all.map(|(seq, row)| (*seq, row)), &rows, &query.reader);
         let page = history::render_page(&query.reader, &rows, &context, ended);
-        let shown = rows.iter().filter(|(seq, row)| !query.reader.has_shown(*seq, row));
+        let left = history::newest(&query.reader, &rows).iter();
+        let shown = left.filter(|(seq, row)| !query.reader.has_shown(*seq, row));
         let seqs = shown.map(|(seq, _)| *seq).collect();
         Some((id, seqs, Returned::History(page)))
     }
