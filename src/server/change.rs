@@ -715,13 +715,13 @@ impl Server {
             Change::Quit { user, reason, shown, after } => self.quit(seq, user, reason, shown, after),
             Change::LoggedIn { user, account, name } => {
                 let before = self.network.users[user].account;
+                markread::hand_over(self, ctx, seq, user, account);
                 if before.is_none() {
                     let nick = self.network.users[user].nick.clone();
                     self.take_talks_along(seq, user, &Identity::Account(account), &nick);
                 }
                 self.set_account(ctx, user, account, name);
                 chanserv::op::up_everywhere(self, ctx, user, before);
-                markread::hand_over(self, ctx, seq, user, account);
             }
             Change::AwaySum { user, came } => {
                 self.apply_away(user, came);

@@ -64,7 +64,7 @@ impl Server {
         let (reason, restart) = (reason.clone(), *restart);
         for conn in self.connections() {
             // One that has answered is there, and gets what is on its way.
-            let is_there = |session: &Session| session.is_there(now) && !owing.contains(&conn);
+            let is_there = |session: &Session| session.is_there() && !owing.contains(&conn);
             let is_there = self.session(conn).is_some_and(is_there);
             if is_there { self.close_by_itself(conn, &reason, None) } else { self.close(conn, &reason) }
         }

@@ -500,9 +500,6 @@ impl Server {
         }
         // Whoever is taken along is replayed nothing: it has been there.
         let mark = if taken_along { None } else { self.mark_of(conn, account, device) };
-        if device.is_empty() && !taken_along {
-            self.supersede(conn, account);
-        }
         let owed = if taken_along { Vec::new() } else { self.hand_over_owed(conn, account, device) };
         let Some(session) = self.session_mut(conn) else { return };
         session.account = Some(account);

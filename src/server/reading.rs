@@ -32,7 +32,7 @@ pub struct Reading {
     pub read: Seq,
     /// The last change before it came.
     pub began: Seq,
-    /// When that was, on the monotonic clock.
+    /// When that was, on the monotonic clock; or when it was given what another connection of its device owed.
     pub arrived: u64,
     /// Whether it has had the time to come into its channels, or another connection of the device sees to them.
     pub settled: bool,
@@ -85,9 +85,15 @@ impl Reading {
         }
     }
 
-    /// Whether it has come into its channels by now.
-    pub fn is_settled(&self, now: u64) -> bool {
+    /// Whether it has had the time to come into its channels by `now`, whether it is there or not.
+    pub fn has_had_time(&self, now: u64) -> bool {
         self.settled || now >= self.arrived + limits::ARRIVAL_MS
+    }
+
+    /// Whether it has come into its channels by now: it was there when it had had the time to. `heard` is when it was heard
+    /// last, on the monotonic clock; that it is dead is known minutes later.
+    pub fn is_settled(&self, heard: u64) -> bool {
+        self.settled || heard >= self.arrived + limits::ARRIVAL_MS
     }
 }
 
@@ -147,10 +153,9 @@ impl Session {
         [self.replaying(), self.late()].into_iter().flatten().min()
     }
 
-    /// Whether it is known to have been there lately, at `now`, with all that it missed: no PING behind what it was shown is
-    /// unanswered.
-    pub fn is_there(&self, now: u64) -> bool {
-        let has_come = |reading: &Reading| self.arriving().is_none() || reading.is_settled(now);
+    /// Whether it is known to have been there lately, with all that it missed: no PING behind what it was shown is unanswered.
+    pub fn is_there(&self) -> bool {
+        let has_come = |reading: &Reading| self.arriving().is_none() || reading.is_settled(self.heard);
         let is_there = |reading: &Reading| reading.off || reading.asked.is_none() && has_come(reading);
         self.particulars().reading.as_ref().is_none_or(is_there)
     }
@@ -184,7 +189,7 @@ impl Server {
         let is_silent = |reading: &Reading| {
             let asked = replayed.into_iter().chain(reading.asked.as_ref().map(|asked| asked.at)).min();
             let is_long = asked.is_some_and(|at| self.now.mono_ms >= at + self.settings.confirm_ms);
-            !reading.answers && reading.is_settled(self.now.mono_ms) && is_long
+            !reading.answers && reading.has_had_time(self.now.mono_ms) && is_long
         };
         // Whoever goes at once, before it has come into its channels, has not read what it missed there. It was there if it
         // was shown something in private.
@@ -202,9 +207,12 @@ impl Server {
 
     /// What the device of a connection is owed when that ends now, having read up to `seen`.
     pub(super) fn owed_by(&self, session: &Session, seen: Seq) -> Vec<Owed> {
+        if session.is_superseded() {
+            return Vec::new();
+        }
         let particulars = session.particulars();
         let mut owed = particulars.owed.clone();
-        let is_new = |reading: &Reading| !reading.off && !reading.is_settled(self.now.mono_ms);
+        let is_new = |reading: &Reading| !reading.off && !reading.is_settled(session.heard);
         // It has come into its channels by now, or asks itself; where it was not there at all, all is still owed.
         let was_there = |reading: &Reading| {
             reading.off || session.arriving().is_none() || session.mark.is_some_and(|mark| seen > mark)
@@ -256,18 +264,25 @@ impl Server {
                 alone.into_iter().for_each(|one| one.add_to(&mut session.particulars_mut().alone));
             }
         }
-        // Channels that any of them has joined are replayed to all: what this one leaves unread of that, another sees to.
-        let user = self.session(conn).and_then(|session| session.user);
+        // Channels that any of them has joined are replayed to all that are on its user: what one has confirmed is read.
+        let Some(gone) = self.session(conn) else { return };
+        let (user, serial) = (gone.user, gone.serial);
         let same = others.iter().filter_map(|other| self.session(*other)).filter(|other| other.user == user);
-        let seen_to: Vec<ConversationId> =
-            same.flat_map(|other| other.particulars().replayed.iter().copied()).collect();
-        let is_left = |owed: &Owed| owed.is_nothing() || !seen_to.contains(&owed.conversation);
-        let owed: Vec<Owed> = owed.iter().copied().filter(is_left).collect();
+        let done = same.filter(|other| other.particulars().confirmed && other.particulars().unread.is_none());
+        let read: Vec<ConversationId> = done.flat_map(|other| other.particulars().replayed.iter().copied()).collect();
+        let is_left = |owed: &Owed| owed.is_nothing() || !read.contains(&owed.conversation);
+        let mut owed: Vec<Owed> = owed.iter().copied().filter(is_left).collect();
+        let now = self.now.mono_ms;
         let Some(session) = self.session_mut(*last).filter(|_| !owed.is_empty()) else { return };
+        // What the device had read when that came, it is owed no more but for what that was given.
+        if let Some(mark) = session.mark.filter(|_| session.serial > serial) {
+            owed.iter_mut().filter(|owed| !owed.is_nothing()).for_each(|owed| owed.after = owed.after.max(mark));
+            owed.retain(|owed| owed.after <= owed.until);
+        }
         let particulars = session.particulars_mut();
         owed.iter().for_each(|one| one.add_to(&mut particulars.owed));
         if let Some(reading) = &mut particulars.reading {
-            reading.settled = false;
+            (reading.settled, reading.arrived) = (false, now);
         }
     }
 
@@ -382,7 +397,8 @@ impl Server {
     pub(super) fn note_own_kept(&mut self, conn: ConnId, said: Seq) {
         let Some(session) = self.session(conn) else { return };
         // One that never answers is behind for as long as it is there, and talks as fast as any other.
-        let answers = session.particulars().reading.as_ref().is_some_and(|reading| reading.answers);
+        let never = |reading: &Reading| !reading.answers && reading.asked.as_ref().is_some_and(|asked| asked.late);
+        let answers = session.particulars().reading.as_ref().is_some_and(|reading| !never(reading));
         let stand = session.account.map(|account| self.network.stand(account, &session.device));
         if !answers || stand.is_none_or(|stand| stand.seen.is_none() && stand.owed.is_empty()) {
             return;
@@ -423,17 +439,22 @@ impl Server {
 
     /// Another connection of a device sees to what the device is owed: all of that.
     pub(super) fn hand_over_owed(&mut self, conn: ConnId, account: AccountId, device: &str) -> Vec<Owed> {
-        let others: Vec<ConnId> = self.others_of(conn, account, device).iter().map(|other| other.conn).collect();
+        let mut others: Vec<ConnId> = self.others_of(conn, account, device).iter().map(|other| other.conn).collect();
+        if device.is_empty() {
+            others.extend(self.superseded_by(conn, account));
+        }
         for other in others {
             let Some(session) = self.session(other) else { continue };
             let owed = self.owed_at_end(session, session.has_read());
             self.network.owe(account, device, &owed);
             let last = self.last_seq;
-            if let Some(session) = self.session_mut(other).filter(|_| !owed.is_empty()) {
+            let supersedes = device.is_empty();
+            if let Some(session) = self.session_mut(other).filter(|_| supersedes || !owed.is_empty()) {
                 let particulars = session.particulars_mut();
                 (particulars.owed, particulars.alone) = Default::default();
                 if let Some(reading) = &mut particulars.reading {
                     (reading.settled, reading.handed) = (true, last);
+                    reading.superseded = supersedes;
                 }
             }
         }
@@ -482,9 +503,9 @@ impl Server {
 
     /// Whether a connection has come into channels, or has had the time to.
     fn has_come(&self, session: &Session) -> bool {
-        let is_settled = |reading: &Reading| reading.is_settled(self.now.mono_ms);
+        let has_had_time = |reading: &Reading| reading.has_had_time(self.now.mono_ms);
         session.user.is_some_and(|user| !self.network.users[user].channels.is_empty())
-            || session.particulars().reading.as_ref().is_some_and(is_settled)
+            || session.particulars().reading.as_ref().is_some_and(has_had_time)
     }
 
     /// Asks those who were shown something since they were last asked.
@@ -529,7 +550,7 @@ impl Server {
         // Once the server is to end, that has asked.
         let waits = waits && self.ending.is_none();
         let asks = !off && !turned && waits && (told > reading.read || is_new);
-        let settled = reading.is_settled(now);
+        let settled = reading.is_settled(session.heard);
         let settles = settled && !reading.settled;
         let is_there = session.arriving().is_none();
         self.readings.push(Reverse((now + wait, conn, serial)));
@@ -615,17 +636,12 @@ impl Server {
 
     /// A connection without a device name has come: of those of the account that may be dead it takes the place of the one
     /// that has read least, from which on it is replayed.
-    pub(super) fn supersede(&mut self, conn: ConnId, account: AccountId) {
-        let Some(connected) = self.network.connected(account, "") else { return };
+    fn superseded_by(&self, conn: ConnId, account: AccountId) -> Option<ConnId> {
+        let connected = self.network.connected(account, "")?;
         let others = self.sessions_but(conn, &connected.conns).into_iter().filter(|other| !other.is_superseded());
-        let Some(least) = others.min_by_key(|other| other.has_read()) else { return };
-        let is_there = least.is_there(self.now.mono_ms) && !self.owes_an_answer(least, Seq::MAX);
-        let least = least.conn;
-        if let Some(session) = self.session_mut(least).filter(|_| !is_there)
-            && let Some(reading) = &mut session.particulars_mut().reading
-        {
-            reading.superseded = true;
-        }
+        let least = others.min_by_key(|other| other.has_read())?;
+        let is_there = least.is_there() && !self.owes_an_answer(least, Seq::MAX) && self.owed_by(least, NOW).is_empty();
+        (!is_there && least.particulars().reading.is_some()).then_some(least.conn)
     }
 
     fn sessions_but(&self, conn: ConnId, conns: &[ConnId]) -> Vec<&Session> {
@@ -648,7 +664,10 @@ impl Server {
         let sessions = connected.conns.iter().filter_map(|conn| self.session(*conn));
         let behind = sessions.filter(|session| !device.is_empty() || !session.is_superseded()).map(Session::is_behind);
         let seen = if device.is_empty() {
-            behind.flatten().min()
+            let mut behind = behind.peekable();
+            // Others have come in place of all that are left, and have gone.
+            let is_none_left = behind.peek().is_none() && !connected.conns.is_empty();
+            behind.flatten().min().or(is_none_left.then_some(connected.read))
         } else {
             behind
                 .collect::<Option<Vec<Seq>>>()
@@ -1340,6 +1359,9 @@ mod tests {
         // It has been there for long enough: what it has not joined by now is not waited for.
         asked.now.mono_ms += limits::ARRIVAL_MS;
         later(&mut asked, conn);
+        assert_ne!(stand(&asked), (None, String::new()), "it may be dead");
+        asked.ask(conn, "PING x");
+        later(&mut asked, conn);
         assert_eq!(stand(&asked), (None, String::new()));
         asked.handle(Event::Closed(conn, cut()));
         assert_eq!(asked.server.network.take_owed(1, "phone"), []);
@@ -1712,6 +1734,63 @@ mod tests {
             let comes_again = |owed: &owed::Owed| owed.conversation != EVERY_OTHER && !owed.is_nothing();
             assert!(!owed.iter().any(comes_again), "{end}: {owed:?}");
         }
+    }
+
+    #[test]
+    fn who_dies_silently_before_it_is_in_its_channels_has_them_owed_however_late_that_is_known() {
+        for joins in [false, true] {
+            let (mut asked, bob, read) = away();
+            asked.ask(bob, "PRIVMSG alice :private");
+            let conn = asked.device("alice", 1, "phone", "server-time");
+            replay(&mut asked, conn, 1);
+            confirm(&mut asked, conn);
+            if joins {
+                joined_with(&mut asked, conn, "#a", 1);
+                confirm(&mut asked, conn);
+            }
+            asked.now.mono_ms += 3 * limits::ARRIVAL_MS;
+            for _ in 0..3 {
+                later(&mut asked, conn);
+            }
+            asked.handle(Event::Closed(conn, cut()));
+            let conn = back(&mut asked);
+            let ranges = replayed_on_join(&mut asked, conn, "#b");
+            assert_eq!(ranges.first().map(|(after, _)| *after), Some(read), "{joins}");
+        }
+    }
+
+    #[test]
+    fn a_client_without_a_device_name_takes_over_what_its_dead_line_owed_and_is_owed_it_after_a_kill() {
+        let mut asked = Asked::new();
+        let (one, bob) = (asked.device("alice", 1, "", "server-time"), asked.user("bob"));
+        for channel in ["#a", "#b"] {
+            asked.ask(one, &format!("JOIN {channel}"));
+            asked.ask(bob, &format!("JOIN {channel}"));
+        }
+        let last = asked.server.last_seq();
+        asked.handle(Event::Closed(one, CloseCause::Eof { shown: Some(last) }));
+        let read = kept(&asked, "").unwrap();
+        asked.ask(bob, "PRIVMSG #a :missed");
+        // It is dead when it has said that it was there, and before its channels.
+        let dead = asked.device("alice", 1, "", "server-time");
+        replay_all(&mut asked);
+        asked.ask(dead, "JOIN #b");
+        replay_all(&mut asked);
+        confirm(&mut asked, dead);
+        asked.ask(bob, "PRIVMSG #b :on its way");
+        let living = asked.device("alice", 1, "", "server-time");
+        replay_all(&mut asked);
+        let ranges = replayed_on_join(&mut asked, living, "#a");
+        assert_eq!(ranges.first().map(|(after, _)| *after), Some(read));
+        replay_all(&mut asked);
+        confirm(&mut asked, living);
+        asked.ask(living, "QUIT");
+        // Only the dead one is left: what is said now nobody is shown, and the server may be killed.
+        let after = said(&mut asked, bob, "PRIVMSG #a :later");
+        for _ in 0..3 {
+            later(&mut asked, dead);
+        }
+        assert!(kept(&asked, "").is_some_and(|seen| seen < after), "{:?}", kept(&asked, ""));
     }
 
     #[test]

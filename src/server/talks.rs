@@ -61,7 +61,7 @@ impl Server {
         if !begun.is_empty() {
             markread::rename_for_guests(self, &old.text(), &new.text(), nick);
         }
-        if let (Identity::Guest(_), Some(contacts)) = (new, &mut self.network.users[user].contacts) {
+        if let Some(contacts) = &mut self.network.users[user].contacts {
             contacts.begun = begun;
         }
     }
@@ -129,5 +129,21 @@ mod tests {
         asked.log_in(guest, 2, "carol");
         assert_eq!(found(&mut asked, guest, "bob"), (earlier, 0));
         assert_ne!(earlier, id);
+    }
+
+    #[test]
+    fn a_guest_who_logs_in_is_not_replayed_what_it_has_just_said_and_keeps_how_far_it_has_read() {
+        let mut asked = Asked::new();
+        let bob = asked.device("bob", 1, "", "");
+        let old = asked.device("dave", 2, "", "server-time");
+        asked.ask(old, "QUIT");
+        let guest = asked.user_with("dave_", "server-time draft/read-marker");
+        asked.ask(guest, "PRIVMSG bob :question");
+        asked.ask(bob, "PRIVMSG dave_ :answer");
+        asked.ask(guest, "MARKREAD bob timestamp=2023-11-14T22:00:00.000Z");
+        asked.log_in(guest, 2, "dave");
+        assert!(asked.calls().is_empty(), "{:?}", asked.calls());
+        let told = asked.ask(guest, "MARKREAD bob").concat();
+        assert!(told.contains("timestamp=2023-11-14T"), "{told}");
     }
 }

@@ -341,7 +341,12 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, occasion: Occasion<'_>) {
             let here = joined.iter().filter(|id| server.network.users[user].channels.contains(id));
             here.filter_map(|id| Some(in_channel(server, *id, user)?.0)).collect()
         }
-        Occasion::Arrived | Occasion::LoggedIn => readable(server, ctx).into_iter().map(|(found, _)| found).collect(),
+        Occasion::Arrived => readable(server, ctx).into_iter().map(|(found, _)| found).collect(),
+        // What it has said, and was told, as a guest it was shown.
+        Occasion::LoggedIn => {
+            let all = readable(server, ctx).into_iter().map(|(found, _)| found);
+            all.filter(|found| !server.has_begun(user, &found.key)).collect()
+        }
     };
     // What is said from there on is shown live.
     let now = Border::Seq(last + 1);
