@@ -778,8 +778,12 @@ impl Server {
     pub fn sessions_changed(&mut self, user: UserId) {
         let sessions = self.network.users[user].sessions.clone();
         let certfps = sessions.iter().filter_map(|conn| self.session(*conn)?.peer.certfp.clone()).collect();
+        let plain = self.network.users[user].plain_host.clone();
+        let hosts = sessions.iter().filter_map(|conn| self.plain_host_of(user, *conn).filter(|host| *host != plain));
+        let mut hosts: Vec<_> = hosts.collect();
+        hosts.dedup();
         let there = &mut self.network.users[user];
-        there.certfps = certfps;
+        (there.certfps, there.session_hosts) = (certfps, hosts.into());
         for channel in &there.channels {
             self.network.channels[*channel].forget_audience();
         }

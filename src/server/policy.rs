@@ -356,13 +356,15 @@ fn fits(network: &Network, user: UserId, entry: &Entry<'_>) -> bool {
 }
 
 /// Whether a mask fits what a user is shown as, or would be if its displayed host had not been changed:
-/// another host takes nobody out of a ban. What it was shown as before it had a cloak has to be named exactly,
+/// another host takes nobody out of a ban, nor does a second connection, or that it was first shown where it is no more.
+/// What it was shown as before it had a cloak has to be named exactly,
 /// and what nobody was shown is not looked at: no address is found out by setting bans.
 fn fits_source(network: &Network, user: &User, pattern: &str) -> bool {
     let fits = |host: &str| mask::matches(pattern, &source(&user.nick, &user.user, host), network.casemapping);
     let named = |host: &str| pattern.rsplit_once('@').is_some_and(|(_, named)| network.casemapping.same(named, host));
     mask::matches(pattern, &user.source, network.casemapping)
         || user.host != user.plain_host && fits(&user.plain_host)
+        || user.session_hosts.iter().any(|host| fits(host))
         || user.former_hosts.iter().any(|host| named(host) && fits(host))
 }
 

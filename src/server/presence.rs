@@ -157,6 +157,7 @@ pub fn restore(
             plain_host: behind.unwrap_or_else(|| host.clone()),
             host,
             former_hosts,
+            session_hosts: Box::default(),
             realname: row.realname,
             account: Some(row.account),
             account_name: Some(name),
@@ -500,6 +501,7 @@ pub fn status(server: &Server, ctx: &mut Ctx, account: AccountId) {
 mod tests {
     use std::sync::Arc;
 
+    use crate::server::cloak::Cloak;
     use crate::server::command::bulk::testing::{Asked, account_row, always_on};
     use crate::server::event::{CloseCause, ConnId, Event};
     use crate::server::record::{AccountRow, PresenceRow, Record, Snapshot};
@@ -579,6 +581,40 @@ mod tests {
             let text = &*super::Hosts::of(&asked.server.network.users[id]).text();
             assert_eq!(text.split(' ').next(), Some(shown));
             assert_eq!(&*super::Hosts::read(text).text(), text);
+        }
+    }
+
+    #[test]
+    fn bans_of_where_somebody_is_connected_from_hold_wherever_they_were_shown_first() {
+        for (cloaked, hosts, shown) in [
+            (true, "a.vhost x.cloak", "a.vhost"),
+            (true, "x.cloak x.cloak", "x.cloak"),
+            (false, "10.0.0.9 10.0.0.9", "10.0.0.9"),
+        ] {
+            let mut snapshot = always_on("#a:");
+            snapshot.presences[0].hosts = hosts.into();
+            snapshot.presences[0].modes = if cloaked { "x" } else { "" }.into();
+            let mut asked = Asked::started_with(snapshot);
+            let mut settings = Settings::clone(&asked.server.settings);
+            settings.cloak = cloaked.then(Cloak::default);
+            asked.server.settings = Arc::new(settings);
+            let (bob, other) = (asked.user("bob"), asked.user("other"));
+            let there = asked.server.network.users[asked.id("other")].host.to_string();
+            assert_eq!(there.parse::<std::net::IpAddr>().is_err(), cloaked, "{there}");
+            asked.set_oper("bob");
+            let alice = asked.device("alice", 1, "", "");
+            assert_eq!(&*asked.server.network.users[asked.id("alice")].host, shown);
+            asked.ask(bob, "JOIN #b");
+            for host in hosts.split(' ').chain([&*there]) {
+                asked.ask(bob, &format!("MODE #b +b *!*@{host}"));
+                assert!(asked.ask(alice, "JOIN #b").concat().contains(" 474 "), "{hosts}: {host}");
+                asked.ask(bob, &format!("MODE #b -b *!*@{host}"));
+            }
+            assert!(asked.ask(alice, "JOIN #b").concat().contains(" JOIN #b"), "{hosts}");
+            let told = asked.ask(bob, &format!("KLINE *!*@{there} MYSELF out")).concat();
+            for conn in [alice, other] {
+                assert!(asked.server.session(conn).is_none_or(|session| session.closing), "{hosts}: {told}");
+            }
         }
     }
 

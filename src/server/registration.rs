@@ -317,6 +317,7 @@ impl Server {
             plain_host_known: true,
             host,
             former_hosts: SmallVec::new(),
+            session_hosts: Box::default(),
             realname: ircv3::message::cut(realname, limits::REALNAME_LEN).into(),
             account,
             account_name,
@@ -364,6 +365,12 @@ impl Server {
         let peer = &self.session(conn)?.peer;
         let cloak = self.settings.cloak.as_ref().filter(|_| peer.host.is_none())?;
         Some(cloak.of(&self.secret, peer.ip).into())
+    }
+
+    /// What a user is shown by for where this connection of it comes from, if nothing else shows it by another host.
+    pub fn plain_host_of(&self, user: UserId, conn: ConnId) -> Option<Arc<str>> {
+        let cloak = self.cloak(conn).filter(|_| self.network.users[user].modes.has('x'));
+        cloak.or_else(|| self.session(conn).map(|session| session.peer.host()))
     }
 
     fn become_user(&mut self, ctx: &mut Ctx, user: UserId) {
@@ -434,8 +441,7 @@ impl Server {
         if there.plain_host_known {
             return None;
         }
-        let address = self.session(ctx.conn).map(|session| session.peer.host());
-        let plain = if there.modes.has('x') { self.cloak(ctx.conn).or(address) } else { address }?;
+        let plain = self.plain_host_of(user, ctx.conn)?;
         let given = there.account.and_then(|account| self.vhost_of(account));
         let there = &mut self.network.users[user];
         let before = std::mem::replace(&mut there.plain_host, plain.clone());

@@ -127,6 +127,9 @@ pub struct User {
     pub plain_host_known: bool,
     /// What it was shown by before (mode `x`, HostServ, CHGHOST): bans of it hold whatever is shown instead.
     pub former_hosts: SmallVec<[Arc<str>; 1]>,
+    /// What it would be shown by where its connections come from now, so far as that is not its plain host: bans of it hold
+    /// as well.
+    pub session_hosts: Box<[Arc<str>]>,
     /// The real name.
     pub realname: Box<str>,
     /// `nick!user@host`.

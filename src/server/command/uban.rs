@@ -334,7 +334,9 @@ impl Server {
         let mut subject = Subject { address, ..Subject::default() };
         let account = session.account_name.as_ref();
         subject.account = account.map(|name| self.network.fold(name).as_str().into());
+        // The address, and what it is shown by, or would be.
         let mut hosts = vec![peer.host()];
+        hosts.extend(self.cloak(conn));
         let (nick, user, realname) = match session.user {
             Some(id) => {
                 let there = &self.network.users[id];
@@ -348,8 +350,7 @@ impl Server {
                 else {
                     return subject;
                 };
-                // What it would be shown by; a host of HostServ, whether that is on or off.
-                hosts.extend(self.cloak(conn));
+                // A host of HostServ, whether that is on or off.
                 let given = session.account.map(|account| self.network.account_settings(account));
                 hosts.extend(given.and_then(|settings| settings.vhost.as_deref()).map(Into::into));
                 (nick.into(), format!("~{}", ircv3::name::sanitize_user(&user, limits::USER_LEN - 1)), realname)

@@ -140,6 +140,7 @@ pub fn set_cloaked(server: &mut Server, ctx: &mut Ctx, on: bool) -> bool {
     if there.host == before {
         set(server, ctx, user, &host);
     }
+    server.sessions_changed(user);
     true
 }
 

@@ -363,9 +363,7 @@ impl Server {
 pub fn plain_host(server: &Server, user: UserId) -> std::sync::Arc<str> {
     let there = &server.network.users[user];
     let Some(conn) = there.sessions.first() else { return there.plain_host.clone() };
-    let address = || server.session(*conn).map(|session| session.peer.host());
-    let plain = if there.modes.has('x') { server.cloak(*conn).or_else(address) } else { address() };
-    plain.unwrap_or_else(|| there.plain_host.clone())
+    server.plain_host_of(user, *conn).unwrap_or_else(|| there.plain_host.clone())
 }
 
 #[cfg(test)]
