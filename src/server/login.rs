@@ -530,13 +530,17 @@ impl Server {
         }
     }
 
-    /// An account has got another password: what these connections have proved was perhaps the old one.
-    pub(super) fn doubt(&mut self, conns: &[ConnId]) {
+    /// An account has got another password: what these connections have proved was perhaps the old one, but for those that
+    /// came by an app password. How many are doubted.
+    pub(super) fn doubt(&mut self, conns: &[ConnId]) -> usize {
+        let mut doubted = 0;
         for conn in conns {
-            if let Some(session) = self.session_mut(*conn) {
-                session.particulars_mut().doubt.get_or_insert(Doubt::OldPassword);
+            if let Some(session) = self.session_mut(*conn).filter(|session| session.particulars().app.is_none()) {
+                session.particulars_mut().doubt = Some(Doubt::OldPassword);
+                doubted += 1;
             }
         }
+        doubted
     }
 
     /// Gives a user an account, and tells whom it concerns.
@@ -585,6 +589,7 @@ mod tests {
     use crate::server::command::bulk::testing::Asked;
     use crate::server::event::{ConnId, Event, Returned};
     use crate::server::record::{AccountId, CodeRow, Purpose};
+    use crate::server::session::Doubt;
 
     fn secrets(password: &str) -> Returned {
         Returned::Hashed(Box::new(Secrets { hash: format!("h:{password}").into(), scram: scram(password) }))
@@ -699,6 +704,9 @@ mod tests {
             "2FA ADD",
             "UNREGISTER alice",
             "ERASEMESSAGES",
+            "GROUP",
+            "UNGROUP alice2",
+            "EXPORT",
         ] {
             let told = asked.ask(phone, &format!("NS {line}")).concat();
             assert!(told.contains("app password") && asked.calls().is_empty(), "{line}: {told}");
@@ -787,6 +795,10 @@ mod tests {
             "2FA CHALLENGE totp",
             &format!("NS UNREGISTER alice {code}"),
             "NS ERASEMESSAGES",
+            "NS GROUP",
+            "NS UNGROUP alice2",
+            "NS EXPORT",
+            "HistServ EXPORT",
         ] {
             let told = asked.ask(thief, line).concat();
             assert!(told.contains("log in again") && asked.calls().is_empty(), "{line}: {told}");
@@ -824,6 +836,94 @@ mod tests {
         assert!(!asked.ask(mallory, "NS UNREGISTER alice").concat().contains("app password"));
         assert!(plain(&mut asked, second, "alice", "sesame").contains(" 903 "));
         assert!(!asked.ask(second, "NS UNREGISTER alice").concat().contains("app password"));
+    }
+
+    /// Gives a line whose password is compared, and is right.
+    fn proved(asked: &mut Asked, conn: ConnId, line: &str) -> String {
+        let told = asked.ask(conn, line).concat();
+        let [(call, _)] = asked.calls() else { panic!("{line}: {told}") };
+        let call = *call;
+        asked.handle(Event::Returned(call, Returned::Verified(true)));
+        asked.sent(conn).concat()
+    }
+
+    #[test]
+    fn who_has_to_log_in_again_does_so_by_identify_and_stays_the_same_device() {
+        let mut asked = Asked::new();
+        let alice = with_account(&mut asked, "alice", "");
+        let app = app_password(&mut asked, alice);
+        let other = asked.user("other");
+        proved(&mut asked, other, "NS IDENTIFY alice@tab sesame");
+        let phone = asked.user_with("phone", "sasl");
+        assert!(plain(&mut asked, phone, "alice", &app).contains(" 903 "));
+        asked.ask(alice, "NS PASSWD new new");
+        let call = asked.calls()[0].0;
+        asked.handle(Event::Returned(call, secrets("new")));
+        let told = asked.sent(alice).concat();
+        assert!(told.contains("1 other connection of yours is still logged in"), "{told}");
+        assert!(told.contains("1 other connection of yours is logged in by app passwords"), "{told}");
+        for (conn, device, line) in [(other, "tab", "NS IDENTIFY alice new"), (phone, "phone", "NS IDENTIFY new")] {
+            assert!(asked.ask(conn, "NS APPPASS LIST").concat().contains("NickServ IDENTIFY <account> <password>"));
+            // To no other account, and not without the password.
+            assert!(asked.ask(conn, "NS IDENTIFY mallory new").concat().contains("logged in to an account already"));
+            asked.ask(conn, line);
+            let call = asked.calls()[0].0;
+            asked.handle(Event::Returned(call, Returned::Verified(false)));
+            assert!(asked.sent(conn).concat().contains("is wrong"));
+            assert!(asked.server.why_no_credentials(conn).is_some());
+            assert!(proved(&mut asked, conn, line).contains("You are now logged in"), "{line}");
+            assert_eq!(asked.server.why_no_credentials(conn), None);
+            assert_eq!(&*asked.server.session(conn).unwrap().device, device);
+            assert!(asked.ask(conn, line).concat().contains("logged in to an account already"));
+        }
+    }
+
+    #[test]
+    fn a_connection_that_was_taken_along_is_doubted_after_another_password_as_any() {
+        let mut asked = Asked::new();
+        let alice = with_account(&mut asked, "alice", "");
+        let thief = asked.user("thief");
+        proved(&mut asked, thief, "NS IDENTIFY alice sesame");
+        asked.server.session_mut(thief).unwrap().particulars_mut().doubt = Some(Doubt::TakenAlong);
+        asked.ask(alice, "NS PASSWD new new");
+        let call = asked.calls()[0].0;
+        asked.handle(Event::Returned(call, secrets("new")));
+        assert_eq!(asked.server.session(thief).unwrap().particulars().doubt, Some(Doubt::OldPassword));
+    }
+
+    #[test]
+    fn an_operator_does_to_their_own_account_no_more_over_a_connection_than_anybody() {
+        let mut asked = Asked::new();
+        let boss = with_account(&mut asked, "boss", "");
+        let app = app_password(&mut asked, boss);
+        let away = asked.user_with("away", "sasl");
+        assert!(plain(&mut asked, away, "boss", &app).contains(" 903 "));
+        asked.set_oper("away");
+        with_account(&mut asked, "bob", "");
+        for line in [
+            "NS SAPASSWD boss other",
+            "NS SASET boss EMAIL mallory@example.org",
+            "NS SA2FA OFF boss",
+            "NS SADROP boss",
+            "NS ERASE boss",
+            "HistServ FORGET boss",
+            "HistServ EXPORT boss",
+        ] {
+            let told = asked.ask(away, line).concat();
+            assert!(told.contains("app password") && asked.calls().is_empty(), "{line}: {told}");
+            let told = asked.ask(away, &line.replace("boss", "bob")).concat();
+            assert!(!told.contains("app password"), "{line}: {told}");
+            if let Some(call) = asked.calls().first().map(|(call, _)| *call) {
+                asked.handle(Event::Returned(call, secrets("other")));
+            }
+        }
+        // What was hashed meanwhile does not go around it either.
+        proved(&mut asked, away, "NS IDENTIFY boss sesame");
+        asked.ask(away, "NS SAPASSWD boss other");
+        let call = asked.calls()[0].0;
+        asked.server.session_mut(away).unwrap().particulars_mut().app = Some("phone".into());
+        asked.handle(Event::Returned(call, secrets("other")));
+        assert_eq!(*asked.server.network.account_by_name("boss").unwrap().password, *"h:sesame");
     }
 
     fn account_of(asked: &Asked, name: &str) -> AccountId {

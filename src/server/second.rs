@@ -324,18 +324,19 @@ impl Server {
 
     /// Why a connection may not change what its account logs in with, or put an end to it: not by an app password, which
     /// can be taken away again, and not where another connection has logged in for it or a password that it may have
-    /// logged in with is none any more. `None` where it may.
+    /// logged in with is none any more. What that takes it gives by IDENTIFY. `None` where it may.
     pub fn why_no_credentials(&self, conn: ConnId) -> Option<&'static str> {
         let particulars = self.session(conn)?.particulars();
         if particulars.app.is_some() || particulars.doubt == Some(Doubt::TakenAlong) {
             Some(
                 "This connection came by an app password, or another of yours logged in for it: log in with your own \
-                 password to do that",
+                 password to do that, by /msg NickServ IDENTIFY <account> <password>",
             )
         } else {
-            particulars
-                .doubt
-                .map(|_| "Your password was changed since this connection logged in: log in again to do that")
+            particulars.doubt.map(|_| {
+                "Your password was changed since this connection logged in: log in again to do that, by /msg NickServ \
+                 IDENTIFY <account> <password>"
+            })
         }
     }
 }

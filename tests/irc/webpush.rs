@@ -702,7 +702,17 @@ fn who_loses_the_account_or_its_password_is_told_of_nothing_more() {
     };
     registered(&mut alice);
     let mut thief = server.logged_in("thief", "alice", "sesame", CAPS);
+    let told = alice.told("NS APPPASS ADD reader");
+    let password = told.split_once(" is ").unwrap().1.split('\n').next().unwrap().to_owned();
+    let mut reader = server.logged_in("reader", "alice", &password, CAPS);
+    let kept = service.device("reader");
+    register(&mut reader, &kept);
     alice.told("NS PASSWD other other");
+    // What came by an app password stays, and comes again.
+    wait_until_counted(&mut boss, "devices", 1);
+    register(&mut reader, &kept);
+    drop(reader);
+    alice.told("NS APPPASS DEL reader");
     wait_until_counted(&mut boss, "devices", 0);
     let lines = thief.ask(&format!("WEBPUSH REGISTER {} {}", phone.endpoint, phone.keys));
     find(&lines, "FAIL").must_fit("*FAIL WEBPUSH FORBIDDEN REGISTER * :*log in again*");

@@ -137,6 +137,9 @@ fn status(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
 /// FORGET
 fn forget(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let Some(row) = account_named(server, ctx, NAME, params[0]) else { return };
+    if !may(server, ctx, row.id) {
+        return;
+    }
     if confirmed(server, ctx, NAME, "FORGET", Some(&row.name), row.id, params.get(1)) {
         if server.may_erase(row.id) {
             server.submit(ctx, Change::EraseMessages { account: row.id });
@@ -214,12 +217,14 @@ pub fn export(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         (None, None) => return say(ctx, NAME, "You are not logged in, so name an account: EXPORT <account>"),
         (Some(name), _) => name,
     };
-    let may = server.network.users[ctx.me()].may(Right::History);
-    if !may {
+    if !server.network.users[ctx.me()].may(Right::History) {
         say(ctx, NAME, "Say EXPORT alone for what is kept of yourself; only operators name an account");
         return;
     }
     let Some(row) = account_named(server, ctx, NAME, name) else { return };
+    if !may(server, ctx, row.id) {
+        return;
+    }
     server.audit(ctx.me(), &format!("{NAME} EXPORT {}", row.name));
     if let Some(other) = &server.exporting {
         let text = format!("What is kept of {other} is being written; one at a time");
@@ -241,7 +246,20 @@ fn take_back(server: &mut Server, ctx: &mut Ctx, account: AccountId) {
     server.submit(ctx, Change::AccountSetting { account, values: &values, said, service: NAME });
 }
 
+/// Whether the sender may have all that is kept of an account handed out, or deleted: of their own not over a connection
+/// that may not change what that logs in with, and it is told so.
+fn may(server: &Server, ctx: &mut Ctx, account: AccountId) -> bool {
+    let why = server.why_no_credentials(ctx.conn).filter(|_| own_account(server, ctx) == Some(account));
+    if let Some(text) = why {
+        say(ctx, NAME, text);
+    }
+    why.is_none()
+}
+
 fn ask(server: &mut Server, ctx: &mut Ctx, account: AccountId) {
+    if !may(server, ctx, account) {
+        return;
+    }
     let Some(name) = server.network.account(account).map(|row| row.name.clone()) else { return };
     if server.network.account_settings(account).export_asked > 0 {
         say(ctx, NAME, "You have asked already; an operator will hand it to you. EXPORT CANCEL takes it back");

@@ -93,6 +93,9 @@ pub fn sapasswd(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let [name, new @ ..] = params else { return };
     let new = new_password(new);
     let Some(AccountRow { id: account, .. }) = account_named(server, ctx, "NickServ", name) else { return };
+    if !may_change_of(server, ctx, account) {
+        return;
+    }
     if new.is_empty() || new.len() > limits::PASSWORD_LEN {
         say(ctx, "NickServ", &format!("A password has 1 to {} bytes", limits::PASSWORD_LEN));
         return;
@@ -116,6 +119,12 @@ pub fn may_change(server: &Server, ctx: &mut Ctx) -> bool {
     why.is_none()
 }
 
+/// Whether the sender, an operator, may do the like to this account: to their own, what anybody may to theirs; they are told
+/// where not.
+pub fn may_change_of(server: &Server, ctx: &mut Ctx, account: AccountId) -> bool {
+    own_account(server, ctx) != Some(account) || may_change(server, ctx)
+}
+
 /// The password of PASSWD, SAPASSWD, or of RESETPASS with its code, was hashed.
 pub fn password_hashed(server: &mut Server, ctx: &mut Ctx, account: AccountId, by: &By, returned: Returned) {
     let Returned::Hashed(secrets) = returned else {
@@ -123,7 +132,9 @@ pub fn password_hashed(server: &mut Server, ctx: &mut Ctx, account: AccountId, b
         return;
     };
     // The owner may have given another one meanwhile.
-    if *by == By::Owner && own_to_change(server, ctx) != Some(account) {
+    if *by == By::Owner && own_to_change(server, ctx) != Some(account)
+        || *by == By::Operator && !may_change_of(server, ctx, account)
+    {
         return;
     }
     server.submit(ctx, Change::Password { account, secrets: &secrets, by });
@@ -135,16 +146,29 @@ pub fn password_hashed(server: &mut Server, ctx: &mut Ctx, account: AccountId, b
     if others.is_empty() {
         return;
     }
-    let count = others.len();
-    let (noun, are) = if count == 1 { ("connection", "is") } else { ("connections", "are") };
+    let counted = |count| if count == 1 { ("connection", "is") } else { ("connections", "are") };
     if *by == By::Owner {
-        server.doubt(&others);
-        let text = format!(
-            "{count} other {noun} of yours {are} still logged in: to change what your account logs in with, each has to \
-             log in again. CLIENTS LIST shows them, and CLIENTS LOGOUT ALL ends them"
-        );
-        say(ctx, "NickServ", &text);
+        let doubted = server.doubt(&others);
+        if doubted > 0 {
+            let (noun, are) = counted(doubted);
+            let text = format!(
+                "{doubted} other {noun} of yours {are} still logged in: to change what your account logs in with, each \
+                 has to log in again. CLIENTS LIST shows them, and CLIENTS LOGOUT ALL ends them"
+            );
+            say(ctx, "NickServ", &text);
+        }
+        let by_apps = others.len() - doubted;
+        if by_apps > 0 {
+            let (noun, are) = counted(by_apps);
+            say(
+                ctx,
+                "NickServ",
+                &format!("{by_apps} other {noun} of yours {are} logged in by app passwords, and may stay"),
+            );
+        }
     } else {
+        let count = others.len();
+        let (noun, are) = counted(count);
         say(ctx, "NickServ", &format!("{count} other {noun} of the account {are} ended"));
         server.end_connections(ctx, &others, "The password of the account was changed");
     }
@@ -164,7 +188,8 @@ pub fn apply_password(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: Acc
     }
     keep(server, ctx, seq, account, |kept| kept.scram = secrets.scram.clone());
     // Who knew the old one may have had a device of its own told of everything, and a code mailed to an address of its own.
-    let devices = server.drop_devices(seq, account, |_| true);
+    // What came by an app password is told for as long as that logs in.
+    let devices = server.drop_devices(seq, account, |row| row.app.is_empty());
     let asked = server.network.code(account, Purpose::Email).map(|row| row.email.clone());
     server.use_code(seq, account, Purpose::Email);
     // Whoever has its code has shown to be its owner.
@@ -175,7 +200,10 @@ pub fn apply_password(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: Acc
     }
     if devices > 0 {
         let whose = other.as_ref().map_or("Your devices".into(), |name| format!("The devices of {name}"));
-        say(ctx, "NickServ", &format!("{whose} get no push any more, until their apps connect again"));
+        let text = format!(
+            "{whose} that came by the password get no push any more, until their apps connect again with the new one"
+        );
+        say(ctx, "NickServ", &text);
     }
     if let Some(email) = asked {
         say(ctx, "NickServ", &format!("The code that was mailed to {email} is over; SET EMAIL mails another"));

@@ -1,7 +1,7 @@
 //! NickServ UNREGISTER, ERASE and ERASEMESSAGES: what is to be here no more.
 
 use crate::server::change::Change;
-use crate::server::command::services::nickserv::credentials::{may_change, own_to_change};
+use crate::server::command::services::nickserv::credentials::{may_change_of, own_to_change};
 use crate::server::command::services::{account_named, chanserv, own_account, say};
 use crate::server::command::{markread, metadata};
 use crate::server::network::Identity;
@@ -28,7 +28,7 @@ fn drop_by(server: &mut Server, ctx: &mut Ctx, verb: &str, params: &[&str]) {
         say(ctx, "NickServ", &format!("{} is not your account; log in to it first", row.name));
         return;
     }
-    if is_own && !may_change(server, ctx) {
+    if !may_change_of(server, ctx, row.id) {
         return;
     }
     // The commands of operators are in the audit log as it is.
@@ -62,6 +62,9 @@ fn drop_by(server: &mut Server, ctx: &mut Ctx, verb: &str, params: &[&str]) {
 /// ERASE
 pub fn erase(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let Some(row) = account_named(server, ctx, "NickServ", params[0]) else { return };
+    if !may_change_of(server, ctx, row.id) {
+        return;
+    }
     if confirmed(server, ctx, "NickServ", "ERASE", Some(&row.name), row.id, params.get(1)) {
         drop_account(server, ctx, &row, true);
     }

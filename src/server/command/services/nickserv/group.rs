@@ -3,14 +3,15 @@
 use ircv3::message::cut;
 
 use crate::server::change::Change;
-use crate::server::command::services::{own_account, quoted, say};
+use crate::server::command::services::nickserv::credentials::own_to_change;
+use crate::server::command::services::{quoted, say};
 use crate::server::policy;
 use crate::server::record::{AccountId, GroupedRow, Record, Seq};
 use crate::server::{Ctx, Server};
 
 /// GROUP
 pub fn group(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
-    let Some(account) = own_account(server, ctx) else { return };
+    let Some(account) = own_to_change(server, ctx) else { return };
     let nick = server.network.users[ctx.me()].nick.clone();
     // As other services have it, GROUP <account> <password> asks for another account than one may be logged in to.
     if let Some(name) = params.first()
@@ -31,7 +32,7 @@ pub fn group(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
 
 /// UNGROUP
 pub fn ungroup(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
-    let Some(account) = own_account(server, ctx) else { return };
+    let Some(account) = own_to_change(server, ctx) else { return };
     let own = server.network.users[ctx.me()].nick.clone();
     let nick = params.first().copied().unwrap_or(&own);
     server.submit(ctx, Change::Group { account, nick, on: false });

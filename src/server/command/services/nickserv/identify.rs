@@ -2,20 +2,21 @@
 
 use crate::server::command::services::{own_account, say};
 use crate::server::login::{Door, split_device};
+use crate::server::record::AccountId;
 use crate::server::second::is_code;
 use crate::server::{Ctx, Server};
 
 /// IDENTIFY
 pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
+    if let Some(account) = own_account(server, ctx) {
+        again(server, ctx, account, params);
+        return;
+    }
     let nick = ctx.reply.nick.clone();
     let (name, words) = match params {
         [name, words @ ..] if !words.is_empty() => (*name, words),
         _ => (&*nick, params),
     };
-    if own_account(server, ctx).is_some() {
-        say(ctx, "NickServ", "You are logged in to an account already");
-        return;
-    }
     // Whom the operator's program or directory knows need not have an account here yet.
     let is_known = server.network.nick_owner(name).is_some() || server.settings.witness.is_some();
     if params.len() == 1 && !is_known {
@@ -25,6 +26,23 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         return;
     }
     with_words(server, ctx, name, words);
+}
+
+/// Lets a connection that is logged in, but has not proved what it takes to change what its account logs in with, prove that.
+/// It stays the same device.
+fn again(server: &mut Server, ctx: &mut Ctx, account: AccountId, params: &[&str]) {
+    let is_own = |name: &str| server.network.nick_owner(split_device(name).0).is_some_and(|row| row.id == account);
+    let words = match params {
+        [name, words @ ..] if !words.is_empty() => is_own(name).then_some(words),
+        _ => Some(params),
+    };
+    let row = server.network.account(account).map(|row| row.name.clone());
+    let (Some(words), Some(name), Some(_)) = (words, row, server.why_no_credentials(ctx.conn)) else {
+        say(ctx, "NickServ", "You are logged in to an account already");
+        return;
+    };
+    let device = server.session(ctx.conn).map(|session| session.device.clone()).unwrap_or_default();
+    with_words(server, ctx, &format!("{name}@{device}"), words);
 }
 
 /// Tries to log in to an account with a password of one or more words. Behind it may stand a code, which is one where the

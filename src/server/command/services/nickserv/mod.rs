@@ -47,7 +47,8 @@ pub const ROWS: &[Row] = rows! {
         "App passwords, CERT, PUBKEY and tokens log in without it";
     "APPPASS", 1 LoggedIn apppass::run, "ADD <name> | DEL <name> | LIST",
         "passwords of single apps and devices, each of which you can take away",
-        "ADD makes one and shows it once. It logs in where your own does: SASL PLAIN, PASS, IDENTIFY";
+        "ADD makes one and shows it once. It logs in where your own does: SASL PLAIN, PASS, IDENTIFY",
+        "What came by one changes nothing that your account logs in with, groups no nicks, and gets no EXPORT";
     "CERT", 1 LoggedIn credentials::cert, "ADD [fingerprint] | DEL <fingerprint> | LIST",
         "client certificates that log in to your account",
         "ADD without a fingerprint takes the certificate that you connected with",
@@ -76,6 +77,7 @@ pub const ROWS: &[Row] = rows! {
          connection, what is said to it in private is said to you";
     "IDENTIFY" | "ID" | "LOGIN", 1 Anyone identify::run, "[account] <password> [code]",
         "logs in to an account",
+        "Where you came by an app password, or your password was changed since, it proves that the account is yours",
         "The code is of the second factor (2FA), with account and password; or put it behind the password with a colon",
         "A password of several words is given with the account: all behind it is the password, but for a code where there is one",
         "Without an account it is that of your nick";
@@ -94,7 +96,7 @@ pub const ROWS: &[Row] = rows! {
     "PASSWD", 2 LoggedIn credentials::passwd, "[old password] <new password> <new password>",
         "changes your password",
         "The old one need not be given; where it is, it has to be right",
-        "Your other connections stay, but log in again before they change what your account logs in with",
+        "Your other connections stay, but log in again (IDENTIFY) before they change what your account logs in with",
         "A password may be of several words: the new one is what stands there twice at the end";
     "REGAIN" | "RECOVER" | "RELEASE", 1 Anyone ghost::regain, "<nick> [password [code]]",
         "as GHOST, and gives you the nick";

@@ -7,6 +7,7 @@ use crate::server::change::Change;
 use crate::server::command::info::readable;
 use crate::server::command::register::By;
 use crate::server::command::services::chanserv::set::parse_flag;
+use crate::server::command::services::nickserv::credentials::may_change_of;
 use crate::server::command::services::nickserv::set;
 use crate::server::command::services::{account_named, say};
 use crate::server::{Ctx, Server};
@@ -86,6 +87,9 @@ pub fn saset(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
             server.submit(ctx, Change::AccountSetting { account, values: &values, said: &said, service: "NickServ" });
         }
         "EMAIL" => {
+            if !may_change_of(server, ctx, account) {
+                return;
+            }
             let email = (value != "*" && !value.eq_ignore_ascii_case("OFF")).then_some(&*value);
             if email.is_some_and(|email| !crate::mail::is_address(email)) {
                 say(ctx, "NickServ", &format!("{:?} is no e-mail address", cut(&value, 64)));

@@ -5,7 +5,7 @@ use crate::limits;
 use crate::server::change::Change;
 use crate::server::command::info::readable;
 use crate::server::command::second::new_factor;
-use crate::server::command::services::nickserv::credentials::may_change;
+use crate::server::command::services::nickserv::credentials::{may_change, may_change_of};
 use crate::server::command::services::{account_named, own_account, say, usage_of};
 use crate::server::record::{AccountId, Credentials, SecondProof};
 use crate::server::second::{By, Kind, SecondChange, is_name};
@@ -118,6 +118,9 @@ pub fn sa2fa(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let Some(row) = account_named(server, ctx, "NickServ", params[1]) else { return };
     if !params[0].eq_ignore_ascii_case("OFF") {
         usage_of(ctx, "NickServ", "SA2FA");
+        return;
+    }
+    if !may_change_of(server, ctx, row.id) {
         return;
     }
     let has_one = |kept: &Credentials| kept.asks_second || !kept.seconds.is_empty() || !kept.recovery.is_empty();
