@@ -370,7 +370,8 @@ fn channels<'a>(objects: &'a [Object], found: &mut Found, place: &dyn Fn(&Object
         if is_on(object, "CS_NO_EXPIRE") {
             channel.settings.push(("noexpire", "on".to_owned()));
         }
-        if get(object, "KEEPTOPIC") == "0" {
+        // What is on is written, and nothing of what is off.
+        if !is_on(object, "KEEPTOPIC") {
             channel.settings.push(("keeptopic", "off".to_owned()));
         }
         if is_on(object, "NOAUTOOP") {
@@ -671,13 +672,24 @@ mod tests {
     }
 
     #[test]
+    fn a_channel_that_keeps_no_topic_keeps_none_here_though_nothing_is_written_of_it() {
+        let found = read(
+            "OBJECT ChannelInfo\nDATA name #off\nEND\nOBJECT ChannelInfo\nDATA name #no\nDATA KEEPTOPIC 0\nEND\n\
+             OBJECT ChannelInfo\nDATA name #on\nDATA KEEPTOPIC 1\nEND\n",
+        );
+        let off = ("keeptopic", "off".to_owned());
+        let keep_none: Vec<_> = found.channels.iter().map(|channel| channel.settings.contains(&off)).collect();
+        assert_eq!(keep_none, [true, true, false]);
+    }
+
+    #[test]
     fn what_never_expires_and_a_restricted_channel_are_so_here_and_channels_are_named() {
         let found = read(
             "OBJECT NickCore\nDATA display alice\nDATA HIDE_EMAIL 0\nDATA NS_PRIVATE 1\nEND\n\
              OBJECT NickAlias\nDATA nick alice\nDATA nc alice\nEND\n\
              OBJECT NickAlias\nDATA nick al\nDATA nc alice\nDATA NS_NO_EXPIRE 1\nEND\n\
              OBJECT ChannelInfo\nDATA name #a\nDATA founder alice\nDATA RESTRICTED 1\nDATA NOAUTOOP 1\nDATA CS_NO_EXPIRE 1\n\
-             DATA KEEPTOPIC 0\nDATA PEACE 0\nDATA SECUREFOUNDER 1\nEND\n\
+             DATA PEACE 0\nDATA SECUREFOUNDER 1\nEND\n\
              OBJECT ChannelInfo\nDATA name #b\nDATA founder alice\nDATA RESTRICTED 0\nDATA KEEPTOPIC 1\nDATA CS_NO_EXPIRE 0\nEND\n\
              OBJECT ModeLock\nDATA ci #a\nDATA set 0\nDATA name INVITE\nDATA param \nEND\n\
              OBJECT ChanAccess\nDATA provider access/xop\nDATA ci #a\nDATA mask bob\nDATA data VOP\nDATA creator alice\nEND\n\
@@ -733,7 +745,7 @@ mod tests {
         );
         let room = &found.channels[0];
         let settings: Vec<_> = room.settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        assert_eq!(settings, ["description=of roses", "url=https://a.example/", "entrymsg=welcome"]);
+        assert_eq!(settings, ["description=of roses", "keeptopic=off", "url=https://a.example/", "entrymsg=welcome"]);
         // It had a key, and is not open now.
         assert_eq!((&room.key, &*room.modes, room.limit), (&None, "i", None));
         for part in [

@@ -51,7 +51,6 @@ const CHANNEL_FLAGS: &[(char, u32, &str)] = &[
     ('z', 0x8, "SECURE"),
     ('v', 0x10, "VERBOSE"),
     ('r', 0x20, ""),
-    // As here, where the founder has not chosen otherwise.
     ('k', 0x40, ""),
     ('e', 0x80, "VERBOSE_OPS"),
     ('t', 0x100, "TOPICLOCK"),
@@ -308,6 +307,7 @@ impl Reading {
                 .push(format!("channel {name:?}: modes that depend on the server ({bits:#x}) did not come"));
         }
         let holds = flags.contains('h').then(|| ("noexpire", "on".to_owned()));
+        let drops_topic = (!flags.contains('k')).then(|| ("keeptopic", "off".to_owned()));
         if flags.contains('o') {
             let text = "its flag NOOP did not come: who has a rank in it is given that on joining";
             self.found.notes.push(format!("channel {name:?}: {text}"));
@@ -326,7 +326,7 @@ impl Reading {
             modes,
             key: Some(key.to_owned()).filter(|key| !matches!(key.as_str(), "" | "*")),
             limit: Some(limit).filter(|limit| *limit > 0),
-            settings: holds.into_iter().collect(),
+            settings: holds.into_iter().chain(drops_topic).collect(),
             ..Channel::default()
         });
     }
@@ -554,6 +554,16 @@ mod tests {
     }
 
     #[test]
+    fn a_channel_without_the_flag_that_keeps_its_topic_keeps_none_here() {
+        for [version, keeps, other] in [["12", "+kv", "+v"], ["7", "80", "16"]] {
+            let found = read(&format!("DBV {version}\nMC #on 1 1 {keeps} 0 0 0 \nMC #off 1 1 {other} 0 0 0 \n"));
+            let [on, off] = &found.channels[..] else { panic!("{:?}", found.channels) };
+            let none = ("keeptopic", "off".to_owned());
+            assert_eq!((&on.settings[..], &off.settings[..]), (&[][..], &[none][..]));
+        }
+    }
+
+    #[test]
     fn flags_of_accounts_and_channels_come_or_are_named_and_a_restricted_channel_is_not_open() {
         for [head, channel] in [["12", "+hrvpo", "+hnsE"], ["7", "1075", "2067"]].map(|[version, channel, account]| {
             let uid = if version == "12" { "AAAAAAAAB " } else { "" };
@@ -566,8 +576,11 @@ mod tests {
                 "{head}{channel}CA #dave dave +AF 1 dave\nCA #dave bob +V 2 dave\nCA #dave hal +Hh 3 dave\n\
                  CA #dave al +A 4 dave\nCA #dave eve +b 5 dave\nCA #dave *!*@x +v 6 dave\n"
             ));
-            let on = [("noexpire", "on".to_owned())];
-            assert_eq!((&found.accounts[0].settings[..], &found.channels[0].settings[..]), (&on[..], &on[..]));
+            let on = ("noexpire", "on".to_owned());
+            assert_eq!(
+                (found.accounts[0].settings.first(), found.channels[0].settings.first()),
+                (Some(&on), Some(&on))
+            );
             let room = &found.channels[0];
             assert!(room.modes.contains('i'), "{room:?}");
             let invited: Vec<_> =
@@ -620,7 +633,7 @@ mod tests {
              MDC #a private:mlockext j3:4\nMDC #a private:antiflood on\nCA #a alice +F notatime alice\nWAT is this\nWAT else\n",
         );
         let settings: Vec<_> = found.channels[0].settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        assert_eq!(settings, ["url=https://a.example/", "entrymsg=welcome all"]);
+        assert_eq!(settings, ["keeptopic=off", "url=https://a.example/", "entrymsg=welcome all"]);
         for part in [
             "line 2: its time of registration is \"notatime\", and did not come: a number of seconds since 1970",
             "line 3: private:freeze:timestamp is \"never\"",

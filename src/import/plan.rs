@@ -487,6 +487,7 @@ impl<'a> Plan<'a> {
                 set_at: self.past(*set_at),
             };
             self.keep(Record::Purge(Box::new(row)));
+            self.clear(given, &folded);
             self.purges.insert(folded);
             self.report.purges.taken += 1;
             let until = if expires.is_some() { "; there it was for a time, here until ChanServ PURGE DEL" } else { "" };
@@ -495,6 +496,24 @@ impl<'a> Plan<'a> {
         };
         self.report.purges.refused += 1;
         self.say(format!("channel {given:?} is not closed: {why}"));
+    }
+
+    /// Takes those who are always on out of a channel that is closed, as ChanServ PURGE does.
+    fn clear(&mut self, given: &str, folded: &str) {
+        for mut row in std::mem::take(&mut self.presences) {
+            let is_in = |word: &str| *self.fold(word.rsplit_once(':').map_or(word, |(name, _)| name)) == *folded;
+            let words = row.channels.split_ascii_whitespace();
+            let left: Vec<&str> = words.clone().filter(|word| !is_in(word)).collect();
+            if left.len() < words.count() {
+                row.channels = left.join(" ").into();
+                self.keep(Record::Presence(Box::new(row.clone())));
+                self.say(format!(
+                    "channel {given:?}: {:?}, who is always on, was in it here and is not any more",
+                    row.nick
+                ));
+            }
+            self.presences.push(row);
+        }
     }
 
     fn channel(&mut self, channel: &Channel) {
@@ -570,7 +589,14 @@ impl<'a> Plan<'a> {
             self.say(format!("channel {given:?}: it forwards to {bad:?}, which is no channel here"));
         }
         let registered = self.registered(&format!("channel {given:?}"), channel.registered).unwrap_or(self.now_ms);
-        let topic = channel.topic.as_ref().filter(|(text, ..)| !text.is_empty()).map(|(text, by, at)| {
+        let topic = channel.topic.as_ref().filter(|(text, ..)| !text.is_empty());
+        if topic.is_some() && channel.settings.contains(&("keeptopic", "off".to_owned())) {
+            self.say(format!(
+                "channel {given:?} did not keep its topic (KEEPTOPIC), nor does it here: unless somebody who is always \
+                 on is in it, that is gone once the server starts"
+            ));
+        }
+        let topic = topic.map(|(text, by, at)| {
             if text.len() > limits::TOPIC_LEN {
                 let most = limits::TOPIC_LEN;
                 self.report.lines.push(shown(&format!("channel {given:?}: its topic was cut to {most} bytes")));
@@ -1055,6 +1081,7 @@ pub mod tests {
                 key: Some("a b".to_owned()),
                 forward: Some("nowhere".to_owned()),
                 topic: Some(("x\r\ny".repeat(200), "a b".to_owned(), 7)),
+                settings: vec![("keeptopic", "off".to_owned())],
                 access: vec![
                     ("bob".into(), Rank::Voice),
                     ("bob".into(), Rank::Founder),
@@ -1081,7 +1108,15 @@ pub mod tests {
         let access: Vec<_> =
             records.iter().filter_map(|r| if let Record::Access(row) = r { Some(row.rank) } else { None }).collect();
         assert_eq!(access, [Rank::Admin]);
-        for part in ["the modes \"Z\"", "invite-only", "\"nowhere\"", "\"ghost\"", "\"bad mask\"", "list_entries"] {
+        for part in [
+            "the modes \"Z\"",
+            "invite-only",
+            "\"nowhere\"",
+            "\"ghost\"",
+            "\"bad mask\"",
+            "list_entries",
+            "(KEEPTOPIC)",
+        ] {
             says(&report, part);
         }
     }
@@ -1178,6 +1213,32 @@ pub mod tests {
             "channel \"#A\": \"mallory\", who is always on, was in it here before and had +o; now that is no rank",
         );
         says(&report, "\"bob\", who is always on, was in it here before and had +o; now that is +v");
+    }
+
+    #[test]
+    fn nobody_who_is_always_on_stays_in_a_channel_that_comes_closed() {
+        let presences = ["#Shut:qo5 #a:6", "#a:7", "#shut:"].iter().zip(7..).map(|(channels, account)| PresenceRow {
+            account,
+            since: 1,
+            nick: format!("nick{account}").into(),
+            user: "~u".into(),
+            hosts: "host host".into(),
+            realname: "A Name".into(),
+            modes: "".into(),
+            away: None,
+            channels: (*channels).into(),
+            signon: 1,
+            left: 1,
+        });
+        let snapshot = Snapshot { presences: presences.collect(), ..Snapshot::default() };
+        let purges = vec![Purge { name: "#shut".to_owned(), reason: "spam".to_owned(), ..Purge::default() }];
+        let (records, report) = planned(&snapshot, &Found { purges, ..Found::default() });
+        let rows = records.iter().filter_map(|record| match record {
+            Record::Presence(row) => Some(format!("{}: {}", row.nick, row.channels)),
+            _ => None,
+        });
+        assert_eq!(rows.collect::<Vec<_>>(), ["nick7: #a:6", "nick9: "]);
+        says(&report, "channel \"#shut\": \"nick9\", who is always on, was in it here and is not any more");
     }
 
     #[test]

@@ -149,6 +149,7 @@ DATA time_registered 1600000000
 DATA last_topic roses and more
 DATA last_topic_setter al
 DATA last_topic_time 1600000000
+DATA KEEPTOPIC 1
 DATA last_modes NOEXTERNAL KEY,sesame BAN,*!*@spam.example
 END
 OBJECT ChanAccess
@@ -212,7 +213,7 @@ MN alice alice 1600000000 0
 MN alice al 1600000000 0
 MU AAAAAAAAC bob $6$abcdefgh$Bk2D4uYVcw0FbFPsWa0iJZ1DNfy8v6OjKcRcuBfMkWD1KdADPVnmQf5cr0O8HfAYpq1XrrjdgIRINkwgSKJ8/1 * 1600000000 0 +C default
 MU AAAAAAAAD dave sesame * 1600000000 0 + default
-MC #garden 1600000000 1600000001 +v 0 0 0 sesame
+MC #garden 1600000000 1600000001 +kv 0 0 0 sesame
 CA #garden alice +AFRfiorstv 1600000000 alice
 CA #garden bob +Oo 1600000000 alice
 CA #garden *!*@spam.example +b 1600000000 alice
