@@ -58,13 +58,13 @@ fn kept_beside(network: &Network, user: UserId, account: AccountId) -> Option<Us
 }
 
 /// The hosts of somebody who is always on, as they are kept.
-struct Hosts {
+pub struct Hosts {
     /// The one that others see.
-    shown: Arc<str>,
+    pub shown: Arc<str>,
     /// The one behind it, where that is known.
-    behind: Option<Arc<str>>,
+    pub behind: Option<Arc<str>>,
     /// Those that it was shown by before.
-    former: SmallVec<[Arc<str>; 1]>,
+    pub former: SmallVec<[Arc<str>; 1]>,
 }
 
 impl Hosts {
@@ -74,7 +74,7 @@ impl Hosts {
     }
 
     /// An earlier version kept nothing but the first.
-    fn read(text: &str) -> Hosts {
+    pub fn read(text: &str) -> Hosts {
         let mut words = text.split_ascii_whitespace().map(Arc::from);
         let shown = words.next().unwrap_or_else(|| text.into());
         let behind = words.next().filter(|host: &Arc<str>| **host != *UNKNOWN);

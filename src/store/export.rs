@@ -13,6 +13,7 @@ use sqlx::{Connection, Database, Error, Executor, IntoArguments, Postgres, Sqlit
 use thiserror::Error as ThisError;
 
 use crate::server::network::Identity;
+use crate::server::presence::Hosts;
 use crate::server::record::{AccountId, Kind, MsgId, Purpose, SecondFactor, SecondProof};
 use crate::server::setting::AccountSettings;
 use crate::store::state::{self, Columns};
@@ -324,11 +325,14 @@ fn presence(row: &impl Columns) -> Result<Value, Error> {
         let joined = rest.get(ranks.len()..).and_then(|joined| joined.parse().ok()).map(time_text);
         json!({ "channel": name, "ranks": ranks, "joined": joined })
     });
+    let hosts = row.text(1)?;
+    let Hosts { shown, behind, former } = Hosts::read(&hosts);
     Ok(json!({
         "nick": row.text(0)?,
         "user": row.text(7)?,
-        // Others see the first of its hosts.
-        "host": row.text(1)?.split(' ').next(),
+        "host": &*shown,
+        "plain_host": behind.as_deref(),
+        "former_hosts": former.iter().map(|host| &**host).collect::<Vec<_>>(),
         "realname": row.text(2)?,
         "modes": row.text(8)?,
         "away": row.maybe_text(3)?,

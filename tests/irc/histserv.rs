@@ -142,6 +142,11 @@ fn the_export_has_channels_that_somebody_is_to_get_and_all_of_how_they_are_there
     let mut alice = server.logged_in("alice", "alice", "sesame", "");
     alice.told("NS SET ALWAYS-ON ON");
     alice.ask("MODE alice +w");
+    let mut boss = boss(&server);
+    let plain = find(&boss.ask("WHOIS alice"), "311").params()[3].to_owned();
+    for host in ["one.host", "two.host"] {
+        find(&boss.ask(&format!("CHGHOST alice {host}")), "NOTICE");
+    }
     let mut bob = server.logged_in("bob", "bob", "sesame", "");
     for channel in ["#given", "#left", "#own"] {
         bob.join(channel);
@@ -156,6 +161,9 @@ fn the_export_has_channels_that_somebody_is_to_get_and_all_of_how_they_are_there
     assert_eq!(all["successor_in"], serde_json::json!(["#left"]));
     assert_eq!(all["channels_founded"], serde_json::json!([]));
     assert_eq!(all["presence"]["user"], "~alice");
+    // She is shown by a third host by now.
+    let hosts = ["host", "plain_host", "former_hosts"].map(|key| &all["presence"][key]);
+    assert_eq!(hosts, [&Value::from("two.host"), &Value::from(plain), &serde_json::json!(["one.host"])], "{all:#}");
     assert!(all["presence"]["modes"].as_str().unwrap().contains('w'), "{all:#}");
 }
 
