@@ -13,6 +13,7 @@ use crate::server::channel::Channel;
 use crate::server::command::{away, message, monitor, nick};
 use crate::server::event::ConnId;
 use crate::server::network::{ChannelId, Network, UserId};
+use crate::server::policy;
 use crate::server::record::{AccountId, AccountRow, PresenceRow, Record, Seq};
 use crate::server::session::Session;
 use crate::server::settings::{AlwaysOn, Settings};
@@ -455,12 +456,16 @@ impl Server {
         Some(reason.cloned().unwrap_or_else(|| DISCONNECTED.into()))
     }
 
-    /// Why somebody is away, for one who writes to them: that they read it later is said where that is so.
+    /// Why somebody is away, for one who writes to them: that they read it later is said where that is so, and nothing of it
+    /// where it would be refused. To whom they silence it is said as to all.
     pub fn away_told(&self, user: UserId, target: UserId) -> Option<Box<str>> {
         let there = &self.network.users[target];
         let away = there.away.as_ref()?;
         if **away != *DISCONNECTED || !there.sessions.is_empty() {
             return Some(away.clone());
+        }
+        if policy::may_address(&self.network, user, target, "").is_err() {
+            return Some(DISCONNECTED.into());
         }
         let kept = if message::is_talk_kept(self, user, target) { "is kept" } else { "is not kept" };
         Some(format!("{DISCONNECTED}; what you write {kept}").into())
@@ -615,6 +620,36 @@ mod tests {
             for conn in [alice, other] {
                 assert!(asked.server.session(conn).is_none_or(|session| session.closing), "{hosts}: {told}");
             }
+        }
+    }
+
+    #[test]
+    fn that_what_one_writes_is_kept_is_not_said_where_it_is_refused() {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.device("alice", 1, "", ""), asked.device("bob", 2, "", ""));
+        for line in ["NS SET ALWAYS-ON ON", "SILENCE +bob!*@*", "ACCEPT bob"] {
+            asked.ask(alice, line);
+        }
+        let (carol, guest) = (asked.device("carol", 3, "", ""), asked.user("guest"));
+        asked.ask(alice, "QUIT");
+        let mut told = |modes: &str, conn| {
+            let alice = asked.id("alice");
+            asked.server.network.users[alice].modes.set('g', modes.contains('g'));
+            asked.server.network.users[alice].modes.set('R', modes.contains('R'));
+            let lines = asked.ask(conn, "WHOIS alice");
+            lines.into_iter().find(|line| line.contains(" 301 ")).unwrap().split(" :").nth(1).unwrap().to_owned()
+        };
+        let kept = "Not connected; what you write is kept";
+        for (modes, conn, text) in [
+            ("", carol, kept),
+            ("", guest, kept),
+            ("g", carol, "Not connected"),
+            ("R", carol, kept),
+            ("R", guest, "Not connected"),
+            // Silenced, which is nobody's to know, and accepted.
+            ("g", bob, kept),
+        ] {
+            assert_eq!(told(modes, conn), text, "{modes}");
         }
     }
 
