@@ -326,7 +326,7 @@ fn presence(row: &impl Columns) -> Result<Value, Error> {
         json!({ "channel": name, "ranks": ranks, "joined": joined })
     });
     let hosts = row.text(1)?;
-    let Hosts { shown, behind, former } = Hosts::read(&hosts);
+    let Hosts { shown, behind, former } = Hosts::read(hosts);
     Ok(json!({
         "nick": row.text(0)?,
         "user": row.text(7)?,
