@@ -105,8 +105,8 @@ impl Device {
 }
 
 impl Devices {
-    /// Who is there at `now`, in milliseconds on the monotonic clock: that of the event that comes.
-    pub fn roll(server: &Server, edge: &Edge, now: u64) -> Roll {
+    /// Who is there.
+    pub fn roll(server: &Server, edge: &Edge) -> Roll {
         let mut roll = Roll::default();
         for session in server.all_sessions().filter(|session| !session.closing) {
             let Some(account) = session.account else { continue };

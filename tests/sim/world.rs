@@ -595,7 +595,7 @@ impl<'a> World<'a> {
         {
             self.store.disk.messages.remove(seq);
         }
-        let roll = Devices::roll(&self.server, &self.edge, self.now.mono_ms);
+        let roll = Devices::roll(&self.server, &self.edge);
         let left = |socket: usize| promised_to(&self.clients, socket);
         self.devices.crash(&roll, &self.store.unkept_devices(), left);
         self.start_again();
@@ -680,7 +680,7 @@ impl<'a> World<'a> {
             self.promise_page(*id, page);
             self.check_replay(*id, page)?;
         }
-        let roll = Devices::roll(&self.server, &self.edge, self.now.mono_ms);
+        let roll = Devices::roll(&self.server, &self.edge);
         let end = devices::end_of(&event);
 
         self.count_event(&event);
@@ -700,7 +700,7 @@ impl<'a> World<'a> {
         if absent.iter().any(is_back) {
             self.count("somebody back under the nick that it had");
         }
-        let there = Devices::roll(&self.server, &self.edge, self.now.mono_ms);
+        let there = Devices::roll(&self.server, &self.edge);
         for what in self.devices.note(&roll, &there, end, |socket| promised_to(&self.clients, socket))? {
             self.count(what);
         }
