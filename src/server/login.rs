@@ -403,7 +403,12 @@ impl Server {
                 ctx.reply.notice(&format!("PASS account:password did not log you in: {why}"));
                 self.try_register(ctx);
             }
-            Door::NickServ => services::say(ctx, "NickServ", &format!("You are not logged in: {why}")),
+            Door::NickServ => {
+                // Somebody who is may have been asked to prove it again.
+                let is_in = self.session(ctx.conn).is_some_and(|session| session.account.is_some());
+                let what = if is_in { "You are logged in as before, and no more" } else { "You are not logged in" };
+                services::say(ctx, "NickServ", &format!("{what}: {why}"));
+            }
             Door::Made => {}
         }
     }
@@ -588,7 +593,7 @@ mod tests {
     use crate::accounts::Secrets;
     use crate::server::command::bulk::testing::Asked;
     use crate::server::event::{ConnId, Event, Returned};
-    use crate::server::record::{AccountId, CodeRow, Purpose};
+    use crate::server::record::{AccountId, AccountRow, CodeRow, Purpose};
     use crate::server::session::Doubt;
 
     fn secrets(password: &str) -> Returned {
@@ -853,6 +858,13 @@ mod tests {
         let alice = with_account(&mut asked, "alice", "");
         let app = app_password(&mut asked, alice);
         let other = asked.user("other");
+        let mallory = AccountRow {
+            folded: "mallory".into(),
+            name: "mallory".into(),
+            id: 999,
+            ..asked.server.network.account_by_name("alice").cloned().unwrap()
+        };
+        asked.server.network.put_account(mallory);
         proved(&mut asked, other, "NS IDENTIFY alice@tab sesame");
         let phone = asked.user_with("phone", "sasl");
         assert!(plain(&mut asked, phone, "alice", &app).contains(" 903 "));
@@ -864,12 +876,16 @@ mod tests {
         assert!(told.contains("1 other connection of yours is logged in by app passwords"), "{told}");
         for (conn, device, line) in [(other, "tab", "NS IDENTIFY alice new"), (phone, "phone", "NS IDENTIFY new")] {
             assert!(asked.ask(conn, "NS APPPASS LIST").concat().contains("NickServ IDENTIFY <account> <password>"));
-            // To no other account, and not without the password.
+            // To no other account, and not without the password, which may be of several words.
             assert!(asked.ask(conn, "NS IDENTIFY mallory new").concat().contains("logged in to an account already"));
             asked.ask(conn, line);
             let call = asked.calls()[0].0;
             asked.handle(Event::Returned(call, Returned::Verified(false)));
-            assert!(asked.sent(conn).concat().contains("is wrong"));
+            let told = asked.sent(conn).concat();
+            assert!(told.contains("logged in as before") && told.contains("is wrong"), "{told}");
+            asked.ask(conn, "NS IDENTIFY my phrase");
+            let call = asked.calls()[0].0;
+            asked.handle(Event::Returned(call, Returned::Verified(false)));
             assert!(asked.server.why_no_credentials(conn).is_some());
             assert!(proved(&mut asked, conn, line).contains("You are now logged in"), "{line}");
             assert_eq!(asked.server.why_no_credentials(conn), None);

@@ -1,5 +1,6 @@
 //! From a connection to a user, and back: opening, registration, leaving.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ircv3::message::write_line;
@@ -369,7 +370,12 @@ impl Server {
 
     /// What a user is shown by for where this connection of it comes from, if nothing else shows it by another host.
     pub fn plain_host_of(&self, user: UserId, conn: ConnId) -> Option<Arc<str>> {
-        let cloak = self.cloak(conn).filter(|_| self.network.users[user].modes.has('x'));
+        let there = &self.network.users[user];
+        // Whoever has taken the cloak off is shown by an address. Who has no `x` for having come by Tor, or before there were
+        // cloaks, has not, and another connection's address is not shown for that.
+        let may_show = self.settings.cloak.as_ref().is_some_and(|cloak| cloak.optional) && !there.modes.has('x');
+        let shows = may_show && there.shown_hosts().any(|host| host.parse::<IpAddr>().is_ok());
+        let cloak = self.cloak(conn).filter(|_| !shows);
         cloak.or_else(|| self.session(conn).map(|session| session.peer.host()))
     }
 

@@ -1,7 +1,7 @@
 //! Cloaks (case C60): an address is for its user and operators alone.
 
 use crate::client::{Client, Line, find};
-use crate::server::Server;
+use crate::server::{Server, free_ports, own_address};
 
 const ON: (&str, &str) = ("ROOST__CLOAK__ENABLED", "true");
 const OPTIONAL: (&str, &str) = ("ROOST__CLOAK__OPTIONAL", "true");
@@ -191,4 +191,26 @@ fn a_key_of_ones_own_makes_other_cloaks_and_a_weak_one_is_refused() {
     server.set("ROOST__CLOAK__KEY", "hunter2");
     let refused = server.refuses_to_start();
     assert!(refused.contains("cloak.key") && !refused.contains("hunter2"), "{refused}");
+}
+
+#[test]
+fn where_a_second_device_comes_from_is_found_by_no_ban_though_the_first_came_over_tor() {
+    let [tor] = free_ports::<1>(own_address());
+    let on = format!("[{{ address = \"{tor}\", host = \"tor.onion\" }}]");
+    let server = Server::with(&[ON, ("ROOST__LISTEN__ON", &on)]);
+    server.account("vic", "sesame");
+    let mut first = Client::plain(tor);
+    first.log_in("vic", "vic", "sesame", "");
+    assert_eq!(host_of(&mut first), "tor.onion");
+    server.logged_in("vic", "vic@two", "sesame", "");
+    let mut second = server.logged_in("vic", "vic@three", "sesame", "");
+    let mut bob = server.user("bob");
+    let cloak = host_of(&mut bob);
+    bob.join("#own");
+    bob.ask("MODE #own +b *!*@127.*");
+    bob.ask(&format!("MODE #own +b *!*@{ADDRESS}"));
+    second.join("#own");
+    second.ask("PART #own");
+    bob.ask(&format!("MODE #own +b *!*@{cloak}"));
+    second.one("JOIN #own").must_fit("*474 *");
 }

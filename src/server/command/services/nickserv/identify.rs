@@ -31,9 +31,11 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
 /// Lets a connection that is logged in, but has not proved what it takes to change what its account logs in with, prove that.
 /// It stays the same device.
 fn again(server: &mut Server, ctx: &mut Ctx, account: AccountId, params: &[&str]) {
-    let is_own = |name: &str| server.network.nick_owner(split_device(name).0).is_some_and(|row| row.id == account);
+    let named = |name: &str| server.network.nick_owner(split_device(name).0).map(|row| row.id);
     let words = match params {
-        [name, words @ ..] if !words.is_empty() => is_own(name).then_some(words),
+        [name, words @ ..] if !words.is_empty() && named(name) == Some(account) => Some(words),
+        // A password may be of several words.
+        [name, words @ ..] if !words.is_empty() && named(name).is_some() => None,
         _ => Some(params),
     };
     let row = server.network.account(account).map(|row| row.name.clone());
