@@ -386,6 +386,10 @@ impl Server {
         }
         if ctx.user.is_some() && is_new {
             chathistory::replay(self, ctx, Occasion::LoggedIn);
+            // Of another login, and of another connection, nothing more was shown than of any.
+            if let Some(contacts) = ctx.user.and_then(|user| self.network.users[user].contacts.as_mut()) {
+                contacts.begun.clear();
+            }
         }
     }
 

@@ -42,9 +42,9 @@ pub struct Reading {
     pub asked: Option<Asked>,
     /// Whether it ever answered one: a client that says something else in its PONG counts as any other without a reading.
     pub answers: bool,
-    /// Another connection of the account has come, neither having a device name, and is replayed what this one had not read:
-    /// it is taken for the same client, until this one answers.
-    pub superseded: bool,
+    /// When another connection of the account has come, neither having a device name, which is replayed what this one had not
+    /// read: until it is heard again they are taken for the same client.
+    pub taken: Option<u64>,
     /// Whether it is replayed nothing now, being a bot or able to ask itself: it is not asked then.
     pub off: bool,
     /// What it alone of its device was told up to this change, another connection sees to.
@@ -115,9 +115,9 @@ impl Session {
         self.particulars().unread.as_ref()?.after
     }
 
-    /// As [`Reading::superseded`].
+    /// Whether another connection is in its place, as [`Reading::taken`] has it.
     pub fn is_superseded(&self) -> bool {
-        self.particulars().reading.as_ref().is_some_and(|reading| reading.superseded)
+        self.particulars().reading.as_ref().and_then(|reading| reading.taken).is_some_and(|taken| self.heard < taken)
     }
 
     /// Whether there is nothing that it is asked about and has not answered.
@@ -268,8 +268,14 @@ impl Server {
         let Some(gone) = self.session(conn) else { return };
         let (user, serial) = (gone.user, gone.serial);
         let same = others.iter().filter_map(|other| self.session(*other)).filter(|other| other.user == user);
-        let done = same.filter(|other| other.particulars().confirmed && other.particulars().unread.is_none());
-        let read: Vec<ConversationId> = done.flat_map(|other| other.particulars().replayed.iter().copied()).collect();
+        let mut read: Vec<ConversationId> = Vec::new();
+        for there in same.map(Session::particulars).filter(|there| there.confirmed) {
+            // Of those that it has joined late it is owed what is still on its way.
+            let open = |id: &ConversationId| {
+                there.unread.is_some() && there.owed.iter().any(|owed| owed.conversation == *id && !owed.is_nothing())
+            };
+            read.extend(there.replayed.iter().copied().filter(|id| !open(id)));
+        }
         let is_left = |owed: &Owed| owed.is_nothing() || !read.contains(&owed.conversation);
         let mut owed: Vec<Owed> = owed.iter().copied().filter(is_left).collect();
         let now = self.now.mono_ms;
@@ -280,6 +286,10 @@ impl Server {
             owed.retain(|owed| owed.after <= owed.until);
         }
         let particulars = session.particulars_mut();
+        if particulars.unread.is_none() {
+            // What it is given now it has not been replayed.
+            particulars.replayed.retain(|id| !owed.iter().any(|owed| owed.conversation == *id && !owed.is_nothing()));
+        }
         owed.iter().for_each(|one| one.add_to(&mut particulars.owed));
         if let Some(reading) = &mut particulars.reading {
             (reading.settled, reading.arrived) = (false, now);
@@ -439,22 +449,20 @@ impl Server {
 
     /// Another connection of a device sees to what the device is owed: all of that.
     pub(super) fn hand_over_owed(&mut self, conn: ConnId, account: AccountId, device: &str) -> Vec<Owed> {
-        let mut others: Vec<ConnId> = self.others_of(conn, account, device).iter().map(|other| other.conn).collect();
+        let others: Vec<ConnId> = self.others_of(conn, account, device).iter().map(|other| other.conn).collect();
         if device.is_empty() {
-            others.extend(self.superseded_by(conn, account));
+            self.take_place(conn, account);
         }
         for other in others {
             let Some(session) = self.session(other) else { continue };
             let owed = self.owed_at_end(session, session.has_read());
             self.network.owe(account, device, &owed);
             let last = self.last_seq;
-            let supersedes = device.is_empty();
-            if let Some(session) = self.session_mut(other).filter(|_| supersedes || !owed.is_empty()) {
+            if let Some(session) = self.session_mut(other).filter(|_| !owed.is_empty()) {
                 let particulars = session.particulars_mut();
                 (particulars.owed, particulars.alone) = Default::default();
                 if let Some(reading) = &mut particulars.reading {
                     (reading.settled, reading.handed) = (true, last);
-                    reading.superseded = supersedes;
                 }
             }
         }
@@ -476,7 +484,7 @@ impl Server {
             due: now + wait,
             asked: None,
             answers: false,
-            superseded: false,
+            taken: None,
             off: false,
             handed: 0,
             own: Vec::new(),
@@ -493,7 +501,7 @@ impl Server {
         let Some(reading) = &mut particulars.reading else { return };
         if let Some(asked) = reading.asked.take_if(|asked| is(&asked.token)) {
             reading.read = reading.read.max(asked.seq);
-            (reading.answers, reading.superseded) = (true, false);
+            reading.answers = true;
             reading.own.retain(|(_, last)| *last > reading.read);
             particulars.confirmed = true;
             particulars.alone.retain(|alone| alone.until > reading.read);
@@ -634,14 +642,18 @@ impl Server {
         }
     }
 
-    /// A connection without a device name has come: of those of the account that may be dead it takes the place of the one
-    /// that has read least, from which on it is replayed.
-    fn superseded_by(&self, conn: ConnId, account: AccountId) -> Option<ConnId> {
-        let connected = self.network.connected(account, "")?;
+    /// A connection without a device name has come: it takes the place of that of the account which has read least, from
+    /// which on it is replayed, until that one is heard again. Both owe what that one owed.
+    fn take_place(&mut self, conn: ConnId, account: AccountId) {
+        let Some(connected) = self.network.connected(account, "") else { return };
         let others = self.sessions_but(conn, &connected.conns).into_iter().filter(|other| !other.is_superseded());
-        let least = others.min_by_key(|other| other.has_read())?;
-        let is_there = least.is_there() && !self.owes_an_answer(least, Seq::MAX) && self.owed_by(least, NOW).is_empty();
-        (!is_there && least.particulars().reading.is_some()).then_some(least.conn)
+        let Some(least) = others.min_by_key(|other| other.has_read()) else { return };
+        let (owed, least, now) = (self.owed_at_end(least, least.has_read()), least.conn, self.now.mono_ms);
+        self.network.owe(account, "", &owed);
+        let reading = self.session_mut(least).and_then(|session| session.particulars_mut().reading.as_mut());
+        if let Some(reading) = reading {
+            reading.taken = Some(now);
+        }
     }
 
     fn sessions_but(&self, conn: ConnId, conns: &[ConnId]) -> Vec<&Session> {
@@ -1778,6 +1790,7 @@ mod tests {
         replay_all(&mut asked);
         confirm(&mut asked, dead);
         asked.ask(bob, "PRIVMSG #b :on its way");
+        asked.now.mono_ms += 1;
         let living = asked.device("alice", 1, "", "server-time");
         replay_all(&mut asked);
         let ranges = replayed_on_join(&mut asked, living, "#a");
@@ -1794,6 +1807,33 @@ mod tests {
     }
 
     #[test]
+    fn of_two_clients_without_a_device_name_each_has_read_what_it_has_read_once_the_other_has_gone() {
+        let mut asked = Asked::new();
+        let (old, bob) = (asked.device("alice", 1, "", "server-time"), asked.user("bob"));
+        asked.ask(old, "JOIN #a");
+        asked.ask(bob, "JOIN #a");
+        let last = asked.server.last_seq();
+        asked.handle(Event::Closed(old, CloseCause::Eof { shown: Some(last) }));
+        let clients = [(); 2].map(|()| {
+            asked.now.mono_ms += 1;
+            let conn = asked.device("alice", 1, "", "server-time");
+            replay_all(&mut asked);
+            asked.ask(conn, "JOIN #a");
+            replay_all(&mut asked);
+            confirm(&mut asked, conn);
+            conn
+        });
+        asked.now.mono_ms += 1;
+        asked.ask(clients[1], "QUIT");
+        let own = said(&mut asked, clients[0], "PRIVMSG bob :bye");
+        asked.ask(clients[0], "QUIT");
+        let (seen, owed) = (kept(&asked, ""), asked.server.network.stand(1, "").owed.clone());
+        let is_owed =
+            |owed: &owed::Owed| owed.conversation != EVERY_OTHER && owed.conversation != OWN && !owed.is_nothing();
+        assert!(seen.is_some_and(|seen| seen >= own) && !owed.iter().any(is_owed), "{own}: {seen:?} {owed:?}");
+    }
+
+    #[test]
     fn a_client_without_a_device_name_whose_lines_die_one_after_the_other_is_shown_everything_once() {
         let mut asked = Asked::new();
         let (one, bob) = (asked.device("alice", 1, "", "server-time"), asked.user("bob"));
@@ -1803,6 +1843,7 @@ mod tests {
         let mut read = asked.server.session(one).map(Session::has_read).unwrap();
         for number in 0..4 {
             let last = said(&mut asked, bob, &format!("PRIVMSG #a :{number}"));
+            asked.now.mono_ms += 1;
             let conn = asked.device("alice", 1, "", "server-time");
             assert_eq!(asked.server.session(conn).and_then(|session| session.mark), Some(read), "{number}");
             replay_all(&mut asked);
