@@ -382,14 +382,15 @@ impl Server {
                 return;
             }
             Door::NickServ => services::say(ctx, "NickServ", "You are now logged in"),
-            Door::Made => return,
+            Door::Made => {}
         }
-        if ctx.user.is_some() && is_new {
+        let Some(user) = ctx.user.filter(|_| is_new) else { return };
+        if door != Door::Made {
             chathistory::replay(self, ctx, Occasion::LoggedIn);
-            // Of another login, and of another connection, nothing more was shown than of any.
-            if let Some(contacts) = ctx.user.and_then(|user| self.network.users[user].contacts.as_mut()) {
-                contacts.begun.clear();
-            }
+        }
+        // To another connection, and at another login, no more of it was shown than of any.
+        if let Some(contacts) = &mut self.network.users[user].contacts {
+            contacts.begun.clear();
         }
     }
 

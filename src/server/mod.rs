@@ -200,7 +200,6 @@ impl Server {
         self.clock = self.clock.max(now.unix_ms);
         self.advance_aging();
         self.look_after_unsettled();
-        let is_tick = matches!(event, Event::Tick);
         match event {
             Event::Opened(conn, peer) => self.opened(conn, peer),
             Event::Line(conn, line) => self.input(conn, Input::Line(line)),
@@ -227,7 +226,6 @@ impl Server {
         if let Some((reason, restart)) = self.end_asked.take() {
             self.begin_to_end(reason, restart);
         }
-        self.end_when_answered(is_tick);
         std::mem::swap(&mut self.out, actions);
     }
 
@@ -803,6 +801,7 @@ impl Server {
         self.look_after_retention();
         self.look_after_unused();
         self.throttles.forget(self.now.mono_ms);
+        self.end_when_answered();
     }
 
     fn reload(&mut self, settings: Arc<Settings>) {

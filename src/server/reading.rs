@@ -85,15 +85,10 @@ impl Reading {
         }
     }
 
-    /// Whether it has had the time to come into its channels by `now`, whether it is there or not.
-    pub fn has_had_time(&self, now: u64) -> bool {
-        self.settled || now >= self.arrived + limits::ARRIVAL_MS
-    }
-
-    /// Whether it has come into its channels by now: it was there when it had had the time to. `heard` is when it was heard
-    /// last, on the monotonic clock; that it is dead is known minutes later.
-    pub fn is_settled(&self, heard: u64) -> bool {
-        self.settled || heard >= self.arrived + limits::ARRIVAL_MS
+    /// Whether it has had the time to come into its channels by `at`, on the monotonic clock. Whether it has come is known by
+    /// when it was heard last: that it is dead is known minutes later.
+    pub fn has_had_time(&self, at: u64) -> bool {
+        self.settled || at >= self.arrived + limits::ARRIVAL_MS
     }
 }
 
@@ -155,7 +150,7 @@ impl Session {
 
     /// Whether it is known to have been there lately, with all that it missed: no PING behind what it was shown is unanswered.
     pub fn is_there(&self) -> bool {
-        let has_come = |reading: &Reading| self.arriving().is_none() || reading.is_settled(self.heard);
+        let has_come = |reading: &Reading| self.arriving().is_none() || reading.has_had_time(self.heard);
         let is_there = |reading: &Reading| reading.off || reading.asked.is_none() && has_come(reading);
         self.particulars().reading.as_ref().is_none_or(is_there)
     }
@@ -212,7 +207,7 @@ impl Server {
         }
         let particulars = session.particulars();
         let mut owed = particulars.owed.clone();
-        let is_new = |reading: &Reading| !reading.off && !reading.is_settled(session.heard);
+        let is_new = |reading: &Reading| !reading.off && !reading.has_had_time(session.heard);
         // It has come into its channels by now, or asks itself; where it was not there at all, all is still owed.
         let was_there = |reading: &Reading| {
             reading.off || session.arriving().is_none() || session.mark.is_some_and(|mark| seen > mark)
@@ -432,8 +427,9 @@ impl Server {
             let own = row.owed.iter().filter(|owed| owed.conversation == OWN);
             own.map(|owed| (owed.after, owed.until)).collect()
         };
-        let rows = rows.iter().map(|row| ((row.account, row.device.clone()), own(row)));
-        rows.filter(|(_, own)| !own.is_empty()).take(limits::OWN_SAID_DEVICES).collect()
+        // Of most devices nothing is kept.
+        let rows = rows.iter().filter(|row| row.owed.iter().any(|owed| owed.conversation == OWN));
+        rows.take(limits::OWN_SAID_DEVICES).map(|row| ((row.account, row.device.clone()), own(row))).collect()
     }
 
     /// An account is no more.
@@ -553,12 +549,11 @@ impl Server {
         let told = session.user.map_or(0, |user| told(&self.network, user));
         let late = reading.asked.as_ref().is_some_and(|asked| !asked.late && now.saturating_sub(asked.at) >= wait);
         let (turned, heard) = (off != reading.off, session.heard_seq);
-        let waits = reading.asked.is_none() && !session.is_being_replayed() && !session.is_busy();
         let is_new = session.arriving().is_some() && self.has_come(session);
         // Once the server is to end, that has asked.
-        let waits = waits && self.ending.is_none();
-        let asks = !off && !turned && waits && (told > reading.read || is_new);
-        let settled = reading.is_settled(session.heard);
+        let may = self.ending.is_none() && !turned && session.is_unasked() && self.can_be_asked(session);
+        let asks = may && (told > reading.read || is_new);
+        let settled = reading.has_had_time(session.heard);
         let settles = settled && !reading.settled;
         let is_there = session.arriving().is_none();
         self.readings.push(Reverse((now + wait, conn, serial)));
@@ -674,7 +669,7 @@ impl Server {
     pub(super) fn note_device(&mut self, account: AccountId, device: &str) {
         let Some(connected) = self.network.connected(account, device) else { return };
         let sessions = connected.conns.iter().filter_map(|conn| self.session(*conn));
-        let behind = sessions.filter(|session| !device.is_empty() || !session.is_superseded()).map(Session::is_behind);
+        let behind = sessions.filter(|session| !session.is_superseded()).map(Session::is_behind);
         let seen = if device.is_empty() {
             let mut behind = behind.peekable();
             // Others have come in place of all that are left, and have gone.

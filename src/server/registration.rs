@@ -554,7 +554,7 @@ impl Server {
 
     /// A connection of a device has gone: where it was the last, the device has read so far.
     pub(super) fn device_left(&mut self, conn: ConnId, account: AccountId, device: &str, seen: Seq) {
-        let is_superseded = device.is_empty() && self.session(conn).is_some_and(Session::is_superseded);
+        let is_superseded = self.session(conn).is_some_and(Session::is_superseded);
         match self.network.device_went(account, device, conn, seen, is_superseded) {
             Some(seen) => {
                 let mut owed = self.network.owed(account, device).to_vec();

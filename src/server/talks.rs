@@ -4,11 +4,36 @@
 
 use crate::limits;
 use crate::server::Server;
-use crate::server::command::markread;
+use crate::server::command::{markread, metadata};
 use crate::server::network::{Identity, UserId};
 use crate::server::record::{MarkerRow, Record, Seq};
 
 impl Server {
+    /// A conversation has another key, and what it is about is called `name`: what was said in it goes there, with what is to
+    /// be pushed of it and how far people have read. Whether anything was ever said in it.
+    pub(super) fn move_conversation(&mut self, seq: Seq, old: &str, new: &str, name: &str) -> bool {
+        let moved = self.network.rename_conversation(old, new);
+        let is_there = !moved.is_empty();
+        for record in moved {
+            self.keep(seq, record);
+        }
+        self.rename_pushed(old, new, name);
+        for (account, time) in self.network.rename_markers(old, new) {
+            self.keep(seq, Record::MarkerGone(account, old.into()));
+            self.keep(seq, Record::Marker(MarkerRow { account, conversation: new.into(), time }));
+        }
+        is_there
+    }
+
+    /// Somebody, or a channel, is meant by another text from now on: what people have said of it for themselves goes there,
+    /// and how far guests have read.
+    pub(super) fn move_about(&mut self, seq: Seq, old: &str, new: &str, name: &str) {
+        for (account, said) in self.network.rename_private_metadata(old, new) {
+            metadata::move_private(self, seq, account, old, new, said);
+        }
+        markread::rename_for_guests(self, old, new, name);
+    }
+
     /// Something was said for the first time in a private conversation.
     pub(super) fn note_begun(&mut self, key: &str) {
         for identity in key.split(' ').filter_map(Identity::parse) {
@@ -47,19 +72,12 @@ impl Server {
             if self.network.conversation(key).is_none() || self.network.conversation(&renamed).is_some() {
                 return false;
             }
-            for record in self.network.rename_conversation(key, &renamed) {
-                self.keep(seq, record);
-            }
-            self.rename_pushed(key, &renamed, nick);
-            for (account, time) in self.network.rename_markers(key, &renamed) {
-                self.keep(seq, Record::MarkerGone(account, key.clone()));
-                self.keep(seq, Record::Marker(MarkerRow { account, conversation: renamed.clone(), time }));
-            }
+            self.move_conversation(seq, key, &renamed, nick);
             *key = renamed;
             true
         });
         if !begun.is_empty() {
-            markread::rename_for_guests(self, &old.text(), &new.text(), nick);
+            self.move_about(seq, &old.text(), &new.text(), nick);
         }
         if let Some(contacts) = &mut self.network.users[user].contacts {
             contacts.begun = begun;
@@ -71,7 +89,7 @@ impl Server {
 mod tests {
     use crate::server::command::bulk::testing::Asked;
     use crate::server::command::chathistory;
-    use crate::server::event::ConnId;
+    use crate::server::event::{ConnId, Event, Returned};
 
     /// What a client finds under a name: the number of the conversation, and after which change it reads.
     fn found(asked: &mut Asked, conn: ConnId, name: &str) -> (u64, u64) {
@@ -141,8 +159,12 @@ mod tests {
         asked.ask(guest, "PRIVMSG bob :question");
         asked.ask(bob, "PRIVMSG dave_ :answer");
         asked.ask(guest, "MARKREAD bob timestamp=2023-11-14T22:00:00.000Z");
-        asked.log_in(guest, 2, "dave");
+        asked.ask(guest, "NS IDENTIFY dave sesame");
+        let call = asked.calls()[0].0;
+        asked.handle(Event::Returned(call, Returned::Verified(true)));
+        assert_eq!(asked.server.network.users[asked.id("dave_")].account, Some(2));
         assert!(asked.calls().is_empty(), "{:?}", asked.calls());
+        assert!(!asked.server.has_begun(asked.id("dave_"), "$1 $2"), "another connection was not shown it");
         let told = asked.ask(guest, "MARKREAD bob").concat();
         assert!(told.contains("timestamp=2023-11-14T"), "{told}");
     }

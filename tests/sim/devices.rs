@@ -111,7 +111,7 @@ impl Devices {
         for session in server.all_sessions().filter(|session| !session.closing) {
             let Some(account) = session.account else { continue };
             let particulars = session.particulars();
-            let is_new = |reading: &Reading| !reading.off && !reading.is_settled(session.heard);
+            let is_new = |reading: &Reading| !reading.off && !reading.has_had_time(session.heard);
             let there = There {
                 conn: session.conn,
                 socket: edge.socket_at(session.conn),

@@ -9,7 +9,7 @@ use crate::server::command::{Pending, chathistory, edit, printable, redact};
 use crate::server::event::Returned;
 use crate::server::frame::Frame;
 use crate::server::network::{ChannelId, UserId};
-use crate::server::record::{Kind, MessageRow, MsgId, Seq};
+use crate::server::record::{ConversationId, Kind, MessageRow, MsgId, Record, Seq};
 use crate::server::{Ctx, Server};
 
 /// What someone wants to be done about a message.
@@ -155,6 +155,13 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, amendment: &Amendment
         Deed::Redact { reason } => redact::apply(server, ctx, seq, amendment, &place, row, reason),
         Deed::Edit { text } => edit::apply(server, ctx, seq, amendment, &place, row, text),
     }
+}
+
+/// A message of a conversation is no more, nor what is about it, and nobody is pushed it.
+pub fn take_back(server: &mut Server, seq: Seq, (message, conversation): (Seq, ConversationId), msgid: &str) {
+    server.keep(seq, Record::Redacted(message));
+    server.keep(seq, Record::AboutGone(conversation, msgid.into()));
+    server.push_redacted(message);
 }
 
 /// Keeps what was done as an event of the conversation, and tells who sees it: `frame` is what they are told.

@@ -7,7 +7,7 @@ use ircv3::{Cap, CapSet, Message};
 use crate::limits;
 use crate::server::command::amend::{self, Amendment, Deed, Place};
 use crate::server::command::{need_more_params, negotiated};
-use crate::server::record::{Kind, MessageRow, Record, Seq};
+use crate::server::record::{Kind, MessageRow, Seq};
 use crate::server::{Ctx, Server, policy};
 
 /// REDACT
@@ -48,8 +48,6 @@ pub fn apply(
     write_line(&mut line, &source, "REDACT", &[&place.name, &msgid], (!reason.is_empty()).then_some(reason));
     let mut frame = server.frame_from(user, line);
     frame.forms[0].needs = CapSet::of(&[Cap::MessageRedaction]);
-    server.keep(seq, Record::Redacted(amendment.seq));
-    server.keep(seq, Record::AboutGone(row.conversation, msgid.as_str().into()));
-    server.push_redacted(amendment.seq);
+    amend::take_back(server, seq, (amendment.seq, row.conversation), &msgid);
     amend::tell(server, ctx, seq, place, frame, (Kind::Redact, &msgid, reason));
 }

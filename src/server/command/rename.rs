@@ -11,11 +11,11 @@ use ircv3::{Cap, CapSet, Message, name};
 
 use crate::limits;
 use crate::server::change::Change;
-use crate::server::command::{find_channel, join, markread, metadata, printable};
+use crate::server::command::{find_channel, join, markread, printable};
 use crate::server::frame::Frame;
 use crate::server::network::{ChannelId, UserId};
 use crate::server::policy;
-use crate::server::record::{MarkerRow, Record, Seq};
+use crate::server::record::{Record, Seq};
 use crate::server::{Ctx, Server};
 
 /// RENAME
@@ -102,23 +102,11 @@ fn move_rows(server: &mut Server, seq: Seq, id: ChannelId, new: &str) {
         server.keep(seq, Record::ChannelGone(old.as_str().into()));
         server.keep_whole_channel(id, seq);
     }
-    let moved = server.network.rename_conversation(old.as_str(), &folded);
-    if moved.is_empty() {
+    if !server.move_conversation(seq, old.as_str(), &folded, new) {
         let record = server.network.begin_anew(id);
         server.keep_conversation(id, seq, record);
     }
-    for record in moved {
-        server.keep(seq, record);
-    }
-    server.rename_pushed(old.as_str(), &folded, new);
-    for (account, said) in server.network.rename_private_metadata(old.as_str(), &folded) {
-        metadata::move_private(server, seq, account, old.as_str(), &folded, said);
-    }
-    markread::rename_for_guests(server, old.as_str(), &folded, new);
-    for (account, time) in server.network.rename_markers(old.as_str(), &folded) {
-        server.keep(seq, Record::MarkerGone(account, old.as_str().into()));
-        server.keep(seq, Record::Marker(MarkerRow { account, conversation: folded.clone(), time }));
-    }
+    server.move_about(seq, old.as_str(), &folded, new);
 }
 
 /// RENAME for those who know it; for the others the channel is left and joined, if its name is another one.

@@ -15,7 +15,7 @@ use crate::server::command::services::{Row, account_named, own_account, rows, sa
 use crate::server::command::{Pending, amend, chathistory};
 use crate::server::event::Returned;
 use crate::server::network::ChannelId;
-use crate::server::record::{AccountId, Border, HistoryQuery, Kind, MessageRow, MsgId, Range, Record, Seq, Wanted};
+use crate::server::record::{AccountId, Border, HistoryQuery, Kind, MessageRow, MsgId, Range, Seq, Wanted};
 use crate::server::right::Right;
 use crate::server::{Ctx, Server};
 
@@ -199,9 +199,7 @@ pub fn apply_delete(server: &mut Server, ctx: &mut Ctx, seq: Seq, serial: u64, m
     write_line(&mut line, &server.network.users[user].source, "REDACT", &[&place.name, &msgid], None);
     let mut frame = server.frame_from(user, line);
     frame.forms[0].needs = CapSet::of(&[Cap::MessageRedaction]);
-    server.keep(seq, Record::Redacted(message));
-    server.keep(seq, Record::AboutGone(row.conversation, msgid.as_str().into()));
-    server.push_redacted(message);
+    amend::take_back(server, seq, (message, row.conversation), &msgid);
     amend::tell(server, ctx, seq, &place, frame, (Kind::Redact, &msgid, ""));
     ctx.reply.after = ctx.reply.after.max(server.wait_for(seq));
     say(ctx, NAME, &format!("The message {msgid} of {} is deleted", place.name));

@@ -6,8 +6,7 @@ use ircv3::name;
 use crate::limits;
 use crate::server::change::Change;
 use crate::server::command::services::chanserv::{
-    announce_registered, channel_known, channel_named, channel_to_settle, founder_acted_for, is_meant, release,
-    settle_founder, tell,
+    announce_registered, channel_known, channel_to_settle, founder_acted_for, is_meant, release, settle_founder, tell,
 };
 use crate::server::command::services::{quoted, say};
 use crate::server::network::ChannelId;
@@ -49,12 +48,12 @@ fn loses_more_than_registering_gives(server: &Server, ctx: &Ctx, id: ChannelId) 
 
 /// Registers a channel to the sender's account, where it may.
 pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, name: &str) {
-    if channel_known(server, ctx, name).is_none() && name::is_channel(name, limits::CHANNEL_LEN) {
-        let text = format!("There is no channel {}; /join it first, and then register it", quoted(name));
-        say(ctx, "ChanServ", &text);
+    let Some(id) = channel_known(server, ctx, name) else {
+        let can_be = name::is_channel(name, limits::CHANNEL_LEN);
+        let how = if can_be { "; /join it first, and then register it" } else { "" };
+        say(ctx, "ChanServ", &format!("There is no channel {}{how}", quoted(name)));
         return;
-    }
-    let Some(id) = channel_named(server, ctx, name) else { return };
+    };
     if !server.is_open_to_registrations() {
         say(ctx, "ChanServ", "Channels cannot be registered now; try again later");
         return;

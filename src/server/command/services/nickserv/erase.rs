@@ -3,10 +3,9 @@
 use crate::server::change::Change;
 use crate::server::command::services::nickserv::credentials::{may_change_of, own_to_change};
 use crate::server::command::services::{account_named, chanserv, own_account, say};
-use crate::server::command::{markread, metadata};
 use crate::server::network::Identity;
 use crate::server::notice::About;
-use crate::server::record::{AccountId, AccountRow, MarkerRow, Record, Seq};
+use crate::server::record::{AccountId, AccountRow, Record, Seq};
 use crate::server::retention::Keep;
 use crate::server::right::Right;
 use crate::server::{Ctx, Server};
@@ -172,20 +171,9 @@ fn leave_talks(server: &mut Server, seq: Seq, row: &AccountRow) {
             let since = server.kept_since(&old);
             server.network.read_from(&old, since);
         }
-        for record in server.network.rename_conversation(&old, &new) {
-            server.keep(seq, record);
-        }
-        server.rename_pushed(&old, &new, &row.name);
-        for (account, time) in server.network.rename_markers(&old, &new) {
-            server.keep(seq, Record::MarkerGone(account, old.clone()));
-            server.keep(seq, Record::Marker(MarkerRow { account, conversation: new.clone(), time }));
-        }
+        server.move_conversation(seq, &old, &new, &row.name);
     }
-    let (old, new) = (gone.text(), guest.text());
-    for (account, said) in server.network.rename_private_metadata(&old, &new) {
-        metadata::move_private(server, seq, account, &old, &new, said);
-    }
-    markread::rename_for_guests(server, &old, &new, &row.name);
+    server.move_about(seq, &gone.text(), &guest.text(), &row.name);
 }
 
 /// Deletes all that an account ever said.
