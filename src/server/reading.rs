@@ -235,9 +235,29 @@ impl Server {
             let done = here.map(|conversation| conversation.id).chain(left).filter(|id| !known.contains(id));
             done.for_each(|id| Owed::nothing(id, seen).add_to(&mut owed));
         }
+        self.leave_out_confirmed(session, &mut owed);
         let alone = particulars.alone.iter().map(|alone| Owed { after: alone.after.max(seen), ..*alone });
         alone.filter(|alone| !alone.is_nothing()).for_each(|one| one.add_to(&mut owed));
         owed
+    }
+
+    /// Channels that any connection of a device has joined are replayed to all that are on its user: what one has confirmed
+    /// the others do not owe.
+    fn leave_out_confirmed(&self, session: &Session, owed: &mut Vec<Owed>) {
+        let Some(account) = session.account.filter(|_| !owed.is_empty()) else { return };
+        let others = self.others_of(session.conn, account, &session.device).into_iter();
+        let same = others.filter(|other| other.user == session.user).map(Session::particulars);
+        for there in same.filter(|there| there.confirmed) {
+            // Of those that it has joined late it is owed what is still on its way.
+            let open = |id: &ConversationId| {
+                there.unread.is_some() && there.owed.iter().any(|owed| owed.conversation == *id && !owed.is_nothing())
+            };
+            for id in there.replayed.iter().copied().filter(|id| !open(id)) {
+                let of_it = owed.iter().filter(|owed| owed.conversation == id || owed.conversation == EVERY_OTHER);
+                let until = of_it.filter(|owed| !owed.is_nothing()).map(|owed| owed.until).max();
+                until.into_iter().for_each(|until| Owed::nothing(id, until).add_to(owed));
+            }
+        }
     }
 
     /// The same, with what no connection of the device can be taken to have shown it: of two users each is told things of
@@ -259,20 +279,8 @@ impl Server {
                 alone.into_iter().for_each(|one| one.add_to(&mut session.particulars_mut().alone));
             }
         }
-        // Channels that any of them has joined are replayed to all that are on its user: what one has confirmed is read.
-        let Some(gone) = self.session(conn) else { return };
-        let (user, serial) = (gone.user, gone.serial);
-        let same = others.iter().filter_map(|other| self.session(*other)).filter(|other| other.user == user);
-        let mut read: Vec<ConversationId> = Vec::new();
-        for there in same.map(Session::particulars).filter(|there| there.confirmed) {
-            // Of those that it has joined late it is owed what is still on its way.
-            let open = |id: &ConversationId| {
-                there.unread.is_some() && there.owed.iter().any(|owed| owed.conversation == *id && !owed.is_nothing())
-            };
-            read.extend(there.replayed.iter().copied().filter(|id| !open(id)));
-        }
-        let is_left = |owed: &Owed| owed.is_nothing() || !read.contains(&owed.conversation);
-        let mut owed: Vec<Owed> = owed.iter().copied().filter(is_left).collect();
+        let Some(serial) = self.session(conn).map(|gone| gone.serial) else { return };
+        let mut owed = owed.to_vec();
         let now = self.now.mono_ms;
         let Some(session) = self.session_mut(*last).filter(|_| !owed.is_empty()) else { return };
         // What the device had read when that came, it is owed no more but for what that was given.
@@ -1740,6 +1748,33 @@ mod tests {
             let owed = owed::parse(&owed).unwrap();
             let comes_again = |owed: &owed::Owed| owed.conversation != EVERY_OTHER && !owed.is_nothing();
             assert!(!owed.iter().any(comes_again), "{end}: {owed:?}");
+        }
+    }
+
+    #[test]
+    fn what_one_of_three_connections_of_a_device_has_confirmed_comes_neither_to_a_third_nor_after_a_kill() {
+        let (mut asked, bob, _) = away();
+        let live = back(&mut asked);
+        joined_with(&mut asked, live, "#b", 1);
+        confirm(&mut asked, live);
+        let dead = asked.device("alice", 1, "phone", "server-time");
+        replay_all(&mut asked);
+        confirm(&mut asked, dead);
+        asked.ask(live, "JOIN #a");
+        replay_all(&mut asked);
+        confirm(&mut asked, live);
+        asked.ask(bob, "PRIVMSG #a :live");
+        later_and_confirmed(&mut asked, live);
+        let comes_again = |owed: &owed::Owed| owed.conversation == id_of(&asked, "#a") && !owed.is_nothing();
+        let kept = owed::parse(&stand(&asked).1).unwrap();
+        assert!(!kept.iter().any(comes_again), "{kept:?}");
+        let read = asked.server.session(live).map(Session::has_read).unwrap_or_default();
+        let third = asked.device("alice", 1, "phone", "server-time");
+        while let Some((id, Call::History(query))) = asked.calls().first() {
+            let (id, query) = (*id, query.clone());
+            assert!(id.conn != third || query.floor >= read, "again: {:?} {}", query, read);
+            let page = HistoryPage { chunks: Vec::new(), messages: 0, last: 0, cut_at: None };
+            asked.handle(Event::Returned(id, Returned::History(page)));
         }
     }
 
