@@ -572,7 +572,7 @@ impl<'a> Batch<'a> {
         if !ids.is_empty() {
             let about = sqlx::query(
                 "DELETE FROM message USING unnest($1::bigint[], $2::text[]) AS gone (conversation, id) \
-                 WHERE message.conversation = gone.conversation AND message.argument = gone.id \
+                 WHERE message.conversation = gone.conversation AND message.argument COLLATE \"C\" = gone.id \
                  AND message.kind IN (2, 11)",
             );
             statements.push(about.bind(conversations).bind(ids));
