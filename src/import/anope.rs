@@ -436,8 +436,9 @@ fn channels<'a>(objects: &'a [Object], found: &mut Found, place: &dyn Fn(&Object
         };
         let channel = &mut found.channels[at];
         let is_account = !who.contains(['*', '?', '!', '@', '#']);
-        // Halfops come in by their rank.
-        if restricted[at] && !who.contains('#') && !(is_account && rank >= Some(Rank::Halfop)) {
+        // Halfops come in by their rank, and a level below 0 keeps out.
+        let is_below = data.trim().parse::<i64>().is_ok_and(|level| level < 0);
+        if restricted[at] && !is_below && !who.contains('#') && !(is_account && rank >= Some(Rank::Halfop)) {
             let mask = if is_account { format!("account:{who}") } else { who.to_owned() };
             channel.lists.push(('I', mask, get(object, "creator").to_owned(), seconds(object, "created").unwrap_or(0)));
         }
@@ -694,7 +695,8 @@ mod tests {
              OBJECT ModeLock\nDATA ci #a\nDATA set 0\nDATA name INVITE\nDATA param \nEND\n\
              OBJECT ChanAccess\nDATA provider access/xop\nDATA ci #a\nDATA mask bob\nDATA data VOP\nDATA creator alice\nEND\n\
              OBJECT ChanAccess\nDATA provider access/xop\nDATA ci #a\nDATA mask hal\nDATA data HOP\nDATA creator alice\nEND\n\
-             OBJECT ChanAccess\nDATA provider access/xop\nDATA ci #a\nDATA mask *!*@x\nDATA data AOP\nDATA creator alice\nEND\n",
+             OBJECT ChanAccess\nDATA provider access/xop\nDATA ci #a\nDATA mask *!*@x\nDATA data AOP\nDATA creator alice\nEND\n\
+             OBJECT ChanAccess\nDATA provider access/access\nDATA ci #a\nDATA mask troll\nDATA data -2\nDATA creator alice\nEND\n",
         );
         let on = ("noexpire", "on".to_owned());
         assert_eq!(found.accounts[0].settings.first(), Some(&on));
