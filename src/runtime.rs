@@ -489,7 +489,7 @@ fn watch_signals(
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
-        let mut asked = false;
+        let mut asked = 0;
         loop {
             tokio::select! {
                 // An error means that the thread is gone: joining it says how.
@@ -510,12 +510,14 @@ fn watch_signals(
                     continue;
                 }
             }
-            if asked {
-                // Whoever asks twice does not want to wait.
-                std::process::exit(1);
+            asked += 1;
+            match asked {
+                1 => tracing::info!("ending"),
+                // Whoever asks twice does not want to wait for clients.
+                2 => tracing::info!("ending at once"),
+                // Nor for the store.
+                _ => std::process::exit(1),
             }
-            asked = true;
-            tracing::info!("ending");
             events.push(Event::Shutdown("The server is shutting down".into()));
         }
     })

@@ -43,6 +43,14 @@ impl Server {
         self.end_when_answered();
     }
 
+    /// Whoever asks again that the server stops does not want to wait for answers.
+    pub(super) fn end_at_once(&mut self) {
+        if let Some(ending) = self.ending.as_mut().filter(|ending| !ending.restart) {
+            ending.until = self.now.mono_ms;
+            self.end_when_answered();
+        }
+    }
+
     /// Ends the server where it is to end and waits for nobody: it takes a look at every connection.
     pub(super) fn end_when_answered(&mut self) {
         let Some(Ending { until, last, .. }) = &self.ending else { return };
@@ -211,6 +219,19 @@ mod tests {
         tick(&mut asked, 250);
         assert!(asked.has_ended());
         assert!(read(&asked).is_some_and(|read| read >= missed), "{:?}, {missed}", read(&asked));
+    }
+
+    #[test]
+    fn who_asks_twice_that_it_stops_waits_for_nobody_and_everything_is_told_and_kept() {
+        let (mut asked, phone, bob) = talk();
+        asked.ask(bob, "PRIVMSG #a :one");
+        let one = asked.server.last_seq();
+        stop(&mut asked, phone);
+        assert!(!asked.has_ended());
+        asked.handle(Event::Shutdown("bye".into()));
+        assert!(asked.has_ended());
+        assert!(asked.last_words(phone).contains("bye") && asked.last_words(bob).contains("bye"));
+        assert!(read(&asked).is_some_and(|read| read < one), "it has not said that it has read that");
     }
 
     #[test]
