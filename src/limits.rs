@@ -107,7 +107,9 @@ pub const MESSAGE_TARGETS: usize = 4;
 pub const MARKERS: usize = 10_000;
 /// Conversations of which one device is replayed something when it is back besides what it missed since it went: it was
 /// cut off before it had read that.
-pub const OWED: usize = 200;
+pub const OWED: usize = 2000;
+/// Private messages of one user that are known to have been told to no other user of its account.
+pub const ALONE: usize = 200;
 /// Things that a device has said and is not known to have read what was shown around them, of which it is known that it need
 /// not be shown them.
 pub const OWN_SAID: usize = 64;

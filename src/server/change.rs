@@ -874,6 +874,7 @@ impl Server {
         left.channels.retain(|other| *other != channel);
         left.told = left.told.max(said);
         if let Some(account) = left.account {
+            self.note_left(channel, user, account);
             self.note_late(account);
         }
         mode::settle_delayed(self, channel);
@@ -901,12 +902,12 @@ impl Server {
         }
         conversation.fresh = conversation.fresh.saturating_add(1);
         let fresh = conversation.fresh;
-        row.conversation = conversation.id;
-        row.time = time;
+        let id = conversation.id;
+        (row.conversation, row.time) = (id, time);
         if let Some(record) = record {
             self.keep(seq, record);
             if !key.starts_with('#') {
-                self.note_begun(key);
+                self.note_begun(key, id);
             }
         }
         self.keep(seq, Record::Message(Box::new(row)));

@@ -218,7 +218,10 @@ impl Server {
             Event::Returned(id, returned) => self.returned(id, returned),
             Event::Tick => self.tick(),
             Event::Reload(settings) => self.reload(settings),
-            Event::Shutdown(reason) => self.end_soon(reason.into(), false),
+            Event::Shutdown(reason) => {
+                self.end_at_once();
+                self.end_soon(reason.into(), false);
+            }
         }
         for user in std::mem::take(&mut self.to_judge) {
             self.judge_user(user);
@@ -357,7 +360,8 @@ impl Server {
                     if session.particulars().reading.is_some()
                         && let Some(reading) = &mut session.particulars_mut().reading
                     {
-                        if has_read_all {
+                        // What comes back to it it is asked for.
+                        if has_read_all && !(echoes && misses) {
                             reading.read = now;
                         }
                         if says && !echoes && (misses || !has_read_all) {

@@ -18,7 +18,7 @@ use crate::server::channel::Channel;
 use crate::server::command::control::DEFCON_OPEN;
 use crate::server::event::ConnId;
 use crate::server::lookalike::{Holder, Lookalikes};
-use crate::server::owed::{NOW, OWN, Owed};
+use crate::server::owed::{self, NOW, OWN, Owed};
 use crate::server::policy::{self, SERVICES};
 use crate::server::record::{
     AccountId, AccountRow, CodeRow, ConversationId, ConversationRow, Credentials, CredentialsRow, GroupedRow,
@@ -979,8 +979,8 @@ impl Network {
         if list.is_empty() {
             return;
         }
-        let all = self.debts.entry((account, device.into())).or_default();
-        list.iter().for_each(|one| one.add_to(all));
+        let (all, keys) = (self.debts.entry((account, device.into())).or_default(), &self.conversation_keys);
+        owed::merge(all, list, |id| keys.get(&id).is_some_and(|key| key.starts_with('#')));
     }
 
     /// What a device is owed that no connection of it sees to.

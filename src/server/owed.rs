@@ -98,6 +98,28 @@ impl FromStr for Owed {
     }
 }
 
+/// Puts together what two have in hand of what a device is owed: what either has of every other channel is owed of each of
+/// which the other has something of its own, but for what is no more owed of that.
+pub fn merge(all: &mut Vec<Owed>, more: &[Owed], is_channel: impl Fn(ConversationId) -> bool) {
+    let rest_of = |of: &[Owed], by: &[Owed]| -> Vec<Owed> {
+        let every: Vec<Owed> =
+            of.iter().filter(|owed| owed.conversation == EVERY_OTHER && !owed.is_nothing()).copied().collect();
+        if every.is_empty() {
+            return every;
+        }
+        let is_one = |owed: &&Owed| ![EVERY_OTHER, OWN].contains(&owed.conversation) && !owed.is_nothing();
+        let named = by.iter().filter(is_one).map(|owed| owed.conversation).filter(|id| is_channel(*id));
+        let rest = named.flat_map(|conversation| {
+            let own = of.iter().filter(|owed| owed.conversation == conversation);
+            let done = own.map(|owed| owed.until).max().unwrap_or(0);
+            every.iter().map(move |every| Owed { conversation, after: every.after.max(done), until: every.until })
+        });
+        rest.filter(|rest| !rest.is_nothing()).collect()
+    };
+    let rest = [rest_of(all, more), rest_of(more, all)].concat();
+    rest.iter().chain(more).for_each(|one| one.add_to(all));
+}
+
 /// What a device is still owed once it has come into its channels: of others nothing.
 pub fn settle(all: &mut Vec<Owed>) {
     all.retain(|owed| owed.conversation != EVERY_OTHER && !owed.is_nothing());
@@ -129,6 +151,28 @@ mod tests {
         for wrong in ["7", "7 30", "7 30 50 60", "7 x 50", "* 1 2", "7 30 50,,"] {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_one_owes_of_a_channel_hides_nothing_of_what_another_owes_of_every_other() {
+        let owed = |conversation, after, until| Owed { conversation, after, until };
+        let (every, channel, private) = (owed(EVERY_OTHER, 10, 20), owed(1, 30, 40), owed(2, 30, 40));
+        for turned in [false, true] {
+            let (mut all, mut more) = (vec![every], vec![channel, private, Owed::nothing(3, 20)]);
+            if turned {
+                std::mem::swap(&mut all, &mut more);
+            }
+            merge(&mut all, &more, |id| id != 2);
+            let mut all: Vec<String> = all.iter().map(Owed::to_string).collect();
+            all.sort_unstable();
+            assert_eq!(all, ["0 10 20", "1 10 20", "1 30 40", "2 30 40", "3 20 20"]);
+        }
+        let mut all = vec![every, Owed::nothing(1, 20)];
+        merge(&mut all, &[channel], |_| true);
+        assert_eq!(text(&all), "0 10 20,1 30 40", "that of the channel was done");
+        let mut all = vec![owed(EVERY_OTHER, 10, 50), Owed::nothing(1, 20)];
+        merge(&mut all, &[channel], |_| true);
+        assert_eq!(text(&all), "0 10 50,1 20 50", "and was not so any more");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::server::event::ConnId;
 use crate::server::network::{ChannelId, Network, Stand, UserId};
 use crate::server::owed::{self, EVERY_OTHER, NOW, OWN, Owed};
 use crate::server::record::{AccountId, ConversationId, SeenRow, Seq};
-use crate::server::session::{Input, Session};
+use crate::server::session::{Input, Particulars, Session};
 
 /// Who negotiates one of these asks for what it missed.
 pub const ASKS: CapSet = CapSet::of(&[Cap::Chathistory, Cap::Playback]);
@@ -89,6 +89,23 @@ impl Reading {
     /// when it was heard last: that it is dead is known minutes later.
     pub fn has_had_time(&self, at: u64) -> bool {
         self.settled || at >= self.arrived + limits::ARRIVAL_MS
+    }
+}
+
+impl Particulars {
+    /// What was replayed to its connection, and is confirmed, another of the device does not owe.
+    fn leave_out(&self, owed: &mut Vec<Owed>) {
+        // Of those that it has joined late it is owed what is still on its way.
+        let is_open = |id: &ConversationId| {
+            let owes = || self.owed.iter().any(|owed| owed.conversation == *id && !owed.is_nothing());
+            self.unread.is_some() && (self.given.contains(id) || owes())
+        };
+        let confirmed = self.replayed.iter().copied().filter(|_| self.confirmed);
+        for id in confirmed.filter(|id| !is_open(id)) {
+            let of_it = owed.iter().filter(|owed| owed.conversation == id || owed.conversation == EVERY_OTHER);
+            let until = of_it.filter(|owed| !owed.is_nothing()).map(|owed| owed.until).max();
+            until.into_iter().for_each(|until| Owed::nothing(id, until).add_to(owed));
+        }
     }
 }
 
@@ -221,8 +238,10 @@ impl Server {
         {
             let known: Vec<ConversationId> =
                 owed.iter().filter(|owed| !owed.is_nothing()).map(|owed| owed.conversation).collect();
-            Owed { conversation: EVERY_OTHER, after, until: seen }.add_to(&mut owed);
+            let every = Owed { conversation: EVERY_OTHER, after, until: seen };
+            let was_replayed = |id| particulars.replayed.contains(&id);
             let network = &self.network;
+            owed::merge(&mut owed, &[every], |id| network.is_of_channel(id) && !was_replayed(id));
             let here = session.user.map_or(&[][..], |user| &network.users[user].channels);
             // What another connection has joined meanwhile may wait for its turn.
             let waits = |id: &ChannelId| {
@@ -237,8 +256,13 @@ impl Server {
         }
         self.leave_out_confirmed(session, &mut owed);
         let alone = particulars.alone.iter().map(|alone| Owed { after: alone.after.max(seen), ..*alone });
-        alone.filter(|alone| !alone.is_nothing()).for_each(|one| one.add_to(&mut owed));
+        let alone: Vec<Owed> = alone.filter(|alone| !alone.is_nothing()).collect();
+        self.merge_owed(&mut owed, &alone);
         owed
+    }
+
+    fn merge_owed(&self, all: &mut Vec<Owed>, more: &[Owed]) {
+        owed::merge(all, more, |id| self.network.is_of_channel(id));
     }
 
     /// Channels that any connection of a device has joined are replayed to all that are on its user: what one has confirmed
@@ -247,24 +271,14 @@ impl Server {
         let Some(account) = session.account.filter(|_| !owed.is_empty()) else { return };
         let others = self.others_of(session.conn, account, &session.device).into_iter();
         let same = others.filter(|other| other.user == session.user).map(Session::particulars);
-        for there in same.filter(|there| there.confirmed) {
-            // Of those that it has joined late it is owed what is still on its way.
-            let open = |id: &ConversationId| {
-                there.unread.is_some() && there.owed.iter().any(|owed| owed.conversation == *id && !owed.is_nothing())
-            };
-            for id in there.replayed.iter().copied().filter(|id| !open(id)) {
-                let of_it = owed.iter().filter(|owed| owed.conversation == id || owed.conversation == EVERY_OTHER);
-                let until = of_it.filter(|owed| !owed.is_nothing()).map(|owed| owed.until).max();
-                until.into_iter().for_each(|until| Owed::nothing(id, until).add_to(owed));
-            }
-        }
+        same.for_each(|there| there.leave_out(owed));
     }
 
     /// The same, with what no connection of the device can be taken to have shown it: of two users each is told things of
     /// which the other's connections know nothing.
     pub(super) fn owed_at_end(&self, session: &Session, seen: Seq) -> Vec<Owed> {
         let mut owed = self.owed_by(session, seen);
-        self.alone(session, seen, self.last_seq).into_iter().for_each(|one| one.add_to(&mut owed));
+        self.merge_owed(&mut owed, &self.alone(session, seen, self.last_seq));
         owed
     }
 
@@ -279,7 +293,16 @@ impl Server {
                 alone.into_iter().for_each(|one| one.add_to(&mut session.particulars_mut().alone));
             }
         }
-        let Some(serial) = self.session(conn).map(|gone| gone.serial) else { return };
+        let Some((user, serial)) = self.session(conn).map(|gone| (gone.user, gone.serial)) else { return };
+        // What it has confirmed is not known of it any more once it has gone.
+        for other in &others {
+            let (Some(gone), Some(other)) = (self.session(conn), self.session(*other)) else { continue };
+            if other.user == user && !other.particulars().owed.is_empty() {
+                let (mut left, other) = (other.particulars().owed.clone(), other.conn);
+                gone.particulars().leave_out(&mut left);
+                self.session_mut(other).into_iter().for_each(|other| other.particulars_mut().owed.clone_from(&left));
+            }
+        }
         let mut owed = owed.to_vec();
         let now = self.now.mono_ms;
         let Some(session) = self.session_mut(*last).filter(|_| !owed.is_empty()) else { return };
@@ -291,9 +314,14 @@ impl Server {
         let particulars = session.particulars_mut();
         if particulars.unread.is_none() {
             // What it is given now it has not been replayed.
-            particulars.replayed.retain(|id| !owed.iter().any(|owed| owed.conversation == *id && !owed.is_nothing()));
+            let given = owed.iter().filter(|owed| !owed.is_nothing()).map(|owed| owed.conversation);
+            particulars.more.extend(given.filter(|id| particulars.replayed.contains(id)));
         }
-        owed.iter().for_each(|one| one.add_to(&mut particulars.owed));
+        let mut all = std::mem::take(&mut particulars.owed);
+        self.merge_owed(&mut all, &owed);
+        let Some(session) = self.session_mut(*last) else { return };
+        let particulars = session.particulars_mut();
+        particulars.owed = all;
         if let Some(reading) = &mut particulars.reading {
             (reading.settled, reading.arrived) = (false, now);
         }
@@ -305,8 +333,14 @@ impl Server {
         let conns = self.network.connected(account, device).map_or(&[][..], |connected| &connected.conns);
         for session in conns.iter().filter_map(|conn| self.session(*conn)) {
             let seen = session.is_behind().unwrap_or(NOW);
-            let owed = self.owed_by(session, seen).into_iter().chain(self.alone(session, seen, NOW));
-            owed.for_each(|one| one.add_to(&mut all));
+            self.merge_owed(&mut all, &self.owed_by(session, seen));
+        }
+        // What only one was told stays, though another owes nothing of that.
+        for session in conns.iter().filter_map(|conn| self.session(*conn)) {
+            let seen = session.is_behind().unwrap_or(NOW);
+            let alone = session.particulars().alone.iter().map(|alone| Owed { after: alone.after.max(seen), ..*alone });
+            let alone = alone.chain(self.alone(session, seen, NOW)).filter(|alone| !alone.is_nothing());
+            self.merge_owed(&mut all, &alone.collect::<Vec<_>>());
         }
         all
     }
@@ -329,7 +363,12 @@ impl Server {
         let is_elsewhere = |channel| users.iter().any(|other| network.users[*other].channels.contains(channel));
         let channels = there.channels.iter().filter(|channel| !is_elsewhere(channel));
         let channels = channels.filter_map(|id| network.conversation(network.channels[*id].folded.as_str()));
-        let channels = channels.map(|said| Owed { conversation: said.id, after: seen, until });
+        // The others may have been there, too, and have left.
+        let left = |id: ConversationId| {
+            let left = users.iter().filter_map(|other| network.users[*other].contacts.as_ref());
+            left.flat_map(|contacts| &contacts.left).filter(|(of, _)| *of == id).map(|(_, seq)| *seq).max().unwrap_or(0)
+        };
+        let channels = channels.map(|said| Owed { conversation: said.id, after: seen.max(left(said.id)), until });
         let private = there.contacts.iter().flat_map(|contacts| &contacts.alone);
         let private = private.map(|owed| Owed { after: owed.after.max(seen).max(began), ..owed.up_to(until) });
         channels.chain(private).filter(|owed| !owed.is_nothing()).collect()
@@ -344,11 +383,26 @@ impl Server {
         };
         let there = &mut self.network.users[user];
         let alone = &mut there.contacts.get_or_insert_default().alone;
-        if alone.len() >= limits::OWED {
+        if alone.len() >= limits::ALONE {
             alone.remove(0);
         }
         alone.push(Owed { conversation: conversation.id, after: seq - 1, until: seq });
         self.note_late(account);
+    }
+
+    /// Notes that a user has left a channel of whose account there are others: they may be in it.
+    pub(super) fn note_left(&mut self, channel: ChannelId, user: UserId, account: AccountId) {
+        let key = self.network.channels[channel].folded.clone();
+        let Some(said) = self.network.conversation(key.as_str()).filter(|_| self.network.has_several_users(account))
+        else {
+            return;
+        };
+        let left = &mut self.network.users[user].contacts.get_or_insert_default().left;
+        left.retain(|(id, _)| *id != said.id);
+        if left.len() >= limits::ALONE {
+            left.remove(0);
+        }
+        left.push((said.id, self.last_seq));
     }
 
     /// Keeps what the devices of an account are owed where it may be otherwise now: it has several users, and one was told
@@ -457,13 +511,21 @@ impl Server {
         if device.is_empty() {
             self.take_place(conn, account);
         }
-        for other in others {
-            let Some(session) = self.session(other) else { continue };
-            let owed = self.owed_at_end(session, session.has_read());
+        let owed = |other: ConnId| {
+            let session = self.session(other)?;
+            Some((other, self.owed_at_end(session, session.has_read())))
+        };
+        // What each owes is known by what the others do.
+        let all: Vec<(ConnId, Vec<Owed>)> = others.into_iter().filter_map(owed).collect();
+        for (other, owed) in all {
             self.network.owe(account, device, &owed);
             let last = self.last_seq;
             if let Some(session) = self.session_mut(other).filter(|_| !owed.is_empty()) {
                 let particulars = session.particulars_mut();
+                if particulars.unread.is_some() {
+                    let given = particulars.owed.iter().filter(|owed| !owed.is_nothing());
+                    particulars.given.extend(given.map(|owed| owed.conversation));
+                }
                 (particulars.owed, particulars.alone) = Default::default();
                 if let Some(reading) = &mut particulars.reading {
                     (reading.settled, reading.handed) = (true, last);
@@ -978,7 +1040,8 @@ mod tests {
             // The living one has just come, and is owed the channels that it may be about to join.
             let parsed = owed::parse(&owed).unwrap_or_default();
             let of_the_dead = parsed.into_iter().filter(|owed| owed.conversation == 1 || owed.conversation == 3);
-            let of_the_dead: Vec<String> = of_the_dead.map(|owed| owed.up_to(seen).to_string()).collect();
+            let mut of_the_dead: Vec<String> = of_the_dead.map(|owed| owed.up_to(seen).to_string()).collect();
+            of_the_dead.sort_unstable();
             let lost =
                 [format!("1 {read} {seen}"), format!("3 {} {first}", first - 1), format!("3 {} {last}", last - 1)];
             assert_eq!(of_the_dead, lost, "{end}: {owed}");
@@ -1779,6 +1842,37 @@ mod tests {
     }
 
     #[test]
+    fn what_a_dead_line_under_another_nick_was_told_is_kept_at_a_stop_while_the_new_one_is_in_no_channel_yet() {
+        for stop in [true, false] {
+            let (mut asked, dead, bob) = talk();
+            let lost = said(&mut asked, bob, "PRIVMSG #a :lost");
+            for _ in 0..3 {
+                later(&mut asked, dead);
+            }
+            let living = second_nick(&mut asked, 0);
+            for _ in 0..3 {
+                later_and_confirmed(&mut asked, living);
+            }
+            if stop {
+                asked.handle(Event::Shutdown("bye".into()));
+                confirm(&mut asked, living);
+                asked.now.mono_ms += limits::LAST_ANSWERS_MS;
+                asked.handle(Event::Tick);
+            } else {
+                confirm(&mut asked, living);
+                asked.handle(Event::Closed(dead, cut()));
+                asked.handle(Event::Closed(living, cut()));
+            }
+            let (seen, owed) = stand(&asked);
+            let is_lost = |owed: &owed::Owed| owed.conversation == id_of(&asked, "#a") && owed.after < lost;
+            assert!(
+                seen.is_some_and(|seen| seen < lost) || owed::parse(&owed).unwrap().iter().any(is_lost),
+                "{stop}: {lost} {seen:?} {owed}"
+            );
+        }
+    }
+
+    #[test]
     fn who_dies_silently_before_it_is_in_its_channels_has_them_owed_however_late_that_is_known() {
         for joins in [false, true] {
             let (mut asked, bob, read) = away();
@@ -2005,7 +2099,7 @@ mod tests {
         let (mut asked, dead, bob) = talk();
         let living = second_nick(&mut asked, 0);
         confirm(&mut asked, living);
-        for n in 0..limits::OWED {
+        for n in 0..limits::ALONE {
             let nick = format!("u{n}");
             let conn = asked.user(&nick);
             asked.ask(conn, "PRIVMSG alice :hi");

@@ -100,13 +100,13 @@ pub struct GuestMarker {
     pub time: u64,
 }
 
-/// Why a connection that is logged in to an account has to log in again before it changes what that logs in with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Doubt {
-    /// Another connection of its user logged in to the account, and took it along: it has proved nothing itself.
-    TakenAlong,
-    /// The account has got another password since.
-    OldPassword,
+/// What a connection has logged in by that its account may log in with no more one day, but for a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoginBy {
+    /// The certificate with this fingerprint.
+    Certificate(Box<str>),
+    /// The account's public key.
+    Key,
 }
 
 /// What a connection was told of a channel that it joined.
@@ -131,6 +131,8 @@ pub struct Particulars {
     pub monitored: Vec<Target>,
     /// The conversations that were replayed to it: none is twice.
     pub replayed: Vec<ConversationId>,
+    /// Those of them of which it has been given more to see to since: that it is replayed once it joins them again.
+    pub more: Vec<ConversationId>,
     /// What is being replayed to it, until it is known to have read that.
     pub unread: Option<Unread>,
     /// It has said that it has read what it was replayed, or shown, at first. Before, its device has read no more than
@@ -138,14 +140,21 @@ pub struct Particulars {
     pub confirmed: bool,
     /// What its device is to be replayed besides.
     pub owed: Vec<Owed>,
+    /// Conversations of which another connection sees to what it owed when that came: it may not have read that yet.
+    pub given: Vec<ConversationId>,
     /// What it was told, and no other connection of its device that has ended since: it is owed that until it has read it.
     pub alone: Vec<Owed>,
     /// How far it has read what it is shown, where that is to be known.
     pub reading: Option<Reading>,
     /// The app password that it logged in with, by name.
     pub app: Option<Box<str>>,
-    /// Why it may not change what its account logs in with, though it came by no app password.
-    pub doubt: Option<Doubt>,
+    /// What else it logged in by that can be taken away.
+    pub by: Option<LoginBy>,
+    /// Its account has got another password since it logged in: it has to log in again before it changes what that logs in
+    /// with.
+    pub has_old_password: bool,
+    /// It has given OPER itself.
+    pub is_oper: bool,
     /// What it asked `*playback` for.
     pub playback: Option<Wish>,
     /// Where it takes web push (WEBPUSH REGISTER).
@@ -168,13 +177,17 @@ static NO_PARTICULARS: Particulars = Particulars {
     subscriptions: None,
     monitored: Vec::new(),
     replayed: Vec::new(),
+    more: Vec::new(),
     unread: None,
     confirmed: false,
     owed: Vec::new(),
+    given: Vec::new(),
     alone: Vec::new(),
     reading: None,
     app: None,
-    doubt: None,
+    by: None,
+    has_old_password: false,
+    is_oper: false,
     playback: None,
     endpoint: None,
     binding: Binding::None,

@@ -6,7 +6,7 @@ use crate::limits;
 use crate::server::Server;
 use crate::server::command::{markread, metadata};
 use crate::server::network::{Identity, UserId};
-use crate::server::record::{MarkerRow, Record, Seq};
+use crate::server::record::{ConversationId, MarkerRow, Record, Seq};
 
 impl Server {
     /// A conversation has another key, and what it is about is called `name`: what was said in it goes there, with what is to
@@ -35,7 +35,7 @@ impl Server {
     }
 
     /// Something was said for the first time in a private conversation.
-    pub(super) fn note_begun(&mut self, key: &str) {
+    pub(super) fn note_begun(&mut self, key: &str, id: ConversationId) {
         for identity in key.split(' ').filter_map(Identity::parse) {
             let Identity::Guest(nick) = identity else { continue };
             let user = self.network.user_by_folded(&nick);
@@ -44,13 +44,19 @@ impl Server {
             if begun.len() >= limits::GUEST_TALKS {
                 begun.remove(0);
             }
-            begun.push(key.into());
+            begun.push((key.into(), id));
         }
     }
 
     /// Whether all that was said in a private conversation was said while this guest was here.
     pub fn has_begun(&self, user: UserId, key: &str) -> bool {
-        self.network.users[user].contacts.iter().any(|contacts| contacts.begun.iter().any(|begun| **begun == *key))
+        let begun = self.network.users[user].contacts.iter().flat_map(|contacts| &contacts.begun);
+        begun.filter(|(begun, _)| **begun == *key).any(|begun| self.is_still_begun(begun))
+    }
+
+    /// Whether a key is still that of the conversation that began under it.
+    fn is_still_begun(&self, (key, id): &(Box<str>, ConversationId)) -> bool {
+        self.network.conversation(key).is_some_and(|conversation| conversation.id == *id)
     }
 
     /// A guest is somebody else from now on, with this nick: its conversations are that one's, but those with whom that one
@@ -65,11 +71,15 @@ impl Server {
             return;
         };
         let mut begun = std::mem::take(&mut contacts.begun);
-        begun.retain_mut(|key| {
+        begun.retain_mut(|one| {
+            if !self.is_still_begun(one) {
+                return false;
+            }
+            let key = &mut one.0;
             // What two guests say to each other is not kept.
             let Some(peer) = Identity::accounts_in(key).next().map(Identity::Account) else { return false };
             let renamed = new.key(&peer);
-            if self.network.conversation(key).is_none() || self.network.conversation(&renamed).is_some() {
+            if self.network.conversation(&renamed).is_some() {
                 return false;
             }
             self.move_conversation(seq, key, &renamed, nick);
@@ -136,6 +146,24 @@ mod tests {
         assert_eq!(found(&mut asked, another, "bob"), (0, 0));
         asked.ask(another, "PRIVMSG bob :me");
         assert_ne!(found(&mut asked, bob, "guest").0, id);
+    }
+
+    #[test]
+    fn a_guest_reads_nothing_of_a_talk_that_has_come_to_the_name_under_which_its_own_began() {
+        let (mut asked, bob, guest, id) = talk();
+        // An account of the guest's nick, whose owner talks to bob under another, and which goes.
+        let owner = asked.user("luna");
+        asked.log_in(owner, 2, "guest");
+        asked.ask(owner, "PRIVMSG bob :secret");
+        let (secret, _) = found(&mut asked, bob, "luna");
+        assert!(secret != 0 && secret != id);
+        let code = asked.server.confirmation("UNREGISTER 2");
+        asked.ask(owner, &format!("NS UNREGISTER guest {code}"));
+        assert!(asked.server.network.account(2).is_none());
+        let (now, floor) = found(&mut asked, guest, "bob");
+        assert!(now != secret || floor > 0, "{now} {floor}");
+        asked.log_in(guest, 3, "max");
+        assert_ne!(found(&mut asked, guest, "bob").0, secret);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::limits;
 use crate::server::event::ConnId;
 use crate::server::network::{ChannelId, UserId};
 use crate::server::owed::Owed;
-use crate::server::record::{AccountId, Seq};
+use crate::server::record::{AccountId, ConversationId, Seq};
 use crate::server::right::Right;
 use crate::server::settings::Oper;
 
@@ -67,10 +67,24 @@ pub struct Contact {
     pub account: Option<AccountId>,
 }
 
+impl Contacts {
+    /// As they are kept while their user is always on; `None` where there is nothing of the kind.
+    pub fn kept(accepted: &[AccountId], silenced: &[Box<str>]) -> Option<Box<Contacts>> {
+        let accepted = accepted.iter().map(|account| Contact::of_account(*account)).collect();
+        let contacts = Contacts { accepted, silenced: silenced.to_vec(), ..Contacts::default() };
+        (!contacts.accepted.is_empty() || !contacts.silenced.is_empty()).then(|| Box::new(contacts))
+    }
+}
+
 impl Contact {
     /// The user of this place.
     pub fn of(id: UserId, user: &User) -> Contact {
         Contact { user: id, serial: user.serial, account: user.account }
+    }
+
+    /// An account, whoever is on by it.
+    pub fn of_account(account: AccountId) -> Contact {
+        Contact { user: UserId::MAX, serial: u64::MAX, account: Some(account) }
     }
 
     /// Whether it is this user.
@@ -95,9 +109,12 @@ pub struct Contacts {
     pub knocked: Vec<(u64, u64)>,
     /// When it was last told of someone who may not write to it, on the monotonic clock.
     pub told: Option<u64>,
-    /// The keys of the private conversations that began while it was here, and not logged in: all that was said there it was
-    /// told, or has said. The oldest first.
-    pub begun: Vec<Box<str>>,
+    /// The private conversations that began while it was here, and not logged in, by key and number, for another may come to
+    /// have the key: all that was said there it was told, or has said. The oldest first.
+    pub begun: Vec<(Box<str>, ConversationId)>,
+    /// Channels that it has left while its account had another user, and the last change before: up to there it was told
+    /// what was said there.
+    pub left: Vec<(ConversationId, Seq)>,
     /// What was said in private to it, or by it, while its account had another user, who was not told; the last of that.
     pub alone: Vec<Owed>,
 }

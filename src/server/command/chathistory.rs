@@ -367,22 +367,27 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, occasion: Occasion<'_>) {
         let mut own: Vec<(Seq, Seq)> = of(found.id).collect();
         own.sort_unstable();
         let done = own.last().map_or(0, |(_, until)| *until);
-        let rest = of(EVERY_OTHER).filter(|_| found.name.starts_with('#'));
+        // Of one that was replayed to it there is only what it has been given since.
+        let is_again = session.particulars().more.contains(&found.id);
+        let rest = of(EVERY_OTHER).filter(|_| found.name.starts_with('#') && !is_again);
         let rest: Vec<(Seq, Seq)> = rest.map(|(floor, until)| (floor.max(done), until)).collect();
         for (floor, until) in own.into_iter().chain(rest) {
-            let until = until.min(after);
+            let until = if is_again { until } else { until.min(after) };
             if floor < until {
                 begun.push(Owed { conversation: found.id, after: floor, until });
                 left.push_back((Found { floor, ..found.clone() }, Range::Before(Border::Seq(until + 1))));
             }
         }
-        left.push_back((Found { floor: after, ..found }, until));
+        if !is_again {
+            left.push_back((Found { floor: after, ..found }, until));
+        }
     }
     let is_somewhere = !is_nowhere(server, ctx);
     let Some(session) = server.session_mut(ctx.conn) else { return };
     let particulars = session.particulars_mut();
-    let replayed = &mut particulars.replayed;
-    left.retain(|(found, _)| !replayed.contains(&found.id));
+    let (replayed, more) = (&mut particulars.replayed, &mut particulars.more);
+    left.retain(|(found, _)| !replayed.contains(&found.id) || more.contains(&found.id));
+    more.retain(|id| !left.iter().any(|(found, _)| found.id == *id));
     replayed.extend(left.iter().map(|(found, _)| found.id));
     // Where nothing comes, it is asked as well, once it is in its channels: that it has all that it missed is known then.
     if !left.is_empty() || !particulars.confirmed && is_somewhere {
@@ -525,6 +530,7 @@ pub fn confirm(server: &mut Server, ctx: &Ctx) {
     }
     let replayed = &particulars.replayed;
     particulars.owed.retain(|owed| !replayed.contains(&owed.conversation));
+    particulars.given.clear();
     // Its channels may come yet, and it is owed those.
     particulars.confirmed = true;
     server.note_behind(ctx.conn);
