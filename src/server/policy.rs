@@ -15,7 +15,7 @@ use crate::server::user::{Contact, User, source};
 
 /// Whether a nick belongs to an account other than this one.
 pub fn nick_reserved(network: &Network, nick: &str, account: Option<AccountId>) -> bool {
-    is_service(nick, network.casemapping) || network.nick_owner(nick).is_some_and(|owner| Some(owner.id) != account)
+    is_reserved(nick, network.casemapping) || network.nick_owner(nick).is_some_and(|owner| Some(owner.id) != account)
 }
 
 /// Whether a nick, or the name of an account, can be taken for that of someone else: of an account, of
@@ -52,6 +52,14 @@ pub fn service(nick: &str, casemapping: Casemapping) -> Option<&'static str> {
 
 /// The nicks of services, which nobody else may have.
 pub const SERVICES: [&str; 4] = ["NickServ", "ChanServ", "HistServ", "HostServ"];
+
+/// Nicks of services that other networks have, and this server has not: people write passwords and letters to them.
+const SERVICES_ELSEWHERE: [&str; 4] = ["BotServ", "MemoServ", "OperServ", "SaslServ"];
+
+/// Whether a nick is a service's, here or elsewhere: nobody may have it.
+pub fn is_reserved(nick: &str, casemapping: Casemapping) -> bool {
+    is_service(nick, casemapping) || SERVICES_ELSEWHERE.iter().any(|name| casemapping.same(name, nick))
+}
 
 /// Why someone may not join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -357,15 +365,14 @@ fn fits(network: &Network, user: UserId, entry: &Entry<'_>) -> bool {
 
 /// Whether a mask fits what a user is shown as, or would be if its displayed host had not been changed:
 /// another host takes nobody out of a ban, nor does a second connection, or that it was first shown where it is no more.
-/// What it was shown as before it had a cloak has to be named exactly,
-/// and what nobody was shown is not looked at: no address is found out by setting bans.
+/// What it is not shown as now, with that of its other connections, has to be named exactly: no address is found out by
+/// setting bans.
 fn fits_source(network: &Network, user: &User, pattern: &str) -> bool {
     let fits = |host: &str| mask::matches(pattern, &source(&user.nick, &user.user, host), network.casemapping);
     let named = |host: &str| pattern.rsplit_once('@').is_some_and(|(_, named)| network.casemapping.same(named, host));
     mask::matches(pattern, &user.source, network.casemapping)
         || user.host != user.plain_host && fits(&user.plain_host)
-        || user.session_hosts.iter().any(|host| fits(host))
-        || user.former_hosts.iter().any(|host| named(host) && fits(host))
+        || user.session_hosts.iter().chain(&*user.former_hosts).any(|host| named(host) && fits(host))
 }
 
 /// Whether a user is in a channel that a mask fits, with a prefix before it in at least that rank. What
@@ -484,6 +491,26 @@ mod tests {
         }
         asked.ask(bob, "MODE bob +p");
         assert!(!banned(&mut asked, "j:#garden"));
+    }
+
+    #[test]
+    fn the_host_of_a_connection_that_nobody_is_shown_is_banned_by_its_name_and_found_by_no_wildcard() {
+        let mut asked = Asked::new();
+        let alice = asked.user("alice");
+        asked.user("bob");
+        asked.ask(alice, "JOIN #room");
+        let id = asked.id("bob");
+        asked.server.network.users[id].session_hosts = Box::new(["192.0.2.7".into()]);
+        for (entry, fits) in [
+            ("*!*@192.0.2.7", true),
+            ("bob!*@192.0.2.7", true),
+            ("carol!*@192.0.2.7", false),
+            ("*!*@192.0.2.*", false),
+            ("*!*@192.0.2.?", false),
+            ("*!*@10.0.*", true),
+        ] {
+            assert_eq!(banned(&mut asked, entry), fits, "{entry}");
+        }
     }
 
     #[test]

@@ -16,9 +16,10 @@ use crate::server::network::{ChannelId, Network, UserId};
 use crate::server::policy;
 use crate::server::record::{AccountId, AccountRow, PresenceRow, Record, Seq};
 use crate::server::session::Session;
+use crate::server::setting;
 use crate::server::settings::{AlwaysOn, Settings};
 use crate::server::unsettled::Unsettled;
-use crate::server::user::{Letters, User, source};
+use crate::server::user::{Contacts, Letters, User, source};
 use crate::server::{Ctx, Server};
 
 /// What others are told of someone who has no connection and did not say why.
@@ -146,6 +147,8 @@ pub fn restore(
         }
         let Hosts { shown: host, behind, former: former_hosts } = hosts;
         network.invisible += usize::from(modes.has('i'));
+        let chosen = network.account_settings(row.account);
+        let contacts = Contacts::kept(&chosen.accepted, &chosen.silenced);
         let id = network.insert_user(User {
             serial: 0,
             since: row.since,
@@ -167,7 +170,7 @@ pub fn restore(
             modes,
             channels: SmallVec::new(),
             sessions: SmallVec::new(),
-            contacts: None,
+            contacts,
             certfps: Box::default(),
             signon: row.signon,
             spoke: 0,
@@ -252,9 +255,26 @@ impl Server {
                 // The change that it belongs to may have taken further numbers for its rows.
                 let seq = self.last_seq();
                 self.keep(seq, Record::Presence(Box::new(row)));
+                self.keep_contacts(seq, account, Some(user));
                 self.wait_for(seq)
             }
             None => self.forget_presence(user),
+        }
+    }
+
+    /// Keeps whom a user who is always on lets write to it, and whom not; or nobody.
+    fn keep_contacts(&mut self, seq: Seq, account: AccountId, user: Option<UserId>) {
+        let contacts = user.and_then(|user| self.network.users[user].contacts.as_deref());
+        let accepted: Vec<AccountId> =
+            contacts.iter().flat_map(|contacts| &contacts.accepted).filter_map(|contact| contact.account).collect();
+        let silenced = contacts.map_or(&[][..], |contacts| &contacts.silenced);
+        let kept = self.network.account_settings(account);
+        let accepted = (kept.accepted != accepted).then(|| setting::joined(&accepted));
+        let silenced = (*kept.silenced != *silenced).then(|| silenced.join(" "));
+        for (key, value) in [("accepted", accepted), ("silenced", silenced)] {
+            if let Some(value) = value {
+                self.put_account_setting(account, seq, key, Some(&*value).filter(|value| !value.is_empty()));
+            }
         }
     }
 
@@ -267,6 +287,7 @@ impl Server {
         {
             let seq = self.last_seq();
             self.keep(seq, Record::PresenceGone(account));
+            self.keep_contacts(seq, account, None);
             let next = self.network.users_of(account).find(|other| *other != user);
             if let Some(next) = next {
                 self.keep_presence(next);
@@ -652,6 +673,18 @@ mod tests {
         ] {
             assert_eq!(told(modes, conn).as_deref(), Some(text), "{modes}");
         }
+    }
+
+    #[test]
+    fn that_what_one_writes_is_kept_is_said_once_it_is() {
+        let mut asked = Asked::new();
+        let (alice, bob) = (asked.device("alice", 1, "", ""), asked.device("bob", 2, "", ""));
+        asked.ask(alice, "NS SET ALWAYS-ON ON");
+        asked.ask(alice, "QUIT");
+        let told = asked.ask(bob, "PRIVMSG alice :hi").concat();
+        assert!(told.contains(" 301 ") && told.contains("is kept"), "{told}");
+        assert_eq!(asked.answer_waits(bob), asked.server.last_seq());
+        assert!(asked.kept().iter().any(|(seq, _)| *seq == asked.server.last_seq()));
     }
 
     #[test]

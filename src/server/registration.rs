@@ -240,7 +240,7 @@ impl Server {
             return;
         }
         if policy::nick_reserved(&self.network, &nick, account) {
-            let is_service = policy::is_service(&nick, self.network.casemapping);
+            let is_service = policy::is_reserved(&nick, self.network.casemapping);
             let why = if is_service { command::nick::IS_SERVICE } else { command::nick::IS_RESERVED };
             self.nick_is_refused(ctx, &nick, why);
             return;
@@ -681,7 +681,8 @@ impl Server {
 
     /// The connections that are logged in to an account.
     pub fn sessions_of(&self, account: AccountId) -> Vec<ConnId> {
-        self.all_sessions().filter(|session| session.account == Some(account)).map(|session| session.conn).collect()
+        let sessions = self.all_sessions().filter(|session| session.account == Some(account) && !session.closing);
+        sessions.map(|session| session.conn).collect()
     }
 
     /// Ends all that is logged in to an account.

@@ -226,6 +226,16 @@ impl ChannelSettings {
     }
 }
 
+/// What stands in a value of several words; none of them has a space.
+fn words(value: Option<&str>) -> impl Iterator<Item = &str> {
+    value.unwrap_or("").split_ascii_whitespace()
+}
+
+/// Accounts, as such a value has them.
+pub fn joined(accounts: &[AccountId]) -> String {
+    accounts.iter().map(AccountId::to_string).collect::<Vec<_>>().join(" ")
+}
+
 /// A host that somebody asked to be shown by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostAsked {
@@ -254,6 +264,10 @@ pub struct AccountSettings {
     pub vhost_asked: Option<HostAsked>,
     /// When it asked for all that is kept of it, in milliseconds since 1970; 0 where it did not.
     pub export_asked: u64,
+    /// Whom it lets write to it (ACCEPT), while it is always on.
+    pub accepted: Vec<AccountId>,
+    /// Masks of those whom it does not (SILENCE), while it is always on.
+    pub silenced: Vec<Box<str>>,
 }
 
 /// What is chosen where nothing was.
@@ -266,6 +280,8 @@ pub static PLAIN_ACCOUNT: AccountSettings = AccountSettings {
     vhost_on: true,
     vhost_asked: None,
     export_asked: 0,
+    accepted: Vec::new(),
+    silenced: Vec::new(),
 };
 
 impl Default for AccountSettings {
@@ -276,12 +292,14 @@ impl Default for AccountSettings {
 
 impl AccountSettings {
     /// The keys, as they are in the database: never change one.
-    pub const KEYS: [&'static str; 9] = [
+    pub const KEYS: [&'static str; 11] = [
+        "accepted",
         "export-asked",
         "history",
         "keep-seconds",
         "keep-messages",
         "noexpire",
+        "silenced",
         "used",
         "vhost",
         "vhost-asked",
@@ -302,6 +320,8 @@ impl AccountSettings {
                 self.vhost_asked = parts.map(|(at, host)| HostAsked { host: host.into(), at: number(Some(at)) });
             }
             "export-asked" => self.export_asked = number(value),
+            "accepted" => self.accepted = words(value).filter_map(|word| word.parse().ok()).collect(),
+            "silenced" => self.silenced = words(value).map(Box::from).collect(),
             "vhost-off" => self.vhost_on = value != Some("on"),
             _ => {}
         }
@@ -320,6 +340,8 @@ impl AccountSettings {
             "vhost-asked" => self.vhost_asked.as_ref().map(|asked| format!("{} {}", asked.at, asked.host).into()),
             "export-asked" => differs(self.export_asked != 0, self.export_asked.to_string()),
             "vhost-off" => differs(!self.vhost_on, flag(true)),
+            "accepted" => differs(!self.accepted.is_empty(), joined(&self.accepted)),
+            "silenced" => differs(!self.silenced.is_empty(), self.silenced.join(" ")),
             _ => None,
         }
     }
@@ -374,6 +396,8 @@ mod tests {
             vhost_on: false,
             vhost_asked: Some(HostAsked { host: "c.d".into(), at: 8 }),
             export_asked: 4,
+            accepted: vec![3, 5],
+            silenced: vec!["a!*@*".into(), "a:b".into()],
         };
         let rows = full.rows("$1");
         assert_eq!(rows.len(), AccountSettings::KEYS.len());

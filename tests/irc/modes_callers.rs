@@ -1,6 +1,6 @@
 //! Who may write to a user: `R` and `g` with ACCEPT, and SILENCE; and KNOCK.
 
-use crate::client::{commands, find};
+use crate::client::{all, commands, find, texts};
 use crate::server::Server;
 
 #[test]
@@ -79,4 +79,38 @@ fn c35_a_knock_is_heard_once() {
     alice.silent();
     alice.one("KNOCK #room").must_fit(":roost.local 714 alice #room :*");
     bob.one("KNOCK").must_fit(":roost.local 461 bob KNOCK :*");
+}
+
+#[test]
+fn whom_one_lets_write_and_whom_not_is_so_after_a_kill_for_who_is_always_on() {
+    let mut server = Server::start();
+    for (name, password) in [("alice", "sesame"), ("bob", "poppy"), ("carol", "thistle")] {
+        server.account(name, password);
+    }
+    let mut alice = server.logged_in("alice", "alice", "sesame", "");
+    let mut bob = server.logged_in("bob", "bob", "poppy", "");
+    for line in ["MODE alice +g", "ACCEPT bob", "SILENCE +evil!*@*", "SILENCE +a:carol", "SILENCE -evil!*@*"] {
+        alice.ask(line);
+    }
+    // What is set before she stays is kept from when she does.
+    alice.ask("NS SET ALWAYS-ON ON");
+    alice.ask("SILENCE +mallory!*@*");
+    bob.ask("PING x");
+    server.crash_and_restart();
+    let mut bob = server.logged_in("bob", "bob", "poppy", "");
+    let mut carol = server.logged_in("carol", "carol", "thistle", "");
+    let lines = bob.ask("PRIVMSG alice :from a friend");
+    assert!(all(&lines, "716").is_empty() && all(&lines, "301").len() == 1, "{lines:#?}");
+    assert_eq!(all(&carol.ask("PRIVMSG alice :from another"), "716").len(), 1);
+    let mut alice = server.logged_in("alice", "alice", "sesame", "draft/chathistory batch");
+    let silenced: Vec<_> = all(&alice.ask("SILENCE"), "271").iter().map(|line| line.params()[1].to_owned()).collect();
+    assert_eq!(silenced, ["a:carol", "mallory!*@*"]);
+    assert_eq!(all(&alice.ask("ACCEPT *"), "281").len(), 1);
+    assert_eq!(texts(&alice.ask("CHATHISTORY LATEST bob * 10")), ["from a friend"]);
+    // With her stay they end.
+    alice.ask("NS SET ALWAYS-ON OFF");
+    alice.send("QUIT");
+    alice.closed();
+    let mut alice = server.logged_in("alice", "alice", "sesame", "");
+    assert!(all(&alice.ask("SILENCE"), "271").is_empty());
 }

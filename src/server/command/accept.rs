@@ -83,6 +83,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, nick: &str, add: bool) {
             }
             accepted.push(target);
             network.users[me].contacts.get_or_insert_default().accepted = accepted;
+            ctx.reply.after = ctx.reply.after.max(server.keep_presence(me));
         }
         (false, _, None) => {
             ctx.reply.numeric(Numeric::ERR_ACCEPTNOT, &[printable(nick)], Some("is not on your accept list"));
@@ -95,6 +96,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, nick: &str, add: bool) {
                     contacts.addressed.retain(|contact| *contact != target);
                 }
             }
+            ctx.reply.after = ctx.reply.after.max(server.keep_presence(me));
         }
     }
 }

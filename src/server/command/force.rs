@@ -77,7 +77,7 @@ pub fn sapart(server: &mut Server, ctx: &mut Ctx, line: &Message) {
 pub fn sanick(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let (nick, new) = (line.param(0).unwrap_or(""), line.param(1).unwrap_or(""));
     let casemapping = server.network.casemapping;
-    if !name::is_nick(new, limits::NICK_LEN, casemapping) || policy::is_service(new, casemapping) {
+    if !name::is_nick(new, limits::NICK_LEN, casemapping) || policy::is_reserved(new, casemapping) {
         ctx.reply.numeric(Numeric::ERR_ERRONEUSNICKNAME, &[printable(new)], Some("Erroneous nickname"));
         return;
     }

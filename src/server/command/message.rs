@@ -392,6 +392,7 @@ fn to_channel(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, cha
         join::reveal(server, channel, user);
     }
     let frame = Arc::new(frame(server, seq, user, said, &target, key.as_ref().map(|key| key.as_str())));
+    ctx.reply.after = ctx.reply.after.max(frame.after);
     let echo = ctx.reply.caps.has(Cap::EchoMessage);
     match rank {
         None => {
@@ -480,6 +481,8 @@ fn to_user(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, target
             }
         }
     }
+    // That it is kept, as 301 may say and an ACK does, is so by then.
+    ctx.reply.after = ctx.reply.after.max(frame.after);
     if ctx.reply.caps.has(Cap::EchoMessage) {
         ctx.reply.frame(&frame);
     }

@@ -23,7 +23,7 @@ pub const LOOKS_LIKE_ANOTHER: &str = "Nickname looks like another that is in use
 pub const IS_RESERVED: &str = "Nickname is reserved for its account; log in with SASL or PASS account:password";
 
 /// Why nobody may have the nick of a service.
-pub const IS_SERVICE: &str = "Nickname is that of a service of this server; choose another";
+pub const IS_SERVICE: &str = "Nickname is that of a service; choose another";
 
 /// NICK
 pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
@@ -85,7 +85,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, nick: &str) {
         return;
     }
     // Whether its account is here or not: its owner may come back any time.
-    let is_service = policy::is_service(nick, server.network.casemapping);
+    let is_service = policy::is_reserved(nick, server.network.casemapping);
     if policy::nick_reserved(&server.network, nick, there.account) {
         let text = if is_service { IS_SERVICE } else { "Nickname is reserved for its account: log in to it first" };
         if ctx.reply.caps.has(Cap::StandardReplies) {

@@ -63,10 +63,14 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, given: &str, add: bool) {
         (true, None) => silenced.push(mask.as_str().into()),
         (false, Some(at)) => drop(silenced.remove(at)),
     }
+    let kept = server.keep_presence(user);
+    ctx.reply.after = ctx.reply.after.max(kept);
+    let there = &server.network.users[user];
     let mut line = Vec::with_capacity(96);
     let change = format!("{}{mask}", if add { '+' } else { '-' });
     write_line(&mut line, &there.source, "SILENCE", &[&change], None);
-    let frame = server.frame_from(user, line);
+    let mut frame = server.frame_from(user, line);
+    frame.after = frame.after.max(kept);
     server.frame_to_self(ctx, user, &frame);
 }
 
