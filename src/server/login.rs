@@ -19,7 +19,7 @@ use crate::server::event::{ConnId, Returned};
 use crate::server::network::UserId;
 use crate::server::notice::About;
 use crate::server::record::AccountId;
-use crate::server::session::Doubt;
+use crate::server::session::LoginBy;
 use crate::server::settings::Secret;
 use crate::server::throttle::{Origin, Tried};
 use crate::server::{Ctx, Server, second};
@@ -156,10 +156,11 @@ impl Server {
             self.turn_away(ctx, door, Refused::Unfit("the password is too long"));
             return;
         }
-        if !self.may_try_login(ctx.conn, Some(name)) {
+        if !self.may_try_login(ctx.conn, None) {
             self.turn_away(ctx, door, Refused::Throttled);
             return;
         }
+        // Whoever guesses at the password keeps out nobody who has one that cannot be guessed.
         let row = self.network.account_by_name(name);
         if let Some(account) = row.map(|row| row.id)
             && let Some(app) = apppass::named(&self.network, account, password)
@@ -170,6 +171,10 @@ impl Server {
             if let Some(session) = self.session_mut(ctx.conn).filter(|session| session.account == Some(account)) {
                 session.particulars_mut().app = Some(app);
             }
+            return;
+        }
+        if !self.may_try_login(ctx.conn, Some(name)) {
+            self.turn_away(ctx, door, Refused::Throttled);
             return;
         }
         let (account, hash) = (row.map(|row| row.id), row.map(|row| row.password.clone()));
@@ -372,6 +377,10 @@ impl Server {
             return;
         }
         self.forget_first_factor(ctx.conn);
+        if let Some(why) = self.why_no_other(ctx, account) {
+            self.turn_away(ctx, door, Refused::Unfit(&why));
+            return;
+        }
         let is_new = self.login(ctx, account, device);
         match door {
             Door::Sasl => {
@@ -456,6 +465,22 @@ impl Server {
         own.cloned().unwrap_or(faked)
     }
 
+    /// Why a connection that is logged in cannot log in to another account: its nick would go along, with others on it that
+    /// are not logged in to that, or with all that stays there.
+    fn why_no_other(&self, ctx: &Ctx, account: AccountId) -> Option<String> {
+        let user = ctx.user?;
+        let there = &self.network.users[user];
+        if there.account == Some(account) || there.sessions.len() == 1 && !self.stays(user) {
+            return None;
+        }
+        let name = there.account_name.as_deref().unwrap_or("*");
+        let nick = &there.nick;
+        Some(format!(
+            "you are here as {name}, and so is all else that is or stays on the nick {nick}: log in to another account by a \
+             connection of its own"
+        ))
+    }
+
     /// Logs a connection in: 900, and ACCOUNT to whom it concerns. Only [`Server::admit`] leads here. Whether it
     /// was not logged in as this device before.
     fn login(&mut self, ctx: &mut Ctx, account: AccountId, device: &str) -> bool {
@@ -466,9 +491,9 @@ impl Server {
         // Whoever logs in again as the same device is where it was, but for what it has proved.
         let is_new = session.account != Some(account) || *session.device != *device;
         if is_new {
-            self.set_session_account(ctx.conn, account, device, false);
+            self.set_session_account(ctx.conn, account, device);
         } else {
-            self.note_proof(ctx.conn, None);
+            self.note_proof(ctx.conn);
         }
         let mask = match user {
             Some(user) => self.network.users[user].source.to_string(),
@@ -476,11 +501,6 @@ impl Server {
         };
         ctx.reply.numeric(Numeric::RPL_LOGGEDIN, &[&mask, &name], Some(&format!("You are now logged in as {name}")));
         if let Some(user) = user {
-            for conn in self.network.users[user].sessions.clone() {
-                let Some(other) = self.session(conn).filter(|other| other.account != Some(account)) else { continue };
-                let device = other.device.clone();
-                self.set_session_account(conn, account, &device, true);
-            }
             // Whoever logs in again to the same account changes nothing that others see.
             if self.network.users[user].account != Some(account) {
                 self.submit(ctx, Change::LoggedIn { user, account, name });
@@ -490,7 +510,7 @@ impl Server {
     }
 
     /// A connection is one of another account, or another device's.
-    fn set_session_account(&mut self, conn: ConnId, account: AccountId, device: &str, taken_along: bool) {
+    fn set_session_account(&mut self, conn: ConnId, account: AccountId, device: &str) {
         let Some(row) = self.network.account(account) else { return };
         let (name, replays, last) = (row.name.clone(), row.autoreplay_missed, self.last_seq);
         let Some(session) = self.session(conn) else { return };
@@ -502,15 +522,14 @@ impl Server {
             self.note_own_said(conn, old, &old_device, seen, !owed.is_empty());
             let Some(session) = self.session_mut(conn) else { return };
             let particulars = session.particulars_mut();
-            (particulars.owed, particulars.alone) = Default::default();
+            (particulars.owed, particulars.given, particulars.alone) = Default::default();
             (particulars.unread, particulars.reading, particulars.confirmed) = (None, None, false);
-            particulars.replayed.clear();
+            (particulars.replayed, particulars.more) = Default::default();
             self.owe(conn, old, &old_device, &owed, seen);
             self.device_left(conn, old, &old_device, seen);
         }
-        // Whoever is taken along is replayed nothing: it has been there.
-        let mark = if taken_along { None } else { self.mark_of(conn, account, device) };
-        let owed = if taken_along { Vec::new() } else { self.hand_over_owed(conn, account, device) };
+        let mark = self.mark_of(conn, account, device);
+        let owed = self.hand_over_owed(conn, account, device);
         let Some(session) = self.session_mut(conn) else { return };
         session.account = Some(account);
         session.account_name = Some(name);
@@ -520,7 +539,7 @@ impl Server {
             session.particulars_mut().owed = owed;
         }
         let registered = session.user.is_some();
-        self.note_proof(conn, taken_along.then_some(Doubt::TakenAlong));
+        self.note_proof(conn);
         self.device_came(conn, account, device);
         if registered {
             if self.session(conn).is_some_and(|session| self.is_replayed(session)) {
@@ -530,14 +549,31 @@ impl Server {
         }
     }
 
-    /// A connection has logged in by more than the password of an app, or there is a doubt about it.
-    fn note_proof(&mut self, conn: ConnId, doubt: Option<Doubt>) {
+    /// A connection has logged in; by what, where that can be taken away, is noted afterwards.
+    fn note_proof(&mut self, conn: ConnId) {
         let Some(session) = self.session_mut(conn) else { return };
         // Most have none, and need no place for it.
-        if session.particulars().app.is_some() || session.particulars().doubt != doubt {
+        let there = session.particulars();
+        if there.app.is_some() || there.by.is_some() || there.has_old_password {
             let particulars = session.particulars_mut();
-            (particulars.app, particulars.doubt) = (None, doubt);
+            (particulars.app, particulars.by, particulars.has_old_password) = (None, None, false);
         }
+    }
+
+    /// Notes by what a connection has logged in, if it is logged in to this account.
+    pub(super) fn note_by(&mut self, conn: ConnId, account: AccountId, by: LoginBy) {
+        if let Some(session) = self.session_mut(conn).filter(|session| session.account == Some(account)) {
+            session.particulars_mut().by = Some(by);
+        }
+    }
+
+    /// The connections that have logged in to an account by something that it no longer logs in with, but this one.
+    pub(super) fn logged_in_by(&self, account: AccountId, but: ConnId, is: impl Fn(&LoginBy) -> bool) -> Vec<ConnId> {
+        let sessions = self.all_sessions().filter(|session| session.account == Some(account) && session.conn != but);
+        sessions
+            .filter(|session| session.particulars().by.as_ref().is_some_and(&is))
+            .map(|session| session.conn)
+            .collect()
     }
 
     /// An account has got another password: what these connections have proved was perhaps the old one, but for those that
@@ -546,7 +582,7 @@ impl Server {
         let mut doubted = 0;
         for conn in conns {
             if let Some(session) = self.session_mut(*conn).filter(|session| session.particulars().app.is_none()) {
-                session.particulars_mut().doubt = Some(Doubt::OldPassword);
+                session.particulars_mut().has_old_password = true;
                 doubted += 1;
             }
         }
@@ -599,7 +635,7 @@ mod tests {
     use crate::server::command::bulk::testing::Asked;
     use crate::server::event::{ConnId, Event, Returned};
     use crate::server::record::{AccountId, AccountRow, CodeRow, Purpose};
-    use crate::server::session::Doubt;
+    use crate::server::session::LoginBy;
 
     fn secrets(password: &str) -> Returned {
         Returned::Hashed(Box::new(Secrets { hash: format!("h:{password}").into(), scram: scram(password) }))
@@ -710,6 +746,8 @@ mod tests {
             &format!("CERT ADD {fingerprint}"),
             "SET EMAIL mallory@example.org",
             "SET PUBKEY OFF",
+            "SET HISTORY OFF",
+            "SET HISTORY-RETENTION 1m",
             "APPPASS ADD tablet",
             "2FA ADD",
             "UNREGISTER alice",
@@ -821,12 +859,11 @@ mod tests {
     }
 
     #[test]
-    fn a_login_makes_no_more_of_the_users_other_connections_than_they_have_proved() {
+    fn a_login_to_another_account_takes_no_other_connection_along_nor_what_stays_on_the_nick() {
         let mut asked = Asked::new();
         let alice = with_account(&mut asked, "alice", "");
         let app = app_password(&mut asked, alice);
         asked.ask(alice, "QUIT");
-        // Two connections of mallory's, of which one comes to alice's account by an app password.
         let mallory = with_account(&mut asked, "mallory", "sasl");
         let second = asked.open();
         asked.ask(second, "CAP REQ sasl");
@@ -835,17 +872,74 @@ mod tests {
             asked.ask(second, line);
         }
         assert_eq!(asked.server.session(second).unwrap().user, Some(asked.id("mallory")));
+        let account = account_of(&asked, "mallory");
+        for (conn, password) in [(mallory, &*app), (second, "sesame")] {
+            let told = plain(&mut asked, conn, "alice", password);
+            assert!(told.contains(" 904 ") && told.contains("on the nick mallory"), "{told}");
+        }
+        for conn in [mallory, second] {
+            assert_eq!(asked.server.session(conn).unwrap().account, Some(account));
+            assert!(plain(&mut asked, conn, "mallory", "sesame").contains(" 903 "), "to its own it may");
+        }
+        // Once it is alone it may, but for what stays there without it.
+        asked.ask(second, "QUIT");
+        asked.ask(mallory, "NS SET ALWAYS-ON ON");
+        assert!(plain(&mut asked, mallory, "alice", &app).contains(" 904 "));
+        asked.ask(mallory, "NS SET ALWAYS-ON OFF");
         assert!(plain(&mut asked, mallory, "alice", &app).contains(" 903 "));
-        let told = asked.ask(second, "NS PASSWD other other").concat();
-        assert!(told.contains("app password") && asked.calls().is_empty(), "{told}");
-        // So it is where the first logs in by the password.
-        assert!(plain(&mut asked, mallory, "mallory", "sesame").contains(" 903 "));
-        assert!(plain(&mut asked, mallory, "alice", "sesame").contains(" 903 "));
-        let told = asked.ask(second, "NS UNREGISTER alice").concat();
-        assert!(told.contains("app password"), "{told}");
-        assert!(!asked.ask(mallory, "NS UNREGISTER alice").concat().contains("app password"));
-        assert!(plain(&mut asked, second, "alice", "sesame").contains(" 903 "));
-        assert!(!asked.ask(second, "NS UNREGISTER alice").concat().contains("app password"));
+        assert!(asked.ask(mallory, "NS PASSWD other other").concat().contains("app password"));
+    }
+
+    #[test]
+    fn what_another_connection_has_given_oper_for_one_that_came_by_an_app_password_may_not_do() {
+        let mut asked = Asked::new();
+        let boss = with_account(&mut asked, "boss", "");
+        let app = app_password(&mut asked, boss);
+        with_account(&mut asked, "bob", "");
+        asked.set_oper("boss");
+        let phone = asked.open();
+        asked.ask(phone, "CAP REQ sasl");
+        assert!(plain(&mut asked, phone, "boss", &app).contains(" 903 "));
+        for line in ["NICK boss", "USER u 0 * :a", "CAP END"] {
+            asked.ask(phone, line);
+        }
+        assert_eq!(asked.server.session(phone).unwrap().user, Some(asked.id("boss")));
+        for line in ["NS SAPASSWD bob other", "KILL bob :bye", "CS LIST"] {
+            let told = asked.ask(phone, line).concat();
+            assert!(told.contains(" 481 ") && told.contains("app password"), "{line}: {told}");
+            assert!(asked.calls().is_empty(), "{line}");
+        }
+        assert!(!asked.ask(boss, "CS LIST").concat().contains(" 481 "));
+        // Who proves the rest may.
+        assert!(proved(&mut asked, phone, "NS IDENTIFY boss sesame").contains("You are now logged in"));
+        assert!(!asked.ask(phone, "CS LIST").concat().contains(" 481 "));
+    }
+
+    #[test]
+    fn what_logs_in_no_more_ends_the_connections_that_have_logged_in_by_it() {
+        for key in [false, true] {
+            let mut asked = Asked::new();
+            let alice = with_account(&mut asked, "alice", "");
+            let (thief, other) = (asked.user_with("thief", "sasl"), asked.user_with("other", "sasl"));
+            let account = account_of(&asked, "alice");
+            let fingerprint = "ab".repeat(32);
+            let (by, add, take) = if key {
+                let point = "SET PUBKEY A/v5dvHt6OS4DCnWgbDzYTYWY1GnVuSMjcLBXQfHVhlZ";
+                (LoginBy::Key, format!("NS {point}"), "NS SET PUBKEY OFF".to_owned())
+            } else {
+                let by = LoginBy::Certificate((*fingerprint).into());
+                (by, format!("NS CERT ADD {fingerprint}"), format!("NS CERT DEL {fingerprint}"))
+            };
+            let told = asked.ask(alice, &add).concat();
+            assert!(told.contains("logs in to your account"), "{told}");
+            for conn in [thief, other] {
+                assert!(plain(&mut asked, conn, "alice", "sesame").contains(" 903 "));
+            }
+            asked.server.note_by(thief, account, by);
+            let told = asked.ask(alice, &take).concat();
+            assert!(asked.server.session(thief).is_none_or(|session| session.closing), "{told}");
+            assert!(asked.server.session(other).is_some_and(|session| !session.closing));
+        }
     }
 
     /// Gives a line whose password is compared, and is right.
@@ -897,19 +991,6 @@ mod tests {
             assert_eq!(&*asked.server.session(conn).unwrap().device, device);
             assert!(asked.ask(conn, line).concat().contains("logged in to an account already"));
         }
-    }
-
-    #[test]
-    fn a_connection_that_was_taken_along_is_doubted_after_another_password_as_any() {
-        let mut asked = Asked::new();
-        let alice = with_account(&mut asked, "alice", "");
-        let thief = asked.user("thief");
-        proved(&mut asked, thief, "NS IDENTIFY alice sesame");
-        asked.server.session_mut(thief).unwrap().particulars_mut().doubt = Some(Doubt::TakenAlong);
-        asked.ask(alice, "NS PASSWD new new");
-        let call = asked.calls()[0].0;
-        asked.handle(Event::Returned(call, secrets("new")));
-        assert_eq!(asked.server.session(thief).unwrap().particulars().doubt, Some(Doubt::OldPassword));
     }
 
     #[test]

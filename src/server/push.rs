@@ -600,12 +600,18 @@ impl Server {
         let mut moved = Vec::new();
         // In a talk of two nobody else has a part.
         let both: Vec<AccountId> = Identity::accounts_in(old).collect();
-        let people = self.pushes.people.iter_mut();
-        for (account, person) in people.filter(|(account, _)| both.is_empty() || both.contains(account)) {
+        let people = &mut self.pushes.people;
+        let mut rename = |account: AccountId, person: &mut Person| {
             for talk in person.talks.iter_mut().filter(|talk| *talk.key == *old) {
                 talk.key = new.into();
-                moved.push((*account, talk.first));
+                moved.push((account, talk.first));
             }
+        };
+        if both.is_empty() {
+            people.iter_mut().for_each(|(account, person)| rename(*account, person));
+        }
+        for account in both {
+            people.get_mut(&account).into_iter().for_each(|person| rename(account, person));
         }
         for (account, first) in moved {
             self.keep_talk(account, old, None);

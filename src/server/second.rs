@@ -15,7 +15,6 @@ use crate::server::event::ConnId;
 use crate::server::login::{Door, Proof, Refused};
 use crate::server::notice::About;
 use crate::server::record::{AccountId, Credentials, SecondFactor, SecondProof, Seq};
-use crate::server::session::Doubt;
 use crate::server::throttle::Tried;
 use crate::server::{Ctx, Server};
 
@@ -323,21 +322,20 @@ impl Server {
     }
 
     /// Why a connection may not change what its account logs in with, or put an end to it: not by an app password, which
-    /// can be taken away again, and not where another connection has logged in for it or a password that it may have
-    /// logged in with is none any more. What that takes it gives by IDENTIFY. `None` where it may.
+    /// can be taken away again, and not where a password that it may have logged in with is none any more. What that takes it
+    /// gives by IDENTIFY. `None` where it may.
     pub fn why_no_credentials(&self, conn: ConnId) -> Option<&'static str> {
         let particulars = self.session(conn)?.particulars();
-        if particulars.app.is_some() || particulars.doubt == Some(Doubt::TakenAlong) {
-            Some(
-                "This connection came by an app password, or another of yours logged in for it: log in with your own \
-                 password to do that, by /msg NickServ IDENTIFY <account> <password>",
-            )
-        } else {
-            particulars.doubt.map(|_| {
-                "Your password was changed since this connection logged in: log in again to do that, by /msg NickServ \
-                 IDENTIFY <account> <password>"
-            })
+        if particulars.app.is_some() {
+            return Some(
+                "This connection came by an app password: log in with your own password to do that, by /msg NickServ \
+                 IDENTIFY <account> <password>",
+            );
         }
+        particulars.has_old_password.then_some(
+            "Your password was changed since this connection logged in: log in again to do that, by /msg NickServ IDENTIFY \
+             <account> <password>",
+        )
     }
 }
 

@@ -44,6 +44,25 @@ fn an_account_is_used_once_its_code_has_come_back() {
 }
 
 #[test]
+fn who_verifies_an_account_that_is_suspended_meanwhile_is_told_so_and_not_let_in() {
+    let smtp = Smtp::start(Manner::Plain);
+    let own = smtp.settings("none");
+    let settings: Vec<(&str, &str)> = own.iter().map(|(key, value)| (*key, &**value)).collect();
+    let server = Server::with_files(&[("conf/roost.toml", crate::opers::CONFIG)], &settings);
+    for (nick, by_nickserv) in [("alice", false), ("bob", true)] {
+        let mut client = server.user(nick);
+        register(&mut client, nick);
+        let code = smtp.letter().code();
+        let told = texts(&crate::opers::root(&server, "boss").ask(&format!("NS SUSPEND ADD {nick} spam"))).concat();
+        assert!(told.contains("suspended"), "{told}");
+        let verify = if by_nickserv { format!("NS VERIFY {nick} {code}") } else { format!("VERIFY {nick} {code}") };
+        let lines = client.ask(&verify);
+        assert!(lines.iter().any(|line| line.fits("*is verified*not logged in*spam*")), "{lines:#?}");
+        assert!(all(&lines, "900").is_empty() && all(&client.ask(&format!("WHOIS {nick}")), "330").is_empty());
+    }
+}
+
+#[test]
 fn c19_no_door_opens_before_the_code_has_come_back() {
     let smtp = Smtp::start(Manner::Plain);
     let server = with(&smtp, &[]);

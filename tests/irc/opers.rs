@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::client::{Client, find};
 use crate::server::{PATIENCE, Server};
 
-const CONFIG: &str = "\
+pub const CONFIG: &str = "\
     [log]\n\
     audit = \"audit.log\"\n\
     [[oper_class]]\n\

@@ -67,6 +67,24 @@ fn c55_a_certificate_logs_in_where_its_fingerprint_was_added() {
     assert!(texts(&bob.ask(&format!("NS CERT ADD {fingerprint}")))[0].contains("Another account"));
     assert!(texts(&bob.ask(&format!("NS CERT DEL {fingerprint}")))[0].contains("no certificate"));
     assert!(texts(&bob.ask("NS CERT ADD"))[0].contains("without a client certificate"));
+    // Whoever has a certificate has it, though another gave its fingerprint before.
+    let (third, third_fingerprint) = identity();
+    assert!(texts(&bob.ask(&format!("NS CERT ADD {third_fingerprint}")))[0].contains("logs in to your account"));
+    let mut holder = connect_as(&server, &TLS13, Some(&third)).client;
+    holder.log_in("alice_", "alice", "sesame", "");
+    assert!(texts(&holder.ask("NS CERT ADD"))[0].contains("logs in to your account"));
+    assert_eq!(texts(&bob.ask("NS CERT LIST")), ["Your account has no certificate"]);
+    // What is taken away ends what has logged in by it, and no other.
+    let mut stolen = connect_as(&server, &TLS13, Some(&third)).client;
+    stolen.request("sasl");
+    assert_eq!(external(&mut stolen, ""), ["900", "903"]);
+    stolen.send_all(&["NICK stolen", "USER s 0 * :s", "CAP END"]);
+    stolen.sync();
+    alice.ask(&format!("NS CERT DEL {third_fingerprint}"));
+    let lines = stolen.closed();
+    assert!(lines.last().is_some_and(|line| line.raw.contains("was taken away")), "{lines:#?}");
+    holder.send("QUIT");
+    holder.closed();
 
     server.crash_and_restart();
     for (identity, version) in [(&own, &TLS12), (&other, &TLS13)] {

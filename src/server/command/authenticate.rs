@@ -15,6 +15,7 @@ use crate::server::event::{Peer, Returned};
 use crate::server::login::{Door, Proof, Refused, split_device};
 use crate::server::record::AccountId;
 use crate::server::second::is_code;
+use crate::server::session::LoginBy;
 use crate::server::settings::Settings;
 use crate::server::{Ctx, Server};
 
@@ -230,6 +231,7 @@ fn go_on(server: &mut Server, ctx: &mut Ctx, step: Step, response: &[u8]) {
                     && key.has_signed(&challenge, response) =>
             {
                 server.admit(ctx, Door::Sasl, account, &device, Proof::Has);
+                server.note_by(ctx.conn, account, LoginBy::Key);
             }
             _ => server.turn_away(ctx, Door::Sasl, Refused::Wrong(Some(&name))),
         },
@@ -315,6 +317,7 @@ fn external(server: &mut Server, ctx: &mut Ctx, response: &[u8]) {
         return;
     }
     server.admit(ctx, Door::Sasl, account, split_device(authzid).1, Proof::Has);
+    server.note_by(ctx.conn, account, LoginBy::Certificate(fingerprint.into()));
 }
 
 fn scram_first(server: &mut Server, ctx: &mut Ctx, hash: Hash, plus: bool, response: &[u8]) {

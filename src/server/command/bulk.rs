@@ -446,6 +446,8 @@ pub(in crate::server) mod testing {
             self.server.network.users[id].oper = Some(Arc::new(all));
             self.server.network.users[id].modes.set('o', true);
             self.server.network.opers += 1;
+            let conn = self.server.network.users[id].sessions[0];
+            self.server.session_mut(conn).unwrap().particulars_mut().is_oper = true;
         }
 
         /// Sends a line; each page of the answer, as its reader takes one after the other.

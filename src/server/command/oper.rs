@@ -77,6 +77,9 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, name: &str) {
     let snomasks = oper.snomasks;
     let class = if oper.class.is_empty() { String::new() } else { format!(", class {}", oper.class) };
     server.network.users[user].oper = Some(oper);
+    if let Some(session) = server.session_mut(ctx.conn) {
+        session.particulars_mut().is_oper = true;
+    }
     ctx.reply.numeric(Numeric::RPL_YOUREOPER, &[], Some("You are now an IRC operator"));
     let mut modes = String::from("+");
     if mode::set_user_mode(server, user, 'o', true) {
@@ -100,6 +103,11 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, name: &str) {
 /// Takes away what a user had as an operator, who is none any more; whether mode `s` went with it.
 pub fn step_down(server: &mut Server, user: UserId) -> bool {
     server.network.users[user].oper = None;
+    for conn in server.network.users[user].sessions.clone() {
+        if let Some(session) = server.session_mut(conn).filter(|session| session.particulars().is_oper) {
+            session.particulars_mut().is_oper = false;
+        }
+    }
     server.set_notices(user, Letters::default());
     mode::set_user_mode(server, user, 's', false)
 }
@@ -122,11 +130,27 @@ pub fn reloaded(server: &mut Server) {
     }
 }
 
-/// Whether the sender is an operator who may do this; 481 or 723 where it may not.
+/// Whether the sender is an operator who may do this.
+pub fn has(server: &Server, ctx: &Ctx, right: Right) -> bool {
+    server.network.users[ctx.me()].may(right) && has_proved(server, ctx)
+}
+
+/// Whether a connection of an operator's has as much to show as the one that gave OPER: not by an app password, nor by a
+/// password that is none any more.
+fn has_proved(server: &Server, ctx: &Ctx) -> bool {
+    server.why_no_credentials(ctx.conn).is_none()
+        || server.session(ctx.conn).is_some_and(|session| session.particulars().is_oper)
+}
+
+/// The same; 481 or 723 where it may not.
 pub fn may(server: &Server, ctx: &mut Ctx, right: Right) -> bool {
     let user = &server.network.users[ctx.me()];
     if !user.is_oper() {
         let text = "Permission Denied- You're not an IRC operator";
+        ctx.reply.numeric(Numeric::ERR_NOPRIVILEGES, &[], Some(text));
+    } else if !has_proved(server, ctx) {
+        let text = "Permission Denied- Another connection of yours has given OPER, and this one came by an app password or \
+                    has not logged in with your new password: give OPER here, or IDENTIFY";
         ctx.reply.numeric(Numeric::ERR_NOPRIVILEGES, &[], Some(text));
     } else if !user.may(right) {
         ctx.reply.numeric(Numeric::ERR_NOPRIVS, &[right.name()], Some("Insufficient oper privileges."));

@@ -245,7 +245,7 @@ pub fn map(server: &mut Server, ctx: &mut Ctx, _line: &Message) {
 /// themselves.
 pub fn trace(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     let me = ctx.me();
-    let all = server.network.users[me].may(Right::Stats);
+    let all = oper::has(server, ctx, Right::Stats);
     let named = line.param(0).and_then(|nick| server.network.user_by_nick(nick));
     if named.is_none() && is_elsewhere(server, ctx, line.param(0)) {
         return;

@@ -7,7 +7,8 @@ use crate::mail::is_address;
 use crate::server::change::Change;
 use crate::server::command::printable;
 use crate::server::command::register::By;
-use crate::server::command::services::{keep_account, quoted, say};
+use crate::server::command::services::nickserv::suspend;
+use crate::server::command::services::{keep_account, own_account, quoted, say};
 use crate::server::event::Returned;
 use crate::server::login::{Door, Proof};
 use crate::server::mail::Given;
@@ -68,6 +69,16 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, b
         return;
     }
     server.admit(ctx, Door::Made, account, "", Proof::Has);
+    if own_account(server, ctx) != Some(account) {
+        // It may be suspended, or this connection somebody who has logged in meanwhile.
+        let why = suspend::why(server, account).unwrap_or_else(|| "log in to it as you connect next".to_owned());
+        let text = format!("The account {name} is verified, and you are not logged in to it: {why}");
+        match by {
+            By::Register => ctx.reply.line("VERIFY", &["SUCCESS", &name], Some(&text)),
+            _ => say(ctx, "NickServ", &text),
+        }
+        return;
+    }
     match by {
         By::Register => ctx.reply.line("VERIFY", &["SUCCESS", &name], Some("Account verified")),
         _ => say(ctx, "NickServ", &format!("Account verified: you are logged in as {name}")),

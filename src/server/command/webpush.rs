@@ -10,7 +10,6 @@ use crate::push::endpoint::Endpoint;
 use crate::server::change::Change;
 use crate::server::command::{negotiated, printable};
 use crate::server::record::{AccountId, Record, Seq, SubscriptionRow};
-use crate::server::session::Doubt;
 use crate::server::{Ctx, Server};
 
 /// WEBPUSH
@@ -67,7 +66,7 @@ fn register(server: &mut Server, ctx: &mut Ctx, endpoint: &str, keys: &str) {
         return;
     };
     // Whoever knew the old password had their devices taken away.
-    if session.is_some_and(|session| session.particulars().doubt == Some(Doubt::OldPassword)) {
+    if session.is_some_and(|session| session.particulars().has_old_password) {
         refuse(ctx, "FORBIDDEN", "Your password was changed since this connection logged in: log in again first");
         return;
     }

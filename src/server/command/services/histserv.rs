@@ -12,7 +12,7 @@ use crate::server::command::info::readable;
 use crate::server::command::services::chanserv::set::history_text;
 use crate::server::command::services::nickserv::erase::confirmed;
 use crate::server::command::services::{Row, account_named, own_account, rows, say};
-use crate::server::command::{Pending, amend, chathistory};
+use crate::server::command::{Pending, amend, chathistory, oper};
 use crate::server::event::Returned;
 use crate::server::network::ChannelId;
 use crate::server::record::{AccountId, Border, HistoryQuery, Kind, MessageRow, MsgId, Range, Seq, Wanted};
@@ -122,7 +122,7 @@ fn status(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         };
         say(ctx, NAME, &text);
     }
-    if server.network.users[ctx.me()].may(Right::History) {
+    if oper::has(server, ctx, Right::History) {
         let gone = server.deleted_since_start();
         say(ctx, NAME, &format!("Deleted since the start, for being past their time: {gone} messages and events"));
         let asked = server.network.exports_asked();
@@ -215,7 +215,7 @@ pub fn export(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         (None, None) => return say(ctx, NAME, "You are not logged in, so name an account: EXPORT <account>"),
         (Some(name), _) => name,
     };
-    if !server.network.users[ctx.me()].may(Right::History) {
+    if !oper::has(server, ctx, Right::History) {
         say(ctx, NAME, "Say EXPORT alone for what is kept of yourself; only operators name an account");
         return;
     }

@@ -9,6 +9,7 @@ use ircv3::message::cut;
 use crate::limits;
 use crate::server::change::Change;
 use crate::server::command::info::readable;
+use crate::server::command::oper;
 use crate::server::command::services::{Row, account_named, own_account, rows, say};
 use crate::server::command::vhost::{self, is_shown_host};
 use crate::server::network::UserId;
@@ -287,7 +288,7 @@ fn status(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
             return say(ctx, NAME, "You are not logged in, so name an account: STATUS <account>");
         }
         None => own(server, ctx),
-        Some(name) if !server.network.users[ctx.me()].may(Right::Vhost) => {
+        Some(name) if !oper::has(server, ctx, Right::Vhost) => {
             let asked = server.network.nick_owner(name).map(|row| row.id);
             if asked.is_none() || asked != own_account(server, ctx) {
                 let text =

@@ -159,7 +159,7 @@ pub fn message(server: &mut Server, ctx: &mut Ctx, service: &str, text: &str) {
     match row.who {
         Who::Anyone => {}
         Who::LoggedIn | Who::LoggedInOr(_) if own_account(server, ctx).is_some() => {}
-        Who::LoggedInOr(right) if server.network.users[ctx.me()].may(right) => {}
+        Who::LoggedInOr(right) if oper::has(server, ctx, right) => {}
         Who::LoggedIn | Who::LoggedInOr(_) => {
             say(ctx, service.name, LOG_IN_FIRST);
             return;
@@ -542,8 +542,8 @@ mod tests {
         asked.set_oper("boss");
         let many = "n ".repeat(17);
         for (conn, line, answer, lie) in [
-            (alice, "NICK ChanServ", "that of a service of this server", "log in to it"),
-            (alice, "NS REGAIN NickServ", "that of a service of this server", "log in to it"),
+            (alice, "NICK ChanServ", "that of a service", "log in to it"),
+            (alice, "NS REGAIN NickServ", "that of a service", "log in to it"),
             (
                 alice,
                 "NS SET HISTORY ON",

@@ -4,6 +4,7 @@ use ircv3::mode::Rank;
 
 use crate::limits;
 use crate::server::change::Change;
+use crate::server::command::oper;
 use crate::server::command::services::chanserv::{
     account_named, change_ranks, channel_with, ranks_of, registered_channel,
 };
@@ -58,7 +59,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
 fn list(server: &mut Server, ctx: &mut Ctx, name: &str) {
     let Some(id) = registered_channel(server, ctx, name) else { return };
     let channel = &server.network.channels[id];
-    let may = channel.standing(own_account(server, ctx)).is_some() || server.network.users[ctx.me()].may(Right::Ban);
+    let may = channel.standing(own_account(server, ctx)).is_some() || oper::has(server, ctx, Right::Ban);
     if !may {
         let text = format!("Only accounts that are something in {} see that", channel.name);
         say(ctx, "ChanServ", &text);

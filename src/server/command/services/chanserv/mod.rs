@@ -18,6 +18,7 @@ use ircv3::extban::{Entry, Subject};
 use ircv3::message::write_line;
 use ircv3::mode::{Rank, Ranks};
 
+use crate::server::command::oper;
 use crate::server::command::services::nickserv::erase;
 use crate::server::command::services::{Elsewhere, Row, own_account, quoted, rows, say};
 use crate::server::command::{join, mode, services};
@@ -203,8 +204,9 @@ fn channel_to_settle(server: &Server, ctx: &mut Ctx, name: &str) -> Option<Chann
 
 /// Whose a channel is, where it is not the sender's, who is an operator that sees to it in their place.
 fn founder_acted_for(server: &Server, ctx: &Ctx, id: ChannelId) -> Option<AccountId> {
-    let user = &server.network.users[ctx.me()];
-    server.network.channels[id].founder.filter(|founder| Some(*founder) != user.account && user.may(Right::Ban))
+    let own = server.network.users[ctx.me()].account;
+    let founder = server.network.channels[id].founder.filter(|founder| Some(*founder) != own);
+    founder.filter(|_| oper::has(server, ctx, Right::Ban))
 }
 
 /// Whether the code is there that says that a command is meant which deletes something of a channel.

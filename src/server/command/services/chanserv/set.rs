@@ -6,6 +6,7 @@ use ircv3::mode::Rank;
 use crate::limits;
 use crate::server::ban::{short, spoken};
 use crate::server::change::Change;
+use crate::server::command::oper;
 use crate::server::command::services::chanserv::{
     account_named, announce_text, channel_named, channel_with, registered_channel,
 };
@@ -270,7 +271,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, wanted: &Wanted<'_>) 
 /// The channel, if the sender may change the setting in it.
 fn changeable(server: &mut Server, ctx: &mut Ctx, name: &str, setting: &Setting) -> Option<ChannelId> {
     let id = registered_channel(server, ctx, name)?;
-    let may_force = server.network.users[ctx.me()].may(Right::Force);
+    let may_force = oper::has(server, ctx, Right::Force);
     let own = server.network.channels[id].standing(own_account(server, ctx));
     let least = if setting.who == Changer::Founder { Rank::Founder } else { Rank::Admin };
     let is_own = setting.who != Changer::Operator && own.is_some_and(|rank| rank >= least);

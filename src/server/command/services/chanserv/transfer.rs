@@ -5,8 +5,9 @@ use crate::server::command::services::chanserv::{
     account_named, channel_named, channel_to_settle, founder_acted_for, hand_on, settle_founder, tell,
 };
 use crate::server::command::services::{own_account, say, usage_of};
+use crate::server::network::ChannelId;
 use crate::server::notice::About;
-use crate::server::record::Seq;
+use crate::server::record::{AccountId, Seq};
 use crate::server::{Ctx, Server};
 
 /// A step of it.
@@ -28,6 +29,9 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         (_, [channel, name]) => {
             let Some(id) = channel_to_settle(server, ctx, channel) else { return };
             let Some((account, name)) = account_named(server, ctx, name) else { return };
+            if is_theirs(server, ctx, id, account, &name) {
+                return;
+            }
             let channel = server.network.channels[id].name.clone();
             let code = server.confirmation(&format!("transfer {channel} {account}"));
             let text = format!(
@@ -54,20 +58,27 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     }
 }
 
+/// Whether a channel is that account's already; the sender is told so.
+fn is_theirs(server: &Server, ctx: &mut Ctx, id: ChannelId, account: AccountId, name: &str) -> bool {
+    let there = &server.network.channels[id];
+    let is_theirs = there.founder == Some(account);
+    if is_theirs {
+        let whose = if own_account(server, ctx) == Some(account) { "yours".to_owned() } else { format!("{name}'s") };
+        say(ctx, "ChanServ", &format!("{} is {whose} already", there.name));
+    }
+    is_theirs
+}
+
 /// Makes a step.
 pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, channel: &str, step: Step<'_>) {
     match step {
         Step::Offer(name) => {
             let Some(id) = channel_to_settle(server, ctx, channel) else { return };
             let Some((account, name)) = account_named(server, ctx, name) else { return };
-            let there = &mut server.network.channels[id];
-            let title = there.name.clone();
-            if there.founder == Some(account) {
-                let whose =
-                    if own_account(server, ctx) == Some(account) { "yours".to_owned() } else { format!("{name}'s") };
-                say(ctx, "ChanServ", &format!("{title} is {whose} already"));
+            if is_theirs(server, ctx, id, account, &name) {
                 return;
             }
+            let title = server.network.channels[id].name.clone();
             let other = founder_acted_for(server, ctx, id);
             let there = &mut server.network.channels[id];
             there.transfer = Some(account);

@@ -11,6 +11,7 @@ use crate::server::command::services::nickserv::{apppass, set};
 use crate::server::command::services::{account_named, keep_account, own_account, say, usage_of};
 use crate::server::event::{ConnId, Returned};
 use crate::server::record::{AccountId, AccountRow, Credentials, CredentialsRow, Purpose, Record, Seq};
+use crate::server::session::LoginBy;
 use crate::server::settings::Secret;
 use crate::server::{Ctx, Server};
 
@@ -257,6 +258,11 @@ pub fn cert(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
         ("DEL", Some(Some(fingerprint))) => {
             let change = CredentialChange::RemoveCertificate(&fingerprint);
             server.submit(ctx, Change::Credentials { account, change });
+            if server.network.account_by_certificate(&fingerprint) != Some(account) {
+                let is = |by: &LoginBy| matches!(by, LoginBy::Certificate(other) if **other == *fingerprint);
+                let ended = server.logged_in_by(account, ctx.conn, is);
+                server.end_connections(ctx, &ended, "The certificate that it logged in with was taken away");
+            }
         }
         ("LIST", _) => {
             let certificates = server.network.credentials(account).map_or(&[][..], |kept| &kept.certificates);
@@ -305,7 +311,12 @@ pub fn set_key(server: &mut Server, ctx: &mut Ctx, value: &str) {
             }
         }
     };
+    let before = server.network.credentials(account).and_then(|kept| kept.key.clone());
     server.submit(ctx, Change::Credentials { account, change: CredentialChange::Key(key) });
+    if server.network.credentials(account).and_then(|kept| kept.key.clone()) != before {
+        let ended = server.logged_in_by(account, ctx.conn, |by| *by == LoginBy::Key);
+        server.end_connections(ctx, &ended, "The key that it logged in with was taken away");
+    }
 }
 
 /// Changes what an account logs in with.
@@ -325,14 +336,20 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, c
         CredentialChange::AddCertificate(fingerprint) => {
             let owner = server.network.account_by_certificate(fingerprint);
             let count = server.network.credentials(account).map_or(0, |kept| kept.certificates.len());
+            // Whoever connects with it has it, and whoever has given its fingerprint may not.
+            let own = server.session(ctx.conn).and_then(|session| session.peer.certfp.as_deref());
+            let has_it = own == Some(*fingerprint);
             if owner == Some(account) {
                 say(ctx, "NickServ", &format!("Your account has certificate {fingerprint} already"));
-            } else if owner.is_some() {
+            } else if owner.is_some() && !has_it {
                 say(ctx, "NickServ", &format!("Another account has certificate {fingerprint}"));
             } else if count >= limits::CERTIFICATES {
                 let text = format!("Your account has {count} certificates, and that is all it may; delete one first");
                 say(ctx, "NickServ", &text);
             } else {
+                if let Some(other) = owner {
+                    keep(server, ctx, seq, other, |kept| kept.certificates.retain(|there| **there != **fingerprint));
+                }
                 keep(server, ctx, seq, account, |kept| {
                     kept.certificates.push((*fingerprint).into());
                     kept.certificates.sort_unstable();

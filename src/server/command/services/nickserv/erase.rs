@@ -1,6 +1,7 @@
 //! NickServ UNREGISTER, ERASE and ERASEMESSAGES: what is to be here no more.
 
 use crate::server::change::Change;
+use crate::server::command::oper;
 use crate::server::command::services::nickserv::credentials::{may_change_of, own_to_change};
 use crate::server::command::services::{account_named, chanserv, own_account, say};
 use crate::server::network::Identity;
@@ -23,7 +24,7 @@ pub fn sadrop(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
 fn drop_by(server: &mut Server, ctx: &mut Ctx, verb: &str, params: &[&str]) {
     let Some(row) = account_named(server, ctx, "NickServ", params[0]) else { return };
     let is_own = own_account(server, ctx) == Some(row.id);
-    if !is_own && !server.network.users[ctx.me()].may(Right::Force) {
+    if !is_own && !oper::has(server, ctx, Right::Force) {
         say(ctx, "NickServ", &format!("{} is not your account; log in to it first", row.name));
         return;
     }

@@ -1,6 +1,7 @@
 //! NickServ INFO.
 
 use crate::server::command::info::readable;
+use crate::server::command::oper;
 use crate::server::command::services::nickserv::{group, second};
 use crate::server::command::services::{account_named, own_account, say, say_words};
 use crate::server::right::Right;
@@ -18,7 +19,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let Some(row) = account_named(server, ctx, "NickServ", owner.as_deref().unwrap_or(name)) else { return };
     say(ctx, "NickServ", &format!("Account {} was registered at {}", row.name, readable(row.registered)));
     let is_own = own_account(server, ctx) == Some(row.id);
-    let is_oper = server.network.users[ctx.me()].may(Right::Ban);
+    let is_oper = oper::has(server, ctx, Right::Ban);
     if !row.verified {
         say(ctx, "NickServ", "It is not verified: it waits for the code that was mailed");
     }

@@ -31,6 +31,8 @@ pub fn set(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         "EMAIL" => {
             return credentials::own_to_change(server, ctx).map_or((), |account| email(server, ctx, account, value));
         }
+        // What is kept for less time is deleted.
+        "HISTORY" | "HISTORY-RETENTION" if !credentials::may_change(server, ctx) => return,
         "HISTORY-RETENTION" => return retention(server, ctx, account, &params[1..].join(" ")),
         name if !SETTINGS.contains(&name) => return unknown(ctx, name),
         _ => {}
@@ -84,7 +86,11 @@ pub fn show(server: &Server, ctx: &mut Ctx, row: AccountRow, name: &str) {
     let value = match name.as_str() {
         "ALWAYS-ON" => row.always_on.map_or("DEFAULT".to_owned(), word),
         "AUTOREPLAY-MISSED" => word(row.autoreplay_missed),
-        "EMAIL" => row.email.map_or("OFF".to_owned(), String::from),
+        "EMAIL" => {
+            let waits = server.network.code(row.id, Purpose::Email).map(|code| code.email.clone());
+            let email = row.email.map_or("OFF".to_owned(), String::from);
+            waits.map_or(email.clone(), |waits| format!("{email}; {waits} waits for the code that was mailed there"))
+        }
         "HISTORY" => word(server.network.account_settings(row.id).history),
         "HISTORY-RETENTION" => retention_text(server.network.account_settings(row.id).keep),
         "MULTICLIENT" => word(row.multiclient),
