@@ -1872,6 +1872,106 @@ mod tests {
         }
     }
 
+    /// Answers all that is asked of the store with nothing; what a connection asks for, of which conversation and after which
+    /// change.
+    fn asked_for(asked: &mut Asked, conn: ConnId) -> Vec<(u64, Seq)> {
+        let (mut found, mut calls) = (Vec::new(), asked.calls().to_vec());
+        while let Some((id, call)) = calls.pop() {
+            if let Call::History(query) = call
+                && id.conn == conn
+            {
+                found.push((query.conversation, query.floor));
+            }
+            let page = HistoryPage { chunks: Vec::new(), messages: 0, last: 0, cut_at: None };
+            asked.handle(Event::Returned(id, Returned::History(page)));
+            calls.extend_from_slice(asked.calls());
+        }
+        found
+    }
+
+    #[test]
+    fn what_another_device_joins_while_two_lines_of_one_are_dead_that_one_is_still_owed() {
+        for late in [false, true] {
+            let (mut asked, bob, read) = away();
+            let tab = asked.device("alice", 1, "tab", "server-time");
+            replay_all(&mut asked);
+            if !late {
+                asked.ask(bob, "PRIVMSG alice :private");
+            }
+            let first = asked.device("alice", 1, "phone", "server-time");
+            replay_all(&mut asked);
+            confirm(&mut asked, first);
+            let _second = asked.device("alice", 1, "phone", "server-time");
+            replay_all(&mut asked);
+            asked.ask(tab, "JOIN #a,#b");
+            replay_all(&mut asked);
+            confirm(&mut asked, tab);
+            let third = asked.device("alice", 1, "phone", "server-time");
+            let found = asked_for(&mut asked, third);
+            for channel in ["#a", "#b"] {
+                let id = id_of(&asked, channel);
+                assert!(
+                    found.iter().any(|(of, floor)| *of == id && *floor <= read),
+                    "{channel} {id}: {found:?} {read}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_older_of_two_has_confirmed_is_not_owed_by_the_newer_that_is_dead_once_it_has_gone() {
+        let (mut asked, bob, _) = away();
+        let living = back(&mut asked);
+        replayed_on_join(&mut asked, living, "#b");
+        confirm(&mut asked, living);
+        let _dead = asked.device("alice", 1, "phone", "server-time");
+        replay_all(&mut asked);
+        asked.ask(bob, "PRIVMSG #a :before");
+        later_and_confirmed(&mut asked, living);
+        asked.ask(living, "JOIN #a");
+        replay_all(&mut asked);
+        confirm(&mut asked, living);
+        later_and_confirmed(&mut asked, living);
+        let read = asked.server.session(living).map(Session::has_read).unwrap_or_default();
+        asked.handle(Event::Closed(living, cut()));
+        let next = asked.device("alice", 1, "phone", "server-time");
+        let (found, id) = (asked_for(&mut asked, next), id_of(&asked, "#a"));
+        assert!(found.iter().all(|(of, floor)| *of != id || *floor >= read), "{id}: {found:?} {read}");
+    }
+
+    #[test]
+    fn what_one_has_read_before_it_left_a_channel_does_not_come_again_when_a_dead_one_under_another_nick_ends() {
+        let (mut asked, dead, bob) = talk();
+        let living = second_nick(&mut asked, 0);
+        replayed_on_join(&mut asked, living, "#a");
+        confirm(&mut asked, living);
+        let shown = said(&mut asked, bob, "PRIVMSG #a :shown");
+        later_and_confirmed(&mut asked, living);
+        asked.ask(living, "PART #a");
+        let lost = said(&mut asked, bob, "PRIVMSG #a :lost");
+        asked.handle(Event::Closed(dead, cut()));
+        asked.ask(living, "JOIN #a");
+        let (found, id) = (asked_for(&mut asked, living), id_of(&asked, "#a"));
+        let floors: Vec<Seq> = found.iter().filter(|(of, _)| *of == id).map(|(_, floor)| *floor).collect();
+        assert!(floors.iter().all(|floor| *floor >= shown) && floors.iter().any(|floor| *floor < lost), "{floors:?}");
+    }
+
+    #[test]
+    fn what_somebody_in_no_channel_says_with_an_echo_it_is_asked_for() {
+        let mut asked = Asked::new();
+        let caps = "server-time echo-message";
+        let (old, bob) = (asked.device("alice", 1, "phone", caps), asked.user("bob"));
+        let last = asked.server.last_seq();
+        asked.handle(Event::Closed(old, CloseCause::Eof { shown: Some(last) }));
+        asked.ask(bob, "JOIN #elsewhere");
+        let conn = asked.device("alice", 1, "phone", caps);
+        replay(&mut asked, conn, 0);
+        let own = said(&mut asked, conn, "PRIVMSG bob :hi");
+        assert!(later(&mut asked, conn).starts_with("PING "));
+        confirm(&mut asked, conn);
+        assert!(asked.server.session(conn).is_some_and(|session| session.has_read() >= own));
+    }
+
     #[test]
     fn who_dies_silently_before_it_is_in_its_channels_has_them_owed_however_late_that_is_known() {
         for joins in [false, true] {
