@@ -126,7 +126,6 @@ fn whoever_was_founder_is_none_any_more_over_a_crash() {
     find(&alice.ask("KICK #garden bob"), "482");
     // What an account gave goes with the login.
     let mut carol = server.logged_in("carol", "carol", "sesame", "");
-    carol.told("NS SET ALWAYS-ON ON");
     carol.join("#garden");
     bob.ask("CS AMODE #garden +o carol");
     server.account("dave", "sesame");
