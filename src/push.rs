@@ -10,6 +10,8 @@ pub mod seal;
 pub mod vapid;
 
 use std::collections::HashMap;
+use std::error::Error as _;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -289,6 +291,14 @@ impl Kept {
     }
 }
 
+/// Whether a connection was closed, or reset, before it had an answer.
+fn is_closed(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+    let is_gone =
+        |kind| matches!(kind, ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe);
+    error.is_canceled() || error.is_closed() || error.is_incomplete_message() || cause.is_some_and(is_gone)
+}
+
 impl Sender {
     fn new(room: Arc<Room>) -> Sender {
         Sender::trusting(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }, room)
@@ -311,7 +321,7 @@ impl Sender {
             match open.connection.send_request(request.clone()).await {
                 Ok(response) => return self.outcome(origin, open, response).await,
                 // The other end has closed it meanwhile: once more, over a new one.
-                Err(error) if error.is_canceled() || error.is_closed() || error.is_incomplete_message() => {}
+                Err(error) if is_closed(&error) => {}
                 Err(error) => return Outcome::Unreached(error.to_string().into()),
             }
         }

@@ -327,6 +327,10 @@ fn channels<'a>(objects: &'a [Object], found: &mut Found, place: &dyn Fn(&Object
     let mut restricted: Vec<bool> = Vec::new();
     for object in of("ChannelInfo") {
         let name = get(object, "name");
+        if places.contains_key(&name.to_lowercase()) {
+            found.notes.push(format!("another channel {name:?}, which did not come"));
+            continue;
+        }
         // A founder that has no account is named all the same.
         let person = |by_id: &str, by_name: &str| match place(object, by_id, by_name) {
             Some(at) => Some(found.accounts[at].name.clone()),
@@ -743,6 +747,7 @@ mod tests {
              OBJECT CSMiscData\nDATA ci #a\nDATA name ICQ\nDATA data 12345\nEND\n\
              OBJECT EntryMsg\nDATA ci #a\nDATA message welcome\nEND\n\
              OBJECT AutoKick\nDATA ci #a\nDATA mask *!*@x\nDATA reason flooding\nEND\n\
+             OBJECT ChannelInfo\nDATA name #A\nDATA founder alice\nEND\n\
              OBJECT BotInfo\nDATA nick bot\nEND\nOBJECT BotInfo\nDATA nick bat\nEND\n",
         );
         let room = &found.channels[0];
@@ -765,6 +770,7 @@ mod tests {
             "CSMiscData of \"#a\": its ICQ is \"12345\"",
             "channel \"#a\": why \"*!*@x\" is banned, \"flooding\", did not come",
             "BotInfo: 2 did not come",
+            "another channel \"#A\", which did not come",
         ] {
             assert!(found.notes.iter().any(|note| note.contains(part)), "{part}: {:#?}", found.notes);
         }

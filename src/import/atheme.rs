@@ -195,7 +195,7 @@ impl Reading {
                     }
                 }
             }
-            "MC" => self.channel(cells),
+            "MC" => return self.channel(cells),
             "MDC" => {
                 let (at, key, value) = (self.channel_named(cells.word())?, cells.word(), cells.rest());
                 return self.channel_key(at, key, value, cells, line);
@@ -283,8 +283,11 @@ impl Reading {
         self.accounts.get(&name.to_lowercase()).copied().ok_or_else(|| format!("there is no account {name:?}"))
     }
 
-    fn channel(&mut self, cells: &mut Cells) {
+    fn channel(&mut self, cells: &mut Cells) -> Result<(), String> {
         let (name, registered) = (cells.word(), cells.time("its time of registration"));
+        if self.channels.contains_key(&name.to_lowercase()) {
+            return Err(format!("another channel {name:?}"));
+        }
         let (_used, flags) = (cells.word(), cells.word());
         let flags = self.flags(flags, CHANNEL_FLAGS, "channels");
         let (on, off) = (cells.number("the figure of its modes"), cells.number("the figure of modes that it has not"));
@@ -329,6 +332,7 @@ impl Reading {
             settings: holds.into_iter().chain(drops_topic).collect(),
             ..Channel::default()
         });
+        Ok(())
     }
 
     fn channel_named(&self, name: &str) -> Result<usize, String> {
@@ -611,12 +615,16 @@ mod tests {
 
     #[test]
     fn rows_that_are_none_are_named_and_the_rest_comes() {
-        let found =
-            read("DBV 12\nMU\nMU A alice x y z z z\nMU B ALICE x\nMN\nMN ghost g\nCA\nMDC #x y\nMC\nMCFP alice\n\nX\n");
+        let found = read(
+            "DBV 12\nMU\nMU A alice x y z z z\nMU B ALICE x\nMN\nMN ghost g\nCA\nMDC #x y\nMC\nMCFP alice\n\nMC #a 1 1 +\nMC #A 1 1 +\nX\n",
+        );
         assert_eq!((found.accounts.len(), found.accounts[0].registered), (1, None));
-        for part in
-            ["line 2: an account without a name", "line 4: another account", "line 6: there is no account \"ghost\""]
-        {
+        for part in [
+            "line 2: an account without a name",
+            "line 4: another account",
+            "line 6: there is no account \"ghost\"",
+            "line 13: another channel \"#A\"",
+        ] {
             assert!(found.notes.iter().any(|note| note.contains(part)), "{part}: {:?}", found.notes);
         }
         for (file, part) in [("", "no row DBV"), ("DBV 99\n", "none of 1 to 12"), ("MU alice\nDBV 12\n", "line 1: ")] {

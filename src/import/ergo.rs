@@ -48,7 +48,12 @@ const OF_ACCOUNTS: &[&str] = &[
 pub fn parse(bytes: &[u8]) -> Result<Found, String> {
     match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'{') => json(bytes),
-        Some(b'*') => Ok(database(&log(bytes)?)),
+        Some(b'*') => {
+            let (all, cut) = log(bytes)?;
+            let mut found = database(&all);
+            found.notes.extend(cut);
+            Ok(found)
+        }
         _ => Err("this is neither Ergo's database (ircd.db) nor the JSON that `ergo importdb` takes".to_owned()),
     }
 }
@@ -268,16 +273,21 @@ fn access(channel: &mut Channel, notes: &mut Vec<String>, account: &str, given: 
     }
 }
 
-/// Keys and values of a log of buntdb.
-fn log(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, String> {
+/// Keys and values of a log of buntdb, and what is to be said where it has no end.
+fn log(bytes: &[u8]) -> Result<(BTreeMap<String, Vec<u8>>, Option<String>), String> {
     let mut rest = bytes;
     let mut all = BTreeMap::new();
+    let mut cut = None;
     let broken = |rest: &[u8]| format!("byte {}: this is no command of buntdb's log", bytes.len() - rest.len());
     while !rest.is_empty() {
         let before = rest;
         let Some(parts) = command(&mut rest) else {
-            // What a crash has cut off was never there.
+            // What a crash has cut off was never there; and a file may have been copied by half.
             if is_cut(before) {
+                let (at, left) = (bytes.len() - before.len(), before.len());
+                cut = Some(format!(
+                    "byte {at}: the file ends in the midst of a command, and its last {left} bytes did not come"
+                ));
                 break;
             }
             return Err(broken(before));
@@ -291,7 +301,7 @@ fn log(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, String> {
             _ => return Err(broken(before)),
         }
     }
-    Ok(all)
+    Ok((all, cut))
 }
 
 /// The next command, `*2`, and for each part `$length` and the part, each with CR LF behind it.
@@ -314,14 +324,18 @@ fn number(rest: &mut &[u8], mark: u8) -> Option<usize> {
     let after = rest.strip_prefix(&[mark])?;
     let end = after.iter().take(16).position(|byte| *byte == b'\r')?;
     let (digits, after) = after.split_at(end);
-    *rest = after.strip_prefix(b"\r\n")?;
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    let after = after.strip_prefix(b"\r\n")?;
+    let number = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    *rest = after;
+    Some(number)
 }
 
 /// Whether this may be the beginning of a command that has no end.
 fn is_cut(rest: &[u8]) -> bool {
     let mut rest = rest;
-    let Some(count) = number(&mut rest, b'*') else { return rest.len() < 16 && !rest[1..].contains(&b'\n') };
+    let Some(count) = number(&mut rest, b'*') else {
+        return rest.len() < 16 && rest.starts_with(b"*") && !rest.contains(&b'\n');
+    };
     for _ in 0..count.min(8) {
         let Some(length) = number(&mut rest, b'$') else {
             return rest.len() < 16 && (rest.is_empty() || rest[0] == b'$') && !rest.contains(&b'\n');
@@ -667,7 +681,15 @@ mod tests {
         let bytes = log(&[&["set", "account.exists alice", "1"], &["set", "account.name alice", "Alice"]]);
         let first = log(&[&["set", "account.exists alice", "1"]]).len();
         for end in first..bytes.len() {
-            assert_eq!(parse(&bytes[..end]).unwrap().accounts.len(), 1, "{end}");
+            let found = parse(&bytes[..end]).unwrap();
+            assert_eq!(found.accounts.len(), 1, "{end}");
+            let told =
+                format!("byte {first}: the file ends in the midst of a command, and its last {} bytes", end - first);
+            assert_eq!(found.notes.iter().any(|note| note.contains(&told)), end > first, "{end}: {:?}", found.notes);
+        }
+        for end in ["*-1\r\n", "*x\r\n", "*\r\n", "*99999999999999999999\r\n", "*2\r\n$-1\r\n", "*2\r\n$x\r\n"] {
+            let whole = [&*bytes, end.as_bytes()].concat();
+            assert!(parse(&whole).unwrap_err().starts_with(&format!("byte {}: ", bytes.len())), "{end:?}");
         }
         let mut broken = bytes.clone();
         broken[first] = b'x';

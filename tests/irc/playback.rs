@@ -54,6 +54,16 @@ fn c48_everything_or_one_buffer_from_and_to_a_moment() {
     assert_eq!(texts(&all_privmsg(&played(&mut carol, "play #o*,alice 0"))), ["three", "four"]);
 }
 
+#[test]
+fn the_lounge_says_znc_where_others_write_to_playback() {
+    let server = Server::start();
+    let (_alice, mut carol, times) = talk(&server);
+    assert_eq!(texts(&all_privmsg(&carol.ask("ZNC *playback PLAY #room 0"))), ["one", "two", "five"]);
+    assert_eq!(texts(&all_privmsg(&carol.ask(&format!("znc *Playback :play #room {}", times[0])))), ["two", "five"]);
+    carol.one("ZNC *status help").must_fit(":roost.local 401 carol *status :*no ZNC*");
+    carol.one("ZNC").must_fit(":roost.local 461 carol ZNC :*");
+}
+
 fn all_privmsg(lines: &[Line]) -> Vec<Line> {
     all(lines, "PRIVMSG").into_iter().cloned().collect()
 }

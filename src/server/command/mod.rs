@@ -203,6 +203,7 @@ commands! {
     "WHO" 0 Registered who::run, "mask [%fields,token]", "Lists users.";
     "WHOIS" 0 Registered whois::run, "[server] nick", "Tells about a user.";
     "WHOWAS" 0 Registered whois::whowas, "nick [count]", "Tells about someone who left.";
+    "ZNC" 1 Registered playback::znc, "*playback words", "What a PRIVMSG to *playback does, for clients that say it so.";
 }
 
 /// The command of this name, in any case.

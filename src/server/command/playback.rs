@@ -2,9 +2,11 @@
 //! from when on a client wants to see which conversations. Who negotiates `znc.in/playback` is replayed
 //! nothing by itself.
 
-use ircv3::{Cap, Casemapping, mask};
+use ircv3::numeric::Numeric;
+use ircv3::{Cap, Casemapping, Message, mask};
 
 use crate::server::command::chathistory::{self, Found};
+use crate::server::command::printable;
 use crate::server::record::{Border, Range};
 use crate::server::{Ctx, Server};
 
@@ -42,6 +44,18 @@ impl Wish {
             (None, Some(to)) => Range::Before(Border::Time(to)),
             (Some(from), Some(to)) => Range::Between(Border::Time(to.max(from)), Border::Time(from)),
         }
+    }
+}
+
+/// `ZNC *playback words`, as The Lounge says what others do by PRIVMSG.
+pub fn znc(server: &mut Server, ctx: &mut Ctx, line: &Message) {
+    let module = line.param(0).unwrap_or("");
+    if is_meant(module) {
+        let words: Vec<&str> = line.params().skip(1).collect();
+        message(server, ctx, &words.join(" "));
+    } else {
+        let text = format!("No such module: this is no ZNC, and of those that it has there is {NICK} here");
+        ctx.reply.numeric(Numeric::ERR_NOSUCHNICK, &[printable(module)], Some(&text));
     }
 }
 
