@@ -468,12 +468,14 @@ mod tests {
     use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
     use std::sync::{Arc, mpsc};
+    use std::time::Duration;
 
     use hyper::StatusCode;
     use hyper::header::{HeaderMap, HeaderValue, RETRY_AFTER};
     use rcgen::{CertifiedKey, generate_simple_self_signed};
     use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
     use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+    use socket2::SockRef;
     use tokio::runtime::Builder;
 
     use super::endpoint::Endpoint;
@@ -591,6 +593,35 @@ mod tests {
             }
         });
         assert!(requests.try_recv().is_err(), "something was posted");
+    }
+
+    #[test]
+    fn a_kept_connection_that_was_reset_meanwhile_is_made_anew_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (sender, answered) = mpsc::channel();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let (mut bytes, mut request) = ([0; 4096], Vec::new());
+                while !request.windows(4).any(|bytes| bytes == b"\r\n\r\n") || request.len() < seal::SIZE {
+                    let count = stream.read(&mut bytes).unwrap();
+                    request.extend_from_slice(&bytes[..count]);
+                }
+                stream.write_all(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n").unwrap();
+                SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+                // Only once the answer is there it is reset.
+                sender.send(stream).unwrap();
+            }
+        });
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let sender = Sender::new(Room::new(100));
+        let push = push(&format!("http://127.0.0.1:{port}/"), &["127.0.0.0/8"]);
+        for _ in 0..3 {
+            // Nothing looks at the connection in between.
+            assert_eq!(runtime.block_on(sender.send(&push)), Outcome::Delivered);
+            drop(answered.recv().unwrap());
+        }
     }
 
     #[test]
