@@ -833,6 +833,7 @@ impl Server {
         // Behind all that was said, however fast that came.
         let last = self.network.conversation(self.network.channels[channel].folded.as_str());
         let joined = last.map_or(0, |last| last.last_time + 1).max(self.clock());
+        self.note_coming(channel, user);
         let there = &mut self.network.channels[channel];
         there.members.insert(user, ranks);
         there.joined.insert(user, joined);

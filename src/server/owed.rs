@@ -46,17 +46,18 @@ impl Owed {
             let until = all.iter().filter(|other| is_same(other) && other.is_nothing()).map(|other| other.until).max();
             let until = self.until.max(until.unwrap_or(0));
             all.retain(|other| !is_same(other) || other.until > until);
-            let rest = all.iter_mut().filter(|other| is_same(other));
-            let rest = rest.map(|rest| rest.after = rest.after.max(until)).count();
-            if rest == 0 && all.len() < limits::OWED {
+            all.iter_mut().filter(|other| is_same(other)).for_each(|rest| rest.after = rest.after.max(until));
+            let is_known = all.iter().any(|other| is_same(other) && other.until > until);
+            if !is_known && all.len() < limits::OWED {
                 all.push(Owed::nothing(self.conversation, until));
             }
             return;
         }
-        all.retain(|other| !is_same(other) || !other.is_nothing());
-        let touches = |other: &Owed| is_same(other) && self.after <= other.until && other.after <= self.until;
+        all.retain(|other| !is_same(other) || !other.is_nothing() || other.until > self.until);
+        let is_debt = |other: &Owed| is_same(other) && !other.is_nothing();
+        let touches = |other: &Owed| is_debt(other) && self.after <= other.until && other.after <= self.until;
         let is_full = all.len() >= limits::OWED;
-        let at = all.iter().position(touches).or_else(|| all.iter().position(is_same).filter(|_| is_full));
+        let at = all.iter().position(touches).or_else(|| all.iter().position(is_debt).filter(|_| is_full));
         match at {
             Some(at) => {
                 let there = all.remove(at);
@@ -117,7 +118,8 @@ pub fn merge(all: &mut Vec<Owed>, more: &[Owed], is_channel: impl Fn(Conversatio
         rest.filter(|rest| !rest.is_nothing()).collect()
     };
     let rest = [rest_of(all, more), rest_of(more, all)].concat();
-    rest.iter().chain(more).for_each(|one| one.add_to(all));
+    let (nothing, debts): (Vec<&Owed>, Vec<&Owed>) = more.iter().partition(|one| one.is_nothing());
+    rest.iter().chain(nothing).chain(debts).for_each(|one| one.add_to(all));
 }
 
 /// What a device is still owed once it has come into its channels: of others nothing.

@@ -49,6 +49,9 @@ pub struct Reading {
     pub off: bool,
     /// What it alone of its device was told up to this change, another connection sees to.
     pub handed: Seq,
+    /// What there was up to this change in channels that it has not joined, it has among what it owes, or another connection
+    /// has.
+    pub named: Seq,
     /// What it has said without an echo since it was last known to have read all: behind the first of each pair of changes,
     /// up to the second. It has shown that itself, whatever it is replayed.
     pub own: Vec<(Seq, Seq)>,
@@ -93,19 +96,14 @@ impl Reading {
 }
 
 impl Particulars {
-    /// What was replayed to its connection, and is confirmed, another of the device does not owe.
-    fn leave_out(&self, owed: &mut Vec<Owed>) {
+    /// The conversations that were replayed to its connection, and are confirmed.
+    fn confirmed(&self) -> impl Iterator<Item = ConversationId> {
         // Of those that it has joined late it is owed what is still on its way.
         let is_open = |id: &ConversationId| {
             let owes = || self.owed.iter().any(|owed| owed.conversation == *id && !owed.is_nothing());
             self.unread.is_some() && (self.given.contains(id) || owes())
         };
-        let confirmed = self.replayed.iter().copied().filter(|_| self.confirmed);
-        for id in confirmed.filter(|id| !is_open(id)) {
-            let of_it = owed.iter().filter(|owed| owed.conversation == id || owed.conversation == EVERY_OTHER);
-            let until = of_it.filter(|owed| !owed.is_nothing()).map(|owed| owed.until).max();
-            until.into_iter().for_each(|until| Owed::nothing(id, until).add_to(owed));
-        }
+        self.replayed.iter().copied().filter(move |id| self.confirmed && !is_open(id))
     }
 }
 
@@ -217,8 +215,8 @@ impl Server {
         most.map_or(shown, |most| most.min(shown)).max(known)
     }
 
-    /// What the device of a connection is owed when that ends now, having read up to `seen`.
-    pub(super) fn owed_by(&self, session: &Session, seen: Seq) -> Vec<Owed> {
+    /// What the device of a connection is owed when that ends now, having read up to `seen`, and the device up to `until`.
+    fn owed_by(&self, session: &Session, seen: Seq, until: Seq) -> Vec<Owed> {
         if session.is_superseded() {
             return Vec::new();
         }
@@ -233,12 +231,13 @@ impl Server {
             owed::settle(&mut owed);
         }
         // The rest of its channels was still to come, each with what it missed there.
-        if let Some(after) = session.mark.filter(|mark| session.replays && *mark < seen)
+        let named = particulars.reading.as_ref().map_or(0, |reading| reading.named);
+        if let Some(after) = session.mark.map(|mark| mark.max(named)).filter(|after| session.replays && *after < until)
             && particulars.reading.as_ref().is_some_and(is_new)
         {
             let known: Vec<ConversationId> =
                 owed.iter().filter(|owed| !owed.is_nothing()).map(|owed| owed.conversation).collect();
-            let every = Owed { conversation: EVERY_OTHER, after, until: seen };
+            let every = Owed { conversation: EVERY_OTHER, after, until };
             let was_replayed = |id| particulars.replayed.contains(&id);
             let network = &self.network;
             owed::merge(&mut owed, &[every], |id| network.is_of_channel(id) && !was_replayed(id));
@@ -252,13 +251,39 @@ impl Server {
             // It may have left others meanwhile.
             let left = particulars.replayed.iter().copied().filter(|id| network.is_of_channel(*id));
             let done = here.map(|conversation| conversation.id).chain(left).filter(|id| !known.contains(id));
-            done.for_each(|id| Owed::nothing(id, seen).add_to(&mut owed));
+            // Those that it has not confirmed it owes.
+            let done = done.filter(|_| session.mark.is_some_and(|mark| mark < seen));
+            done.for_each(|id| Owed::nothing(id, self.read_of(session, id, seen)).add_to(&mut owed));
         }
         self.leave_out_confirmed(session, &mut owed);
-        let alone = particulars.alone.iter().map(|alone| Owed { after: alone.after.max(seen), ..*alone });
-        let alone: Vec<Owed> = alone.filter(|alone| !alone.is_nothing()).collect();
-        self.merge_owed(&mut owed, &alone);
         owed
+    }
+
+    /// How far a connection that has read up to `seen` has read of a channel, which its user may have left.
+    fn read_of(&self, session: &Session, channel: ConversationId, seen: Seq) -> Seq {
+        let contacts = session.user.and_then(|user| self.network.users[user].contacts.as_ref());
+        let left = contacts.and_then(|contacts| contacts.left.iter().find(|(id, _)| *id == channel));
+        left.map_or(seen, |(_, left)| seen.min(*left))
+    }
+
+    /// What a connection that has read up to `seen` was told while others of its device were another user's that have gone,
+    /// and none has read.
+    fn told_alone(&self, session: &Session, seen: Seq) -> Vec<Owed> {
+        let alone = &session.particulars().alone;
+        let Some(account) = session.account.filter(|_| !alone.is_empty()) else { return Vec::new() };
+        let others = self.others_of(session.conn, account, &session.device).into_iter();
+        let same = others.filter(|other| other.user == session.user).map(Session::has_read);
+        let seen = same.max().unwrap_or(0).max(seen);
+        let alone = alone.iter().map(|alone| Owed { after: alone.after.max(seen), ..*alone });
+        alone.filter(|alone| !alone.is_nothing()).collect()
+    }
+
+    /// How far the device of a connection has read, by any of its connections that there are and were.
+    fn device_read(&self, session: &Session) -> Seq {
+        let Some(account) = session.account.filter(|_| !session.device.is_empty()) else { return 0 };
+        let Some(connected) = self.network.connected(account, &session.device) else { return 0 };
+        let read = connected.conns.iter().filter_map(|conn| self.session(*conn)).map(Session::has_read);
+        read.max().unwrap_or(0).max(connected.read)
     }
 
     fn merge_owed(&self, all: &mut Vec<Owed>, more: &[Owed]) {
@@ -270,16 +295,30 @@ impl Server {
     fn leave_out_confirmed(&self, session: &Session, owed: &mut Vec<Owed>) {
         let Some(account) = session.account.filter(|_| !owed.is_empty()) else { return };
         let others = self.others_of(session.conn, account, &session.device).into_iter();
-        let same = others.filter(|other| other.user == session.user).map(Session::particulars);
-        same.for_each(|there| there.leave_out(owed));
+        for there in others.filter(|other| other.user == session.user) {
+            for id in there.particulars().confirmed() {
+                let read = self.read_of(there, id, there.has_read());
+                let of_it = owed.iter().filter(|owed| owed.conversation == id || owed.conversation == EVERY_OTHER);
+                let until = of_it.filter(|owed| !owed.is_nothing()).map(|owed| owed.until.min(read)).max();
+                until.into_iter().for_each(|until| Owed::nothing(id, until).add_to(owed));
+            }
+        }
     }
 
     /// The same, with what no connection of the device can be taken to have shown it: of two users each is told things of
     /// which the other's connections know nothing.
     pub(super) fn owed_at_end(&self, session: &Session, seen: Seq) -> Vec<Owed> {
-        let mut owed = self.owed_by(session, seen);
-        self.merge_owed(&mut owed, &self.alone(session, seen, self.last_seq));
+        let mut owed = self.owed_by(session, seen, self.device_read(session).max(seen));
+        self.merge_owed(&mut owed, &self.all_alone(session, seen, self.last_seq));
         owed
+    }
+
+    /// What no connection of its device but this one, and those on its user, was told up to `until`, and none has read.
+    fn all_alone(&self, session: &Session, seen: Seq, until: Seq) -> Vec<Owed> {
+        if session.is_superseded() {
+            return Vec::new();
+        }
+        [self.told_alone(session, seen), self.alone(session, seen, until)].concat()
     }
 
     /// A connection of a device ends, having read up to `seen`: what is owed another sees to, where there is one.
@@ -297,10 +336,18 @@ impl Server {
         // What it has confirmed is not known of it any more once it has gone.
         for other in &others {
             let (Some(gone), Some(other)) = (self.session(conn), self.session(*other)) else { continue };
-            if other.user == user && !other.particulars().owed.is_empty() {
+            if other.user == user && user.is_some() {
                 let (mut left, other) = (other.particulars().owed.clone(), other.conn);
-                gone.particulars().leave_out(&mut left);
-                self.session_mut(other).into_iter().for_each(|other| other.particulars_mut().owed.clone_from(&left));
+                let channels = gone.particulars().confirmed().filter(|id| self.network.is_of_channel(*id));
+                channels.for_each(|id| Owed::nothing(id, self.read_of(gone, id, seen)).add_to(&mut left));
+                if let Some(other) = self.session_mut(other).filter(|other| other.particulars().owed != left) {
+                    other.particulars_mut().owed = left;
+                }
+                if let Some(other) = self.session_mut(other).filter(|other| !other.particulars().alone.is_empty()) {
+                    let alone = &mut other.particulars_mut().alone;
+                    alone.iter_mut().for_each(|alone| alone.after = alone.after.max(seen));
+                    alone.retain(|alone| !alone.is_nothing());
+                }
             }
         }
         let mut owed = owed.to_vec();
@@ -317,13 +364,24 @@ impl Server {
             let given = owed.iter().filter(|owed| !owed.is_nothing()).map(|owed| owed.conversation);
             particulars.more.extend(given.filter(|id| particulars.replayed.contains(id)));
         }
-        let mut all = std::mem::take(&mut particulars.owed);
-        self.merge_owed(&mut all, &owed);
+        // What came after that it was shown itself, and is asked for.
+        if session.user == user {
+            let read = session.has_read();
+            let confirmed: Vec<ConversationId> = session.particulars().confirmed().collect();
+            let theirs = owed.iter_mut().filter(|owed| !owed.is_nothing() && confirmed.contains(&owed.conversation));
+            theirs.for_each(|owed| *owed = owed.up_to(read));
+            owed.retain(|owed| owed.after <= owed.until);
+        }
+        let confirmed: Vec<ConversationId> = session.particulars().confirmed().collect();
+        let Some(session) = self.session(*last) else { return };
+        let read = self.device_read(session).max(seen);
+        let mut all = self.owed_by(session, session.has_read(), read);
+        owed::merge(&mut all, &owed, |id| self.network.is_of_channel(id) && !confirmed.contains(&id));
         let Some(session) = self.session_mut(*last) else { return };
         let particulars = session.particulars_mut();
         particulars.owed = all;
         if let Some(reading) = &mut particulars.reading {
-            (reading.settled, reading.arrived) = (false, now);
+            (reading.settled, reading.arrived, reading.named) = (false, now, read);
         }
     }
 
@@ -331,16 +389,17 @@ impl Server {
     fn owed_to(&self, account: AccountId, device: &str) -> Vec<Owed> {
         let mut all = self.network.owed(account, device).to_vec();
         let conns = self.network.connected(account, device).map_or(&[][..], |connected| &connected.conns);
+        let read = conns.iter().filter_map(|conn| self.session(*conn)).filter(|session| !session.is_superseded());
+        let until = read.map(|session| session.is_behind().unwrap_or(NOW)).max().unwrap_or(0);
+        let until = self.network.connected(account, device).map_or(until, |connected| until.max(connected.read));
         for session in conns.iter().filter_map(|conn| self.session(*conn)) {
             let seen = session.is_behind().unwrap_or(NOW);
-            self.merge_owed(&mut all, &self.owed_by(session, seen));
+            self.merge_owed(&mut all, &self.owed_by(session, seen, until));
         }
         // What only one was told stays, though another owes nothing of that.
         for session in conns.iter().filter_map(|conn| self.session(*conn)) {
             let seen = session.is_behind().unwrap_or(NOW);
-            let alone = session.particulars().alone.iter().map(|alone| Owed { after: alone.after.max(seen), ..*alone });
-            let alone = alone.chain(self.alone(session, seen, NOW)).filter(|alone| !alone.is_nothing());
-            self.merge_owed(&mut all, &alone.collect::<Vec<_>>());
+            self.merge_owed(&mut all, &self.all_alone(session, seen, NOW));
         }
         all
     }
@@ -350,15 +409,18 @@ impl Server {
     /// others came, for before that they were replayed it.
     fn alone(&self, session: &Session, seen: Seq, until: Seq) -> Vec<Owed> {
         let (Some(account), Some(user)) = (session.account, session.user) else { return Vec::new() };
-        let others = self.others_of(session.conn, account, &session.device);
+        let others = self.others_of(session.conn, account, &session.device).into_iter();
+        let (same, others): (Vec<&Session>, Vec<&Session>) = others.partition(|other| other.user == Some(user));
         let users: Vec<UserId> = others.iter().filter_map(|other| other.user).collect();
         let began = others.iter().filter_map(|other| Some(other.particulars().reading.as_ref()?.began)).max();
         let reading = session.particulars().reading.as_ref().filter(|reading| !reading.off);
-        if users.is_empty() || users.contains(&user) {
+        if users.is_empty() {
             return Vec::new();
         }
         let Some((began, reading)) = began.zip(reading) else { return Vec::new() };
-        let seen = seen.max(reading.handed);
+        // Those on its own user were told the same.
+        let read = same.into_iter().map(Session::has_read).max().unwrap_or(0);
+        let seen = seen.max(reading.handed).max(read);
         let (network, there) = (&self.network, &self.network.users[user]);
         let is_elsewhere = |channel| users.iter().any(|other| network.users[*other].channels.contains(channel));
         let channels = there.channels.iter().filter(|channel| !is_elsewhere(channel));
@@ -388,6 +450,36 @@ impl Server {
         }
         alone.push(Owed { conversation: conversation.id, after: seq - 1, until: seq });
         self.note_late(account);
+    }
+
+    /// A user is to come into a channel, of whose account there are others: what they were told there meanwhile, connections
+    /// of the same device with that one were not.
+    pub(super) fn note_coming(&mut self, channel: ChannelId, user: UserId) {
+        if self.network.users[user].account.is_none() {
+            return;
+        }
+        let Some(said) = self.network.conversation(self.network.channels[channel].folded.as_str()) else { return };
+        if let Some(contacts) = &mut self.network.users[user].contacts {
+            contacts.left.retain(|(id, _)| *id != said.id);
+        }
+        let account = self.network.users[user].account.filter(|id| self.network.has_several_users(*id));
+        let Some(account) = account else { return };
+        let others = self.network.users_of(account).filter(|other| *other != user);
+        let conns: Vec<ConnId> = others.flat_map(|other| self.network.users[other].sessions.iter().copied()).collect();
+        for conn in conns {
+            let Some(session) = self.session(conn) else { continue };
+            // Who was not in it before is replayed that.
+            let here = self.network.users[user].sessions.iter().filter_map(|conn| self.session(*conn));
+            let mut here = here.filter(|here| here.account == Some(account) && here.device == session.device);
+            if here.any(|here| !here.particulars().replayed.contains(&said.id)) {
+                continue;
+            }
+            let mut alone = self.alone(session, session.has_read(), self.last_seq);
+            alone.retain(|owed| owed.conversation == said.id);
+            if let Some(session) = self.session_mut(conn).filter(|_| !alone.is_empty()) {
+                alone.into_iter().for_each(|one| one.add_to(&mut session.particulars_mut().alone));
+            }
+        }
     }
 
     /// Notes that a user has left a channel of whose account there are others: they may be in it.
@@ -513,14 +605,18 @@ impl Server {
         }
         let owed = |other: ConnId| {
             let session = self.session(other)?;
-            Some((other, self.owed_at_end(session, session.has_read())))
+            let read = session.has_read();
+            let owed = self.owed_by(session, read, self.device_read(session));
+            Some((other, owed, self.all_alone(session, read, self.last_seq)))
         };
         // What each owes is known by what the others do.
-        let all: Vec<(ConnId, Vec<Owed>)> = others.into_iter().filter_map(owed).collect();
-        for (other, owed) in all {
-            self.network.owe(account, device, &owed);
-            let last = self.last_seq;
-            if let Some(session) = self.session_mut(other).filter(|_| !owed.is_empty()) {
+        let all: Vec<(ConnId, Vec<Owed>, Vec<Owed>)> = others.into_iter().filter_map(owed).collect();
+        all.iter().for_each(|(_, owed, _)| self.network.owe(account, device, owed));
+        // What only one was told stays, though another owes nothing of that.
+        all.iter().for_each(|(_, _, alone)| self.network.owe(account, device, alone));
+        for (other, ..) in all {
+            let (last, read) = (self.last_seq, self.session(other).map_or(0, |session| self.device_read(session)));
+            if let Some(session) = self.session_mut(other) {
                 let particulars = session.particulars_mut();
                 if particulars.unread.is_some() {
                     let given = particulars.owed.iter().filter(|owed| !owed.is_nothing());
@@ -528,7 +624,7 @@ impl Server {
                 }
                 (particulars.owed, particulars.alone) = Default::default();
                 if let Some(reading) = &mut particulars.reading {
-                    (reading.settled, reading.handed) = (true, last);
+                    (reading.settled, reading.handed, reading.named) = (true, last, read);
                 }
             }
         }
@@ -553,6 +649,7 @@ impl Server {
             taken: None,
             off: false,
             handed: 0,
+            named: 0,
             own: Vec::new(),
         };
         session.particulars_mut().reading = Some(reading);
@@ -1433,7 +1530,7 @@ mod tests {
         confirm(&mut asked, conn);
         // A channel that it has left it need not be replayed again.
         asked.ask(conn, "PART #b");
-        assert_eq!(stand(&asked), (None, format!("0 {read} *,1 * *,2 * *")));
+        assert_eq!(stand(&asked), (None, format!("1 * *,2 * *,0 {read} *")));
         // It has been there for long enough: what it has not joined by now is not waited for.
         asked.now.mono_ms += limits::ARRIVAL_MS;
         later(&mut asked, conn);
@@ -1957,6 +2054,50 @@ mod tests {
     }
 
     #[test]
+    fn what_only_a_dead_one_under_another_nick_was_told_while_the_living_one_had_left_is_owed_once_that_is_back() {
+        let (mut asked, dead, bob) = talk();
+        let living = second_nick(&mut asked, 0);
+        replayed_on_join(&mut asked, living, "#a");
+        confirm(&mut asked, living);
+        asked.ask(living, "PART #a");
+        let lost = said(&mut asked, bob, "PRIVMSG #a :lost");
+        asked.ask(living, "JOIN #a");
+        asked_for(&mut asked, living);
+        asked.ask(bob, "PRIVMSG #a :shown");
+        later_and_confirmed(&mut asked, living);
+        asked.ask(living, "QUIT");
+        asked.handle(Event::Closed(dead, cut()));
+        let next = back(&mut asked);
+        asked.ask(next, "JOIN #a");
+        let (found, id) = (asked_for(&mut asked, next), id_of(&asked, "#a"));
+        assert!(found.iter().any(|(of, floor)| *of == id && *floor < lost), "{lost}: {found:?}");
+    }
+
+    #[test]
+    fn what_one_has_read_under_another_nick_does_not_come_again_when_the_next_one_there_dies() {
+        let (mut asked, _, read) = away();
+        let dead = back(&mut asked);
+        asked.ask(dead, "JOIN #a");
+        replay_all(&mut asked);
+        for (ends, joins) in [("QUIT", true), ("", true)] {
+            let conn = second_nick(&mut asked, 0);
+            if joins {
+                joined_with(&mut asked, conn, "#b", 1);
+            }
+            if ends.is_empty() {
+                asked.handle(Event::Closed(conn, cut()));
+            } else {
+                later_and_confirmed(&mut asked, conn);
+                asked.ask(conn, ends);
+            }
+        }
+        let next = back(&mut asked);
+        asked.ask(next, "JOIN #b");
+        let (found, id) = (asked_for(&mut asked, next), id_of(&asked, "#b"));
+        assert!(found.iter().all(|(of, floor)| *of != id || *floor > read + 1), "{read}: {found:?}");
+    }
+
+    #[test]
     fn what_somebody_in_no_channel_says_with_an_echo_it_is_asked_for() {
         let mut asked = Asked::new();
         let caps = "server-time echo-message";
@@ -1970,6 +2111,78 @@ mod tests {
         assert!(later(&mut asked, conn).starts_with("PING "));
         confirm(&mut asked, conn);
         assert!(asked.server.session(conn).is_some_and(|session| session.has_read() >= own));
+    }
+
+    #[test]
+    fn what_two_dead_lines_under_one_nick_were_told_stays_owed_when_the_one_under_another_goes() {
+        let ends = ["quit", "cut", "stays"].into_iter();
+        for (end, joins, confirms) in
+            ends.flat_map(|end| [(end, false, false), (end, true, false), (end, false, true), (end, true, true)])
+        {
+            let (mut asked, bob, _) = away();
+            let first = back(&mut asked);
+            asked.ask(first, "JOIN #a,#b");
+            replay_all(&mut asked);
+            confirm(&mut asked, first);
+            let second = back(&mut asked);
+            if confirms {
+                later_and_confirmed(&mut asked, second);
+            }
+            asked.ask(bob, "PRIVMSG alice :private");
+            let lost = said(&mut asked, bob, "PRIVMSG #a :lost");
+            let third = second_nick(&mut asked, 0);
+            if joins {
+                asked.ask(third, "JOIN #b");
+                replay_all(&mut asked);
+                confirm(&mut asked, third);
+            }
+            match end {
+                "quit" => drop(asked.ask(third, "QUIT")),
+                "cut" => asked.handle(Event::Closed(third, cut())),
+                _ => {}
+            }
+            let next = asked.device("alice", 1, "phone", "server-time");
+            let (found, id) = (asked_for(&mut asked, next), id_of(&asked, "#a"));
+            let is_it = |(of, floor): &(u64, Seq)| *of == id && *floor < lost;
+            assert!(found.iter().any(is_it), "{joins} {confirms} {end}: {lost} {found:?}");
+        }
+    }
+
+    #[test]
+    fn of_two_that_come_and_have_not_joined_yet_the_one_that_goes_last_is_owed_the_channels() {
+        for end in ["older first", "newer first", "kept"] {
+            let (mut asked, bob, _) = away();
+            let short = back(&mut asked);
+            replayed_on_join(&mut asked, short, "#b");
+            confirm(&mut asked, short);
+            asked.ask(short, "QUIT");
+            let lost = said(&mut asked, bob, "PRIVMSG #a :lost");
+            asked.ask(bob, "PRIVMSG elsewhere :x");
+            let (older, newer) = (back(&mut asked), back(&mut asked));
+            asked.ask(bob, "TOPIC #b :x");
+            for conn in [older, newer] {
+                later(&mut asked, conn);
+                confirm(&mut asked, older);
+                confirm(&mut asked, newer);
+            }
+            let (seen, owed) = match end {
+                "kept" => stand(&asked),
+                _ => {
+                    let (first, last) = if end == "older first" { (older, newer) } else { (newer, older) };
+                    asked.ask(first, "QUIT");
+                    asked.ask(last, "QUIT");
+                    stand(&asked)
+                }
+            };
+            let id = id_of(&asked, "#a");
+            let all = owed::parse(&owed).unwrap();
+            let own = all.iter().filter(|owed| owed.conversation == id).map(|owed| owed.until).max().unwrap_or(0);
+            let is_owed = |owed: &owed::Owed| {
+                let after = if owed.conversation == EVERY_OTHER { owed.after.max(own) } else { owed.after };
+                [EVERY_OTHER, id].contains(&owed.conversation) && after < lost && lost <= owed.until
+            };
+            assert!(seen.is_some_and(|seen| seen < lost) || all.iter().any(is_owed), "{end}: {lost} {seen:?} {owed}");
+        }
     }
 
     #[test]

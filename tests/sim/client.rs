@@ -88,6 +88,7 @@ const ANY: &[&str] = &[
     "WHO",
     "WHOIS",
     "WHOWAS",
+    "ZNC",
     "FOO",
     "privmsg",
     "Notice",
