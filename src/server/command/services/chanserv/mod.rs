@@ -124,7 +124,7 @@ pub const ELSEWHERE: &[Elsewhere] = &[
          SET <#channel> KEEPTOPIC ON keeps it while nobody is there. /topic sets one that begins with that word",
     ),
     (
-        &["TOPIC APPEND", "TOPIC PREPEND", "TOPICAPPEND", "TOPICPREPEND", "TOPICSWAP"],
+        &["TOPIC APPEND", "TOPIC PREPEND", "APPENDTOPIC", "TOPICAPPEND", "TOPICPREPEND", "TOPICSWAP"],
         "TOPIC <#channel> <text> sets all of a topic, and /topic <#channel> shows what it is now. /topic sets one that \
          begins with that word, too",
     ),
@@ -145,6 +145,15 @@ pub const ELSEWHERE: &[Elsewhere] = &[
         &["SEEN"],
         "/whowas <nick> tells who had a nick lately, and NickServ INFO <account> since when there is an account",
     ),
+    (&["DOWN"], "DEOP <#channel>, DEHALFOP and DEVOICE take away what you are; UP gives it back"),
+    (&["ENTRYMSG"], "SET <#channel> ENTRYMSG <text> does that here, and OFF takes it away"),
+    (
+        &["SET PERSIST", "SET RESTRICTED", "SET SECURE", "SET PEACE", "SET AUTOOP"],
+        "There is no such setting: a registered channel stays while it is empty, /mode <#channel> +i lets in whom you invite, \
+         and what AMODE gives is given on joining",
+    ),
+    (&["SET DESC"], "SET <#channel> DESCRIPTION <text> does that here"),
+    (&["WHY"], "STATUS <#channel> [nick] tells what somebody is there, and AMODE <#channel> whom it gives what"),
     (&["SET FOUNDER"], "TRANSFER <#channel> <account> gives your channel to another account"),
 ];
 

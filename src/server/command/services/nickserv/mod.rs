@@ -30,6 +30,17 @@ pub const ELSEWHERE: &[Elsewhere] = &[
         "You are logged in for as long as you are connected. CLIENTS LOGOUT ends other connections of yours; to be nobody, \
          connect again without a password",
     ),
+    (&["LISTCHANS"], "INFO lists your channels; ChanServ AMODE <#channel> tells what you are in one"),
+    (&["SET AUTO-AWAY"], "Others see you as away once none of your connections is left; /away says it before"),
+    (&["SET AUTOREPLAY-LINES"], "SET AUTOREPLAY-MISSED ON replays all that a client missed, and OFF nothing"),
+    (&["SET DISPLAY"], "An account is called as it was registered; GROUP gives it more nicks"),
+    (&["SET DM-HISTORY"], "SET HISTORY ON or OFF does that here, and SET HISTORY-RETENTION says for how long"),
+    (
+        &["SET ENFORCE", "SET KILL", "SET NICKNAME-ENFORCEMENT", "SET PROTECT", "SET SECURE"],
+        "Nothing is to be set for that: the nicks of an account are its own, and nobody else can take them",
+    ),
+    (&["SET HIDE"], "INFO shows nobody else more than since when there is an account"),
+    (&["UPDATE"], "Nothing waits to be updated: whoever logs in has all that is theirs at once"),
     (
         &["PASSWORD", "SET PASSWORD", "SETPASS"],
         "PASSWD <new password> <new password> changes your password; one that was forgotten SENDPASS replaces by mail",
