@@ -101,7 +101,7 @@ impl Particulars {
         // Of those that it has joined late it is owed what is still on its way.
         let is_open = |id: &ConversationId| {
             let owes = || self.owed.iter().any(|owed| owed.conversation == *id && !owed.is_nothing());
-            self.unread.is_some() && (self.given.contains(id) || owes())
+            self.more.contains(id) || self.unread.is_some() && (self.given.contains(id) || owes())
         };
         self.replayed.iter().copied().filter(move |id| self.confirmed && !is_open(id))
     }
@@ -231,16 +231,22 @@ impl Server {
             owed::settle(&mut owed);
         }
         // The rest of its channels was still to come, each with what it missed there.
-        let named = particulars.reading.as_ref().map_or(0, |reading| reading.named);
-        if let Some(after) = session.mark.map(|mark| mark.max(named)).filter(|after| session.replays && *after < until)
-            && particulars.reading.as_ref().is_some_and(is_new)
-        {
-            let known: Vec<ConversationId> =
-                owed.iter().filter(|owed| !owed.is_nothing()).map(|owed| owed.conversation).collect();
+        let Some(mark) = session.mark.filter(|_| particulars.reading.as_ref().is_some_and(is_new) && session.replays)
+        else {
+            self.leave_out_confirmed(session, &mut owed);
+            return owed;
+        };
+        let network = &self.network;
+        let after = particulars.reading.as_ref().map_or(mark, |reading| reading.named.max(mark));
+        let known: Vec<ConversationId> =
+            owed.iter().filter(|owed| !owed.is_nothing()).map(|owed| owed.conversation).collect();
+        if after < until {
             let every = Owed { conversation: EVERY_OTHER, after, until };
             let was_replayed = |id| particulars.replayed.contains(&id);
-            let network = &self.network;
             owed::merge(&mut owed, &[every], |id| network.is_of_channel(id) && !was_replayed(id));
+        }
+        // Those that it has not confirmed it owes.
+        if mark < seen && owed.iter().any(|owed| owed.conversation == EVERY_OTHER) {
             let here = session.user.map_or(&[][..], |user| &network.users[user].channels);
             // What another connection has joined meanwhile may wait for its turn.
             let waits = |id: &ChannelId| {
@@ -251,8 +257,6 @@ impl Server {
             // It may have left others meanwhile.
             let left = particulars.replayed.iter().copied().filter(|id| network.is_of_channel(*id));
             let done = here.map(|conversation| conversation.id).chain(left).filter(|id| !known.contains(id));
-            // Those that it has not confirmed it owes.
-            let done = done.filter(|_| session.mark.is_some_and(|mark| mark < seen));
             done.for_each(|id| Owed::nothing(id, self.read_of(session, id, seen)).add_to(&mut owed));
         }
         self.leave_out_confirmed(session, &mut owed);
@@ -343,6 +347,9 @@ impl Server {
                 if let Some(other) = self.session_mut(other).filter(|other| other.particulars().owed != left) {
                     other.particulars_mut().owed = left;
                 }
+                // Both were told the same.
+                let reading = self.session_mut(other).and_then(|other| other.particulars_mut().reading.as_mut());
+                reading.into_iter().for_each(|reading| reading.handed = reading.handed.max(seen));
                 if let Some(other) = self.session_mut(other).filter(|other| !other.particulars().alone.is_empty()) {
                     let alone = &mut other.particulars_mut().alone;
                     alone.iter_mut().for_each(|alone| alone.after = alone.after.max(seen));
@@ -352,7 +359,10 @@ impl Server {
         }
         let mut owed = owed.to_vec();
         let now = self.now.mono_ms;
-        let Some(session) = self.session_mut(*last).filter(|_| !owed.is_empty()) else { return };
+        // It sees to the channels that the other had not come into.
+        let gone = self.session(conn).and_then(|gone| gone.particulars().reading.as_ref());
+        let was_new = gone.is_some_and(|reading| !reading.off && !reading.has_had_time(now));
+        let Some(session) = self.session_mut(*last).filter(|_| was_new || !owed.is_empty()) else { return };
         // What the device had read when that came, it is owed no more but for what that was given.
         if let Some(mark) = session.mark.filter(|_| session.serial > serial) {
             owed.iter_mut().filter(|owed| !owed.is_nothing()).for_each(|owed| owed.after = owed.after.max(mark));
@@ -2095,6 +2105,68 @@ mod tests {
         asked.ask(next, "JOIN #b");
         let (found, id) = (asked_for(&mut asked, next), id_of(&asked, "#b"));
         assert!(found.iter().all(|(of, floor)| *of != id || *floor > read + 1), "{read}: {found:?}");
+    }
+
+    #[test]
+    fn of_two_that_come_and_have_not_joined_yet_the_older_sees_to_the_channels_once_the_newer_has_gone() {
+        for end in ["older goes", "kept"] {
+            let (mut asked, bob, _) = away();
+            let older = back(&mut asked);
+            let newer = back(&mut asked);
+            asked.ask(newer, "QUIT");
+            let lost = said(&mut asked, bob, "PRIVMSG #a :lost");
+            for _ in 0..3 {
+                later_and_confirmed(&mut asked, older);
+            }
+            if end != "kept" {
+                asked.ask(older, "QUIT");
+            }
+            let (seen, owed) = stand(&asked);
+            let is_owed = |owed: &owed::Owed| owed.conversation == EVERY_OTHER && owed.until >= lost;
+            let all = owed::parse(&owed).unwrap();
+            assert!(seen.is_some_and(|seen| seen < lost) || all.iter().any(is_owed), "{end}: {lost} {seen:?} {owed}");
+        }
+    }
+
+    #[test]
+    fn what_it_was_given_of_a_talk_stays_owed_when_it_confirms_a_channel() {
+        let (mut asked, bob, _) = away();
+        let dead = back(&mut asked);
+        let living = second_nick(&mut asked, 1);
+        confirm(&mut asked, living);
+        let lost = said(&mut asked, bob, "PRIVMSG alice :lost");
+        asked.handle(Event::Closed(dead, cut()));
+        joined_with(&mut asked, living, "#b", 1);
+        confirm(&mut asked, living);
+        asked.ask(living, "QUIT");
+        let next = asked.device("alice", 1, "phone", "server-time");
+        let found = asked_for(&mut asked, next);
+        assert!(found.iter().any(|(of, floor)| *of == 3 && *floor < lost), "{lost}: {found:?}");
+    }
+
+    #[test]
+    fn what_one_has_read_is_owed_by_no_dead_line_of_its_nick_once_it_has_gone_though_one_has_another_nick() {
+        for (line, cuts) in [("PRIVMSG alice :shown", false), ("PRIVMSG #a :shown", true)] {
+            let (mut asked, bob, _) = away();
+            let first = back(&mut asked);
+            asked.ask(first, "JOIN #a");
+            replay_all(&mut asked);
+            confirm(&mut asked, first);
+            second_nick(&mut asked, 0);
+            let third = back(&mut asked);
+            let shown = said(&mut asked, bob, line);
+            later_and_confirmed(&mut asked, third);
+            later_and_confirmed(&mut asked, third);
+            if cuts {
+                asked.handle(Event::Closed(third, cut()));
+            } else {
+                asked.ask(third, "QUIT");
+            }
+            let id = if cuts { id_of(&asked, "#a") } else { 3 };
+            let next = asked.device("alice", 1, "phone", "server-time");
+            let found = asked_for(&mut asked, next);
+            assert!(found.iter().all(|(of, floor)| *of != id || *floor >= shown), "{line}: {shown} {found:?}");
+        }
     }
 
     #[test]
