@@ -442,7 +442,8 @@ fn channels<'a>(objects: &'a [Object], found: &mut Found, place: &dyn Fn(&Object
         let is_account = !who.contains(['*', '?', '!', '@', '#']);
         // Halfops come in by their rank, and a level below 0 keeps out.
         let is_below = data.trim().parse::<i64>().is_ok_and(|level| level < 0);
-        if restricted[at] && !is_below && !who.contains('#') && !(is_account && rank >= Some(Rank::Halfop)) {
+        let comes_by_rank = is_account && rank >= Some(Rank::Halfop);
+        if restricted[at] && !is_below && !who.contains('#') && !comes_by_rank {
             let mask = if is_account { format!("account:{who}") } else { who.to_owned() };
             channel.lists.push(('I', mask, get(object, "creator").to_owned(), seconds(object, "created").unwrap_or(0)));
         }

@@ -273,8 +273,11 @@ fn access(channel: &mut Channel, notes: &mut Vec<String>, account: &str, given: 
     }
 }
 
-/// Keys and values of a log of buntdb, and what is to be said where it has no end.
-fn log(bytes: &[u8]) -> Result<(BTreeMap<String, Vec<u8>>, Option<String>), String> {
+/// Keys and values of a log of buntdb.
+type Pairs = BTreeMap<String, Vec<u8>>;
+
+/// What is in such a log, and what is to be said where it has no end.
+fn log(bytes: &[u8]) -> Result<(Pairs, Option<String>), String> {
     let mut rest = bytes;
     let mut all = BTreeMap::new();
     let mut cut = None;

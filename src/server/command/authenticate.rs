@@ -317,7 +317,7 @@ fn external(server: &mut Server, ctx: &mut Ctx, response: &[u8]) {
         return;
     }
     server.admit(ctx, Door::Sasl, account, split_device(authzid).1, Proof::Has);
-    server.note_by(ctx.conn, account, LoginBy::Certificate(fingerprint.into()));
+    server.note_by(ctx.conn, account, LoginBy::Certificate(fingerprint));
 }
 
 fn scram_first(server: &mut Server, ctx: &mut Ctx, hash: Hash, plus: bool, response: &[u8]) {
