@@ -1,5 +1,6 @@
 //! AUTHENTICATE (<https://ircv3.net/specs/extensions/sasl-3.2>): the exchange of each mechanism, up to
-//! the gate in `login.rs`. Whoever is logged in may log in again, to the same account or another.
+//! the gate in `login.rs`. Whoever is logged in may log in again, to the same account, or to another where nobody else is on
+//! its nick and nothing of it stays.
 
 use ircv3::numeric::Numeric;
 use ircv3::sasl::bearer::{OauthError, oauth_error, parse_ircv3, parse_oauth};
