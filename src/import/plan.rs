@@ -17,7 +17,7 @@ use crate::limits;
 use crate::server::command::services::chanserv::ranks_of;
 use crate::server::command::verify::looks_like_email;
 use crate::server::lookalike::{Holder, Lookalikes};
-use crate::server::policy::is_service;
+use crate::server::policy::is_reserved;
 use crate::server::record::{
     AccessRow, AccountId, AccountRow, ChannelRow, ConversationRow, Credentials, CredentialsRow, GroupedRow, ListRow,
     PresenceRow, PurgeRow, Record, SEQ_COUNTER_BITS, Seq, SettingRow, Snapshot, SuspensionRow,
@@ -264,7 +264,7 @@ impl<'a> Plan<'a> {
             let why = format!("a name is like a nick here: {}", name::nick_letters(casemapping));
             return refuse(self, &why);
         }
-        if is_service(given, casemapping) {
+        if is_reserved(given, casemapping) {
             return refuse(self, "a service has that name");
         }
         let folded = self.fold(given);
@@ -434,7 +434,7 @@ impl<'a> Plan<'a> {
                 continue;
             }
             let casemapping = self.rules.casemapping;
-            let why = if !name::is_nick(nick, limits::NICK_LEN, casemapping) || is_service(nick, casemapping) {
+            let why = if !name::is_nick(nick, limits::NICK_LEN, casemapping) || is_reserved(nick, casemapping) {
                 "is no nick here"
             } else if self.ours.contains_key(&other) || self.there.contains_key(&other) {
                 "is the name of another account"

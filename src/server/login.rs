@@ -370,6 +370,10 @@ impl Server {
             self.turn_away(ctx, door, Refused::Unfit(&why));
             return;
         }
+        if let Some(why) = self.why_no_other(ctx, account) {
+            self.turn_away(ctx, door, Refused::Unfit(&why));
+            return;
+        }
         if let Proof::Knows(code) = proof
             && self.asks_second(account)
         {
@@ -377,10 +381,6 @@ impl Server {
             return;
         }
         self.forget_first_factor(ctx.conn);
-        if let Some(why) = self.why_no_other(ctx, account) {
-            self.turn_away(ctx, door, Refused::Unfit(&why));
-            return;
-        }
         let is_new = self.login(ctx, account, device);
         match door {
             Door::Sasl => {
@@ -904,6 +904,16 @@ mod tests {
             asked.ask(phone, line);
         }
         assert_eq!(asked.server.session(phone).unwrap().user, Some(asked.id("boss")));
+        // It is told nothing of what operators are, either.
+        asked.ask(boss, "MODE boss +s c");
+        let newcomer = asked.open();
+        asked.ask(newcomer, "NICK newcomer");
+        asked.ask(newcomer, "USER u 0 * :a");
+        let heard = |asked: &Asked, conn| asked.sent(conn).concat().contains("newcomer");
+        assert!(heard(&asked, boss) && !heard(&asked, phone));
+        asked.user_with("carol", "");
+        assert!(!asked.ask(phone, "WHOIS carol").concat().contains(" 338 "));
+        assert!(asked.ask(boss, "WHOIS carol").concat().contains(" 338 "));
         for line in ["NS SAPASSWD bob other", "KILL bob :bye", "CS LIST"] {
             let told = asked.ask(phone, line).concat();
             assert!(told.contains(" 481 ") && told.contains("app password"), "{line}: {told}");

@@ -656,7 +656,7 @@ impl Server {
         let opers: Vec<UserId> =
             self.network.users.iter().filter(|(_, user)| user.is_oper()).map(|(id, _)| id).collect();
         for id in opers {
-            self.notice_to(id, &format!("*** {text}"));
+            self.notice_to_oper(id, &format!("*** {text}"));
         }
     }
 

@@ -74,18 +74,32 @@ impl Server {
         }
         let text = format!("*** {}", text(self));
         for id in ids {
-            self.notice_to(id, &text);
+            self.notice_to_oper(id, &text);
         }
     }
 
     /// NOTICE from the server to all connections of a user.
     pub fn notice_to(&mut self, id: UserId, text: &str) {
+        let frame = self.notice_frame(id, text);
+        self.frame_to_user(id, &frame, None);
+    }
+
+    /// The same, to those of an operator's connections that have proved to be the operator's.
+    pub(super) fn notice_to_oper(&mut self, id: UserId, text: &str) {
+        let frame = self.notice_frame(id, text);
+        for conn in self.network.users[id].sessions.clone() {
+            if self.has_proved_oper(conn) {
+                self.frame_to(conn, &frame);
+            }
+        }
+    }
+
+    fn notice_frame(&self, id: UserId, text: &str) -> Frame {
         let (name, nick) = (&self.settings.server_name, &self.network.users[id].nick);
         let room = MAX_BODY_BYTES - (name.len() + nick.len() + ": NOTICE  :\r\n".len());
         let mut line = Vec::with_capacity(128);
         write_line(&mut line, name, "NOTICE", &[nick], Some(cut(text, room)));
-        let frame = Frame::plain(self.clock(), Bytes::from(line));
-        self.frame_to_user(id, &frame, None);
+        Frame::plain(self.clock(), Bytes::from(line))
     }
 
     /// What a user hears of from now on.

@@ -15,7 +15,9 @@ use crate::server::user::{Contact, User, source};
 
 /// Whether a nick belongs to an account other than this one.
 pub fn nick_reserved(network: &Network, nick: &str, account: Option<AccountId>) -> bool {
-    is_reserved(nick, network.casemapping) || network.nick_owner(nick).is_some_and(|owner| Some(owner.id) != account)
+    let owner = network.nick_owner(nick);
+    is_service(nick, network.casemapping)
+        || owner.map_or_else(|| is_reserved(nick, network.casemapping), |owner| Some(owner.id) != account)
 }
 
 /// Whether a nick, or the name of an account, can be taken for that of someone else: of an account, of

@@ -8,7 +8,7 @@ use jsonwebtoken::{EncodingKey, Header, encode};
 use serde::Serialize;
 
 use crate::limits;
-use crate::server::command::{find_channel, printable};
+use crate::server::command::{find_channel, oper, printable};
 use crate::server::{Ctx, Server};
 
 /// What is stated.
@@ -59,13 +59,13 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         ctx.reply.fail("EXTJWT", "INVALID_TARGET", &[printable(target)], "The target is a channel, or * for yourself");
         return;
     };
-    let there = &server.network.users[ctx.me()];
+    let (there, is_oper) = (&server.network.users[ctx.me()], oper::is(server, ctx));
     let claims = Claims {
         exp: server.clock() / 1000 + row.seconds,
         iss: server.settings.server_name.to_string(),
         sub: there.nick.to_string(),
         account: there.account_name.as_deref().unwrap_or_default().to_owned(),
-        umodes: there.modes.text().chars().map(String::from).collect(),
+        umodes: there.modes.text().chars().filter(|mode| *mode != 'o' || is_oper).map(String::from).collect(),
         service: named.map(str::to_owned),
         channel,
     };

@@ -203,7 +203,7 @@ fn flag(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, change: &ModeCha
             ctx.reply.numeric(Numeric::ERR_ONLYSERVERSCANCHANGE, &[&name], Some(&text));
             return None;
         }
-        'P' if !server.network.users[ctx.me()].is_oper() => {
+        'P' if !oper::is(server, ctx) => {
             let text = "Permission Denied- Only IRC operators make a channel permanent";
             ctx.reply.numeric(Numeric::ERR_NOPRIVILEGES, &[], Some(text));
             return None;

@@ -5,8 +5,8 @@ use ircv3::numeric::Numeric;
 use ircv3::{Cap, Message, Rank};
 
 use crate::server::command::bulk::{self, Answer, WordLines};
-use crate::server::command::printable;
 use crate::server::command::who::sees_member;
+use crate::server::command::{oper, printable};
 use crate::server::network::{ChannelId, UserId};
 use crate::server::policy::sees_channel;
 use crate::server::{Ctx, Server};
@@ -100,7 +100,7 @@ fn members(server: &Server, ctx: &mut Ctx, id: ChannelId) {
     let whole_source = ctx.reply.caps.has(Cap::UserhostInNames);
     let ranks = channel.ranks(me);
     // As a rule everyone inside sees everyone, and nobody need be looked at one by one.
-    let sees_all = network.users[me].is_oper()
+    let sees_all = oper::is(server, ctx)
         || ranks
             .is_some_and(|ranks| ranks.at_least(Rank::Halfop) || channel.unshown.is_empty() && !channel.modes.has('u'));
     let symbol = if channel.is_secret() { "@" } else { "=" };

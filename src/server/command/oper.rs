@@ -8,6 +8,7 @@ use crate::limits;
 use crate::server::action::Call;
 use crate::server::change::Change;
 use crate::server::command::{Pending, mode, need_more_params, printable};
+use crate::server::event::ConnId;
 use crate::server::network::UserId;
 use crate::server::notice::{self, About};
 use crate::server::policy;
@@ -58,11 +59,16 @@ pub fn verified(server: &mut Server, ctx: &mut Ctx, name: &str, right: bool) {
 pub fn come_by_certificate(server: &mut Server, ctx: &mut Ctx) {
     let Some(user) = ctx.user else { return };
     let Some(certfp) = server.session(ctx.conn).and_then(|session| session.peer.certfp.clone()) else { return };
-    if server.network.users[user].is_oper() {
-        return;
-    }
     let oper = server.settings.opers.iter().find(|oper| oper.auto && oper.certfp.as_ref() == Some(&certfp));
     let Some(name) = oper.map(|oper| oper.name.clone()) else { return };
+    if server.network.users[user].is_oper() {
+        // By another connection, of which this one proves as much.
+        let is_same = server.network.users[user].oper.as_ref().is_some_and(|oper| oper.name == name);
+        if let Some(session) = server.session_mut(ctx.conn).filter(|_| is_same) {
+            session.particulars_mut().is_oper = true;
+        }
+        return;
+    }
     server.submit(ctx, Change::OperUp { name: &name });
 }
 
@@ -130,16 +136,23 @@ pub fn reloaded(server: &mut Server) {
     }
 }
 
-/// Whether the sender is an operator who may do this.
-pub fn has(server: &Server, ctx: &Ctx, right: Right) -> bool {
-    server.network.users[ctx.me()].may(right) && has_proved(server, ctx)
+/// Whether the sender is an operator, for what all of them may do and see.
+pub fn is(server: &Server, ctx: &Ctx) -> bool {
+    server.network.users[ctx.me()].is_oper() && server.has_proved_oper(ctx.conn)
 }
 
-/// Whether a connection of an operator's has as much to show as the one that gave OPER: not by an app password, nor by a
-/// password that is none any more.
-fn has_proved(server: &Server, ctx: &Ctx) -> bool {
-    server.why_no_credentials(ctx.conn).is_none()
-        || server.session(ctx.conn).is_some_and(|session| session.particulars().is_oper)
+/// Whether the sender is an operator who may do this.
+pub fn has(server: &Server, ctx: &Ctx, right: Right) -> bool {
+    server.network.users[ctx.me()].may(right) && server.has_proved_oper(ctx.conn)
+}
+
+impl Server {
+    /// Whether a connection of an operator's has as much to show as the one that gave OPER: not by an app password, nor by
+    /// a password that is none any more.
+    pub fn has_proved_oper(&self, conn: ConnId) -> bool {
+        self.why_no_credentials(conn).is_none()
+            || self.session(conn).is_some_and(|session| session.particulars().is_oper)
+    }
 }
 
 /// The same; 481 or 723 where it may not.
@@ -148,7 +161,7 @@ pub fn may(server: &Server, ctx: &mut Ctx, right: Right) -> bool {
     if !user.is_oper() {
         let text = "Permission Denied- You're not an IRC operator";
         ctx.reply.numeric(Numeric::ERR_NOPRIVILEGES, &[], Some(text));
-    } else if !has_proved(server, ctx) {
+    } else if !server.has_proved_oper(ctx.conn) {
         let text = "Permission Denied- Another connection of yours has given OPER, and this one came by an app password or \
                     has not logged in with your new password: give OPER here, or IDENTIFY";
         ctx.reply.numeric(Numeric::ERR_NOPRIVILEGES, &[], Some(text));

@@ -6,7 +6,7 @@ use ircv3::{Cap, CapSet, Message};
 
 use crate::limits;
 use crate::server::command::amend::{self, Amendment, Deed, Place};
-use crate::server::command::{need_more_params, negotiated};
+use crate::server::command::{need_more_params, negotiated, oper};
 use crate::server::record::{Kind, MessageRow, Seq};
 use crate::server::{Ctx, Server, policy};
 
@@ -35,8 +35,8 @@ pub fn apply(
 ) {
     let user = ctx.me();
     let ranks = place.channel.and_then(|channel| server.network.channels[channel].ranks(user));
-    let as_operator = ranks.is_some_and(|ranks| ranks.at_least(Rank::Op))
-        || place.channel.is_some() && server.network.users[user].is_oper();
+    let as_operator =
+        ranks.is_some_and(|ranks| ranks.at_least(Rank::Op)) || place.channel.is_some() && oper::is(server, ctx);
     if !policy::is_author(&server.network, user, amendment.seq, row) && !as_operator {
         let text = "Only who said it, and the channel's operators, may take it back";
         amendment.fail(server, ctx, "REDACT_FORBIDDEN", text);

@@ -11,7 +11,7 @@ use ircv3::{Cap, Message};
 
 use crate::limits;
 use crate::server::change::Change;
-use crate::server::command::{find_channel, message, need_more_params, printable};
+use crate::server::command::{find_channel, message, need_more_params, oper, printable};
 use crate::server::frame::Frame;
 use crate::server::policy;
 use crate::server::push::Spoken;
@@ -113,7 +113,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, relayed: &Relayed<'_>
         ctx.reply.numeric(Numeric::ERR_NOTONCHANNEL, &[&name], Some("You're not on that channel"));
         return;
     };
-    if is_relay && !ranks.at_least(Rank::Op) && !server.network.users[user].is_oper() {
+    if is_relay && !ranks.at_least(Rank::Op) && !oper::is(server, ctx) {
         fail(ctx, "PRIVS_NEEDED", "Only operators of the channel may speak for others");
         return;
     }

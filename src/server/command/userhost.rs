@@ -5,6 +5,7 @@ use ircv3::name::host_of;
 use ircv3::numeric::Numeric;
 
 use crate::server::command::bulk::WordLines;
+use crate::server::command::oper;
 use crate::server::command::services::{HOST, Service, service};
 use crate::server::{Ctx, Server};
 
@@ -43,7 +44,7 @@ pub fn userip(server: &mut Server, ctx: &mut Ctx, line: &Message) {
         let peer = user.sessions.first().and_then(|conn| server.session(*conn)).map(|session| &session.peer);
         let address = peer.map_or_else(|| "0.0.0.0".to_owned(), |peer| host_of(peer.ip));
         // A host that hides the address hides it here, too.
-        let shown = id == me || server.network.users[me].is_oper() || *user.host == *address;
+        let shown = id == me || oper::is(server, ctx) || *user.host == *address;
         let address = if shown { &address } else { "0.0.0.0" };
         words.push(&mut ctx.reply, &[&user.nick, oper, "=", here, &user.user, "@", address]);
     }

@@ -11,7 +11,7 @@ use ircv3::{Cap, Message};
 
 use crate::server::channel::Channel;
 use crate::server::command::bulk::{self, Answer, Cursor};
-use crate::server::command::printable;
+use crate::server::command::{oper, printable};
 use crate::server::network::{ChannelId, Network, UserId};
 use crate::server::policy::sees_channel;
 use crate::server::user::User;
@@ -235,7 +235,7 @@ fn whox_reply(server: &Server, ctx: &mut Ctx, id: UserId, channel: Option<&Chann
 /// The address of a user, for itself and operators; for others only where its host shows it anyway.
 fn shown_address(server: &Server, ctx: &Ctx, id: UserId) -> String {
     let user = &server.network.users[id];
-    if ctx.me() == id || server.network.users[ctx.me()].is_oper() {
+    if ctx.me() == id || oper::is(server, ctx) {
         let session = user.sessions.first().and_then(|conn| server.session(*conn));
         if let Some(session) = session {
             return session.peer.host().to_string();

@@ -8,7 +8,7 @@ use crate::server::command::bulk::WordLines;
 use crate::server::command::printable;
 use crate::server::command::services::{Service, service};
 use crate::server::command::who::{ECHO_BYTES, idle_seconds, sees_member};
-use crate::server::command::{info, metadata};
+use crate::server::command::{info, metadata, oper};
 use crate::server::network::UserId;
 use crate::server::{Ctx, Server};
 
@@ -82,7 +82,7 @@ fn about(server: &Server, ctx: &mut Ctx, id: UserId) {
     if user.secure {
         ctx.reply.numeric(Numeric::RPL_WHOISSECURE, &[nick], Some("is using a secure connection"));
     }
-    if me == id || network.users[me].is_oper() {
+    if me == id || oper::is(server, ctx) {
         private(server, ctx, id);
     }
     metadata::whois(server, ctx, id);

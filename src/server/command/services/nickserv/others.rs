@@ -98,6 +98,7 @@ pub fn saset(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
             server.submit(ctx, Change::Email { account, email });
         }
         "PUBKEY" => say(ctx, "NickServ", "A key is its owner's alone to set"),
+        "HISTORY" | "HISTORY-RETENTION" if !may_change_of(server, ctx, account) => {}
         name => set::set_for(server, ctx, account, name, &value),
     }
 }
