@@ -979,8 +979,9 @@ impl Network {
         if list.is_empty() {
             return;
         }
-        let (all, keys) = (self.debts.entry((account, device.into())).or_default(), &self.conversation_keys);
-        owed::merge(all, list, |id| keys.get(&id).is_some_and(|key| key.starts_with('#')));
+        let mut all = self.take_owed(account, device);
+        owed::merge(&mut all, list, |id| self.is_of_channel(id));
+        self.debts.insert((account, device.into()), all);
     }
 
     /// What a device is owed that no connection of it sees to.

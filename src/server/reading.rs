@@ -275,11 +275,22 @@ impl Server {
     fn told_alone(&self, session: &Session, seen: Seq) -> Vec<Owed> {
         let alone = &session.particulars().alone;
         let Some(account) = session.account.filter(|_| !alone.is_empty()) else { return Vec::new() };
-        let others = self.others_of(session.conn, account, &session.device).into_iter();
-        let same = others.filter(|other| other.user == session.user).map(Session::has_read);
-        let seen = same.max().unwrap_or(0).max(seen);
+        let seen = self.read_beside(session, account).max(seen);
         let alone = alone.iter().map(|alone| Owed { after: alone.after.max(seen), ..*alone });
         alone.filter(|alone| !alone.is_nothing()).collect()
+    }
+
+    /// How far other connections of its device have read that are on its user, and were told the same.
+    fn read_beside(&self, session: &Session, account: AccountId) -> Seq {
+        let others = self.others_of(session.conn, account, &session.device).into_iter();
+        others.filter(|other| other.user == session.user).map(Session::has_read).max().unwrap_or(0)
+    }
+
+    /// Notes what a connection was told, and none of its device that is another user's.
+    fn keep_alone(&mut self, conn: ConnId, alone: Vec<Owed>) {
+        if let Some(session) = self.session_mut(conn).filter(|_| !alone.is_empty()) {
+            alone.into_iter().for_each(|one| one.add_to(&mut session.particulars_mut().alone));
+        }
     }
 
     /// How far the device of a connection has read, by any of its connections that there are and were.
@@ -309,7 +320,8 @@ impl Server {
         }
     }
 
-    /// The same, with what no connection of the device can be taken to have shown it: of two users each is told things of
+    /// What its device is owed when a connection ends now, having read up to `seen`, with what no other connection of it can
+    /// be taken to have shown it: of two users each is told things of
     /// which the other's connections know nothing.
     pub(super) fn owed_at_end(&self, session: &Session, seen: Seq) -> Vec<Owed> {
         let mut owed = self.owed_by(session, seen, self.device_read(session).max(seen));
@@ -332,9 +344,7 @@ impl Server {
         for other in &others {
             let Some(session) = self.session(*other) else { continue };
             let alone = self.alone(session, session.has_read(), seen);
-            if let Some(session) = self.session_mut(*other).filter(|_| !alone.is_empty()) {
-                alone.into_iter().for_each(|one| one.add_to(&mut session.particulars_mut().alone));
-            }
+            self.keep_alone(*other, alone);
         }
         let Some((user, serial)) = self.session(conn).map(|gone| (gone.user, gone.serial)) else { return };
         // What it has confirmed is not known of it any more once it has gone.
@@ -419,8 +429,8 @@ impl Server {
     /// others came, for before that they were replayed it.
     fn alone(&self, session: &Session, seen: Seq, until: Seq) -> Vec<Owed> {
         let (Some(account), Some(user)) = (session.account, session.user) else { return Vec::new() };
-        let others = self.others_of(session.conn, account, &session.device).into_iter();
-        let (same, others): (Vec<&Session>, Vec<&Session>) = others.partition(|other| other.user == Some(user));
+        let mut others = self.others_of(session.conn, account, &session.device);
+        others.retain(|other| other.user != Some(user));
         let users: Vec<UserId> = others.iter().filter_map(|other| other.user).collect();
         let began = others.iter().filter_map(|other| Some(other.particulars().reading.as_ref()?.began)).max();
         let reading = session.particulars().reading.as_ref().filter(|reading| !reading.off);
@@ -428,9 +438,7 @@ impl Server {
             return Vec::new();
         }
         let Some((began, reading)) = began.zip(reading) else { return Vec::new() };
-        // Those on its own user were told the same.
-        let read = same.into_iter().map(Session::has_read).max().unwrap_or(0);
-        let seen = seen.max(reading.handed).max(read);
+        let seen = seen.max(reading.handed).max(self.read_beside(session, account));
         let (network, there) = (&self.network, &self.network.users[user]);
         let is_elsewhere = |channel| users.iter().any(|other| network.users[*other].channels.contains(channel));
         let channels = there.channels.iter().filter(|channel| !is_elsewhere(channel));
@@ -465,15 +473,14 @@ impl Server {
     /// A user is to come into a channel, of whose account there are others: what they were told there meanwhile, connections
     /// of the same device with that one were not.
     pub(super) fn note_coming(&mut self, channel: ChannelId, user: UserId) {
-        if self.network.users[user].account.is_none() {
-            return;
-        }
+        let Some(account) = self.network.users[user].account else { return };
         let Some(said) = self.network.conversation(self.network.channels[channel].folded.as_str()) else { return };
         if let Some(contacts) = &mut self.network.users[user].contacts {
             contacts.left.retain(|(id, _)| *id != said.id);
         }
-        let account = self.network.users[user].account.filter(|id| self.network.has_several_users(*id));
-        let Some(account) = account else { return };
+        if !self.network.has_several_users(account) {
+            return;
+        }
         let others = self.network.users_of(account).filter(|other| *other != user);
         let conns: Vec<ConnId> = others.flat_map(|other| self.network.users[other].sessions.iter().copied()).collect();
         for conn in conns {
@@ -486,9 +493,7 @@ impl Server {
             }
             let mut alone = self.alone(session, session.has_read(), self.last_seq);
             alone.retain(|owed| owed.conversation == said.id);
-            if let Some(session) = self.session_mut(conn).filter(|_| !alone.is_empty()) {
-                alone.into_iter().for_each(|one| one.add_to(&mut session.particulars_mut().alone));
-            }
+            self.keep_alone(conn, alone);
         }
     }
 
@@ -1940,12 +1945,8 @@ mod tests {
         assert!(!kept.iter().any(comes_again), "{kept:?}");
         let read = asked.server.session(live).map(Session::has_read).unwrap_or_default();
         let third = asked.device("alice", 1, "phone", "server-time");
-        while let Some((id, Call::History(query))) = asked.calls().first() {
-            let (id, query) = (*id, query.clone());
-            assert!(id.conn != third || query.floor >= read, "again: {:?} {}", query, read);
-            let page = HistoryPage { chunks: Vec::new(), messages: 0, last: 0, cut_at: None };
-            asked.handle(Event::Returned(id, Returned::History(page)));
-        }
+        let found = asked_for(&mut asked, third);
+        assert!(!found.is_empty() && found.iter().all(|(_, floor)| *floor >= read), "{read}: {found:?}");
     }
 
     #[test]
@@ -2089,16 +2090,14 @@ mod tests {
         let dead = back(&mut asked);
         asked.ask(dead, "JOIN #a");
         replay_all(&mut asked);
-        for (ends, joins) in [("QUIT", true), ("", true)] {
+        for confirms in [true, false] {
             let conn = second_nick(&mut asked, 0);
-            if joins {
-                joined_with(&mut asked, conn, "#b", 1);
-            }
-            if ends.is_empty() {
-                asked.handle(Event::Closed(conn, cut()));
-            } else {
+            joined_with(&mut asked, conn, "#b", 1);
+            if confirms {
                 later_and_confirmed(&mut asked, conn);
-                asked.ask(conn, ends);
+                asked.ask(conn, "QUIT");
+            } else {
+                asked.handle(Event::Closed(conn, cut()));
             }
         }
         let next = back(&mut asked);

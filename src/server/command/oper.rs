@@ -155,7 +155,7 @@ impl Server {
     }
 }
 
-/// The same; 481 or 723 where it may not.
+/// Whether the sender is an operator who may do this; 481 or 723 where it may not.
 pub fn may(server: &Server, ctx: &mut Ctx, right: Right) -> bool {
     let user = &server.network.users[ctx.me()];
     if !user.is_oper() {

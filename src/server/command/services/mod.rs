@@ -220,10 +220,9 @@ fn help(server: &Server, ctx: &mut Ctx, service: &Service, words: &[&str]) {
     let line = |row: &Row| format!("{}: {}", full(row), row.help[0]);
     let Some(verb) = words.first() else {
         say(ctx, name, &format!("{name} knows these commands; HELP with one of them says more:"));
-        let user = &server.network.users[ctx.me()];
         for row in service.rows {
             match row.who {
-                Who::Operator(right) if !user.may(right) => {}
+                Who::Operator(right) if !oper::has(server, ctx, right) => {}
                 Who::Operator(_) => say(ctx, name, &format!("{} (operators)", line(row))),
                 _ => say(ctx, name, &line(row)),
             }

@@ -87,9 +87,11 @@ pub fn show(server: &Server, ctx: &mut Ctx, row: AccountRow, name: &str) {
         "ALWAYS-ON" => row.always_on.map_or("DEFAULT".to_owned(), word),
         "AUTOREPLAY-MISSED" => word(row.autoreplay_missed),
         "EMAIL" => {
-            let waits = server.network.code(row.id, Purpose::Email).map(|code| code.email.clone());
             let email = row.email.map_or("OFF".to_owned(), String::from);
-            waits.map_or(email.clone(), |waits| format!("{email}; {waits} waits for the code that was mailed there"))
+            match server.network.code(row.id, Purpose::Email) {
+                Some(code) => format!("{email}; {} waits for the code that was mailed there", code.email),
+                None => email,
+            }
         }
         "HISTORY" => word(server.network.account_settings(row.id).history),
         "HISTORY-RETENTION" => retention_text(server.network.account_settings(row.id).keep),
