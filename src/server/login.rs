@@ -338,6 +338,11 @@ impl Server {
         };
         let (device, code) = (device.clone(), code.clone().filter(|_| !attempt.asked_whole));
         if self.network.account_by_name(&named).is_none() && self.settings.witness_autocreate {
+            // Nobody is made an account that they are then not let in to.
+            if let Some(why) = self.why_no_other(ctx, None) {
+                self.turn_away(ctx, door, Refused::Unfit(&why));
+                return;
+            }
             register::create_for_witness(self, ctx, &named, witness.key());
         }
         let Some(row) = self.network.account_by_name(&named) else {
@@ -370,7 +375,7 @@ impl Server {
             self.turn_away(ctx, door, Refused::Unfit(&why));
             return;
         }
-        if let Some(why) = self.why_no_other(ctx, account) {
+        if let Some(why) = self.why_no_other(ctx, Some(account)) {
             self.turn_away(ctx, door, Refused::Unfit(&why));
             return;
         }
@@ -466,11 +471,11 @@ impl Server {
     }
 
     /// Why a connection that is logged in cannot log in to another account: its nick would go along, with others on it that
-    /// are not logged in to that, or with all that stays there.
-    fn why_no_other(&self, ctx: &Ctx, account: AccountId) -> Option<String> {
+    /// are not logged in to that, or with all that stays there. `None` for an account that is still to be made.
+    fn why_no_other(&self, ctx: &Ctx, account: Option<AccountId>) -> Option<String> {
         let user = ctx.user?;
         let there = &self.network.users[user];
-        if there.account == Some(account) || there.sessions.len() == 1 && !self.stays(user) {
+        if account.is_some() && there.account == account || there.sessions.len() == 1 && !self.stays(user) {
             return None;
         }
         let name = there.account_name.as_deref().unwrap_or("*");

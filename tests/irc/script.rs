@@ -123,6 +123,18 @@ fn whoever_has_the_nick_as_a_guest_keeps_nobody_from_the_account() {
 }
 
 #[test]
+fn no_account_is_made_for_who_is_not_let_in_to_it_for_the_nicks_sake() {
+    let place = Place::new();
+    let server = place.server(&[AUTOCREATE]);
+    let _phone = server.logged_in("alice", "alice", "open", "");
+    let mut laptop = server.logged_in("alice", "alice", "open", "");
+    let told = laptop.told("NS IDENTIFY erin open");
+    assert!(told.contains("you are here as alice"), "{told}");
+    let told = laptop.told("NS INFO erin");
+    assert!(told.contains("no account"), "{told}");
+}
+
+#[test]
 fn an_account_that_has_a_password_here_is_not_the_programs_unless_it_is_asked_first() {
     let place = Place::new();
     let mut server = place.server(&[AUTOCREATE]);
