@@ -925,6 +925,27 @@ mod tests {
             assert!(asked.calls().is_empty(), "{line}");
         }
         assert!(!asked.ask(boss, "CS LIST").concat().contains(" 481 "));
+        // It sees what anybody does, and writes to whom anybody may.
+        let dora = asked.user("dora");
+        for line in ["JOIN #secret", "MODE #secret +s", "MODE dora +gi"] {
+            asked.ask(dora, line);
+        }
+        for (line, is_told) in [
+            ("WHOIS dora", "#secret"),
+            ("NAMES #secret", " 353 "),
+            ("WHO #secret", " 352 "),
+            ("LIST", "#secret"),
+            ("MODE #secret", " 324 "),
+            ("WHO dora*", " 352 "),
+        ] {
+            for (conn, sees) in [(phone, false), (boss, true)] {
+                let told = asked.ask(conn, line).concat();
+                assert_eq!(told.contains(is_told), sees, "{line}: {told}");
+            }
+        }
+        for (conn, refused) in [(phone, true), (boss, false)] {
+            assert_eq!(asked.ask(conn, "PRIVMSG dora :hello").concat().contains(" 716 "), refused);
+        }
         // Who proves the rest may.
         assert!(proved(&mut asked, phone, "NS IDENTIFY boss sesame").contains("You are now logged in"));
         assert!(!asked.ask(phone, "CS LIST").concat().contains(" 481 "));

@@ -13,6 +13,15 @@ use crate::server::network::{ChannelId, Network, UserId};
 use crate::server::record::{AccountId, MessageRow, Seq};
 use crate::server::user::{Contact, User, source};
 
+/// Who asks: a user, by one of its connections.
+#[derive(Clone, Copy, Debug)]
+pub struct Viewer {
+    /// The user.
+    pub user: UserId,
+    /// Whether it is an operator, and the connection has shown as much.
+    pub is_oper: bool,
+}
+
 /// Whether a nick belongs to an account other than this one.
 pub fn nick_reserved(network: &Network, nick: &str, account: Option<AccountId>) -> bool {
     let owner = network.nick_owner(nick);
@@ -263,14 +272,15 @@ impl AddressRefused {
 
 /// Whether a user may send this text (empty for TAGMSG) to another; to itself it may send anything. Those
 /// whom the other accepted (ACCEPT), or wrote to, may answer in spite of `+R` and `+g`, and so may operators.
-pub fn may_address(network: &Network, user: UserId, target: UserId, text: &str) -> Result<(), AddressRefused> {
+pub fn may_address(network: &Network, from: Viewer, target: UserId, text: &str) -> Result<(), AddressRefused> {
+    let Viewer { user, is_oper } = from;
     let (from, there) = (&network.users[user], &network.users[target]);
     if user == target {
         return Ok(());
     }
     // DEFCON 3 is mode R for everyone.
     let registered_only = there.modes.has('R') || network.defcon <= 3;
-    if (registered_only || there.modes.has('g')) && !from.is_oper() && !accepts(there, from) {
+    if (registered_only || there.modes.has('g')) && !is_oper && !accepts(there, from) {
         if registered_only && from.account.is_none() {
             return Err(AddressRefused::NotLoggedIn);
         }
@@ -395,13 +405,13 @@ fn is_in(network: &Network, user: UserId, pattern: &str) -> bool {
 }
 
 /// The channel of this name, if a user may know of it.
-pub fn channel_seen(network: &Network, user: UserId, name: &str) -> Option<ChannelId> {
-    network.channel_by_name(name).filter(|id| sees_channel(network, user, &network.channels[*id]))
+pub fn channel_seen(network: &Network, viewer: Viewer, name: &str) -> Option<ChannelId> {
+    network.channel_by_name(name).filter(|id| sees_channel(viewer, &network.channels[*id]))
 }
 
 /// Whether a user may see that another is in a channel, and the channel itself.
-pub fn sees_channel(network: &Network, user: UserId, channel: &Channel) -> bool {
-    !channel.is_secret() || channel.members.contains_key(&user) || network.users[user].is_oper()
+pub fn sees_channel(viewer: Viewer, channel: &Channel) -> bool {
+    !channel.is_secret() || channel.members.contains_key(&viewer.user) || viewer.is_oper
 }
 
 /// The rank that a member needs to change a mode: founders and protected are made by founders, operators

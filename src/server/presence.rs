@@ -13,7 +13,7 @@ use crate::server::channel::Channel;
 use crate::server::command::{away, message, monitor, nick};
 use crate::server::event::ConnId;
 use crate::server::network::{ChannelId, Network, UserId};
-use crate::server::policy;
+use crate::server::policy::{self, Viewer};
 use crate::server::record::{AccountId, AccountRow, PresenceRow, Record, Seq};
 use crate::server::session::Session;
 use crate::server::setting;
@@ -479,16 +479,16 @@ impl Server {
 
     /// Why somebody is away, for one who writes to them: that they read it later is said where that is so, and nothing of it
     /// where it would be refused. To whom they silence it is said as to all.
-    pub fn away_told(&self, user: UserId, target: UserId) -> Option<Box<str>> {
+    pub fn away_told(&self, from: Viewer, target: UserId) -> Option<Box<str>> {
         let there = &self.network.users[target];
         let away = there.away.as_ref()?;
         if **away != *DISCONNECTED || !there.sessions.is_empty() {
             return Some(away.clone());
         }
-        if policy::may_address(&self.network, user, target, "").is_err() {
+        if policy::may_address(&self.network, from, target, "").is_err() {
             return Some(DISCONNECTED.into());
         }
-        let kept = if message::is_talk_kept(self, user, target) { "is kept" } else { "is not kept" };
+        let kept = if message::is_talk_kept(self, from.user, target) { "is kept" } else { "is not kept" };
         Some(format!("{DISCONNECTED}; what you write {kept}").into())
     }
 

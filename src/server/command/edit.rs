@@ -10,7 +10,7 @@ use ircv3::{Cap, CapSet, Message};
 
 use crate::server::command::amend::{self, Amendment, Deed, Place};
 use crate::server::command::message::{Said, fitting};
-use crate::server::command::{negotiated, printable};
+use crate::server::command::{negotiated, oper, printable};
 use crate::server::record::{Kind, MessageRow, Record, Seq};
 use crate::server::{Ctx, Server, policy};
 
@@ -79,7 +79,9 @@ pub fn apply(
         (Some(channel), _) => {
             policy::may_speak(network, user, &network.channels[channel], text).err().map(|refused| refused.text())
         }
-        (None, Some(peer)) => policy::may_address(network, user, peer, text).err().map(|refused| refused.text()),
+        (None, Some(peer)) => {
+            policy::may_address(network, oper::viewer(server, ctx), peer, text).err().map(|refused| refused.text())
+        }
         (None, None) => None,
     };
     if let Some(refused) = refused {

@@ -8,7 +8,7 @@ use ircv3::numeric::Numeric;
 use ircv3::{Cap, CapSet, Message};
 
 use crate::server::change::Change;
-use crate::server::command::{find_channel, need_more_params, printable};
+use crate::server::command::{find_channel, need_more_params, oper, printable};
 use crate::server::network::{ChannelId, UserId};
 use crate::server::policy;
 use crate::server::{Ctx, Server};
@@ -60,7 +60,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, nick: &str, name: &str) {
         open(server, channel, target);
     }
     ctx.reply.numeric(Numeric::RPL_INVITING, &[&nick, &name], None);
-    if let Some(away) = server.away_told(user, target) {
+    if let Some(away) = server.away_told(oper::viewer(server, ctx), target) {
         ctx.reply.numeric(Numeric::RPL_AWAY, &[&nick], Some(&away));
     }
     let mut line = Vec::with_capacity(96);

@@ -6,6 +6,7 @@ use ircv3::numeric::Numeric;
 
 use crate::server::channel::Channel;
 use crate::server::command::bulk::{self, Answer, Cursor};
+use crate::server::command::oper;
 use crate::server::policy::sees_channel;
 use crate::server::{Ctx, Server};
 
@@ -38,13 +39,13 @@ pub struct List {
 impl List {
     /// Appends the next page; whether it is the last.
     pub fn page(&mut self, server: &Server, ctx: &mut Ctx) -> bool {
-        let me = ctx.me();
+        let viewer = oper::viewer(server, ctx);
         let network = &server.network;
         let now = server.clock() / 1000;
         let List { filter, cursor } = self;
         let done = cursor.fill(ctx, |ctx, id| {
             let Some(channel) = network.channels.get(id) else { return };
-            if !sees_channel(network, me, channel) || !filter.passes(server, channel, now) {
+            if !sees_channel(viewer, channel) || !filter.passes(server, channel, now) {
                 return;
             }
             ctx.reply.after = ctx.reply.after.max(channel.changed);

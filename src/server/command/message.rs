@@ -12,7 +12,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::limits;
 use crate::server::change::Change;
-use crate::server::command::{accept, batch, join, playback, printable, services};
+use crate::server::command::{accept, batch, join, oper, playback, printable, services};
 use crate::server::frame::{Form, Frame, Tagged};
 use crate::server::network::{ChannelId, UserId};
 use crate::server::policy::{self, AddressRefused};
@@ -369,7 +369,7 @@ fn to_channel(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, cha
     let user = ctx.me();
     let there = &server.network.channels[channel];
     if let Err(refused) = policy::may_speak(&server.network, user, there, said.text) {
-        if !policy::sees_channel(&server.network, user, there) {
+        if !policy::sees_channel(oper::viewer(server, ctx), there) {
             no_such(ctx, said, Numeric::ERR_NOSUCHCHANNEL, "No such channel");
         } else if said.kind != Kind::Notice {
             ctx.reply.numeric(Numeric::ERR_CANNOTSENDTOCHAN, &[&there.name], Some(refused.text()));
@@ -455,7 +455,7 @@ fn to_server(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>) {
 fn to_user(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, target: UserId) {
     let user = ctx.me();
     let nick = server.network.users[target].nick.clone();
-    if let Err(refused) = policy::may_address(&server.network, user, target, said.text) {
+    if let Err(refused) = policy::may_address(&server.network, oper::viewer(server, ctx), target, said.text) {
         if said.kind != Kind::Notice {
             ctx.reply.numeric(refused.numeric(), &[&nick], Some(refused.text()));
         }
@@ -504,7 +504,7 @@ fn to_user(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, target
         }
     }
     if said.kind == Kind::Privmsg
-        && let Some(away) = server.away_told(user, target)
+        && let Some(away) = server.away_told(oper::viewer(server, ctx), target)
     {
         ctx.reply.numeric(Numeric::RPL_AWAY, &[&nick], Some(&away));
     }

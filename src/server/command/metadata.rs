@@ -10,7 +10,7 @@ use ircv3::{Cap, Message};
 
 use crate::limits;
 use crate::server::change::Change;
-use crate::server::command::{need_more_params, negotiated, printable};
+use crate::server::command::{need_more_params, negotiated, oper, printable};
 use crate::server::event::ConnId;
 use crate::server::network::{ChannelId, UserId};
 use crate::server::notify;
@@ -105,7 +105,8 @@ fn resolve(server: &Server, ctx: &mut Ctx, name: &str) -> Option<(Target, Box<st
     let found = if name == "*" {
         Some((Target::User(user), Box::from(&*network.users[user].nick)))
     } else if name.starts_with('#') {
-        policy::channel_seen(network, user, name).map(|id| (Target::Channel(id), (*network.channels[id].name).into()))
+        policy::channel_seen(network, oper::viewer(server, ctx), name)
+            .map(|id| (Target::Channel(id), (*network.channels[id].name).into()))
     } else {
         network.user_by_nick(name).map(|id| (Target::User(id), (*network.users[id].nick).into()))
     };
@@ -322,7 +323,7 @@ fn private_target(server: &Server, ctx: &Ctx, name: &str) -> Option<(Box<str>, B
     let channel = ircv3::name::is_channel(name, limits::CHANNEL_LEN);
     let possible = channel || ircv3::name::is_nick(name, limits::NICK_LEN, network.casemapping);
     let written = match channel {
-        true => policy::channel_seen(network, me, name).map(|id| &*network.channels[id].name),
+        true => policy::channel_seen(network, oper::viewer(server, ctx), name).map(|id| &*network.channels[id].name),
         false => network.user_by_nick(name).map(|id| &*network.users[id].nick),
     };
     possible.then(|| (network.about(name), written.unwrap_or(name).into()))

@@ -260,7 +260,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
 
 /// The channel of this name, if the sender may know of it; 403 otherwise.
 pub fn find_channel(server: &Server, ctx: &mut Ctx, name: &str) -> Option<ChannelId> {
-    let found = policy::channel_seen(&server.network, ctx.me(), name);
+    let found = policy::channel_seen(&server.network, oper::viewer(server, ctx), name);
     if found.is_none() {
         ctx.reply.numeric(Numeric::ERR_NOSUCHCHANNEL, &[printable(name)], Some("No such channel"));
     }

@@ -366,7 +366,7 @@ fn forward(server: &mut Server, ctx: &mut Ctx, channel: ChannelId, change: &Mode
     }
     let given = change.param.unwrap_or("");
     let possible = name::is_channel(given, limits::CHANNEL_LEN);
-    let known = policy::channel_seen(&server.network, ctx.me(), given);
+    let known = policy::channel_seen(&server.network, oper::viewer(server, ctx), given);
     let Some(target) = known.filter(|_| possible).filter(|target| *target != channel) else {
         invalid(ctx, &name, 'f', printable(given), "A forward is another channel that there is");
         return None;

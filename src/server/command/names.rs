@@ -28,7 +28,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, line: &Message) {
     // A single channel is named as it is written itself; a list is repeated as it was asked.
     let end = match &channels[..] {
         [name] => match server.network.channel_by_name(name) {
-            Some(id) if sees_channel(&server.network, ctx.me(), &server.network.channels[id]) => {
+            Some(id) if sees_channel(oper::viewer(server, ctx), &server.network.channels[id]) => {
                 server.network.channels[id].name.as_ref().into()
             }
             _ => name.clone(),
@@ -91,8 +91,9 @@ fn fitting(list: &str, room: usize) -> &str {
 fn members(server: &Server, ctx: &mut Ctx, id: ChannelId) {
     let network = &server.network;
     let me = ctx.me();
+    let viewer = oper::viewer(server, ctx);
     let channel = &network.channels[id];
-    if !sees_channel(network, me, channel) {
+    if !sees_channel(viewer, channel) {
         return;
     }
     ctx.reply.after = ctx.reply.after.max(channel.changed);
@@ -109,7 +110,7 @@ fn members(server: &Server, ctx: &mut Ctx, id: ChannelId) {
     for (user, ranks) in &channel.members {
         // Clients know themselves from their JOIN: in an auditorium the list is the same for all of the audience.
         let audience = *user == me && channel.modes.has('u') && !channel.is_shown(me);
-        if !sees_all && (audience || !sees_member(network, me, *user, channel)) {
+        if !sees_all && (audience || !sees_member(network, viewer, *user, channel)) {
             continue;
         }
         let user = &network.users[*user];

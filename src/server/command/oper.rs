@@ -11,7 +11,7 @@ use crate::server::command::{Pending, mode, need_more_params, printable};
 use crate::server::event::ConnId;
 use crate::server::network::UserId;
 use crate::server::notice::{self, About};
-use crate::server::policy;
+use crate::server::policy::{self, Viewer};
 use crate::server::right::Right;
 use crate::server::user::Letters;
 use crate::server::{Ctx, Server};
@@ -139,6 +139,11 @@ pub fn reloaded(server: &mut Server) {
 /// Whether the sender is an operator, for what all of them may do and see.
 pub fn is(server: &Server, ctx: &Ctx) -> bool {
     server.network.users[ctx.me()].is_oper() && server.has_proved_oper(ctx.conn)
+}
+
+/// The sender, as far as it matters for what it sees and whom it may write to.
+pub fn viewer(server: &Server, ctx: &Ctx) -> Viewer {
+    Viewer { user: ctx.me(), is_oper: is(server, ctx) }
 }
 
 /// Whether the sender is an operator who may do this.

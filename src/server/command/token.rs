@@ -5,7 +5,7 @@ use ircv3::{Cap, Message, name};
 
 use crate::limits;
 use crate::server::authtoken::{Claims, Service, Token, service};
-use crate::server::command::{need_more_params, printable};
+use crate::server::command::{need_more_params, oper, printable};
 use crate::server::event::ConnId;
 use crate::server::policy;
 use crate::server::settings::Settings;
@@ -95,7 +95,7 @@ fn generate(server: &mut Server, ctx: &mut Ctx, key: &str, scope: Option<&str>) 
     let scope: Option<Box<str>> = match scope {
         None | Some("*") => None,
         Some(scope) if name::is_channel(scope, limits::CHANNEL_LEN) => {
-            let Some(channel) = policy::channel_seen(&server.network, user, scope) else {
+            let Some(channel) = policy::channel_seen(&server.network, oper::viewer(server, ctx), scope) else {
                 return invalid_scope(ctx, scope);
             };
             let there = &server.network.channels[channel];

@@ -13,7 +13,7 @@ use crate::server::channel::Channel;
 use crate::server::command::bulk::{self, Answer, Cursor};
 use crate::server::command::{oper, printable};
 use crate::server::network::{ChannelId, Network, UserId};
-use crate::server::policy::sees_channel;
+use crate::server::policy::{Viewer, sees_channel};
 use crate::server::user::User;
 use crate::server::{Ctx, Server};
 
@@ -72,7 +72,7 @@ impl Who {
     pub fn page(&mut self, server: &Server, ctx: &mut Ctx) -> bool {
         let Who { asked, scope, cursor, fields, opers_only } = self;
         let network = &server.network;
-        let me = ctx.me();
+        let viewer = oper::viewer(server, ctx);
         let done = cursor.fill(ctx, |ctx, id| {
             let Some(user) = network.users.get(id) else { return };
             if *opers_only && !user.is_oper() {
@@ -82,16 +82,16 @@ impl Who {
                 Scope::Channel(channel, serial) => {
                     let there = network.channels.get(*channel).filter(|channel| channel.serial == *serial);
                     match there {
-                        Some(channel) if sees_member(network, me, id, channel) => Some(channel),
+                        Some(channel) if sees_member(network, viewer, id, channel) => Some(channel),
                         _ => return,
                     }
                 }
-                Scope::Nick => shown_channel(network, me, id),
+                Scope::Nick => shown_channel(network, viewer, id),
                 Scope::Mask(pattern) => {
-                    if !fits(network, pattern, user) || !sees_user(network, me, id) {
+                    if !fits(network, pattern, user) || !sees_user(network, viewer, id) {
                         return;
                     }
-                    shown_channel(network, me, id)
+                    shown_channel(network, viewer, id)
                 }
             };
             match fields {
@@ -108,37 +108,37 @@ impl Who {
 }
 
 /// Whether a user may find another by more than its exact nick: `+i` hides from those who share no channel.
-pub fn sees_user(network: &Network, viewer: UserId, user: UserId) -> bool {
+pub fn sees_user(network: &Network, viewer: Viewer, user: UserId) -> bool {
     let there = &network.users[user];
-    viewer == user
+    viewer.user == user
         || !there.modes.has('i')
-        || network.users[viewer].is_oper()
+        || viewer.is_oper
         || there
             .channels
             .iter()
             .map(|channel| &network.channels[*channel])
-            .any(|channel| channel.members.contains_key(&viewer) && channel.shows(viewer, user))
+            .any(|channel| channel.members.contains_key(&viewer.user) && channel.shows(viewer.user, user))
 }
 
 /// Whether a user is a member of a channel and another may see that it is: members see each other but for
 /// those whom `D` and `u` hide, and strangers those who hide neither themselves (`i`) nor their channels (`p`).
-pub fn sees_member(network: &Network, viewer: UserId, user: UserId, channel: &Channel) -> bool {
+pub fn sees_member(network: &Network, viewer: Viewer, user: UserId, channel: &Channel) -> bool {
     channel.members.contains_key(&user)
-        && (viewer == user
-            || network.users[viewer].is_oper()
-            || channel.shows(viewer, user)
-                && (channel.members.contains_key(&viewer)
-                    || sees_channel(network, viewer, channel)
+        && (viewer.user == user
+            || viewer.is_oper
+            || channel.shows(viewer.user, user)
+                && (channel.members.contains_key(&viewer.user)
+                    || sees_channel(viewer, channel)
                         && !network.users[user].modes.has('p')
                         && sees_user(network, viewer, user)))
 }
 
 /// The channel that stands for all of a user's where only one fits: one that both are in, or else the
 /// first that the viewer may see.
-fn shown_channel(network: &Network, viewer: UserId, user: UserId) -> Option<&Channel> {
+fn shown_channel(network: &Network, viewer: Viewer, user: UserId) -> Option<&Channel> {
     let channels = || network.users[user].channels.iter().map(|id| &network.channels[*id]);
     channels()
-        .find(|channel| channel.members.contains_key(&viewer) && sees_member(network, viewer, user, channel))
+        .find(|channel| channel.members.contains_key(&viewer.user) && sees_member(network, viewer, user, channel))
         .or_else(|| channels().find(|channel| sees_member(network, viewer, user, channel)))
 }
 

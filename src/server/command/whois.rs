@@ -50,6 +50,7 @@ fn end(ctx: &mut Ctx, nick: &str) {
 fn about(server: &Server, ctx: &mut Ctx, id: UserId) {
     let network = &server.network;
     let me = ctx.me();
+    let viewer = oper::viewer(server, ctx);
     let user = &network.users[id];
     let nick = &*user.nick;
     ctx.reply.numeric(Numeric::RPL_WHOISUSER, &[nick, &user.user, &user.host, "*"], Some(&user.realname));
@@ -58,7 +59,7 @@ fn about(server: &Server, ctx: &mut Ctx, id: UserId) {
     let middles = [nick];
     let mut words = WordLines::new(server, &ctx.reply, Numeric::RPL_WHOISCHANNELS, &middles);
     for channel in user.channels.iter().map(|channel| &network.channels[*channel]) {
-        if sees_member(network, me, id, channel) {
+        if sees_member(network, viewer, id, channel) {
             let ranks = channel.ranks(id).unwrap_or_default();
             words.push(&mut ctx.reply, &[ranks.prefixes(multi_prefix), &channel.name]);
         }
@@ -67,7 +68,7 @@ fn about(server: &Server, ctx: &mut Ctx, id: UserId) {
 
     let settings = &server.settings;
     ctx.reply.numeric(Numeric::RPL_WHOISSERVER, &[nick, &settings.server_name], Some(&settings.network));
-    if let Some(away) = server.away_told(me, id) {
+    if let Some(away) = server.away_told(viewer, id) {
         ctx.reply.numeric(Numeric::RPL_AWAY, &[nick], Some(&away));
     }
     if user.is_oper() {

@@ -98,7 +98,7 @@ pub fn told(server: &mut Server, ctx: &mut Ctx, target: &str, returned: Returned
 /// STATUS
 fn status(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     if let Some(name) = params.first() {
-        let seen = crate::server::policy::channel_seen(&server.network, ctx.me(), name);
+        let seen = crate::server::policy::channel_seen(&server.network, oper::viewer(server, ctx), name);
         let text = match seen {
             Some(id) => history_text(server, id),
             None => format!("There is no channel {:?}", cut(name, 64)),

@@ -171,7 +171,7 @@ fn channel_named(server: &Server, ctx: &mut Ctx, name: &str) -> Option<ChannelId
 
 /// The channel of this name, if the client may know of it.
 fn channel_known(server: &Server, ctx: &Ctx, name: &str) -> Option<ChannelId> {
-    let seen = policy::channel_seen(&server.network, ctx.me(), name);
+    let seen = policy::channel_seen(&server.network, oper::viewer(server, ctx), name);
     // Whoever is something in a secret channel knows of it.
     let own = server.network.channel_by_name(name).filter(|id| {
         let account = own_account(server, ctx);
