@@ -128,8 +128,11 @@ fn no_account_is_made_for_who_is_not_let_in_to_it_for_the_nicks_sake() {
     let server = place.server(&[AUTOCREATE]);
     let _phone = server.logged_in("alice", "alice", "open", "");
     let mut laptop = server.logged_in("alice", "alice", "open", "");
-    let told = laptop.told("NS IDENTIFY erin open");
-    assert!(told.contains("you are here as alice"), "{told}");
+    laptop.request("sasl");
+    laptop.authenticate("erin", "open");
+    laptop.expect("AUTHENTICATE +");
+    let refused = laptop.one_of(&["900", "904"]);
+    refused.must_fit(":* 904 * :*you are here as alice*");
     let told = laptop.told("NS INFO erin");
     assert!(told.contains("no account"), "{told}");
 }
