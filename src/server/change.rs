@@ -833,7 +833,6 @@ impl Server {
         // Behind all that was said, however fast that came.
         let last = self.network.conversation(self.network.channels[channel].folded.as_str());
         let joined = last.map_or(0, |last| last.last_time + 1).max(self.clock());
-        self.note_coming(channel, user);
         let there = &mut self.network.channels[channel];
         there.members.insert(user, ranks);
         there.joined.insert(user, joined);
@@ -874,10 +873,6 @@ impl Server {
         let left = &mut self.network.users[user];
         left.channels.retain(|other| *other != channel);
         left.told = left.told.max(said);
-        if let Some(account) = left.account {
-            self.note_left(channel, user, account);
-            self.note_late(account);
-        }
         mode::settle_delayed(self, channel);
         if self.network.channels[channel].members.is_empty() {
             self.release_channel(channel);
@@ -897,7 +892,9 @@ impl Server {
         let (conversation, record) = self.network.conversation_or_new(key);
         let time = clock.max(conversation.last_time + 1);
         conversation.last_time = time;
-        if row.kind.is_text() {
+        let before = conversation.last_said;
+        let is_text = row.kind.is_text();
+        if is_text {
             conversation.last_text = time;
             conversation.last_said = seq;
         }
@@ -913,6 +910,12 @@ impl Server {
         }
         self.keep(seq, Record::Message(Box::new(row)));
         self.note_fresh(key, fresh);
+        if is_text
+            && !self.beside.is_empty()
+            && let Some(channel) = self.network.channel_by_folded(key)
+        {
+            self.note_told(key, before, seq, |network, user| network.channels[channel].members.contains_key(&user));
+        }
         (time, self.wait_for(seq))
     }
 

@@ -472,7 +472,7 @@ impl Server {
 
     /// Why a connection that is logged in cannot log in to another account: its nick would go along, with others on it that
     /// are not logged in to that, or with all that stays there. `None` for an account that is still to be made.
-    fn why_no_other(&self, ctx: &Ctx, account: Option<AccountId>) -> Option<String> {
+    pub(super) fn why_no_other(&self, ctx: &Ctx, account: Option<AccountId>) -> Option<String> {
         let user = ctx.user?;
         let there = &self.network.users[user];
         if account.is_some() && there.account == account || there.sessions.len() == 1 && !self.stays(user) {
@@ -524,10 +524,11 @@ impl Server {
             let seen = self.read_at_end(session, last);
             let owed = self.owed_at_end(session, seen);
             let old_device = session.device.clone();
-            self.note_own_said(conn, old, &old_device, seen, !owed.is_empty());
+            let owes = !owed.is_empty() || !self.network.told(old, &old_device).is_empty();
+            self.note_own_said(conn, old, &old_device, seen, owes);
             let Some(session) = self.session_mut(conn) else { return };
             let particulars = session.particulars_mut();
-            (particulars.owed, particulars.given, particulars.alone) = Default::default();
+            (particulars.owed, particulars.given) = Default::default();
             (particulars.unread, particulars.reading, particulars.confirmed) = (None, None, false);
             (particulars.replayed, particulars.more) = Default::default();
             self.owe(conn, old, &old_device, &owed, seen);
@@ -639,7 +640,7 @@ mod tests {
     use crate::accounts::Secrets;
     use crate::server::command::bulk::testing::Asked;
     use crate::server::event::{ConnId, Event, Returned};
-    use crate::server::record::{AccountId, AccountRow, CodeRow, Purpose};
+    use crate::server::record::{AccountId, AccountRow, CodeRow, Purpose, SubscriptionRow};
     use crate::server::session::LoginBy;
 
     fn secrets(password: &str) -> Returned {
@@ -971,11 +972,44 @@ mod tests {
             for conn in [thief, other] {
                 assert!(plain(&mut asked, conn, "alice", "sesame").contains(" 903 "));
             }
+            let row = |by, endpoint: &str| SubscriptionRow {
+                account,
+                endpoint: endpoint.into(),
+                keys: crate::server::push::tests::KEYS.parse().unwrap(),
+                vapid: 1,
+                device: "".into(),
+                app: "".into(),
+                by,
+                caps: "".into(),
+                made: 0,
+                renewed: 0,
+                reached: 0,
+            };
+            asked.server.network.put_subscription(row(Some(by.clone()), "https://push.example.org/thief"));
+            asked.server.network.put_subscription(row(None, "https://push.example.org/alice"));
             asked.server.note_by(thief, account, by);
             let told = asked.ask(alice, &take).concat();
+            let left = asked.server.network.subscriptions(account).iter().map(|row| &*row.endpoint);
+            assert_eq!(left.collect::<Vec<_>>(), ["https://push.example.org/alice"], "nor is it pushed to any more");
             assert!(asked.server.session(thief).is_none_or(|session| session.closing), "{told}");
             assert!(asked.server.session(other).is_some_and(|session| !session.closing));
         }
+    }
+
+    #[test]
+    fn who_has_a_certificate_and_takes_it_over_ends_what_has_logged_in_by_it_elsewhere() {
+        let mut asked = Asked::new();
+        let (alice, bob) = (with_account(&mut asked, "alice", ""), with_account(&mut asked, "bob", ""));
+        let fingerprint = "ab".repeat(32);
+        let account = account_of(&asked, "alice");
+        asked.ask(alice, &format!("NS CERT ADD {fingerprint}"));
+        let other = asked.user_with("other", "sasl");
+        assert!(plain(&mut asked, other, "alice", "sesame").contains(" 903 "));
+        asked.server.note_by(other, account, LoginBy::Certificate((*fingerprint).into()));
+        asked.server.session_mut(bob).unwrap().peer.certfp = Some((*fingerprint).into());
+        assert!(asked.ask(bob, "NS CERT ADD").concat().contains("logs in to your account"));
+        assert!(asked.server.session(other).is_none_or(|session| session.closing));
+        assert!(asked.sent(alice).concat().contains("no longer logs in to your account"));
     }
 
     /// Gives a line whose password is compared, and is right.

@@ -4,6 +4,7 @@
 pub mod action;
 pub mod authtoken;
 pub mod ban;
+mod beside;
 pub mod change;
 pub mod channel;
 pub mod cloak;
@@ -58,7 +59,7 @@ use self::mail::Mails;
 use self::network::{ChannelId, Network, UserId};
 use self::push::Pushes;
 use self::reading::{Looks, OwnSaid};
-use self::record::{MsgId, Record, SEQ_COUNTER_BITS, Seq, Snapshot};
+use self::record::{AccountId, MsgId, Record, SEQ_COUNTER_BITS, Seq, Snapshot};
 use self::reply::Reply;
 use self::retention::Retention;
 use self::session::{Input, Session, Waiting};
@@ -110,6 +111,10 @@ pub struct Server {
     end_asked: Option<(String, bool)>,
     /// Users of whom something has changed that bans go by: they are judged once all is answered.
     to_judge: Vec<UserId>,
+    /// Devices whose connections are of several users.
+    beside: Vec<(AccountId, Box<str>)>,
+    /// Those of them of which it is to be kept what they are owed.
+    beside_due: Vec<(AccountId, Box<str>)>,
     /// When to look for those who have been away too long, on the monotonic clock.
     next_expiry: u64,
     /// What devices have said themselves, and shown, that may be among what they are replayed.
@@ -144,7 +149,7 @@ impl Server {
         let isupport = Arc::new(registration::isupport(&settings, settings.casemapping));
         let mut snapshot = snapshot;
         let lookalikes = if settings.confusables { Lookalikes::on() } else { Lookalikes::default() };
-        let retention = Retention::new(&snapshot, last_time, now);
+        let retention = Retention::new(&snapshot, last_time, now, settings.keep);
         let unused = Unused::new(&snapshot);
         let presences = std::mem::take(&mut snapshot.presences);
         let own_said = Server::own_said_before(&snapshot.seen);
@@ -186,6 +191,8 @@ impl Server {
             usage: vec![0; command::COMMANDS.len()],
             end_asked: None,
             to_judge: Vec::new(),
+            beside: Vec::new(),
+            beside_due: Vec::new(),
             next_expiry: 0,
             own_said,
             out: Actions::new(workers),
@@ -226,6 +233,7 @@ impl Server {
         for user in std::mem::take(&mut self.to_judge) {
             self.judge_user(user);
         }
+        self.keep_beside();
         if let Some((reason, restart)) = self.end_asked.take() {
             self.begin_to_end(reason, restart);
         }
@@ -818,10 +826,7 @@ impl Server {
         for (_, channel) in &mut self.network.channels {
             channel.listeners = None;
         }
-        if old.keep != self.settings.keep {
-            self.network.forget_counts();
-            self.renew_retention();
-        }
+        self.reload_retention(old.keep);
         let tokens = Arc::new(registration::isupport(&self.settings, self.network.casemapping));
         let known = std::mem::replace(&mut self.isupport, tokens);
         command::cap::reloaded(self, &old);

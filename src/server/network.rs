@@ -14,6 +14,7 @@ use slab::Slab;
 use crate::limits;
 use crate::server::authtoken::Tokens;
 use crate::server::ban::Bans;
+use crate::server::beside::Told;
 use crate::server::channel::Channel;
 use crate::server::command::control::DEFCON_OPEN;
 use crate::server::event::ConnId;
@@ -133,6 +134,10 @@ pub struct Connected {
     pub conns: Vec<ConnId>,
     /// How far those had read that have gone meanwhile; where the device has no name, the last of them.
     pub read: Seq,
+    /// What only some of them were told.
+    pub told: Vec<Told>,
+    /// Up to this change `told` has all of that: they were of several users then.
+    pub told_until: Seq,
 }
 
 /// Someone who was here.
@@ -932,6 +937,16 @@ impl Network {
     /// The connections of a device; `None` while it has none.
     pub fn connected(&self, account: AccountId, device: &str) -> Option<&Connected> {
         self.connected.get(&(account, device.into()))
+    }
+
+    /// What only some connections of a device were told.
+    pub fn told(&self, account: AccountId, device: &str) -> &[Told] {
+        self.connected(account, device).map_or(&[], |connected| &connected.told)
+    }
+
+    /// The connections of a device, to change what is known of them.
+    pub fn connected_mut(&mut self, account: AccountId, device: &str) -> Option<&mut Connected> {
+        self.connected.get_mut(&(account, device.into()))
     }
 
     /// Notes one more connection of a device; whether it is the first.

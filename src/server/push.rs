@@ -886,7 +886,7 @@ impl Server {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
 
     use std::ops::Range;
@@ -904,7 +904,7 @@ mod tests {
     use crate::server::settings::Settings;
 
     /// Those of RFC 8291, appendix A.
-    const KEYS: &str = "p256dh=BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4;\
+    pub const KEYS: &str = "p256dh=BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4;\
         auth=BTBZMqHH6r4Tts7J_aSIgg";
 
     struct Bed {
@@ -948,6 +948,7 @@ mod tests {
                 vapid: 1,
                 device: "".into(),
                 app: "".into(),
+                by: None,
                 caps: "message-tags".into(),
                 made: now,
                 renewed: now,

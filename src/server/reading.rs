@@ -47,8 +47,6 @@ pub struct Reading {
     pub taken: Option<u64>,
     /// Whether it is replayed nothing now, being a bot or able to ask itself: it is not asked then.
     pub off: bool,
-    /// What it alone of its device was told up to this change, another connection sees to.
-    pub handed: Seq,
     /// What there was up to this change in channels that it has not joined, it has among what it owes, or another connection
     /// has.
     pub named: Seq,
@@ -257,40 +255,10 @@ impl Server {
             // It may have left others meanwhile.
             let left = particulars.replayed.iter().copied().filter(|id| network.is_of_channel(*id));
             let done = here.map(|conversation| conversation.id).chain(left).filter(|id| !known.contains(id));
-            done.for_each(|id| Owed::nothing(id, self.read_of(session, id, seen)).add_to(&mut owed));
+            done.for_each(|id| Owed::nothing(id, seen).add_to(&mut owed));
         }
         self.leave_out_confirmed(session, &mut owed);
         owed
-    }
-
-    /// How far a connection that has read up to `seen` has read of a channel, which its user may have left.
-    fn read_of(&self, session: &Session, channel: ConversationId, seen: Seq) -> Seq {
-        let contacts = session.user.and_then(|user| self.network.users[user].contacts.as_ref());
-        let left = contacts.and_then(|contacts| contacts.left.iter().find(|(id, _)| *id == channel));
-        left.map_or(seen, |(_, left)| seen.min(*left))
-    }
-
-    /// What a connection that has read up to `seen` was told while others of its device were another user's that have gone,
-    /// and none has read.
-    fn told_alone(&self, session: &Session, seen: Seq) -> Vec<Owed> {
-        let alone = &session.particulars().alone;
-        let Some(account) = session.account.filter(|_| !alone.is_empty()) else { return Vec::new() };
-        let seen = self.read_beside(session, account).max(seen);
-        let alone = alone.iter().map(|alone| Owed { after: alone.after.max(seen), ..*alone });
-        alone.filter(|alone| !alone.is_nothing()).collect()
-    }
-
-    /// How far other connections of its device have read that are on its user, and were told the same.
-    fn read_beside(&self, session: &Session, account: AccountId) -> Seq {
-        let others = self.others_of(session.conn, account, &session.device).into_iter();
-        others.filter(|other| other.user == session.user).map(Session::has_read).max().unwrap_or(0)
-    }
-
-    /// Notes what a connection was told, and none of its device that is another user's.
-    fn keep_alone(&mut self, conn: ConnId, alone: Vec<Owed>) {
-        if let Some(session) = self.session_mut(conn).filter(|_| !alone.is_empty()) {
-            alone.into_iter().for_each(|one| one.add_to(&mut session.particulars_mut().alone));
-        }
     }
 
     /// How far the device of a connection has read, by any of its connections that there are and were.
@@ -311,8 +279,8 @@ impl Server {
         let Some(account) = session.account.filter(|_| !owed.is_empty()) else { return };
         let others = self.others_of(session.conn, account, &session.device).into_iter();
         for there in others.filter(|other| other.user == session.user) {
+            let read = there.has_read();
             for id in there.particulars().confirmed() {
-                let read = self.read_of(there, id, there.has_read());
                 let of_it = owed.iter().filter(|owed| owed.conversation == id || owed.conversation == EVERY_OTHER);
                 let until = of_it.filter(|owed| !owed.is_nothing()).map(|owed| owed.until.min(read)).max();
                 until.into_iter().for_each(|until| Owed::nothing(id, until).add_to(owed));
@@ -320,32 +288,21 @@ impl Server {
         }
     }
 
-    /// What its device is owed when a connection ends now, having read up to `seen`, with what no other connection of it can
-    /// be taken to have shown it: of two users each is told things of
-    /// which the other's connections know nothing.
+    /// What its device is owed when a connection ends now, having read up to `seen`, but for what only some of its
+    /// connections were told.
     pub(super) fn owed_at_end(&self, session: &Session, seen: Seq) -> Vec<Owed> {
-        let mut owed = self.owed_by(session, seen, self.device_read(session).max(seen));
-        self.merge_owed(&mut owed, &self.all_alone(session, seen, self.last_seq));
-        owed
-    }
-
-    /// What no connection of its device but this one, and those on its user, was told up to `until`, and none has read.
-    fn all_alone(&self, session: &Session, seen: Seq, until: Seq) -> Vec<Owed> {
-        if session.is_superseded() {
-            return Vec::new();
-        }
-        [self.told_alone(session, seen), self.alone(session, seen, until)].concat()
+        self.owed_by(session, seen, self.device_read(session).max(seen))
     }
 
     /// A connection of a device ends, having read up to `seen`: what is owed another sees to, where there is one.
     pub(super) fn owe(&mut self, conn: ConnId, account: AccountId, device: &str, owed: &[Owed], seen: Seq) {
+        self.end_told(conn, account, device, seen);
         let others: Vec<ConnId> = self.others_of(conn, account, device).iter().map(|other| other.conn).collect();
-        let Some(last) = others.last() else { return self.network.owe(account, device, owed) };
-        for other in &others {
-            let Some(session) = self.session(*other) else { continue };
-            let alone = self.alone(session, session.has_read(), seen);
-            self.keep_alone(*other, alone);
-        }
+        let Some(last) = others.last() else {
+            let untold = self.unread_beside(account, device);
+            self.network.owe(account, device, owed);
+            return self.network.owe(account, device, &untold);
+        };
         let Some((user, serial)) = self.session(conn).map(|gone| (gone.user, gone.serial)) else { return };
         // What it has confirmed is not known of it any more once it has gone.
         for other in &others {
@@ -353,17 +310,9 @@ impl Server {
             if other.user == user && user.is_some() {
                 let (mut left, other) = (other.particulars().owed.clone(), other.conn);
                 let channels = gone.particulars().confirmed().filter(|id| self.network.is_of_channel(*id));
-                channels.for_each(|id| Owed::nothing(id, self.read_of(gone, id, seen)).add_to(&mut left));
+                channels.for_each(|id| Owed::nothing(id, seen).add_to(&mut left));
                 if let Some(other) = self.session_mut(other).filter(|other| other.particulars().owed != left) {
                     other.particulars_mut().owed = left;
-                }
-                // Both were told the same.
-                let reading = self.session_mut(other).and_then(|other| other.particulars_mut().reading.as_mut());
-                reading.into_iter().for_each(|reading| reading.handed = reading.handed.max(seen));
-                if let Some(other) = self.session_mut(other).filter(|other| !other.particulars().alone.is_empty()) {
-                    let alone = &mut other.particulars_mut().alone;
-                    alone.iter_mut().for_each(|alone| alone.after = alone.after.max(seen));
-                    alone.retain(|alone| !alone.is_nothing());
                 }
             }
         }
@@ -416,112 +365,8 @@ impl Server {
             let seen = session.is_behind().unwrap_or(NOW);
             self.merge_owed(&mut all, &self.owed_by(session, seen, until));
         }
-        // What only one was told stays, though another owes nothing of that.
-        for session in conns.iter().filter_map(|conn| self.session(*conn)) {
-            let seen = session.is_behind().unwrap_or(NOW);
-            self.merge_owed(&mut all, &self.all_alone(session, seen, NOW));
-        }
+        self.merge_owed(&mut all, &self.unread_beside(account, device));
         all
-    }
-
-    /// What a device has been shown after change `seen`, and up to `until`, by this connection alone, where it has others
-    /// and those are another user's: what was said in its channels where the other is not, and what in private since the
-    /// others came, for before that they were replayed it.
-    fn alone(&self, session: &Session, seen: Seq, until: Seq) -> Vec<Owed> {
-        let (Some(account), Some(user)) = (session.account, session.user) else { return Vec::new() };
-        let mut others = self.others_of(session.conn, account, &session.device);
-        others.retain(|other| other.user != Some(user));
-        let users: Vec<UserId> = others.iter().filter_map(|other| other.user).collect();
-        let began = others.iter().filter_map(|other| Some(other.particulars().reading.as_ref()?.began)).max();
-        let reading = session.particulars().reading.as_ref().filter(|reading| !reading.off);
-        if users.is_empty() {
-            return Vec::new();
-        }
-        let Some((began, reading)) = began.zip(reading) else { return Vec::new() };
-        let seen = seen.max(reading.handed).max(self.read_beside(session, account));
-        let (network, there) = (&self.network, &self.network.users[user]);
-        let is_elsewhere = |channel| users.iter().any(|other| network.users[*other].channels.contains(channel));
-        let channels = there.channels.iter().filter(|channel| !is_elsewhere(channel));
-        let channels = channels.filter_map(|id| network.conversation(network.channels[*id].folded.as_str()));
-        // The others may have been there, too, and have left.
-        let left = |id: ConversationId| {
-            let left = users.iter().filter_map(|other| network.users[*other].contacts.as_ref());
-            left.flat_map(|contacts| &contacts.left).filter(|(of, _)| *of == id).map(|(_, seq)| *seq).max().unwrap_or(0)
-        };
-        let channels = channels.map(|said| Owed { conversation: said.id, after: seen.max(left(said.id)), until });
-        let private = there.contacts.iter().flat_map(|contacts| &contacts.alone);
-        let private = private.map(|owed| Owed { after: owed.after.max(seen).max(began), ..owed.up_to(until) });
-        channels.chain(private).filter(|owed| !owed.is_nothing()).collect()
-    }
-
-    /// Notes what was said in private to a user or by one of whose account there are other users: those are not told.
-    pub(super) fn note_alone(&mut self, user: UserId, key: &str, seq: Seq) {
-        let Some(account) = self.network.users[user].account else { return };
-        let Some(conversation) = self.network.conversation(key).filter(|_| self.network.has_several_users(account))
-        else {
-            return;
-        };
-        let there = &mut self.network.users[user];
-        let alone = &mut there.contacts.get_or_insert_default().alone;
-        if alone.len() >= limits::ALONE {
-            alone.remove(0);
-        }
-        alone.push(Owed { conversation: conversation.id, after: seq - 1, until: seq });
-        self.note_late(account);
-    }
-
-    /// A user is to come into a channel, of whose account there are others: what they were told there meanwhile, connections
-    /// of the same device with that one were not.
-    pub(super) fn note_coming(&mut self, channel: ChannelId, user: UserId) {
-        let Some(account) = self.network.users[user].account else { return };
-        let Some(said) = self.network.conversation(self.network.channels[channel].folded.as_str()) else { return };
-        if let Some(contacts) = &mut self.network.users[user].contacts {
-            contacts.left.retain(|(id, _)| *id != said.id);
-        }
-        if !self.network.has_several_users(account) {
-            return;
-        }
-        let others = self.network.users_of(account).filter(|other| *other != user);
-        let conns: Vec<ConnId> = others.flat_map(|other| self.network.users[other].sessions.iter().copied()).collect();
-        for conn in conns {
-            let Some(session) = self.session(conn) else { continue };
-            // Who was not in it before is replayed that.
-            let here = self.network.users[user].sessions.iter().filter_map(|conn| self.session(*conn));
-            let mut here = here.filter(|here| here.account == Some(account) && here.device == session.device);
-            if here.any(|here| !here.particulars().replayed.contains(&said.id)) {
-                continue;
-            }
-            let mut alone = self.alone(session, session.has_read(), self.last_seq);
-            alone.retain(|owed| owed.conversation == said.id);
-            self.keep_alone(conn, alone);
-        }
-    }
-
-    /// Notes that a user has left a channel of whose account there are others: they may be in it.
-    pub(super) fn note_left(&mut self, channel: ChannelId, user: UserId, account: AccountId) {
-        let key = self.network.channels[channel].folded.clone();
-        let Some(said) = self.network.conversation(key.as_str()).filter(|_| self.network.has_several_users(account))
-        else {
-            return;
-        };
-        let left = &mut self.network.users[user].contacts.get_or_insert_default().left;
-        left.retain(|(id, _)| *id != said.id);
-        if left.len() >= limits::ALONE {
-            left.remove(0);
-        }
-        left.push((said.id, self.last_seq));
-    }
-
-    /// Keeps what the devices of an account are owed where it may be otherwise now: it has several users, and one was told
-    /// something, or has left a channel.
-    pub(super) fn note_late(&mut self, account: AccountId) {
-        if !self.network.has_several_users(account) {
-            return;
-        }
-        let users = self.network.users_of(account);
-        let conns = users.flat_map(|user| &self.network.users[user].sessions).copied();
-        let late = conns.filter(|conn| self.session(*conn).is_some_and(|session| session.late().is_some()));
-        late.collect::<Vec<_>>().into_iter().for_each(|conn| self.note_behind(conn));
     }
 
     /// What the device of a connection has said itself, and shown, that may be among what it is replayed: as
@@ -621,25 +466,22 @@ impl Server {
         let owed = |other: ConnId| {
             let session = self.session(other)?;
             let read = session.has_read();
-            let owed = self.owed_by(session, read, self.device_read(session));
-            Some((other, owed, self.all_alone(session, read, self.last_seq)))
+            Some((other, self.owed_by(session, read, self.device_read(session))))
         };
         // What each owes is known by what the others do.
-        let all: Vec<(ConnId, Vec<Owed>, Vec<Owed>)> = others.into_iter().filter_map(owed).collect();
-        all.iter().for_each(|(_, owed, _)| self.network.owe(account, device, owed));
-        // What only one was told stays, though another owes nothing of that.
-        all.iter().for_each(|(_, _, alone)| self.network.owe(account, device, alone));
-        for (other, ..) in all {
-            let (last, read) = (self.last_seq, self.session(other).map_or(0, |session| self.device_read(session)));
+        let all: Vec<(ConnId, Vec<Owed>)> = others.into_iter().filter_map(owed).collect();
+        all.iter().for_each(|(_, owed)| self.network.owe(account, device, owed));
+        for (other, _) in all {
+            let read = self.session(other).map_or(0, |session| self.device_read(session));
             if let Some(session) = self.session_mut(other) {
                 let particulars = session.particulars_mut();
                 if particulars.unread.is_some() {
                     let given = particulars.owed.iter().filter(|owed| !owed.is_nothing());
                     particulars.given.extend(given.map(|owed| owed.conversation));
                 }
-                (particulars.owed, particulars.alone) = Default::default();
+                particulars.owed.clear();
                 if let Some(reading) = &mut particulars.reading {
-                    (reading.settled, reading.handed, reading.named) = (true, last, read);
+                    (reading.settled, reading.named) = (true, read);
                 }
             }
         }
@@ -663,7 +505,6 @@ impl Server {
             answers: false,
             taken: None,
             off: false,
-            handed: 0,
             named: 0,
             own: Vec::new(),
         };
@@ -682,7 +523,6 @@ impl Server {
             reading.answers = true;
             reading.own.retain(|(_, last)| *last > reading.read);
             particulars.confirmed = true;
-            particulars.alone.retain(|alone| alone.until > reading.read);
             self.note_behind(conn);
         }
     }
@@ -849,6 +689,7 @@ impl Server {
     /// The same, of a device. One that has a name is behind when all of its connections are, for it is one; of those
     /// without a name any may be a client of its own.
     pub(super) fn note_device(&mut self, account: AccountId, device: &str) {
+        self.forget_what_is_read(account, device);
         let Some(connected) = self.network.connected(account, device) else { return };
         let sessions = connected.conns.iter().filter_map(|conn| self.session(*conn));
         let behind = sessions.filter(|session| !session.is_superseded()).map(Session::is_behind);
@@ -1126,10 +967,10 @@ mod tests {
             let read = asked.server.session(dead).map(Session::has_read).unwrap_or_default();
             let before = said(&mut asked, bob, "PRIVMSG alice_ :shown");
             let first = said(&mut asked, bob, "PRIVMSG alice :lost");
-            for line in ["PRIVMSG #a :lost", "PRIVMSG #b :shown", "PRIVMSG carol :away", "PRIVMSG alice :lost"] {
-                asked.ask(bob, line);
-            }
-            let last = asked.server.last_seq();
+            let in_channel = said(&mut asked, bob, "PRIVMSG #a :lost");
+            asked.ask(bob, "PRIVMSG #b :shown");
+            let between = said(&mut asked, bob, "PRIVMSG alice_ :shown");
+            let last = said(&mut asked, bob, "PRIVMSG alice :lost");
             asked.ask(bob, "PRIVMSG alice_ :shown");
             for _ in 0..3 {
                 later_and_confirmed(&mut asked, living);
@@ -1140,7 +981,8 @@ mod tests {
                 "killed" => stand(&asked).1,
                 "a third comes" => {
                     let third = asked.device("alice_", 1, "phone", "server-time");
-                    asked.server.session(third).map(|session| owed::text(&session.particulars().owed)).unwrap()
+                    let owed = asked.server.session(third).map(|session| session.particulars().owed.clone()).unwrap();
+                    owed::text(&[owed, asked.server.unread_beside(1, "phone")].concat())
                 }
                 _ => {
                     let is_first = |conn: &ConnId| (*conn == dead) == end.starts_with("the dead");
@@ -1151,12 +993,14 @@ mod tests {
             };
             // The living one has just come, and is owed the channels that it may be about to join.
             let parsed = owed::parse(&owed).unwrap_or_default();
-            let of_the_dead = parsed.into_iter().filter(|owed| owed.conversation == 1 || owed.conversation == 3);
-            let mut of_the_dead: Vec<String> = of_the_dead.map(|owed| owed.up_to(seen).to_string()).collect();
-            of_the_dead.sort_unstable();
-            let lost =
-                [format!("1 {read} {seen}"), format!("3 {} {first}", first - 1), format!("3 {} {last}", last - 1)];
-            assert_eq!(of_the_dead, lost, "{end}: {owed}");
+            let (channel, private) = (id_of(&asked, "#a"), id_of(&asked, "$1 ~bob"));
+            let is_owed = |id, seq| {
+                parsed.iter().any(|one| one.conversation == id && (one.after..one.until).contains(&(seq - 1)))
+            };
+            assert!(is_owed(channel, in_channel), "{end}: {owed}");
+            for (seq, lost) in [(before, false), (first, true), (between, false), (last, true)] {
+                assert_eq!(is_owed(private, seq), lost, "{end}: {owed}");
+            }
         }
     }
 
@@ -2065,23 +1909,30 @@ mod tests {
     }
 
     #[test]
-    fn what_only_a_dead_one_under_another_nick_was_told_while_the_living_one_had_left_is_owed_once_that_is_back() {
+    fn what_only_a_dead_one_under_another_nick_was_told_while_the_living_one_had_left_is_owed_until_that_has_read_it() {
         let (mut asked, dead, bob) = talk();
         let living = second_nick(&mut asked, 0);
         replayed_on_join(&mut asked, living, "#a");
         confirm(&mut asked, living);
         asked.ask(living, "PART #a");
         let lost = said(&mut asked, bob, "PRIVMSG #a :lost");
+        let id = id_of(&asked, "#a");
+        let comes = |found: &[(u64, Seq)]| found.iter().any(|(of, floor)| *of == id && *floor < lost);
+        // It is cut off before it says that it has read that.
         asked.ask(living, "JOIN #a");
-        asked_for(&mut asked, living);
+        assert!(matches!(asked.calls(), [(_, Call::History(query))] if query.conversation == id && query.floor < lost));
+        replay_all(&mut asked);
         asked.ask(bob, "PRIVMSG #a :shown");
-        later_and_confirmed(&mut asked, living);
-        asked.ask(living, "QUIT");
+        asked.handle(Event::Closed(living, cut()));
         asked.handle(Event::Closed(dead, cut()));
         let next = back(&mut asked);
         asked.ask(next, "JOIN #a");
-        let (found, id) = (asked_for(&mut asked, next), id_of(&asked, "#a"));
-        assert!(found.iter().any(|(of, floor)| *of == id && *floor < lost), "{lost}: {found:?}");
+        assert!(comes(&asked_for(&mut asked, next)));
+        confirm(&mut asked, next);
+        asked.ask(next, "QUIT");
+        let last = back(&mut asked);
+        asked.ask(last, "JOIN #a");
+        assert!(!comes(&asked_for(&mut asked, last)), "once it has read that");
     }
 
     #[test]
@@ -2141,6 +1992,45 @@ mod tests {
         let next = asked.device("alice", 1, "phone", "server-time");
         let found = asked_for(&mut asked, next);
         assert!(found.iter().any(|(of, floor)| *of == 3 && *floor < lost), "{lost}: {found:?}");
+    }
+
+    #[test]
+    fn what_only_a_dead_line_under_another_nick_was_told_is_owed_while_any_other_says_that_it_has_read_something_else()
+    {
+        for ends in ["before", "while it confirms", "never"] {
+            for dies in [false, true] {
+                let (mut asked, bob, _) = away();
+                let dead = back(&mut asked);
+                let living = second_nick(&mut asked, 1);
+                confirm(&mut asked, living);
+                let lost = said(&mut asked, bob, "PRIVMSG alice :lost");
+                let shown = said(&mut asked, bob, "PRIVMSG alice_ :shown");
+                later_and_confirmed(&mut asked, living);
+                assert!(asked.server.session(living).is_some_and(|living| living.has_read() >= shown));
+                if ends == "before" {
+                    asked.handle(Event::Closed(dead, cut()));
+                }
+                joined_with(&mut asked, living, "#b", 1);
+                if ends == "while it confirms" {
+                    asked.handle(Event::Closed(dead, cut()));
+                }
+                confirm(&mut asked, living);
+                if dies {
+                    let again = asked.device("alice_", 1, "phone", "server-time");
+                    replay_all(&mut asked);
+                    asked.handle(Event::Closed(again, cut()));
+                }
+                let next = asked.device("alice_", 1, "phone", "server-time");
+                let of_it = |found: Vec<(u64, Seq)>| {
+                    found.into_iter().filter(|(of, floor)| *of == 3 && *floor < lost).collect::<Vec<_>>()
+                };
+                assert_eq!(of_it(asked_for(&mut asked, next)).len(), 1, "{ends} {dies}");
+                confirm(&mut asked, next);
+                later_and_confirmed(&mut asked, next);
+                let last = asked.device("alice_", 1, "phone", "server-time");
+                assert_eq!(of_it(asked_for(&mut asked, last)), [], "{ends} {dies}");
+            }
+        }
     }
 
     #[test]
@@ -2483,7 +2373,7 @@ mod tests {
         let (mut asked, dead, bob) = talk();
         let living = second_nick(&mut asked, 0);
         confirm(&mut asked, living);
-        for n in 0..limits::ALONE {
+        for n in 0..limits::TOLD {
             let nick = format!("u{n}");
             let conn = asked.user(&nick);
             asked.ask(conn, "PRIVMSG alice :hi");

@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use crate::limits::CONTEXT_A_MESSAGE;
 use crate::server::command::edit;
 use crate::server::owed::Owed;
+use crate::server::session::LoginBy;
 
 /// The number of a change. One order for everything: `boot << 40 | counter`, where `boot` counts
 /// the starts of this database, so no number is ever used twice. 0 is before everything.
@@ -581,6 +582,8 @@ pub struct SubscriptionRow {
     pub device: Box<str>,
     /// The app password that it logged in with, by name; empty: another way.
     pub app: Box<str>,
+    /// What it logged in with that can be taken away, where that is another thing.
+    pub by: Option<LoginBy>,
     /// What it had negotiated, by the names of the capabilities, with spaces between them.
     pub caps: Box<str>,
     /// When it subscribed, in seconds since 1970.

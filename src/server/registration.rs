@@ -393,6 +393,11 @@ impl Server {
         self.act(conn, |slot| NetAction::Registered { slot });
         ctx.user = Some(user);
         ctx.reply.nick = self.network.users[user].nick.clone();
+        if let Some(session) = self.session(conn)
+            && let (Some(account), device) = (session.account, session.device.clone())
+        {
+            self.count_users(account, &device);
+        }
     }
 
     /// One more connection for a user who is here already, and has `nick` from now on where it has no other connection, and
@@ -512,7 +517,8 @@ impl Server {
         let account = session.account.filter(|_| !command::bouncer::is_unbound(session));
         if let Some(account) = account {
             let owed = self.owed_at_end(session, seen);
-            self.note_own_said(conn, account, &device, seen, !owed.is_empty());
+            let owes = !owed.is_empty() || !self.network.told(account, &device).is_empty();
+            self.note_own_said(conn, account, &device, seen, owes);
             self.owe(conn, account, &device, &owed, seen);
         }
         let Some(session) = self.session_mut(conn) else { return };
@@ -555,7 +561,9 @@ impl Server {
     /// A connection of a device has gone: where it was the last, the device has read so far.
     pub(super) fn device_left(&mut self, conn: ConnId, account: AccountId, device: &str, seen: Seq) {
         let is_superseded = self.session(conn).is_some_and(Session::is_superseded);
-        match self.network.device_went(account, device, conn, seen, is_superseded) {
+        let went = self.network.device_went(account, device, conn, seen, is_superseded);
+        self.count_users(account, device);
+        match went {
             Some(seen) => {
                 let mut owed = self.network.owed(account, device).to_vec();
                 owed.extend(self.own_to_keep(account, device, &[]));
@@ -568,7 +576,9 @@ impl Server {
     /// A connection is a device's from now on. That one is there which was here before is kept when the connection is known
     /// to have read something, and not before.
     pub(super) fn device_came(&mut self, conn: ConnId, account: AccountId, device: &str) {
-        if self.network.device_came(account, device, conn) && self.network.seen(account, device).is_none() {
+        let is_first = self.network.device_came(account, device, conn);
+        self.count_users(account, device);
+        if is_first && self.network.seen(account, device).is_none() {
             self.submit_alone(Change::Seen { account, device, stand: Stand::default() });
         }
     }

@@ -109,6 +109,26 @@ pub enum LoginBy {
     Key,
 }
 
+impl LoginBy {
+    /// As the store has it: empty for none.
+    pub fn text(by: Option<&LoginBy>) -> &str {
+        match by {
+            None => "",
+            Some(LoginBy::Certificate(fingerprint)) => fingerprint,
+            Some(LoginBy::Key) => "key",
+        }
+    }
+
+    /// What [`LoginBy::text`] has made.
+    pub fn parse(text: &str) -> Option<LoginBy> {
+        match text {
+            "" => None,
+            "key" => Some(LoginBy::Key),
+            fingerprint => Some(LoginBy::Certificate(fingerprint.into())),
+        }
+    }
+}
+
 /// What a connection was told of a channel that it joined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Greeted {
@@ -142,8 +162,6 @@ pub struct Particulars {
     pub owed: Vec<Owed>,
     /// Conversations of which another connection sees to what it owed when that came: it may not have read that yet.
     pub given: Vec<ConversationId>,
-    /// What it was told, and no other connection of its device that has ended since: it is owed that until it has read it.
-    pub alone: Vec<Owed>,
     /// How far it has read what it is shown, where that is to be known.
     pub reading: Option<Reading>,
     /// The app password that it logged in with, by name.
@@ -182,7 +200,6 @@ static NO_PARTICULARS: Particulars = Particulars {
     confirmed: false,
     owed: Vec::new(),
     given: Vec::new(),
-    alone: Vec::new(),
     reading: None,
     app: None,
     by: None,

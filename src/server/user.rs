@@ -9,7 +9,6 @@ use smallvec::SmallVec;
 use crate::limits;
 use crate::server::event::ConnId;
 use crate::server::network::{ChannelId, UserId};
-use crate::server::owed::Owed;
 use crate::server::record::{AccountId, ConversationId, Seq};
 use crate::server::right::Right;
 use crate::server::settings::Oper;
@@ -112,11 +111,6 @@ pub struct Contacts {
     /// The private conversations that began while it was here, and not logged in, by key and number, for another may come to
     /// have the key: all that was said there it was told, or has said. The oldest first.
     pub begun: Vec<(Box<str>, ConversationId)>,
-    /// Channels that it has left while its account had another user, and the last change before: up to there it was told
-    /// what was said there.
-    pub left: Vec<(ConversationId, Seq)>,
-    /// What was said in private to it, or by it, while its account had another user, who was not told; the last of that.
-    pub alone: Vec<Owed>,
 }
 
 /// A person.

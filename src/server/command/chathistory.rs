@@ -356,60 +356,66 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, occasion: Occasion<'_>) {
         joined.map_or(now, |joined| Border::Time(*joined))
     };
     let Some(session) = server.session(ctx.conn) else { return };
+    let untold = server.untold(session);
+    let (replayed, more) = (&session.particulars().replayed, &session.particulars().more);
+    let first = (!session.particulars().confirmed).then_some(after);
     let mut left: VecDeque<(Found, Range)> = VecDeque::with_capacity(found.len());
     // What is owed is so until it is known to have been read.
     let mut begun = Vec::new();
     for found in found {
-        let until = Range::Before(shown_from(&found));
-        let owed = &session.particulars().owed;
-        let of =
-            |id| owed.iter().filter(move |owed: &&Owed| owed.conversation == id).map(|owed| (owed.after, owed.until));
-        let mut own: Vec<(Seq, Seq)> = of(found.id).collect();
-        own.sort_unstable();
-        let done = own.last().map_or(0, |(_, until)| *until);
-        // Of one that was replayed to it there is only what it has been given since.
-        let is_again = session.particulars().more.contains(&found.id);
-        let rest = of(EVERY_OTHER).filter(|_| found.name.starts_with('#') && !is_again);
-        let rest: Vec<(Seq, Seq)> = rest.map(|(floor, until)| (floor.max(done), until)).collect();
-        for (floor, until) in own.into_iter().chain(rest) {
-            let until = if is_again { until } else { until.min(after) };
-            if floor < until {
-                begun.push(Owed { conversation: found.id, after: floor, until });
-                left.push_back((Found { floor, ..found.clone() }, Range::Before(Border::Seq(until + 1))));
+        let until = shown_from(&found);
+        // Of one that was replayed to it there is only what it has been given since, and what others were told alone.
+        let is_again = replayed.contains(&found.id);
+        let is_given = more.contains(&found.id);
+        // What comes after that is replayed whole.
+        let most = if is_again { Seq::MAX } else { after };
+        let owed = session.particulars().owed.iter().filter(|_| !is_again || is_given);
+        let mut own: Vec<Owed> = owed.clone().filter(|owed| owed.conversation == found.id).copied().collect();
+        let done = own.iter().map(|owed| owed.until).max().unwrap_or(0);
+        let rest = owed.filter(|owed| owed.conversation == EVERY_OTHER && found.name.starts_with('#') && !is_again);
+        own.extend(rest.map(|rest| Owed { conversation: found.id, after: rest.after.max(done), ..*rest }));
+        let untold = untold.iter().filter(|untold| untold.conversation == found.id);
+        let mut parts: Vec<Owed> = Vec::new();
+        for (one, is_own) in own.iter().map(|own| (own, true)).chain(untold.map(|untold| (untold, false))) {
+            let one = one.up_to(most);
+            if !one.is_nothing() {
+                one.add_to(&mut parts);
+                begun.extend(is_own.then_some(one));
             }
         }
+        parts.sort_unstable_by_key(|part| part.after);
+        let part =
+            |part: Owed| (Found { floor: part.after, ..found.clone() }, Range::Before(Border::Seq(part.until + 1)));
+        left.extend(parts.into_iter().map(part));
         if !is_again {
-            left.push_back((Found { floor: after, ..found }, until));
+            // What it has confirmed does not come again for the sake of a channel that it joins later, but that does.
+            if first.is_none() {
+                let until = match until {
+                    Border::Seq(end) => end - 1,
+                    Border::Time(_) => last,
+                };
+                begun.extend((after < until).then_some(Owed { conversation: found.id, after, until }));
+            }
+            left.push_back((Found { floor: after, ..found }, Range::Before(until)));
         }
     }
     let is_somewhere = !is_nowhere(server, ctx);
     let Some(session) = server.session_mut(ctx.conn) else { return };
     let particulars = session.particulars_mut();
     let (replayed, more) = (&mut particulars.replayed, &mut particulars.more);
-    left.retain(|(found, _)| !replayed.contains(&found.id) || more.contains(&found.id));
     more.retain(|id| !left.iter().any(|(found, _)| found.id == *id));
-    replayed.extend(left.iter().map(|(found, _)| found.id));
+    for (found, _) in &left {
+        if !replayed.contains(&found.id) {
+            replayed.push(found.id);
+        }
+    }
     // Where nothing comes, it is asked as well, once it is in its channels: that it has all that it missed is known then.
     if !left.is_empty() || !particulars.confirmed && is_somewhere {
-        let first = (!particulars.confirmed).then_some(after);
         let empty = Unread { after: None, any: false, failed: false, token: None, asked: 0, at: 0 };
         let unread = particulars.unread.get_or_insert(empty);
         (unread.token, unread.after) = (None, unread.after.or(first));
-        // What it has confirmed does not come again for the sake of a channel that it joins later, but that does.
-        if first.is_none() {
-            let until = |range: &Range| match range {
-                Range::Before(Border::Seq(end)) => end - 1,
-                _ => last,
-            };
-            let late = |(found, range): &(Found, Range)| Owed {
-                conversation: found.id,
-                after: found.floor,
-                until: until(range),
-            };
-            begun.extend(left.iter().map(late));
-        }
-        begun.retain(|one| left.iter().any(|(found, _)| found.id == one.conversation));
         begun.into_iter().for_each(|one| one.add_to(&mut particulars.owed));
+        server.note_shown(ctx.conn, |id| left.iter().any(|(found, _)| found.id == id));
         server.note_behind(ctx.conn);
     }
     let limit = server.settings.autoreplay_limit;
@@ -445,6 +451,7 @@ pub fn replay_next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
     });
     if let Some(session) = server.session_mut(ctx.conn).filter(|_| !left.is_empty()) {
         session.particulars_mut().replayed.retain(|id| !left.contains(id));
+        server.note_not_shown(ctx.conn, &left);
         server.note_behind(ctx.conn);
     }
     let Some((found, range)) = next else { return ask_whether_read(server, ctx) };
@@ -534,6 +541,7 @@ pub fn confirm(server: &mut Server, ctx: &Ctx) {
     particulars.given.clear();
     // Its channels may come yet, and it is owed those.
     particulars.confirmed = true;
+    server.note_replay_read(ctx.conn);
     server.note_behind(ctx.conn);
 }
 

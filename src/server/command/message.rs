@@ -472,14 +472,15 @@ fn to_user(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, target
     let (own, other) = (server.network.identity(user), server.network.identity(target));
     let kept = !silenced && server.settings.history && is_worth_keeping(said) && is_private_kept(server, user, target);
     let key = kept.then(|| own.key(&other));
+    let before = key.as_deref().and_then(|key| server.network.conversation(key)).map_or(0, |there| there.last_said);
     let frame = frame(server, seq, user, said, &nick, key.as_deref());
-    if kept && said.kind.is_text() {
+    if said.kind.is_text()
+        && let Some(key) = &key
+    {
         for one in [user, target] {
             server.network.users[one].told = seq;
-            if own != other {
-                server.note_alone(one, key.as_deref().unwrap_or_default(), seq);
-            }
         }
+        server.note_told(key, before, seq, |_, one| one == user || one == target);
     }
     // That it is kept, as 301 may say and an ACK does, is so by then.
     ctx.reply.after = ctx.reply.after.max(frame.after);
