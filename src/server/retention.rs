@@ -122,6 +122,11 @@ impl RetentionClock {
 #[derive(Debug)]
 pub struct Retention {
     clock: RetentionClock,
+    /// The moment before which nothing is shown of any conversation: it was past its age by what the configuration said then,
+    /// which keeps more now.
+    floor: u64,
+    /// That moment, and for how many seconds the configuration keeps things, as is noted.
+    noted: (u64, u32),
     /// When it is to be noted what time it is, on the monotonic clock.
     next_note: u64,
     /// The conversation that was looked at last.
@@ -143,11 +148,18 @@ pub struct Retention {
 
 impl Retention {
     /// What is known at the start.
-    pub fn new(snapshot: &Snapshot, last_time: u64, now: Now) -> Retention {
-        let noted = snapshot.settings.iter().find(|row| &*row.owner == SERVER && &*row.key == CLOCK);
-        let clock = RetentionClock::new(noted.and_then(|row| row.value.as_deref()), last_time, now);
-        Retention {
+    pub fn new(snapshot: &Snapshot, last_time: u64, now: Now, keep: Keep) -> Retention {
+        let noted = |key| {
+            let row = snapshot.settings.iter().find(|row| &*row.owner == SERVER && &*row.key == key);
+            row.and_then(|row| row.value.as_deref())
+        };
+        let clock = RetentionClock::new(noted(CLOCK), last_time, now);
+        let kept = noted(KEPT).and_then(|kept| kept.split_once(' '));
+        let (floor, seconds) = kept.and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?))).unwrap_or_default();
+        let mut retention = Retention {
             clock,
+            floor,
+            noted: (floor, seconds),
             next_note: now.mono_ms + if clock.doubted.is_some() { 0 } else { CLOCK_NOTE_MS },
             cursor: 0,
             next_round: now.mono_ms,
@@ -156,14 +168,27 @@ impl Retention {
             due: VecDeque::new(),
             gone: 0,
             gone_in_all: 0,
+        };
+        retention.keep_gone(seconds, keep.seconds);
+        retention
+    }
+
+    /// The configuration keeps things for another time: what was past its age before stays gone.
+    fn keep_gone(&mut self, before: u32, now: u32) {
+        if before > 0 && (now == 0 || now > before) {
+            self.floor = self.floor.max(self.clock.believed.saturating_sub(u64::from(before) * 1000));
         }
     }
 }
 
+/// The key of a channel's or an account's setting for how many seconds things are kept.
+pub const AGE: &str = "keep-seconds";
 /// The owner of settings that is the server itself.
 pub const SERVER: &str = "*";
 /// The key of what time it is.
 const CLOCK: &str = "clock";
+/// The key of what [`Retention::noted`] is.
+const KEPT: &str = "kept";
 
 impl Server {
     /// The time by which things grow old, in milliseconds since 1970.
@@ -195,7 +220,7 @@ impl Server {
             seconds => self.aging_clock().saturating_sub(u64::from(seconds) * 1000),
         };
         let channel = self.network.channel_by_folded(key);
-        aged.max(channel.map_or(0, |id| self.network.channels[id].settings.cleared))
+        aged.max(channel.map_or(0, |id| self.network.channels[id].settings.cleared)).max(self.retention.floor)
     }
 
     /// The moment before which a user is shown nothing of a channel that it is in.
@@ -265,6 +290,11 @@ impl Server {
             self.retention.next_note = now + CLOCK_NOTE_MS;
             let note = self.retention.clock.note();
             self.submit_alone(Change::Noted { key: CLOCK, value: &note });
+        }
+        let kept = (self.retention.floor, self.settings.keep.seconds);
+        if kept != self.retention.noted && !self.store_refuses() {
+            self.retention.noted = kept;
+            self.submit_alone(Change::Noted { key: KEPT, value: &format!("{} {}", kept.0, kept.1) });
         }
         if now < self.retention.next_round {
             return;
@@ -355,6 +385,27 @@ impl Server {
                 return;
             };
             self.delete_overdue(&key);
+        }
+    }
+
+    /// What is past its age in a conversation, by what holds until now, is gone, whatever is kept from now on, and whether
+    /// the store has come to it or not. The record that keeps that, where there is something to keep.
+    #[must_use]
+    pub fn keep_gone(&mut self, key: &Arc<str>) -> Option<Record> {
+        if self.keep_of(key).seconds == 0 {
+            return None;
+        }
+        self.delete_overdue(key);
+        let last = self.network.conversation(key).map_or(0, |there| there.last_time);
+        self.network.read_from(key, self.kept_since(key).min(last + 1))
+    }
+
+    /// The configuration was read again, and what it kept before was this.
+    pub(super) fn reload_retention(&mut self, before: Keep) {
+        if before != self.settings.keep {
+            self.retention.keep_gone(before.seconds, self.settings.keep.seconds);
+            self.network.forget_counts();
+            self.renew_retention();
         }
     }
 

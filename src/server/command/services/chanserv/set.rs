@@ -13,7 +13,7 @@ use crate::server::command::services::chanserv::{
 use crate::server::command::services::{LOG_IN_FIRST, own_account, say, usage_of};
 use crate::server::network::ChannelId;
 use crate::server::record::{AccountId, Record, Seq, SettingRow};
-use crate::server::retention::{Keep, kept_for};
+use crate::server::retention::{AGE, Keep, kept_for};
 use crate::server::right::Right;
 use crate::server::session::Greeted;
 use crate::server::setting::{ChannelSettings, Cutoff, Events};
@@ -248,6 +248,13 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, wanted: &Wanted<'_>) 
         return;
     }
     let before = server.network.channels[id].settings.clone();
+    let gone = if setting.keys.iter().any(|key| *key == AGE) {
+        let key = server.network.channels[id].folded.as_str().into();
+        server.keep_gone(&key)
+    } else {
+        None
+    };
+    server.keep_conversation(id, seq, gone);
     for key in setting.keys {
         server.put_channel_setting(id, seq, key, parsed.value(key).as_deref());
     }

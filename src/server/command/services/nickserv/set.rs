@@ -11,9 +11,10 @@ use crate::server::command::services::chanserv::set::{parse_flag, parse_retentio
 use crate::server::command::services::nickserv::credentials;
 use crate::server::command::services::{hostserv, keep_account, own_account, say};
 use crate::server::mail::Given;
-use crate::server::network::UserId;
+use crate::server::network::{Identity, UserId};
 use crate::server::presence;
 use crate::server::record::{AccountId, AccountRow, Purpose, Seq};
+use crate::server::retention::AGE;
 use crate::server::settings::AlwaysOn;
 use crate::server::{Ctx, Server};
 
@@ -162,6 +163,14 @@ pub fn apply_settings(
     }
     let settings = server.network.account_settings(account);
     let (before, host) = (settings.keep, settings.vhost.clone());
+    if values.iter().any(|(key, _)| *key == AGE) {
+        let own = Identity::Account(account);
+        for (peer, _) in server.network.private_conversations(account) {
+            if let Some(record) = server.keep_gone(&own.key(&peer).into()) {
+                server.keep(seq, record);
+            }
+        }
+    }
     for (key, value) in values {
         server.put_account_setting(account, seq, key, value.as_deref());
     }
