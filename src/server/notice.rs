@@ -99,7 +99,10 @@ impl Server {
         let room = MAX_BODY_BYTES - (name.len() + nick.len() + ": NOTICE  :\r\n".len());
         let mut line = Vec::with_capacity(128);
         write_line(&mut line, name, "NOTICE", &[nick], Some(cut(text, room)));
-        Frame::plain(self.clock(), Bytes::from(line))
+        let mut frame = Frame::plain(self.clock(), Bytes::from(line));
+        // What has become of something is told once it is kept.
+        frame.after = self.wait_for(self.last_seq);
+        frame
     }
 
     /// What a user hears of from now on.
