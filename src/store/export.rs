@@ -136,7 +136,17 @@ where
     let by_owner =
         |table: &str| format!("SELECT key, value FROM {table} WHERE owner = {} ORDER BY key", quoted(&owner));
     let metadata: Pairs = state::all::<DB, _>(connection, &by_owner("metadata"), pair).await?;
-    let settings: Pairs = state::all::<DB, _>(connection, &by_owner("setting"), pair).await?;
+    let mut settings: Pairs = state::all::<DB, _>(connection, &by_owner("setting"), pair).await?;
+    if let Some((_, accepted)) = settings.iter_mut().find(|(key, _)| key == "accepted") {
+        // Whom one lets write one knows by their names.
+        let ids: Vec<&str> = accepted.split(' ').filter(|word| word.parse::<AccountId>().is_ok()).collect();
+        let sql = format!("SELECT name FROM account WHERE id IN ({}) ORDER BY folded", ids.join(", "));
+        let names: Vec<String> = match ids.as_slice() {
+            [] => Vec::new(),
+            _ => state::all::<DB, _>(connection, &sql, |row| Ok(row.text(0)?.to_owned())).await?,
+        };
+        *accepted = names.join(" ");
+    }
     let sql = format!("SELECT kind, text FROM credential WHERE account = {id} ORDER BY kind, text");
     let credentials: Pairs = state::all::<DB, _>(connection, &sql, pair).await?;
     let codes = state::all::<DB, _>(

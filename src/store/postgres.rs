@@ -26,6 +26,7 @@ use crate::server::record::{
     Snapshot, SubscriptionRow, SuspensionRow, Wanted,
 };
 use crate::server::search::{self, terms, terms_of};
+use crate::server::session::LoginBy;
 use crate::store::reader::{Direction, Indexed, Side, Span, WANTED, classes, place_of};
 use crate::store::state::{self, Columns};
 use crate::store::{StoreError, Sync};
@@ -67,6 +68,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (10, "held", include_str!("migrations/postgres/0010_held.sql")),
     (11, "closed", include_str!("migrations/postgres/0011_closed.sql")),
     (12, "owed", include_str!("migrations/postgres/0012_owed.sql")),
+    (13, "login", include_str!("migrations/postgres/0013_login.sql")),
 ];
 
 /// Where the database is and how it is opened.
@@ -877,7 +879,8 @@ fn subscriptions<'a>(rows: BTreeMap<(AccountId, &'a str), Option<&'a Subscriptio
                 .bind(column(&rows, |row| &*row.caps))
                 .bind(column(&rows, |row| row.made as i64))
                 .bind(column(&rows, |row| row.renewed as i64))
-                .bind(column(&rows, |row| row.reached as i64)),
+                .bind(column(&rows, |row| row.reached as i64))
+                .bind(column(&rows, |row| LoginBy::text(row.by.as_ref()))),
         );
     }
     statements
@@ -1118,7 +1121,7 @@ static UPSERTS: LazyLock<Upserts> = LazyLock::new(|| Upserts {
         "subscription",
         2,
         "account bigint, endpoint text, keys text, vapid bigint, device text, app text, caps text, made bigint, \
-         renewed bigint, reached bigint",
+         renewed bigint, reached bigint, login text",
     ),
     pushed: upsert_sql("pushed", 2, "account bigint, conversation text, first bigint"),
     setting: upsert_sql("setting", 2, "owner text, key text, value text"),

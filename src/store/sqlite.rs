@@ -17,6 +17,7 @@ use crate::limits::{INDEX_STEP, STORE_BATCH};
 use crate::server::owed;
 use crate::server::record::{ConversationId, Kind, MessageRow, MsgId, Record, SearchQuery, Seq, Snapshot, Wanted};
 use crate::server::search::{self, terms, terms_of};
+use crate::server::session::LoginBy;
 use crate::store::reader::{Direction, Indexed, Side, Span, WANTED, classes, place_of};
 use crate::store::state;
 use crate::store::{StoreError, Sync};
@@ -67,6 +68,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (17, "held", include_str!("migrations/sqlite/0017_held.sql")),
     (18, "closed", include_str!("migrations/sqlite/0018_closed.sql")),
     (19, "owed", include_str!("migrations/sqlite/0019_owed.sql")),
+    (20, "login", include_str!("migrations/sqlite/0020_login.sql")),
 ];
 
 /// Where the database is and how it is opened.
@@ -686,7 +688,7 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
         },
         Record::Subscription(row) => sqlx::query(
             "INSERT OR REPLACE INTO subscription (account, endpoint, keys, vapid, device, app, caps, made, renewed, \
-             reached) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             reached, login) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(row.account as i64)
         .bind(&*row.endpoint)
@@ -697,7 +699,8 @@ async fn apply(connection: &mut SqliteConnection, record: &Record) -> Result<(),
         .bind(&*row.caps)
         .bind(row.made as i64)
         .bind(row.renewed as i64)
-        .bind(row.reached as i64),
+        .bind(row.reached as i64)
+        .bind(LoginBy::text(row.by.as_ref())),
         Record::SubscriptionGone(account, endpoint) => {
             let gone = sqlx::query("DELETE FROM subscription WHERE account = ? AND endpoint = ?");
             gone.bind(*account as i64).bind(&**endpoint)

@@ -12,6 +12,7 @@ use crate::server::record::{
     MarkerRow, MetadataRow, PresenceRow, PurgeRow, Purpose, PushedRow, SeenRow, SettingRow, Snapshot, SubscriptionRow,
     SuspensionRow, VapidRow,
 };
+use crate::server::session::LoginBy;
 
 /// The columns of a row, by their place.
 pub trait Columns {
@@ -149,7 +150,7 @@ where
         all::<DB, _>(connection, "SELECT channel, reason, setter, set_at FROM purge ORDER BY channel", purge).await?;
     let subscriptions = all::<DB, _>(
         connection,
-        "SELECT account, endpoint, keys, vapid, device, app, caps, made, renewed, reached FROM subscription \
+        "SELECT account, endpoint, keys, vapid, device, app, caps, made, renewed, reached, login FROM subscription \
          ORDER BY account, endpoint",
         subscription,
     )
@@ -353,6 +354,7 @@ fn subscription(row: &impl Columns) -> Result<SubscriptionRow, Error> {
         made: row.number(7)?,
         renewed: row.number(8)?,
         reached: row.number(9)?,
+        by: LoginBy::parse(row.text(10)?),
     })
 }
 

@@ -32,6 +32,7 @@ use crate::server::record::{
     SeenRow, Seq, SettingRow, Snapshot, SubscriptionRow, SuspensionRow, VapidRow, Wanted,
 };
 use crate::server::search::{self, words};
+use crate::server::session::LoginBy;
 use crate::store::bed::{Bed, runtime};
 use crate::store::{Options, Store, StoreError, Sync, open};
 
@@ -324,6 +325,7 @@ fn subscription(account: u64, endpoint: &str, vapid: u32) -> SubscriptionRow {
         vapid,
         device: "téléphone".into(),
         app: "".into(),
+        by: Some(LoginBy::Certificate("ab12".into())),
         caps: "message-tags server-time".into(),
         made: 1,
         renewed: u64::from(u32::MAX) + 1,

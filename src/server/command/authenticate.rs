@@ -431,6 +431,11 @@ pub fn token_checked(server: &mut Server, ctx: &mut Ctx, presented: &Presented, 
         return;
     }
     if server.network.account_by_name(&name).is_none() && server.settings.token_autocreate {
+        // Nobody is made an account that they are then not let in to.
+        if let Some(why) = server.why_no_other(ctx, None) {
+            server.turn_away(ctx, Door::Sasl, Refused::Unfit(&why));
+            return;
+        }
         register::create_for_witness(server, ctx, &name, "a token");
     }
     let account = server.network.account_by_name(&name).map(|row| row.id);

@@ -126,7 +126,11 @@ fn may_make(server: &Server, ctx: &Ctx, account: &str, by: By) -> Result<(), Ref
         return refuse("TEMPORARILY_UNAVAILABLE", "The server cannot store anything now; try again later");
     }
     let casemapping = server.network.casemapping;
-    if !name::is_account_name(account, limits::NICK_LEN, casemapping) || policy::is_reserved(account, casemapping) {
+    if policy::is_reserved(account, casemapping) {
+        let text = format!("{account} is the name of a service of IRC networks, which nobody has here");
+        return refuse("BAD_ACCOUNT_NAME", &text);
+    }
+    if !name::is_account_name(account, limits::NICK_LEN, casemapping) {
         let text = format!("An account's name is like a nick: {}", name::nick_letters(casemapping));
         return refuse("BAD_ACCOUNT_NAME", &text);
     }

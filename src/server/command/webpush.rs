@@ -100,6 +100,7 @@ fn register(server: &mut Server, ctx: &mut Ctx, endpoint: &str, keys: &str) {
         vapid,
         device: session.map(|session| session.device.clone()).unwrap_or_default(),
         app: session.and_then(|session| session.particulars().app.clone()).unwrap_or_default(),
+        by: session.and_then(|session| session.particulars().by.clone()),
         caps: names.join(" ").into(),
         made: now,
         renewed: now,

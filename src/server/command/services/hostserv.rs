@@ -10,7 +10,7 @@ use crate::limits;
 use crate::server::change::Change;
 use crate::server::command::info::readable;
 use crate::server::command::oper;
-use crate::server::command::services::{Row, account_named, own_account, rows, say};
+use crate::server::command::services::{Row, account_named, own_account, rows, say, tell_account};
 use crate::server::command::vhost::{self, is_shown_host};
 use crate::server::network::UserId;
 use crate::server::notice::About;
@@ -239,7 +239,14 @@ fn approve(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
         return;
     }
     change(server, ctx, row.id, &given(&host), &format!("{} is shown as {host} now", row.name));
-    tell(server, row.id, &format!("You have the host {host} now; OFF shows you by your cloak again"));
+    let after = server.wait_for(server.last_seq());
+    tell_account(
+        server,
+        NAME,
+        row.id,
+        after,
+        &format!("You have the host {host} now; OFF shows you by your cloak again"),
+    );
     let by = ctx.reply.nick.clone();
     server.notify(About::Vhosts, |_| format!("{by} gave {} the host {host}", row.name));
 }
@@ -250,7 +257,8 @@ fn reject(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     let reason = params[1..].join(" ");
     let reason = if reason.is_empty() { String::new() } else { format!(": {}", cut(&reason, limits::REASON_LEN)) };
     change(server, ctx, row.id, &[("vhost-asked", None)], &format!("{} does not get {host}", row.name));
-    tell(server, row.id, &format!("You do not get the host {host}{reason}"));
+    let after = server.wait_for(server.last_seq());
+    tell_account(server, NAME, row.id, after, &format!("You do not get the host {host}{reason}"));
     let by = ctx.reply.nick.clone();
     server.notify(About::Vhosts, |_| format!("{by} refused {} the host {host}{reason}", row.name));
 }
@@ -310,18 +318,6 @@ fn status(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
     if let Some(asked) = settings.vhost_asked {
         let text = format!("{} asked for {} at {}", row.name, asked.host, readable(asked.at));
         say(ctx, NAME, &text);
-    }
-}
-
-/// Tells all connections of an account.
-fn tell(server: &mut Server, account: AccountId, text: &str) {
-    for conn in server.sessions_of(account) {
-        if server.session(conn).is_some_and(|session| session.user.is_some()) {
-            let mut told = server.ctx(conn, None);
-            told.reply.after = server.wait_for(server.last_seq());
-            say(&mut told, NAME, text);
-            server.finish(told);
-        }
     }
 }
 

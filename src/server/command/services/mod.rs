@@ -306,6 +306,18 @@ pub fn say(ctx: &mut Ctx, service: &str, text: &str) {
     ctx.reply.line_from(&source(service), "NOTICE", &[&nick], Some(text));
 }
 
+/// A NOTICE from a service to all of an account that are on, which waits for `after`.
+pub fn tell_account(server: &mut Server, service: &str, account: AccountId, after: Seq, text: &str) {
+    for conn in server.sessions_of(account) {
+        if server.session(conn).is_some_and(|session| session.user.is_some()) {
+            let mut told = server.ctx(conn, None);
+            told.reply.after = after;
+            say(&mut told, service, text);
+            server.finish(told);
+        }
+    }
+}
+
 /// As [`say`], for words of which one line may not have the room: each begins with the head.
 pub fn say_words<'a>(ctx: &mut Ctx, service: &str, head: &str, words: impl IntoIterator<Item = &'a str>) {
     let around = ": NOTICE  :\r\n".len() + source(service).len() + ctx.reply.nick.len();

@@ -20,7 +20,7 @@ use ircv3::mode::{Rank, Ranks};
 
 use crate::server::command::oper;
 use crate::server::command::services::nickserv::erase;
-use crate::server::command::services::{Elsewhere, Row, own_account, quoted, rows, say};
+use crate::server::command::services::{Elsewhere, Row, own_account, quoted, rows, say, tell_account};
 use crate::server::command::{join, mode, services};
 use crate::server::event::ConnId;
 use crate::server::frame::Frame;
@@ -229,14 +229,7 @@ fn is_meant(server: &Server, ctx: &mut Ctx, id: ChannelId, (verb, rest): (&str, 
 
 /// Tells whoever uses an account.
 fn tell(server: &mut Server, account: AccountId, after: Seq, text: &str) {
-    let theirs: Vec<UserId> = server.network.users_of(account).collect();
-    let theirs: Vec<_> = theirs.into_iter().flat_map(|user| server.network.users[user].sessions.clone()).collect();
-    for conn in theirs {
-        let mut told = server.ctx(conn, None);
-        told.reply.after = after;
-        say(&mut told, "ChanServ", text);
-        server.finish(told);
-    }
+    tell_account(server, "ChanServ", account, after, text);
 }
 
 /// The channel that a command names, if the sender's account is at least this in it.

@@ -29,6 +29,7 @@ pub fn run(server: &mut Server, ctx: &mut Ctx, params: &[&str]) {
             server.submit(ctx, Change::Credentials { account, change });
         }
         ("DEL", [name]) => {
+            let name = cut(name, limits::APP_NAME_LEN);
             let ended: Vec<ConnId> = server.sessions_of(account);
             let is_its = |conn: &ConnId| {
                 let app = server.session(*conn).and_then(|session| session.particulars().app.as_deref());

@@ -8,7 +8,7 @@ use crate::server::action::Call;
 use crate::server::change::{Change, CredentialChange};
 use crate::server::command::Pending;
 use crate::server::command::services::nickserv::{apppass, set};
-use crate::server::command::services::{account_named, keep_account, own_account, say, usage_of};
+use crate::server::command::services::{account_named, keep_account, own_account, say, tell_account, usage_of};
 use crate::server::event::{ConnId, Returned};
 use crate::server::record::{AccountId, AccountRow, Credentials, CredentialsRow, Purpose, Record, Seq};
 use crate::server::session::LoginBy;
@@ -252,15 +252,21 @@ pub fn cert(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
                 say(ctx, "NickServ", "You connected without a client certificate; give a fingerprint");
                 return;
             };
+            let before = server.network.account_by_certificate(&fingerprint);
             let change = CredentialChange::AddCertificate(&fingerprint);
             server.submit(ctx, Change::Credentials { account, change });
+            if let Some(other) =
+                before.filter(|before| server.network.account_by_certificate(&fingerprint) != Some(*before))
+            {
+                let ended = server.logged_in_by(other, ctx.conn, |by| is_by(Some(by), &fingerprint));
+                server.end_connections(ctx, &ended, "The certificate that it logged in with was taken away");
+            }
         }
         ("DEL", Some(Some(fingerprint))) => {
             let change = CredentialChange::RemoveCertificate(&fingerprint);
             server.submit(ctx, Change::Credentials { account, change });
             if server.network.account_by_certificate(&fingerprint) != Some(account) {
-                let is = |by: &LoginBy| matches!(by, LoginBy::Certificate(other) if **other == *fingerprint);
-                let ended = server.logged_in_by(account, ctx.conn, is);
+                let ended = server.logged_in_by(account, ctx.conn, |by| is_by(Some(by), &fingerprint));
                 server.end_connections(ctx, &ended, "The certificate that it logged in with was taken away");
             }
         }
@@ -275,6 +281,11 @@ pub fn cert(server: &mut Server, ctx: &mut Ctx, rest: &[&str]) {
         }
         _ => usage_of(ctx, "NickServ", "CERT"),
     }
+}
+
+/// Whether it is the certificate of this fingerprint that something logged in by.
+fn is_by(by: Option<&LoginBy>, fingerprint: &str) -> bool {
+    matches!(by, Some(LoginBy::Certificate(other)) if **other == *fingerprint)
 }
 
 /// A fingerprint as it is kept; people write it with colons, too.
@@ -349,6 +360,14 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, c
             } else {
                 if let Some(other) = owner {
                     keep(server, ctx, seq, other, |kept| kept.certificates.retain(|there| **there != **fingerprint));
+                    let devices = server.drop_devices(seq, other, |row| is_by(row.by.as_ref(), fingerprint));
+                    let more =
+                        if devices > 0 { ", nor do the devices that were registered by it get push" } else { "" };
+                    let text = format!(
+                        "Certificate {fingerprint} no longer logs in to your account{more}: who has it has given it to another"
+                    );
+                    let after = server.wait_for(seq);
+                    tell_account(server, "NickServ", other, after, &text);
                 }
                 keep(server, ctx, seq, account, |kept| {
                     kept.certificates.push((*fingerprint).into());
@@ -364,6 +383,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, c
         CredentialChange::RemoveCertificate(fingerprint) => {
             if server.network.account_by_certificate(fingerprint) == Some(account) {
                 keep(server, ctx, seq, account, |kept| kept.certificates.retain(|other| **other != **fingerprint));
+                server.drop_devices(seq, account, |row| is_by(row.by.as_ref(), fingerprint));
                 say(ctx, "NickServ", &format!("Certificate {fingerprint} no longer logs in"));
                 warn_of_the_last(server, ctx, account);
             } else {
@@ -373,6 +393,9 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, c
         CredentialChange::AddApp(app, password) => apppass::apply_add(server, ctx, seq, account, app, password),
         CredentialChange::RemoveApp(name) => apppass::apply_remove(server, ctx, seq, account, name),
         CredentialChange::Key(key) => {
+            if server.network.credentials(account).is_some_and(|kept| kept.key != *key) {
+                server.drop_devices(seq, account, |row| row.by == Some(LoginBy::Key));
+            }
             keep(server, ctx, seq, account, |kept| kept.key = key.clone());
             let text = match key {
                 Some(key) => format!("Public key {key} logs in to your account by ECDSA-NIST256P-CHALLENGE now"),
