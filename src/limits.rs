@@ -108,12 +108,12 @@ pub const MARKERS: usize = 10_000;
 /// Conversations of which one device is replayed something when it is back besides what it missed since it went: it was
 /// cut off before it had read that.
 pub const OWED: usize = 2000;
-/// Lines, or lines right behind each other, that only some connections of one device were told, those being of several users.
-/// Beyond so many what was said between two of them may come twice.
+/// Lines, or lines right behind each other, that not all connections of one device were told, their account being several
+/// users. Beyond so many what was said between two of them may come twice.
 pub const TOLD: usize = 200;
-/// Devices whose connections are of several users, of which it is known what only some of them were told: of more than so
-/// many what one has read counts for all.
-pub const BESIDE: usize = 256;
+/// Accounts that are several users, of which it is known what not all were told: of more than so many what one of them has
+/// read counts for all.
+pub const BESIDE: usize = 10_000;
 /// Things that a device has said and is not known to have read what was shown around them, of which it is known that it need
 /// not be shown them.
 pub const OWN_SAID: usize = 64;

@@ -1,17 +1,20 @@
-//! What only some connections of a device were told, where those are of several users: each is told things of which the
+//! What not all connections of a device were told, where their account is several users: each is told things of which the
 //! others know nothing, so that what one has read says nothing of what another was told. Such lines are kept with the device,
-//! each with who was told it, until one of those has read it or it was replayed to another that says so. As long as all of
-//! its connections are of one user, nothing is kept here: what one of them has read, the device has.
+//! each with who was told it, until one of those has read it or it was replayed to another that says so. Lines that only other
+//! devices of the account were told, or only a user of it that stays without a connection, are of that kind, too. As long as an
+//! account is one user, nothing is kept here: what one connection of a device has read, the device has.
+
+use std::sync::Arc;
 
 use crate::limits;
 use crate::server::Server;
 use crate::server::event::ConnId;
-use crate::server::network::{Network, UserId};
-use crate::server::owed::Owed;
+use crate::server::network::{ChannelId, Network, UserId};
+use crate::server::owed::{NOW, Owed};
 use crate::server::record::{AccountId, ConversationId, Seq};
 use crate::server::session::Session;
 
-/// Lines of a conversation that only some connections of a device were told.
+/// Lines of a conversation that not all connections of a device were told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
     /// Which lines.
@@ -20,20 +23,28 @@ pub struct Told {
     pub conns: Vec<ConnId>,
     /// To whom they are being replayed, until it is known that they have read that.
     pub shown: Vec<ConnId>,
+    /// Whether none of its connections was told any line of that conversation since: it is kept as all that comes, so that it
+    /// need not be kept anew with each line.
+    pub is_open: bool,
 }
 
-/// Adds a line to those of a device. `before` is the change by which the line before was said in that conversation.
-fn add(all: &mut Vec<Told>, line: Owed, before: Seq, conns: Vec<ConnId>) {
+/// Adds a line to those of a device; whether something else is to be kept of it. `before` is the change by which the line
+/// before was said in that conversation.
+fn add(all: &mut Vec<Told>, line: Owed, before: Seq, conns: Vec<ConnId>) -> bool {
     let last = all.iter_mut().rfind(|told| told.lines.conversation == line.conversation);
-    match last.filter(|last| last.lines.until == before && last.conns == conns && last.shown.is_empty()) {
-        Some(last) => last.lines.until = line.until,
-        None => {
-            if all.len() >= limits::TOLD {
-                make_room(all);
-            }
-            all.push(Told { lines: line, conns, shown: Vec::new() });
+    if let Some(last) = last {
+        if last.lines.until == before && last.conns == conns && last.shown.is_empty() {
+            last.lines.until = line.until;
+            return !last.is_open;
         }
+        last.is_open = false;
     }
+    if all.len() >= limits::TOLD {
+        make_room(all);
+    }
+    let is_open = conns.is_empty();
+    all.push(Told { lines: line, conns, shown: Vec::new(), is_open });
+    true
 }
 
 /// Makes one of the oldest two of one conversation, with what was said between them: that may come twice, and is not lost.
@@ -49,98 +60,205 @@ fn make_room(all: &mut Vec<Told>) {
             there.lines.until = there.lines.until.max(next.lines.until);
             there.conns.retain(|conn| next.conns.contains(conn));
             there.shown.retain(|conn| next.shown.contains(conn));
+            there.is_open = next.is_open;
         }
         None => drop(all.remove(0)),
     }
 }
 
 impl Server {
-    /// Notes whether the connections of a device are of several users now. Where one of another user has come, it may never come
-    /// into the channels in which the others were told what they have not read.
-    pub(super) fn count_users(&mut self, account: AccountId, device: &str) {
-        let at = self.beside.iter().position(|(of, other)| *of == account && **other == *device);
-        let are_several = {
-            let mut users = self.connections_of(account, device).filter_map(|session| session.user);
-            users.next().is_some_and(|first| users.any(|user| user != first))
-        };
-        match at {
-            Some(at) if !are_several => {
-                self.beside.swap_remove(at);
-                let last = self.last_seq;
-                if let Some(connected) = self.network.connected_mut(account, device) {
-                    connected.told_until = last;
+    /// A connection has come to be a user of this account, by this device, which had read so far.
+    pub(super) fn note_came(&mut self, account: AccountId, device: &str, read: Option<Seq>) {
+        self.beside_came.push((account, device.into(), read));
+    }
+
+    /// Sees which accounts are several users now, and keeps what is owed to devices of which that has changed.
+    pub(super) fn look_beside(&mut self) {
+        let came = std::mem::take(&mut self.beside_came);
+        let mut moved = self.network.take_moved();
+        moved.extend(came.iter().map(|(account, ..)| *account));
+        moved.sort_unstable();
+        moved.dedup();
+        for account in moved {
+            if !self.network.has_several_users(account) {
+                if self.beside.remove(&account) {
+                    for (device, _) in self.devices_of(account) {
+                        self.end_beside(account, &device);
+                    }
                 }
+            } else if self.beside.contains(&account) || self.beside.len() < limits::BESIDE {
+                self.beside.insert(account);
+                self.begin_beside(account, &came);
             }
-            None if are_several && self.beside.len() < limits::BESIDE => {
-                self.beside.push((account, device.into()));
-                let unread = self.unread_in_channels(account, device);
-                if let Some(there) = self.network.connected_mut(account, device) {
-                    unread.into_iter().for_each(|(lines, conns)| add(&mut there.told, lines, 0, conns));
-                }
+        }
+        let mut due = std::mem::take(&mut self.beside_due);
+        due.sort_unstable();
+        due.dedup();
+        due.into_iter().for_each(|(account, device)| self.note_device(account, &device));
+    }
+
+    /// From now on it is noted what not all connections of the account's devices are told. What they missed before is what
+    /// others of them were told and have not read, and what was said since they were here last in channels where only other
+    /// users are.
+    fn begin_beside(&mut self, account: AccountId, came: &[(AccountId, Box<str>, Option<Seq>)]) {
+        for user in self.network.users_of(account).collect::<Vec<_>>() {
+            for channel in self.network.users[user].channels.clone() {
+                self.network.channels[channel].shared = None;
             }
-            _ => {}
         }
-    }
-
-    /// What was said in the channels of a device while its connections were of one user, and none has read, and who was told
-    /// that.
-    fn unread_in_channels(&self, account: AccountId, device: &str) -> Vec<(Owed, Vec<ConnId>)> {
-        let connected = self.network.connected(account, device);
-        let known = connected.map_or(0, |connected| connected.told_until.max(connected.read));
-        let mut users: Vec<UserId> = self.connections_of(account, device).filter_map(|session| session.user).collect();
-        users.sort_unstable();
-        users.dedup();
-        let of_user = |user: UserId| {
-            let theirs = || self.connections_of(account, device).filter(move |session| session.user == Some(user));
-            let read = theirs().map(Session::has_read).max().unwrap_or(0).max(known);
-            let conns: Vec<ConnId> = theirs().map(|session| session.conn).collect();
-            let channels = self.network.users[user].channels.iter();
-            let said = channels.filter_map(|id| self.network.conversation(self.network.channels[*id].folded.as_str()));
-            let unread = said.map(move |said| Owed { conversation: said.id, after: read, until: said.last_said });
-            unread.filter(|unread| !unread.is_nothing()).map(move |unread| (unread, conns.clone()))
-        };
-        users.into_iter().flat_map(of_user).collect()
-    }
-
-    /// The connections of a device that has a name.
-    fn connections_of(&self, account: AccountId, device: &str) -> impl Iterator<Item = &Session> {
-        let connected = self.network.connected(account, device).filter(|_| !device.is_empty());
-        connected.into_iter().flat_map(|connected| &connected.conns).filter_map(|conn| self.session(*conn))
-    }
-
-    /// A line was said in the conversation of this key by change `seq`, and the one before by change `before`.
-    pub(super) fn note_told(&mut self, key: &str, before: Seq, seq: Seq, is_told: impl Fn(&Network, UserId) -> bool) {
-        if self.beside.is_empty() {
-            return;
-        }
-        let Some(conversation) = self.network.conversation(key).map(|there| there.id) else { return };
-        let line = Owed { conversation, after: seq - 1, until: seq };
-        for at in 0..self.beside.len() {
-            let (account, device) = self.beside[at].clone();
-            let users = self.connections_of(account, &device).filter_map(|session| Some((session, session.user?)));
-            let (told, others): (Vec<_>, Vec<_>) = users.partition(|(_, user)| is_told(&self.network, *user));
-            // What all were told is read once one of them has read it.
-            if told.is_empty() || others.is_empty() {
+        for (device, conns) in self.devices_of(account) {
+            let last = self.last_seq;
+            let Some(connected) = self.network.connected_mut(account, &device) else { continue };
+            if std::mem::replace(&mut connected.is_beside, true) {
                 continue;
             }
-            let is_behind = told.iter().any(|(session, _)| session.is_behind().is_some());
-            let conns = told.iter().map(|(session, _)| session.conn).collect();
-            if self.network.told(account, &device).len() >= limits::TOLD {
-                self.forget_what_is_read(account, &device);
-            }
-            if let Some(there) = self.network.connected_mut(account, &device) {
-                add(&mut there.told, line, before, conns);
-            }
-            if is_behind && !self.beside_due.iter().any(|(of, other)| *of == account && *other == device) {
+            let came = came.iter().find(|(of, other, _)| *of == account && *other == device);
+            let read = came.and_then(|(.., read)| *read).unwrap_or(last);
+            let missed = self.missed_beside(account, &device, &conns, read);
+            if let Some(connected) = self.network.connected_mut(account, &device).filter(|_| !missed.is_empty()) {
+                missed.into_iter().for_each(|(lines, conns)| _ = add(&mut connected.told, lines, 0, conns));
                 self.beside_due.push((account, device));
             }
         }
     }
 
-    /// Keeps what is owed to devices of which that has changed.
-    pub(super) fn keep_beside(&mut self) {
-        for (account, device) in std::mem::take(&mut self.beside_due) {
-            self.note_device(account, &device);
+    /// See [`Server::begin_beside`]; where no connection of the device is of a user, the device had read up to `read`.
+    fn missed_beside(&self, account: AccountId, device: &str, conns: &[ConnId], read: Seq) -> Vec<(Owed, Vec<ConnId>)> {
+        let connected = self.network.connected(account, device);
+        let known = connected.map_or(0, |connected| connected.told_until.max(connected.read));
+        let is_of = |conn: &&ConnId, user| self.session(**conn).is_some_and(|session| session.user == Some(user));
+        let users: Vec<UserId> = self.network.users_of(account).collect();
+        let mut missed = Vec::new();
+        let is_replayed = conns.iter().filter_map(|conn| self.session(*conn)).any(|session| self.is_replayed(session));
+        for user in users.iter().copied() {
+            let theirs: Vec<ConnId> = conns.iter().filter(|conn| is_of(conn, user)).copied().collect();
+            if theirs.len() == conns.len() || theirs.is_empty() && !is_replayed {
+                continue;
+            }
+            let own = theirs.iter().filter_map(|conn| self.session(*conn)).map(Session::has_read).max();
+            let after = own.map_or(read, |own| own.max(known));
+            // Those in which another connection is come to that anyway.
+            let others = users.iter().filter(|other| **other != user && conns.iter().any(|conn| is_of(&conn, **other)));
+            let others: Vec<UserId> = others.copied().collect();
+            let is_there =
+                |id: &ChannelId| others.iter().any(|other| self.network.channels[*id].members.contains_key(other));
+            let channels = self.network.users[user].channels.iter().filter(|id| !is_there(id));
+            let said = channels.filter_map(|id| self.network.conversation(self.network.channels[*id].folded.as_str()));
+            let lines = said.map(|said| Owed { conversation: said.id, after, until: said.last_said });
+            missed.extend(lines.filter(|lines| !lines.is_nothing()).map(|lines| (lines, theirs.clone())));
+        }
+        missed
+    }
+
+    /// All that a device is told, each of its connections is told from now on.
+    fn end_beside(&mut self, account: AccountId, device: &str) {
+        let last = self.last_seq;
+        if let Some(connected) = self.network.connected_mut(account, device).filter(|connected| connected.is_beside) {
+            (connected.is_beside, connected.told_until) = (false, last);
+            connected.told.iter_mut().for_each(|told| told.is_open = false);
+            self.beside_due.push((account, device.into()));
+        }
+    }
+
+    /// The devices of an account's users, each with its connections.
+    fn devices_of(&self, account: AccountId) -> Vec<(Box<str>, Vec<ConnId>)> {
+        let mut devices: Vec<(Box<str>, Vec<ConnId>)> = Vec::new();
+        let conns = self.network.users_of(account).flat_map(|user| &self.network.users[user].sessions);
+        let sessions = conns.filter_map(|conn| self.session(*conn)).filter(|session| session.account == Some(account));
+        for session in sessions {
+            match devices.iter_mut().find(|(device, _)| *device == session.device) {
+                Some((_, conns)) => conns.push(session.conn),
+                None => devices.push((session.device.clone(), vec![session.conn])),
+            }
+        }
+        devices
+    }
+
+    /// The accounts of several users, of which one is in this channel.
+    fn accounts_in(&mut self, channel: ChannelId) -> Arc<[AccountId]> {
+        if let Some(shared) = &self.network.channels[channel].shared {
+            return shared.clone();
+        }
+        let members = self.network.channels[channel].members.keys();
+        let accounts = members.filter_map(|user| self.network.users[*user].account);
+        let mut accounts: Vec<AccountId> = accounts.filter(|account| self.beside.contains(account)).collect();
+        accounts.sort_unstable();
+        accounts.dedup();
+        let accounts: Arc<[AccountId]> = accounts.into();
+        self.network.channels[channel].shared = Some(accounts.clone());
+        accounts
+    }
+
+    /// A line was said in a channel by change `seq`, and the one before by change `before`.
+    pub(super) fn note_told_in(&mut self, channel: ChannelId, before: Seq, seq: Seq) {
+        if self.beside.is_empty() {
+            return;
+        }
+        let key = self.network.channels[channel].folded.clone();
+        for account in self.accounts_in(channel).iter() {
+            let is_told = |network: &Network, user| network.channels[channel].members.contains_key(&user);
+            self.note_told(*account, key.as_str(), (before, seq), is_told);
+        }
+    }
+
+    /// The same, of a line between two in private.
+    pub(super) fn note_told_to(&mut self, users: [UserId; 2], key: &str, before: Seq, seq: Seq) {
+        if self.beside.is_empty() {
+            return;
+        }
+        let [one, other] = users.map(|user| self.network.users[user].account);
+        for account in one.into_iter().chain(other.filter(|other| Some(*other) != one)) {
+            self.note_told(account, key, (before, seq), |_, user| users.contains(&user));
+        }
+    }
+
+    fn note_told(
+        &mut self,
+        account: AccountId,
+        key: &str,
+        (before, seq): (Seq, Seq),
+        is_told: impl Fn(&Network, UserId) -> bool,
+    ) {
+        if !self.beside.contains(&account) {
+            return;
+        }
+        let Some(conversation) = self.network.conversation(key).map(|there| there.id) else { return };
+        let told = self.network.users_of(account).filter(|user| is_told(&self.network, *user));
+        let told: Vec<UserId> = told.collect();
+        if told.is_empty() {
+            return;
+        }
+        // What is said to somebody's bot is not theirs.
+        let is_bots = told.iter().all(|user| self.network.users[*user].is_bot());
+        let line = Owed { conversation, after: seq - 1, until: seq };
+        for (device, conns) in self.devices_of(account) {
+            let sessions = conns.iter().filter_map(|conn| self.session(*conn));
+            let users = sessions.filter_map(|session| Some((session, session.user?)));
+            let (told, others): (Vec<_>, Vec<_>) = users.partition(|(_, user)| is_told(&self.network, *user));
+            if told.is_empty() && (is_bots || !others.iter().any(|(session, _)| self.is_replayed(session))) {
+                continue;
+            }
+            let (is_all, is_none) = (others.is_empty(), told.is_empty());
+            let is_behind = told.iter().any(|(session, _)| session.is_behind().is_some());
+            let conns: Vec<ConnId> = told.iter().map(|(session, _)| session.conn).collect();
+            if self.network.told(account, &device).len() >= limits::TOLD {
+                self.forget_what_is_read(account, &device);
+            }
+            let Some(there) = self.network.connected_mut(account, &device).filter(|there| there.is_beside) else {
+                continue;
+            };
+            let changes = if is_all {
+                // What all were told is read once one of them has read it.
+                let open = there.told.iter_mut().rfind(|told| told.lines.conversation == conversation && told.is_open);
+                open.map(|open| open.is_open = false).is_some()
+            } else {
+                let last = there.told.iter().rfind(|told| told.lines.conversation == conversation);
+                let was_open = last.is_some_and(|last| last.is_open);
+                add(&mut there.told, line, before, conns) && (is_none || was_open || is_behind)
+            };
+            if changes {
+                self.beside_due.push((account, device));
+            }
         }
     }
 
@@ -170,9 +288,18 @@ impl Server {
         }
     }
 
-    /// Lines that only some connections of a device were told, and nobody has read.
+    /// Lines that not all connections of a device were told, and none has read.
     pub(super) fn unread_beside(&self, account: AccountId, device: &str) -> Vec<Owed> {
         self.network.told(account, device).iter().filter_map(|told| self.unread_of(told)).collect()
+    }
+
+    /// The same, as it is kept: as [`Told::is_open`] says.
+    pub(super) fn kept_beside(&self, account: AccountId, device: &str) -> Vec<Owed> {
+        let kept = |told: &Told| {
+            let unread = self.unread_of(told)?;
+            Some(Owed { until: if told.is_open { NOW } else { unread.until }, ..unread })
+        };
+        self.network.told(account, device).iter().filter_map(kept).collect()
     }
 
     /// The same, as far as this connection was not told them and is not being replayed them.
@@ -216,6 +343,9 @@ impl Server {
 
     /// A connection of a device ends, having read up to `seen`.
     pub(super) fn end_told(&mut self, conn: ConnId, account: AccountId, device: &str, seen: Seq) {
+        let conns = self.network.connected(account, device).map_or(&[][..], |there| &there.conns);
+        let others = conns.iter().filter(|other| **other != conn).filter_map(|other| self.session(*other));
+        let is_last = others.into_iter().all(|other| other.user.is_none());
         let Some(there) = self.network.connected_mut(account, device) else { return };
         there.told.retain_mut(|told| {
             told.shown.retain(|other| *other != conn);
@@ -225,6 +355,9 @@ impl Server {
             }
             !told.lines.is_nothing()
         });
+        if is_last {
+            self.end_beside(account, device);
+        }
     }
 }
 

@@ -866,6 +866,7 @@ impl Server {
         there.joined.remove(&user);
         there.unshown.swap_remove(&user);
         there.listeners = None;
+        there.shared = None;
         for conn in &self.network.users[user].sessions {
             there.unhear(*conn);
         }
@@ -914,7 +915,7 @@ impl Server {
             && !self.beside.is_empty()
             && let Some(channel) = self.network.channel_by_folded(key)
         {
-            self.note_told(key, before, seq, |network, user| network.channels[channel].members.contains_key(&user));
+            self.note_told_in(channel, before, seq);
         }
         (time, self.wait_for(seq))
     }

@@ -96,6 +96,8 @@ pub struct Channel {
     pub hearers: Vec<Arc<[u32]>>,
     /// Members whose accounts have devices for web push; `None` when any of that has changed.
     pub listeners: Option<Arc<[UserId]>>,
+    /// Accounts of members that are several users; `None` where that is to be looked for.
+    pub shared: Option<Arc<[AccountId]>>,
 }
 
 impl Channel {
@@ -129,6 +131,7 @@ impl Channel {
             audience: Vec::new(),
             hearers: Vec::new(),
             listeners: None,
+            shared: None,
         }
     }
 
@@ -293,6 +296,7 @@ impl Channel {
         self.audience = Vec::new();
         self.hearers = Vec::new();
         self.listeners = None;
+        self.shared = None;
     }
 
     /// Takes a connection out of who is to be sent what is said: as [`Channel::forget_audience`] where nothing else

@@ -552,6 +552,7 @@ impl Server {
                 self.begin_reading(conn, last);
             }
             self.note_behind(conn);
+            self.note_came(account, device, mark);
         }
     }
 

@@ -111,9 +111,11 @@ pub struct Server {
     end_asked: Option<(String, bool)>,
     /// Users of whom something has changed that bans go by: they are judged once all is answered.
     to_judge: Vec<UserId>,
-    /// Devices whose connections are of several users.
-    beside: Vec<(AccountId, Box<str>)>,
-    /// Those of them of which it is to be kept what they are owed.
+    /// Accounts that are several users, of whose devices it is noted what not all their connections are told.
+    beside: BTreeSet<AccountId>,
+    /// Devices by which connections have come to be users, and how far they had read.
+    beside_came: Vec<(AccountId, Box<str>, Option<Seq>)>,
+    /// Devices of which it is to be kept what they are owed.
     beside_due: Vec<(AccountId, Box<str>)>,
     /// When to look for those who have been away too long, on the monotonic clock.
     next_expiry: u64,
@@ -191,7 +193,8 @@ impl Server {
             usage: vec![0; command::COMMANDS.len()],
             end_asked: None,
             to_judge: Vec::new(),
-            beside: Vec::new(),
+            beside: BTreeSet::new(),
+            beside_came: Vec::new(),
             beside_due: Vec::new(),
             next_expiry: 0,
             own_said,
@@ -233,7 +236,7 @@ impl Server {
         for user in std::mem::take(&mut self.to_judge) {
             self.judge_user(user);
         }
-        self.keep_beside();
+        self.look_beside();
         if let Some((reason, restart)) = self.end_asked.take() {
             self.begin_to_end(reason, restart);
         }

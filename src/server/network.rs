@@ -41,6 +41,8 @@ pub struct Network {
     pub users: Slab<User>,
     nicks: AHashMap<Folded, UserId>,
     logged_in: BTreeSet<(AccountId, UserId)>,
+    /// Accounts to which a user was added since they were last asked for, or that have lost one.
+    moved: Vec<AccountId>,
     /// Channels that have members or are kept without.
     pub channels: Slab<Channel>,
     channel_names: AHashMap<Folded, ChannelId>,
@@ -136,7 +138,9 @@ pub struct Connected {
     pub read: Seq,
     /// What only some of them were told.
     pub told: Vec<Told>,
-    /// Up to this change `told` has all of that: they were of several users then.
+    /// Whether that is noted now, for the account is several users.
+    pub is_beside: bool,
+    /// Up to this change it was.
     pub told_until: Seq,
 }
 
@@ -243,6 +247,7 @@ impl Network {
             next_channel: 0,
             next_user: 0,
             logged_in: BTreeSet::new(),
+            moved: Vec::new(),
             conversations: AHashMap::new(),
             conversation_keys: BTreeMap::new(),
             account_settings: BTreeMap::new(),
@@ -414,6 +419,7 @@ impl Network {
         let account = user.account;
         let id = self.users.insert(user);
         self.logged_in.extend(account.map(|account| (account, id)));
+        self.moved.extend(account);
         self.lookalikes.add(&self.users[id].nick, Holder::User(id));
         self.nicks.insert(folded, id);
         self.most_users = self.most_users.max(self.users.len());
@@ -443,6 +449,7 @@ impl Network {
         self.nicks.remove(&user.folded);
         if let Some(account) = user.account {
             self.logged_in.remove(&(account, id));
+            self.moved.push(account);
         }
         if user.notices != Letters::default() {
             self.noticed.retain(|other| *other != id);
@@ -457,14 +464,21 @@ impl Network {
         let user = &mut self.users[id];
         if let Some(was) = user.account {
             self.logged_in.remove(&(was, id));
+            self.moved.push(was);
         }
         (user.account, user.account_name) = (account, name);
         self.logged_in.extend(account.map(|account| (account, id)));
+        self.moved.extend(account);
     }
 
     /// The users that are logged in to an account, whatever their nicks are.
     pub fn users_of(&self, account: AccountId) -> impl Iterator<Item = UserId> + use<'_> {
         self.logged_in.range((account, UserId::MIN)..=(account, UserId::MAX)).map(|(_, user)| *user)
+    }
+
+    /// The accounts to which users were added since this was last asked, or that have lost some.
+    pub fn take_moved(&mut self) -> Vec<AccountId> {
+        std::mem::take(&mut self.moved)
     }
 
     /// Whether more than one user is logged in to an account: each is told things of which the other knows nothing.

@@ -280,7 +280,11 @@ impl Server {
         let others = self.others_of(session.conn, account, &session.device).into_iter();
         for there in others.filter(|other| other.user == session.user) {
             let read = there.has_read();
-            for id in there.particulars().confirmed() {
+            // One of a device that was never here before was replayed nothing, and has read all that it has read.
+            let channels = there.user.filter(|_| there.mark.is_none()).map(|user| &self.network.users[user].channels);
+            let channels = channels.into_iter().flatten().map(|id| self.network.channels[*id].folded.as_str());
+            let channels = channels.filter_map(|key| self.network.conversation(key)).map(|said| said.id);
+            for id in there.particulars().confirmed().chain(channels) {
                 let of_it = owed.iter().filter(|owed| owed.conversation == id || owed.conversation == EVERY_OTHER);
                 let until = of_it.filter(|owed| !owed.is_nothing()).map(|owed| owed.until.min(read)).max();
                 until.into_iter().for_each(|until| Owed::nothing(id, until).add_to(owed));
@@ -298,7 +302,13 @@ impl Server {
     pub(super) fn owe(&mut self, conn: ConnId, account: AccountId, device: &str, owed: &[Owed], seen: Seq) {
         self.end_told(conn, account, device, seen);
         let others: Vec<ConnId> = self.others_of(conn, account, device).iter().map(|other| other.conn).collect();
+        let is_alone =
+            self.network.connected(account, device).is_none_or(|there| there.conns.iter().all(|one| *one == conn));
         let Some(last) = others.last() else {
+            // Of clients without a name others may be there.
+            if !is_alone {
+                return self.network.owe(account, device, owed);
+            }
             let untold = self.unread_beside(account, device);
             self.network.owe(account, device, owed);
             return self.network.owe(account, device, &untold);
@@ -365,7 +375,7 @@ impl Server {
             let seen = session.is_behind().unwrap_or(NOW);
             self.merge_owed(&mut all, &self.owed_by(session, seen, until));
         }
-        self.merge_owed(&mut all, &self.unread_beside(account, device));
+        self.merge_owed(&mut all, &self.kept_beside(account, device));
         all
     }
 
@@ -732,7 +742,7 @@ mod tests {
     use crate::limits;
     use crate::server::Server;
     use crate::server::action::Call;
-    use crate::server::command::bulk::testing::Asked;
+    use crate::server::command::bulk::testing::{Asked, always_on};
     use crate::server::event::{CloseCause, ConnId, Event, Returned};
     use crate::server::login::{Door, Proof};
     use crate::server::owed::{self, EVERY_OTHER, OWN};
@@ -2030,6 +2040,52 @@ mod tests {
                 let last = asked.device("alice_", 1, "phone", "server-time");
                 assert_eq!(of_it(asked_for(&mut asked, last)), [], "{ends} {dies}");
             }
+        }
+    }
+
+    #[test]
+    fn what_was_said_to_a_nick_that_stays_while_its_device_was_on_under_another_is_replayed() {
+        for (device, killed) in [("", false), ("phone", false), ("phone", true)] {
+            let mut asked = Asked::started_with(always_on("#a:"));
+            let (home, bob) = (asked.device("alice", 1, device, "server-time"), asked.user("bob"));
+            for line in ["NS SET AUTOREPLAY-MISSED ON", "JOIN #b", "QUIT"] {
+                asked.ask(home, line);
+            }
+            asked.ask(bob, "JOIN #a,#b");
+            let missed = said(&mut asked, bob, "PRIVMSG #a :missed");
+            let away = asked.device("alice_", 1, device, "server-time");
+            replay_all(&mut asked);
+            confirm(&mut asked, away);
+            asked.ask(bob, "PRIVMSG alice :lost");
+            asked.ask(bob, "PRIVMSG alice_ :shown");
+            asked.ask(bob, "PRIVMSG alice :lost");
+            asked.ask(bob, "PRIVMSG #a :lost");
+            // It has had the time to come into channels, and has not.
+            asked.now.mono_ms += limits::ARRIVAL_MS;
+            for _ in 0..3 {
+                later_and_confirmed(&mut asked, away);
+            }
+            let (channel, private) = (id_of(&asked, "#a"), id_of(&asked, "$1 ~bob"));
+            if killed {
+                let owed = owed::parse(&stand(&asked).1).unwrap_or_default();
+                let is_owed = |id, seq| {
+                    owed.iter().any(|one| one.conversation == id && (one.after..one.until).contains(&(seq - 1)))
+                };
+                assert!(is_owed(channel, missed), "{owed:?}");
+                assert_eq!(owed.iter().filter(|one| one.conversation == private).count(), 2, "{owed:?}");
+                continue;
+            }
+            asked.ask(away, "QUIT");
+            let back = asked.device("alice", 1, device, "server-time");
+            let found = asked_for(&mut asked, back);
+            assert!(found.iter().any(|(of, floor)| *of == channel && *floor < missed), "{device}: {found:?} {missed}");
+            let before = found.iter().filter(|(of, _)| *of == private).count();
+            assert_eq!(before, 3, "each of the two, and what came since: {device}: {found:?}");
+            confirm(&mut asked, back);
+            asked.ask(back, "QUIT");
+            let again = asked.device("alice", 1, device, "server-time");
+            let found = asked_for(&mut asked, again);
+            assert!(found.iter().all(|(_, floor)| *floor > missed), "{device}: {found:?}");
         }
     }
 

@@ -394,9 +394,9 @@ impl Server {
         ctx.user = Some(user);
         ctx.reply.nick = self.network.users[user].nick.clone();
         if let Some(session) = self.session(conn)
-            && let (Some(account), device) = (session.account, session.device.clone())
+            && let (Some(account), device, read) = (session.account, session.device.clone(), session.mark)
         {
-            self.count_users(account, &device);
+            self.note_came(account, &device, read);
         }
     }
 
@@ -562,7 +562,6 @@ impl Server {
     pub(super) fn device_left(&mut self, conn: ConnId, account: AccountId, device: &str, seen: Seq) {
         let is_superseded = self.session(conn).is_some_and(Session::is_superseded);
         let went = self.network.device_went(account, device, conn, seen, is_superseded);
-        self.count_users(account, device);
         match went {
             Some(seen) => {
                 let mut owed = self.network.owed(account, device).to_vec();
@@ -577,7 +576,6 @@ impl Server {
     /// to have read something, and not before.
     pub(super) fn device_came(&mut self, conn: ConnId, account: AccountId, device: &str) {
         let is_first = self.network.device_came(account, device, conn);
-        self.count_users(account, device);
         if is_first && self.network.seen(account, device).is_none() {
             self.submit_alone(Change::Seen { account, device, stand: Stand::default() });
         }

@@ -480,7 +480,7 @@ fn to_user(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, target
         for one in [user, target] {
             server.network.users[one].told = seq;
         }
-        server.note_told(key, before, seq, |_, one| one == user || one == target);
+        server.note_told_to([user, target], key, before, seq);
     }
     // That it is kept, as 301 may say and an ACK does, is so by then.
     ctx.reply.after = ctx.reply.after.max(frame.after);
