@@ -254,7 +254,7 @@ fn ask(
             conversation,
             range: range(conversation),
             limit,
-            wanted: Wanted { events: events_too, redactions: events_too },
+            wanted: Wanted { events: events_too, redactions: events_too, ..Wanted::ALL },
             floor: 0,
             since: 0,
             reader: reader(),

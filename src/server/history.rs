@@ -18,7 +18,7 @@ use crate::server::command::edit;
 use crate::server::command::message::forms;
 use crate::server::frame::{Form, Frame, OwnTags, Tagged};
 use crate::server::record::{
-    Border, ContextRow, Expiry, HistoryPage, Kind, MessageRow, MsgId, Range, Reader, Seq, Wanted,
+    Border, ContextRow, Expiry, HistoryPage, HistoryQuery, Kind, MessageRow, MsgId, Range, Reader, Seq, Wanted,
 };
 
 /// Bytes after which a page goes on in the next piece.
@@ -191,6 +191,25 @@ pub fn choose_context(page: &[(Seq, MessageRow)], mut about: Vec<(Seq, Seq)>) ->
     about.sort_unstable();
     about.drain(..about.len().saturating_sub(CONTEXT_A_PAGE));
     about
+}
+
+/// Leaves out what is about the last message of a page that another one is to follow, and comes there by itself: it is of a
+/// later moment than what follows first, and clients ask for what follows by the last line of a page.
+pub fn leave_to_next(
+    query: &HistoryQuery,
+    page: &[(Seq, MessageRow)],
+    reached_end: bool,
+    context: &mut Vec<ContextRow>,
+) {
+    let is_forward = match query.range {
+        Range::After(_) => true,
+        Range::Between(Border::Seq(a), Border::Seq(b)) | Range::Between(Border::Time(a), Border::Time(b)) => a <= b,
+        Range::Between(..) => true,
+        _ => false,
+    };
+    if let Some((last, _)) = page.last().filter(|_| is_forward && !reached_end) {
+        context.retain(|about| about.parent != *last || !query.wanted.has(about.row.kind));
+    }
 }
 
 /// Gives edits their tags: of one that is about a text of the page, what that says now.
@@ -642,7 +661,7 @@ mod tests {
         let kind = |n| if n == 5 { Kind::Join } else { Kind::Privmsg };
         let rows: Vec<_> = (1..10).map(|n| (n * 10, row(n * 100, kind(n), ""))).collect();
         let answer = |range, limit, events, floor| {
-            let wanted = Wanted { events, redactions: events };
+            let wanted = Wanted { events, redactions: events, ..Wanted::ALL };
             let (rows, end) = select(rows.iter().map(|(n, row)| (*n, row)), range, limit, wanted, floor, 0);
             (rows.iter().map(|(n, _)| n / 10).collect::<Vec<_>>(), end)
         };

@@ -959,21 +959,27 @@ pub struct ContextRow {
 /// Which kinds of rows a reader wants beside text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// What is neither text nor a redaction (`draft/event-playback`).
+    /// What is neither text nor a redaction (`draft/event-playback`), but for the two below.
     pub events: bool,
     /// Redactions (`draft/message-redaction`).
     pub redactions: bool,
+    /// Of events, edits too (`draft/message-edit`).
+    pub edits: bool,
+    /// Of events, tags alone, too (TAGMSG, `message-tags`).
+    pub tagmsgs: bool,
 }
 
 impl Wanted {
     /// Everything.
-    pub const ALL: Wanted = Wanted { events: true, redactions: true };
+    pub const ALL: Wanted = Wanted { events: true, redactions: true, edits: true, tagmsgs: true };
 
     /// Whether rows of this kind are wanted.
     pub fn has(self, kind: Kind) -> bool {
         match kind {
             Kind::Privmsg | Kind::Notice => true,
             Kind::Redact => self.redactions,
+            Kind::Edit => self.events && self.edits,
+            Kind::Tagmsg => self.events && self.tagmsgs,
             _ => self.events,
         }
     }

@@ -37,7 +37,7 @@ use tokio::time::timeout;
 
 use crate::limits::{SEARCH_WAIT_MS, WAITING_BYTES, WAITING_RECORDS};
 use crate::server::event::{CallId, Event, Returned};
-use crate::server::history::{render, render_page};
+use crate::server::history::{leave_to_next, render, render_page};
 use crate::server::record::{ConversationId, Expiry, HistoryQuery, Record, SearchQuery, Seq, Snapshot};
 use crate::store::expiry::Expiries;
 use crate::store::reader::{Side, Source};
@@ -723,7 +723,8 @@ impl Answer {
             },
             Question::Page(query) => {
                 let (rows, reached_end) = source.rows(query).await?;
-                let context = source.context(query, &rows).await?;
+                let mut context = source.context(query, &rows).await?;
+                leave_to_next(query, &rows, reached_end, &mut context);
                 Returned::History(render_page(&query.reader, &rows, &context, reached_end))
             }
             Question::Message(conversation, seq) => {

@@ -18,23 +18,34 @@ use crate::server::record::{
 use crate::server::search::{cut, matches};
 use crate::store::{postgres, sqlite};
 
-/// All that a reader can want of a conversation: each has statements of its own, at [`place_of`] it.
-pub const WANTED: [Wanted; 4] = [
-    Wanted { events: false, redactions: false },
-    Wanted { events: true, redactions: false },
-    Wanted { events: false, redactions: true },
-    Wanted::ALL,
-];
+/// How many different things a reader can want of a conversation: for each there are statements, at [`place_of`] it.
+pub const WANTS: usize = 16;
+/// All of them.
+pub const WANTED: [Wanted; WANTS] = {
+    let mut all = [Wanted::ALL; WANTS];
+    let mut at = 0;
+    while at < WANTS {
+        all[at] = Wanted { events: at & 1 > 0, redactions: at & 2 > 0, edits: at & 4 > 0, tagmsgs: at & 8 > 0 };
+        at += 1;
+    }
+    all
+};
 
 /// Where what is wanted stands in [`WANTED`].
 pub fn place_of(wanted: Wanted) -> usize {
-    usize::from(wanted.events) + 2 * usize::from(wanted.redactions)
+    let has = [wanted.events, wanted.redactions, wanted.edits, wanted.tagmsgs];
+    has.into_iter().rev().fold(0, |place, has| 2 * place + usize::from(has))
 }
 
-/// The classes of rows that are wanted, as the index of messages has them: text, events, redactions.
-pub fn classes(wanted: Wanted) -> Vec<u8> {
-    let classes = [(0, true), (1, wanted.events), (2, wanted.redactions)];
-    classes.into_iter().filter(|(_, has)| *has).map(|(class, _)| class).collect()
+/// The classes of rows that are wanted, as the index of messages has them: text, events, redactions; each with the condition
+/// that fits those of its rows that are wanted, `class` being how the index has it.
+pub fn classes(wanted: Wanted, class: &str) -> Vec<String> {
+    let unwanted = [(Kind::Edit, wanted.edits), (Kind::Tagmsg, wanted.tagmsgs)];
+    let unwanted = unwanted.into_iter().filter(|(_, has)| !has).map(|(kind, _)| format!(" AND kind <> {}", kind as u8));
+    let events = format!("{class} = 1{}", unwanted.collect::<String>());
+    let classes =
+        [(format!("{class} = 0"), true), (events, wanted.events), (format!("{class} = 2"), wanted.redactions)];
+    classes.into_iter().filter(|(_, has)| *has).map(|(condition, _)| condition).collect()
 }
 
 /// Rows that are looked at before others get their turn.

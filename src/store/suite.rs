@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use crate::limits::{CONTEXT_A_MESSAGE, CONTEXT_A_PAGE, EXPIRY_STEP, STORE_BATCH};
 use crate::server::command::edit;
 use crate::server::event::{CallId, ConnId, Event, Returned};
-use crate::server::history::{context, overdue, render, render_page, select};
+use crate::server::history::{context, leave_to_next, overdue, render, render_page, select};
 use crate::server::owed;
 use crate::server::record::{
     AccessRow, AccountRow, AppPassword, BanRow, Border, ChannelRow, CodeRow, ConversationRow, Credentials,
@@ -840,7 +840,7 @@ fn what_is_redacted_is_in_no_answer_and_not_in_the_database() {
         assert_eq!(running.found(looking_for("new", &[1])).messages, 1);
         assert_eq!(running.found(looking_for("secret", &[1])).messages, 0);
         assert_eq!(running.found(looking_for("before", &[1])).messages, 1);
-        let without = HistoryQuery { wanted: Wanted { events: true, redactions: false }, ..latest(1, 10) };
+        let without = HistoryQuery { wanted: Wanted { redactions: false, ..Wanted::ALL }, ..latest(1, 10) };
         assert!(!text(&running.page(without)).contains("REDACT"));
         for (conversation, seq) in [(1, 2), (2, 1)] {
             running.store.find(CALL, conversation, seq);
@@ -1106,11 +1106,12 @@ fn case() -> impl Strategy<Value = (Vec<(Seq, MessageRow)>, Vec<HistoryQuery>)> 
         let limit = prop_oneof![8 => 0u32..9, 1 => 90u32..=u32::MAX];
         let floor = prop_oneof![2 => Just(0), 1 => 0..seq + 5];
         let since = prop_oneof![2 => Just(0), 1 => 0..most];
-        let query = (1u64..4, range, limit, any::<(bool, bool, bool, bool)>(), floor, since).prop_map(
+        let query = (1u64..4, range, limit, any::<[bool; 6]>(), floor, since).prop_map(
             |(conversation, range, limit, wants, floor, since)| {
-                let wanted = Wanted { events: wants.0, redactions: wants.1 };
+                let [events, redactions, edits, tagmsgs, ..] = wants;
+                let wanted = Wanted { events, redactions, edits, tagmsgs };
                 let mut reader = reader();
-                for (cap, has) in [(Cap::EventPlayback, wants.2), (Cap::MessageEdit, wants.3)] {
+                for (cap, has) in [(Cap::EventPlayback, wants[4]), (Cap::MessageEdit, wants[5])] {
                     if has {
                         reader.caps.insert(cap);
                     }
@@ -1137,7 +1138,8 @@ fn every_range_is_answered_as_the_model_says() {
                     let (mut expected, end) =
                         select(there.clone(), query.range, query.limit, query.wanted, query.floor, query.since);
                     tag_edits(&mut expected, &rows);
-                    let about = context(there, &expected, &query.reader);
+                    let mut about = context(there, &expected, &query.reader);
+                    leave_to_next(query, &expected, end, &mut about);
                     let found = running.page(query.clone());
                     let expected = render_page(&query.reader, &expected, &about, end);
                     assert_eq!(text(&found), text(&expected), "{query:?}");

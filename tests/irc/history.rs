@@ -626,6 +626,65 @@ fn what_is_about_a_message_follows_it_tagged_and_uncounted() {
 }
 
 #[test]
+fn what_a_reader_is_not_shown_takes_no_place_on_its_page() {
+    let server = Server::start();
+    server.account("alice", "sesame");
+    let mut alice = server.logged_in("alice", "alice", "sesame", CONTEXT);
+    alice.join("#room");
+    let mut readers = [
+        server.user_with("tagged", &format!("{CAPS} draft/event-playback")),
+        server.user_with("untagged", "draft/chathistory batch draft/event-playback"),
+    ];
+    for reader in &mut readers {
+        reader.join("#room");
+    }
+    alice.sync();
+    let said = talk(&mut alice, "#room", 4);
+    let first = said[0].msgid();
+    for number in 0..6 {
+        alice.one(&format!("EDIT #room {first} :edit {number}"));
+    }
+    for reader in &mut readers {
+        reader.sync();
+        let lines = page(reader, "LATEST #room * 4");
+        assert_eq!(shape(&lines), ["PRIVMSG"; 4].join(" "), "{lines:#?}");
+    }
+    alice.one(&format!("@+draft/react=yes;+reply={first} TAGMSG #room"));
+    for (reader, expected) in
+        readers.iter_mut().zip(["PRIVMSG PRIVMSG PRIVMSG TAGMSG", "PRIVMSG PRIVMSG PRIVMSG PRIVMSG"])
+    {
+        reader.sync();
+        let lines = page(reader, "LATEST #room * 4");
+        assert_eq!(shape(&lines), expected, "{lines:#?}");
+    }
+}
+
+#[test]
+fn what_is_about_the_last_message_of_a_page_that_goes_on_comes_on_the_next() {
+    let server = Server::start();
+    server.account("alice", "sesame");
+    let mut alice = server.logged_in("alice", "alice", "sesame", CONTEXT);
+    alice.join("#room");
+    let said = talk(&mut alice, "#room", 4);
+    let reaction = alice.one(&format!("@+draft/react=yes;+reply={} TAGMSG #room", said[2].msgid()));
+    let after = |alice: &mut Client, line: &Line, limit: u32| {
+        page(alice, &format!("AFTER #room timestamp={} {limit}", line.time()))
+    };
+    // A client asks for what follows by the moment of the last line, whatever that is.
+    let first = after(&mut alice, &said[0], 2);
+    assert_eq!(shape(&first), "PRIVMSG PRIVMSG", "{first:#?}");
+    let rest = after(&mut alice, &first[1], 9);
+    assert_eq!(shape(&rest), "PRIVMSG TAGMSG", "{rest:#?}");
+    assert_eq!(rest[1].msgid(), reaction.msgid());
+    // Who is shown no events by themselves has it there.
+    let mut reader = server.user_with("reader", &CONTEXT.replace("draft/message-edit", "draft/message-redaction"));
+    reader.join("#room");
+    reader.sync();
+    let around = page(&mut reader, &format!("AROUND #room msgid={} 1", said[2].msgid()));
+    assert_eq!(shape(&around), "PRIVMSG [TAGMSG]", "{around:#?}");
+}
+
+#[test]
 fn a_message_of_several_lines_and_a_private_one_have_their_reactions_too_after_a_crash() {
     let mut server = Server::start();
     for name in ["alice", "bob"] {

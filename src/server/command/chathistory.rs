@@ -7,6 +7,7 @@ use ircv3::chathistory::{self as request, Range as Asked, Request, Selector};
 use ircv3::{Cap, CapSet, Message};
 
 use crate::server::action::{Call, NetAction};
+use crate::server::command::edit;
 use crate::server::command::services::say;
 use crate::server::command::{Pending, bulk, printable};
 use crate::server::event::Returned;
@@ -57,6 +58,8 @@ fn messages(server: &mut Server, ctx: &mut Ctx, subcommand: &str, target: &str, 
         wanted: Wanted {
             events: ctx.reply.caps.has_all(CapSet::of(&[Cap::EventPlayback, Cap::Batch])),
             redactions: ctx.reply.caps.has_all(CapSet::of(&[Cap::MessageRedaction, Cap::Batch])),
+            edits: ctx.reply.caps.has_all(edit::NEEDED),
+            tagmsgs: ctx.reply.caps.has(Cap::MessageTags),
         },
         floor: found.floor,
         since: found.since,
@@ -560,11 +563,14 @@ pub fn replayed(server: &mut Server, ctx: &mut Ctx, replay: Replay, returned: Re
     }
     match returned {
         Returned::History(page) if page.messages > 0 => {
-            if let Some(time) = page.cut_at.filter(|_| replay.is_unasked) {
+            // A client of ZNC's asks for what it wants itself.
+            let asks = ctx.reply.caps.has(Cap::Playback);
+            if let Some(time) = page.cut_at.filter(|_| replay.is_unasked || !asks) {
                 // Others of the same moment are asked for as well.
                 let (name, until) = (&replay.reading, time + 1);
+                let head = if replay.is_unasked { "You missed more" } else { "There is more" };
                 let text = format!(
-                    "You missed more in {name} than the {} messages that are replayed: for what is older, say \
+                    "{head} in {name} than the {} messages that are replayed: for what is older, say \
                      /msg *playback PLAY {name} 0 {}.{:03}",
                     page.messages,
                     until / 1000,
