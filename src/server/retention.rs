@@ -421,11 +421,11 @@ impl Server {
 mod tests {
     use std::sync::Arc;
 
-    use super::{DAY_MS, Keep, RetentionClock, kept_for};
+    use super::{DAY_MS, KEPT, Keep, RetentionClock, SERVER, kept_for};
     use crate::server::action::Call;
     use crate::server::command::bulk::testing::{Asked, always_on};
     use crate::server::event::{ConnId, Event, Now, Returned};
-    use crate::server::record::{ConversationRow, HistoryPage, Record, Snapshot};
+    use crate::server::record::{ConversationRow, HistoryPage, Record, SettingRow, Snapshot};
     use crate::server::settings::Settings;
 
     #[test]
@@ -537,6 +537,62 @@ mod tests {
         asked.server.network.account_settings_mut(2).keep = Keep { seconds: DAY, messages: 7 };
         assert_eq!(asked.server.keep_of("$1 $2"), Keep { seconds: DAY, messages: 7 });
         assert_eq!(asked.server.keep_of("$1 ~bob"), Keep { seconds: 2 * DAY, messages: 0 });
+    }
+
+    #[test]
+    fn what_is_past_its_age_stays_gone_when_more_is_kept_from_then_on() {
+        for by in ["channel", "account", "server", "restart"] {
+            let mut asked = Asked::new();
+            let (alice, bob) = (asked.user_with("alice", CAPS), asked.user_with("bob", CAPS));
+            asked.account("alice", 1);
+            let reload = |asked: &mut Asked, seconds| {
+                let keep = Keep { seconds, messages: 0 };
+                let settings = Settings { keep, ping_ms: 1 << 40, ..(*asked.server.settings).clone() };
+                asked.handle(Event::Reload(Arc::new(settings)));
+            };
+            reload(&mut asked, 0);
+            asked.ask(alice, "JOIN #a");
+            asked.ask(alice, "CS REGISTER #a");
+            asked.ask(alice, "PRIVMSG #a :text");
+            asked.ask(bob, "PRIVMSG alice :text");
+            match by {
+                "channel" => drop(asked.ask(alice, "CS SET #a HISTORY-RETENTION 1m")),
+                "account" => drop(asked.ask(alice, "NS SET HISTORY-RETENTION 1m")),
+                _ => reload(&mut asked, 60),
+            }
+            let key = if by == "account" { "$1 ~bob" } else { "#a" };
+            asked.now.mono_ms += 3_600_000;
+            asked.now.unix_ms += 3_600_000;
+            asked.handle(Event::Tick);
+            let before = asked.server.kept_since(key);
+            assert!(before >= asked.now.unix_ms - 60_000, "{by}");
+            match by {
+                "channel" => drop(asked.ask(alice, "CS SET #a HISTORY-RETENTION DEFAULT")),
+                "account" => drop(asked.ask(alice, "NS SET HISTORY-RETENTION DEFAULT")),
+                "server" => reload(&mut asked, 0),
+                _ => {
+                    let (snapshot, clock) = (Snapshot::default(), asked.server.retention.clock);
+                    let row = SettingRow {
+                        owner: SERVER.into(),
+                        key: KEPT.into(),
+                        value: Some(format!("{} 60", before - 1).into()),
+                    };
+                    let snapshot = Snapshot { settings: vec![row], ..snapshot };
+                    let keep = Keep { seconds: DAY, messages: 0 };
+                    let retention = super::Retention::new(&snapshot, clock.believed, asked.now, keep);
+                    assert_eq!(retention.floor, clock.believed - 60_000);
+                    continue;
+                }
+            }
+            // All that there was is from before.
+            let last = asked.server.network.conversation(key).unwrap().last_time;
+            assert!(asked.server.kept_since(key) > last, "{by}: {} {last}", asked.server.kept_since(key));
+            if by == "server" {
+                asked.handle(Event::Tick);
+                let noted = |record: &Record| matches!(record, Record::Setting(row) if &*row.key == KEPT);
+                assert!(asked.kept().iter().any(|(_, record)| noted(record)), "it is known after a restart");
+            }
+        }
     }
 
     #[test]

@@ -73,6 +73,7 @@ fn c55_a_certificate_logs_in_where_its_fingerprint_was_added() {
     let mut holder = connect_as(&server, &TLS13, Some(&third)).client;
     holder.log_in("alice_", "alice", "sesame", "");
     assert!(texts(&holder.ask("NS CERT ADD"))[0].contains("logs in to your account"));
+    bob.one_of(&["NOTICE"]).must_fit("*:Certificate * no longer logs in to your account: *");
     assert_eq!(texts(&bob.ask("NS CERT LIST")), ["Your account has no certificate"]);
     // What is taken away ends what has logged in by it, and no other.
     let mut stolen = connect_as(&server, &TLS13, Some(&third)).client;

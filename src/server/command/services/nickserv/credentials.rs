@@ -361,10 +361,9 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, account: AccountId, c
                 if let Some(other) = owner {
                     keep(server, ctx, seq, other, |kept| kept.certificates.retain(|there| **there != **fingerprint));
                     let devices = server.drop_devices(seq, other, |row| is_by(row.by.as_ref(), fingerprint));
-                    let more =
-                        if devices > 0 { ", nor do the devices that were registered by it get push" } else { "" };
+                    let more = if devices > 0 { ", nor does what it registered get push" } else { "" };
                     let text = format!(
-                        "Certificate {fingerprint} no longer logs in to your account{more}: who has it has given it to another"
+                        "Certificate {fingerprint} no longer logs in to your account{more}: whoever holds it has added it to another"
                     );
                     let after = server.wait_for(seq);
                     tell_account(server, "NickServ", other, after, &text);
