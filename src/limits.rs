@@ -111,6 +111,11 @@ pub const OWED: usize = 2000;
 /// Lines, or lines right behind each other, that not all connections of one device were told, their account being several
 /// users. Beyond so many what was said between two of them may come twice.
 pub const TOLD: usize = 200;
+/// Connections that one device with a name may have at once: where one more comes, that which was silent longest ends. Most of
+/// so many are dead, without anybody knowing it yet.
+pub const DEVICE_CONNECTIONS: usize = 16;
+/// As how many users an account may be on and have it noted what not all of them were told.
+pub const BESIDE_USERS: usize = 8;
 /// Accounts that are several users, of which it is known what not all were told: of more than so many what one of them has
 /// read counts for all.
 pub const BESIDE: usize = 10_000;

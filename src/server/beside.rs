@@ -80,7 +80,8 @@ impl Server {
         moved.sort_unstable();
         moved.dedup();
         for account in moved {
-            if !self.network.has_several_users(account) {
+            let users = self.network.users_of(account).take(limits::BESIDE_USERS + 1).count();
+            if !(2..=limits::BESIDE_USERS).contains(&users) {
                 if self.beside.remove(&account) {
                     for (device, _) in self.devices_of(account) {
                         self.end_beside(account, &device);

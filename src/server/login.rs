@@ -547,12 +547,25 @@ impl Server {
         let registered = session.user.is_some();
         self.note_proof(conn);
         self.device_came(conn, account, device);
+        self.end_most_silent(conn, account, device);
         if registered {
             if self.session(conn).is_some_and(|session| self.is_replayed(session)) {
                 self.begin_reading(conn, last);
             }
             self.note_behind(conn);
             self.note_came(account, device, mark);
+        }
+    }
+
+    /// Ends the connection of a device that was silent longest, where the device has more than it may have with this one.
+    fn end_most_silent(&mut self, conn: ConnId, account: AccountId, device: &str) {
+        let conns = self.network.connected(account, device).map_or(&[][..], |connected| &connected.conns);
+        if device.is_empty() || conns.len() <= limits::DEVICE_CONNECTIONS {
+            return;
+        }
+        let others = conns.iter().filter(|other| **other != conn).filter_map(|other| self.session(*other));
+        if let Some(silent) = others.min_by_key(|other| other.heard).map(|other| other.conn) {
+            self.close(silent, "Your device has too many connections, and this one was silent longest");
         }
     }
 
@@ -639,6 +652,7 @@ mod tests {
     use ircv3::sasl::scram::{Credential, Hash};
 
     use crate::accounts::Secrets;
+    use crate::limits;
     use crate::server::command::bulk::testing::Asked;
     use crate::server::event::{ConnId, Event, Returned};
     use crate::server::record::{AccountId, AccountRow, CodeRow, Purpose, SubscriptionRow};
@@ -1011,6 +1025,28 @@ mod tests {
         assert!(asked.ask(bob, "NS CERT ADD").concat().contains("logs in to your account"));
         assert!(asked.server.session(other).is_none_or(|session| session.closing));
         assert!(asked.sent(alice).concat().contains("no longer logs in to your account"));
+    }
+
+    #[test]
+    fn of_too_many_connections_of_a_device_the_one_ends_that_was_silent_longest() {
+        let mut asked = Asked::new();
+        let first = asked.device("alice", 1, "phone", "server-time");
+        let second = asked.device("alice", 1, "phone", "server-time");
+        asked.now.mono_ms += 1;
+        asked.ask(first, "PING x");
+        for _ in 2..limits::DEVICE_CONNECTIONS {
+            asked.device("alice", 1, "phone", "server-time");
+        }
+        assert!(asked.server.session(second).is_some_and(|session| !session.closing));
+        let last = asked.device("alice", 1, "phone", "server-time");
+        assert!(asked.server.session(second).is_none_or(|session| session.closing));
+        for conn in [first, last] {
+            assert!(asked.server.session(conn).is_some_and(|session| !session.closing));
+        }
+        // Of clients without a name each may be another.
+        let unnamed: Vec<ConnId> =
+            (0..=limits::DEVICE_CONNECTIONS).map(|_| asked.device("alice", 1, "", "server-time")).collect();
+        assert!(unnamed.iter().all(|conn| asked.server.session(*conn).is_some_and(|session| !session.closing)));
     }
 
     /// Gives a line whose password is compared, and is right.

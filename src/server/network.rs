@@ -481,11 +481,6 @@ impl Network {
         std::mem::take(&mut self.moved)
     }
 
-    /// Whether more than one user is logged in to an account: each is told things of which the other knows nothing.
-    pub fn has_several_users(&self, account: AccountId) -> bool {
-        self.users_of(account).nth(1).is_some()
-    }
-
     /// Every user that is logged in, with its account. For tests.
     pub fn logged_in(&self) -> &BTreeSet<(AccountId, UserId)> {
         &self.logged_in

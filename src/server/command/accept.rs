@@ -1,5 +1,6 @@
 //! ACCEPT (caller id, as in hybrid, Solanum, InspIRCd and Ergo): who may write to a user in spite of its
-//! modes `R` and `g`. The list is of people, not of nicks, and ends with the user's stay.
+//! modes `R` and `g`. The list is of people, not of nicks, and ends with the user's stay; that
+//! of an account that stays is kept over restarts.
 
 use ircv3::Message;
 use ircv3::message::write_line;

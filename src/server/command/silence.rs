@@ -1,5 +1,6 @@
 //! SILENCE (ircu, UnrealIRCd): masks of those who cannot write to a user in private. They are not told;
-//! what they say is neither delivered nor stored. The list ends with the user's stay.
+//! what they say is neither delivered nor stored. The list ends with the user's stay; that of an account that
+//! stays is kept over restarts.
 
 use ircv3::extban::{self, Entry};
 use ircv3::message::write_line;
@@ -37,7 +38,7 @@ fn list(server: &Server, ctx: &mut Ctx) {
 
 /// Puts a mask on the sender's list, or takes it off, and tells all of its connections.
 pub fn apply(server: &mut Server, ctx: &mut Ctx, given: &str, add: bool) {
-    let fits = !given.contains(' ') && given.len() <= limits::MASK_LEN;
+    let fits = !given.contains(|c: char| c.is_ascii_whitespace()) && given.len() <= limits::MASK_LEN;
     // What is about speaking in a channel has no place here.
     let normal = extban::normalize(given).filter(|mask| fits && Entry::read(mask).about.is_none());
     let Some(mask) = normal else {
