@@ -307,7 +307,12 @@ fn one_sees_ones_connections_and_ends_one_or_all_others() {
     assert!(alice.told("NS APPPASS ADD Phone").contains("already"));
     assert!(alice.told("NS APPPASS DEL phone").contains("no longer logs in"));
     phone.closed();
+    // A name is cut to what is kept of it, wherever it is given.
+    let long = "a-phone-that-was-bought-in-the-summer-of-2024";
+    alice.told(&format!("NS APPPASS ADD {long}"));
+    assert!(alice.told(&format!("NS APPPASS DEL {long}")).contains("no longer logs in"));
     let mut guest = server.user("guest");
+    guest.one("REGISTER OperServ * sesame").must_fit("*FAIL REGISTER BAD_ACCOUNT_NAME OperServ :*name of a service*");
     assert!(guest.told(&format!("NS IDENTIFY alice {app}")).contains("wrong"));
     let mut third = server.logged_in("alice", "alice", "sesame", "");
     alice.told("NS CLIENTS LOGOUT ALL");

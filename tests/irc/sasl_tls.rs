@@ -185,6 +185,13 @@ fn c55_whoever_takes_away_the_last_that_logs_in_is_told() {
     assert_eq!(texts(&alice.ask("NS APPPASS DEL phone")).len(), 1, "the certificate is left");
     let told = alice.told(&deleted);
     assert!(told.contains("no longer logs in") && told.contains("PASSWD"), "{told}");
+    // No account is made for who is not let in to it, for the nick's sake.
+    alice.told("NS SET ALWAYS-ON ON");
+    alice.mechanism("IRCV3BEARER");
+    alice.respond(format!("\0jwt\0{}", token("newbie", SECRET, 600)).as_bytes());
+    alice.until("904");
+    assert!(alice.told("NS INFO newbie").contains("no account"));
+    alice.told("NS SET ALWAYS-ON OFF");
     // With a password there is nothing to be told.
     alice.told("NS PASSWD sesame sesame");
     alice.ask("NS CERT ADD");
