@@ -393,7 +393,7 @@ impl Rows {
 }
 
 /// Which rows are asked for: those that every client can read.
-const TEXT: Wanted = Wanted { events: false, redactions: false };
+const TEXT: Wanted = Wanted { events: false, redactions: false, edits: false, tagmsgs: false };
 
 /// What is asked for.
 struct Question {

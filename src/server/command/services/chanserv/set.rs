@@ -248,7 +248,7 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, wanted: &Wanted<'_>) 
         return;
     }
     let before = server.network.channels[id].settings.clone();
-    let gone = if setting.keys.iter().any(|key| *key == AGE) {
+    let gone = if setting.keys.contains(&AGE) {
         let key = server.network.channels[id].folded.as_str().into();
         server.keep_gone(&key)
     } else {
