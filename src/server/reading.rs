@@ -2005,6 +2005,29 @@ mod tests {
     }
 
     #[test]
+    fn what_a_device_has_said_itself_does_not_come_again_where_its_other_connection_confirms_in_the_middle_of_a_replay()
+    {
+        let (mut asked, living, bob) = talk();
+        asked.ask(living, "JOIN #b");
+        asked.ask(bob, "JOIN #b");
+        asked.ask(bob, "PRIVMSG #a :one");
+        asked.ask(living, "PRIVMSG #b :own");
+        asked.ask(bob, "PRIVMSG #b :two");
+        let own = asked.server.own_said(living);
+        assert_eq!(own.len(), 1);
+        later(&mut asked, living);
+        asked.device("alice", 1, "phone", "server-time");
+        // The first of what it missed is read while the other connection confirms.
+        let [(id, Call::History(_))] = asked.calls() else { panic!("{:?}", asked.calls()) };
+        let id = *id;
+        confirm(&mut asked, living);
+        assert!(asked.server.own_said(living).is_empty());
+        asked.handle(Event::Returned(id, Returned::History(HistoryPage::default())));
+        let [(_, Call::History(query))] = asked.calls() else { panic!("{:?}", asked.calls()) };
+        assert_eq!(*query.reader.own, *own);
+    }
+
+    #[test]
     fn what_only_a_dead_line_under_another_nick_was_told_is_owed_while_any_other_says_that_it_has_read_something_else()
     {
         for ends in ["before", "while it confirms", "never"] {

@@ -295,6 +295,9 @@ pub struct Replay {
     reading: Box<str>,
     /// Whether it comes by itself, and the client is to be told where there was more.
     is_unasked: bool,
+    /// What the device had said itself as it began, as [`Server::own_said`] has it: what another connection of it confirms
+    /// meanwhile, that has shown it still.
+    own: Vec<(Seq, Seq)>,
 }
 
 /// When a connection's device is replayed what it missed.
@@ -422,7 +425,8 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, occasion: Occasion<'_>) {
         server.note_behind(ctx.conn);
     }
     let limit = server.settings.autoreplay_limit;
-    replay_next(server, ctx, Replay { limit, left, reading: "".into(), is_unasked: true });
+    let own = server.own_said(ctx.conn);
+    replay_next(server, ctx, Replay { limit, left, reading: "".into(), is_unasked: true, own });
 }
 
 /// Shows a client what it asked for by `*playback`.
@@ -432,7 +436,7 @@ pub fn play(server: &mut Server, ctx: &mut Ctx, range: Range, wanted: Vec<Found>
     }
     let limit = server.settings.playback_limit;
     let left = wanted.into_iter().map(|found| (found, range)).collect();
-    replay_next(server, ctx, Replay { limit, left, reading: "".into(), is_unasked: false });
+    replay_next(server, ctx, Replay { limit, left, reading: "".into(), is_unasked: false, own: Vec::new() });
 }
 
 /// Reads the next conversation that is to be replayed.
@@ -462,7 +466,8 @@ pub fn replay_next(server: &mut Server, ctx: &mut Ctx, mut replay: Replay) {
     reader.caps = reader.caps & CapSet::of(&[Cap::ServerTime, Cap::MessageTags, Cap::AccountTag, Cap::Batch]);
     // Who asks is sent all.
     if replay.is_unasked && server.session(ctx.conn).is_some_and(|session| server.is_replayed(session)) {
-        reader.own = server.own_said(ctx.conn).into();
+        let since = server.own_said(ctx.conn).into_iter().filter(|own| !replay.own.contains(own));
+        reader.own = replay.own.iter().copied().chain(since).collect();
         reader.most = replay.limit;
     }
     // What it has shown itself takes no place of what it missed.
