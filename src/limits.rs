@@ -109,8 +109,9 @@ pub const MARKERS: usize = 10_000;
 /// cut off before it had read that.
 pub const OWED: usize = 2000;
 /// Lines, or lines right behind each other, that not all connections of one device were told, their account being several
-/// users. Beyond so many what was said between two of them may come twice.
-pub const TOLD: usize = 200;
+/// users. Beyond so many what was said between two of one conversation may come twice; of more
+/// conversations the oldest is lost.
+pub const TOLD: usize = 500;
 /// Connections that one device with a name may have at once: where one more comes, that which was silent longest ends. Most of
 /// so many are dead, without anybody knowing it yet.
 pub const DEVICE_CONNECTIONS: usize = 16;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::limits;
 use crate::server::Server;
 use crate::server::event::ConnId;
-use crate::server::network::{ChannelId, Network, UserId};
+use crate::server::network::{ChannelId, Conversation, Network, UserId};
 use crate::server::owed::{NOW, Owed};
 use crate::server::record::{AccountId, ConversationId, Seq};
 use crate::server::session::Session;
@@ -33,7 +33,7 @@ pub struct Told {
 fn add(all: &mut Vec<Told>, line: Owed, before: Seq, conns: Vec<ConnId>) -> bool {
     let last = all.iter_mut().rfind(|told| told.lines.conversation == line.conversation);
     if let Some(last) = last {
-        if last.lines.until == before && last.conns == conns && last.shown.is_empty() {
+        if last.lines.until >= before && last.conns == conns && last.shown.is_empty() {
             last.lines.until = line.until;
             return !last.is_open;
         }
@@ -92,10 +92,13 @@ impl Server {
                 self.begin_beside(account, &came);
             }
         }
-        let mut due = std::mem::take(&mut self.beside_due);
-        due.sort_unstable();
-        due.dedup();
-        due.into_iter().for_each(|(account, device)| self.note_device(account, &device));
+    }
+
+    /// Keeps what is owed to the devices of which that has changed: with each tick, not with each line.
+    pub(super) fn keep_beside(&mut self) {
+        for (account, device) in std::mem::take(&mut self.beside_due) {
+            self.note_device(account, &device);
+        }
     }
 
     /// From now on it is noted what not all connections of the account's devices are told. What they missed before is what
@@ -115,10 +118,27 @@ impl Server {
             }
             let came = came.iter().find(|(of, other, _)| *of == account && *other == device);
             let read = came.and_then(|(.., read)| *read).unwrap_or(last);
-            let missed = self.missed_beside(account, &device, &conns, read);
+            let mut missed = self.missed_beside(account, &device, &conns, read);
+            // What it was owed of those before is one with that: it was not there since.
+            for (lines, _) in missed.iter_mut().filter(|(_, told)| told.is_empty()) {
+                for conn in &conns {
+                    let Some(session) =
+                        self.session_mut(*conn).filter(|session| !session.particulars().owed.is_empty())
+                    else {
+                        continue;
+                    };
+                    session.particulars_mut().owed.retain(|owed| {
+                        let is_of_it = owed.conversation == lines.conversation && !owed.is_nothing();
+                        if is_of_it {
+                            lines.after = lines.after.min(owed.after);
+                        }
+                        !is_of_it
+                    });
+                }
+            }
             if let Some(connected) = self.network.connected_mut(account, &device).filter(|_| !missed.is_empty()) {
                 missed.into_iter().for_each(|(lines, conns)| _ = add(&mut connected.told, lines, 0, conns));
-                self.beside_due.push((account, device));
+                self.beside_due.insert((account, device));
             }
         }
     }
@@ -145,7 +165,12 @@ impl Server {
                 |id: &ChannelId| others.iter().any(|other| self.network.channels[*id].members.contains_key(other));
             let channels = self.network.users[user].channels.iter().filter(|id| !is_there(id));
             let said = channels.filter_map(|id| self.network.conversation(self.network.channels[*id].folded.as_str()));
-            let lines = said.map(|said| Owed { conversation: said.id, after, until: said.last_said });
+            // Of what was said before the start it is not known by which change.
+            let last = |said: &Conversation| match said.last_said {
+                0 if said.last_text > 0 && theirs.is_empty() => self.last_seq,
+                last => last,
+            };
+            let lines = said.map(|said| Owed { conversation: said.id, after, until: last(&said) });
             missed.extend(lines.filter(|lines| !lines.is_nothing()).map(|lines| (lines, theirs.clone())));
         }
         missed
@@ -157,7 +182,7 @@ impl Server {
         if let Some(connected) = self.network.connected_mut(account, device).filter(|connected| connected.is_beside) {
             (connected.is_beside, connected.told_until) = (false, last);
             connected.told.iter_mut().for_each(|told| told.is_open = false);
-            self.beside_due.push((account, device.into()));
+            self.beside_due.insert((account, device.into()));
         }
     }
 
@@ -258,7 +283,7 @@ impl Server {
                 add(&mut there.told, line, before, conns) && (is_none || was_open || is_behind)
             };
             if changes {
-                self.beside_due.push((account, device));
+                self.beside_due.insert((account, device));
             }
         }
     }
@@ -389,7 +414,7 @@ mod tests {
     fn where_there_is_no_room_nothing_is_lost() {
         let mut all = Vec::new();
         for seq in 0..2 * limits::TOLD as Seq {
-            add(&mut all, line(seq % 3, 10 + 2 * seq), 0, vec![conn(1)]);
+            add(&mut all, line(seq % 3, 10 + 2 * seq), 9 + 2 * seq, vec![conn(1)]);
         }
         assert_eq!(all.len(), limits::TOLD);
         for seq in 0..2 * limits::TOLD as Seq {

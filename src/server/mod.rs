@@ -116,7 +116,7 @@ pub struct Server {
     /// Devices by which connections have come to be users, and how far they had read.
     beside_came: Vec<(AccountId, Box<str>, Option<Seq>)>,
     /// Devices of which it is to be kept what they are owed.
-    beside_due: Vec<(AccountId, Box<str>)>,
+    beside_due: BTreeSet<(AccountId, Box<str>)>,
     /// When to look for those who have been away too long, on the monotonic clock.
     next_expiry: u64,
     /// What devices have said themselves, and shown, that may be among what they are replayed.
@@ -195,7 +195,7 @@ impl Server {
             to_judge: Vec::new(),
             beside: BTreeSet::new(),
             beside_came: Vec::new(),
-            beside_due: Vec::new(),
+            beside_due: BTreeSet::new(),
             next_expiry: 0,
             own_said,
             out: Actions::new(workers),
@@ -807,6 +807,7 @@ impl Server {
     fn tick(&mut self) {
         timer::tick(self);
         self.look_after_readings();
+        self.keep_beside();
         if !self.store_refuses() {
             self.expire_bans();
         }

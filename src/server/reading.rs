@@ -105,6 +105,15 @@ impl Particulars {
     }
 }
 
+impl Particulars {
+    /// What was replayed to its connection is owed no more, but for what it has been given since and not been replayed.
+    pub fn drop_replayed(&mut self) {
+        let (replayed, more) = (&self.replayed, &self.more);
+        self.owed.retain(|owed| !replayed.contains(&owed.conversation) || more.contains(&owed.conversation));
+        self.given.clear();
+    }
+}
+
 impl Session {
     /// How far its device had read when it came, where it is not known to have read any of what it missed since.
     pub fn arriving(&self) -> Option<Seq> {
@@ -186,22 +195,40 @@ impl Server {
         wanted && !is_bot && session.replays && !session.caps.has_any(ASKS) && session.caps.has(Cap::ServerTime)
     }
 
+    /// Whether a connection is of a client whose PONG says something else than it was asked, and always will; one that was asked
+    /// just now may be about to answer.
+    fn is_silent(&self, session: &Session) -> bool {
+        let particulars = session.particulars();
+        let replayed = particulars.unread.as_ref().filter(|unread| unread.token.is_some()).map(|unread| unread.at);
+        particulars.reading.as_ref().filter(|reading| !reading.off).is_some_and(|reading| {
+            let asked = replayed.into_iter().chain(reading.asked.as_ref().map(|asked| asked.at)).min();
+            let is_long = asked.is_some_and(|at| self.now.mono_ms >= at + self.settings.confirm_ms);
+            !reading.answers && reading.has_had_time(self.now.mono_ms) && is_long
+        })
+    }
+
+    /// A connection ends, and counts as having read up to `seen`: where its client never says so, that is so of what it was
+    /// replayed as well.
+    pub(super) fn settle_silent(&mut self, conn: ConnId, seen: Seq) {
+        let Some(session) = self.session(conn) else { return };
+        let is_replayed = session.particulars().unread.as_ref().is_some_and(|unread| !unread.failed);
+        if is_replayed && seen > session.has_read() && self.is_silent(session) {
+            if let Some(session) = self.session_mut(conn) {
+                session.particulars_mut().drop_replayed();
+            }
+            self.note_replay_read(conn);
+        }
+    }
+
     /// What a connection has read that ends in good order, having been shown what there was up to `shown`.
     pub(super) fn read_at_end(&self, session: &Session, shown: Seq) -> Seq {
         let particulars = session.particulars();
         let told = session.user.map_or(0, |user| self.network.users[user].told);
         let reading = particulars.reading.as_ref().filter(|reading| !reading.off);
         let answers = reading.is_some_and(|reading| reading.answers);
-        let replayed = particulars.unread.as_ref().filter(|unread| unread.token.is_some()).map(|unread| unread.at);
-        // A client whose PONG says something else never will; one that was asked just now may be about to.
-        let is_silent = |reading: &Reading| {
-            let asked = replayed.into_iter().chain(reading.asked.as_ref().map(|asked| asked.at)).min();
-            let is_long = asked.is_some_and(|at| self.now.mono_ms >= at + self.settings.confirm_ms);
-            !reading.answers && reading.has_had_time(self.now.mono_ms) && is_long
-        };
         // Whoever goes at once, before it has come into its channels, has not read what it missed there. It was there if it
         // was shown something in private.
-        let most = if reading.is_some_and(is_silent) {
+        let most = if self.is_silent(session) {
             None
         } else if answers || reading.is_some_and(|reading| told > reading.began) {
             [session.unread_after(), session.late().filter(|_| answers)].into_iter().flatten().min()
@@ -746,7 +773,9 @@ mod tests {
     use crate::server::event::{CloseCause, ConnId, Event, Returned};
     use crate::server::login::{Door, Proof};
     use crate::server::owed::{self, EVERY_OTHER, OWN};
-    use crate::server::record::{Border, HistoryPage, Range, Record, SeenRow, Seq};
+    use crate::server::record::{
+        AccountRow, Border, ConversationRow, HistoryPage, Range, Record, SeenRow, Seq, Snapshot,
+    };
     use crate::server::session::Session;
     use crate::server::settings::Settings;
 
@@ -2002,6 +2031,83 @@ mod tests {
         let next = asked.device("alice", 1, "phone", "server-time");
         let found = asked_for(&mut asked, next);
         assert!(found.iter().any(|(of, floor)| *of == 3 && *floor < lost), "{lost}: {found:?}");
+    }
+
+    #[test]
+    fn who_never_says_that_it_has_read_is_replayed_what_another_nick_was_told_once() {
+        let mut asked = Asked::started_with(always_on("#a:"));
+        let (home, bob) = (asked.device("alice", 1, "phone", "server-time"), asked.user("bob"));
+        for line in ["NS SET AUTOREPLAY-MISSED ON", "QUIT"] {
+            asked.ask(home, line);
+        }
+        let away = asked.device("alice_", 1, "phone", "server-time");
+        asked.ask(bob, "PRIVMSG alice :lost");
+        let leave = |asked: &mut Asked, conn| {
+            asked.now.mono_ms += limits::ARRIVAL_MS;
+            for _ in 0..3 {
+                later(asked, conn);
+                asked.ask(conn, "PONG :irc.test");
+            }
+            asked.ask(conn, "QUIT");
+        };
+        leave(&mut asked, away);
+        for times in [1, 0] {
+            let back = asked.device("alice", 1, "phone", "server-time");
+            let private = id_of(&asked, "$1 ~bob");
+            let of_it = asked.calls().iter().filter(|(_, call)| matches!(call, Call::History(query) if query.conversation == private && query.range != Range::Before(Border::Seq(asked.server.last_seq() + 1))));
+            let count = of_it.count();
+            replay_all(&mut asked);
+            assert_eq!(count, times);
+            leave(&mut asked, back);
+        }
+    }
+
+    #[test]
+    fn where_a_device_is_often_under_another_nick_what_it_is_owed_of_a_channel_is_one() {
+        let mut asked = Asked::started_with(always_on("#a:"));
+        let (home, bob) = (asked.device("alice", 1, "phone", "server-time"), asked.user("bob"));
+        for line in ["NS SET AUTOREPLAY-MISSED ON", "QUIT"] {
+            asked.ask(home, line);
+        }
+        asked.ask(bob, "JOIN #a");
+        let first = said(&mut asked, bob, "PRIVMSG #a :lost");
+        // Of what was said before a start it is not known by which change.
+        for _ in 0..5 {
+            let away = asked.device("alice_", 1, "phone", "server-time");
+            replay_all(&mut asked);
+            confirm(&mut asked, away);
+            asked.ask(bob, "PRIVMSG #a :lost");
+            asked.now.mono_ms += limits::ARRIVAL_MS;
+            for _ in 0..3 {
+                later_and_confirmed(&mut asked, away);
+            }
+            asked.ask(away, "QUIT");
+            asked.ask(bob, "PRIVMSG #a :lost");
+        }
+        let owed = owed::parse(&stand(&asked).1).unwrap();
+        let of_it: Vec<_> = owed.iter().filter(|one| one.conversation == id_of(&asked, "#a")).collect();
+        assert!(of_it.len() <= 2 && of_it.iter().any(|one| one.after < first), "{owed:?}");
+    }
+
+    #[test]
+    fn what_was_said_before_a_start_in_a_channel_of_another_nick_is_owed() {
+        let snapshot = always_on("#a:");
+        let said = ConversationRow { id: 7, key: "#a".into(), closed: false, since: 0 };
+        let seen = SeenRow { account: 1, device: "phone".into(), seq: Some(5), owed: Vec::new() };
+        let account = AccountRow { autoreplay_missed: true, ..snapshot.accounts[0].clone() };
+        let snapshot =
+            Snapshot { conversations: vec![(said, 100, 100)], seen: vec![seen], accounts: vec![account], ..snapshot };
+        let mut asked = Asked::started_with(snapshot);
+        let away = asked.device("alice_", 1, "phone", "server-time");
+        replay_all(&mut asked);
+        confirm(&mut asked, away);
+        asked.now.mono_ms += limits::ARRIVAL_MS;
+        for _ in 0..3 {
+            later_and_confirmed(&mut asked, away);
+        }
+        asked.ask(away, "QUIT");
+        let back = asked.device("alice", 1, "phone", "server-time");
+        assert!(asked_for(&mut asked, back).contains(&(7, 5)));
     }
 
     #[test]

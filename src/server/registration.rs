@@ -511,6 +511,7 @@ impl Server {
     /// the last change that the connection can be taken to have shown.
     pub(super) fn leave(&mut self, conn: ConnId, reason: &str, seen: Seq) {
         command::monitor::forget(self, conn);
+        self.settle_silent(conn, seen);
         let Some(session) = self.session(conn) else { return };
         let device = session.device.clone();
         // One that lists networks is no device.

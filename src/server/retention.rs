@@ -220,7 +220,13 @@ impl Server {
             seconds => self.aging_clock().saturating_sub(u64::from(seconds) * 1000),
         };
         let channel = self.network.channel_by_folded(key);
-        aged.max(channel.map_or(0, |id| self.network.channels[id].settings.cleared)).max(self.retention.floor)
+        let own = match channel {
+            Some(id) => self.network.channels[id].settings.cleared,
+            // What nobody of two is shown any more nobody ever is.
+            None if !key.starts_with('#') => self.network.conversation(key).map_or(0, |there| there.since),
+            None => 0,
+        };
+        aged.max(own).max(self.retention.floor)
     }
 
     /// The moment before which a user is shown nothing of a channel that it is in.
@@ -395,7 +401,9 @@ impl Server {
         if self.keep_of(key).seconds == 0 {
             return None;
         }
-        self.delete_overdue(key);
+        if key.starts_with('#') {
+            self.delete_overdue(key);
+        }
         let last = self.network.conversation(key).map_or(0, |there| there.last_time);
         self.network.read_from(key, self.kept_since(key).min(last + 1))
     }

@@ -27,7 +27,9 @@ use crate::server::record::{
 };
 use crate::server::search::{self, terms, terms_of};
 use crate::server::session::LoginBy;
-use crate::store::reader::{Direction, Indexed, Side, Span, WANTED, WANTS, classes, place_of};
+use crate::store::reader::{
+    Direction, EVENTS_LOOKED_AT, Indexed, Side, Span, WANTED, WANTS, classes, place_of, unwanted,
+};
 use crate::store::state::{self, Columns};
 use crate::store::{StoreError, Sync};
 
@@ -1204,7 +1206,7 @@ async fn load(connection: &mut PgConnection) -> Result<Snapshot, Error> {
     connected.execute(&mut *connection).await?;
 
     // Three seeks a conversation, however long it is.
-    let newest = [0, 1, 2].map(|class| newest_of_class(&format!("{CLASS} = {class}")));
+    let newest = [0, 1, 2].map(newest_of_class);
     let sql = format!("SELECT id, key, {}, closed, since FROM conversation ORDER BY id", newest.join(", "));
     let sql = sql.replace("$1", "conversation.id");
     let conversations = state::conversations::<Postgres>(&mut *connection, &sql).await?;
@@ -1217,36 +1219,43 @@ async fn load(connection: &mut PgConnection) -> Result<Snapshot, Error> {
 const CLASS: &str = "((kind > 1)::int + (kind = 10)::int)";
 
 /// What `of_class` makes for each class that is wanted, joined.
-fn for_classes(wanted: Wanted, of_class: impl Fn(&str) -> String, between: &str) -> String {
-    classes(wanted, CLASS).iter().map(|class| of_class(class)).collect::<Vec<_>>().join(between)
+fn for_classes(wanted: Wanted, of_class: impl Fn(u8) -> String, between: &str) -> String {
+    classes(wanted).into_iter().map(of_class).collect::<Vec<_>>().join(between)
 }
 
 /// Pages of the kinds that are wanted, from the old end and from the new: the walks of the classes, merged.
 fn scans(wanted: Wanted) -> [Arc<str>; 2] {
     ["ASC", "DESC"].map(|order| {
-        let of_class = |class: &str| {
-            format!(
-                "(SELECT {COLUMNS} FROM message \
-                 WHERE conversation = $1 AND {class} AND time > $2 AND time < $3 ORDER BY time {order})"
-            )
+        let of_class = |class: u8| {
+            let rows = format!(
+                "SELECT {COLUMNS} FROM message \
+                 WHERE conversation = $1 AND {CLASS} = {class} AND time > $2 AND time < $3 ORDER BY time {order}"
+            );
+            match unwanted(wanted, class) {
+                None => format!("({rows})"),
+                Some(kinds) => format!(
+                    "(SELECT * FROM ({rows} LIMIT {EVENTS_LOOKED_AT}) AS events WHERE kind NOT IN ({kinds}) \
+                     ORDER BY time {order})"
+                ),
+            }
         };
         let walks = for_classes(wanted, of_class, " UNION ALL ");
         Arc::from(format!("SELECT * FROM ({walks}) AS walk ORDER BY time {order} LIMIT $4"))
     })
 }
 
-fn newest_of_class(class: &str) -> String {
+fn newest_of_class(class: u8) -> String {
     format!(
-        "coalesce((SELECT message.time FROM message WHERE conversation = $1 AND {class} \
+        "coalesce((SELECT message.time FROM message WHERE conversation = $1 AND {CLASS} = {class} \
          ORDER BY message.time DESC LIMIT 1), -1)"
     )
 }
 
 /// The moment up to which rows have numbers of at most $2, found by halving: some 40 steps.
 fn search(wanted: Wanted) -> Arc<str> {
-    let first_of_class = |class: &str| {
+    let first_of_class = |class: u8| {
         format!(
-            "(SELECT seq FROM message WHERE conversation = $1 AND {class} \
+            "(SELECT seq FROM message WHERE conversation = $1 AND {CLASS} = {class} \
              AND message.time >= low + (high - low) / 2 ORDER BY message.time LIMIT 1)"
         )
     };

@@ -37,16 +37,26 @@ pub fn place_of(wanted: Wanted) -> usize {
     has.into_iter().rev().fold(0, |place, has| 2 * place + usize::from(has))
 }
 
-/// The classes of rows that are wanted, as the index of messages has them: text, events, redactions; each with the condition
-/// that fits those of its rows that are wanted, `class` being how the index has it.
-pub fn classes(wanted: Wanted, class: &str) -> Vec<String> {
-    let unwanted = [(Kind::Edit, wanted.edits), (Kind::Tagmsg, wanted.tagmsgs)];
-    let unwanted = unwanted.into_iter().filter(|(_, has)| !has).map(|(kind, _)| format!(" AND kind <> {}", kind as u8));
-    let events = format!("{class} = 1{}", unwanted.collect::<String>());
-    let classes =
-        [(format!("{class} = 0"), true), (events, wanted.events), (format!("{class} = 2"), wanted.redactions)];
-    classes.into_iter().filter(|(_, has)| *has).map(|(condition, _)| condition).collect()
+/// The classes of rows that are wanted, as the index of messages has them: text, events, redactions.
+pub fn classes(wanted: Wanted) -> Vec<u8> {
+    let classes = [(0, true), (EVENTS, wanted.events), (2, wanted.redactions)];
+    classes.into_iter().filter(|(_, has)| *has).map(|(class, _)| class).collect()
 }
+
+/// The class of events.
+pub const EVENTS: u8 = 1;
+
+/// The kinds of a class that are not wanted, with commas between them; `None` for none. The index does not tell them from
+/// others of their class: no more than [`EVENTS_LOOKED_AT`] are looked at for a page.
+pub fn unwanted(wanted: Wanted, class: u8) -> Option<String> {
+    let kinds = [(Kind::Edit, wanted.edits), (Kind::Tagmsg, wanted.tagmsgs)];
+    let unwanted = kinds.into_iter().filter(|(_, has)| !has).map(|(kind, _)| (kind as u8).to_string());
+    let unwanted: Vec<String> = unwanted.filter(|_| class == EVENTS).collect();
+    (!unwanted.is_empty()).then(|| unwanted.join(", "))
+}
+
+/// Events that are looked at for one page, where some are not wanted: behind so many there may be others, which are left out.
+pub const EVENTS_LOOKED_AT: u32 = 5000;
 
 /// Rows that are looked at before others get their turn.
 const ROWS_A_TURN: usize = 256;

@@ -18,7 +18,9 @@ use crate::server::owed;
 use crate::server::record::{ConversationId, Kind, MessageRow, MsgId, Record, SearchQuery, Seq, Snapshot, Wanted};
 use crate::server::search::{self, terms, terms_of};
 use crate::server::session::LoginBy;
-use crate::store::reader::{Direction, Indexed, Side, Span, WANTED, WANTS, classes, place_of};
+use crate::store::reader::{
+    Direction, EVENTS_LOOKED_AT, Indexed, Side, Span, WANTED, WANTS, classes, place_of, unwanted,
+};
 use crate::store::state;
 use crate::store::{StoreError, Sync};
 
@@ -196,11 +198,19 @@ const CLASS: &str = "((kind > 1) + (kind = 10))";
 
 /// Pages of the kinds that are wanted, from the old end and from the new.
 fn scans(wanted: Wanted) -> [Arc<str>; 2] {
-    let of_class = |class: String| {
-        format!("SELECT seq, time FROM message WHERE conversation = ?1 AND {class} AND time > ?2 AND time < ?3")
-    };
-    let places = classes(wanted, CLASS).into_iter().map(of_class).collect::<Vec<_>>().join(" UNION ALL ");
     ["ASC", "DESC"].map(|order| {
+        let of_class = |class: u8| {
+            let rows =
+                format!("FROM message WHERE conversation = ?1 AND {CLASS} = {class} AND time > ?2 AND time < ?3");
+            match unwanted(wanted, class) {
+                None => format!("SELECT seq, time {rows}"),
+                Some(kinds) => format!(
+                    "SELECT seq, time FROM (SELECT seq, time, kind {rows} ORDER BY time {order}, seq {order} \
+                     LIMIT {EVENTS_LOOKED_AT}) WHERE kind NOT IN ({kinds})"
+                ),
+            }
+        };
+        let places = classes(wanted).into_iter().map(of_class).collect::<Vec<_>>().join(" UNION ALL ");
         Arc::from(format!(
             "SELECT group_concat({PACKED}, '') FROM message WHERE seq IN \
              (SELECT seq FROM ({places} ORDER BY time {order}, seq {order} LIMIT ?4))"
@@ -210,22 +220,22 @@ fn scans(wanted: Wanted) -> [Arc<str>; 2] {
 
 /// The moment up to which rows have numbers of at most ?2, found by halving: some 40 steps.
 fn search(wanted: Wanted) -> Arc<str> {
-    let of_class = |class: &str| {
+    let of_class = |class: u8| {
         format!(
-            "ifnull((SELECT seq FROM message WHERE conversation = ?1 AND {class} AND time >= low + (high \
+            "ifnull((SELECT seq FROM message WHERE conversation = ?1 AND {CLASS} = {class} AND time >= low + (high \
              - low) / 2 ORDER BY time, seq LIMIT 1), 0x7fffffffffffffff)"
         )
     };
-    let newest_of_class = |class: &str| {
+    let newest_of_class = |class: u8| {
         format!(
-            "ifnull((SELECT time FROM message WHERE conversation = ?1 AND {class} \
+            "ifnull((SELECT time FROM message WHERE conversation = ?1 AND {CLASS} = {class} \
              ORDER BY time DESC LIMIT 1), -1)"
         )
     };
     // With one argument, min and max would be aggregates.
-    let of_all = |what: &str, each: &dyn Fn(&str) -> String| match &*classes(wanted, CLASS) {
-        [class] => each(class),
-        classes => format!("{what}({})", classes.iter().map(|class| each(class)).collect::<Vec<_>>().join(", ")),
+    let of_all = |what: &str, each: &dyn Fn(u8) -> String| match &*classes(wanted) {
+        [class] => each(*class),
+        classes => format!("{what}({})", classes.iter().map(|class| each(*class)).collect::<Vec<_>>().join(", ")),
     };
     let (first, newest) = (of_all("min", &of_class), of_all("max", &newest_of_class));
     Arc::from(format!(

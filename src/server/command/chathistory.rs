@@ -543,10 +543,7 @@ pub fn confirm(server: &mut Server, ctx: &Ctx) {
         reading.read = reading.read.max(unread.asked);
         reading.answers |= unread.token.is_some();
     }
-    // What it has been given since of some of them it has not been replayed.
-    let (replayed, more) = (&particulars.replayed, &particulars.more);
-    particulars.owed.retain(|owed| !replayed.contains(&owed.conversation) || more.contains(&owed.conversation));
-    particulars.given.clear();
+    particulars.drop_replayed();
     // Its channels may come yet, and it is owed those.
     particulars.confirmed = true;
     server.note_replay_read(ctx.conn);
