@@ -1118,7 +1118,7 @@ mod tests {
 
     use super::{Database, Source, about, among, by_terms, gone_about, is_interrupted, nth_newest, oldest, texts};
     use crate::server::record::{Kind, Wanted};
-    use crate::store::reader::{Direction, Span};
+    use crate::store::reader::{Direction, EVENTS_LOOKED_AT, Span};
     use crate::store::{Options, StoreError, Sync, open};
 
     fn runtime() -> Runtime {
@@ -1136,10 +1136,14 @@ mod tests {
                 let steps = plan(&mut source, sql).await;
                 let to_message: Vec<_> = steps.iter().filter(|step| step.contains(" message")).collect();
                 assert!(to_message.iter().all(|step| step.starts_with("SEARCH message USING")), "{sql}: {steps:?}");
-                let places = to_message.iter().filter(|step| step.contains("COVERING INDEX message_place")).count();
+                // What the index cannot tell apart is looked at in the rows, and sorted, but only so many.
+                let is_bounded = sql.contains(&format!("LIMIT {EVENTS_LOOKED_AT}"));
+                let index = if is_bounded { "INDEX message_place" } else { "COVERING INDEX message_place" };
+                let places = to_message.iter().filter(|step| step.contains(index)).count();
                 let by_number = to_message.iter().filter(|step| step.ends_with("PRIMARY KEY (rowid=?)")).count();
                 assert!(places + by_number == to_message.len() && by_number <= 1, "{sql}: {steps:?}");
-                assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{sql}: {steps:?}");
+                let sorts = steps.iter().any(|step| step.contains("TEMP B-TREE"));
+                assert!(is_bounded || !sorts, "{sql}: {steps:?}");
             }
         });
     }
