@@ -117,6 +117,9 @@ pub const TOLD: usize = 500;
 pub const DEVICE_CONNECTIONS: usize = 16;
 /// As how many users an account may be on and have it noted what not all of them were told.
 pub const BESIDE_USERS: usize = 8;
+/// How many times between two ticks it is kept at once what a device is owed of what not all of its connections were told;
+/// what is more is kept with the next, of each device once.
+pub const BESIDE_KEPT: usize = 32;
 /// Accounts that are several users, of which it is known what not all were told: of more than so many what one of them has
 /// read counts for all.
 pub const BESIDE: usize = 10_000;

@@ -92,10 +92,23 @@ impl Server {
                 self.begin_beside(account, &came);
             }
         }
+        self.keep_beside();
     }
 
-    /// Keeps what is owed to the devices of which that has changed: with each tick, not with each line.
-    pub(super) fn keep_beside(&mut self) {
+    /// Keeps what is owed to the devices of which that has changed: at once, but no more often than so many times between two
+    /// ticks, however many lines there are.
+    fn keep_beside(&mut self) {
+        while self.beside_kept < limits::BESIDE_KEPT
+            && let Some((account, device)) = self.beside_due.pop_first()
+        {
+            self.beside_kept += 1;
+            self.note_device(account, &device);
+        }
+    }
+
+    /// Time has passed, and what was too much before is kept now.
+    pub(super) fn look_after_beside(&mut self) {
+        self.beside_kept = 0;
         for (account, device) in std::mem::take(&mut self.beside_due) {
             self.note_device(account, &device);
         }

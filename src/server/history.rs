@@ -193,8 +193,9 @@ pub fn choose_context(page: &[(Seq, MessageRow)], mut about: Vec<(Seq, Seq)>) ->
     about
 }
 
-/// Leaves out what is about the last message of a page that another one is to follow, and comes there by itself: it is of a
-/// later moment than what follows first, and clients ask for what follows by the last line of a page.
+/// Leaves out what is about the last message of a page that another one is to follow: it is of a later moment than what
+/// follows first, and clients ask for what follows by the last line of a page. Who is shown events has it there by itself, and
+/// the message says by itself what it was edited to.
 pub fn leave_to_next(
     query: &HistoryQuery,
     page: &[(Seq, MessageRow)],
@@ -208,7 +209,7 @@ pub fn leave_to_next(
         _ => false,
     };
     if let Some((last, _)) = page.last().filter(|_| is_forward && !reached_end) {
-        context.retain(|about| about.parent != *last || !query.wanted.has(about.row.kind));
+        context.retain(|about| about.parent != *last);
     }
 }
 

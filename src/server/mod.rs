@@ -117,6 +117,8 @@ pub struct Server {
     beside_came: Vec<(AccountId, Box<str>, Option<Seq>)>,
     /// Devices of which it is to be kept what they are owed.
     beside_due: BTreeSet<(AccountId, Box<str>)>,
+    /// How many of them that was kept of since the last tick.
+    beside_kept: usize,
     /// When to look for those who have been away too long, on the monotonic clock.
     next_expiry: u64,
     /// What devices have said themselves, and shown, that may be among what they are replayed.
@@ -196,6 +198,7 @@ impl Server {
             beside: BTreeSet::new(),
             beside_came: Vec::new(),
             beside_due: BTreeSet::new(),
+            beside_kept: 0,
             next_expiry: 0,
             own_said,
             out: Actions::new(workers),
@@ -807,7 +810,7 @@ impl Server {
     fn tick(&mut self) {
         timer::tick(self);
         self.look_after_readings();
-        self.keep_beside();
+        self.look_after_beside();
         if !self.store_refuses() {
             self.expire_bans();
         }

@@ -676,6 +676,20 @@ fn what_is_about_the_last_message_of_a_page_that_goes_on_comes_on_the_next() {
     let rest = after(&mut alice, &first[1], 9);
     assert_eq!(shape(&rest), "PRIVMSG TAGMSG", "{rest:#?}");
     assert_eq!(rest[1].msgid(), reaction.msgid());
+    // So it is for who is shown no events, and edits only beside what they are about.
+    alice.one(&format!("EDIT #room {} :edited", said[1].msgid()));
+    let mut reader = server.user_with("edits", &CONTEXT.replace("draft/event-playback", ""));
+    reader.join("#room");
+    reader.sync();
+    let mut pages = vec![page(&mut reader, "AFTER #room timestamp=2020-01-01T00:00:00.000Z 2")];
+    while let Some(last) = pages.last().and_then(|page| page.last()) {
+        let next = format!("AFTER #room msgid={} 2", last.msgid());
+        pages.push(page(&mut reader, &next));
+    }
+    let texts: Vec<&str> = pages.iter().flat_map(|page| texts(page)).collect();
+    let mut expected: Vec<&str> = said.iter().map(|line| line.params()[1]).collect();
+    expected[1] = "edited";
+    assert_eq!(texts, expected);
     // Who is shown no events by themselves has it there.
     let mut reader = server.user_with("reader", &CONTEXT.replace("draft/message-edit", "draft/message-redaction"));
     reader.join("#room");
