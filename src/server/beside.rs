@@ -140,13 +140,15 @@ impl Server {
                     else {
                         continue;
                     };
-                    session.particulars_mut().owed.retain(|owed| {
-                        let is_of_it = owed.conversation == lines.conversation && !owed.is_nothing();
-                        if is_of_it {
-                            lines.after = lines.after.min(owed.after);
-                        }
-                        !is_of_it
-                    });
+                    let all = &mut session.particulars_mut().owed;
+                    let own = all.iter().filter(|owed| owed.conversation == lines.conversation && !owed.is_nothing());
+                    let (after, until) =
+                        own.fold((Seq::MAX, 0), |(after, until), owed| (after.min(owed.after), until.max(owed.until)));
+                    lines.after = lines.after.min(after);
+                    // What is owed of every other channel is not for that owed of this one.
+                    if until > 0 {
+                        Owed::nothing(lines.conversation, until).add_to(all);
+                    }
                 }
             }
             if let Some(connected) = self.network.connected_mut(account, &device).filter(|_| !missed.is_empty()) {

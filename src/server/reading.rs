@@ -2090,6 +2090,36 @@ mod tests {
     }
 
     #[test]
+    fn what_it_has_read_of_a_channel_does_not_come_again_when_it_comes_often_under_another_nick_and_goes_at_once() {
+        let mut asked = Asked::started_with(always_on("#a:"));
+        let (home, bob) = (asked.device("alice", 1, "phone", "server-time"), asked.user("bob"));
+        for line in ["NS SET AUTOREPLAY-MISSED ON", "QUIT"] {
+            asked.ask(home, line);
+        }
+        asked.ask(bob, "JOIN #a,#b");
+        let shown = said(&mut asked, bob, "PRIVMSG #a :shown");
+        let home = asked.device("alice", 1, "phone", "server-time");
+        replay_all(&mut asked);
+        confirm(&mut asked, home);
+        asked.ask(bob, "PRIVMSG #a :lost");
+        asked.handle(Event::Closed(home, cut()));
+        let id = id_of(&asked, "#a");
+        for _ in 0..3 {
+            let away = asked.device("alice_", 1, "phone", "server-time");
+            asked.ask(away, "JOIN #b");
+            replay_all(&mut asked);
+            confirm(&mut asked, away);
+            asked.ask(bob, "PRIVMSG #a :lost");
+            asked.handle(Event::Closed(away, cut()));
+        }
+        let last = asked.device("alice_", 1, "phone", "server-time");
+        asked.ask(last, "JOIN #a");
+        let found = asked_for(&mut asked, last);
+        let of_it: Vec<Seq> = found.iter().filter(|(of, _)| *of == id).map(|(_, floor)| *floor).collect();
+        assert!(!of_it.is_empty() && of_it.iter().all(|floor| *floor >= shown), "{shown}: {found:?}");
+    }
+
+    #[test]
     fn what_was_said_before_a_start_in_a_channel_of_another_nick_is_owed() {
         let snapshot = always_on("#a:");
         let said = ConversationRow { id: 7, key: "#a".into(), closed: false, since: 0 };
