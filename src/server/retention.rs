@@ -122,6 +122,8 @@ impl RetentionClock {
 #[derive(Debug)]
 pub struct Retention {
     clock: RetentionClock,
+    /// Whether it is to be told that the clock was ahead at the start.
+    leapt_before: bool,
     /// The moment before which nothing is shown of any conversation: it was past its age by what the configuration said then,
     /// which keeps more now.
     floor: u64,
@@ -157,6 +159,7 @@ impl Retention {
         let kept = noted(KEPT).and_then(|kept| kept.split_once(' '));
         let (floor, seconds) = kept.and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?))).unwrap_or_default();
         let mut retention = Retention {
+            leapt_before: clock.doubted.is_some(),
             clock,
             floor,
             noted: (floor, seconds),
@@ -277,10 +280,13 @@ impl Server {
 
     /// Time has come to an event: see [`RetentionClock`].
     pub(super) fn advance_aging(&mut self) {
-        if self.retention.clock.advance(self.now) {
+        let leapt_before = std::mem::take(&mut self.retention.leapt_before);
+        if self.retention.clock.advance(self.now) || leapt_before {
             let ahead = self.now.unix_ms.saturating_sub(self.retention.clock.believed) / 1000;
+            let how =
+                if leapt_before { "since Roost was last running the clock went on" } else { "the clock went ahead" };
             let text = format!(
-                "the clock went ahead by {}: what that makes old is not deleted for a day, in which it can be set right",
+                "{how} by {}: what that makes old is not deleted for a day, in which it can be set right",
                 spoken(ahead)
             );
             self.tell_opers(&text);
@@ -394,18 +400,11 @@ impl Server {
         }
     }
 
-    /// What is past its age in a conversation, by what holds until now, is gone, whatever is kept from now on, and whether
-    /// the store has come to it or not. The record that keeps that, where there is something to keep.
-    #[must_use]
-    pub fn keep_gone(&mut self, key: &Arc<str>) -> Option<Record> {
-        if self.keep_of(key).seconds == 0 {
-            return None;
-        }
-        if key.starts_with('#') {
-            self.delete_overdue(key);
-        }
+    /// The moment before which everything of a conversation is past its age, by what holds until now: it is gone, whatever is
+    /// kept from now on, and whether the store has come to it or not. `None` where nothing is.
+    pub fn gone_before(&self, key: &str) -> Option<u64> {
         let last = self.network.conversation(key).map_or(0, |there| there.last_time);
-        self.network.read_from(key, self.kept_since(key).min(last + 1))
+        (self.keep_of(key).seconds > 0).then(|| self.deleted_before(key).min(last + 1))
     }
 
     /// The configuration was read again, and what it kept before was this.
@@ -595,8 +594,11 @@ mod tests {
             // All that there was is from before.
             let last = asked.server.network.conversation(key).map_or(u64::MAX, |there| there.last_time);
             assert!(asked.server.kept_since(key) > last, "{by}: {} {last}", asked.server.kept_since(key));
+            // Nor does it stay in the database, whatever becomes of what the store was asked before.
+            asked.server.renew_retention();
+            asked.handle(Event::Tick);
+            assert!(asked.expiries().iter().any(|expiry| expiry.before > last), "{by}: {:?}", asked.expiries());
             if by == "server" {
-                asked.handle(Event::Tick);
                 let noted = |record: &Record| matches!(record, Record::Setting(row) if &*row.key == KEPT);
                 assert!(asked.kept().iter().any(|(_, record)| noted(record)), "it is known after a restart");
             }

@@ -126,7 +126,8 @@ impl Server {
     fn is_past(&self, used: u64, made: u64, days: u32) -> bool {
         // What was there before use was noted may have been used until then.
         let used = used.max(made).max(self.unused.since);
-        days > 0 && self.aging_clock() > used + u64::from(days) * DAY_MS
+        // It may have been used until a day after that was noted.
+        days > 0 && self.aging_clock() > used + (u64::from(days) + 1) * DAY_MS
     }
 
     fn look_at_channel(&mut self, id: ChannelId) {
@@ -294,6 +295,15 @@ mod tests {
         asked.handle(Event::Line(alice, ircv3::Message::parse_client("QUIT").unwrap()));
         days(&mut asked, 40);
         assert!(asked.server.network.account(2).is_some());
+    }
+
+    #[test]
+    fn what_was_used_until_a_day_after_that_was_noted_lapses_no_sooner() {
+        let asked = lapsing_with(Snapshot::default());
+        let used = asked.server.aging_clock() - 3 * DAY_MS;
+        for (days, is_past) in [(1, true), (2, false), (3, false), (0, false)] {
+            assert_eq!(asked.server.is_past(used + DAY_MS / 10, 0, days), is_past, "{days}");
+        }
     }
 
     #[test]

@@ -248,13 +248,10 @@ pub fn apply(server: &mut Server, ctx: &mut Ctx, seq: Seq, wanted: &Wanted<'_>) 
         return;
     }
     let before = server.network.channels[id].settings.clone();
-    let gone = if setting.keys.contains(&AGE) {
-        let key = server.network.channels[id].folded.as_str().into();
-        server.keep_gone(&key)
-    } else {
-        None
-    };
-    server.keep_conversation(id, seq, gone);
+    let gone = server.gone_before(server.network.channels[id].folded.as_str());
+    if let Some(gone) = gone.filter(|_| setting.keys.contains(&AGE)) {
+        server.put_channel_setting(id, seq, "cleared", Some(&gone.to_string()));
+    }
     for key in setting.keys {
         server.put_channel_setting(id, seq, key, parsed.value(key).as_deref());
     }

@@ -166,7 +166,9 @@ pub fn apply_settings(
     if values.iter().any(|(key, _)| *key == AGE) {
         let own = Identity::Account(account);
         for (peer, _) in server.network.private_conversations(account) {
-            if let Some(record) = server.keep_gone(&own.key(&peer).into()) {
+            let key = own.key(&peer);
+            let gone = server.gone_before(&key).and_then(|gone| server.network.read_from(&key, gone));
+            if let Some(record) = gone {
                 server.keep(seq, record);
             }
         }
