@@ -79,7 +79,7 @@ enum Unsent {
 /// Whether `text` can be an address to send to: one mailbox, without a name, at a domain. Nothing is mailed to an address
 /// of a machine (`alice@[192.0.2.1]`).
 pub fn is_address(text: &str) -> bool {
-    !text.ends_with(']') && text.parse::<lettre::Address>().is_ok()
+    !text.ends_with(']') && !text.contains('"') && text.parse::<lettre::Address>().is_ok()
 }
 
 /// Whether `text` can be a sender: `noreply@example.org`, or `Roost <noreply@example.org>`.
@@ -254,6 +254,7 @@ mod tests {
             "a@b@c",
             "a@example.org\r\nBcc: b@c.org",
             "a@[127.0.0.1]",
+            "\"a@b\"@example.org",
         ] {
             assert!(!is_address(bad), "{bad:?}");
         }
