@@ -34,7 +34,7 @@ fn add(all: &mut Vec<Told>, line: Owed, before: Seq, conns: Vec<ConnId>) -> bool
     let last = all.iter_mut().rfind(|told| told.lines.conversation == line.conversation);
     if let Some(last) = last {
         if last.lines.until >= before && last.conns == conns && last.shown.is_empty() {
-            last.lines.until = line.until;
+            (last.lines.after, last.lines.until) = (last.lines.after.min(line.after), last.lines.until.max(line.until));
             return !last.is_open;
         }
         last.is_open = false;
@@ -421,8 +421,12 @@ mod tests {
         add(&mut all, line(1, 8), 5, vec![conn(1)]);
         add(&mut all, line(1, 9), 8, vec![conn(2)]);
         add(&mut all, line(1, 12), 11, vec![conn(2)]);
-        let lines: Vec<(Seq, Seq)> = all.iter().map(|told| (told.lines.after, told.lines.until)).collect();
-        assert_eq!(lines, [(4, 8), (8, 9), (11, 12)]);
+        let lines =
+            |all: &[Told]| -> Vec<(Seq, Seq)> { all.iter().map(|told| (told.lines.after, told.lines.until)).collect() };
+        assert_eq!(lines(&all), [(4, 8), (8, 9), (11, 12)]);
+        // What it was owed of those before is in it as well.
+        add(&mut all, Owed { conversation: 1, after: 2, until: 14 }, 0, vec![conn(2)]);
+        assert_eq!(lines(&all), [(4, 8), (8, 9), (2, 14)]);
     }
 
     #[test]

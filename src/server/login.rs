@@ -522,6 +522,8 @@ impl Server {
         if let Some(old) = session.account {
             // What was being replayed to that device it may not have read; this one is another.
             let seen = self.read_at_end(session, last);
+            self.settle_silent(conn, seen);
+            let Some(session) = self.session(conn) else { return };
             let owed = self.owed_at_end(session, seen);
             let old_device = session.device.clone();
             let owes = !owed.is_empty() || !self.network.told(old, &old_device).is_empty();

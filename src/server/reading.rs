@@ -211,7 +211,9 @@ impl Server {
     /// replayed as well.
     pub(super) fn settle_silent(&mut self, conn: ConnId, seen: Seq) {
         let Some(session) = self.session(conn) else { return };
-        let is_replayed = session.particulars().unread.as_ref().is_some_and(|unread| !unread.failed);
+        // All of it has gone out once there was a PING behind it.
+        let unread = session.particulars().unread.as_ref();
+        let is_replayed = unread.is_some_and(|unread| !unread.failed && unread.token.is_some());
         if is_replayed && seen > session.has_read() && self.is_silent(session) {
             if let Some(session) = self.session_mut(conn) {
                 session.particulars_mut().drop_replayed();
