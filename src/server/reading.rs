@@ -552,6 +552,17 @@ impl Server {
         self.readings.push(Reverse((now + wait, conn, serial)));
     }
 
+    /// The same, of one that is replayed only from now on: having been a bot, it has had to see for itself before.
+    pub(super) fn begin_late(&mut self, conn: ConnId) {
+        let session = self.session(conn).filter(|session| session.particulars().reading.is_none());
+        let Some(read) = session.filter(|session| self.is_replayed(session)).map(Session::has_read) else { return };
+        if let Some(session) = self.session_mut(conn) {
+            session.particulars_mut().confirmed = true;
+            session.mark = session.mark.map(|mark| mark.max(read));
+        }
+        self.begin_reading(conn, read);
+    }
+
     /// A connection says that it has read what came before the PING whose token this is, if there was one.
     pub(super) fn has_answered(&mut self, conn: ConnId, is: impl Fn(&str) -> bool) {
         let session = self.session_mut(conn).filter(|session| session.particulars().reading.is_some());
@@ -1219,6 +1230,19 @@ mod tests {
         assert_eq!(later(&mut asked, alice), "PING :read-1");
         asked.handle(Event::Closed(alice, cut()));
         assert!(kept(&asked, "phone").is_some_and(|read| read < two));
+    }
+
+    #[test]
+    fn one_that_came_to_a_bot_is_asked_once_that_is_one_no_more() {
+        let (mut asked, alice, bob) = talk();
+        asked.ask(alice, "MODE alice +B");
+        let second = asked.device("alice", 1, "phone", "server-time");
+        asked.ask(second, "MODE alice -B");
+        asked.handle(Event::Closed(alice, cut()));
+        let one = said(&mut asked, bob, "PRIVMSG #a :one");
+        assert_eq!(later(&mut asked, second), "PING :read-1");
+        asked.handle(Event::Closed(second, cut()));
+        assert!(kept(&asked, "phone").is_some_and(|read| read < one));
     }
 
     #[test]

@@ -328,18 +328,16 @@ pub fn replay(server: &mut Server, ctx: &mut Ctx, occasion: Occasion<'_>) {
         play(server, ctx, wish.range(), wanted);
         return;
     }
-    let read = session.has_read();
     if !server.is_replayed(session) {
         return;
     }
     let last = server.last_seq();
     // One that is replayed only from now on, having been a bot, has had to see for itself before.
     let is_late = matches!(occasion, Occasion::Joined(_)) && session.particulars().reading.is_none();
-    if let Some(session) = server.session_mut(ctx.conn).filter(|_| is_late) {
-        session.particulars_mut().confirmed = true;
-        session.mark = session.mark.map(|mark| mark.max(read));
+    if is_late {
+        server.begin_late(ctx.conn);
     }
-    server.begin_reading(ctx.conn, if is_late { read } else { last });
+    server.begin_reading(ctx.conn, last);
     let Some(after) = server.session(ctx.conn).and_then(|session| session.mark) else { return };
     let found: Vec<Found> = match occasion {
         // By now another channel may have the place of one that is gone.

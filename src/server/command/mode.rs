@@ -555,6 +555,11 @@ pub fn set_user_mode(server: &mut Server, user: UserId, letter: char, on: bool) 
     if !server.network.users[user].modes.set(letter, on) {
         return false;
     }
+    if letter == 'B' && !on {
+        for conn in server.network.users[user].sessions.clone() {
+            server.begin_late(conn);
+        }
+    }
     let count = match letter {
         'i' => &mut server.network.invisible,
         'o' => &mut server.network.opers,
