@@ -670,7 +670,8 @@ impl Server {
         let opers: Vec<UserId> =
             self.network.users.iter().filter(|(_, user)| user.is_oper()).map(|(id, _)| id).collect();
         for id in opers {
-            self.notice_to_oper(id, &format!("*** {text}"));
+            // What it tells of may be that the store fails: it waits for nothing.
+            self.notice_to_oper(id, &format!("*** {text}"), 0);
         }
     }
 

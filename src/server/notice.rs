@@ -7,6 +7,7 @@ use ircv3::numeric::Numeric;
 use crate::server::command::mode;
 use crate::server::frame::Frame;
 use crate::server::network::UserId;
+use crate::server::record::Seq;
 use crate::server::right::Right;
 use crate::server::user::Letters;
 use crate::server::{Ctx, Server};
@@ -73,8 +74,11 @@ impl Server {
             return;
         }
         let text = format!("*** {}", text(self));
+        // What has become of something is told once it is kept. Who comes and goes is told at once.
+        let is_kept = matches!(about, About::Accounts | About::Bans | About::Channels | About::Vhosts);
+        let after = if is_kept { self.wait_for(self.last_seq) } else { 0 };
         for id in ids {
-            self.notice_to_oper(id, &text);
+            self.notice_to_oper(id, &text, after);
         }
     }
 
@@ -85,8 +89,9 @@ impl Server {
     }
 
     /// The same, to those of an operator's connections that have proved to be the operator's.
-    pub(super) fn notice_to_oper(&mut self, id: UserId, text: &str) {
-        let frame = self.notice_frame(id, text);
+    pub(super) fn notice_to_oper(&mut self, id: UserId, text: &str, after: Seq) {
+        let mut frame = self.notice_frame(id, text);
+        frame.after = after;
         for conn in self.network.users[id].sessions.clone() {
             if self.has_proved_oper(conn) {
                 self.frame_to(conn, &frame);
@@ -99,10 +104,7 @@ impl Server {
         let room = MAX_BODY_BYTES - (name.len() + nick.len() + ": NOTICE  :\r\n".len());
         let mut line = Vec::with_capacity(128);
         write_line(&mut line, name, "NOTICE", &[nick], Some(cut(text, room)));
-        let mut frame = Frame::plain(self.clock(), Bytes::from(line));
-        // What has become of something is told once it is kept.
-        frame.after = self.wait_for(self.last_seq);
-        frame
+        Frame::plain(self.clock(), Bytes::from(line))
     }
 
     /// What a user hears of from now on.
