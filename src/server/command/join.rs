@@ -232,13 +232,13 @@ pub fn show(server: &mut Server, ctx: &mut Ctx, channel: ChannelId) {
 /// Answers the JOIN of a channel that the user is in.
 fn again(server: &mut Server, ctx: &mut Ctx, channel: ChannelId) {
     let caps = ctx.reply.caps;
-    if caps.has(Cap::LabeledResponse) {
+    if caps.has_any(CapSet::of(&[Cap::LabeledResponse, Cap::Chathistory])) {
         // A phone that comes back to its session joins again and waits for this answer.
         show(server, ctx, channel);
     } else if server.network.users[ctx.me()].sessions.len() > 1 {
         // ZNC, whose clients ask for its messages of other sessions (irssi), never shows them a second JOIN: irssi would close
         // its window, with what it was replayed in it, and open another.
-        if caps.has(Cap::SelfMessage) && !caps.has(Cap::Chathistory) {
+        if caps.has(Cap::SelfMessage) {
             burst(server, ctx, channel);
         } else {
             show(server, ctx, channel);
@@ -301,6 +301,10 @@ mod tests {
         assert_eq!(commands(again), ["470", "JOIN", "353", "366"]);
         let members = &asked.server.network.channels[asked.server.network.channel_by_name("#target").unwrap()].members;
         assert_eq!(members.len(), 2);
+        // So is a client that asks for what it missed, for it may wait for that.
+        let carol = asked.user_with("carol", "draft/chathistory batch");
+        asked.ask(carol, "JOIN #target");
+        assert_eq!(commands(asked.ask(carol, "JOIN #target")), ["JOIN", "353", "366"]);
         // One who has one connection, and no labels, has it open: the numeric tells it which.
         let bob = asked.user("bob");
         asked.ask(bob, "JOIN #target");
