@@ -352,7 +352,7 @@ impl Server {
 
     /// All of these conversations that a connection was not told is being replayed to it.
     pub(super) fn note_shown(&mut self, conn: ConnId, conversations: impl Fn(ConversationId) -> bool) {
-        for told in self.told_of(conn) {
+        for told in self.told_of(conn).into_iter().flatten() {
             let is_new = !told.conns.contains(&conn) && !told.shown.contains(&conn);
             if is_new && conversations(told.lines.conversation) {
                 told.shown.push(conn);
@@ -362,31 +362,30 @@ impl Server {
 
     /// What was to be replayed to a connection of these conversations is not.
     pub(super) fn note_not_shown(&mut self, conn: ConnId, conversations: &[ConversationId]) {
-        let theirs = self.told_of(conn).iter_mut().filter(|told| conversations.contains(&told.lines.conversation));
+        let all = self.told_of(conn).into_iter().flatten();
+        let theirs = all.filter(|told| conversations.contains(&told.lines.conversation));
         theirs.for_each(|told| told.shown.retain(|other| *other != conn));
     }
 
     /// A connection has read what was being replayed to it.
     pub(super) fn note_replay_read(&mut self, conn: ConnId) {
-        if let Some(session) = self.session(conn)
-            && let (Some(account), device) = (session.account, session.device.clone())
-            && let Some(there) = self.network.connected_mut(account, &device)
-        {
-            there.told.retain(|told| !told.shown.contains(&conn));
+        if let Some(all) = self.told_of(conn) {
+            all.retain(|told| !told.shown.contains(&conn));
         }
     }
 
-    fn told_of(&mut self, conn: ConnId) -> &mut [Told] {
-        let of = self.session(conn).and_then(|session| Some((session.account?, session.device.clone())));
-        let there = of.and_then(|(account, device)| self.network.connected_mut(account, &device));
-        there.map_or(&mut [], |there| there.told.as_mut_slice())
+    /// Those of the device of a connection.
+    fn told_of(&mut self, conn: ConnId) -> Option<&mut Vec<Told>> {
+        let session = self.session(conn)?;
+        let (account, device) = (session.account?, session.device.clone());
+        self.network.connected_mut(account, &device).map(|there| &mut there.told)
     }
 
     /// A connection of a device ends, having read up to `seen`.
     pub(super) fn end_told(&mut self, conn: ConnId, account: AccountId, device: &str, seen: Seq) {
         let conns = self.network.connected(account, device).map_or(&[][..], |there| &there.conns);
-        let others = conns.iter().filter(|other| **other != conn).filter_map(|other| self.session(*other));
-        let is_last = others.into_iter().all(|other| other.user.is_none());
+        let mut others = conns.iter().filter(|other| **other != conn).filter_map(|other| self.session(*other));
+        let is_last = others.all(|other| other.user.is_none());
         let Some(there) = self.network.connected_mut(account, device) else { return };
         there.told.retain_mut(|told| {
             told.shown.retain(|other| *other != conn);

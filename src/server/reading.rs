@@ -960,6 +960,16 @@ mod tests {
         conn
     }
 
+    /// Alice is always on, in `#a`, and her phone was there under her nick; and bob.
+    fn always_home() -> (Asked, ConnId) {
+        let mut asked = Asked::started_with(always_on("#a:"));
+        let (home, bob) = (asked.device("alice", 1, "phone", "server-time"), asked.user("bob"));
+        for line in ["NS SET AUTOREPLAY-MISSED ON", "QUIT"] {
+            asked.ask(home, line);
+        }
+        (asked, bob)
+    }
+
     /// Says that it has read what it was shown or replayed, by all that it could be asked with.
     fn confirm(asked: &mut Asked, conn: ConnId) {
         for number in 1..40 {
@@ -2061,11 +2071,7 @@ mod tests {
 
     #[test]
     fn who_never_says_that_it_has_read_is_replayed_what_another_nick_was_told_once() {
-        let mut asked = Asked::started_with(always_on("#a:"));
-        let (home, bob) = (asked.device("alice", 1, "phone", "server-time"), asked.user("bob"));
-        for line in ["NS SET AUTOREPLAY-MISSED ON", "QUIT"] {
-            asked.ask(home, line);
-        }
+        let (mut asked, bob) = always_home();
         let away = asked.device("alice_", 1, "phone", "server-time");
         asked.ask(bob, "PRIVMSG alice :lost");
         let leave = |asked: &mut Asked, conn| {
@@ -2090,11 +2096,7 @@ mod tests {
 
     #[test]
     fn where_a_device_is_often_under_another_nick_what_it_is_owed_of_a_channel_is_one() {
-        let mut asked = Asked::started_with(always_on("#a:"));
-        let (home, bob) = (asked.device("alice", 1, "phone", "server-time"), asked.user("bob"));
-        for line in ["NS SET AUTOREPLAY-MISSED ON", "QUIT"] {
-            asked.ask(home, line);
-        }
+        let (mut asked, bob) = always_home();
         asked.ask(bob, "JOIN #a");
         let first = said(&mut asked, bob, "PRIVMSG #a :lost");
         // Of what was said before a start it is not known by which change.
@@ -2117,11 +2119,7 @@ mod tests {
 
     #[test]
     fn what_it_has_read_of_a_channel_does_not_come_again_when_it_comes_often_under_another_nick_and_goes_at_once() {
-        let mut asked = Asked::started_with(always_on("#a:"));
-        let (home, bob) = (asked.device("alice", 1, "phone", "server-time"), asked.user("bob"));
-        for line in ["NS SET AUTOREPLAY-MISSED ON", "QUIT"] {
-            asked.ask(home, line);
-        }
+        let (mut asked, bob) = always_home();
         asked.ask(bob, "JOIN #a,#b");
         let shown = said(&mut asked, bob, "PRIVMSG #a :shown");
         let home = asked.device("alice", 1, "phone", "server-time");

@@ -472,7 +472,9 @@ fn to_user(server: &mut Server, ctx: &mut Ctx, seq: Seq, said: &Said<'_>, target
     let (own, other) = (server.network.identity(user), server.network.identity(target));
     let kept = !silenced && server.settings.history && is_worth_keeping(said) && is_private_kept(server, user, target);
     let key = kept.then(|| own.key(&other));
-    let before = key.as_deref().and_then(|key| server.network.conversation(key)).map_or(0, |there| there.last_said);
+    // Few accounts are several users: most lines need not be looked at for that.
+    let followed = key.as_deref().filter(|_| !server.beside.is_empty());
+    let before = followed.and_then(|key| server.network.conversation(key)).map_or(0, |there| there.last_said);
     let frame = frame(server, seq, user, said, &nick, key.as_deref());
     if said.kind.is_text()
         && let Some(key) = &key
