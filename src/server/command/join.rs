@@ -232,17 +232,14 @@ pub fn show(server: &mut Server, ctx: &mut Ctx, channel: ChannelId) {
 /// Answers the JOIN of a channel that the user is in.
 fn again(server: &mut Server, ctx: &mut Ctx, channel: ChannelId) {
     let caps = ctx.reply.caps;
-    if caps.has_any(CapSet::of(&[Cap::LabeledResponse, Cap::Chathistory])) {
-        // A phone that comes back to its session joins again and waits for this answer.
+    let is_alone = server.network.users[ctx.me()].sessions.len() == 1;
+    // A phone that comes back to its session joins again and waits for its JOIN.
+    if caps.has_any(CapSet::of(&[Cap::LabeledResponse, Cap::Chathistory])) || !is_alone && !caps.has(Cap::SelfMessage) {
         show(server, ctx, channel);
-    } else if server.network.users[ctx.me()].sessions.len() > 1 {
-        // ZNC, whose clients ask for its messages of other sessions (irssi), never shows them a second JOIN: irssi would close
-        // its window, with what it was replayed in it, and open another.
-        if caps.has(Cap::SelfMessage) {
-            burst(server, ctx, channel);
-        } else {
-            show(server, ctx, channel);
-        }
+    } else {
+        // One that is alone has it open, and ZNC, whose clients ask for its messages of other sessions (irssi), never shows them
+        // a second JOIN: irssi would close its window, with what it was replayed in it, and open another.
+        burst(server, ctx, channel);
     }
 }
 
@@ -305,10 +302,10 @@ mod tests {
         let carol = asked.user_with("carol", "draft/chathistory batch");
         asked.ask(carol, "JOIN #target");
         assert_eq!(commands(asked.ask(carol, "JOIN #target")), ["JOIN", "353", "366"]);
-        // One who has one connection, and no labels, has it open: the numeric tells it which.
+        // One who has one connection, and neither, has it open: it is shown who is there.
         let bob = asked.user("bob");
         asked.ask(bob, "JOIN #target");
-        assert_eq!(commands(asked.ask(bob, "JOIN #fw")), ["470"]);
+        assert_eq!(commands(asked.ask(bob, "JOIN #fw")), ["470", "353", "366"]);
     }
 
     #[test]
