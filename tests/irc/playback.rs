@@ -1,5 +1,8 @@
 //! `znc.in/playback`: a client asks for what it missed as it would ask ZNC (<https://wiki.znc.in/Playback>).
 
+use std::hint::spin_loop;
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use crate::client::{Client, Line, all, texts};
 use crate::server::Server;
 
@@ -19,7 +22,12 @@ fn talk(server: &Server) -> (Client, Client, Vec<f64>) {
     for (target, text) in
         [("#room", "one"), ("#room", "two"), ("#other", "three"), ("carol", "four"), ("#room", "five")]
     {
-        times.push(seconds(alice.one(&format!("PRIVMSG {target} :{text}")).time()));
+        let said = seconds(alice.one(&format!("PRIVMSG {target} :{text}")).time());
+        times.push(said);
+        // What is said in another place may be of the same moment, and a moment is asked for as a bound.
+        while SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64() <= said + 0.001 {
+            spin_loop();
+        }
     }
     carol.sync();
     (alice, carol, times)
